@@ -1,0 +1,63 @@
+# Everything here is convenience: the README says how to do it without make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# make breakout: length in agent steps; about ten minutes on 2 cores
+STEPS ?= 30000
+SEED ?= 1
+# One short run: the yml is made for ten million steps. Warm-up, schedule and target copies are
+# scaled down, the learning rate is seed 002's.
+SHORT := learning_starts:2000 exploration_fraction:0.3 target_update_interval:1000 learning_rate:0.00025
+RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
+
+.PHONY: help install breakout test test-slow format lint types check lock clean
+
+help:
+	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=30000)"
+	@echo "make test        run the tests; make test-slow: the slow ones too"
+	@echo "make check       format, lint, types: what CI checks beside the tests"
+	@echo "make install     only set up .venv; the others do it by themselves"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test]"
+	@touch $(STAMP)
+
+breakout: $(STAMP)
+	$(BIN)/python -m sb3_atari_course train $(RUN) --seed $(SEED) -n $(STEPS) -P --log-interval 50 -params $(SHORT)
+	$(BIN)/python -m sb3_atari_course plot $(RUN)
+	$(BIN)/python -m sb3_atari_course record $(RUN) -n 500
+	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check: lint types
+
+# The set-up of next year is that of today: all versions, for all platforms and Pythons, in one file.
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	@echo "torch==2.13.0" > .venv/pins.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
+	  --constraint .venv/pins.txt --no-annotate --no-header --upgrade --output-file requirements.lock
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache

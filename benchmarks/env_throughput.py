@@ -1,0 +1,151 @@
+"""Agent steps per second of the environments: the emulator alone, ours, SB3's, Gymnasium's.
+
+Run:  python benchmarks/env_throughput.py [--quick]
+
+All sides play Breakout with the same random actions, in alternating rounds of one run; a round's
+figure is the emulator frames really played (no-ops and FIRE inside a reset included) divided by
+four and by the seconds. The table shows medians over the rounds. The last line is JSON: ``a_vs_b``
+is the median throughput of a divided by that of b; above 1: a is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.env_util import make_atari_env as sb3_make_atari_env
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
+
+from sb3_atari_course import make_atari_env, register_envs, wrap_atari
+
+GAME = "BreakoutNoFrameskip-v4"
+CROP = (30, 195, 5, 155)
+FRAMES_PER_STEP = 4
+
+#: Plays a given number of agent steps and returns the emulator frames of it.
+Play = Callable[[int], int]
+
+
+def emulator_alone() -> Play:
+    """Four frames of ``act`` a step, one thread, no screen read: the limit of one core."""
+    ale = gym.make(GAME).unwrapped.ale  # type: ignore[attr-defined]
+    actions = ale.getMinimalActionSet()
+    rng = np.random.default_rng(0)
+    ale.reset_game()
+
+    def play(n_steps: int) -> int:
+        before = ale.getFrameNumber()
+        for index in rng.integers(len(actions), size=n_steps).tolist():
+            for _ in range(FRAMES_PER_STEP):
+                ale.act(actions[index])
+            if ale.game_over():
+                ale.reset_game()
+        return int(ale.getFrameNumber() - before)
+
+    return play
+
+
+def one_env(env: gym.Env[Any, Any]) -> Play:
+    """Step one environment and reset it at the end of each episode."""
+    ale = env.unwrapped.ale  # type: ignore[attr-defined]
+    rng = np.random.default_rng(0)
+    env.reset(seed=0)
+
+    def play(n_steps: int) -> int:
+        before = ale.getFrameNumber()
+        for action in rng.integers(4, size=n_steps).tolist():
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return int(ale.getFrameNumber() - before)
+
+    return play
+
+
+def vec_env(env: VecEnv) -> Play:
+    """Step a VecEnv, which resets by itself."""
+    ales = [unwrapped.ale for unwrapped in env.get_attr("unwrapped")]
+    rng = np.random.default_rng(0)
+    env.reset()
+
+    def play(n_steps: int) -> int:
+        before = sum(ale.getFrameNumber() for ale in ales)
+        for _ in range(n_steps // env.num_envs):
+            env.step(rng.integers(4, size=env.num_envs))
+        return int(sum(ale.getFrameNumber() for ale in ales) - before)
+
+    return play
+
+
+def contestants() -> dict[str, Play]:
+    """Return all sides, by the name in the table; Monitor inside wherever SB3 puts one."""
+    ours = {"crop": CROP}
+    ours_one = make_atari_env(GAME, 1, seed=0, wrapper_kwargs=ours).unwrapped.envs[0]  # type: ignore[attr-defined]
+    sb3_eight = sb3_make_atari_env(GAME, 8, seed=0)
+    gymnasium_one = AtariPreprocessing(gym.make(GAME), terminal_on_life_loss=True)
+    return {
+        "emulator alone, 4 x act": emulator_alone(),
+        "ours, 1 env (make_atari_env: crop, stack)": one_env(ours_one),
+        "ours, 1 env (wrap_atari on RGB, as in RL Zoo: crop)": one_env(
+            wrap_atari(Monitor(gym.make(GAME)), crop=CROP)
+        ),
+        "SB3 AtariWrapper, 1 env": one_env(AtariWrapper(Monitor(gym.make(GAME)))),
+        "Gymnasium AtariPreprocessing + stack, 1 env": one_env(
+            FrameStackObservation(gymnasium_one, 4)
+        ),
+        "ours, 8 envs (make_atari_env: crop, stack)": vec_env(
+            make_atari_env(GAME, 8, seed=0, wrapper_kwargs=ours)
+        ),
+        "SB3 make_atari_env + VecFrameStack + transpose, 8 envs": vec_env(
+            VecTransposeImage(VecFrameStack(sb3_eight, 4))
+        ),
+    }
+
+
+def measure(plays: dict[str, Play], n_rounds: int, n_steps: int) -> dict[str, float]:
+    """Return the median of agent steps per second of each side over alternating rounds."""
+    rates: dict[str, list[float]] = {name: [] for name in plays}
+    for play in plays.values():  # warm-up
+        play(n_steps // 10)
+    for _ in range(n_rounds):
+        for name, play in plays.items():
+            start = time.perf_counter()
+            n_frames = play(n_steps)
+            rates[name].append(n_frames / FRAMES_PER_STEP / (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="under a minute")
+    quick = parser.parse_args().quick
+    register_envs()
+    n_rounds, n_steps = (9, 400) if quick else (31, 1000)
+
+    medians = measure(contestants(), n_rounds, n_steps)
+    print(f"{GAME}, medians of {n_rounds} alternating rounds of {n_steps} agent steps")
+    print(f"{'':56s} steps/s")
+    for name, rate in medians.items():
+        print(f"{name:56s} {rate:7.0f}")
+    emulator, ours_one, ours_zoo, sb3_one, gymnasium_one, ours_eight, sb3_eight = medians.values()
+    ratios = {
+        "ours_vs_sb3_one_env": ours_one / sb3_one,
+        "ours_rgb_vs_sb3_one_env": ours_zoo / sb3_one,
+        "ours_vs_gymnasium_one_env": ours_one / gymnasium_one,
+        "ours_vs_emulator_one_env": ours_one / emulator,
+        "ours_vs_sb3_eight_envs": ours_eight / sb3_eight,
+    }
+    print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Everything between an Atari screen and a trained, measured DQN, as plug-ins to SB3 and RL Zoo.
+
+The way of the data::
+
+    ROM screen (210,160,3) u8
+      -> wrappers/timing.py    how long an action lasts      hold 4 frames, max of the last 2
+      -> wrappers/episode.py   when an episode starts, ends  no-ops, life loss, FIRE
+      -> wrappers/screen.py    what the agent sees           grey, crop, resize (84,84,1), stack
+      -> wrappers/reward.py    what it is paid               sign
+      -> envs.py               the one place that knows the order
+      -> policies.py           (B,4,84,84) -> (B,512) -> (B,n_actions)
+      -> SB3's DQN, sb3-contrib's QR-DQN, PPO, ...
+    hyperparams/*.yml -> zoo.py -> run folder (runs.py) -> evaluation.py, plots.py
+
+Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
+"""
+
+from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
+from sb3_atari_course.evaluation import GamesReport, evaluate_games
+from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AtariCNN",
+    "AtariCnnPolicy",
+    "AtariQuantileCnnPolicy",
+    "GamesReport",
+    "evaluate_games",
+    "make_atari_env",
+    "register_envs",
+    "wrap_atari",
+]

@@ -1,0 +1,59 @@
+"""``python -m sb3_atari_course COMMAND``, also installed as ``sb3-atari``.
+
+commands:
+  train      train an agent: RL Zoo's train, with our hyperparameters found without -conf
+  enjoy      watch an agent: RL Zoo's enjoy
+  record     film an agent: RL Zoo's record_video
+  evaluate   score an agent on whole games, random play beside it
+  plot       draw the learning curve of a run
+
+`COMMAND --help` tells its flags.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from sb3_atari_course import __version__
+
+
+def main() -> None:
+    """Run one command; a wrong argument gives one clear line and exit status 2."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        raise SystemExit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        print(__version__)
+        return
+    command = arguments[0]
+    if command not in _COMMANDS:
+        _fail(f"unknown command {command!r}: one of {', '.join(_COMMANDS)}")
+    sys.argv = [f"sb3-atari {command}", *arguments[1:]]
+    try:
+        module, function = _COMMANDS[command]
+        getattr(importlib.import_module(f"sb3_atari_course.{module}"), function)()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except (ValueError, TypeError, AssertionError, KeyError, OSError, ImportError) as error:
+        _fail(str(error) or type(error).__name__)
+
+
+def _fail(message: str) -> None:
+    print(f"sb3-atari: error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+#: command -> module and function; imported when asked for, so that --help answers at once
+_COMMANDS = {
+    "train": ("zoo", "train"),
+    "enjoy": ("zoo", "enjoy"),
+    "record": ("zoo", "record"),
+    "evaluate": ("commands", "evaluate"),
+    "plot": ("commands", "plot"),
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""What happens beside a training: SB3's log as a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import CSVOutputFormat
+
+
+class CsvLog(BaseCallback):
+    """Writes what SB3 logs (loss, epsilon, mean score, ...) to ``progress.csv`` too.
+
+    One row each time SB3 prints its table; ``time/total_timesteps`` counts agent steps. A second
+    ``learn()`` with the same callback goes on in the same file.
+
+    :param folder: where the file goes; made if missing.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__()
+        self.path = Path(folder) / "progress.csv"
+        self._format: CSVOutputFormat | None = None
+
+    def _on_training_start(self) -> None:
+        if self._format is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._format = CSVOutputFormat(str(self.path))
+        if self._format not in self.logger.output_formats:
+            self.logger.output_formats.append(self._format)
+
+    def _on_step(self) -> bool:
+        return True

@@ -1,0 +1,180 @@
+"""From the emulator to the agent: the one place that knows the order of the wrappers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import ale_py
+import ale_py.registration
+import ale_py.roms
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
+
+from sb3_atari_course.wrappers import (
+    ActionRepeat,
+    ClipReward,
+    CropGrayResize,
+    FireOnReset,
+    FrameStack,
+    LifeLossTerminal,
+    NoopReset,
+)
+
+Screen = NDArray[np.uint8]
+
+
+def wrap_atari(
+    env: gym.Env[Any, Any],
+    *,
+    crop: Sequence[int] | None = None,
+    shape: Sequence[int] = (84, 84),
+    noop_max: int = 30,
+    frame_skip: int = 4,
+    terminal_on_life_loss: bool = True,
+    fire_on_reset: bool = True,
+    clip_reward: bool = True,
+    n_stack: int | None = None,
+) -> gym.Env[Screen, int]:
+    """Put our wrappers around one Atari game; usable as ``env_wrapper`` in an RL Zoo yml.
+
+    :param env: a game that plays one frame a step, e.g. any NoFrameskip-v4 id; SB3's Monitor, if
+        any, inside: it then counts true scores and emulator frames of whole games.
+    :param crop: (top, bottom, left, right) in pixels, see :class:`.CropGrayResize`.
+    :param shape: (h, w) in pixels of what the agent sees.
+    :param noop_max: most no-ops at the start of a game, in emulator frames; 0 for none.
+    :param frame_skip: emulator frames per agent step; 1 for a game that skips by itself.
+    :param terminal_on_life_loss: report a lost life as the end of an episode.
+    :param fire_on_reset: press FIRE at the start of every life.
+    :param clip_reward: pay the sign of the reward.
+    :param n_stack: show the last ``n_stack`` pictures at once, the first one repeated at the start;
+        None leaves the stacking to others (``frame_stack`` in a yml, SB3's VecFrameStack).
+    :return: observations (h, w, 1) uint8, or (h, w, n_stack).
+    :raises ValueError: if a value is out of range, if ``env`` skips frames already while
+        ``frame_skip > 1``, if its actions are continuous.
+    """
+    if not isinstance(env.action_space, spaces.Discrete):
+        raise ValueError(
+            f"wrap_atari needs a game with discrete actions, got {env.action_space}:"
+            " make it with continuous=False"
+        )
+    # what one step is and shows                        one step is     the agent sees
+    if noop_max != 0:
+        env = NoopReset(env, noop_max=noop_max)  #      1 frame         (210, 160, 3)
+    if frame_skip != 1:
+        env = ActionRepeat(env, frame_skip=frame_skip)  # 4 frames      max of the last 2
+    if terminal_on_life_loss:
+        env = LifeLossTerminal(env)  #                  done: a life    "
+    if fire_on_reset:
+        env = FireOnReset(env)  #                       first: FIRE     "
+    env = CropGrayResize(env, crop=crop, shape=shape)  #                (84, 84, 1)
+    if clip_reward:
+        env = ClipReward(env)  #                        paid: the sign  "
+    if n_stack is not None:
+        env = FrameStack(env, n_stack=n_stack)  #                       (84, 84, 4)
+    return env
+
+
+def make_atari_env(
+    env_id: str,
+    n_envs: int = 1,
+    *,
+    seed: int | None = None,
+    n_stack: int = 4,
+    env_kwargs: dict[str, Any] | None = None,
+    wrapper_kwargs: dict[str, Any] | None = None,
+    **vec_env_kwargs: Any,
+) -> VecEnv:
+    """Make an SB3 VecEnv of Atari games, ready for a CnnPolicy of any SB3 algorithm.
+
+    The emulator is asked for grey screens (``obs_type="grayscale"``), so the maximum over two
+    frames is one of greys, as in Gymnasium, Dopamine and ale-py's vector env; SB3 and the DQN
+    paper take it of colours, which ``env_kwargs=dict(obs_type="rgb")`` does too, a little slower.
+
+    :param env_id: a game that plays one frame a step, e.g. ``"BreakoutNoFrameskip-v4"``.
+    :param n_envs: number of games.
+    :param seed: game i is seeded with ``seed + i``; None for a random seed.
+    :param n_stack: pictures in one observation.
+    :param env_kwargs: for :func:`gymnasium.make`.
+    :param wrapper_kwargs: for :func:`wrap_atari`.
+    :param vec_env_kwargs: for SB3's :func:`~stable_baselines3.common.env_util.make_vec_env`, e.g.
+        ``monitor_dir`` or ``vec_env_cls``.
+    :return: observations (n_envs, n_stack, h, w) uint8, whole-game scores and lengths (in emulator
+        frames) in ``info["episode"]``.
+    :raises ValueError: for an unknown game, and as :func:`wrap_atari` does.
+    """
+    vec_env = make_vec_env(
+        partial(make_game, env_id),
+        n_envs=n_envs,
+        seed=seed,
+        env_kwargs={"obs_type": "grayscale", **(env_kwargs or {})},
+        wrapper_class=wrap_atari,
+        wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
+        **vec_env_kwargs,
+    )
+    return VecTransposeImage(vec_env)
+
+
+def make_game(env_id: str, **env_kwargs: Any) -> gym.Env[Any, Any]:
+    """Make any registered environment, Atari games among them.
+
+    :param env_id: an id that Gymnasium, ale-py or :func:`register_envs` knows.
+    :param env_kwargs: for :func:`gymnasium.make`; frames are rendered as arrays unless told.
+    :raises ValueError: for an unknown id, with the nearest one.
+    """
+    find_spec(env_id)
+    return gym.make(env_id, **{"render_mode": "rgb_array", **env_kwargs})
+
+
+def is_atari(env_id: str) -> bool:
+    """Tell whether an id names an Atari game of ale-py.
+
+    :raises ValueError: for an unknown id, with the nearest one.
+    """
+    return "AtariEnv" in str(find_spec(env_id).entry_point)
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Return the registered specification of an id; ale-py's and our ids are registered first.
+
+    :raises ValueError: for an unknown id, with the nearest one.
+    """
+    register_envs()
+    if env_id not in gym.registry:
+        near = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else "gymnasium.registry holds all ids"
+        raise ValueError(f"unknown environment {env_id!r}: {hint}")
+    return gym.registry[env_id]
+
+
+def register_envs() -> None:
+    """Register ale-py's games, and the ids of old notebooks that ale-py dropped.
+
+    Those are ``BreakoutDeterministic-v4`` and the same for the other games: 4 frames a step, the
+    last one shown, no sticky actions, at most 108,000 frames. (Gym used 3 frames for Space
+    Invaders, to see its lasers; here it is 4 for all.) Calling it again changes nothing.
+    """
+    gym.register_envs(ale_py)
+    for rom in ale_py.roms.get_all_rom_ids():
+        name = ale_py.registration.rom_id_to_name(rom)
+        env_id = f"{name}Deterministic-v4"
+        if f"{name}NoFrameskip-v4" not in gym.registry or env_id in gym.registry:
+            continue
+        gym.register(
+            id=env_id,
+            entry_point="ale_py.env:AtariEnv",
+            kwargs={
+                "game": rom,
+                "repeat_action_probability": 0.0,
+                "full_action_space": False,
+                "frameskip": 4,
+                "max_num_frames_per_episode": 108_000,
+            },
+        )

@@ -1,0 +1,39 @@
+"""Our RL Zoo hyperparameter files, found from any folder.
+
+The yml files lie in ``hyperparams/`` of a checkout and inside this package once installed from a
+wheel. RL Zoo reads them by path (``-conf hyperparams/dqn.yml``) or by the dotted name of a module
+beside this one (``-conf sb3_atari_course.hyperparams.dqn``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_HERE = Path(__file__).parent
+_FOLDERS = (_HERE, _HERE.parents[1] / "hyperparams")  # of a wheel, of a checkout
+
+
+def hyperparams_file(algo: str) -> Path:
+    """Return the path of our yml file for one algorithm.
+
+    :param algo: RL Zoo's name of it, e.g. ``"dqn"``.
+    :raises FileNotFoundError: if we bring none.
+    """
+    for folder in _FOLDERS:
+        path = folder / f"{algo}.yml"
+        if path.is_file():
+            return path
+    ours = sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yml")})
+    raise FileNotFoundError(f"no hyperparameters of ours for algo {algo!r}; there are {ours}")
+
+
+def load_hyperparams(algo: str) -> dict[str, Any]:
+    """Return the content of our yml file: environment id (or ``atari``) -> hyperparameters.
+
+    :raises FileNotFoundError: if we bring none for ``algo``.
+    """
+    content: dict[str, Any] = yaml.safe_load(hyperparams_file(algo).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,89 @@
+"""Pictures: the learning curve of a run, the way of a screen to the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from stable_baselines3.common.monitor import load_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Whole games over which the curve is averaged.
+_WINDOW = 100
+
+
+def plot_run(folder: str | Path) -> Path:
+    """Draw what a run folder tells of its training: true scores, evaluations, loss, epsilon.
+
+    :param folder: a run folder with monitor files; ``evaluations.npz`` and ``progress.csv`` are
+        drawn if there.
+    :return: the path of the picture, ``learning_curve.png`` in that folder.
+    :raises ValueError: if there is nothing to draw.
+    :raises ImportError: without the extra ``plots``.
+    """
+    folder = Path(folder)
+    figure, (top, middle, bottom) = _figure(rows=3)
+    games = load_results(str(folder))  # all monitor files, in the order of time
+    if games.empty:
+        raise ValueError(f"no whole game was finished in {folder}: train for longer, then plot")
+    progress = _read_progress(folder / "progress.csv")
+
+    # Monitor counts emulator frames; SB3's log tells how many agent steps they were in all.
+    n_frames = games["l"].cumsum()
+    n_steps = (
+        n_frames
+        if progress is None
+        else n_frames * (progress["time/total_timesteps"].max() / n_frames.max())
+    )
+    average = games["r"].rolling(_WINDOW, min_periods=1).mean()
+    top.plot(n_steps, games["r"], ".", color="0.7", label="one whole game")
+    top.plot(n_steps, average, color="tab:blue", label=f"mean of the last {_WINDOW} games")
+    if (folder / "evaluations.npz").is_file():
+        evaluations = np.load(folder / "evaluations.npz")
+        mean = evaluations["results"].mean(axis=1)
+        top.plot(evaluations["timesteps"], mean, "o", color="tab:red", label="RL Zoo's evaluation")
+    top.set_ylabel("true score")
+    top.set_title(folder.name)
+    top.legend(loc="upper left")
+    _plot_column(middle, progress, "train/loss", "loss")
+    _plot_column(bottom, progress, "rollout/exploration_rate", "epsilon")
+    bottom.set_xlabel("emulator frames" if progress is None else "agent steps")
+    path = folder / "learning_curve.png"
+    figure.savefig(path)
+    return path
+
+
+def _figure(rows: int) -> tuple[Figure, Any]:
+    """Return a figure with ``rows`` axes that share x, drawn without any screen."""
+    try:
+        import pandas  # noqa: F401  # SB3 reads monitor files with it
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            'drawing needs the extra "plots": pip install "sb3_atari_course[plots]"'
+        ) from None
+    figure = Figure(figsize=(8, 2.5 * rows), dpi=100, layout="constrained")
+    heights = [2] + [1] * (rows - 1)
+    return figure, figure.subplots(rows, 1, sharex=True, height_ratios=heights)
+
+
+def _plot_column(axes: Axes, progress: pd.DataFrame | None, column: str, label: str) -> None:
+    """Draw one column of SB3's log over the agent steps, as far as it was logged."""
+    axes.set_ylabel(label)
+    if progress is not None and column in progress:
+        logged = progress.dropna(subset=[column])
+        axes.plot(logged["time/total_timesteps"], logged[column])
+
+
+def _read_progress(path: Path) -> pd.DataFrame | None:
+    """Return SB3's CSV log, None if there is none or it is empty."""
+    import pandas as pd
+
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    return pd.read_csv(path)

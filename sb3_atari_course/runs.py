@@ -1,0 +1,125 @@
+"""A run folder of RL Zoo: where it lies, how it was trained, and its model."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import yaml
+from huggingface_sb3 import EnvironmentName
+from rl_zoo3.utils import ALGOS, get_model_path, get_wrapper_class
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder of RL Zoo.
+
+    :param folder: where its monitor files, model and plots lie.
+    :param model_path: the chosen model, a zip of SB3.
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: the environment.
+    :param hyperparams: its ``config.yml``.
+    :param env_kwargs: of the yml, overwritten by those of the command line.
+    """
+
+    folder: Path
+    model_path: Path
+    algo: str
+    env_id: str
+    hyperparams: dict[str, Any]
+    env_kwargs: dict[str, Any]
+
+    def load_model(self, device: str = "auto") -> BaseAlgorithm:
+        """Load the model for playing, without its replay memory (SB3 unpickles: trust the file)."""
+        playing = {"learning_rate": 0.0, "lr_schedule": 0.0, "clip_range": 0.0}
+        kwargs: dict[str, Any] = {"buffer_size": 1} if "buffer_size" in self.hyperparams else {}
+        model: BaseAlgorithm = ALGOS[self.algo].load(
+            self.model_path, device=device, custom_objects=playing, **kwargs
+        )
+        return model
+
+    def env_wrapper(self) -> Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]:
+        """Return what its training put around one environment.
+
+        :raises ValueError: if it used what ``evaluate_games`` cannot put around one.
+        """
+        for key in ("vec_env_wrapper", "normalize"):
+            if self.hyperparams.get(key):
+                raise ValueError(
+                    f"{self.folder} was trained with {key}: {self.hyperparams[key]!r}, which"
+                    " evaluate does not know; use rl_zoo3.enjoy"
+                )
+        return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
+
+
+def find_run(
+    algo: str,
+    env_id: str,
+    folder: str | Path,
+    *,
+    exp_id: int = 0,
+    load_best: bool = False,
+    load_checkpoint: int | None = None,
+    load_last_checkpoint: bool = False,
+) -> Run:
+    """Find a run as RL Zoo's ``enjoy`` does.
+
+    :param folder: RL Zoo's log folder.
+    :param exp_id: number of the run, 0 for the latest, -1 for no numbered folder.
+    :raises ValueError: if there is no such run or model, if its yml files hold Python objects.
+    """
+    if algo not in ALGOS:
+        raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
+    try:
+        _, model_path, log_path = get_model_path(
+            exp_id,
+            str(folder),
+            algo,
+            EnvironmentName(env_id),
+            load_best,
+            load_checkpoint,  # type: ignore[arg-type]
+            load_last_checkpoint,
+        )
+    except AssertionError as error:
+        raise ValueError(f"{error}: train first, or choose the log folder with -f") from None
+    settings = Path(log_path) / EnvironmentName(env_id)
+    hyperparams = _read_yml(settings / "config.yml")
+    arguments = _read_yml(settings / "args.yml")
+    return Run(
+        folder=Path(log_path),
+        model_path=Path(model_path),
+        algo=algo,
+        env_id=env_id,
+        hyperparams=hyperparams,
+        env_kwargs=arguments.get("env_kwargs") or hyperparams.get("env_kwargs") or {},
+    )
+
+
+class _RunLoader(yaml.SafeLoader):
+    """Reads the two Python tags that RL Zoo writes, and refuses all others."""
+
+    def _ordered_dict(self, node: yaml.SequenceNode) -> OrderedDict[str, Any]:
+        return OrderedDict(self.construct_sequence(node, deep=True)[0])
+
+    def _tuple(self, node: yaml.SequenceNode) -> tuple[Any, ...]:
+        return tuple(self.construct_sequence(node, deep=True))
+
+
+_TAG = "tag:yaml.org,2002:python/"
+_RunLoader.add_constructor(f"{_TAG}object/apply:collections.OrderedDict", _RunLoader._ordered_dict)
+_RunLoader.add_constructor(f"{_TAG}tuple", _RunLoader._tuple)
+
+
+def _read_yml(path: Path) -> dict[str, Any]:
+    """Read ``config.yml`` or ``args.yml`` of a run without running any code; {} if missing."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(yaml.load(path.read_text(encoding="utf-8"), Loader=_RunLoader) or {})
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,51 @@
+"""Checks of arguments that more than one wrapper needs: which value was wrong, and what to do."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+def integer_at_least(minimum: int, name: str, value: Any) -> int:
+    """Return ``value`` as an int.
+
+    :param minimum: smallest value allowed.
+    :param name: name of the argument, for the message.
+    :param value: what the caller passed; anything that is an exact integer, numpy's too.
+    :raises TypeError: if it is no integer.
+    :raises ValueError: if it is below ``minimum``.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def image_space(env: gym.Env[Any, Any], wrapper: str) -> spaces.Box:
+    """Return the observation space of ``env`` if it holds images.
+
+    :param env: any environment.
+    :param wrapper: who asks, for the message.
+    :return: a uint8 Box of shape (h, w) or (h, w, channels).
+    :raises ValueError: if the observations are no such images.
+    """
+    space = env.observation_space
+    if (
+        not isinstance(space, spaces.Box)
+        or len(space.shape) not in (2, 3)
+        or space.dtype != np.uint8
+    ):
+        raise ValueError(
+            f"{wrapper} needs images (a uint8 Box of shape (h, w) or (h, w, channels)) as"
+            f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
+        )
+    return space

@@ -1,0 +1,168 @@
+"""What the agent sees: grey, cropped, resized, and stacked in time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Literal, SupportsFloat
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
+from numpy.typing import NDArray
+
+from sb3_atari_course.wrappers.checks import image_space, integer_at_least
+
+Screen = NDArray[np.uint8]
+Crop = tuple[int, int, int, int]
+
+
+def crop_gray_resize(
+    screen: Screen, *, crop: Crop | None = None, shape: tuple[int, int] = (84, 84)
+) -> Screen:
+    """Turn one screen into the small grey picture that a network reads.
+
+    Grey is ITU-R BT.601 luma, as in SB3, Gymnasium, TensorFlow and ale-py (scikit-image weighs the
+    colours by BT.709). The resize averages over pixel areas. The crop is taken first, which gives
+    the same pixels as grey, crop, resize, and less work.
+
+    :param screen: (H, W, 3) RGB, (H, W, 1) or (H, W) grey; uint8.
+    :param crop: (top, bottom, left, right), slice bounds in pixels; None for the whole screen.
+    :param shape: (h, w) of the result in pixels.
+    :return: (h, w, 1) uint8, an array of its own.
+
+    >>> crop_gray_resize(np.zeros((210, 160, 3), np.uint8), crop=(30, 195, 5, 155)).shape
+    (84, 84, 1)
+    """
+    if crop is not None:
+        top, bottom, left, right = crop
+        screen = screen[top:bottom, left:right]
+    if screen.ndim == 3 and screen.shape[2] == 3:
+        screen = cv2.cvtColor(screen, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+    small = cv2.resize(screen, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return small.reshape(*shape, 1).astype(np.uint8, copy=False)
+
+
+class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstructorArgs):
+    """Shows the agent a small grey picture of a part of the screen; see :func:`crop_gray_resize`.
+
+    :param env: observations (H, W, 3) RGB, (H, W, 1) or (H, W) grey; uint8.
+    :param crop: (top, bottom, left, right), slice bounds in pixels: rows ``top`` to ``bottom - 1``
+        and columns ``left`` to ``right - 1`` are kept. ``(30, 195, 5, 155)`` is the playing field
+        of Breakout. None keeps the whole screen.
+    :param shape: (h, w) of the result in pixels.
+    :raises ValueError: if the crop is empty or leaves the screen, if a side of ``shape`` is not
+        positive, if the observations are no RGB or grey images.
+    :raises TypeError: if a number is no integer.
+
+    >>> import ale_py, gymnasium as gym
+    >>> env = CropGrayResize(gym.make("BreakoutNoFrameskip-v4"), crop=(30, 195, 5, 155))
+    >>> env.reset(seed=0)[0].shape
+    (84, 84, 1)
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Screen, int],
+        *,
+        crop: Sequence[int] | None = None,
+        shape: Sequence[int] = (84, 84),
+    ) -> None:
+        RecordConstructorArgs.__init__(self, crop=crop, shape=shape)
+        super().__init__(env)
+        screen = image_space(env, "CropGrayResize").shape
+        if len(screen) == 3 and screen[2] not in (1, 3):
+            raise ValueError(
+                f"CropGrayResize needs RGB or grey screens, got {screen[2]} channels"
+                f" in shape {screen}: put it before the frame stack"
+            )
+        self.crop = None if crop is None else _checked_crop(crop, screen)
+        self.shape = _checked_shape(shape)
+        self.observation_space = spaces.Box(0, 255, (*self.shape, 1), np.uint8)
+
+    def observation(self, observation: Screen) -> Screen:
+        """Return the (h, w, 1) picture of one screen."""
+        return crop_gray_resize(observation, crop=self.crop, shape=self.shape)
+
+
+class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
+    """Shows the agent the last ``n_stack`` observations at once, newest last.
+
+    Every observation returned is an array of its own.
+
+    :param env: observations (h, w, c) or (h, w), uint8.
+    :param n_stack: how many observations, at least 1; the result is (h, w, n_stack * c).
+    :param padding: what stands for the past at the start of an episode: ``"repeat"`` the first
+        observation (as Gymnasium's wrapper does) or ``"zero"`` (as SB3's VecFrameStack does).
+    :raises ValueError: for another ``padding``, an ``n_stack`` that is not positive, observations
+        that are no images.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Screen, int],
+        *,
+        n_stack: int = 4,
+        padding: Literal["repeat", "zero"] = "repeat",
+    ) -> None:
+        RecordConstructorArgs.__init__(self, n_stack=n_stack, padding=padding)
+        super().__init__(env)
+        self.n_stack = integer_at_least(1, "n_stack", n_stack)
+        if padding not in ("repeat", "zero"):
+            raise ValueError(f"padding must be 'repeat' or 'zero', got {padding!r}")
+        self.padding = padding
+        height, width, *channels = image_space(env, "FrameStack").shape
+        n_channels = self.n_stack * (channels[0] if channels else 1)
+        self.observation_space = spaces.Box(0, 255, (height, width, n_channels), np.uint8)
+        self._frames: deque[Screen] = deque(maxlen=self.n_stack)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Screen, dict[str, Any]]:
+        """Reset and fill the past."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        past = obs if self.padding == "repeat" else np.zeros_like(obs)
+        self._frames.extend([past.copy()] * (self.n_stack - 1))
+        return self._push(obs), info
+
+    def step(self, action: int) -> tuple[Screen, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step and push the new observation."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return self._push(obs), reward, terminated, truncated, info
+
+    def _push(self, obs: Screen) -> Screen:
+        """Add one observation and return the stack, (h, w, n_stack * c)."""
+        self._frames.append(obs.copy())  # an env may reuse its array
+        stack = cv2.merge(list(self._frames))  # four times as fast as numpy's concatenate
+        return stack.reshape(self.observation_space.shape or ()).astype(np.uint8, copy=False)
+
+
+def _checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
+    """Return ``crop`` as four ints that lie on a screen of shape (H, W, ...)."""
+    if isinstance(crop, str) or len(crop) != 4:
+        raise ValueError(f"crop must be (top, bottom, left, right), got {crop!r}")
+    height, width = screen[:2]
+    top, bottom, left, right = (
+        integer_at_least(0, f"{name} of crop {tuple(crop)}", value)
+        for name, value in zip(("top", "bottom", "left", "right"), crop, strict=True)
+    )
+    if top >= bottom or left >= right:
+        raise ValueError(
+            f"crop {tuple(crop)} is empty: top must be less than bottom and left less than right"
+        )
+    if bottom > height or right > width:
+        raise ValueError(
+            f"crop {tuple(crop)} leaves the screen of {height} rows and {width} columns:"
+            f" bottom may be at most {height}, right at most {width}"
+        )
+    return top, bottom, left, right
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Return ``shape`` as two positive ints."""
+    if isinstance(shape, (str, int)) or len(shape) != 2:
+        raise ValueError(f"shape must be (height, width) in pixels, got {shape!r}")
+    height, width = (integer_at_least(1, f"each side of shape {tuple(shape)}", n) for n in shape)
+    return height, width

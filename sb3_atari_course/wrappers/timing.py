@@ -1,0 +1,150 @@
+"""How long an action lasts: hold it for a few frames and look at the last two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from ale_py.env import AtariEnv
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import (
+    AtariPreprocessing,
+    MaxAndSkipObservation,
+    OrderEnforcing,
+    PassiveEnvChecker,
+    TimeLimit,
+)
+from numpy.typing import NDArray
+from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.episode import NoopReset
+
+#: Wrappers that hand on the observation untouched and never look at it after the first steps.
+_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit, Monitor, NoopReset)
+
+
+class ActionRepeat(
+    gym.Wrapper[NDArray[np.uint8], int, NDArray[np.uint8], int], RecordConstructorArgs
+):
+    """Holds each action for ``frame_skip`` frames: one agent step.
+
+    The reward is the sum over the frames, ``info`` the last frame's. The observation is the
+    pixelwise maximum of the last two frames, against sprites that the console draws only every
+    other frame (Mnih et al. 2015, Methods, "Preprocessing"). If the episode ends before the step
+    is over, the observation is the real last frame; SB3's and Gymnasium's wrappers return an older
+    or a black one, from which a learner would bootstrap after a truncation.
+
+    Over an ale-py emulator the screens that nobody looks at are not read: two of four, about a
+    tenth of the time of a step. Every frame still passes through every wrapper inside.
+
+    :param env: an environment that plays one frame a step; observations (h, w, 3) or (h, w), uint8,
+        if pooled, else any.
+    :param frame_skip: frames per agent step, at least 1.
+    :param max_pool: take the maximum of the last two frames (of this step; with ``frame_skip=1``
+        there is only one).
+    :raises ValueError: if ``env`` skips frames already and ``frame_skip > 1``.
+
+    >>> import ale_py, gymnasium as gym
+    >>> env = ActionRepeat(gym.make("BreakoutNoFrameskip-v4"), frame_skip=4)
+    >>> before = env.reset(seed=0)[1]["frame_number"]
+    >>> env.step(0)[-1]["frame_number"] - before
+    4
+    """
+
+    def __init__(
+        self, env: gym.Env[NDArray[np.uint8], int], *, frame_skip: int = 4, max_pool: bool = True
+    ) -> None:
+        RecordConstructorArgs.__init__(self, frame_skip=frame_skip, max_pool=max_pool)
+        super().__init__(env)
+        self.frame_skip = integer_at_least(1, "frame_skip", frame_skip)
+        self.max_pool = bool(max_pool) and self.frame_skip > 1
+        if self.frame_skip > 1:
+            _refuse_skipping_twice(env, self.frame_skip)
+        n_seen = 2 if self.max_pool else 1
+        self._first_seen_frame = self.frame_skip - n_seen + 1
+        self._emulator = _emulator_behind(env)
+        self._checker_is_done = False
+
+    def step(
+        self, action: int
+    ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Play ``frame_skip`` frames.
+
+        :param action: held for all frames.
+        :return: observation as the inner one's, summed reward, terminated, truncated, last info.
+        """
+        total_reward = 0.0
+        if self._emulator is not None and self._checker_is_done and self._first_seen_frame > 1:
+            with _screen_unread(self._emulator):
+                for _ in range(1, self._first_seen_frame):
+                    _, reward, terminated, truncated, info = self.env.step(action)
+                    total_reward += float(reward)
+                    if terminated or truncated:
+                        break
+            if terminated or truncated:
+                screen: NDArray[np.uint8] = self._emulator._get_obs()
+                return screen, total_reward, terminated, truncated, info
+            first_frame = self._first_seen_frame
+        else:
+            first_frame = 1
+        self._checker_is_done = True
+
+        for frame in range(first_frame, self.frame_skip + 1):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total_reward += float(reward)
+            if terminated or truncated:
+                break
+            if self.max_pool and frame == self.frame_skip - 1:
+                previous = obs.copy()  # an env may reuse its array
+        if self.max_pool and frame == self.frame_skip:
+            obs = np.maximum(previous, obs)
+        return obs, total_reward, terminated, truncated, info
+
+
+def _refuse_skipping_twice(env: gym.Env[Any, Any], frame_skip: int) -> None:
+    """Raise a ValueError if ``env`` plays several frames a step by itself."""
+    layer: gym.Env[Any, Any] = env
+    skip: Any = 1
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, (ActionRepeat, AtariPreprocessing)):
+            skip = layer.frame_skip
+        elif isinstance(layer, (MaxAndSkipEnv, MaxAndSkipObservation)):
+            skip = layer._skip
+        if skip != 1:
+            break
+        layer = layer.env
+    else:
+        skip = getattr(layer, "_frameskip", 1)
+    if skip != 1:
+        raise ValueError(
+            f"{env} plays {skip} frames a step already, so frame_skip={frame_skip} would skip"
+            " twice: make the game with frameskip=1 (a NoFrameskip-v4 id; in RL Zoo"
+            " --env-kwargs frameskip:1), or pass frame_skip=1"
+        )
+
+
+def _emulator_behind(env: gym.Env[Any, Any]) -> Any | None:
+    """Return the ale-py emulator whose observation reaches us as it is, or None."""
+    layer: gym.Env[Any, Any] = env
+    while isinstance(layer, gym.Wrapper):
+        if type(layer) not in _TRANSPARENT:
+            return None
+        layer = layer.env
+    known = type(layer) is AtariEnv and hasattr(layer, "_obs_type") and not layer.sound_obs
+    return layer if known else None
+
+
+@contextmanager
+def _screen_unread(emulator: Any) -> Iterator[None]:
+    """Let ``emulator`` return its 128 bytes of RAM, 50 times cheaper than its screen."""
+    obs_type = emulator._obs_type
+    emulator._obs_type = "ram"
+    try:
+        yield
+    finally:
+        emulator._obs_type = obs_type

@@ -1,0 +1,93 @@
+"""RL Zoo's own commands with our pieces: our hyperparameters without ``-conf``, clear errors."""
+
+from __future__ import annotations
+
+import runpy
+from contextlib import suppress
+from typing import Any
+
+from gymnasium import spaces
+from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_course.callbacks import CsvLog
+from sb3_atari_course.envs import register_envs
+from sb3_atari_course.hyperparams import hyperparams_file
+
+#: Algorithms that choose among finitely many actions.
+_DISCRETE_ONLY = ("dqn", "qrdqn")
+
+
+class TrainingFailedError(RuntimeError):
+    """A training that had begun failed: a bug or a full disk, not a wrong argument."""
+
+
+class CourseExperimentManager(ExperimentManager):
+    """RL Zoo's experiment, with our hyperparameters by default and SB3's log as CSV.
+
+    Where it differs: our yml is read unless ``-conf`` names another; ``env_kwargs`` of a yml reach
+    the evaluation environment too; continuous actions are refused before training if the algorithm
+    needs discrete ones; the run folder gets a ``progress.csv``.
+    """
+
+    def __init__(self, args: Any, algo: str, *positional: Any, **kwargs: Any) -> None:
+        if not kwargs.get("config"):
+            with suppress(FileNotFoundError):  # then RL Zoo reads its own
+                kwargs["config"] = str(hyperparams_file(algo))
+        super().__init__(args, algo, *positional, **kwargs)
+
+    def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        result = super()._preprocess_hyperparams(hyperparams)
+        if self._eval_env_kwargs_args is None:
+            self.eval_env_kwargs = self.env_kwargs
+        return result
+
+    def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
+        """Create the environments, and refuse continuous actions where they cannot be used."""
+        vec_env: VecEnv = super().create_envs(*args, **kwargs)
+        if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
+            vec_env.close()
+            raise ValueError(
+                f"{self.env_name.gym_id} has the actions {vec_env.action_space}, but {self.algo}"
+                " chooses among discrete ones: add to its env_wrapper\n"
+                "    - sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}"
+            )
+        return vec_env
+
+    def learn(self, model: BaseAlgorithm) -> None:
+        """Train, with the log in the run folder."""
+        self.callbacks.append(CsvLog(self.save_path))
+        try:
+            super().learn(model)
+        except Exception as error:
+            raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
+
+
+def train() -> None:
+    """Run RL Zoo's ``train`` on ``sys.argv``, with our experiment manager."""
+    from rl_zoo3 import train as rl_zoo3_train
+
+    register_envs()
+    rl_zoo3_train.ExperimentManager = CourseExperimentManager  # type: ignore[attr-defined]
+    rl_zoo3_train.train()
+
+
+def enjoy() -> None:
+    """Run RL Zoo's ``enjoy`` on ``sys.argv``."""
+    import rl_zoo3.enjoy
+
+    register_envs()
+    rl_zoo3.enjoy.enjoy()
+
+
+def record() -> None:
+    """Run RL Zoo's ``record_video`` on ``sys.argv``; it needs the extra ``video``."""
+    try:
+        import moviepy  # noqa: F401  # asked for here, not after the model was loaded
+    except ImportError:
+        raise ImportError(
+            'recording needs the extra "video": pip install "sb3_atari_course[video]"'
+        ) from None
+    register_envs()
+    runpy.run_module("rl_zoo3.record_video", run_name="__main__", alter_sys=True)

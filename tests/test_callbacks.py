@@ -1,0 +1,26 @@
+"""SB3's log as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from stable_baselines3 import DQN
+
+from sb3_atari_course.callbacks import CsvLog
+
+
+def test_what_sb3_logs_is_in_the_file_and_a_second_learn_goes_on(tmp_path: Path) -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", learning_starts=50, seed=0)
+    callback = CsvLog(tmp_path / "new")
+    model.learn(300, callback=callback, log_interval=1)
+    n_rows = len(callback.path.read_text().splitlines())
+    model.learn(300, callback=callback, log_interval=1, reset_num_timesteps=False)
+    with open(tmp_path / "new/progress.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > n_rows > 5
+    assert [int(row["time/episodes"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert 500 < int(rows[-1]["time/total_timesteps"]) <= 600
+    assert float(rows[-1]["train/loss"]) > 0
+    assert float(rows[-1]["rollout/exploration_rate"]) == 0.05
+    model.logger.close()

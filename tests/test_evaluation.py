@@ -1,0 +1,249 @@
+"""The one way in which a score is made."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
+
+from sb3_atari_course import AtariCnnPolicy, evaluate_games, make_atari_env, wrap_atari
+from tests import naive
+from tests.fakes import ScriptedPlayer, Tape
+
+GAME = "SpaceInvadersNoFrameskip-v4"  # pays 5 to 200 and has 3 lives
+PLAY = [1, 2, 1, 3, 0, 1, 4, 5, 2]
+
+
+class TestScores:
+    def test_are_those_of_a_bare_emulator(self) -> None:
+        """Whole games through all lives, unclipped, although the agent sees lives and signs."""
+        tapes: list[Tape] = []
+
+        def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+            tapes.append(Tape(env))
+            return wrap_atari(tapes[0])
+
+        report = evaluate_games(
+            ScriptedPlayer(PLAY),
+            GAME,
+            n_games=2,
+            seed=3,
+            epsilon=0.1,
+            env_wrapper=wrapper,
+            random_play=False,
+        )
+        games = tapes[0].games
+        assert len(tapes) == 1
+        assert len(games) == 2
+        for score, length, actions in zip(report.scores, report.lengths, games, strict=True):
+            assert naive.replay("space_invaders", actions) == (score, True)
+            assert length == len(actions)
+            assert score >= 30
+
+    def test_the_first_games_are_those_of_a_shorter_evaluation(self) -> None:
+        class AlwaysRight(ScriptedPlayer):
+            def __init__(self) -> None:
+                super().__init__([2])
+
+        short = evaluate_games(AlwaysRight(), GAME, n_games=1, seed=1)
+        long = evaluate_games(AlwaysRight(), GAME, n_games=3, seed=1)
+        assert long.scores[:1] == short.scores
+        assert long.random_scores[:1] == short.random_scores
+        assert len(long.scores) == len(long.random_scores) == 3
+
+    def test_equal_seeds_agree_and_different_seeds_differ(self) -> None:
+        evaluate = partial(evaluate_games, ScriptedPlayer([1]), GAME, n_games=2, epsilon=0.5)
+        assert evaluate(seed=1) == evaluate(seed=1)
+        assert evaluate(seed=1).scores != evaluate(seed=2).scores
+
+    def test_epsilon_is_the_evaluations_own(self) -> None:
+        class Counting(ScriptedPlayer):
+            exploration_rate = 1.0  # what a training left behind
+
+        player = Counting([0])
+        report = evaluate_games(player, GAME, n_games=1, seed=0, epsilon=0.25, random_play=False)
+        n_steps = report.lengths[0] / 4
+        assert player.n_calls == pytest.approx(0.75 * n_steps, rel=0.1)
+
+    def test_a_trained_dqn_does_not_explore(self) -> None:
+        env = make_atari_env(GAME, seed=0)
+        model = DQN(AtariCnnPolicy, env, buffer_size=10, learning_starts=5)
+        scores = []
+        for rate in (0.0, 1.0):
+            model.exploration_rate = rate
+            report = evaluate_games(model, GAME, n_games=1, seed=0, max_frames=400, epsilon=0.0)
+            scores.append(report.lengths + report.scores)
+        assert scores[0] == scores[1]
+
+    def test_random_play_is_the_same_games_at_random(self) -> None:
+        report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=4, epsilon=1.0)
+        assert report.scores == report.random_scores
+        assert report.random_mean == np.mean(report.random_scores)
+
+    def test_sb3s_own_evaluation_sees_whole_games_too(self) -> None:
+        """Also the second one, and the games end as on a bare emulator."""
+        tape = Tape(gym.make("BreakoutNoFrameskip-v4"))
+        env = DummyVecEnv([lambda: wrap_atari(Monitor(tape), n_stack=4)])
+        env.seed(0)
+        model = DQN(AtariCnnPolicy, VecTransposeImage(env), buffer_size=10)
+        for _ in range(2):
+            tape.games.clear()
+            scores, lengths = evaluate_policy(
+                model, model.get_env(), n_eval_episodes=2, return_episode_rewards=True
+            )
+            for score, length, actions in zip(scores, lengths, tape.games, strict=False):
+                assert naive.replay("breakout", actions) == (score, True)
+                assert length == len(actions)
+
+
+class TestProtocol:
+    def test_no_ops_are_added_where_the_training_had_none(self) -> None:
+        starts = set()
+
+        def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+            class Look(gym.Wrapper[Any, Any, Any, Any]):
+                def reset(self, **kwargs: Any) -> Any:
+                    obs, info = self.env.reset(**kwargs)
+                    starts.add(info["episode_frame_number"])
+                    return obs, info
+
+            return Look(wrap_atari(env, noop_max=0, fire_on_reset=False))
+
+        for noops in (None, 7):
+            starts.clear()
+            report = evaluate_games(
+                ScriptedPlayer([0]),
+                GAME,
+                n_games=6,
+                seed=0,
+                max_frames=60,
+                random_play=False,
+                env_wrapper=wrapper if noops is None else partial(wrap_atari, noop_max=noops),
+            )
+            assert report.protocol["noop_max_frames"] == (noops or 30)
+            assert noops or (len(starts) > 3 and max(starts) <= 30 and min(starts) >= 1)
+
+    def test_a_game_is_cut_off_at_max_frames(self) -> None:
+        report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=0, max_frames=400)
+        assert all(400 <= length <= 404 for length in report.lengths)
+
+    def test_sticky_actions_only_if_asked(self) -> None:
+        """Also for an id that has them."""
+        evaluate = partial(
+            evaluate_games,
+            ScriptedPlayer(PLAY),
+            "ALE/SpaceInvaders-v5",
+            n_games=1,
+            seed=0,
+            max_frames=2000,
+            epsilon=0.0,
+            random_play=False,
+            env_kwargs={"frameskip": 1},
+        )
+        plain = evaluate_games(
+            ScriptedPlayer(PLAY), GAME, n_games=1, seed=0, max_frames=2000, epsilon=0.0
+        )
+        assert evaluate().scores == plain.scores
+        assert evaluate(sticky_actions=0.9).lengths != plain.lengths or (
+            evaluate(sticky_actions=0.9).scores != plain.scores
+        )
+
+    def test_the_report_says_it_all(self) -> None:
+        report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=0, max_frames=200)
+        text = str(report)
+        for expected in (
+            f"{GAME}: {report.mean:.2f} +- {report.std:.2f} (mean +- SD of 2 games)",
+            "random play:",
+            "scores:",
+            "seed 0, epsilon 0.05, max_frames 200, noop_max_frames 30, sticky_actions 0.0",
+        ):
+            assert expected in text
+        assert json.loads(json.dumps(report.as_dict()))["scores"] == list(report.scores)
+        assert report.std == np.std(report.scores)
+
+    def test_small_environments_work_as_well(self) -> None:
+        report = evaluate_games(ScriptedPlayer([0]), "CartPole-v1", n_games=3, seed=0, epsilon=0.0)
+        assert all(8 <= score <= 11 for score in report.scores)
+        assert report.lengths == tuple(int(score) for score in report.scores)
+        assert report.protocol == {"seed": 0, "epsilon": 0.0, "max_steps": 108_000}
+        endless = evaluate_games(
+            ScriptedPlayer([0]), "CliffWalking-v1", n_games=1, seed=0, max_frames=50, epsilon=0.0
+        )
+        assert endless.lengths == (50,)
+        assert endless.scores == (-50.0,)
+
+
+class TestModels:
+    def test_a_model_of_rl_zoos_frame_stack_sees_what_it_was_trained_on(self) -> None:
+        seen: list[Any] = []
+
+        class Looking(ScriptedPlayer):
+            observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+                seen.append(observation)
+                return super().predict(observation, deterministic=deterministic)
+
+        evaluate_games(
+            Looking([0]), GAME, n_games=1, seed=0, max_frames=100, epsilon=0.0, random_play=False
+        )
+        assert seen[0].shape == (1, 84, 84, 4)
+        assert not seen[0][..., :3].any()  # zero-padded, as VecFrameStack does
+        assert seen[0][..., 3].any()
+        np.testing.assert_array_equal(seen[1][0, ..., 2], seen[0][0, ..., 3])
+
+        zoo = VecTransposeImage(VecFrameStack(DummyVecEnv([lambda: wrap_atari(gym.make(GAME))]), 4))
+        assert zoo.observation_space == Looking.observation_space
+
+    def test_a_model_that_cannot_fit_is_refused(self) -> None:
+        class Small(ScriptedPlayer):
+            observation_space = spaces.Box(0, 255, (4, 42, 42), np.uint8)
+
+        with pytest.raises(ValueError, match=r"the model reads Box.*42.*pass the env_wrapper"):
+            evaluate_games(Small([0]), GAME, n_games=1, seed=0)
+
+    def test_a_wrapper_that_restarts_the_game_is_refused(self) -> None:
+        class RestartAtLostLife(gym.Wrapper[Any, Any, Any, Any]):
+            lives = 0
+
+            def step(self, action: Any) -> Any:
+                obs, reward, terminated, truncated, info = self.env.step(action)
+                lost, self.lives = info["lives"] < self.lives, info["lives"]
+                return obs, reward, terminated or lost, truncated, info
+
+        with pytest.raises(ValueError, match="restarts the game when an episode ends"):
+            evaluate_games(
+                ScriptedPlayer([0]),
+                GAME,
+                n_games=1,
+                seed=0,
+                env_wrapper=lambda env: RestartAtLostLife(
+                    wrap_atari(env, terminal_on_life_loss=False)
+                ),
+            )
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"n_games": 0}, "n_games must be at least 1, got 0"),
+            ({"epsilon": 1.5}, "epsilon is a probability, 0 to 1, got 1.5"),
+            ({"sticky_actions": -0.1}, "sticky_actions is a probability"),
+            ({"max_frames": 0}, "max_frames must be at least 1, got 0"),
+        ],
+    )
+    def test_a_wrong_number_is_named(self, kwargs: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            evaluate_games(ScriptedPlayer([0]), GAME, seed=0, **kwargs)
+
+    def test_an_unknown_game_is_named(self) -> None:
+        with pytest.raises(ValueError, match="unknown environment 'SpaceInvader-v4'"):
+            evaluate_games(ScriptedPlayer([0]), "SpaceInvader-v4", seed=0)

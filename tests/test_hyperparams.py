@@ -1,0 +1,90 @@
+"""The yml files: complete, buildable, found from anywhere."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import yaml
+from gymnasium import spaces
+from rl_zoo3.utils import ALGOS, get_class_by_name, get_wrapper_class
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
+
+from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "hyperparams").glob("*.yml"))
+ENTRIES = [(path.stem, env_id) for path in FILES for env_id in load_hyperparams(path.stem)]
+SMALL_ENVS = ["CartPole-v1", "MountainCar-v0", "LunarLander-v3", "Pendulum-v1"]
+
+
+@pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
+def test_every_environment_has_its_entry(algo: str) -> None:
+    assert list(load_hyperparams(algo)) == [
+        "atari",
+        "BreakoutNoFrameskip-v4",
+        "BreakoutDeterministic-v4",
+        *SMALL_ENVS,
+    ]
+
+
+@pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
+def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
+    """The environment, the policy and all keywords, as RL Zoo puts them together."""
+    hyperparams = dict(load_hyperparams(algo)[env_id])
+    game = "PongNoFrameskip-v4" if env_id == "atari" else env_id
+    wrap = get_wrapper_class(hyperparams) or (lambda env: env)
+    env: Any = DummyVecEnv([lambda: wrap(gym.make(game))])
+    if "frame_stack" in hyperparams:
+        env = VecFrameStack(env, hyperparams["frame_stack"])
+    for key in ("env_wrapper", "frame_stack", "n_timesteps"):
+        hyperparams.pop(key, None)
+    if "." in hyperparams["policy"]:
+        hyperparams["policy"] = get_class_by_name(hyperparams["policy"])
+        env = VecTransposeImage(env)
+        assert env.observation_space == spaces.Box(0, 255, (4, 84, 84), "uint8")
+    if str(hyperparams["learning_rate"]).startswith("lin_"):
+        hyperparams["learning_rate"] = float(hyperparams["learning_rate"][4:])
+    assert isinstance(hyperparams["learning_rate"], float)  # 1e-4 would be a string in YAML
+    model = ALGOS[algo](env=env, **{**hyperparams, "buffer_size": 10})
+    assert model.gamma == hyperparams["gamma"]
+
+
+def test_the_seeds_are_followed() -> None:
+    breakout = load_hyperparams("dqn")["BreakoutNoFrameskip-v4"]
+    assert breakout["learning_rate"] == 0.0000625
+    assert breakout["learning_starts"] == 50_000
+    assert breakout["target_update_interval"] == 10_000
+    assert breakout["exploration_fraction"] * breakout["n_timesteps"] == 1_000_000 / 4
+    old = load_hyperparams("dqn")["BreakoutDeterministic-v4"]
+    ((wrapper, kwargs),) = old["env_wrapper"][0].items()
+    assert wrapper == "sb3_atari_course.envs.wrap_atari"
+    assert kwargs["crop"] == [30, 195, 5, 155]
+    assert kwargs["frame_skip"] == 1
+    assert old["learning_rate"] == 0.00025
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_line_says_its_unit_or_source(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        is_value = ":" in line and not line.rstrip().endswith(":") and not line.startswith("#")
+        if is_value and "policy: " not in line:
+            assert "# " in line, line
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_dotted_module_stands_beside_each_file(path: Path) -> None:
+    module = importlib.import_module(f"sb3_atari_course.hyperparams.{path.stem}")
+    assert module.hyperparams == yaml.safe_load(path.read_text())
+    module.hyperparams["atari"].clear()  # RL Zoo changes what it reads
+    assert module.hyperparams["atari"]
+    with pytest.raises(AttributeError, match="has no attribute 'hyperparameters'"):
+        _ = module.hyperparameters
+
+
+def test_an_unknown_algo_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"for algo 'sac'; there are \['dqn', 'qrdqn'"):
+        hyperparams_file("sac")

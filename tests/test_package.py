@@ -1,0 +1,62 @@
+"""The package as a whole."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sb3_atari_course
+from sb3_atari_course import wrappers
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("module", [sb3_atari_course, wrappers], ids=lambda m: m.__name__)
+def test_public_names_are_listed_and_there(module: object) -> None:
+    names = module.__all__  # type: ignore[attr-defined]
+    assert names == sorted(names)
+    assert all(getattr(module, name).__doc__ for name in names)
+
+
+def test_importing_the_package_needs_only_the_core_and_does_nothing() -> None:
+    """No extra, no registration, no torch threads or global generators touched."""
+    code = (
+        "import sys, numpy as np, torch as th, random\n"
+        "import stable_baselines3\n"  # which does draw from random, for a temporary file
+        "def states():\n"
+        "    numpy_state = np.random.get_state()[1].tolist()\n"
+        "    return numpy_state, th.get_rng_state().tolist(), random.getstate()\n"
+        "before = states()\n"
+        "import sb3_atari_course, sb3_atari_course.zoo, sb3_atari_course.commands\n"
+        "assert before == states()\n"
+        "import gymnasium\n"
+        "assert 'BreakoutDeterministic-v4' not in gymnasium.registry\n"
+        "import sb3_atari_course.register\n"
+        "assert 'BreakoutDeterministic-v4' in gymnasium.registry\n"
+        "block = {'moviepy', 'pygame', 'skimage', 'Box2D'} & set(sys.modules)\n"
+        "assert not block, block\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_every_module_says_in_its_first_line_what_it_is() -> None:
+    for module in pkgutil.walk_packages(sb3_atari_course.__path__, "sb3_atari_course."):
+        if module.name.endswith((".register", "__main__")):
+            continue
+        first = (importlib.import_module(module.name).__doc__ or "").split("\n")[0]
+        assert re.match(r".{15,100}[.:?]$", first), module.name
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    assert f"## {sb3_atari_course.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_no_file_has_outgrown_its_question() -> None:
+    for path in (ROOT / "sb3_atari_course").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 260, path

@@ -1,0 +1,230 @@
+"""The networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import optuna
+import pytest
+import torch as th
+from gymnasium import spaces
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
+from rl_zoo3.utils import get_class_by_name
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.torch_layers import NatureCNN
+from torch import nn
+
+from sb3_atari_course import (
+    AtariCNN,
+    AtariCnnPolicy,
+    AtariQuantileCnnPolicy,
+    make_atari_env,
+    wrap_atari,
+)
+from sb3_atari_course.policies import smallest_side
+
+SCREENS = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+SMALL = {"learning_starts": 40, "buffer_size": 200, "train_freq": 4}
+
+
+def small_env(n_envs: int = 1) -> Any:
+    return make_atari_env("BreakoutNoFrameskip-v4", n_envs, seed=0)
+
+
+def changed(before: list[th.Tensor], net: nn.Module) -> bool:
+    """Tell whether a network's parameters differ from what they were."""
+    return any((a != b).any() for a, b in zip(before, net.parameters(), strict=True))
+
+
+class TestAtariCNN:
+    def test_the_network_of_the_paper(self) -> None:
+        cnn = AtariCNN(SCREENS)
+        x = th.rand(2, 4, 84, 84)
+        shapes = []
+        for module in [*cnn.cnn, *cnn.linear]:
+            x = module(x)
+            shapes.append(tuple(x.shape[1:]))
+        assert shapes[::2] == [(32, 20, 20), (64, 9, 9), (64, 7, 7), (3136,), (512,)]
+        assert sum(p.numel() for p in cnn.parameters()) == 1_684_128  # as the docstring says
+
+    def test_it_computes_what_sb3s_computes(self) -> None:
+        ours, theirs = AtariCNN(SCREENS), NatureCNN(SCREENS)
+        theirs.load_state_dict(ours.state_dict())
+        x = th.rand(3, 4, 84, 84)
+        th.testing.assert_close(ours(x), theirs(x))
+
+    def test_layers_and_width_can_be_chosen(self) -> None:
+        cnn = AtariCNN(
+            spaces.Box(0, 255, (2, 42, 50), np.uint8),
+            layers=[[16, 4, 2], [32, 3, 2]],
+            features_dim=64,
+        )
+        assert cnn(th.rand(5, 2, 42, 50)).shape == (5, 64)
+        assert cnn.features_dim == 64
+
+    @pytest.mark.parametrize(
+        ("activation_fn", "at_minus_one"),
+        [("relu", 0.0), ("leaky_relu", -0.2), (nn.LeakyReLU, -0.01), (nn.ReLU, 0.0)],
+    )
+    def test_activations(self, activation_fn: Any, at_minus_one: float) -> None:
+        cnn = AtariCNN(SCREENS, activation_fn=activation_fn)
+        for module in (cnn.cnn[1], cnn.cnn[3], cnn.cnn[5], cnn.linear[1]):
+            assert module(th.tensor(-1.0)).item() == pytest.approx(at_minus_one)
+
+    def test_he_initialisation(self) -> None:
+        th.manual_seed(0)
+        cnn = AtariCNN(SCREENS, weight_init="he")
+        for layer, fan_in in (
+            (cnn.cnn[0], 4 * 8 * 8),
+            (cnn.cnn[2], 32 * 4 * 4),
+            (cnn.cnn[4], 64 * 3 * 3),
+            (cnn.linear[0], 64 * 7 * 7),
+        ):
+            assert layer.weight.var().item() == pytest.approx(2 / fan_in, rel=0.05)
+            assert layer.weight.abs().max() < 2.3 * (2 / fan_in) ** 0.5  # truncated
+            assert (layer.bias == 0).all()
+
+    def test_default_initialisation_is_pytorchs(self) -> None:
+        cnn = AtariCNN(SCREENS)
+        assert cnn.cnn[0].weight.abs().max() <= (4 * 8 * 8) ** -0.5
+        assert (cnn.cnn[0].bias != 0).any()
+
+    def test_the_smallest_screen(self) -> None:
+        AtariCNN(spaces.Box(0, 255, (4, 36, 36), np.uint8))
+        with pytest.raises(ValueError, match=r"36 x 35 pixels is too small.*smallest side .* 36"):
+            AtariCNN(spaces.Box(0, 255, (4, 36, 35), np.uint8))
+        assert smallest_side([(16, 4, 2)]) == 4
+        assert smallest_side([(16, 4, 2), (16, 3, 1)]) == 8
+
+    @pytest.mark.parametrize(
+        "space",
+        [
+            spaces.Box(-1, 1, (4,), np.float32),
+            spaces.Box(0, 1, (4, 84, 84), np.float32),
+            spaces.Discrete(3),
+            spaces.Box(0, 255, (84, 84), np.uint8),
+        ],
+    )
+    def test_an_observation_that_is_no_image_is_refused(self, space: spaces.Space[Any]) -> None:
+        with pytest.raises(ValueError, match=r"needs uint8 images .* got (Box|Discrete)"):
+            AtariCNN(space)
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"activation_fn": "tanh"}, "activation_fn must be one of .* got 'tanh'"),
+            ({"weight_init": "xavier"}, "weight_init must be .* got 'xavier'"),
+            ({"layers": []}, "layers must be triples"),
+            ({"layers": [(32, 8)]}, "layers must be triples"),
+            ({"layers": [(32, 8, 0)]}, "at least 1, got 0"),
+            ({"features_dim": 0}, "features_dim must be at least 1, got 0"),
+        ],
+    )
+    def test_a_wrong_value_is_named(self, kwargs: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            AtariCNN(SCREENS, **kwargs)
+
+
+class TestPolicies:
+    @pytest.mark.parametrize("dueling", [False, True])
+    def test_dqn_learns_saves_and_loads(self, dueling: bool, tmp_path: Path) -> None:
+        model = DQN(
+            AtariCnnPolicy, small_env(), policy_kwargs={"dueling": dueling}, seed=0, **SMALL
+        )
+        before = {k: v.clone() for k, v in model.policy.q_net.state_dict().items()}
+        model.learn(80)
+        after = model.policy.q_net.state_dict()
+        assert model._n_updates > 0
+        assert all((before[name] != after[name]).any() for name in before)
+        assert any("value_net" in name for name in after) == dueling
+
+        model.save(tmp_path / "model")
+        loaded = DQN.load(tmp_path / "model", buffer_size=1)
+        assert isinstance(loaded.policy, AtariCnnPolicy)
+        obs = np.random.default_rng(0).integers(0, 256, (32, 4, 84, 84), np.uint8)
+        x = th.as_tensor(obs)
+        th.testing.assert_close(loaded.q_net(x), model.q_net(x))
+        actions = model.predict(obs, deterministic=True)[0]
+        np.testing.assert_array_equal(loaded.predict(obs, deterministic=True)[0], actions)
+
+        model.policy.save(str(tmp_path / "policy"))
+        policy = AtariCnnPolicy.load(str(tmp_path / "policy"))
+        np.testing.assert_array_equal(policy.predict(obs, deterministic=True)[0], actions)
+
+    def test_dueling_is_value_plus_centred_advantage(self) -> None:
+        policy = AtariCnnPolicy(SCREENS, spaces.Discrete(3), lambda _: 1e-4, dueling=True)
+        net: Any = policy.q_net
+        for head in (net.q_net, net.value_net):
+            nn.init.zeros_(head[-1].weight)
+        with th.no_grad():
+            net.q_net[-1].bias.copy_(th.tensor([1.0, 2.0, 6.0]))
+            net.value_net[-1].bias.fill_(10.0)
+        q_values = policy.q_net(th.zeros(2, 4, 84, 84, dtype=th.uint8))
+        assert q_values.tolist() == [[8.0, 9.0, 13.0]] * 2
+
+    def test_online_and_target_network_start_equal_and_share_nothing(self) -> None:
+        policy = AtariCnnPolicy(SCREENS, spaces.Discrete(4), lambda _: 1e-4)
+        online, target = policy.q_net.state_dict(), policy.q_net_target.state_dict()
+        assert all((online[name] == target[name]).all() for name in online)
+        addresses = {p.data_ptr() for p in policy.q_net.parameters()}
+        assert not addresses & {p.data_ptr() for p in policy.q_net_target.parameters()}
+
+    @pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
+    def test_sampled_policy_kwargs_keep_the_network(self, algo: str) -> None:
+        """RL Zoo's Optuna mode replaces the policy_kwargs of the yml."""
+        trial = optuna.create_study().ask()
+        sampled = HYPERPARAMS_SAMPLER[algo](trial, 0, 1, {"using_her_replay_buffer": False})
+        assert "features_extractor_class" not in sampled["policy_kwargs"]
+        policy_class = {"dqn": AtariCnnPolicy, "qrdqn": AtariQuantileCnnPolicy}[algo]
+        policy = policy_class(
+            SCREENS, spaces.Discrete(4), lambda _: 1e-4, **sampled["policy_kwargs"]
+        )
+        net = policy.q_net if algo == "dqn" else policy.quantile_net
+        assert isinstance(net.features_extractor, AtariCNN)
+
+    def test_qrdqn_learns_and_loads(self, tmp_path: Path) -> None:
+        kwargs = {"n_quantiles": 10, "features_extractor_kwargs": {"activation_fn": "leaky_relu"}}
+        model = QRDQN(AtariQuantileCnnPolicy, small_env(), policy_kwargs=kwargs, seed=0, **SMALL)
+        before = [p.clone() for p in model.quantile_net.parameters()]
+        model.learn(80)
+        assert changed(before, model.quantile_net)
+        model.save(tmp_path / "model")
+        loaded = QRDQN.load(tmp_path / "model", buffer_size=1)
+        x = th.zeros(1, 4, 84, 84, dtype=th.uint8)
+        assert loaded.quantile_net(x).shape == (1, 10, 4)
+        th.testing.assert_close(loaded.quantile_net(x), model.quantile_net(x))
+
+    def test_ppo_learns_with_our_network_and_envs(self) -> None:
+        model = PPO(
+            "CnnPolicy",
+            small_env(2),
+            n_steps=125,
+            batch_size=50,
+            n_epochs=1,
+            seed=0,
+            policy_kwargs={"features_extractor_class": AtariCNN},
+        )
+        before = [p.clone() for p in model.policy.parameters()]
+        model.learn(500)
+        assert model.num_timesteps == 500
+        assert isinstance(model.policy.features_extractor, AtariCNN)
+        assert changed(before, model.policy)
+
+    def test_found_by_dotted_path(self) -> None:
+        for policy in (AtariCnnPolicy, AtariQuantileCnnPolicy):
+            assert get_class_by_name(f"sb3_atari_course.policies.{policy.__name__}") is policy
+
+    def test_equal_seeds_give_equal_weights(self) -> None:
+        def weights(seed: int) -> th.Tensor:
+            env = gym.make("BreakoutNoFrameskip-v4")
+            env = wrap_atari(env, n_stack=4)
+            model = DQN(AtariCnnPolicy, env, seed=seed, **SMALL).learn(60)
+            return th.cat([p.detach().flatten() for p in model.q_net.parameters()])
+
+        first = weights(1)
+        assert (first == weights(1)).all()
+        assert (first != weights(2)).any()

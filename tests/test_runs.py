@@ -1,0 +1,61 @@
+"""A run folder of RL Zoo."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sb3_atari_course.runs import find_run
+
+
+def make_run(folder: Path, hyperparams: object, args: object) -> None:
+    settings = folder / "dqn/CartPole-v1_1/CartPole-v1"
+    settings.mkdir(parents=True)
+    (settings / "config.yml").write_text(yaml.dump(hyperparams))
+    (settings / "args.yml").write_text(yaml.dump(args))
+    (settings.parent / "CartPole-v1.zip").touch()
+
+
+def test_what_rl_zoo_wrote_is_read(tmp_path: Path) -> None:
+    hyperparams = OrderedDict(policy="MlpPolicy", train_freq=(4, "step"), env_kwargs={"a": 1})
+    make_run(tmp_path, hyperparams, OrderedDict(algo="dqn", env_kwargs=None))
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    assert run.hyperparams == hyperparams
+    assert run.env_kwargs == {"a": 1}
+    assert run.model_path == tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip"
+
+
+def test_env_kwargs_of_the_command_line_win(tmp_path: Path) -> None:
+    make_run(tmp_path, OrderedDict(env_kwargs={"a": 1}), OrderedDict(env_kwargs={"a": 2}))
+    assert find_run("dqn", "CartPole-v1", tmp_path).env_kwargs == {"a": 2}
+
+
+def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
+    make_run(tmp_path, {}, {})
+    config = tmp_path / "dqn/CartPole-v1_1/CartPole-v1/config.yml"
+    canary = tmp_path / "canary"
+    config.write_text(f"!!python/object/apply:os.mkdir ['{canary}']")
+    with pytest.raises(ValueError, match=r"config\.yml.*could not determine a constructor"):
+        find_run("dqn", "CartPole-v1", tmp_path)
+    assert not canary.exists()
+    yaml.load(config.read_text(), Loader=yaml.UnsafeLoader)
+    assert canary.exists()  # so the test can see it
+
+
+def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
+    make_run(tmp_path, {"normalize": True}, {})
+    with pytest.raises(ValueError, match="trained with normalize: True"):
+        find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
+
+
+def test_a_missing_run_or_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"dqn folder was not found: train first"):
+        find_run("dqn", "CartPole-v1", tmp_path)
+    make_run(tmp_path, {}, {})
+    with pytest.raises(ValueError, match=r"No model found for dqn on CartPole-v1.*best_model"):
+        find_run("dqn", "CartPole-v1", tmp_path, load_best=True)
+    with pytest.raises(ValueError, match=r"unknown algo 'alphago': one of a2c"):
+        find_run("alphago", "CartPole-v1", tmp_path)

@@ -1,0 +1,220 @@
+"""When an episode starts and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from sb3_atari_course.wrappers import ActionRepeat, FireOnReset, LifeLossTerminal, NoopReset
+from tests.fakes import FakeGame, pixel
+
+NOOP, FIRE, RIGHT = 0, 1, 2
+
+
+class TestNoopReset:
+    def test_plays_one_to_noop_max_noops(self) -> None:
+        counts = set()
+        for seed in range(60):
+            game = FakeGame()
+            obs, info = NoopReset(game, noop_max=5).reset(seed=seed)
+            assert game.tape == [f"reset({seed})", *[NOOP] * info["frame"]]
+            assert pixel(obs) == (1, info["frame"], 100 - info["frame"])
+            counts.add(info["frame"])
+        assert counts == {1, 2, 3, 4, 5}
+
+    def test_the_seed_decides_how_many(self) -> None:
+        def frames(seed: int) -> list[int]:
+            env = NoopReset(FakeGame(), noop_max=30)
+            return [env.reset(seed=seed)[1]["frame"], *(env.reset()[1]["frame"] for _ in range(9))]
+
+        assert frames(1) == frames(1)
+        assert frames(1) != frames(2)
+        assert len(set(frames(1))) > 3  # and not the same number each time
+
+    def test_zero_means_none(self) -> None:
+        game = FakeGame()
+        assert pixel(NoopReset(game, noop_max=0).reset(seed=1)[0]) == (1, 0, 100)
+        assert game.tape == ["reset(1)"]
+
+    def test_noops_that_end_the_game_start_another_one(self) -> None:
+        game = FakeGame(ends_at=3)
+        env = NoopReset(game, noop_max=30)
+        for seed in range(5):
+            env.reset(seed=seed)
+            assert 0 <= game.frame < 3
+        assert "reset" in game.tape  # without the seed: the same one would end the same way
+
+    def test_the_noop_is_found_by_its_name(self) -> None:
+        game = FakeGame(meanings=("FIRE", "NOOP"))
+        NoopReset(game, noop_max=1).reset(seed=0)
+        assert game.tape == ["reset(0)", 1]
+
+    def test_games_without_noop_pass_through(self) -> None:
+        game = FakeGame(meanings=("FIRE", "RIGHT"))
+        assert pixel(NoopReset(game).reset(seed=1)[0]) == (1, 0, 100)
+        assert game.tape == ["reset(1)"]
+        NoopReset(gym.make("CartPole-v1")).reset(seed=0)
+
+    def test_a_negative_number_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="noop_max must be at least 0, got -1"):
+            NoopReset(FakeGame(), noop_max=-1)
+
+
+class TestLifeLossTerminal:
+    def test_a_lost_life_ends_the_episode_and_the_game_goes_on(self) -> None:
+        game = FakeGame(lives=[3, 3, 2, 2, 1])
+        env = LifeLossTerminal(game)
+        env.reset()
+        assert env.step(RIGHT)[2] is False
+        obs, _, terminated, truncated, info = env.step(RIGHT)
+        assert (terminated, truncated, info["lives"]) == (True, False, 2)
+        again, info = env.reset()
+        assert game.tape == ["reset", RIGHT, RIGHT]  # no step, no reset
+        np.testing.assert_array_equal(again, obs)
+        assert info == {"frame": 2, "lives": 2}
+        assert [env.step(RIGHT)[2] for _ in range(2)] == [False, True]
+
+    def test_the_frame_returned_is_a_copy(self) -> None:
+        env = LifeLossTerminal(FakeGame(lives=[2, 1], reuse_array=True))
+        env.reset()
+        obs = env.step(NOOP)[0]
+        obs[:] = 77
+        assert pixel(env.reset()[0]) == (1, 1, 99)
+
+    def test_a_seed_really_resets(self) -> None:
+        game = FakeGame(lives=[2, 1])
+        env = LifeLossTerminal(game)
+        env.reset()
+        env.step(NOOP)
+        assert pixel(env.reset(seed=5)[0]) == (2, 0, 100)
+        assert game.tape[-1] == "reset(5)"
+
+    def test_a_real_game_over_really_resets(self) -> None:
+        game = FakeGame(lives=[2, 1, 1, 0], ends_at=3)
+        env = LifeLossTerminal(game)
+        env.reset()
+        env.step(NOOP)
+        env.reset()
+        assert [env.step(NOOP)[2] for _ in range(2)] == [False, True]
+        assert pixel(env.reset()[0]) == (2, 0, 100)
+        assert env.step(NOOP)[2] is True  # and the new game's lives are counted anew
+
+    def test_a_life_lost_with_the_last_frame_is_a_real_end(self) -> None:
+        game = FakeGame(lives=[2, 1], truncated_at=1)
+        env = LifeLossTerminal(game)
+        env.reset()
+        assert env.step(NOOP)[2:4] == (False, True)
+        env.reset()
+        assert game.tape == ["reset", NOOP, "reset"]
+
+    def test_a_reset_in_the_middle_of_a_life_really_resets(self) -> None:
+        game = FakeGame(lives=[2, 1])
+        env = LifeLossTerminal(game)
+        env.reset()
+        env.step(NOOP)
+        env.reset()  # goes on
+        env.step(NOOP)
+        env.reset()  # does not
+        assert game.tape == ["reset", NOOP, NOOP, "reset"]
+
+    def test_the_last_life_is_the_games_affair(self) -> None:
+        """Q*bert stays at 0 lives for some frames before it is over."""
+        env = LifeLossTerminal(FakeGame(lives=[1, 0, 0, 0], ends_at=3))
+        env.reset()
+        assert [env.step(NOOP)[2] for _ in range(3)] == [False, False, True]
+
+    def test_a_life_won_is_no_life_lost(self) -> None:
+        env = LifeLossTerminal(FakeGame(lives=[3, 4, 3]))
+        env.reset()
+        assert [env.step(NOOP)[2] for _ in range(2)] == [False, True]
+
+    @pytest.mark.parametrize("lives", [None, [0]])
+    def test_games_without_lives_pass_through(self, lives: list[int] | None) -> None:
+        game = FakeGame(lives=lives, ends_at=3)
+        env = LifeLossTerminal(game)
+        env.reset()
+        assert [env.step(NOOP)[2] for _ in range(3)] == [False, False, True]
+
+    def test_on_the_real_breakout_five_episodes_are_one_game(self) -> None:
+        env = LifeLossTerminal(ActionRepeat(gym.make("BreakoutNoFrameskip-v4")))
+        _, info = env.reset(seed=0)
+        lives = []
+        for _ in range(5):
+            terminated, n_steps = False, 0
+            while not terminated:
+                _, _, terminated, _, info = env.step(FIRE if n_steps < 2 else NOOP)
+                n_steps += 1
+            lives.append(info["lives"])
+            frame = info["episode_frame_number"]
+            _, info = env.reset()
+            if lives[-1] > 0:
+                assert info["episode_frame_number"] == frame
+        assert lives == [4, 3, 2, 1, 0]
+        assert info["episode_frame_number"] == 0
+
+
+class TestFireOnReset:
+    def test_fire_is_one_step_and_its_frame_is_returned(self) -> None:
+        game = FakeGame()
+        obs, info = FireOnReset(ActionRepeat(game, frame_skip=4)).reset(seed=9)
+        assert game.tape == ["reset(9)", FIRE, FIRE, FIRE, FIRE]
+        assert pixel(obs) == (1, 4, 97)
+        assert info["frame"] == 4
+
+    def test_fire_is_pressed_for_each_life(self) -> None:
+        game = FakeGame(lives=[3, 3, 2])
+        env = FireOnReset(LifeLossTerminal(game))
+        env.reset()
+        assert env.step(RIGHT)[2] is True
+        env.reset()
+        assert game.tape == ["reset", FIRE, RIGHT, FIRE]
+
+    def test_fire_follows_a_lost_life_that_ends_no_episode(self) -> None:
+        game = FakeGame(lives=[3, 3, 2], step_reward=2.0)
+        env = FireOnReset(game)
+        env.reset()
+        obs, reward, terminated, _, info = env.step(RIGHT)
+        assert game.tape == ["reset", FIRE, RIGHT, FIRE]
+        assert (reward, terminated, info["frame"]) == (4.0, False, 3)
+        assert pixel(obs) == (1, 3, 97)
+        env.step(RIGHT)
+        assert game.tape[4:] == [RIGHT]  # once a life
+
+    def test_a_fire_that_ends_the_episode_is_pressed_again(self) -> None:
+        game = FakeGame(lives=[2, 1])
+        env = FireOnReset(LifeLossTerminal(game))
+        obs, _ = env.reset(seed=4)
+        assert game.tape == ["reset(4)", FIRE, FIRE]
+        assert pixel(obs) == (1, 2, 98)
+
+    def test_a_fire_that_always_ends_the_game_is_given_up(self) -> None:
+        game = FakeGame(ends_at=1)
+        obs, _ = FireOnReset(game).reset(seed=4)
+        assert pixel(obs)[1] == 0
+        assert game.tape.count("reset(4)") == 1  # the seed is used once
+
+    def test_games_without_fire_pass_through(self) -> None:
+        game = FakeGame(meanings=("NOOP", "UP"), lives=[2, 1])
+        env = FireOnReset(game)
+        assert pixel(env.reset(seed=0)[0]) == (1, 0, 100)
+        env.step(1)
+        assert game.tape == ["reset(0)", 1]
+
+    def test_it_stands_around_any_environment(self) -> None:
+        env = FireOnReset(gym.make("CartPole-v1"))
+        env.reset(seed=0)
+        assert env.step(1)[1] == 1.0
+
+    def test_on_the_real_breakout_a_life_starts_with_a_ball(self) -> None:
+        ball_y = 101  # RAM cell, 0 while there is no ball
+        env: Any = FireOnReset(LifeLossTerminal(ActionRepeat(gym.make("BreakoutNoFrameskip-v4"))))
+        env.reset(seed=0)
+        for _ in range(3):
+            assert env.unwrapped.ale.getRAM()[ball_y] > 0
+            while not env.step(NOOP)[2]:
+                pass
+            assert env.unwrapped.ale.getRAM()[ball_y] == 0
+            env.reset()
