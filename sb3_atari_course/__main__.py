@@ -31,13 +31,17 @@ def main() -> None:
     if command not in _COMMANDS:
         _fail(f"unknown command {command!r}: one of {', '.join(_COMMANDS)}")
     sys.argv = [f"sb3-atari {command}", *arguments[1:]]
+
+    from gymnasium.error import Error as GymnasiumError  # not needed for the help above
+
+    wrong = (ValueError, TypeError, AssertionError, KeyError, OSError, ImportError, GymnasiumError)
     try:
         module, function = _COMMANDS[command]
         getattr(importlib.import_module(f"sb3_atari_course.{module}"), function)()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except (ValueError, TypeError, AssertionError, KeyError, OSError, ImportError) as error:
+    except wrong as error:
         _fail(str(error) or type(error).__name__)
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from stable_baselines3.common.monitor import load_results
 
+from sb3_atari_course.envs import make_game, wrap_atari
+from sb3_atari_course.wrappers import crop_gray_resize
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -58,8 +61,44 @@ def plot_run(folder: str | Path) -> Path:
     return path
 
 
-def _figure(rows: int) -> tuple[Figure, Any]:
-    """Return a figure with ``rows`` axes that share x, drawn without any screen."""
+def plot_pipeline(path: str | Path) -> Path:
+    """Draw what becomes of a Breakout screen: the picture at the head of the README.
+
+    :param path: of the PNG to write.
+    :return: the same path.
+    :raises ImportError: without the extra ``plots``.
+    """
+    crop = (30, 195, 5, 155)
+    env = wrap_atari(make_game("BreakoutNoFrameskip-v4"), crop=crop, n_stack=4)
+    env.reset(seed=4)
+    env.action_space.seed(4)
+    for _ in range(10):
+        stack = env.step(env.action_space.sample())[0]
+    screen: Any = env.render()
+    gray = crop_gray_resize(screen, shape=screen.shape[:2])[..., 0]
+    top, bottom, left, right = crop
+    stages = [
+        ("screen (210, 160, 3)", screen),
+        ("grey (210, 160)", gray),
+        ("crop (165, 150)", gray[top:bottom, left:right]),
+        ("resize (84, 84)", stack[..., 3]),
+        *[
+            (f"stack, {age} ago" if age else "stack, now", stack[..., 3 - age])
+            for age in (3, 2, 1, 0)
+        ],
+    ]
+    env.close()
+    figure, all_axes = _figure(rows=1, columns=len(stages))
+    for axes, (title, picture) in zip(all_axes, stages, strict=True):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(title, fontsize=9)
+        axes.axis("off")
+    figure.savefig(path)
+    return Path(path)
+
+
+def _figure(rows: int, columns: int = 1) -> tuple[Figure, Any]:
+    """Return a figure and its axes, one column or one row of them, drawn without any screen."""
     try:
         import pandas  # noqa: F401  # SB3 reads monitor files with it
         from matplotlib.figure import Figure
@@ -67,9 +106,10 @@ def _figure(rows: int) -> tuple[Figure, Any]:
         raise ImportError(
             'drawing needs the extra "plots": pip install "sb3_atari_course[plots]"'
         ) from None
-    figure = Figure(figsize=(8, 2.5 * rows), dpi=100, layout="constrained")
+    size = (8, 2.5 * rows) if columns == 1 else (1.6 * columns, 2.4)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
     heights = [2] + [1] * (rows - 1)
-    return figure, figure.subplots(rows, 1, sharex=True, height_ratios=heights)
+    return figure, figure.subplots(rows, columns, sharex=columns == 1, height_ratios=heights)
 
 
 def _plot_column(axes: Axes, progress: pd.DataFrame | None, column: str, label: str) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sb3_atari_course.plots import plot_run
+from sb3_atari_course.plots import plot_pipeline, plot_run
 
 
 def make_run(folder: Path, n_games: int) -> Path:
@@ -46,3 +46,11 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'needs the extra "plots": pip install'):
         plot_run(make_run(tmp_path, 3))
+
+
+def test_the_picture_of_the_pipeline(tmp_path: Path) -> None:
+    path = plot_pipeline(tmp_path / "pipeline.png")
+    picture = cv2.imread(str(path))
+    assert picture.shape[0] > 200
+    assert picture.shape[1] > 1000
+    assert n_colored(path) > 300  # the coloured screen, the other stages are grey

@@ -1,0 +1,1 @@
+"""Each prints a table for people and, last, one line of JSON."""

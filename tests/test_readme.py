@@ -1,0 +1,47 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_python_prints_what_it_says() -> None:
+    (code,) = blocks("python")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    said = [line[2:] for line in code.splitlines() if line.startswith("# ")]
+    assert said == printed.getvalue().splitlines()
+
+
+def test_the_commands_of_make_are_those_without_make() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (short,) = re.findall(r"^SHORT := (.*)$", makefile, flags=re.MULTILINE)
+    (steps,) = re.findall(r"^STEPS \?= (\d+)$", makefile, flags=re.MULTILINE)
+    assert f"-n {steps} -P -params {short}\n" in README
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(set(re.findall(r"`((?:sb3_atari_course|hyperparams|tests|docs)/[\w/.]+)`", README))),
+)
+def test_every_path_is_there(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_every_module_is_on_the_map() -> None:
+    for path in (ROOT / "sb3_atari_course").rglob("*.py"):
+        if path.name not in ("__init__.py", "__main__.py", "checks.py", "dqn.py", "qrdqn.py"):
+            assert path.name in README, path
