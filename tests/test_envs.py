@@ -259,3 +259,11 @@ class TestIds:
         assert is_atari("PongDeterministic-v4")
         assert not is_atari("CartPole-v1")
         assert find_spec("CartPole-v1").id == "CartPole-v1"
+
+
+def test_a_wrapped_game_can_be_made_again_from_its_spec() -> None:
+    env = wrap_atari(gym.make(GAME), crop=FIELD, n_stack=3)
+    assert env.spec is not None
+    again = gym.make(env.spec)
+    assert layers(again)[-7:] == layers(env)[-7:]
+    np.testing.assert_array_equal(env.reset(seed=3)[0], again.reset(seed=3)[0])

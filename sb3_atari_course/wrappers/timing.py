@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -62,13 +62,15 @@ class ActionRepeat(
         RecordConstructorArgs.__init__(self, frame_skip=frame_skip, max_pool=max_pool)
         super().__init__(env)
         self.frame_skip = integer_at_least(1, "frame_skip", frame_skip)
-        self.max_pool = bool(max_pool) and self.frame_skip > 1
+        self.max_pool = bool(max_pool)
         if self.frame_skip > 1:
             _refuse_skipping_twice(env, self.frame_skip)
-        n_seen = 2 if self.max_pool else 1
-        self._first_seen_frame = self.frame_skip - n_seen + 1
+        self._pools = self.max_pool and self.frame_skip > 1
         self._emulator = _emulator_behind(env)
-        self._checker_is_done = False
+        self._n_unread = (
+            0 if self._emulator is None else self.frame_skip - (2 if self._pools else 1)
+        )
+        self._checker_is_done = False  # Gymnasium's looks at the first two screens
 
     def step(
         self, action: int
@@ -78,31 +80,21 @@ class ActionRepeat(
         :param action: held for all frames.
         :return: observation as the inner one's, summed reward, terminated, truncated, last info.
         """
+        n_unread = self._n_unread if self._checker_is_done else 0
         total_reward = 0.0
-        if self._emulator is not None and self._checker_is_done and self._first_seen_frame > 1:
-            with _screen_unread(self._emulator):
-                for _ in range(1, self._first_seen_frame):
-                    _, reward, terminated, truncated, info = self.env.step(action)
-                    total_reward += float(reward)
-                    if terminated or truncated:
-                        break
-            if terminated or truncated:
-                screen: NDArray[np.uint8] = self._emulator._get_obs()
-                return screen, total_reward, terminated, truncated, info
-            first_frame = self._first_seen_frame
-        else:
-            first_frame = 1
-        self._checker_is_done = True
-
-        for frame in range(first_frame, self.frame_skip + 1):
-            obs, reward, terminated, truncated, info = self.env.step(action)
+        for frame in range(1, self.frame_skip + 1):
+            with _screen_unread(self._emulator) if frame <= n_unread else nullcontext():
+                obs, reward, terminated, truncated, info = self.env.step(action)
             total_reward += float(reward)
             if terminated or truncated:
                 break
-            if self.max_pool and frame == self.frame_skip - 1:
+            if self._pools and frame == self.frame_skip - 1:
                 previous = obs.copy()  # an env may reuse its array
-        if self.max_pool and frame == self.frame_skip:
+        if frame <= n_unread:
+            obs = self._emulator._get_obs()  # type: ignore[union-attr]  # there is one
+        elif self._pools and frame == self.frame_skip:
             obs = np.maximum(previous, obs)
+        self._checker_is_done = self._checker_is_done or frame >= 2
         return obs, total_reward, terminated, truncated, info
 
 
