@@ -31,6 +31,14 @@ GAME = "BreakoutNoFrameskip-v4"
 CROP = (30, 195, 5, 155)
 FRAMES_PER_STEP = 4
 
+EMULATOR = "emulator alone, 4 x act"
+OURS = "ours, 1 env (make_atari_env: grey screens, crop, stack)"
+OURS_RGB = "ours, 1 env (wrap_atari on RGB, as in RL Zoo: crop)"
+SB3 = "SB3 AtariWrapper on RGB, 1 env"
+GYMNASIUM = "Gymnasium AtariPreprocessing + stack, 1 env"
+OURS_EIGHT = "ours, 8 envs (make_atari_env: grey screens, crop, stack)"
+SB3_EIGHT = "SB3 make_atari_env + VecFrameStack + transpose, 8 envs"
+
 #: Plays a given number of agent steps and returns the emulator frames of it.
 Play = Callable[[int], int]
 
@@ -93,21 +101,13 @@ def contestants() -> dict[str, Play]:
     sb3_eight = sb3_make_atari_env(GAME, 8, seed=0)
     gymnasium_one = AtariPreprocessing(gym.make(GAME), terminal_on_life_loss=True)
     return {
-        "emulator alone, 4 x act": emulator_alone(),
-        "ours, 1 env (make_atari_env: crop, stack)": one_env(ours_one),
-        "ours, 1 env (wrap_atari on RGB, as in RL Zoo: crop)": one_env(
-            wrap_atari(Monitor(gym.make(GAME)), crop=CROP)
-        ),
-        "SB3 AtariWrapper, 1 env": one_env(AtariWrapper(Monitor(gym.make(GAME)))),
-        "Gymnasium AtariPreprocessing + stack, 1 env": one_env(
-            FrameStackObservation(gymnasium_one, 4)
-        ),
-        "ours, 8 envs (make_atari_env: crop, stack)": vec_env(
-            make_atari_env(GAME, 8, seed=0, wrapper_kwargs=ours)
-        ),
-        "SB3 make_atari_env + VecFrameStack + transpose, 8 envs": vec_env(
-            VecTransposeImage(VecFrameStack(sb3_eight, 4))
-        ),
+        EMULATOR: emulator_alone(),
+        OURS: one_env(ours_one),
+        OURS_RGB: one_env(wrap_atari(Monitor(gym.make(GAME)), crop=CROP)),
+        SB3: one_env(AtariWrapper(Monitor(gym.make(GAME)))),
+        GYMNASIUM: one_env(FrameStackObservation(gymnasium_one, 4)),
+        OURS_EIGHT: vec_env(make_atari_env(GAME, 8, seed=0, wrapper_kwargs=ours)),
+        SB3_EIGHT: vec_env(VecTransposeImage(VecFrameStack(sb3_eight, 4))),
     }
 
 
@@ -136,14 +136,14 @@ def main() -> None:
     print(f"{'':56s} steps/s")
     for name, rate in medians.items():
         print(f"{name:56s} {rate:7.0f}")
-    emulator, ours_one, ours_zoo, sb3_one, gymnasium_one, ours_eight, sb3_eight = medians.values()
-    ratios = {
-        "ours_vs_sb3_one_env": ours_one / sb3_one,
-        "ours_rgb_vs_sb3_one_env": ours_zoo / sb3_one,
-        "ours_vs_gymnasium_one_env": ours_one / gymnasium_one,
-        "ours_vs_emulator_one_env": ours_one / emulator,
-        "ours_vs_sb3_eight_envs": ours_eight / sb3_eight,
+    pairs = {
+        "ours_vs_sb3_one_env": (OURS, SB3),
+        "ours_rgb_vs_sb3_one_env": (OURS_RGB, SB3),
+        "ours_vs_gymnasium_one_env": (OURS, GYMNASIUM),
+        "ours_vs_emulator_one_env": (OURS, EMULATOR),
+        "ours_vs_sb3_eight_envs": (OURS_EIGHT, SB3_EIGHT),
     }
+    ratios = {name: medians[a] / medians[b] for name, (a, b) in pairs.items()}
     print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
 
 

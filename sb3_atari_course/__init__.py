@@ -8,16 +8,21 @@ The way of the data::
       -> wrappers/screen.py    what the agent sees           grey, crop, resize (84,84,1), stack
       -> wrappers/reward.py    what it is paid               sign
       -> envs.py               the one place that knows the order
-      -> policies.py           (B,4,84,84) -> (B,512) -> (B,n_actions)
+      -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
       -> SB3's DQN, sb3-contrib's QR-DQN, PPO, ...
     hyperparams/*.yml -> zoo.py -> run folder (runs.py) -> evaluation.py, plots.py
 
 Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
 """
 
-from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
-from sb3_atari_course.evaluation import GamesReport, evaluate_games
-from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sb3_atari_course.cnn import AtariCNN
+    from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
+    from sb3_atari_course.evaluation import GamesReport, evaluate_games
+    from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
 
 __version__ = "0.1.0"
 
@@ -31,3 +36,21 @@ __all__ = [
     "register_envs",
     "wrap_atari",
 ]
+
+#: public name -> module; imported when asked for, so that `--help` need not wait for torch
+_HOME = {
+    "AtariCNN": "cnn",
+    "AtariCnnPolicy": "policies",
+    "AtariQuantileCnnPolicy": "policies",
+    "GamesReport": "evaluation",
+    "evaluate_games": "evaluation",
+    "make_atari_env": "envs",
+    "register_envs": "envs",
+    "wrap_atari": "envs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,15 +7,17 @@ commands:
   evaluate   score an agent on whole games, random play beside it
   plot       draw the learning curve of a run
 
-`COMMAND --help` tells its flags.
+`COMMAND --help` tells its flags. SB3_ATARI_TRACEBACK=1 shows where an error comes from.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from sb3_atari_course import __version__
+from sb3_atari_course.errors import TrainingFailedError
 
 
 def main() -> None:
@@ -31,18 +33,22 @@ def main() -> None:
     if command not in _COMMANDS:
         _fail(f"unknown command {command!r}: one of {', '.join(_COMMANDS)}")
     sys.argv = [f"sb3-atari {command}", *arguments[1:]]
-
-    from gymnasium.error import Error as GymnasiumError  # not needed for the help above
-
-    wrong = (ValueError, TypeError, AssertionError, KeyError, OSError, ImportError, GymnasiumError)
     try:
         module, function = _COMMANDS[command]
         getattr(importlib.import_module(f"sb3_atari_course.{module}"), function)()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except wrong as error:
-        _fail(str(error) or type(error).__name__)
+    except TrainingFailedError:
+        raise
+    except Exception as error:  # before a training begins: something that was asked for is wrong
+        if os.environ.get("SB3_ATARI_TRACEBACK"):
+            raise
+        _fail(f"{error}" if isinstance(error, (ValueError, TypeError)) else _named(error))
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _fail(message: str) -> None:

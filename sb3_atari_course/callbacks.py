@@ -6,13 +6,14 @@ from pathlib import Path
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 
 class CsvLog(BaseCallback):
     """Writes what SB3 logs (loss, epsilon, mean score, ...) to ``progress.csv`` too.
 
-    One row each time SB3 prints its table; ``time/total_timesteps`` counts agent steps. A second
-    ``learn()`` with the same callback goes on in the same file.
+    One row each time SB3 prints its table, and one at the end; ``time/total_timesteps`` counts
+    agent steps. A second ``learn()`` with the same callback goes on in the same file.
 
     :param folder: where the file goes; made if missing.
     """
@@ -21,6 +22,7 @@ class CsvLog(BaseCallback):
         super().__init__()
         self.path = Path(folder) / "progress.csv"
         self._format: CSVOutputFormat | None = None
+        self._last_row = 0  # agent steps
 
     def _on_training_start(self) -> None:
         if self._format is None:
@@ -31,3 +33,8 @@ class CsvLog(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
+
+    def _on_training_end(self) -> None:
+        if isinstance(self.model, OffPolicyAlgorithm) and self.num_timesteps > self._last_row:
+            self.model.dump_logs()
+        self._last_row = self.num_timesteps

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import evaluate_games
 from sb3_atari_course.plots import plot_run
-from sb3_atari_course.runs import Run, find_run
+from sb3_atari_course.runs import find_folder, find_run
 
 
 def evaluate() -> None:
     """Score an agent on whole games, random play beside it; write ``evaluation.json``."""
     parser = _run_parser("Score an agent on whole, unclipped games, random play beside it.")
+    parser.add_argument("--load-best", action="store_true", help="the best model of evaluations")
+    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="a checkpoint")
+    parser.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
     parser.add_argument("-n", "--n-games", type=int, default=30, help="games (default 30)")
     parser.add_argument("--seed", type=int, default=0, help="decides starts and random actions")
     parser.add_argument(
@@ -29,10 +33,19 @@ def evaluate() -> None:
         "--sticky-actions", type=float, default=0.0, help="probability of repeating (default 0)"
     )
     parser.add_argument("--device", default="auto", help="PyTorch device (default auto)")
-    args = parser.parse_args()
+    args = _parse(parser)
 
-    default_epsilon = 0.05 if is_atari(args.env) else 0.0
-    run = _find_run(args)
+    is_game = is_atari(args.env)
+    default_epsilon = 0.05 if is_game else 0.0
+    run = find_run(
+        args.algo,
+        args.env,
+        args.folder,
+        exp_id=args.exp_id,
+        load_best=args.load_best,
+        load_checkpoint=args.load_checkpoint,
+        load_last_checkpoint=args.load_last_checkpoint,
+    )
     report = evaluate_games(
         run.load_model(args.device),
         run.env_id,
@@ -42,7 +55,7 @@ def evaluate() -> None:
         max_frames=args.max_frames,
         sticky_actions=args.sticky_actions,
         env_wrapper=run.env_wrapper(),
-        env_kwargs=run.env_kwargs,
+        env_kwargs={"obs_type": "rgb", **run.env_kwargs} if is_game else run.env_kwargs,
     )
     result = {"model": run.model_path.name, **report.as_dict()}
     (run.folder / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
@@ -56,30 +69,26 @@ def evaluate() -> None:
 
 def plot() -> None:
     """Draw the learning curve of a run into its folder."""
-    args = _run_parser("Draw the learning curve of a run into its folder.").parse_args()
-    print(f"learning curve: {plot_run(_find_run(args).folder)}")
+    args = _parse(_run_parser("Draw the learning curve of a run, finished or not."))
+    folder = find_folder(args.algo, args.env, args.folder, exp_id=args.exp_id)
+    print(f"learning curve: {plot_run(folder)}")
 
 
 def _run_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the flags by which RL Zoo chooses a run and a model."""
+    """Return a parser with the flags by which RL Zoo chooses a run."""
     parser = argparse.ArgumentParser(prog=sys.argv[0], description=description)
     parser.add_argument("--algo", required=True, help="RL Zoo's name of the algorithm, e.g. dqn")
     parser.add_argument("--env", required=True, help="environment id")
     parser.add_argument("-f", "--folder", default="logs", help="log folder (default logs)")
     parser.add_argument("--exp-id", type=int, default=0, help="run number (default 0: the latest)")
-    parser.add_argument("--load-best", action="store_true", help="the best model of evaluations")
-    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="a checkpoint")
-    parser.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
+    parser.add_argument(
+        "--gym-packages", nargs="+", default=[], help="modules to import that register environments"
+    )
     return parser
 
 
-def _find_run(args: argparse.Namespace) -> Run:
-    return find_run(
-        args.algo,
-        args.env,
-        args.folder,
-        exp_id=args.exp_id,
-        load_best=args.load_best,
-        load_checkpoint=args.load_checkpoint,
-        load_last_checkpoint=args.load_last_checkpoint,
-    )
+def _parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    args = parser.parse_args()
+    for module in args.gym_packages:
+        importlib.import_module(module)
+    return args

@@ -27,8 +27,13 @@ from sb3_atari_course.wrappers import (
     LifeLossTerminal,
     NoopReset,
 )
+from sb3_atari_course.wrappers.checks import integer_at_least
 
 Screen = NDArray[np.uint8]
+
+#: What :func:`make_atari_env` asks the emulator for, and
+#: :func:`~sb3_atari_course.evaluation.evaluate_games` with it.
+GRAY_SCREENS = {"obs_type": "grayscale"}
 
 
 def wrap_atari(
@@ -49,7 +54,8 @@ def wrap_atari(
         any, inside: it then counts true scores and emulator frames of whole games.
     :param crop: (top, bottom, left, right) in pixels, see :class:`.CropGrayResize`.
     :param shape: (h, w) in pixels of what the agent sees.
-    :param noop_max: most no-ops at the start of a game, in emulator frames; 0 for none.
+    :param noop_max: most no-ops at the start of a game, in emulator frames (for a game that skips
+        by itself: in its steps); 0 for none.
     :param frame_skip: emulator frames per agent step; 1 for a game that skips by itself.
     :param terminal_on_life_loss: report a lost life as the end of an episode.
     :param fire_on_reset: press FIRE at the start of every life.
@@ -68,7 +74,7 @@ def wrap_atari(
     # what one step is and shows                        one step is     the agent sees
     if noop_max != 0:
         env = NoopReset(env, noop_max=noop_max)  #      1 frame         (210, 160, 3)
-    if frame_skip != 1:
+    if integer_at_least(1, "frame_skip", frame_skip) != 1:
         env = ActionRepeat(env, frame_skip=frame_skip)  # 4 frames      max of the last 2
     if terminal_on_life_loss:
         env = LifeLossTerminal(env)  #                  done: a life    "
@@ -95,8 +101,9 @@ def make_atari_env(
     """Make an SB3 VecEnv of Atari games, ready for a CnnPolicy of any SB3 algorithm.
 
     The emulator is asked for grey screens (``obs_type="grayscale"``), so the maximum over two
-    frames is one of greys, as in Gymnasium, Dopamine and ale-py's vector env; SB3 and the DQN
-    paper take it of colours, which ``env_kwargs=dict(obs_type="rgb")`` does too, a little slower.
+    frames is one of greys, as in Gymnasium, Dopamine and ale-py's vector env; SB3, RL Zoo and the
+    DQN paper take it of colours, which ``env_kwargs=dict(obs_type="rgb")`` does too, a little
+    slower. The pixels differ in games whose sprites flicker (MsPacman), not in Breakout.
 
     :param env_id: a game that plays one frame a step, e.g. ``"BreakoutNoFrameskip-v4"``.
     :param n_envs: number of games.
@@ -108,13 +115,14 @@ def make_atari_env(
         ``monitor_dir`` or ``vec_env_cls``.
     :return: observations (n_envs, n_stack, h, w) uint8, whole-game scores and lengths (in emulator
         frames) in ``info["episode"]``.
-    :raises ValueError: for an unknown game, and as :func:`wrap_atari` does.
+    :raises ValueError: for an unknown game, for no game at all, and as :func:`wrap_atari` does.
     """
+    integer_at_least(1, "n_envs", n_envs)
     vec_env = make_vec_env(
         partial(make_game, env_id),
         n_envs=n_envs,
         seed=seed,
-        env_kwargs={"obs_type": "grayscale", **(env_kwargs or {})},
+        env_kwargs={**GRAY_SCREENS, "render_mode": "rgb_array", **(env_kwargs or {})},
         wrapper_class=wrap_atari,
         wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
         **vec_env_kwargs,
@@ -126,11 +134,10 @@ def make_game(env_id: str, **env_kwargs: Any) -> gym.Env[Any, Any]:
     """Make any registered environment, Atari games among them.
 
     :param env_id: an id that Gymnasium, ale-py or :func:`register_envs` knows.
-    :param env_kwargs: for :func:`gymnasium.make`; frames are rendered as arrays unless told.
+    :param env_kwargs: for :func:`gymnasium.make`.
     :raises ValueError: for an unknown id, with the nearest one.
     """
-    find_spec(env_id)
-    return gym.make(env_id, **{"render_mode": "rgb_array", **env_kwargs})
+    return gym.make(find_spec(env_id), **env_kwargs)
 
 
 def is_atari(env_id: str) -> bool:
@@ -147,11 +154,12 @@ def find_spec(env_id: str) -> EnvSpec:
     :raises ValueError: for an unknown id, with the nearest one.
     """
     register_envs()
-    if env_id not in gym.registry:
+    try:
+        return gym.spec(env_id)
+    except (gym.error.Error, ImportError):
         near = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "gymnasium.registry holds all ids"
-        raise ValueError(f"unknown environment {env_id!r}: {hint}")
-    return gym.registry[env_id]
+        raise ValueError(f"unknown environment {env_id!r}: {hint}") from None
 
 
 def register_envs() -> None:

@@ -8,15 +8,14 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-from ale_py.env import AtariEnv
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import NoopResetEnv
-from stable_baselines3.common.env_util import is_wrapped
-from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.envs import is_atari, make_game, wrap_atari
+from sb3_atari_course.envs import is_atari, wrap_atari
+from sb3_atari_course.referee import Referee, make_referee
 from sb3_atari_course.wrappers import FrameStack, NoopReset
+from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: Most no-ops (emulator frames) before a game; Mnih et al. 2015, Extended Data Table 1.
 NOOP_MAX = 30
@@ -115,29 +114,47 @@ def evaluate_games(
     :param env_wrapper: what the model was trained with, :func:`wrap_atari` with the same crop,
         shape, ... for a game; default: ``wrap_atari`` for a game, else nothing. No-op starts are
         added where it brings none.
-    :param env_kwargs: for :func:`gymnasium.make`, e.g. ``{"obs_type": "grayscale"}``.
+    :param env_kwargs: for :func:`gymnasium.make`. Screens are grey as in :func:`make_atari_env`;
+        for a model trained by RL Zoo pass ``{"obs_type": "rgb"}``, as the command does.
     :param random_play: play the same games at random too.
     :raises ValueError: for a number out of range, for observations that do not fit the model, for
         a wrapper that restarts the game at a lost life.
     """
-    if n_games < 1:
-        raise ValueError(f"n_games must be at least 1, got {n_games}")
+    integer_at_least(1, "n_games", n_games)
+    integer_at_least(0, "seed", seed)
+    integer_at_least(1, "max_frames", max_frames)
     for name, value in (("epsilon", epsilon), ("sticky_actions", sticky_actions)):
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"{name} is a probability, 0 to 1, got {value}")
-    if max_frames < 1:
-        raise ValueError(f"max_frames must be at least 1, got {max_frames}")
 
-    env = _make_env(env_id, max_frames, sticky_actions, env_kwargs or {}, env_wrapper)
-    env = _fit_to_model(env, model)
+    referee = make_referee(env_id, max_frames, sticky_actions, env_kwargs)
+    start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
+    wrap = env_wrapper or (wrap_atari if is_atari(env_id) else lambda env: env)
+    env = _fit_to_model(wrap(start), model)
+    theirs = _noops_of(env, start)
+    if theirs is not None:
+        start.noop_max = 0  # the model's wrappers bring some
     try:
-        games = [_play_game(model, env, [seed, game], epsilon) for game in range(n_games)]
+        games = [_play_game(model, env, referee, [seed, game], epsilon) for game in range(n_games)]
         at_random = [
-            _play_game(model, env, [seed, game], 1.0)[0] for game in range(n_games * random_play)
+            _play_game(model, env, referee, [seed, game], 1.0)[0]
+            for game in range(n_games * random_play)
         ]
-        protocol = _protocol(env, seed, epsilon, max_frames, sticky_actions)
     finally:
         env.close()
+    protocol: dict[str, Any] = {"n_games": n_games, "seed": seed, "epsilon": epsilon}
+    if is_atari(env_id):
+        noop_max = start.noop_max if theirs is None else theirs
+        protocol |= {
+            "max_frames": max_frames,
+            "noop_max_frames": noop_max * referee.frames_per_step,
+            "sticky_actions": sticky_actions,
+            "screens": referee.unwrapped._obs_type,  # type: ignore[attr-defined]
+            "whole_games": True,
+            "clipped": False,
+        }
+    else:
+        protocol["max_steps"] = max_frames
     return GamesReport(
         env_id=env_id,
         scores=tuple(score for score, _ in games),
@@ -147,30 +164,13 @@ def evaluate_games(
     )
 
 
-def _make_env(
-    env_id: str,
-    max_frames: int,
-    sticky_actions: float,
-    env_kwargs: dict[str, Any],
-    env_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None,
-) -> gym.Env[Any, Any]:
-    """Make the env with its cap, Monitor inside, no-op starts and the model's wrappers."""
-    is_game = is_atari(env_id)
-    if is_game:
-        rules = {
-            "max_num_frames_per_episode": max_frames,
-            "repeat_action_probability": sticky_actions,
-        }
-        env = make_game(env_id, **{**env_kwargs, **rules})
-    else:
-        env = gym.wrappers.TimeLimit(make_game(env_id, **env_kwargs), max_frames)
-    # Monitor refuses a reset in the middle of a game: a score is a whole game or none.
-    env = Monitor(env, allow_early_resets=False)
-    wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
-    wrapped = wrap(env)
-    if is_game and not (is_wrapped(wrapped, NoopReset) or is_wrapped(wrapped, NoopResetEnv)):
-        wrapped = wrap(NoopReset(env, noop_max=NOOP_MAX))
-    return wrapped
+def _noops_of(env: gym.Env[Any, Any], start: NoopReset) -> int | None:
+    """Return the most no-ops that a wrapper outside ``start`` plays, None if there is none."""
+    while isinstance(env, gym.Wrapper) and env is not start:
+        if isinstance(env, (NoopReset, NoopResetEnv)):
+            return env.noop_max
+        env = env.env
+    return None
 
 
 def _fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
@@ -194,51 +194,20 @@ def _fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
 
 
 def _play_game(
-    model: Model, env: gym.Env[Any, Any], seed: list[int], epsilon: float
+    model: Model, env: gym.Env[Any, Any], referee: Referee, seed: list[int], epsilon: float
 ) -> tuple[float, int]:
     """Play one game to its real end; return its true score and its length in frames."""
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
     env.action_space.seed(env_seed)
-    obs, info = env.reset(seed=env_seed)
-    while True:
+    referee.start_game()
+    obs, _ = env.reset(seed=env_seed)
+    while not referee.over:
         if rng.random() < epsilon:
             action = env.action_space.sample()
         else:
             action = model.predict(np.asarray(obs)[None], deterministic=True)[0][0]
-        obs, _, terminated, truncated, info = env.step(action)
-        if "episode" in info:
-            return float(info["episode"]["r"]), int(
-                info.get("episode_frame_number", info["episode"]["l"])
-            )
-        if terminated or truncated:  # a lost life: go on with the same game
-            try:
-                obs, info = env.reset()
-            except RuntimeError as error:
-                raise ValueError(
-                    f"a wrapper in {env} restarts the game when an episode ends, at a lost life"
-                    " perhaps: no whole game can be scored (LifeLossTerminal goes on)"
-                ) from error
-
-
-def _protocol(
-    env: gym.Env[Any, Any], seed: int, epsilon: float, max_frames: int, sticky_actions: float
-) -> dict[str, Any]:
-    """Say how the scores were made; what only games have is left out elsewhere."""
-    protocol: dict[str, Any] = {"seed": seed, "epsilon": epsilon}
-    if not isinstance(env.unwrapped, AtariEnv):
-        return {**protocol, "max_steps": max_frames}
-    noop_max: Any = None
-    layer: Any = env
-    while isinstance(layer, gym.Wrapper):
-        if isinstance(layer, (NoopReset, NoopResetEnv)):
-            noop_max = layer.noop_max
-        layer = layer.env
-    return {
-        **protocol,
-        "max_frames": max_frames,
-        "noop_max_frames": noop_max,
-        "sticky_actions": sticky_actions,
-        "whole_games": True,
-        "clipped": False,
-    }
+        obs, _, terminated, truncated, _ = env.step(action)
+        if (terminated or truncated) and not referee.over:  # a lost life
+            obs, _ = env.reset()
+    return referee.score, referee.n_frames

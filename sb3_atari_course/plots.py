@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from stable_baselines3.common.monitor import load_results
+from stable_baselines3.common.monitor import get_monitor_files, load_results
 
 from sb3_atari_course.envs import make_game, wrap_atari
 from sb3_atari_course.wrappers import crop_gray_resize
@@ -31,12 +31,14 @@ def plot_run(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     figure, (top, middle, bottom) = _figure(rows=3)
+    if not get_monitor_files(str(folder)):
+        raise ValueError(f"no monitor file in {folder}: it is no run folder of RL Zoo")
     games = load_results(str(folder))  # all monitor files, in the order of time
     if games.empty:
         raise ValueError(f"no whole game was finished in {folder}: train for longer, then plot")
     progress = _read_progress(folder / "progress.csv")
 
-    # Monitor counts emulator frames; SB3's log tells how many agent steps they were in all.
+    # Monitor counts emulator frames; SB3's log says at the end how many agent steps they were.
     n_frames = games["l"].cumsum()
     n_steps = (
         n_frames
@@ -55,7 +57,7 @@ def plot_run(folder: str | Path) -> Path:
     top.legend(loc="upper left")
     _plot_column(middle, progress, "train/loss", "loss")
     _plot_column(bottom, progress, "rollout/exploration_rate", "epsilon")
-    bottom.set_xlabel("emulator frames" if progress is None else "agent steps")
+    bottom.set_xlabel("steps, as Monitor counts them" if progress is None else "agent steps")
     path = folder / "learning_curve.png"
     figure.savefig(path)
     return path
@@ -69,7 +71,9 @@ def plot_pipeline(path: str | Path) -> Path:
     :raises ImportError: without the extra ``plots``.
     """
     crop = (30, 195, 5, 155)
-    env = wrap_atari(make_game("BreakoutNoFrameskip-v4"), crop=crop, n_stack=4)
+    env = wrap_atari(
+        make_game("BreakoutNoFrameskip-v4", render_mode="rgb_array"), crop=crop, n_stack=4
+    )
     env.reset(seed=4)
     env.action_space.seed(4)
     for _ in range(10):

@@ -11,8 +11,9 @@ from typing import Any
 import gymnasium as gym
 import yaml
 from huggingface_sb3 import EnvironmentName
-from rl_zoo3.utils import ALGOS, get_model_path, get_wrapper_class
+from rl_zoo3.utils import ALGOS, get_latest_run_id, get_model_path, get_wrapper_class
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ class Run:
     def load_model(self, device: str = "auto") -> BaseAlgorithm:
         """Load the model for playing, without its replay memory (SB3 unpickles: trust the file)."""
         playing = {"learning_rate": 0.0, "lr_schedule": 0.0, "clip_range": 0.0}
-        kwargs: dict[str, Any] = {"buffer_size": 1} if "buffer_size" in self.hyperparams else {}
-        model: BaseAlgorithm = ALGOS[self.algo].load(
+        algorithm = ALGOS[self.algo]
+        kwargs: dict[str, Any] = {}
+        if issubclass(algorithm, OffPolicyAlgorithm):
+            kwargs = {"buffer_size": 1, "optimize_memory_usage": False}
+        model: BaseAlgorithm = algorithm.load(
             self.model_path, device=device, custom_objects=playing, **kwargs
         )
         return model
@@ -85,9 +89,11 @@ def find_run(
             load_checkpoint,  # type: ignore[arg-type]
             load_last_checkpoint,
         )
-    except AssertionError as error:
+    except (AssertionError, ValueError) as error:
         raise ValueError(f"{error}: train first, or choose the log folder with -f") from None
     settings = Path(log_path) / EnvironmentName(env_id)
+    if not (settings / "config.yml").is_file():
+        raise ValueError(f"{settings}/config.yml is missing: nobody knows what the model saw")
     hyperparams = _read_yml(settings / "config.yml")
     arguments = _read_yml(settings / "args.yml")
     return Run(
@@ -98,6 +104,21 @@ def find_run(
         hyperparams=hyperparams,
         env_kwargs=arguments.get("env_kwargs") or hyperparams.get("env_kwargs") or {},
     )
+
+
+def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0) -> Path:
+    """Find the folder of a run, finished or not.
+
+    :param folder: RL Zoo's log folder.
+    :param exp_id: number of the run, 0 for the latest, -1 for no numbered folder.
+    :raises ValueError: if there is no such run.
+    """
+    runs, name = Path(folder) / algo, EnvironmentName(env_id)
+    number = exp_id or get_latest_run_id(str(runs), name)
+    path = runs if number < 0 else runs / f"{name}_{number}"
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder: train first, or choose the log folder with -f")
+    return path
 
 
 class _RunLoader(yaml.SafeLoader):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-from contextlib import suppress
 from typing import Any
 
 from gymnasium import spaces
@@ -12,30 +11,35 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.envs import register_envs
-from sb3_atari_course.hyperparams import hyperparams_file
+from sb3_atari_course.envs import is_atari, register_envs
+from sb3_atari_course.errors import TrainingFailedError
+from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 
 #: Algorithms that choose among finitely many actions.
 _DISCRETE_ONLY = ("dqn", "qrdqn")
 
 
-class TrainingFailedError(RuntimeError):
-    """A training that had begun failed: a bug or a full disk, not a wrong argument."""
-
-
 class CourseExperimentManager(ExperimentManager):
     """RL Zoo's experiment, with our hyperparameters by default and SB3's log as CSV.
 
-    Where it differs: our yml is read unless ``-conf`` names another; ``env_kwargs`` of a yml reach
-    the evaluation environment too; continuous actions are refused before training if the algorithm
-    needs discrete ones; the run folder gets a ``progress.csv``.
+    Where it differs: our yml is read, if it knows the environment, unless ``-conf`` names another;
+    ``env_kwargs`` of a yml reach the evaluation environment too; continuous actions are refused
+    before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``.
     """
 
-    def __init__(self, args: Any, algo: str, *positional: Any, **kwargs: Any) -> None:
+    def __init__(self, args: Any, algo: str, env_id: str, *positional: Any, **kwargs: Any) -> None:
         if not kwargs.get("config"):
-            with suppress(FileNotFoundError):  # then RL Zoo reads its own
-                kwargs["config"] = str(hyperparams_file(algo))
-        super().__init__(args, algo, *positional, **kwargs)
+            kwargs["config"] = _our_file(algo, env_id)
+        super().__init__(args, algo, env_id, *positional, **kwargs)
+
+    def read_hyperparameters(self) -> Any:
+        """Read the yml, and name what it lacks."""
+        try:
+            return super().read_hyperparameters()
+        except KeyError as error:
+            raise ValueError(
+                f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: add one"
+            ) from None
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         result = super()._preprocess_hyperparams(hyperparams)
@@ -50,8 +54,8 @@ class CourseExperimentManager(ExperimentManager):
             vec_env.close()
             raise ValueError(
                 f"{self.env_name.gym_id} has the actions {vec_env.action_space}, but {self.algo}"
-                " chooses among discrete ones: add to its env_wrapper\n"
-                "    - sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}"
+                " chooses among discrete ones: add to its env_wrapper"
+                " {sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
             )
         return vec_env
 
@@ -62,6 +66,16 @@ class CourseExperimentManager(ExperimentManager):
             super().learn(model)
         except Exception as error:
             raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
+
+
+def _our_file(algo: str, env_id: str) -> str | None:
+    """Return our yml if it knows the environment, None for RL Zoo's own."""
+    try:
+        path = hyperparams_file(algo)
+    except FileNotFoundError:
+        return None
+    known = load_hyperparams(algo)
+    return str(path) if env_id in known or ("atari" in known and is_atari(env_id)) else None
 
 
 def train() -> None:

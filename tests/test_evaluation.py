@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3 import DQN
+from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
@@ -100,7 +101,8 @@ class TestScores:
             scores, lengths = evaluate_policy(
                 model, model.get_env(), n_eval_episodes=2, return_episode_rewards=True
             )
-            for score, length, actions in zip(scores, lengths, tape.games, strict=False):
+            assert len(scores) == 2 <= len(tape.games)  # perhaps the start of a third
+            for score, length, actions in zip(scores, lengths, tape.games[:2], strict=True):
                 assert naive.replay("breakout", actions) == (score, True)
                 assert length == len(actions)
 
@@ -136,6 +138,77 @@ class TestProtocol:
         report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=0, max_frames=400)
         assert all(400 <= length <= 404 for length in report.lengths)
 
+    def test_a_game_cut_off_while_fire_is_pressed_counts(self) -> None:
+        """The first life is lost at frame 129; the FIRE after it ends at 133."""
+        games = {}
+        for max_frames in (131, 108_000):
+            tapes: list[Tape] = []
+
+            def wrapper(env: gym.Env[Any, Any], tapes: list[Tape] = tapes) -> Any:
+                tapes.append(Tape(env))
+                return wrap_atari(tapes[0])
+
+            report = evaluate_games(
+                ScriptedPlayer([0]),
+                "BreakoutNoFrameskip-v4",
+                n_games=1,
+                seed=0,
+                epsilon=0.0,
+                max_frames=max_frames,
+                env_wrapper=wrapper,
+                random_play=False,
+            )
+            games[max_frames] = report.lengths[0], tapes[0].games[0]
+        assert games[131][0] == 131
+        assert games[131][1] == games[108_000][1][:131]  # the same game, not the next one
+
+    def test_rules_of_the_protocol_win_over_env_kwargs(self) -> None:
+        report = evaluate_games(
+            ScriptedPlayer([0]),
+            GAME,
+            n_games=1,
+            seed=0,
+            max_frames=100,
+            env_kwargs={"max_num_frames_per_episode": 4000, "obs_type": "rgb"},
+        )
+        assert report.lengths == (100,)
+        assert report.protocol["screens"] == "rgb"
+
+    def test_games_that_skip_by_themselves_start_within_thirty_frames(self) -> None:
+        starts = []
+
+        class Look(gym.Wrapper[Any, Any, Any, Any]):
+            def reset(self, **kwargs: Any) -> Any:
+                obs, info = self.env.reset(**kwargs)
+                starts.append(info["episode_frame_number"])
+                return obs, info
+
+        report = evaluate_games(
+            ScriptedPlayer([0]),
+            "SpaceInvadersDeterministic-v4",
+            n_games=9,
+            seed=0,
+            max_frames=60,
+            env_wrapper=lambda env: wrap_atari(Look(env), noop_max=0, frame_skip=1),
+        )
+        assert report.protocol["noop_max_frames"] == 28
+        assert max(starts) <= 28
+        assert len(set(starts)) > 3
+        assert set(report.lengths) == {60}  # frames, not steps
+
+    def test_sb3s_no_ops_are_recognised(self) -> None:
+        report = evaluate_games(
+            ScriptedPlayer([0]),
+            GAME,
+            n_games=2,
+            seed=0,
+            max_frames=60,
+            env_kwargs={"obs_type": "rgb"},
+            env_wrapper=partial(AtariWrapper, noop_max=9),
+        )
+        assert report.protocol["noop_max_frames"] == 9
+
+    @pytest.mark.timeout(60)
     def test_sticky_actions_only_if_asked(self) -> None:
         """Also for an id that has them."""
         evaluate = partial(
@@ -164,17 +237,24 @@ class TestProtocol:
             f"{GAME}: {report.mean:.2f} +- {report.std:.2f} (mean +- SD of 2 games)",
             "random play:",
             "scores:",
-            "seed 0, epsilon 0.05, max_frames 200, noop_max_frames 30, sticky_actions 0.0",
+            "n_games 2, seed 0, epsilon 0.05, max_frames 200, noop_max_frames 30,"
+            " sticky_actions 0.0, screens grayscale, whole_games True, clipped False",
         ):
             assert expected in text
         assert json.loads(json.dumps(report.as_dict()))["scores"] == list(report.scores)
         assert report.std == np.std(report.scores)
 
+    @pytest.mark.timeout(60)
     def test_small_environments_work_as_well(self) -> None:
         report = evaluate_games(ScriptedPlayer([0]), "CartPole-v1", n_games=3, seed=0, epsilon=0.0)
         assert all(8 <= score <= 11 for score in report.scores)
         assert report.lengths == tuple(int(score) for score in report.scores)
-        assert report.protocol == {"seed": 0, "epsilon": 0.0, "max_steps": 108_000}
+        assert report.protocol == {
+            "n_games": 3,
+            "seed": 0,
+            "epsilon": 0.0,
+            "max_steps": 108_000,
+        }
         endless = evaluate_games(
             ScriptedPlayer([0]), "CliffWalking-v1", n_games=1, seed=0, max_frames=50, epsilon=0.0
         )
@@ -238,11 +318,42 @@ class TestModels:
             ({"epsilon": 1.5}, "epsilon is a probability, 0 to 1, got 1.5"),
             ({"sticky_actions": -0.1}, "sticky_actions is a probability"),
             ({"max_frames": 0}, "max_frames must be at least 1, got 0"),
+            ({"seed": -1}, "seed must be at least 0, got -1"),
         ],
     )
     def test_a_wrong_number_is_named(self, kwargs: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            evaluate_games(ScriptedPlayer([0]), GAME, seed=0, **kwargs)
+            evaluate_games(ScriptedPlayer([0]), GAME, **{"seed": 0, **kwargs})
+
+    def test_grey_screens_are_the_default_as_in_make_atari_env(self) -> None:
+        seen: dict[str, list[Any]] = {"evaluated": [], "trained": []}
+
+        class Looking(ScriptedPlayer):
+            observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+                seen["evaluated"].append(observation)
+                return super().predict(observation, deterministic=deterministic)
+
+        game = "MsPacmanNoFrameskip-v4"  # its sprites flicker: colours would differ
+        evaluate_games(
+            Looking([2]),
+            game,
+            n_games=1,
+            seed=0,
+            epsilon=0.0,
+            max_frames=700,
+            random_play=False,
+            env_wrapper=partial(wrap_atari, n_stack=4),
+        )
+        env = make_atari_env(game, env_kwargs={"max_num_frames_per_episode": 700})
+        env.seed(int(np.random.default_rng([0, 0]).integers(2**31)))
+        seen["trained"].append(env.reset())
+        while len(seen["trained"]) < len(seen["evaluated"]):
+            seen["trained"].append(env.step([2])[0])
+        assert len(seen["evaluated"]) > 50
+        for ours, theirs in zip(seen["evaluated"], seen["trained"], strict=True):
+            np.testing.assert_array_equal(np.moveaxis(ours, -1, 1), theirs)
 
     def test_an_unknown_game_is_named(self) -> None:
         with pytest.raises(ValueError, match="unknown environment 'SpaceInvader-v4'"):

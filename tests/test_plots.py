@@ -4,37 +4,88 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from sb3_atari_course.plots import plot_pipeline, plot_run
 
 
 def make_run(folder: Path, n_games: int) -> Path:
-    games = "".join(f"{n}.0,{100 + n},{n}.5\n" for n in range(n_games))
+    games = "".join(f"{n}.5,100,{n}.5\n" for n in range(n_games))
     (folder / "0.monitor.csv").write_text(f'#{{"t_start": 0.0, "env_id": "x"}}\nr,l,t\n{games}')
     return folder
 
 
-def n_colored(path: Path) -> int:
-    """Return how many pixels of a picture are neither grey nor white."""
-    picture = cv2.imread(str(path)).astype(int)
-    return int((np.ptp(picture, axis=2) > 60).sum())
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Return the list in which the figures end that are saved."""
+    figures: list[Figure] = []
+    savefig = Figure.savefig
+
+    def spy(figure: Figure, path: Any) -> None:
+        figures.append(figure)
+        savefig(figure, path)
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+    return figures
 
 
-def test_a_run_with_everything(tmp_path: Path) -> None:
-    make_run(tmp_path, 50)
-    plain = n_colored(plot_run(tmp_path))
+def lines(figure: Figure) -> list[dict[str, tuple[list[float], list[float]]]]:
+    """Return label -> (x, y) of the curves in each panel; unlabelled ones as ''."""
+    return [
+        {
+            "" if str(line.get_label()).startswith("_") else str(line.get_label()): (
+                np.asarray(line.get_xdata()).tolist(),
+                np.asarray(line.get_ydata()).tolist(),
+            )
+            for line in axes.get_lines()
+        }
+        for axes in figure.axes
+    ]
+
+
+def test_what_is_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
+    """150 games of 100 frames and the scores 0.5, 1.5, ... in 3,750 agent steps."""
+    make_run(tmp_path, 150)
     (tmp_path / "progress.csv").write_text(
         "time/total_timesteps,train/loss,rollout/exploration_rate\n"
-        "100,,0.9\n500,0.02,0.5\n1500,0.01,0.1\n"
+        "100,,0.9\n500,0.02,0.5\n3750,0.01,0.1\n"
     )
-    np.savez(tmp_path / "evaluations.npz", timesteps=np.array([500, 1000]), results=np.ones((2, 5)))
+    np.savez(
+        tmp_path / "evaluations.npz", timesteps=np.array([500, 1000]), results=[[1, 2], [3, 5]]
+    )
     path = plot_run(tmp_path)
     assert path == tmp_path / "learning_curve.png"
-    assert n_colored(path) > plain + 300 > 600
+    assert path.read_bytes().startswith(b"\x89PNG")
+    scores, loss, epsilon = lines(drawn[0])
+    steps = [25.0 * game for game in range(1, 151)]
+    assert scores["one whole game"] == (steps, [game + 0.5 for game in range(150)])
+    average = scores["mean of the last 100 games"]
+    assert average[0] == steps
+    assert average[1][:2] == [0.5, 1.0]
+    assert average[1][-1] == np.mean([game + 0.5 for game in range(50, 150)])
+    assert scores["RL Zoo's evaluation"] == ([500, 1000], [1.5, 4.0])
+    assert loss[""] == ([500, 3750], [0.02, 0.01])
+    assert epsilon[""] == ([100, 500, 3750], [0.9, 0.5, 0.1])
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == ["true score", "loss", "epsilon"]
+    assert drawn[0].axes[-1].get_xlabel() == "agent steps"
+
+
+def test_a_run_with_monitor_files_only(tmp_path: Path, drawn: list[Figure]) -> None:
+    plot_run(make_run(tmp_path, 3))
+    scores, loss, epsilon = lines(drawn[0])
+    assert scores["one whole game"][0] == [100, 200, 300]
+    assert loss == epsilon == {}
+    assert drawn[0].axes[-1].get_xlabel() == "steps, as Monitor counts them"
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no monitor file in .*: it is no run folder"):
+        plot_run(tmp_path)
 
 
 def test_a_run_without_a_whole_game_is_refused(tmp_path: Path) -> None:
@@ -53,4 +104,6 @@ def test_the_picture_of_the_pipeline(tmp_path: Path) -> None:
     picture = cv2.imread(str(path))
     assert picture.shape[0] > 200
     assert picture.shape[1] > 1000
-    assert n_colored(path) > 300  # the coloured screen, the other stages are grey
+    colored = np.ptp(picture.astype(int), axis=2) > 60
+    assert colored.sum() > 300  # the coloured screen
+    assert not colored[:, 170:].any()  # the other stages are grey

@@ -1,4 +1,4 @@
-"""The networks."""
+"""From features to decisions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import get_class_by_name
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
 from sb3_atari_course import (
@@ -25,7 +24,6 @@ from sb3_atari_course import (
     make_atari_env,
     wrap_atari,
 )
-from sb3_atari_course.policies import smallest_side
 
 SCREENS = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 SMALL = {"learning_starts": 40, "buffer_size": 200, "train_freq": 4}
@@ -38,95 +36,6 @@ def small_env(n_envs: int = 1) -> Any:
 def changed(before: list[th.Tensor], net: nn.Module) -> bool:
     """Tell whether a network's parameters differ from what they were."""
     return any((a != b).any() for a, b in zip(before, net.parameters(), strict=True))
-
-
-class TestAtariCNN:
-    def test_the_network_of_the_paper(self) -> None:
-        cnn = AtariCNN(SCREENS)
-        x = th.rand(2, 4, 84, 84)
-        shapes = []
-        for module in [*cnn.cnn, *cnn.linear]:
-            x = module(x)
-            shapes.append(tuple(x.shape[1:]))
-        assert shapes[::2] == [(32, 20, 20), (64, 9, 9), (64, 7, 7), (3136,), (512,)]
-        assert sum(p.numel() for p in cnn.parameters()) == 1_684_128  # as the docstring says
-
-    def test_it_computes_what_sb3s_computes(self) -> None:
-        ours, theirs = AtariCNN(SCREENS), NatureCNN(SCREENS)
-        theirs.load_state_dict(ours.state_dict())
-        x = th.rand(3, 4, 84, 84)
-        th.testing.assert_close(ours(x), theirs(x))
-
-    def test_layers_and_width_can_be_chosen(self) -> None:
-        cnn = AtariCNN(
-            spaces.Box(0, 255, (2, 42, 50), np.uint8),
-            layers=[[16, 4, 2], [32, 3, 2]],
-            features_dim=64,
-        )
-        assert cnn(th.rand(5, 2, 42, 50)).shape == (5, 64)
-        assert cnn.features_dim == 64
-
-    @pytest.mark.parametrize(
-        ("activation_fn", "at_minus_one"),
-        [("relu", 0.0), ("leaky_relu", -0.2), (nn.LeakyReLU, -0.01), (nn.ReLU, 0.0)],
-    )
-    def test_activations(self, activation_fn: Any, at_minus_one: float) -> None:
-        cnn = AtariCNN(SCREENS, activation_fn=activation_fn)
-        for module in (cnn.cnn[1], cnn.cnn[3], cnn.cnn[5], cnn.linear[1]):
-            assert module(th.tensor(-1.0)).item() == pytest.approx(at_minus_one)
-
-    def test_he_initialisation(self) -> None:
-        th.manual_seed(0)
-        cnn = AtariCNN(SCREENS, weight_init="he")
-        for layer, fan_in in (
-            (cnn.cnn[0], 4 * 8 * 8),
-            (cnn.cnn[2], 32 * 4 * 4),
-            (cnn.cnn[4], 64 * 3 * 3),
-            (cnn.linear[0], 64 * 7 * 7),
-        ):
-            assert layer.weight.var().item() == pytest.approx(2 / fan_in, rel=0.05)
-            assert layer.weight.abs().max() < 2.3 * (2 / fan_in) ** 0.5  # truncated
-            assert (layer.bias == 0).all()
-
-    def test_default_initialisation_is_pytorchs(self) -> None:
-        cnn = AtariCNN(SCREENS)
-        assert cnn.cnn[0].weight.abs().max() <= (4 * 8 * 8) ** -0.5
-        assert (cnn.cnn[0].bias != 0).any()
-
-    def test_the_smallest_screen(self) -> None:
-        AtariCNN(spaces.Box(0, 255, (4, 36, 36), np.uint8))
-        with pytest.raises(ValueError, match=r"36 x 35 pixels is too small.*smallest side .* 36"):
-            AtariCNN(spaces.Box(0, 255, (4, 36, 35), np.uint8))
-        assert smallest_side([(16, 4, 2)]) == 4
-        assert smallest_side([(16, 4, 2), (16, 3, 1)]) == 8
-
-    @pytest.mark.parametrize(
-        "space",
-        [
-            spaces.Box(-1, 1, (4,), np.float32),
-            spaces.Box(0, 1, (4, 84, 84), np.float32),
-            spaces.Discrete(3),
-            spaces.Box(0, 255, (84, 84), np.uint8),
-        ],
-    )
-    def test_an_observation_that_is_no_image_is_refused(self, space: spaces.Space[Any]) -> None:
-        with pytest.raises(ValueError, match=r"needs uint8 images .* got (Box|Discrete)"):
-            AtariCNN(space)
-
-    @pytest.mark.parametrize(
-        ("kwargs", "message"),
-        [
-            ({"activation_fn": "tanh"}, "activation_fn must be one of .* got 'tanh'"),
-            ({"weight_init": "xavier"}, "weight_init must be .* got 'xavier'"),
-            ({"layers": []}, "layers must be triples"),
-            ({"layers": [(32, 8)]}, "layers must be triples"),
-            ({"layers": [(32, 8, 0)]}, "at least 1, got 0"),
-            ({"features_dim": 0}, "features_dim must be at least 1, got 0"),
-        ],
-    )
-    def test_a_wrong_value_is_named(self, kwargs: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            AtariCNN(SCREENS, **kwargs)
 
 
 class TestPolicies:
@@ -189,6 +98,10 @@ class TestPolicies:
     def test_qrdqn_learns_and_loads(self, tmp_path: Path) -> None:
         kwargs = {"n_quantiles": 10, "features_extractor_kwargs": {"activation_fn": "leaky_relu"}}
         model = QRDQN(AtariQuantileCnnPolicy, small_env(), policy_kwargs=kwargs, seed=0, **SMALL)
+        assert [tuple(p.shape) for p in model.quantile_net.quantile_net.parameters()] == [
+            (40, 512),
+            (40,),
+        ]  # no layers between features and quantiles
         before = [p.clone() for p in model.quantile_net.parameters()]
         model.learn(80)
         assert changed(before, model.quantile_net)

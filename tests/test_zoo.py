@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from stable_baselines3 import DQN
 
-from sb3_atari_course import AtariCnnPolicy
+from sb3_atari_course import AtariCnnPolicy, zoo
+from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.runs import find_run
 from tests.zoo_runs import TOY, TOY_PARAMS, assert_learned, python_m
 
@@ -91,38 +92,9 @@ def test_env_kwargs_of_a_yml_reach_the_evaluation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["train", "--algo", "dqn", "--env", "Pendulum-v1", "-params", "env_wrapper:None"],
-         "Pendulum-v1 has the actions Box(-2.0, 2.0, (1,), float32), but dqn chooses among"
-         " discrete ones: add to its env_wrapper"),
-        (["train", "--algo", "dqn", "--env", "BrekoutNoFrameskip-v4"],
-         "BrekoutNoFrameskip-v4 not found in gym registry, you maybe meant BreakoutNoFrameskip-v4"),
-        (["train", "--algo", "dqn", "--env", "ALE/Breakout-v5"], "--env-kwargs frameskip:1"),
-        (["train", "--algo", "nonsense", "--env", GAME], "invalid choice: 'nonsense'"),
-        (["train", *RUN, "-params",
-          "env_wrapper:[{'sb3_atari_course.envs.wrap_atari': {'crop': [0, 300, 0, 160]}}]"],
-         "crop (0, 300, 0, 160) leaves the screen of 210 rows and 160 columns"),
-        (["train", *RUN, "-conf", "nowhere.yml"], "nowhere.yml"),
-        (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was"
-         " not found: train first"),
-        (["evaluate", "--algo", "dqm", "--env", GAME], "unknown algo 'dqm': one of"),
-        (["evaluate", *RUN, "-n", "many"], "invalid int value: 'many'"),
-        (["plot", *RUN, "-f", "nowhere"], "train first"),
-        (["enjoy", *RUN, "-f", "nowhere", "--no-render"], "folder was not found"),
-        (["dance"], "unknown command 'dance': one of train, enjoy"),
-    ],
-    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
-)  # fmt: skip
-def test_a_wrong_argument_gives_one_clear_line(
-    arguments: list[str], expected: str, tmp_path: Path
-) -> None:
-    printed = python_m("sb3_atari_course", *arguments, cwd=tmp_path, status=2)
-    assert expected in printed
-    assert "Traceback" not in printed
-
-
-@pytest.mark.parametrize("command", ["train", "enjoy", "record", "evaluate", "plot", ""])
-def test_every_command_answers_help(command: str) -> None:
-    printed = python_m("sb3_atari_course", *filter(None, [command]), "--help")
-    assert "usage: " in printed or "commands:" in printed
+    ("env_id", "ours"),
+    [("CartPole-v1", True), ("PongNoFrameskip-v4", True), ("Acrobot-v1", False)],
+)
+def test_environments_that_we_do_not_know_are_left_to_rl_zoo(env_id: str, ours: bool) -> None:
+    assert zoo._our_file("dqn", env_id) == (str(hyperparams_file("dqn")) if ours else None)
+    assert zoo._our_file("ppo", env_id) is None

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 _HERE = Path(__file__).parent
-_FOLDERS = (_HERE, _HERE.parents[1] / "hyperparams")  # of a wheel, of a checkout
+_CHECKOUT = _HERE.parents[1]
+_FOLDERS = [_CHECKOUT / "hyperparams"] if (_CHECKOUT / "pyproject.toml").is_file() else [_HERE]
 
 
 def hyperparams_file(algo: str) -> Path:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from sb3_atari_course.wrappers.checks import integer_at_least
 
+#: More would be no use to a table or a Q-network.
+_MAX_ACTIONS = 10_000
+
 
 class DiscretizeActions(gym.ActionWrapper[Any, np.int64, NDArray[Any]], RecordConstructorArgs):
     """Offers ``n_bins`` evenly spaced values of each continuous action, its bounds among them.
@@ -22,7 +25,8 @@ class DiscretizeActions(gym.ActionWrapper[Any, np.int64, NDArray[Any]], RecordCo
     :param env: an environment whose actions are a bounded Box with d numbers.
     :param n_bins: values per dimension, at least 2.
     :raises TypeError: if the actions are no Box (a Dict, say, or already discrete).
-    :raises ValueError: if a bound is infinite, if ``n_bins`` is below 2.
+    :raises ValueError: if a bound is infinite, if ``n_bins`` is below 2, if there would be more
+        than 10,000 actions.
 
     >>> env = DiscretizeActions(gym.make("Pendulum-v1"), n_bins=5)
     >>> env.action_space, env.values.ravel().tolist()
@@ -44,6 +48,13 @@ class DiscretizeActions(gym.ActionWrapper[Any, np.int64, NDArray[Any]], RecordCo
             raise ValueError(
                 f"DiscretizeActions needs finite bounds, got {space}: put"
                 " gymnasium.wrappers.RescaleAction or ClipAction with bounds inside"
+            )
+        n_actions = self.n_bins**space.low.size
+        if n_actions > _MAX_ACTIONS:
+            raise ValueError(
+                f"n_bins={self.n_bins} for each of {space.low.size} dimensions makes"
+                f" {n_actions} actions, more than {_MAX_ACTIONS}: choose fewer bins, or an"
+                " algorithm for continuous actions (SAC, PPO)"
             )
         axes = np.linspace(space.low.ravel(), space.high.ravel(), self.n_bins, axis=-1)
         grid = np.meshgrid(*axes, indexing="ij")

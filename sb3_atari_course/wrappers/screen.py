@@ -141,7 +141,7 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
 
 def _checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
     """Return ``crop`` as four ints that lie on a screen of shape (H, W, ...)."""
-    if isinstance(crop, str) or len(crop) != 4:
+    if isinstance(crop, str) or not isinstance(crop, Sequence) or len(crop) != 4:
         raise ValueError(f"crop must be (top, bottom, left, right), got {crop!r}")
     height, width = screen[:2]
     top, bottom, left, right = (
@@ -162,7 +162,7 @@ def _checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
 
 def _checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     """Return ``shape`` as two positive ints."""
-    if isinstance(shape, (str, int)) or len(shape) != 2:
+    if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) != 2:
         raise ValueError(f"shape must be (height, width) in pixels, got {shape!r}")
     height, width = (integer_at_least(1, f"each side of shape {tuple(shape)}", n) for n in shape)
     return height, width

@@ -98,21 +98,29 @@ class ActionRepeat(
         return obs, total_reward, terminated, truncated, info
 
 
-def _refuse_skipping_twice(env: gym.Env[Any, Any], frame_skip: int) -> None:
-    """Raise a ValueError if ``env`` plays several frames a step by itself."""
+def frames_per_step(env: gym.Env[Any, Any]) -> int:
+    """Return how many frames ``env`` plays a step, the most of them if that is random.
+
+    >>> import ale_py
+    >>> frames_per_step(gym.make("Breakout-v4")), frames_per_step(gym.make("ALE/Breakout-v5"))
+    (4, 4)
+    """
+    skip: Any = getattr(env.unwrapped, "_frameskip", 1)
+    n_frames = skip if isinstance(skip, int) else skip[1] - 1  # (2, 5): 2, 3 or 4
     layer: gym.Env[Any, Any] = env
-    skip: Any = 1
     while isinstance(layer, gym.Wrapper):
         if isinstance(layer, (ActionRepeat, AtariPreprocessing)):
-            skip = layer.frame_skip
+            n_frames *= layer.frame_skip
         elif isinstance(layer, (MaxAndSkipEnv, MaxAndSkipObservation)):
-            skip = layer._skip
-        if skip != 1:
-            break
+            n_frames *= layer._skip
         layer = layer.env
-    else:
-        skip = getattr(layer, "_frameskip", 1)
-    if skip != 1:
+    return int(n_frames)
+
+
+def _refuse_skipping_twice(env: gym.Env[Any, Any], frame_skip: int) -> None:
+    """Raise a ValueError if ``env`` plays several frames a step by itself."""
+    skip = frames_per_step(env)
+    if skip > 1:
         raise ValueError(
             f"{env} plays {skip} frames a step already, so frame_skip={frame_skip} would skip"
             " twice: make the game with frameskip=1 (a NoFrameskip-v4 id; in RL Zoo"

@@ -81,6 +81,12 @@ def test_a_wrong_number_of_bins_is_named(n_bins: Any, error: type[Exception]) ->
         DiscretizeActions(gym.make("Pendulum-v1"), n_bins=n_bins)
 
 
+def test_too_many_actions_are_refused() -> None:
+    space = spaces.Box(-1, 1, (17,), np.float32)
+    with pytest.raises(ValueError, match=r"n_bins=11 for each of 17 dimensions makes \d+ actions"):
+        DiscretizeActions(Echo(space), n_bins=11)
+
+
 def test_it_stands_around_other_action_wrappers() -> None:
     inner = TransformAction(gym.make("Pendulum-v1"), lambda a: a, spaces.Box(-1, 1, (1,)))
     assert DiscretizeActions(inner, n_bins=3).values.ravel().tolist() == [-1.0, 0.0, 1.0]

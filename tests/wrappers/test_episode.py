@@ -63,6 +63,20 @@ class TestNoopReset:
             NoopReset(FakeGame(), noop_max=-1)
 
 
+@pytest.mark.parametrize("wrapper", [NoopReset, LifeLossTerminal, FireOnReset])
+def test_options_reach_the_game(wrapper: Any) -> None:
+    class Options(FakeGame):
+        seen: Any = None
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.seen = self.seen or options
+            return super().reset(seed=seed)
+
+    game = Options()
+    wrapper(game).reset(options={"mode": 3})
+    assert game.seen == {"mode": 3}
+
+
 class TestLifeLossTerminal:
     def test_a_lost_life_ends_the_episode_and_the_game_goes_on(self) -> None:
         game = FakeGame(lives=[3, 3, 2, 2, 1])
@@ -83,6 +97,12 @@ class TestLifeLossTerminal:
         obs = env.step(NOOP)[0]
         obs[:] = 77
         assert pixel(env.reset()[0]) == (1, 1, 99)
+
+    def test_what_is_done_to_info_does_not_come_back(self) -> None:
+        env = LifeLossTerminal(FakeGame(lives=[2, 1]))
+        env.reset()
+        env.step(NOOP)[-1]["terminal_observation"] = "SB3 puts it there"
+        assert env.reset()[1] == {"frame": 1, "lives": 1}
 
     def test_a_seed_really_resets(self) -> None:
         game = FakeGame(lives=[2, 1])
@@ -189,6 +209,12 @@ class TestFireOnReset:
         obs, _ = env.reset(seed=4)
         assert game.tape == ["reset(4)", FIRE, FIRE]
         assert pixel(obs) == (1, 2, 98)
+
+    def test_fire_is_pressed_until_a_life_goes_on(self) -> None:
+        game = FakeGame(lives=[6, 5, 4, 3, 2, 2])
+        obs, _ = FireOnReset(LifeLossTerminal(game)).reset()
+        assert game.tape == ["reset", *[FIRE] * 5]
+        assert pixel(obs) == (1, 5, 95)
 
     def test_a_fire_that_always_ends_the_game_is_given_up(self) -> None:
         game = FakeGame(ends_at=1)

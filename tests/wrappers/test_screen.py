@@ -132,6 +132,7 @@ class TestCropGrayResize:
             ((30, 195, 155, 5), r"is empty"),
             ((30, 195, 5), r"crop must be \(top, bottom, left, right\), got \(30, 195, 5\)"),
             ("full", r"crop must be .* got 'full'"),
+            (30, r"crop must be .* got 30"),
         ],
     )
     def test_a_wrong_crop_is_named(self, crop: Any, message: str) -> None:
@@ -142,7 +143,7 @@ class TestCropGrayResize:
         with pytest.raises(TypeError, match=r"bottom of crop .* must be an integer .* got 0\.9"):
             CropGrayResize(FakeScreens(), crop=(0, 0.9, 0, 1))  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize("shape", [(0, 84), (84, -1), (84,), 84, "84x84"])
+    @pytest.mark.parametrize("shape", [(0, 84), (84, -1), (84,), 84, 84.0, None, "84x84"])
     def test_a_wrong_shape_is_named(self, shape: Any) -> None:
         with pytest.raises(ValueError, match="shape"):
             CropGrayResize(FakeScreens(), shape=shape)

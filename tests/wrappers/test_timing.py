@@ -8,7 +8,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from ale_py.env import AtariEnv
-from gymnasium.wrappers import TransformObservation
+from gymnasium.wrappers import (
+    AtariPreprocessing,
+    MaxAndSkipObservation,
+    TransformObservation,
+)
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 from stable_baselines3.common.monitor import Monitor
 
@@ -140,6 +144,8 @@ def already_skipping() -> list[gym.Env[Any, Any]]:
         gym.make("Breakout-v4"),  # skips 2 to 4 frames at random
         ActionRepeat(FakeGame(), frame_skip=2),
         MaxAndSkipEnv(FakeGame(), skip=4),
+        MaxAndSkipObservation(FakeGame(), skip=4),
+        AtariPreprocessing(gym.make("BreakoutNoFrameskip-v4"), frame_skip=4),
     ]
 
 

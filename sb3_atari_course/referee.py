@@ -1,0 +1,60 @@
+"""Who counts: one whole game at a time, beneath all other wrappers."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+from gymnasium.wrappers import TimeLimit
+
+from sb3_atari_course.envs import GRAY_SCREENS, is_atari, make_game
+from sb3_atari_course.wrappers.timing import frames_per_step
+
+
+class Referee(gym.Wrapper[Any, Any, Any, Any]):
+    """Keeps the score of one game at a time, beneath all other wrappers.
+
+    A game is over when the environment says so, wherever the wrappers outside hide it: inside a
+    reset that presses FIRE, say. What is played after that is not counted.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.frames_per_step = frames_per_step(env)
+        self.start_game()
+
+    def start_game(self) -> None:
+        """Count from here; the next reset starts the game."""
+        self.score, self.n_frames, self.over, self._begun = 0.0, 0, False, False
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Reset; refused in the middle of the game."""
+        if self._begun and not self.over:
+            raise ValueError(
+                "a wrapper of the model restarts the game when an episode ends, at a lost life"
+                " perhaps: no whole game can be scored (LifeLossTerminal goes on)"
+            )
+        self._begun = True
+        return self.env.reset(**kwargs)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step, and count."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if not self.over:
+            self.score += float(reward)
+            self.n_frames = info.get("episode_frame_number", self.n_frames + 1)
+            self.over = terminated or truncated
+        return obs, reward, terminated, truncated, info
+
+
+def make_referee(
+    env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any] | None
+) -> Referee:
+    """Make the env with its cap and the rules of the protocol."""
+    if not is_atari(env_id):
+        return Referee(TimeLimit(make_game(env_id, **(env_kwargs or {})), max_frames))
+    rules = {
+        "max_num_frames_per_episode": max_frames,
+        "repeat_action_probability": sticky_actions,
+    }
+    return Referee(make_game(env_id, **{**GRAY_SCREENS, **(env_kwargs or {}), **rules}))
