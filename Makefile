@@ -4,18 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# make breakout: length in agent steps; about ten minutes on 2 cores
-STEPS ?= 30000
+# make breakout: length in agent steps; within ten minutes on 2 cores
+STEPS ?= 150000
 SEED ?= 1
-# One short run: the yml is made for ten million steps. Warm-up, schedule and target copies are
-# scaled down, the learning rate is seed 002's.
-SHORT := learning_starts:2000 exploration_fraction:0.3 target_update_interval:1000 learning_rate:0.00025
+CONF := hyperparams/dqn_laptop.yml
 RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
 
 .PHONY: help install breakout test test-slow format lint types check lock clean
 
 help:
-	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=30000)"
+	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=150000)"
 	@echo "make test        run the tests; make test-slow: the slow ones too"
 	@echo "make check       format, lint, types: what CI checks beside the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
@@ -28,7 +26,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $(STAMP)
 
 breakout: $(STAMP)
-	$(BIN)/python -m sb3_atari_course train $(RUN) --seed $(SEED) -n $(STEPS) -P --log-interval 50 -params $(SHORT)
+	$(BIN)/python -m sb3_atari_course train $(RUN) -conf $(CONF) -n $(STEPS) --seed $(SEED) -P --log-interval 200
 	$(BIN)/python -m sb3_atari_course plot $(RUN)
 	$(BIN)/python -m sb3_atari_course record $(RUN) -n 500
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
