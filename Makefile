@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 # make breakout: length in agent steps; within ten minutes on 2 cores
-STEPS ?= 150000
+STEPS ?= 100000
 SEED ?= 1
 CONF := hyperparams/dqn_laptop.yml
 RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
@@ -13,7 +13,7 @@ RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
 .PHONY: help install breakout test test-slow format lint types check lock clean
 
 help:
-	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=150000)"
+	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
 	@echo "make test        run the tests; make test-slow: the slow ones too"
 	@echo "make check       format, lint, types: what CI checks beside the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
