@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import yaml
 from rl_zoo3.exp_manager import ExperimentManager
@@ -17,6 +18,7 @@ from stable_baselines3 import DQN
 from sb3_atari_course import commands
 from sb3_atari_course.__main__ import main
 from sb3_atari_course.errors import TrainingFailedError
+from sb3_atari_course.wrappers import ClipReward
 from tests.fakes import ScriptedPlayer
 from tests.zoo_runs import python_m
 
@@ -153,6 +155,7 @@ class TestEvaluate:
             settings = run / "CartPole-v1"
             settings.mkdir(parents=True)
             config = {"policy": "MlpPolicy", "env_kwargs": env_kwargs}  # no buffer_size
+            config["env_wrapper"] = ["sb3_atari_course.wrappers.ClipReward"]
             (settings / "config.yml").write_text(yaml.dump(config))
             model = DQN("MlpPolicy", "CartPole-v1", seed=0)
             for name in ("CartPole-v1", "best_model", "rl_model_50_steps"):
@@ -196,6 +199,7 @@ class TestEvaluate:
             "env_kwargs": {"sutton_barto_reward": True},  # the latest run's
         }
         assert {name: passed[name] for name in expected} == expected
+        assert isinstance(passed["env_wrapper"](gym.make("CartPole-v1")), ClipReward)
 
     def test_defaults(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
         passed = self.arguments(monkeypatch, "--exp-id", "1")
