@@ -32,7 +32,8 @@ CROP = (30, 195, 5, 155)
 FRAMES_PER_STEP = 4
 
 EMULATOR = "emulator alone, 4 x act"
-OURS = "ours, 1 env (make_atari_env: grey screens, crop, stack)"
+OURS = "ours, 1 env (wrap_atari on grey screens: crop)"
+OURS_STACK = "ours, 1 env (make_atari_env: grey screens, crop, stack)"
 OURS_RGB = "ours, 1 env (wrap_atari on RGB, as in RL Zoo: crop)"
 SB3 = "SB3 AtariWrapper on RGB, 1 env"
 GYMNASIUM = "Gymnasium AtariPreprocessing + stack, 1 env"
@@ -102,7 +103,8 @@ def contestants() -> dict[str, Play]:
     gymnasium_one = AtariPreprocessing(gym.make(GAME), terminal_on_life_loss=True)
     return {
         EMULATOR: emulator_alone(),
-        OURS: one_env(ours_one),
+        OURS: one_env(wrap_atari(Monitor(gym.make(GAME, obs_type="grayscale")), crop=CROP)),
+        OURS_STACK: one_env(ours_one),
         OURS_RGB: one_env(wrap_atari(Monitor(gym.make(GAME)), crop=CROP)),
         SB3: one_env(AtariWrapper(Monitor(gym.make(GAME)))),
         GYMNASIUM: one_env(FrameStackObservation(gymnasium_one, 4)),
@@ -139,7 +141,7 @@ def main() -> None:
     pairs = {
         "ours_vs_sb3_one_env": (OURS, SB3),
         "ours_rgb_vs_sb3_one_env": (OURS_RGB, SB3),
-        "ours_vs_gymnasium_one_env": (OURS, GYMNASIUM),
+        "ours_vs_gymnasium_one_env": (OURS_STACK, GYMNASIUM),
         "ours_vs_emulator_one_env": (OURS, EMULATOR),
         "ours_vs_sb3_eight_envs": (OURS_EIGHT, SB3_EIGHT),
     }

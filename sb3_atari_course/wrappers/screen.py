@@ -40,9 +40,9 @@ def crop_gray_resize(
         top, bottom, left, right = crop
         screen = screen[top:bottom, left:right]
     if screen.ndim == 3 and screen.shape[2] == 3:
-        screen = cv2.cvtColor(screen, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
-    small = cv2.resize(screen, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    return small.reshape(*shape, 1).astype(np.uint8, copy=False)
+        screen = cv2.cvtColor(screen, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+    small: Any = cv2.resize(screen, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return small.reshape(*shape, 1)  # type: ignore[no-any-return]
 
 
 class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstructorArgs):
@@ -114,8 +114,8 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
             raise ValueError(f"padding must be 'repeat' or 'zero', got {padding!r}")
         self.padding = padding
         height, width, *channels = image_space(env, "FrameStack").shape
-        n_channels = self.n_stack * (channels[0] if channels else 1)
-        self.observation_space = spaces.Box(0, 255, (height, width, n_channels), np.uint8)
+        self._shape = (height, width, self.n_stack * (channels[0] if channels else 1))
+        self.observation_space = spaces.Box(0, 255, self._shape, np.uint8)
         self._frames: deque[Screen] = deque(maxlen=self.n_stack)
 
     def reset(
@@ -135,8 +135,8 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     def _push(self, obs: Screen) -> Screen:
         """Add one observation and return the stack, (h, w, n_stack * c)."""
         self._frames.append(obs.copy())  # an env may reuse its array
-        stack = cv2.merge(list(self._frames))  # four times as fast as numpy's concatenate
-        return stack.reshape(self.observation_space.shape or ()).astype(np.uint8, copy=False)
+        stack: Any = cv2.merge(list(self._frames))  # four times as fast as numpy's concatenate
+        return stack.reshape(self._shape)  # type: ignore[no-any-return]
 
 
 def _checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:

@@ -81,19 +81,21 @@ class ActionRepeat(
         :return: observation as the inner one's, summed reward, terminated, truncated, last info.
         """
         n_unread = self._n_unread if self._checker_is_done else 0
-        total_reward = 0.0
-        for frame in range(1, self.frame_skip + 1):
-            with _screen_unread(self._emulator) if frame <= n_unread else nullcontext():
+        total_reward, frame, over = 0.0, 0, False
+        with _screen_unread(self._emulator) if n_unread else nullcontext():
+            while frame < n_unread and not over:
                 obs, reward, terminated, truncated, info = self.env.step(action)
-            total_reward += float(reward)
-            if terminated or truncated:
-                break
-            if self._pools and frame == self.frame_skip - 1:
-                previous = obs.copy()  # an env may reuse its array
-        if frame <= n_unread:
+                frame, over = frame + 1, terminated or truncated
+                total_reward += float(reward)
+        if over:
             obs = self._emulator._get_obs()  # type: ignore[union-attr]  # there is one
-        elif self._pools and frame == self.frame_skip:
-            obs = np.maximum(previous, obs)
+        while frame < self.frame_skip and not over:
+            previous = obs.copy() if self._pools and frame == self.frame_skip - 1 else None
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            frame, over = frame + 1, terminated or truncated
+            total_reward += float(reward)
+            if previous is not None:
+                obs = np.maximum(previous, obs)
         self._checker_is_done = self._checker_is_done or frame >= 2
         return obs, total_reward, terminated, truncated, info
 
