@@ -163,6 +163,8 @@ class TestProtocol:
                 random_play=False,
             )
             games[max_frames] = report.lengths[0], tapes[0].games[0]
+            after_the_end = [action for game in tapes[0].games[1:] for action in game]
+            assert len(after_the_end) <= 30 + 4  # no-ops and a FIRE at most, not counted
         assert games[131][0] == 131
         assert games[131][1] == games[108_000][1][:131]  # the same game, not the next one
 
