@@ -9,7 +9,7 @@ The way of the data::
       -> wrappers/reward.py    what it is paid               sign
       -> envs.py               the one place that knows the order
       -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
-      -> SB3's DQN, sb3-contrib's QR-DQN, PPO, ...
+      -> SB3's DQN, sb3-contrib's QR-DQN, PPO, ...; or q_learning/ for tables
     hyperparams/*.yml -> zoo.py -> run folder (runs.py) -> evaluation.py, plots.py
 
 Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
     from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
+    from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
 
 __version__ = "0.1.0"
 
@@ -30,7 +31,10 @@ __all__ = [
     "AtariCNN",
     "AtariCnnPolicy",
     "AtariQuantileCnnPolicy",
+    "EpisodeDecay",
     "GamesReport",
+    "QLearning",
+    "QTablePolicy",
     "evaluate_games",
     "make_atari_env",
     "register_envs",
@@ -42,7 +46,10 @@ _HOME = {
     "AtariCNN": "cnn",
     "AtariCnnPolicy": "policies",
     "AtariQuantileCnnPolicy": "policies",
+    "EpisodeDecay": "q_learning",
     "GamesReport": "evaluation",
+    "QLearning": "q_learning",
+    "QTablePolicy": "q_learning",
     "evaluate_games": "evaluation",
     "make_atari_env": "envs",
     "register_envs": "envs",

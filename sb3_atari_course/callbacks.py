@@ -8,6 +8,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_atari_course.q_learning import QLearning
+
 
 class CsvLog(BaseCallback):
     """Writes what SB3 logs (loss, epsilon, mean score, ...) to ``progress.csv`` too.
@@ -35,6 +37,7 @@ class CsvLog(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        if isinstance(self.model, OffPolicyAlgorithm) and self.num_timesteps > self._last_row:
+        logs_at_any_time = isinstance(self.model, (OffPolicyAlgorithm, QLearning))
+        if logs_at_any_time and self.num_timesteps > self._last_row:
             self.model.dump_logs()
         self._last_row = self.num_timesteps

@@ -32,6 +32,9 @@ def evaluate() -> None:
     parser.add_argument(
         "--sticky-actions", type=float, default=0.0, help="probability of repeating (default 0)"
     )
+    parser.add_argument(
+        "--penalty", type=float, help="count the steps that pay exactly this (Taxi: -10)"
+    )
     parser.add_argument("--device", default="auto", help="PyTorch device (default auto)")
     args = _parse(parser)
 
@@ -55,6 +58,7 @@ def evaluate() -> None:
         max_frames=args.max_frames,
         sticky_actions=args.sticky_actions,
         env_wrapper=run.env_wrapper(),
+        penalty=args.penalty,
         env_kwargs={"obs_type": "rgb", **run.env_kwargs} if is_game else run.env_kwargs,
     )
     result = {"model": run.model_path.name, **report.as_dict()}

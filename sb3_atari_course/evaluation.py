@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import NoopResetEnv
 
 from sb3_atari_course.envs import is_atari, wrap_atari
-from sb3_atari_course.referee import Referee, make_referee
+from sb3_atari_course.referee import Referee, Tally, make_referee
 from sb3_atari_course.wrappers import FrameStack, NoopReset
 from sb3_atari_course.wrappers.checks import integer_at_least
 
@@ -37,6 +37,7 @@ class GamesReport:
     :param lengths: length of each game, in emulator frames (steps for an env that is no game).
     :param random_scores: the same games, with the same starts, played at random; maybe none.
     :param protocol: how the scores were made, name -> value.
+    :param penalties: number of penalties in each game, empty if they were not asked for.
     """
 
     env_id: str
@@ -44,6 +45,7 @@ class GamesReport:
     lengths: tuple[int, ...]
     random_scores: tuple[float, ...]
     protocol: dict[str, Any]
+    penalties: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -60,6 +62,16 @@ class GamesReport:
         """Mean score of random play, None if it was not asked for."""
         return float(np.mean(self.random_scores)) if self.random_scores else None
 
+    @property
+    def mean_length(self) -> float:
+        """Mean length, in emulator frames (steps for an env that is no game)."""
+        return float(np.mean(self.lengths))
+
+    @property
+    def mean_penalties(self) -> float | None:
+        """Mean number of penalties in a game, None if they were not asked for."""
+        return float(np.mean(self.penalties)) if self.penalties else None
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values, ready for JSON."""
         summary = {"mean": self.mean, "std": self.std, "random_mean": self.random_mean}
@@ -75,6 +87,11 @@ class GamesReport:
                 f"random play: {self.random_mean:.2f} +- {np.std(self.random_scores):.2f}"
                 " (the same games)"
             )
+        unit = "frames" if "max_frames" in self.protocol else "steps"
+        length = f"length: {self.mean_length:.1f} {unit} a game"
+        if self.penalties:
+            length += f", penalties: {self.mean_penalties:.2f} a game"
+        lines.append(length)
         lines.append("scores: " + " ".join(f"{score:g}" for score in self.scores))
         lines.append("protocol: " + ", ".join(f"{k} {v}" for k, v in self.protocol.items()))
         return "\n".join(lines)
@@ -92,6 +109,7 @@ def evaluate_games(
     env_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None = None,
     env_kwargs: dict[str, Any] | None = None,
     random_play: bool = True,
+    penalty: float | None = None,
 ) -> GamesReport:
     """Play whole games with a model and report their true scores.
 
@@ -117,6 +135,7 @@ def evaluate_games(
     :param env_kwargs: for :func:`gymnasium.make`. Screens are grey as in :func:`make_atari_env`;
         for a model trained by RL Zoo pass ``{"obs_type": "rgb"}``, as the command does.
     :param random_play: play the same games at random too.
+    :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
     :raises ValueError: for a number out of range, for observations that do not fit the model, for
         a wrapper that restarts the game at a lost life.
     """
@@ -128,6 +147,7 @@ def evaluate_games(
             raise ValueError(f"{name} is a probability, 0 to 1, got {value}")
 
     referee = make_referee(env_id, max_frames, sticky_actions, env_kwargs)
+    referee.penalty = penalty
     start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
     wrap = env_wrapper or (wrap_atari if is_atari(env_id) else lambda env: env)
     env = _fit_to_model(wrap(start), model)
@@ -137,7 +157,7 @@ def evaluate_games(
     try:
         games = [_play_game(model, env, referee, [seed, game], epsilon) for game in range(n_games)]
         at_random = [
-            _play_game(model, env, referee, [seed, game], 1.0)[0]
+            _play_game(model, env, referee, [seed, game], 1.0).score
             for game in range(n_games * random_play)
         ]
     finally:
@@ -155,12 +175,15 @@ def evaluate_games(
         }
     else:
         protocol["max_steps"] = max_frames
+    if penalty is not None:
+        protocol["penalty"] = penalty
     return GamesReport(
         env_id=env_id,
-        scores=tuple(score for score, _ in games),
-        lengths=tuple(length for _, length in games),
+        scores=tuple(game.score for game in games),
+        lengths=tuple(game.n_frames for game in games),
         random_scores=tuple(at_random),
         protocol=protocol,
+        penalties=() if penalty is None else tuple(game.n_penalties for game in games),
     )
 
 
@@ -195,8 +218,8 @@ def _fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
 
 def _play_game(
     model: Model, env: gym.Env[Any, Any], referee: Referee, seed: list[int], epsilon: float
-) -> tuple[float, int]:
-    """Play one game to its real end; return its true score and its length in frames."""
+) -> Tally:
+    """Play one game to its real end; return what the referee counted."""
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
     env.action_space.seed(env_seed)
@@ -210,4 +233,4 @@ def _play_game(
         obs, _, terminated, truncated, _ = env.step(action)
         if (terminated or truncated) and not referee.over:  # a lost life
             obs, _ = env.reset()
-    return referee.score, referee.n_frames
+    return referee.tally

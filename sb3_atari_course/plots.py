@@ -1,7 +1,8 @@
-"""Pictures: the learning curve of a run, the way of a screen to the network."""
+"""Pictures: the learning curve of a run or of a table, the way of a screen to the network."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from stable_baselines3.common.monitor import get_monitor_files, load_results
 
 from sb3_atari_course.envs import make_game, wrap_atari
 from sb3_atari_course.wrappers import crop_gray_resize
+from sb3_atari_course.wrappers.checks import integer_at_least
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +56,50 @@ def plot_run(folder: str | Path) -> Path:
         top.plot(evaluations["timesteps"], mean, "o", color="tab:red", label="RL Zoo's evaluation")
     top.set_ylabel("true score")
     top.set_title(folder.name)
-    top.legend(loc="upper left")
-    _plot_column(middle, progress, "train/loss", "loss")
+    figure.legend(loc="outside upper center", ncols=3)
+    if progress is not None and "train/td_error" in progress:  # a table has no loss
+        _plot_column(middle, progress, "train/td_error", "mean |TD error|")
+    else:
+        _plot_column(middle, progress, "train/loss", "loss")
     _plot_column(bottom, progress, "rollout/exploration_rate", "epsilon")
     bottom.set_xlabel("steps, as Monitor counts them" if progress is None else "agent steps")
     path = folder / "learning_curve.png"
     figure.savefig(path)
     return path
+
+
+def plot_episodes(
+    lengths: Sequence[float], returns: Sequence[float], *, window: int = 100
+) -> Figure:
+    """Draw the length and the return of each episode, each on an axis of its own.
+
+    :param lengths: steps of each episode, in order.
+    :param returns: sum of rewards of each episode.
+    :param window: episodes over which the thick lines are averaged.
+    :return: the figure; a notebook shows it, ``figure.savefig(path)`` keeps it.
+    :raises ValueError: if there are no episodes, or not as many lengths as returns.
+    :raises ImportError: without the extra ``plots``.
+    """
+    if len(lengths) != len(returns) or not len(lengths):
+        raise ValueError(
+            f"one length and one return for each episode, got {len(lengths)} and {len(returns)}"
+        )
+    integer_at_least(1, "window", window)
+    figure, left = _figure(rows=1)
+    right = left.twinx()
+    left.set_xlabel("episode")
+    for axes, values, label, color in (
+        (left, lengths, "steps", "tab:orange"),
+        (right, returns, "return", "tab:blue"),
+    ):
+        average = np.convolve(values, np.ones(window))[: len(values)]
+        average /= np.minimum(np.arange(1, len(values) + 1), window)
+        axes.plot(values, color=color, alpha=0.25, linewidth=0.5)
+        axes.plot(average, color=color, label=f"{label}, mean of the last {window} episodes")
+        axes.set_ylabel(label, color=color)
+        axes.tick_params(axis="y", labelcolor=color)
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure
 
 
 def plot_pipeline(path: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -9,6 +10,20 @@ from gymnasium.wrappers import TimeLimit
 
 from sb3_atari_course.envs import GRAY_SCREENS, is_atari, make_game
 from sb3_atari_course.wrappers.timing import frames_per_step
+
+
+@dataclass
+class Tally:
+    """What was counted of one game.
+
+    :param score: its true score.
+    :param n_frames: its length in emulator frames (steps for an environment that is no game).
+    :param n_penalties: how many of its steps paid exactly the penalty.
+    """
+
+    score: float = 0.0
+    n_frames: int = 0
+    n_penalties: int = 0
 
 
 class Referee(gym.Wrapper[Any, Any, Any, Any]):
@@ -21,11 +36,13 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self.frames_per_step = frames_per_step(env)
+        #: A reward that is counted as a penalty, None for none.
+        self.penalty: float | None = None
         self.start_game()
 
     def start_game(self) -> None:
         """Count from here; the next reset starts the game."""
-        self.score, self.n_frames, self.over, self._begun = 0.0, 0, False, False
+        self.tally, self.over, self._begun = Tally(), False, False
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Reset; refused in the middle of the game."""
@@ -41,8 +58,10 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
         """Step, and count."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         if not self.over:
-            self.score += float(reward)
-            self.n_frames = info.get("episode_frame_number", self.n_frames + 1)
+            tally = self.tally
+            tally.score += float(reward)
+            tally.n_penalties += reward == self.penalty
+            tally.n_frames = info.get("episode_frame_number", tally.n_frames + 1)
             self.over = terminated or truncated
         return obs, reward, terminated, truncated, info
 

@@ -15,6 +15,8 @@ from rl_zoo3.utils import ALGOS, get_latest_run_id, get_model_path, get_wrapper_
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_atari_course.algorithms import register_algorithms
+
 
 @dataclass(frozen=True)
 class Run:
@@ -77,6 +79,7 @@ def find_run(
     :param exp_id: number of the run, 0 for the latest, -1 for no numbered folder.
     :raises ValueError: if there is no such run or model, if its yml files hold Python objects.
     """
+    register_algorithms()
     if algo not in ALGOS:
         raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
     try:

@@ -7,16 +7,19 @@ from typing import Any
 
 from gymnasium import spaces
 from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.envs import is_atari, register_envs
 from sb3_atari_course.errors import TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+from sb3_atari_course.q_learning.schedules import VISITS
 
 #: Algorithms that choose among finitely many actions.
-_DISCRETE_ONLY = ("dqn", "qrdqn")
+_DISCRETE_ONLY = ("dqn", "qrdqn", "q_learning")
 
 
 class CourseExperimentManager(ExperimentManager):
@@ -47,6 +50,18 @@ class CourseExperimentManager(ExperimentManager):
             self.eval_env_kwargs = self.env_kwargs
         return result
 
+    @staticmethod
+    def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
+        """Make schedules of ``lin_...``, of our keys too; leave ``learning_rate: visits`` alone."""
+        ours = {}
+        if hyperparams.get("learning_rate") == VISITS:
+            ours["learning_rate"] = hyperparams.pop("learning_rate")
+        if str(hyperparams.get("exploration")).startswith("lin_"):
+            initial = hyperparams.pop("exploration").removeprefix("lin_")
+            ours["exploration"] = SimpleLinearSchedule(initial)
+        hyperparams = ExperimentManager._preprocess_schedules(hyperparams)
+        return {**hyperparams, **ours}
+
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""
         vec_env: VecEnv = super().create_envs(*args, **kwargs)
@@ -69,20 +84,26 @@ class CourseExperimentManager(ExperimentManager):
 
 
 def _our_file(algo: str, env_id: str) -> str | None:
-    """Return our yml if it knows the environment, None for RL Zoo's own."""
+    """Return our yml if it knows the environment or the algorithm is ours, None for RL Zoo's."""
     try:
         path = hyperparams_file(algo)
     except FileNotFoundError:
         return None
     known = load_hyperparams(algo)
-    return str(path) if env_id in known or ("atari" in known and is_atari(env_id)) else None
+    ours = algo in OUR_ALGORITHMS or env_id in known or ("atari" in known and is_atari(env_id))
+    return str(path) if ours else None
+
+
+def _register() -> None:
+    register_envs()
+    register_algorithms()
 
 
 def train() -> None:
     """Run RL Zoo's ``train`` on ``sys.argv``, with our experiment manager."""
     from rl_zoo3 import train as rl_zoo3_train
 
-    register_envs()
+    _register()
     rl_zoo3_train.ExperimentManager = CourseExperimentManager  # type: ignore[attr-defined]
     rl_zoo3_train.train()
 
@@ -91,7 +112,7 @@ def enjoy() -> None:
     """Run RL Zoo's ``enjoy`` on ``sys.argv``."""
     import rl_zoo3.enjoy
 
-    register_envs()
+    _register()
     rl_zoo3.enjoy.enjoy()
 
 
@@ -103,5 +124,5 @@ def record() -> None:
         raise ImportError(
             'recording needs the extra "video": pip install "sb3_atari_course[video]"'
         ) from None
-    register_envs()
+    _register()
     runpy.run_module("rl_zoo3.record_video", run_name="__main__", alter_sys=True)

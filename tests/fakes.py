@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from tests.naive import Rules
+
 
 class FakeGame(gym.Env[NDArray[np.uint8], int]):
     """A game of three small channels: pixel = (episode, frame of the episode, 100 - frame).
@@ -80,6 +82,79 @@ def pixel(obs: NDArray[np.uint8]) -> tuple[int, ...]:
     """Return the one colour of a FakeGame's screen, after checking that it is one."""
     assert (obs == obs[0, 0]).all()
     return tuple(int(value) for value in obs[0, 0])
+
+
+class World(gym.Env[Any, Any]):
+    """A small world with published rules, as Taxi has them; it records its steps.
+
+    :param rules: ``P``: state -> action -> list of (probability, next state, reward, terminated).
+    :param starts: probability of beginning in each state.
+    :param max_steps: length at which an episode is cut off.
+    :param first_state: the observation of state 0.
+    :param first_action: the action in column 0.
+    :param shape: MultiDiscrete observations of this shape instead of Discrete ones.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        starts: Sequence[float] | None = None,
+        *,
+        max_steps: int = 1000,
+        first_state: int = 0,
+        first_action: int = 0,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.P, self.max_steps, self.shape = rules, max_steps, shape
+        n_states = len(rules)
+        self.initial_state_distrib = np.array(starts or [1 / n_states] * n_states)
+        self.observation_space = (
+            spaces.MultiDiscrete(shape) if shape else spaces.Discrete(n_states, start=first_state)
+        )
+        self.action_space = spaces.Discrete(len(rules[0]), start=first_action)
+        self.first_state, self.first_action = first_state, first_action
+        #: (state, column, reward, next state, terminated) of each step.
+        self.steps: list[tuple[int, int, float, int, bool]] = []
+        self.starts: list[int] = []
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.state = int(self.np_random.choice(len(self.P), p=self.initial_state_distrib))
+        self.starts.append(self.state)
+        self.n_steps = 0
+        return self._look(), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(np.int64(action))
+        column = int(action) - self.first_action
+        outcomes = self.P[self.state][column]
+        chosen = self.np_random.choice(len(outcomes), p=[outcome[0] for outcome in outcomes])
+        _, next_state, reward, terminated = outcomes[chosen]
+        self.steps.append((self.state, column, float(reward), next_state, terminated))
+        self.state = next_state
+        self.n_steps += 1
+        return self._look(), float(reward), terminated, self.n_steps >= self.max_steps, {}
+
+    def _look(self) -> Any:
+        if self.shape:
+            return np.array(np.unravel_index(self.state, self.shape))
+        return self.first_state + self.state
+
+
+def random_rules(seed: int, *, n_states: int = 6, n_actions: int = 3) -> Rules:
+    """Return the rules of a random world: some outcomes are random, some end the episode."""
+    rng = np.random.default_rng(seed)
+
+    def outcomes() -> list[tuple[float, int, float, bool]]:
+        n = int(rng.integers(1, 4))
+        return [
+            (float(p), int(rng.integers(n_states)), float(rng.integers(-2, 3)), rng.random() < 0.2)
+            for p in rng.dirichlet(np.ones(n))
+        ]
+
+    return {s: {a: outcomes() for a in range(n_actions)} for s in range(n_states)}
 
 
 class Tape(gym.Wrapper[Any, Any, Any, Any]):

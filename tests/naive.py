@@ -59,3 +59,66 @@ def replay(game: str, actions: Sequence[int]) -> tuple[float, bool]:
     legal = ale.getMinimalActionSet()
     score = sum(ale.act(legal[action]) for action in actions)
     return float(score), bool(ale.game_over())
+
+
+#: Gymnasium's ``P``: state -> action -> list of (probability, next state, reward, terminated).
+Rules = dict[int, dict[int, list[tuple[float, int, float, bool]]]]
+
+
+def value_iteration(rules: Rules, gamma: float, n_sweeps: int = 5000) -> NDArray[np.float64]:
+    """Return what each action is worth under the best policy, (n_states, n_actions)."""
+    values = np.zeros(len(rules))
+    for _ in range(n_sweeps):
+        table = np.array(
+            [
+                [
+                    sum(p * (r + (0 if over else gamma * values[s])) for p, s, r, over in outcomes)
+                    for outcomes in actions.values()
+                ]
+                for actions in rules.values()
+            ]
+        )
+        if np.abs(table.max(axis=1) - values).max() < 1e-12:
+            break
+        values = table.max(axis=1)
+    return table
+
+
+def play_exactly(
+    rules: Rules, policy: Sequence[int], start: int, max_steps: int
+) -> tuple[float, float]:
+    """Return expected return and length of one episode, by following every branch there is.
+
+    :param policy: the action of each state.
+    """
+    if max_steps == 0:
+        return 0.0, 0.0
+    total, length = 0.0, 0.0
+    for probability, state, reward, over in rules[start][policy[start]]:
+        later = (0.0, 0.0) if over else play_exactly(rules, policy, state, max_steps - 1)
+        total += probability * (reward + later[0])
+        length += probability * (1 + later[1])
+    return total, length
+
+
+#: One step of one environment: state, action, reward, next state, terminated.
+Step = tuple[int, int, float, int, bool]
+
+
+def q_learning(
+    steps: Sequence[Step], gamma: float, rate: float | None, n_actions: int
+) -> dict[tuple[int, int], float]:
+    """Return the table that a tutorial's loop makes of these steps, from zeros.
+
+    :param rate: learning rate; None: 1 / (visits of the cell).
+    """
+    table: dict[tuple[int, int], float] = {}
+    visits: dict[tuple[int, int], int] = {}
+    for state, action, reward, next_state, terminated in steps:
+        cell = (state, action)
+        visits[cell] = visits.get(cell, 0) + 1
+        best = max(table.get((next_state, a), 0.0) for a in range(n_actions))
+        target = reward if terminated else reward + gamma * best
+        old = table.get(cell, 0.0)
+        table[cell] = old + (rate or 1 / visits[cell]) * (target - old)
+    return table

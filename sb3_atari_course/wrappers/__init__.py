@@ -6,6 +6,7 @@
 - :class:`CropGrayResize`, :class:`FrameStack` (``screen``): what the agent sees.
 - :class:`ClipReward` (``reward``): what it is paid.
 - :class:`DiscretizeActions` (``actions``): what it may do.
+- :class:`DiscretizeObservations` (``observations``): what a table sees of continuous observations.
 
 Each stands alone around any :func:`gymnasium.make`; :func:`sb3_atari_course.envs.wrap_atari` is
 the one place that knows their order.
@@ -13,6 +14,7 @@ the one place that knows their order.
 
 from sb3_atari_course.wrappers.actions import DiscretizeActions
 from sb3_atari_course.wrappers.episode import FireOnReset, LifeLossTerminal, NoopReset
+from sb3_atari_course.wrappers.observations import DiscretizeObservations
 from sb3_atari_course.wrappers.reward import ClipReward
 from sb3_atari_course.wrappers.screen import CropGrayResize, FrameStack, crop_gray_resize
 from sb3_atari_course.wrappers.timing import ActionRepeat
@@ -22,6 +24,7 @@ __all__ = [
     "ClipReward",
     "CropGrayResize",
     "DiscretizeActions",
+    "DiscretizeObservations",
     "FireOnReset",
     "FrameStack",
     "LifeLossTerminal",

@@ -1,0 +1,267 @@
+"""Tabular Q-learning: act, observe, move one cell towards its target."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+
+from sb3_atari_course.q_learning.logs import record_progress
+from sb3_atari_course.q_learning.policies import QTablePolicy
+from sb3_atari_course.q_learning.schedules import (
+    EpisodeDecay,
+    EpsilonSchedule,
+    Exploration,
+    LearningRate,
+)
+from sb3_atari_course.q_learning.table import QTable
+
+SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
+
+
+class QLearning(BaseAlgorithm):
+    """Q-learning with a table as an SB3 algorithm (Watkins 1989; Sutton and Barto 2018, 6.5).
+
+    After each step the cell of the state and action moves towards what the step has shown::
+
+        Q(s, a) += learning_rate * (reward + gamma * max Q(s', .) - Q(s, a))
+
+    - After a terminal state nothing follows: the target is the reward alone. After a truncation (a
+      time limit) the episode would have gone on: s' is its last observation, as after any step.
+    - Several environments share one table. Their actions are chosen from the table before the
+      step; then they learn one after the other, in their order: two visits of one cell in the same
+      step count as two, and the second sees what the first has written.
+    - While learning, ties between best actions are broken at random: in a table of zeros the first
+      action would be the favourite otherwise. ``predict(deterministic=True)`` takes the lowest.
+    - ``predict(deterministic=False)`` is epsilon-greedy with the current epsilon, as SB3's DQN, but
+      each observation of a batch gets a coin of its own.
+    - A step is learned before callbacks see it: one that stops the training loses nothing.
+    - A saved model brings its random stream along: after ``load(path, env, force_reset=False)``,
+      ``learn(..., reset_num_timesteps=False)`` goes on as if it had never stopped.
+
+    :param policy: ``"QTablePolicy"``; ``policy_kwargs={"initial_value": ...}`` fills the table.
+    :param env: with ``Discrete`` or ``MultiDiscrete`` observations and ``Discrete`` actions.
+    :param learning_rate: in (0, 1]: a constant, an SB3 schedule, or ``"visits"``, which is
+        1 / (visits of the cell), the mean of all targets: it converges, slowly, where rewards or
+        transitions are random. Where nothing is random 1.0 is best.
+    :param gamma: discount per step, 0 to 1.
+    :param exploration: epsilon, see :data:`~sb3_atari_course.q_learning.schedules.Exploration`;
+        the default falls from 1 to 0.001 by 1 % an episode (of all environments), as in seed 002.
+    :param device: accepted and left alone; a table stays on the CPU.
+    :param kwargs: SB3's own: ``policy_kwargs``, ``stats_window_size``, ``tensorboard_log``,
+        ``verbose``, ``monitor_wrapper``, ``seed``.
+    :raises ValueError: for a number out of range, for spaces that no table can hold.
+    :raises TypeError: for anything else in the place of a number or schedule.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"QTablePolicy": QTablePolicy}
+    policy: QTablePolicy
+
+    def __init__(
+        self,
+        policy: str | type[QTablePolicy],
+        env: GymEnv | str | None,
+        *,
+        learning_rate: float | Schedule | str = 0.5,
+        gamma: float = 0.99,
+        exploration: Exploration = EpisodeDecay(),  # noqa: B008  # frozen
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        LearningRate(learning_rate).check_valid()
+        EpsilonSchedule(exploration)
+        if not 0.0 <= gamma <= 1.0:
+            raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
+        super().__init__(
+            policy=policy,
+            env=env,
+            learning_rate=learning_rate,  # type: ignore[arg-type]
+            device="cpu",
+            support_multi_env=True,
+            **kwargs,
+        )
+        self.gamma = gamma
+        self.exploration = exploration
+        #: Epsilon of the last step.
+        self.exploration_rate = 1.0
+        #: Sum of the absolute TD errors since the last log, and the number of updates before it.
+        self.sum_td_error, self.n_updates_logged = 0.0, 0
+        self._rng_state: dict[str, Any] | None = None
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        self._rate = LearningRate(self.learning_rate)
+        self._epsilon = EpsilonSchedule(self.exploration)
+        self._rng = np.random.default_rng()
+        self.set_random_seed(self.seed)
+        if self._rng_state is not None and self._rng_state["seed"] == self.seed:
+            self._rng.bit_generator.state = self._rng_state["stream"]
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, **self.policy_kwargs
+        )
+
+    @property
+    def q_table(self) -> NDArray[np.float64]:
+        """The table itself, not a copy: (n_states, n_actions) float64."""
+        return self.policy.table().values
+
+    @property
+    def current_learning_rate(self) -> float | None:
+        """The learning rate of the last step; None: 1 / (visits of the cell)."""
+        return self._rate(self._current_progress_remaining)
+
+    def set_random_seed(self, seed: int | None = None) -> None:
+        """Seed the generator of this model, and what SB3 seeds.
+
+        :param seed: None changes nothing.
+        """
+        super().set_random_seed(seed)
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """Return the best action of each observation, or the epsilon-greedy one.
+
+        :param observation: one observation, or (n_envs, *shape of the space).
+        :param state: of a recurrent policy; returned as it is.
+        :param deterministic: False: epsilon-greedy with the current ``exploration_rate``.
+        :return: actions, () or (n_envs,) int64, and ``state``.
+        :raises ValueError: for an observation outside the space.
+        """
+        if deterministic:
+            return self.policy.predict(observation, state, episode_start)
+        batch, is_batch = self.policy.to_batch(observation)
+        columns = self.policy.table().choose(
+            self.policy.states(batch), self.exploration_rate, self._rng
+        )
+        actions = np.array(columns, dtype=np.int64) + self.policy.first_action
+        return (actions if is_batch else actions[0]), state
+
+    def learn(
+        self: SelfQLearning,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = 100,
+        tb_log_name: str = "QLearning",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfQLearning:
+        """Play and learn; the table goes on from what it holds.
+
+        :param total_timesteps: steps of all environments together; the last round may exceed it.
+        :param callback: of SB3; a rollout is one step of all environments.
+        :param log_interval: episodes between two logs, None for none.
+        :param reset_num_timesteps: begin counting, epsilon and progress anew.
+        :raises ValueError: if the environment returns a state outside its space; the table holds
+            what was learned before that step.
+        """
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        states = self._states(self._last_obs)
+        table = self.policy.table()
+        callback.on_training_start(locals(), globals())
+        while self.num_timesteps < total_timesteps:
+            callback.on_rollout_start()
+            states, go_on = self._step(table, states, callback, log_interval)
+            if not go_on:
+                break
+            callback.on_rollout_end()
+        callback.on_training_end()
+        return self
+
+    def _step(
+        self, table: QTable, states: list[int], callback: BaseCallback, log_interval: int | None
+    ) -> tuple[list[int], bool]:
+        """Step all environments once and learn from it; return the states and whether to go on."""
+        assert self.env is not None
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        progress = self._current_progress_remaining
+        self.exploration_rate = self._epsilon(self._episode_num, progress)
+        columns = table.choose(states, self.exploration_rate, self._rng)
+        first = self.policy.first_action
+        actions = np.array([first + column for column in columns])
+        new_obs, rewards, dones, infos = self.env.step(actions)
+
+        new_states = self._states(new_obs)
+        is_done = dones.tolist()
+        any_done = True in is_done
+        next_states = self._next_states(new_states, is_done, infos) if any_done else new_states
+        self.sum_td_error += table.update(
+            states, columns, rewards.tolist(), next_states, self.gamma, self._rate(progress)
+        )
+        self._last_obs = new_obs  # type: ignore[assignment]
+        self._n_updates += len(states)
+        self.num_timesteps += len(states)
+        if any_done:
+            self._update_info_buffer(infos, dones)
+
+        callback.update_locals(locals())
+        go_on = callback.on_step()
+        if any_done:
+            self._count_episodes(sum(is_done), log_interval)
+        return new_states, go_on
+
+    def _count_episodes(self, n_episodes: int, log_interval: int | None) -> None:
+        for _ in range(n_episodes):
+            self._episode_num += 1
+            if log_interval is not None and self._episode_num % log_interval == 0:
+                self.dump_logs()
+
+    def _states(self, observations: Any) -> list[int]:
+        """Return the state numbers of a batch, or name the environment that is wrong."""
+        try:
+            return self.policy.states(observations)
+        except ValueError:
+            for index, observation in enumerate(observations):
+                self._state(observation, index)
+            raise
+
+    def _state(self, observation: Any, index: int) -> int:
+        """Return the state number of one environment's observation, or name the environment."""
+        try:
+            return self.policy.states(np.asarray(observation)[None])[0]
+        except ValueError as error:
+            assert self.env is not None
+            (spec,), (world,) = (self.env.get_attr(name, index) for name in ("spec", "unwrapped"))
+            name = type(world).__name__ if spec is None else spec.id
+            raise ValueError(f"{name} (environment {index}) is broken: {error}") from None
+
+    def _next_states(
+        self, new_states: list[int], is_done: list[bool], infos: list[dict[str, Any]]
+    ) -> list[int | None]:
+        """Return the state that each step led to, None if the episode terminated there."""
+        next_states: list[int | None] = list(new_states)
+        for i, info in enumerate(infos):
+            if is_done[i]:  # and reset already
+                last = self._state(info["terminal_observation"], i)
+                next_states[i] = last if info.get("TimeLimit.truncated") else None
+        return next_states
+
+    def dump_logs(self) -> None:
+        """Write what was seen since the last time to SB3's logger."""
+        record_progress(self, self.logger)
+        self.sum_td_error, self.n_updates_logged = 0.0, self._n_updates
+        self.logger.dump(step=self.num_timesteps)
+
+    def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Save as SB3 does: the table as tensors (``policy.pth``), the random stream as JSON."""
+        self._rng_state = {"seed": self.seed, "stream": self._rng.bit_generator.state}
+        super().save(path, *args, **kwargs)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_rng", "_rate", "_epsilon"]

@@ -1,0 +1,140 @@
+"""What changes while learning: epsilon (how often a random action is tried), the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stable_baselines3.common.type_aliases import Schedule
+
+#: The learning rate 1 / (visits of the cell).
+VISITS = "visits"
+
+
+@dataclass(frozen=True)
+class EpisodeDecay:
+    """Epsilon that decays with each episode: ``final + (initial - final) * exp(-decay * episode)``.
+
+    >>> EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)(0)
+    1.0
+
+    :param initial_eps: epsilon of the first episode, 0 to 1.
+    :param final_eps: what it falls to, 0 to 1.
+    :param decay: per episode, at least 0; 0.01 leaves 37 % of the way after 100 episodes.
+    :raises ValueError: for a number out of range.
+    """
+
+    initial_eps: float = 1.0
+    final_eps: float = 0.001
+    decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.initial_eps, "initial_eps")
+        check_epsilon(self.final_eps, "final_eps")
+        if not 0 <= self.decay < math.inf:
+            raise ValueError(f"decay is a rate per episode, at least 0, got {self.decay!r}")
+
+    def __call__(self, episode: int) -> float:
+        """Return epsilon during an episode.
+
+        :param episode: how many episodes were finished before.
+        """
+        return self.final_eps + (self.initial_eps - self.final_eps) * math.exp(
+            -self.decay * episode
+        )
+
+
+#: What ``QLearning(exploration=...)`` takes: a constant, an SB3 schedule (a function of the
+#: progress that remains, 1 to 0), or a decay by episode, as the mapping of its numbers in a yml.
+Exploration = float | Schedule | EpisodeDecay | Mapping[str, float]
+
+
+class EpsilonSchedule:
+    """Epsilon of any moment, whichever way it was given.
+
+    :param exploration: see :data:`Exploration`.
+    :raises ValueError: for a constant outside 0 to 1, for an unknown key of a mapping.
+    :raises TypeError: for anything else.
+    """
+
+    def __init__(self, exploration: Exploration) -> None:
+        if isinstance(exploration, Mapping):
+            try:
+                exploration = EpisodeDecay(**exploration)
+            except TypeError:
+                raise ValueError(
+                    "exploration as a mapping has the keys initial_eps, final_eps and decay,"
+                    f" got {exploration!r}"
+                ) from None
+        elif isinstance(exploration, bool) or not (
+            isinstance(exploration, (int, float)) or callable(exploration)
+        ):
+            raise TypeError(
+                "exploration is a number, a schedule (a function of the progress that remains) or"
+                f" an EpisodeDecay, got {exploration!r}"
+            )
+        elif not callable(exploration):
+            check_epsilon(exploration, "exploration")
+        self._exploration = exploration
+
+    def __call__(self, episode: int, progress_remaining: float) -> float:
+        """Return epsilon.
+
+        :param episode: how many episodes were finished before, in all environments.
+        :param progress_remaining: 1 at the beginning of the training, 0 at its end.
+        :raises ValueError: if a schedule leaves 0 to 1.
+        """
+        if isinstance(self._exploration, EpisodeDecay):
+            return self._exploration(episode)
+        if not callable(self._exploration):
+            return self._exploration
+        epsilon = float(self._exploration(progress_remaining))
+        check_epsilon(epsilon, f"exploration at progress_remaining {progress_remaining:g}")
+        return epsilon
+
+
+def check_epsilon(value: float, name: str) -> None:
+    """Refuse what is no probability."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} is a probability, 0 to 1, got {value!r}")
+
+
+class LearningRate:
+    """The learning rate of any moment, whichever way it was given.
+
+    :param learning_rate: a number in (0, 1], an SB3 schedule of such numbers, or ``"visits"``.
+    """
+
+    def __init__(self, learning_rate: float | Schedule | str) -> None:
+        self._rate = learning_rate
+
+    def check_valid(self) -> None:
+        """Refuse what is no learning rate, before the training.
+
+        :raises ValueError: for a number out of range, for another string.
+        :raises TypeError: for anything else.
+        """
+        rate = self._rate
+        expected = 'learning_rate is a number in (0, 1], a schedule of such numbers, or "visits"'
+        if isinstance(rate, bool) or not (isinstance(rate, (int, float, str)) or callable(rate)):
+            raise TypeError(f"{expected}, got {rate!r}")
+        if isinstance(rate, str) and rate != VISITS:
+            raise ValueError(f"{expected}, got {rate!r}")
+        self(1.0)
+
+    def __call__(self, progress_remaining: float) -> float | None:
+        """Return the learning rate; None stands for 1 / (visits of the cell).
+
+        :param progress_remaining: 1 at the beginning of the training, 0 at its end.
+        :raises ValueError: if it lies outside (0, 1].
+        """
+        if isinstance(self._rate, str):
+            return None
+        rate = self._rate(progress_remaining) if callable(self._rate) else self._rate
+        if not 0.0 < rate <= 1.0:
+            raise ValueError(
+                f"learning_rate must lie in (0, 1], got {rate!r} at progress_remaining"
+                f" {progress_remaining:g}"
+            )
+        return rate

@@ -1,0 +1,136 @@
+"""What a policy is worth, computed from the rules of the environment instead of played."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_atari_course.evaluation import Model
+from sb3_atari_course.wrappers.checks import integer_at_least
+
+#: Cap of an episode (steps) for an environment without a time limit, as in ``evaluate_games``.
+MAX_STEPS = 108_000
+
+
+@dataclass(frozen=True, eq=False)
+class ExactReport:
+    """The expected result of one episode, from each start and over all of them.
+
+    :param env_id: the environment.
+    :param starts: state numbers in which an episode may begin, (n_starts,) int64.
+    :param probabilities: of these starts, (n_starts,) float64, sum 1.
+    :param returns: expected undiscounted return from each start, (n_starts,).
+    :param lengths: expected number of steps from each start, (n_starts,).
+    :param penalties: expected number of penalties from each start, (n_starts,); None if not asked.
+    :param max_steps: cap of an episode, in steps.
+    """
+
+    env_id: str
+    starts: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    penalties: NDArray[np.float64] | None
+    max_steps: int
+
+    @property
+    def mean_return(self) -> float:
+        """Expected return of an episode; of FrozenLake: the probability of reaching the goal."""
+        return float(self.probabilities @ self.returns)
+
+    @property
+    def mean_length(self) -> float:
+        """Expected number of steps of an episode."""
+        return float(self.probabilities @ self.lengths)
+
+    @property
+    def mean_penalties(self) -> float | None:
+        """Expected number of penalties of an episode, None if they were not asked for."""
+        return None if self.penalties is None else float(self.probabilities @ self.penalties)
+
+    def __str__(self) -> str:
+        penalties = "" if self.penalties is None else f", {self.mean_penalties:.3f} penalties"
+        return (
+            f"{self.env_id}: {self.mean_return:.3f} a game, {self.mean_length:.2f} steps{penalties}"
+            f" (exact, over {len(self.starts)} starts, at most {self.max_steps} steps)"
+        )
+
+
+def evaluate_exactly(
+    model: Model,
+    env: gym.Env[Any, Any] | str,
+    *,
+    max_steps: int | None = None,
+    penalty: float | None = None,
+) -> ExactReport:
+    """Compute what the deterministic policy of a model is worth.
+
+    Taxi, FrozenLake and CliffWalking publish their rules as a table: ``P[state][action]`` is a list
+    of (probability, next state, reward, terminated). The expected return of k steps follows from
+    that of k - 1 (policy evaluation; Sutton and Barto 2018, section 4.1), here with the number of
+    steps of the environment's own time limit, so that it is the mean of infinitely many games.
+
+    :param model: an SB3 model, or anything with its ``predict``, for the states of that table.
+    :param env: the environment or its id; wrappers are not looked at.
+    :param max_steps: cap of an episode; default: the time limit of the id, else 108,000 steps.
+    :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
+    :raises ValueError: if the environment publishes no rules, or plays by others.
+    """
+    if isinstance(env, str):
+        env = gym.make(env)
+    world: Any = env.unwrapped
+    name = env.spec.id if env.spec else type(world).__name__
+    if not (hasattr(world, "P") and hasattr(world, "initial_state_distrib")):
+        raise ValueError(
+            f"{name} publishes no transition table (P, initial_state_distrib) as Taxi, FrozenLake"
+            " and CliffWalking do: play games with evaluate_games"
+        )
+    if getattr(world, "fickle_passenger", False):
+        raise ValueError(
+            f"{name} with fickle_passenger=True plays by more than its transition table says:"
+            " play games with evaluate_games"
+        )
+    if max_steps is None:
+        max_steps = (env.spec.max_episode_steps if env.spec else None) or MAX_STEPS
+    integer_at_least(1, "max_steps", max_steps)
+
+    n_states, first_state = len(world.P), int(world.observation_space.start)
+    actions, _ = model.predict(first_state + np.arange(n_states), deterministic=True)
+    policy = np.asarray(actions) - int(world.action_space.start)
+    outcomes = [
+        (state, *outcome)
+        for state, action in enumerate(policy.tolist())
+        for outcome in world.P[state][action]
+    ]
+    state, probability, next_state, reward, terminated = (
+        np.array(column) for column in zip(*outcomes, strict=True)
+    )
+    goes_on = probability * ~terminated
+    paid = [probability * reward, probability]  # what one outcome adds to returns, to lengths
+    if penalty is not None:
+        paid.append(probability * (reward == penalty))
+
+    totals = np.zeros((len(paid), n_states))
+    still_playing = np.ones(n_states)
+    for _ in range(max_steps):
+        for own, total in zip(paid, totals, strict=True):
+            total[:] = np.bincount(state, own + goes_on * total[next_state])
+        still_playing[:] = np.bincount(state, goes_on * still_playing[next_state])
+        if not still_playing.any():
+            break
+
+    starts = np.flatnonzero(world.initial_state_distrib)
+    returns, lengths, *penalties = totals[:, starts]
+    return ExactReport(
+        env_id=name,
+        starts=first_state + starts,
+        probabilities=np.asarray(world.initial_state_distrib, np.float64)[starts],
+        returns=returns,
+        lengths=lengths,
+        penalties=penalties[0] if penalties else None,
+        max_steps=max_steps,
+    )

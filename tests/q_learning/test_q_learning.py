@@ -1,0 +1,316 @@
+"""QLearning: what it learns from each step, against hand-made numbers and a naive twin."""
+
+from __future__ import annotations
+
+from itertools import chain, pairwise
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_atari_course.q_learning import EpisodeDecay, QLearning
+from tests.fakes import World, random_rules
+from tests.naive import Rules, q_learning, value_iteration
+
+#: From the start 0 the only action pays 1 and leads to 1; from 1 it pays 2 and leads to 2.
+LINE: Rules = {
+    0: {0: [(1.0, 1, 1.0, False)]},
+    1: {0: [(1.0, 2, 2.0, False)]},
+    2: {0: [(1.0, 2, 4.0, False)]},
+}
+
+
+def ending_at(state: int) -> Rules:
+    """Return LINE, over when a step leads to ``state``."""
+    return {s: {0: [(p, n, r, n == state)]} for s, row in LINE.items() for p, n, r, _ in row[0]}
+
+
+def make_model(*worlds: World, table: Any = None, **kwargs: Any) -> QLearning:
+    """Return a model of these worlds, its table filled."""
+    envs = DummyVecEnv([lambda world=world: world for world in worlds])  # type: ignore[misc]
+    model = QLearning("QTablePolicy", envs, **{"seed": 0, **kwargs})
+    if table is not None:
+        model.q_table[:] = table
+    return model
+
+
+def column(model: QLearning) -> list[float]:
+    return model.q_table[:, 0].tolist()
+
+
+def test_each_step_moves_one_cell() -> None:
+    model = make_model(
+        World(LINE, [1, 0, 0]), table=[[0], [10], [20]], learning_rate=0.5, gamma=0.9
+    )
+    model.learn(1)
+    assert column(model) == [5, 10, 20]  # halfway from 0 to 1 + 0.9 * 10
+    model.learn(1, reset_num_timesteps=False)
+    assert column(model) == [5, 15, 20]  # halfway from 10 to 2 + 0.9 * 20
+    assert model.num_timesteps == 2
+
+
+def test_no_bootstrapping_after_a_termination() -> None:
+    world = World(ending_at(1), [1, 0, 0])
+    model = make_model(world, table=[[0], [10], [20]], learning_rate=1.0, gamma=0.9)
+    model.learn(1)
+    assert column(model) == [1, 10, 20]  # 1 + 0.9 * 10 would be 10
+
+
+def test_bootstrapping_after_a_truncation_from_the_last_state_not_the_next_start() -> None:
+    world = World(LINE, [1, 0, 0], max_steps=1)
+    model = make_model(world, table=[[100], [10], [20]], learning_rate=1.0, gamma=0.9)
+    model.learn(1)
+    assert world.starts == [0, 0]  # it was reset
+    assert column(model) == [10, 10, 20]  # 1 + 0.9 * 10; neither 1 nor 1 + 0.9 * 100
+
+
+def test_a_termination_in_the_last_step_allowed_is_a_termination() -> None:
+    world = World(ending_at(1), [1, 0, 0], max_steps=1)
+    model = make_model(world, table=[[0], [10], [20]], learning_rate=1.0, gamma=0.9)
+    model.learn(1)
+    assert column(model) == [1, 10, 20]
+
+
+def test_after_the_end_the_next_episode_begins_at_its_own_start() -> None:
+    world = World(ending_at(2), [1, 0, 0])
+    model = make_model(world, learning_rate=1.0, gamma=1.0)
+    model.learn(4)
+    assert [step[0] for step in world.steps] == [0, 1, 0, 1]
+    assert column(model) == [3, 2, 0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize("rate", [0.3, "visits"])
+def test_against_a_naive_twin(seed: int, n_envs: int, rate: float | str) -> None:
+    """Random worlds, numbered oddly, with terminations and truncations; the same table, exactly."""
+    shape: dict[str, Any] = {"shape": (2, 3)} if seed % 2 else {"first_state": 5}
+    worlds = [
+        World(random_rules(seed), max_steps=7 + i, first_action=seed - 2, **shape)
+        for i in range(n_envs)
+    ]
+    model = make_model(*worlds, seed=seed, learning_rate=rate, gamma=0.9, exploration=0.5)
+    model.learn(200 * n_envs)
+    in_order = list(chain(*zip(*(world.steps for world in worlds), strict=True)))
+    expected = np.zeros((6, 3))
+    for cell, value in q_learning(in_order, 0.9, 0.3 if rate == 0.3 else None, 3).items():
+        expected[cell] = value
+    np.testing.assert_array_equal(model.q_table, expected)
+    visits = np.zeros((6, 3), int)
+    for state, action, *_ in in_order:
+        visits[state, action] += 1
+    np.testing.assert_array_equal(model.policy.visits, visits)
+    assert visits.sum() == model.num_timesteps == model._n_updates == 200 * n_envs
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_by_visits_the_table_converges_to_value_iteration(seed: int) -> None:
+    rules = random_rules(seed)
+    model = make_model(
+        World(rules, max_steps=20), learning_rate="visits", gamma=0.5, exploration=1.0
+    )
+    truth = value_iteration(rules, 0.5)
+    model.learn(1000)
+    early = np.abs(model.q_table - truth).max()
+    model.learn(40_000, reset_num_timesteps=False)
+    late = np.abs(model.q_table - truth).max()
+    assert late < 0.2
+    assert late < early / 2
+
+
+def test_truncations_do_not_bend_what_is_learned() -> None:
+    """Cut off after each step: the values are those of the world without a time limit."""
+    rules: Rules = {
+        0: {0: [(1.0, 1, 0.0, False)], 1: [(1.0, 0, 0.5, False)]},
+        1: {0: [(1.0, 0, 1.0, False)], 1: [(1.0, 1, 0.0, True)]},
+    }
+    model = make_model(World(rules, max_steps=1), learning_rate=1.0, gamma=0.5, exploration=1.0)
+    model.learn(400)
+    np.testing.assert_allclose(model.q_table, value_iteration(rules, 0.5), atol=1e-9)
+
+
+class Watch(BaseCallback):
+    """Keeps what the model is at each step, after it has learned from it."""
+
+    def __init__(self, stop_at: int = 10**9) -> None:
+        super().__init__()
+        self.stop_at = stop_at
+        self.epsilons: list[float] = []
+        self.rates: list[float | None] = []
+        self.episodes: list[int] = []
+        self.tables: list[NDArray[np.float64]] = []
+
+    def _on_step(self) -> bool:
+        model: Any = self.model
+        self.epsilons.append(model.exploration_rate)
+        self.rates.append(model.current_learning_rate)
+        self.episodes.append(model._episode_num)
+        self.tables.append(model.q_table.copy())
+        return self.num_timesteps < self.stop_at
+
+
+def test_epsilon_falls_with_the_episodes_and_begins_anew() -> None:
+    decay = EpisodeDecay(1.0, 0.1, 0.5)
+    model = make_model(World(ending_at(2), [1, 0, 0]), exploration=decay)
+    watch = Watch()
+    model.learn(6, callback=watch)  # episodes of two steps
+    assert watch.epsilons == [decay(0), decay(0), decay(1), decay(1), decay(2), decay(2)]
+    model.learn(2, callback=watch, reset_num_timesteps=False)
+    assert watch.epsilons[-2:] == [decay(3), decay(3)]
+    model.learn(2, callback=watch)
+    assert watch.epsilons[-2:] == [decay(0), decay(0)]
+
+
+def test_schedules_follow_the_progress_of_each_training() -> None:
+    falling = LinearSchedule(1.0, 0.0, 1.0)
+    model = make_model(World(LINE), exploration=falling, learning_rate=falling)
+    watch = Watch()
+    for _ in range(2):
+        model.learn(4, callback=watch)
+    assert watch.epsilons == watch.rates == [1, 0.75, 0.5, 0.25] * 2
+
+
+def test_a_callback_that_stops_loses_nothing() -> None:
+    stopped, whole = (make_model(World(random_rules(0), max_steps=9)) for _ in range(2))
+    stopped.learn(50, callback=Watch(stop_at=20))
+    assert stopped.num_timesteps == 20
+    stopped.learn(30, reset_num_timesteps=False)
+    whole.learn(50)
+    np.testing.assert_array_equal(stopped.q_table, whole.q_table)
+
+
+def test_callbacks_see_what_the_step_has_taught() -> None:
+    watch = Watch()
+    model = make_model(World(LINE, [1, 0, 0]), learning_rate=1.0, exploration=0.0)
+    model.learn(1, callback=watch)
+    assert watch.tables[0][:, 0].tolist() == [1, 0, 0]
+    assert {"infos", "dones", "rewards", "new_obs", "actions"} <= set(watch.locals)
+
+
+def test_equal_seeds_equal_tables_different_seeds_different_ones() -> None:
+    def learned(seed: int) -> NDArray[np.float64]:
+        return make_model(World(random_rules(1), max_steps=9), seed=seed).learn(300).q_table
+
+    np.testing.assert_array_equal(learned(3), learned(3))
+    assert (learned(3) != learned(4)).any()
+
+
+def test_the_global_generators_play_no_part() -> None:
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
+    model = make_model(World(random_rules(1), max_steps=9), seed=None)
+    model.learn(50)
+    model.predict(np.array([0, 1]))
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]  # noqa: NPY002
+
+
+def test_in_a_table_of_zeros_no_action_is_the_favourite() -> None:
+    rules = {s: {a: [(1.0, s, 0.0, False)] for a in range(4)} for s in range(2)}
+    world = World(rules, max_steps=10)
+    make_model(world, exploration=0.0).learn(400)
+    counts = np.bincount([action for _, action, *_ in world.steps], minlength=4)
+    assert counts == pytest.approx(100, rel=0.3)
+
+
+def test_an_optimistic_start_tries_everything() -> None:
+    model = make_model(
+        World(random_rules(2), max_steps=9),
+        exploration=0.0,
+        policy_kwargs={"initial_value": 50.0},
+    )
+    assert (model.q_table == 50).all()
+    model.learn(600)
+    assert (model.policy.visits > 0).all()
+
+
+class Broken(World):
+    """Returns a state that it does not have, in step ``at``."""
+
+    def __init__(self, at: int, *, as_terminal: bool = False) -> None:
+        super().__init__(LINE, [1, 0, 0])
+        self.at, self.as_terminal = at, as_terminal
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        if len(self.steps) == self.at:
+            return 3, reward, self.as_terminal, truncated, info
+        return obs, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("as_terminal", [False, True])
+def test_a_broken_environment_is_named_and_teaches_nothing(as_terminal: bool) -> None:
+    healthy, broken = World(LINE, [1, 0, 0]), Broken(2, as_terminal=as_terminal)
+    model = make_model(healthy, broken, learning_rate=1.0)
+    watch = Watch()
+    with pytest.raises(ValueError, match=r"Broken \(environment 1\) is broken: state 3 lies"):
+        model.learn(10, callback=watch)
+    np.testing.assert_array_equal(model.q_table, watch.tables[-1])  # not even the healthy one's
+    assert len(watch.tables) == 1
+    assert model.num_timesteps == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*not within the observation space")
+def test_a_registered_environment_is_named_by_its_id() -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4")
+    assert model.env is not None
+    model.env.envs[0].unwrapped.step = lambda action: (500, 0, False, False, {})  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"Taxi-v4 \(environment 0\) is broken: state 500 lies"):
+        model.learn(3)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "message"),
+    [
+        ("CartPole-v1", r"needs Discrete or MultiDiscrete observations, got Box.*Discretize"),
+        ("BreakoutNoFrameskip-v4", r"got Box.*\(3, 210, 160\).*use DQN"),
+        ("Pendulum-v1", r"needs Discrete actions, got Box.*DiscretizeActions"),
+    ],
+)
+def test_environments_that_no_table_can_hold(env_id: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        QLearning("QTablePolicy", env_id)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"learning_rate": 1.5}, ValueError, r"learning_rate must lie in \(0, 1\], got 1.5"),
+        ({"gamma": 1.1}, ValueError, "gamma is a discount, 0 to 1, got 1.1"),
+        ({"gamma": -0.1}, ValueError, "gamma is a discount"),
+        ({"exploration": 2.0}, ValueError, "exploration is a probability"),
+        ({"policy": "MlpPolicy"}, ValueError, "Policy MlpPolicy unknown"),
+    ],
+)
+def test_arguments_out_of_range(kwargs: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        QLearning(**{"policy": "QTablePolicy", "env": "Taxi-v4", **kwargs})
+
+
+def test_a_gigantic_table_is_refused_before_memory_is_taken() -> None:
+    class Huge(World):
+        def __init__(self) -> None:
+            super().__init__(LINE)
+            self.observation_space = gym.spaces.MultiDiscrete([10_000] * 3)
+
+    with pytest.raises(ValueError, match=r"has 1000000000000 cells, more than 134217728: choose"):
+        make_model(Huge())
+
+
+def test_hyperparameters_are_kept_as_they_were_given() -> None:
+    exploration = {"initial_eps": 0.5, "final_eps": 0.1, "decay": 0.2}
+    model = make_model(World(LINE), exploration=exploration, learning_rate="visits", gamma=0.5)
+    model.learn(10)
+    assert (model.exploration, model.learning_rate, model.gamma) == (exploration, "visits", 0.5)
+
+
+def test_episodes_of_several_environments_are_counted_together() -> None:
+    worlds = [World(ending_at(1), [1, 0, 0]), World(ending_at(2), [1, 0, 0])]
+    watch = Watch()
+    make_model(*worlds).learn(8, callback=watch)
+    assert watch.episodes == [0, 1, 3, 4]
+    assert all(before <= after for before, after in pairwise(watch.episodes))

@@ -1,0 +1,321 @@
+"""QLearning behaves as any SB3 algorithm: predict, save, load, evaluate, log."""
+
+from __future__ import annotations
+
+import copy
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
+from sb3_atari_course.wrappers import DiscretizeObservations
+from tests.fakes import World, random_rules
+
+
+def make_env(**kwargs: Any) -> World:
+    return World(random_rules(0), max_steps=9, **kwargs)
+
+
+def make_model(**kwargs: Any) -> QLearning:
+    env = make_env(first_state=10, first_action=3)
+    model = QLearning("QTablePolicy", env, seed=0, **kwargs)
+    model.q_table[:] = [[0, 1, 0], [5, 0, 0], [0, 0, 2], [3, 3, 0], [0, 0, 0], [-1, -2, -1]]
+    return model
+
+
+def test_one_or_many_observations() -> None:
+    model = make_model()
+    for observation in (11, np.int64(11), np.array(11)):
+        action, state = model.predict(observation, deterministic=True)  # type: ignore[arg-type]
+        assert (np.shape(action), int(action), state) == ((), 3, None)
+    actions, _ = model.predict(np.array([10, 11, 12, 13, 14, 15]), deterministic=True)
+    assert actions.tolist() == [4, 3, 5, 3, 3, 3]  # of several best ones the lowest
+    assert model.predict(np.array([10]), deterministic=True)[0].shape == (1,)
+    assert model.action_space.contains(actions[0])
+
+
+def test_the_policy_is_greedy_and_agrees() -> None:
+    model = make_model()
+    observations = np.arange(10, 16)
+    expected = model.predict(observations, deterministic=True)[0]
+    np.testing.assert_array_equal(model.policy.predict(observations)[0], expected)
+    tensor = model.policy._predict(th.as_tensor(observations))
+    np.testing.assert_array_equal(tensor, expected)
+
+
+def test_multi_discrete_observations() -> None:
+    model = QLearning("QTablePolicy", make_env(shape=(2, 3)), seed=0)
+    model.q_table[4] = [0, 0, 7]
+    assert model.predict(np.array([1, 1]), deterministic=True)[0] == 2
+    assert model.predict(np.array([[1, 1], [0, 0]]), deterministic=True)[0].tolist() == [2, 0]
+
+
+def test_each_observation_of_a_batch_has_a_coin_of_its_own() -> None:
+    model = make_model(exploration=0.5)
+    model.exploration_rate = 0.5
+    actions, _ = model.predict(np.full(6000, 11))
+    counts = np.bincount(actions, minlength=6)[3:]
+    assert counts == pytest.approx([4000, 1000, 1000], rel=0.12)
+    model.exploration_rate = 0.0
+    assert set(model.predict(np.full(100, 11))[0]) == {3}
+    assert set(model.predict(np.full(100, 13))[0]) == {3, 4}  # a tie
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        (np.array([9]), r"state 9 lies outside Discrete\(6, start=10\)"),
+        (np.array([[11]]), r"have the shape \(\) or \(n, ...\)"),
+        (np.array([11.0]), "are integers"),
+        ((11, {}), "env.reset.. of Gymnasium returns a pair|inhomogeneous|are integers"),
+    ],
+)
+def test_what_is_no_observation(observation: Any, message: str, deterministic: bool) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_model().predict(observation, deterministic=deterministic)
+
+
+def test_saved_and_loaded_it_plays_the_same(tmp_path: Path) -> None:
+    model = make_model(exploration=EpisodeDecay(0.9, 0.1, 0.2), gamma=0.7)
+    model.learn(100)
+    model.save(tmp_path / "model")
+    loaded = QLearning.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.q_table, model.q_table)
+    np.testing.assert_array_equal(loaded.policy.visits, model.policy.visits)
+    observations = np.arange(10, 16)
+    np.testing.assert_array_equal(
+        loaded.predict(observations, deterministic=True)[0],
+        model.predict(observations, deterministic=True)[0],
+    )
+    assert (loaded.gamma, loaded.exploration) == (0.7, EpisodeDecay(0.9, 0.1, 0.2))
+    assert (loaded.num_timesteps, loaded._episode_num) == (100, model._episode_num)
+
+
+def test_the_table_loads_without_unpickling(tmp_path: Path) -> None:
+    model = make_model().learn(100)
+    model.save(tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        with archive.open("policy.pth") as file:
+            tensors = th.load(file, weights_only=True)
+        data = json.loads(archive.read("data"))
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == {
+        "values": th.float64,
+        "visits": th.int64,
+    }
+    np.testing.assert_array_equal(tensors["values"], model.q_table)
+    assert data["_rng_state"]["stream"]["bit_generator"] == "PCG64"  # plain JSON
+    assert set(model.get_parameters()) == {"policy"}
+
+
+@pytest.mark.parametrize("schedule", [EpisodeDecay(1.0, 0.05, 0.1), LinearSchedule(1, 0.1, 1)])
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_save_load_and_go_on_as_if_it_had_never_stopped(
+    tmp_path: Path, schedule: Any, n_envs: int
+) -> None:
+    def begin() -> QLearning:
+        envs = DummyVecEnv([lambda seed=seed: Monitor(make_env()) for seed in range(n_envs)])
+        return QLearning("QTablePolicy", envs, seed=5, learning_rate="visits", exploration=schedule)
+
+    stopped, whole = begin().learn(101), begin().learn(101)
+    stopped.save(tmp_path / "half.zip")
+    envs = copy.deepcopy(stopped.env)  # SB3 saves no environments
+    del stopped
+    loaded = QLearning.load(tmp_path / "half.zip", env=envs, force_reset=False)
+    for model in (loaded, whole):
+        model.learn(200, reset_num_timesteps=False)
+    np.testing.assert_array_equal(loaded.q_table, whole.q_table)
+    np.testing.assert_array_equal(loaded.policy.visits, whole.policy.visits)
+    assert loaded.num_timesteps == whole.num_timesteps
+    assert loaded._episode_num == whole._episode_num
+    assert loaded.exploration_rate == whole.exploration_rate
+    assert loaded._rng.bit_generator.state == whole._rng.bit_generator.state
+    assert loaded.sum_td_error == whole.sum_td_error
+    assert [ep["r"] for ep in loaded.ep_info_buffer or ()] == [
+        ep["r"] for ep in whole.ep_info_buffer or ()
+    ]
+
+
+def test_one_training_or_two_halves_are_the_same(tmp_path: Path) -> None:
+    """With epsilon by episode, which does not know how long the training is."""
+
+    def begin() -> QLearning:
+        return QLearning("QTablePolicy", Monitor(make_env()), seed=5)
+
+    whole, half = begin().learn(300), begin().learn(150)
+    half.save(tmp_path / "half.zip")
+    loaded = QLearning.load(tmp_path / "half.zip", env=half.env, force_reset=False)
+    loaded.learn(150, reset_num_timesteps=False)
+    np.testing.assert_array_equal(loaded.q_table, whole.q_table)
+
+
+def test_loaded_with_another_seed_it_draws_differently(tmp_path: Path) -> None:
+    model = make_model(exploration=1.0)
+    model.save(tmp_path / "model.zip")
+    observations = np.full(50, 10)
+    drawn = [
+        QLearning.load(tmp_path / "model.zip", **kwargs).predict(observations)[0].tolist()
+        for kwargs in ({}, {}, {"seed": 1}, {"seed": 1}, {"seed": 2})
+    ]
+    assert drawn[0] == drawn[1] == model.predict(observations)[0].tolist()
+    assert drawn[2] == drawn[3] != drawn[4]
+    assert drawn[0] != drawn[2]
+
+
+def test_a_table_of_the_wrong_shape_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    make_model().save(tmp_path / "six_states.zip")
+    taxi = QLearning("QTablePolicy", "Taxi-v4")
+    with pytest.raises(ValueError, match=r"\(values\) has the shape \(6, 3\).*\(500, 6\)"):
+        taxi.set_parameters(str(tmp_path / "six_states.zip"))
+    assert not taxi.q_table.any()
+    with pytest.raises(ValueError, match="Observation spaces do not match"):
+        QLearning.load(tmp_path / "six_states.zip", env=gym.make("Taxi-v4"))
+    bad = taxi.get_parameters()
+    bad["policy"]["visits"] = th.zeros((500, 5), dtype=th.int64)
+    with pytest.raises(ValueError, match=r"\(visits\) has the shape \(500, 5\)"):
+        taxi.set_parameters(bad)
+
+
+def test_a_file_whose_table_does_not_fit_its_own_spaces_is_refused(tmp_path: Path) -> None:
+    """Loading goes through SB3, which takes a ValueError for an old file: ours must come out."""
+    model = make_model()
+    model.policy.values = th.zeros((7, 3), dtype=th.float64)
+    model.save(tmp_path / "bad.zip")
+    with pytest.raises(ValueError, match=r"\(values\) has the shape \(7, 3\)"):
+        QLearning.load(tmp_path / "bad.zip")
+
+
+def test_a_policy_alone_can_be_saved(tmp_path: Path) -> None:
+    model = make_model(policy_kwargs={"initial_value": 3.0})
+    model.policy.save(str(tmp_path / "policy.pth"))
+    policy = QTablePolicy.load(str(tmp_path / "policy.pth"))
+    np.testing.assert_array_equal(policy.table().values, model.q_table)
+    assert policy.initial_value == 3.0
+
+
+def test_a_copy_is_a_copy() -> None:
+    model = make_model()
+    other = copy.deepcopy(model.policy)
+    model.q_table[0, 0] = 99
+    assert other.table().values[0, 0] == 0
+    assert model.policy.values[0, 0] == 99  # torch and numpy share the memory
+
+
+def test_set_env_goes_on_elsewhere() -> None:
+    model = make_model().learn(20)
+    other = make_env(first_state=10, first_action=3)
+    model.set_env(other)
+    model.learn(20, reset_num_timesteps=False)
+    assert len(other.steps) == 20
+    assert model.num_timesteps == 40
+    with pytest.raises(ValueError, match="Observation spaces do not match"):
+        model.set_env(make_env())
+
+
+def test_evaluate_policy_and_eval_callback(tmp_path: Path) -> None:
+    env = gym.make("CliffWalking-v1", max_episode_steps=100)
+    eval_env = Monitor(gym.make("CliffWalking-v1", max_episode_steps=100))
+    callback = EvalCallback(
+        eval_env,
+        eval_freq=2000,
+        n_eval_episodes=2,
+        best_model_save_path=str(tmp_path),
+        log_path=str(tmp_path),
+        verbose=0,
+    )
+    model = QLearning("QTablePolicy", env, learning_rate=1.0, exploration=0.1, seed=0)
+    model.learn(12_000, callback=[callback, CheckpointCallback(5000, str(tmp_path))])
+    assert evaluate_policy(model, eval_env, n_eval_episodes=3) == (-13.0, 0.0)
+    best = QLearning.load(tmp_path / "best_model")
+    assert evaluate_policy(best, eval_env, n_eval_episodes=1)[0] == -13.0
+    results = np.load(tmp_path / "evaluations.npz")
+    assert results["timesteps"].tolist() == list(range(2000, 12_001, 2000))
+    assert QLearning.load(tmp_path / "rl_model_10000_steps").num_timesteps == 10_000
+
+
+def test_what_is_logged(tmp_path: Path) -> None:
+    model = QLearning(
+        "QTablePolicy", TimeLimit(make_env(), 5), seed=0, gamma=0.0, learning_rate=0.25
+    )
+    model.set_logger(configure(str(tmp_path), ["csv", "json"]))
+    model.learn(100, log_interval=5)
+    rows = [json.loads(line) for line in (tmp_path / "progress.json").read_text().splitlines()]
+    assert [row["time/episodes"] for row in rows[:3]] == [5, 10, 15]
+    row = rows[-1]
+    assert row["train/learning_rate"] == 0.25
+    assert row["train/n_updates"] == row["time/total_timesteps"] <= 100
+    assert row["rollout/exploration_rate"] == pytest.approx(
+        EpisodeDecay()(row["time/episodes"] - 1), rel=1e-5
+    )
+    assert 1 < row["rollout/ep_len_mean"] <= 5
+    assert 0 < row["train/td_error"] < 2
+    assert 0.5 < row["train/cells_visited"] <= 1
+    assert row["time/fps"] > 0
+    by_visits = QLearning("QTablePolicy", make_env(), learning_rate="visits")
+    by_visits.set_logger(configure(str(tmp_path / "visits"), ["json"]))
+    by_visits.learn(50, log_interval=1)
+    assert "train/learning_rate" not in (tmp_path / "visits/progress.json").read_text()
+    for logger in (model.logger, by_visits.logger):
+        logger.close()
+
+
+def test_td_error_is_the_mean_since_the_last_log() -> None:
+    rules = {0: {0: [(1.0, 0, 8.0, True)]}}
+    model = QLearning("QTablePolicy", World(rules), learning_rate=0.5)
+    seen: list[float] = []
+
+    class Spy:
+        def record(self, key: str, value: Any, exclude: Any = None) -> None:
+            if key == "train/td_error":
+                seen.append(value)
+
+        def dump(self, step: int) -> None: ...
+
+    model.set_logger(Spy())  # type: ignore[arg-type]
+    model.learn(4, log_interval=2)
+    assert seen == [6.0, 1.5]  # errors 8, 4 and 2, 1
+
+
+@pytest.mark.filterwarnings("ignore:rich is experimental")
+def test_tensorboard_and_progress_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorboard")
+    model = QLearning("QTablePolicy", make_env(), tensorboard_log=str(tmp_path), seed=0)
+    model.learn(60, log_interval=1, progress_bar=True, tb_log_name="table")
+    (events,) = (tmp_path / "table_1").glob("events.out.tfevents.*")
+    assert b"rollout/exploration_rate" in events.read_bytes()
+    model.logger.close()
+
+
+def test_the_device_is_left_alone() -> None:
+    assert QLearning("QTablePolicy", make_env(), device="cuda").device == th.device("cpu")
+
+
+def test_learning_for_no_steps_is_no_error() -> None:
+    model = make_model()
+    before = model.q_table.copy()
+    model.learn(0)
+    np.testing.assert_array_equal(model.q_table, before)
+
+
+def test_a_box_through_bins() -> None:
+    def make() -> gym.Env[Any, Any]:
+        return DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=[6, 5])
+
+    envs = make_vec_env(make, n_envs=2, seed=0)
+    model = QLearning("QTablePolicy", envs, seed=0).learn(500)
+    assert model.q_table.shape == (30, 3)
+    assert model.policy.visits.sum() == 500

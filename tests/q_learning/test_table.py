@@ -1,0 +1,83 @@
+"""The table: which action, and what one step teaches; all numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sb3_atari_course.q_learning.table import QTable
+
+
+def make_table(rows: list[list[float]]) -> QTable:
+    values = np.array(rows, np.float64)
+    return QTable(values, np.zeros(values.shape, np.int64))
+
+
+def update(table: QTable, *step: float | int | None, gamma: float = 0.9, rate: float | None = 0.5):
+    """Learn from one step (state, action, reward, next state)."""
+    state, action, reward, next_state = step
+    return table.update([state], [action], [reward], [next_state], gamma, rate)  # type: ignore[list-item]
+
+
+def test_one_step_moves_one_cell_halfway_to_its_target() -> None:
+    table = make_table([[1, 2], [4, 10]])
+    error = update(table, 0, 1, 3.0, 1)
+    # target 3 + 0.9 * 10 = 12, error 12 - 2 = 10, halfway: 2 + 5
+    assert table.values.tolist() == [[1, 7], [4, 10]]
+    assert table.visits.tolist() == [[0, 1], [0, 0]]
+    assert error == 10
+
+
+def test_nothing_follows_a_terminal_state() -> None:
+    table = make_table([[1, 2], [4, 10]])
+    error = update(table, 0, 0, -3.0, None)
+    assert table.values.tolist() == [[-1, 2], [4, 10]]  # halfway from 1 to -3
+    assert error == 4  # absolute
+
+
+def test_a_state_that_leads_to_itself_bootstraps_from_its_old_value() -> None:
+    table = make_table([[1, 2]])
+    update(table, 0, 1, 1.0, 0, gamma=0.5, rate=1.0)
+    assert table.values.tolist() == [[1, 2]]  # 1 + 0.5 * 2
+
+
+def test_by_visits_a_cell_holds_the_mean_of_its_targets() -> None:
+    table = make_table([[100.0]])  # what it held before counts for nothing
+    for reward, mean in [(3.0, 3.0), (6.0, 4.5), (0.0, 3.0), (7.0, 4.0)]:
+        update(table, 0, 0, reward, None, rate=None)
+        assert table.values[0, 0] == mean
+    assert table.visits[0, 0] == 4
+
+
+def test_two_visits_of_one_cell_in_one_step_count_as_two_in_their_order() -> None:
+    table = make_table([[0.0, 0.0], [0.0, 0.0]])
+    table.update([0, 0], [1, 1], [8.0, 16.0], [None, None], 0.9, 0.5)
+    assert table.values.tolist() == [[0, 10], [0, 0]]  # 0 -> 4 -> 10; the other order: 8 -> 8
+    assert table.visits[0, 1] == 2
+
+
+def test_a_later_environment_sees_what_an_earlier_one_wrote() -> None:
+    table = make_table([[0.0], [0.0]])
+    table.update([0, 1], [0, 0], [8.0, 0.0], [None, 0], 0.5, 1.0)
+    assert table.values.tolist() == [[8], [4]]
+
+
+def test_without_exploration_the_best_action_is_chosen() -> None:
+    table, rng = make_table([[0, 3, 1], [2, -1, 1]]), np.random.default_rng(0)
+    for _ in range(20):
+        assert table.choose([0, 1, 0], 0.0, rng) == [1, 0, 1]
+
+
+def test_ties_are_broken_at_random_all_best_actions_alike() -> None:
+    table, rng = make_table([[5, 1, 5, 5]]), np.random.default_rng(0)
+    chosen = table.choose([0] * 3000, 0.0, rng)
+    assert np.bincount(chosen, minlength=4)[[0, 2, 3]] == pytest.approx(1000, rel=0.1)
+    assert 1 not in chosen
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 0.4])
+def test_epsilon_is_the_share_of_random_actions_all_actions_alike(epsilon: float) -> None:
+    table, rng = make_table([[0, 1, 0, 0]]), np.random.default_rng(0)
+    counts = np.bincount(table.choose([0] * 8000, epsilon, rng), minlength=4)
+    assert counts[[0, 2, 3]] == pytest.approx(8000 * epsilon / 4, rel=0.12)
+    assert counts[1] == pytest.approx(8000 * (1 - epsilon * 3 / 4), rel=0.12)
