@@ -41,7 +41,8 @@ class CourseExperimentManager(ExperimentManager):
             return super().read_hyperparameters()
         except KeyError as error:
             raise ValueError(
-                f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: add one"
+                f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: add"
+                " one, or choose another algorithm"
             ) from None
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
@@ -54,13 +55,23 @@ class CourseExperimentManager(ExperimentManager):
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
         """Make schedules of ``lin_...``, of our keys too; leave ``learning_rate: visits`` alone."""
         ours = {}
-        if hyperparams.get("learning_rate") == VISITS:
-            ours["learning_rate"] = hyperparams.pop("learning_rate")
-        if str(hyperparams.get("exploration")).startswith("lin_"):
-            initial = hyperparams.pop("exploration").removeprefix("lin_")
-            ours["exploration"] = SimpleLinearSchedule(initial)
-        hyperparams = ExperimentManager._preprocess_schedules(hyperparams)
-        return {**hyperparams, **ours}
+        for key in ("learning_rate", "exploration"):
+            word = hyperparams.get(key)
+            if not isinstance(word, str):
+                continue
+            if (key, word) == ("learning_rate", VISITS):
+                ours[key] = hyperparams.pop(key)
+                continue
+            kind, _, initial = word.partition("_")
+            try:
+                ours[key] = {"lin": SimpleLinearSchedule}[kind](initial)
+            except (KeyError, ValueError):
+                raise ValueError(
+                    f"{key} is a number (0.0001, not 1e-4, which YAML takes for a word) or a"
+                    f" schedule such as lin_0.5, which falls linearly to 0, got {word!r}"
+                ) from None
+            hyperparams.pop(key)
+        return {**ExperimentManager._preprocess_schedules(hyperparams), **ours}
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""

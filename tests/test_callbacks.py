@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stable_baselines3 import DQN
 
+from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import CsvLog
 
 
@@ -26,4 +27,15 @@ def test_what_sb3_logs_is_in_the_file_and_a_second_learn_goes_on(tmp_path: Path)
     assert int(rows[-1]["time/total_timesteps"]) == 600
     assert float(rows[-1]["train/loss"]) > 0
     assert float(rows[-1]["rollout/exploration_rate"]) == 0.05
+    model.logger.close()
+
+
+def test_a_table_is_logged_at_the_end_too(tmp_path: Path) -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
+    callback = CsvLog(tmp_path)
+    model.learn(450, callback=callback, log_interval=1)
+    with open(callback.path) as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["time/total_timesteps"]) for row in rows] == [200, 400, 450]
+    assert float(rows[-1]["train/td_error"]) > 0
     model.logger.close()

@@ -120,6 +120,33 @@ class TestScores:
                 assert length == len(actions)
 
 
+class TestPenalties:
+    """Taxi pays -10 for picking up or putting down where it may not."""
+
+    def test_they_are_counted_game_by_game(self) -> None:
+        player = ScriptedPlayer([5, 5, 0, 0])
+        report = evaluate_games(
+            player, "Taxi-v4", n_games=3, seed=0, epsilon=0.0, penalty=-10, random_play=False
+        )
+        assert report.lengths == (200,) * 3
+        for score, n_penalties in zip(report.scores, report.penalties, strict=True):
+            assert score == -200 - 9 * n_penalties
+        assert report.penalties == (100,) * 3  # it never has a passenger to put down
+        assert report.mean_penalties == np.mean(report.penalties)
+        assert f"length: 200.0 steps a game, penalties: {report.mean_penalties:.2f}" in str(report)
+        assert report.protocol["penalty"] == -10
+        assert report.as_dict()["penalties"] == report.penalties
+
+    def test_they_are_left_out_unless_asked_for(self) -> None:
+        player = ScriptedPlayer([4])
+        report = evaluate_games(player, "Taxi-v4", n_games=2, seed=0, random_play=False)
+        assert report.penalties == ()
+        assert report.mean_penalties is None
+        assert report.mean_length == 200
+        assert "penalties" not in str(report) + str(report.protocol)
+        assert "length: 200.0 steps a game" in str(report)
+
+
 class TestProtocol:
     @pytest.mark.parametrize("noop_max", [0, 7])
     def test_no_ops_are_added_where_the_training_had_none(self, noop_max: int) -> None:

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 GAME = "BreakoutNoFrameskip-v4"
 RUN = ["--algo", "dqn", "--env", GAME]
 CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
+TABLE = ["train", "--algo", "q_learning", "--env"]
 CROP = "[{'sb3_atari_course.envs.wrap_atari': {'crop': [0, 300, 0, 160]}}]"
 
 
@@ -72,6 +73,17 @@ def cli(*arguments: str) -> int:
         (["train", *RUN, "-conf", "broken.yml"], "broken.yml"),
         (["train", *RUN, "-conf", "default.yml"],
          "default.yml has no entry 'atari', and none for BreakoutNoFrameskip-v4: add one"),
+        ([*TABLE, "Pendulum-v1"],
+         "Pendulum-v1 has the actions Box(-2.0, 2.0, (1,), float32), but q_learning chooses among"),
+        ([*TABLE, "Acrobot-v1"], "a table needs Discrete or MultiDiscrete observations, got Box"),
+        ([*TABLE, GAME], "q_learning.yml has no entry 'atari', and none for Breakout"),
+        ([*TABLE, "Taxi-v4", "-params", "learning_rate:2.0"], "learning_rate must lie in (0, 1]"),
+        ([*TABLE, "Taxi-v4", "-params", "learning_rate:'visit'"],
+         "such as lin_0.5, which falls linearly to 0, got 'visit'"),
+        (["train", *CARTPOLE, "-params", "learning_rate:'1e-4'"], "not 1e-4, which YAML takes"),
+        ([*TABLE, "Taxi-v4", "-params", "exploration:'lin_'"], "exploration is a number"),
+        ([*TABLE, "Taxi-v4", "-params", "gamma:1.5"], "gamma is a discount, 0 to 1, got 1.5"),
+        ([*TABLE, "Taxi-v4", "-params", "exploration:7"], "exploration is a probability, 0 to 1"),
         (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was not found: train first"),
         (["evaluate", "--algo", "dqm", "--env", GAME], "unknown algo 'dqm': one of"),
         (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "did you mean 'Breakout-v4'?"),

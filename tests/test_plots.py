@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sb3_atari_course.plots import plot_pipeline, plot_run
+from sb3_atari_course.plots import plot_episodes, plot_pipeline, plot_run
 
 
 def make_run(folder: Path, n_games: int) -> Path:
@@ -107,3 +107,44 @@ def test_the_picture_of_the_pipeline(tmp_path: Path) -> None:
     colored = np.ptp(picture.astype(int), axis=2) > 60
     assert colored.sum() > 300  # the coloured screen
     assert not colored[:, 170:].any()  # the other stages are grey
+
+
+def test_a_table_has_a_td_error_instead_of_a_loss(tmp_path: Path, drawn: list[Figure]) -> None:
+    make_run(tmp_path, 3)
+    (tmp_path / "progress.csv").write_text(
+        "time/total_timesteps,train/td_error,rollout/exploration_rate\n100,2.5,0.9\n300,1.5,0.8\n"
+    )
+    plot_run(tmp_path)
+    assert lines(drawn[0])[1][""] == ([100, 300], [2.5, 1.5])
+    assert drawn[0].axes[1].get_ylabel() == "mean |TD error|"
+
+
+def test_steps_and_returns_have_an_axis_each() -> None:
+    figure = plot_episodes([10, 20, 60], [-4, -2, 3], window=2)
+    steps, returns = lines(figure)
+    assert steps[""] == ([0, 1, 2], [10, 20, 60])
+    assert steps["steps, mean of the last 2 episodes"] == ([0, 1, 2], [10, 15, 40])
+    assert returns[""] == ([0, 1, 2], [-4, -2, 3])
+    assert returns["return, mean of the last 2 episodes"] == ([0, 1, 2], [-4, -3, 0.5])
+    assert [axes.get_ylabel() for axes in figure.axes] == ["steps", "return"]
+    assert figure.axes[0].get_xlabel() == "episode"
+
+
+def test_a_window_may_be_longer_than_the_training() -> None:
+    steps, _ = lines(plot_episodes([10, 20], [0, 0], window=100))
+    assert steps["steps, mean of the last 100 episodes"][1] == [10, 15]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "returns", "window", "message"),
+    [
+        ([], [], 100, "one length and one return for each episode, got 0 and 0"),
+        ([1], [1, 2], 100, "got 1 and 2"),
+        ([1], [1], 0, "window must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_drawn(
+    lengths: list[int], returns: list[int], window: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_episodes(lengths, returns, window=window)

@@ -136,18 +136,14 @@ class QLearning(BaseAlgorithm):
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
         """Return the best action of each observation, or the epsilon-greedy one.
 
-        :param observation: one observation, or (n_envs, *shape of the space).
-        :param state: of a recurrent policy; returned as it is.
         :param deterministic: False: epsilon-greedy with the current ``exploration_rate``.
-        :return: actions, () or (n_envs,) int64, and ``state``.
-        :raises ValueError: for an observation outside the space.
+        Otherwise as :meth:`QTablePolicy.predict`.
         """
         if deterministic:
             return self.policy.predict(observation, state, episode_start)
         batch, is_batch = self.policy.to_batch(observation)
-        columns = self.policy.table().choose(
-            self.policy.states(batch), self.exploration_rate, self._rng
-        )
+        states, epsilon = self.policy.states(batch), self.exploration_rate
+        columns = self.policy.table().choose(states, epsilon, self._rng)
         actions = np.array(columns, dtype=np.int64) + self.policy.first_action
         return (actions if is_batch else actions[0]), state
 
@@ -189,8 +185,8 @@ class QLearning(BaseAlgorithm):
     ) -> tuple[list[int], bool]:
         """Step all environments once and learn from it; return the states and whether to go on."""
         assert self.env is not None
-        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        progress = self._current_progress_remaining
+        progress = 1.0 - self.num_timesteps / self._total_timesteps
+        self._current_progress_remaining = progress
         self.exploration_rate = self._epsilon(self._episode_num, progress)
         columns = table.choose(states, self.exploration_rate, self._rng)
         first = self.policy.first_action
@@ -210,17 +206,14 @@ class QLearning(BaseAlgorithm):
         if any_done:
             self._update_info_buffer(infos, dones)
 
-        callback.update_locals(locals())
+        seen = {"actions": actions, "new_obs": new_obs, "rewards": rewards, "dones": dones}
+        callback.update_locals({**seen, "infos": infos})
         go_on = callback.on_step()
-        if any_done:
-            self._count_episodes(sum(is_done), log_interval)
-        return new_states, go_on
-
-    def _count_episodes(self, n_episodes: int, log_interval: int | None) -> None:
-        for _ in range(n_episodes):
+        for _ in range(sum(is_done) if any_done else 0):
             self._episode_num += 1
             if log_interval is not None and self._episode_num % log_interval == 0:
                 self.dump_logs()
+        return new_states, go_on
 
     def _states(self, observations: Any) -> list[int]:
         """Return the state numbers of a batch, or name the environment that is wrong."""

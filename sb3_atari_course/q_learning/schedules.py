@@ -85,19 +85,14 @@ class EpsilonSchedule:
         :param progress_remaining: 1 at the beginning of the training, 0 at its end.
         :raises ValueError: if a schedule leaves 0 to 1.
         """
-        if isinstance(self._exploration, EpisodeDecay):
-            return self._exploration(episode)
-        if not callable(self._exploration):
-            return self._exploration
-        epsilon = float(self._exploration(progress_remaining))
+        exploration = self._exploration
+        if isinstance(exploration, EpisodeDecay):
+            return exploration(episode)
+        if not callable(exploration):
+            return exploration
+        epsilon = float(exploration(progress_remaining))
         check_epsilon(epsilon, f"exploration at progress_remaining {progress_remaining:g}")
         return epsilon
-
-
-def check_epsilon(value: float, name: str) -> None:
-    """Refuse what is no probability."""
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} is a probability, 0 to 1, got {value!r}")
 
 
 class LearningRate:
@@ -129,12 +124,20 @@ class LearningRate:
         :param progress_remaining: 1 at the beginning of the training, 0 at its end.
         :raises ValueError: if it lies outside (0, 1].
         """
-        if isinstance(self._rate, str):
+        rate = self._rate
+        if isinstance(rate, str):
             return None
-        rate = self._rate(progress_remaining) if callable(self._rate) else self._rate
-        if not 0.0 < rate <= 1.0:
-            raise ValueError(
-                f"learning_rate must lie in (0, 1], got {rate!r} at progress_remaining"
-                f" {progress_remaining:g}"
-            )
-        return rate
+        if callable(rate):
+            rate = rate(progress_remaining)
+        if 0.0 < rate <= 1.0:
+            return rate
+        raise ValueError(
+            f"learning_rate must lie in (0, 1], got {rate!r} at progress_remaining"
+            f" {progress_remaining:g}"
+        )
+
+
+def check_epsilon(value: float, name: str) -> None:
+    """Refuse what is no probability."""
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} is a probability, 0 to 1, got {value!r}")

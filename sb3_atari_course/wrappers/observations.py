@@ -67,7 +67,7 @@ class DiscretizeObservations(
             raise ValueError(
                 f"low must be below high, got {self.low.tolist()} and {self.high.tolist()}"
             )
-        numbers = [n_bins] * n_components if isinstance(n_bins, int) else list(n_bins)
+        numbers = list(n_bins) if isinstance(n_bins, Sequence) else [n_bins] * n_components
         if len(numbers) != n_components:
             raise ValueError(
                 f"n_bins is one number or one for each of {n_components} components, got {n_bins!r}"

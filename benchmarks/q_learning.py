@@ -1,0 +1,313 @@
+"""Steps per second and seconds to an optimal Taxi: our table, SB3's loop, a tutorial's loop.
+
+Run:  python benchmarks/q_learning.py [--quick]
+
+Speed: all sides play Taxi-v4 in alternating rounds of one run; the table shows medians. "Recorded"
+loops play the very actions that ours has just played, so that they reset as often; the random ones
+draw theirs. Time to optimal: from nothing (no environment, no table; Python and torch are loaded)
+until the greedy policy's exact mean return over all 300 starts is at least 7.92; the checks, every
+50 episodes, are not counted. Ours learns with hyperparams/q_learning.yml, the tutorial's loop with
+the numbers of seed 002, which go on exploring less and less: it has 20,000 episodes to get there,
+ten times its own. "not reached" is counted as the whole time, which is less than the truth. The
+last line is JSON: ``vs_...`` is ours divided by the other, above 1: ours is faster; seconds are
+medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_atari_course import QLearning
+from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.toy_text import evaluate_exactly
+
+TAXI = "Taxi-v4"
+#: Mean return over all starts from which on a policy counts as optimal (the optimum is 7.930).
+OPTIMAL = 7.92
+#: Episodes between two checks, and the most that a side may spend.
+CHECK_EVERY, MAX_EPISODES = 50, 20_000
+
+BARE = "bare env.step, random actions"
+BARE_RECORDED = "bare env.step, recorded actions"
+SB3 = "SB3 DummyVecEnv, 1 env, random actions, no learning"
+SB3_RECORDED = "SB3 DummyVecEnv, 1 env, recorded actions, no learning"
+OURS = "ours, 1 env"
+SB3_SIXTEEN = "SB3 DummyVecEnv, 16 envs, random actions, no learning"
+OURS_SIXTEEN = "ours, 16 envs"
+TUTORIAL = "tutorial's loop, no render"
+TUTORIAL_RENDER = "tutorial's loop, a text render each step"
+
+
+class TableModel:
+    """A bare table as a model: its greedy policy."""
+
+    def __init__(self, table: NDArray[np.float64]) -> None:
+        self.table = table
+
+    def predict(
+        self, observation: NDArray[Any], *, deterministic: bool = False
+    ) -> tuple[NDArray[Any], None]:
+        """Return the best action of each observation."""
+        return self.table[observation].argmax(axis=1), None
+
+
+def is_optimal(model: Any) -> bool:
+    return evaluate_exactly(model, TAXI).mean_return >= OPTIMAL
+
+
+class Stopwatch:
+    """Counts seconds, except while it is held."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.go_on()
+
+    def hold(self) -> None:
+        """Stop counting."""
+        self.seconds += time.perf_counter() - self._since
+
+    def go_on(self) -> None:
+        """Count again."""
+        self._since = time.perf_counter()
+
+
+@dataclass
+class Learned:
+    """How long it took until the greedy policy was optimal, if it ever was."""
+
+    seconds: float
+    n_episodes: int
+    optimal: bool
+
+
+def tutorial_loop(
+    n_episodes: int,
+    seed: int,
+    *,
+    render: bool,
+    after_episode: Callable[[int, NDArray[np.float64]], bool] = lambda episode, table: False,
+) -> int:
+    """Learn Taxi as a notebook does, with the numbers of seed 002; return the number of steps.
+
+    Numpy for every cell, ``random`` for the coin, the environment's sampler for the action, what
+    was seen of each step in a list; with ``render`` its picture as text, too, as seed 002 keeps it.
+    """
+    env = gym.make(TAXI, render_mode="ansi" if render else None)
+    env.action_space.seed(seed)
+    coin = random.Random(seed)
+    table = np.zeros((500, 6))
+    alpha, gamma = 0.5, 0.99
+    epsilon, n_steps = 1.0, 0
+    first_episode: list[Any] = []
+    for episode in range(n_episodes):
+        state, _ = env.reset(seed=seed if episode == 0 else None)
+        steps: list[Any] = []
+        total, done = 0.0, False
+        while not done:
+            if coin.uniform(0, 1) > epsilon:
+                action = np.argmax(table[state])
+            else:
+                action = env.action_space.sample()
+            new_state, reward, terminated, truncated, _ = env.step(action)
+            table[state, action] += alpha * (
+                float(reward) + gamma * np.max(table[new_state]) - table[state, action]
+            )
+            total += float(reward)
+            frame = env.render() if render else None
+            steps.append((frame, new_state, action, reward, total))
+            state = new_state
+            n_steps += 1
+            done = terminated or truncated
+        epsilon = 0.001 + (1.0 - 0.001) * math.exp(-0.01 * episode)
+        first_episode = first_episode or steps  # of all others the picture is made and dropped
+        if after_episode(episode + 1, table):
+            break
+    env.close()
+    return n_steps
+
+
+def tutorial_to_optimal(seed: int, render: bool) -> Learned:
+    watch, found = Stopwatch(), Learned(0.0, 0, False)
+
+    def after_episode(episode: int, table: NDArray[np.float64]) -> bool:
+        found.n_episodes = episode
+        if episode % CHECK_EVERY == 0:
+            watch.hold()
+            found.optimal = is_optimal(TableModel(table))
+            watch.go_on()
+        return found.optimal
+
+    tutorial_loop(MAX_EPISODES, seed, render=render, after_episode=after_episode)
+    watch.hold()
+    found.seconds = watch.seconds
+    return found
+
+
+class StopWhenOptimal(BaseCallback):
+    """Stops a training whose greedy policy is optimal; its checks are not counted."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        super().__init__()
+        self.watch = watch
+        self.n_checked = 0
+        self.optimal = False
+
+    def _on_step(self) -> bool:
+        episode = self.model._episode_num
+        if episode >= self.n_checked + CHECK_EVERY:
+            self.n_checked = episode
+            self.watch.hold()
+            self.optimal = is_optimal(self.model)
+            self.watch.go_on()
+        return not self.optimal
+
+
+def our_yml() -> tuple[int, int, dict[str, Any]]:
+    """Return number of environments, budget in steps, and the keywords of QLearning."""
+    hyperparams = dict(load_hyperparams("q_learning")[TAXI])
+    return hyperparams.pop("n_envs"), hyperparams.pop("n_timesteps"), hyperparams
+
+
+def ours_to_optimal(seed: int) -> Learned:
+    watch = Stopwatch()
+    callback = StopWhenOptimal(watch)
+    n_envs, n_steps, hyperparams = our_yml()
+    model = QLearning(env=make_vec_env(TAXI, n_envs, seed=seed), seed=seed, **hyperparams)
+    model.learn(n_steps, callback=callback)
+    watch.hold()
+    return Learned(watch.seconds, model._episode_num, callback.optimal)
+
+
+class KeepActions(BaseCallback):
+    """Keeps the action of each step of one environment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions: list[int] = []
+
+    def _on_step(self) -> bool:
+        self.actions.append(int(self.locals["actions"][0]))
+        return True
+
+
+def recorded_actions(n_steps: int, seed: int) -> list[int]:
+    """Return the actions of one of our trainings with one environment."""
+    callback = KeepActions()
+    our_loop(n_steps, seed, 1, callback)
+    return callback.actions
+
+
+def bare_loop(n_steps: int, seed: int, actions: list[int] | None) -> int:
+    env = gym.make(TAXI)
+    env.reset(seed=seed)
+    for step in range(n_steps):
+        action = env.action_space.sample() if actions is None else actions[step]
+        _, _, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            env.reset()
+    return n_steps
+
+
+def sb3_loop(n_steps: int, seed: int, n_envs: int, actions: list[int] | None) -> int:
+    envs = make_vec_env(TAXI, n_envs, seed=seed)
+    envs.reset()
+    for step in range(n_steps // n_envs):
+        if actions is None:
+            envs.step(np.array([envs.action_space.sample() for _ in range(n_envs)]))
+        else:
+            envs.step(np.array([actions[step]]))
+    return n_steps
+
+
+def our_loop(n_steps: int, seed: int, n_envs: int, callback: BaseCallback | None = None) -> int:
+    envs = make_vec_env(TAXI, n_envs, seed=seed)
+    QLearning(env=envs, seed=seed, **our_yml()[2]).learn(n_steps, callback=callback)
+    return n_steps
+
+
+def measure_speed(n_rounds: int, n_steps: int) -> dict[str, float]:
+    """Return the median of steps per second of each side over alternating rounds."""
+    actions = recorded_actions(n_steps, seed=0)
+    n_episodes = 250  # of the tutorial's loop: about 20,000 steps
+    sides: dict[str, Callable[[], int]] = {
+        BARE: lambda: bare_loop(n_steps, 0, None),
+        BARE_RECORDED: lambda: bare_loop(n_steps, 0, actions),
+        SB3: lambda: sb3_loop(n_steps, 0, 1, None),
+        SB3_RECORDED: lambda: sb3_loop(n_steps, 0, 1, actions),
+        OURS: lambda: our_loop(n_steps, 0, 1),
+        SB3_SIXTEEN: lambda: sb3_loop(n_steps, 0, 16, None),
+        OURS_SIXTEEN: lambda: our_loop(n_steps, 0, 16),
+        TUTORIAL: lambda: tutorial_loop(n_episodes, 0, render=False),
+        TUTORIAL_RENDER: lambda: tutorial_loop(n_episodes, 0, render=True),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(n_rounds):
+        for name, play in sides.items():
+            start = time.perf_counter()
+            n_played = play()
+            rates[name].append(n_played / (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def measure_learning(n_seeds: int) -> dict[str, list[Learned]]:
+    """Return how long each side took, seed by seed, one side after the other."""
+    found: dict[str, list[Learned]] = {OURS: [], TUTORIAL: [], TUTORIAL_RENDER: []}
+    for seed in range(n_seeds):
+        found[OURS].append(ours_to_optimal(seed))
+        found[TUTORIAL].append(tutorial_to_optimal(seed, render=False))
+        found[TUTORIAL_RENDER].append(tutorial_to_optimal(seed, render=True))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    quick = parser.parse_args().quick
+    th.set_num_threads(1)
+    n_rounds, n_steps, n_seeds = (3, 8_000, 1) if quick else (15, 40_000, 5)
+
+    rates = measure_speed(n_rounds, n_steps)
+    print(f"{TAXI}, medians of {n_rounds} alternating rounds of {n_steps} steps")
+    print(f"{'':56s} steps/s")
+    for name, rate in rates.items():
+        print(f"{name:56s} {rate:7.0f}")
+
+    learning = measure_learning(n_seeds)
+    print(f"\nuntil the greedy policy is optimal, {n_seeds} seeds")
+    print(f"{'':56s} seconds  episodes  reached")
+    medians = {}
+    for name, found in learning.items():
+        medians[name] = statistics.median(one.seconds for one in found)
+        n_episodes = statistics.median(one.n_episodes for one in found)
+        reached = f"{sum(one.optimal for one in found)} of {len(found)}"
+        print(f"{name:56s} {medians[name]:7.2f} {n_episodes:9.0f}  {reached}")
+
+    result = {
+        "vs_sb3_loop_one_env": rates[OURS] / rates[SB3],
+        "vs_sb3_loop_one_env_recorded": rates[OURS] / rates[SB3_RECORDED],
+        "vs_bare_loop_one_env": rates[OURS] / rates[BARE],
+        "vs_sb3_loop_sixteen_envs": rates[OURS_SIXTEEN] / rates[SB3_SIXTEEN],
+        "seconds_to_optimal": medians[OURS],
+        "tutorial_seconds": medians[TUTORIAL_RENDER],
+        "tutorial_seconds_without_render": medians[TUTORIAL],
+    }
+    print(json.dumps({name: round(value, 3) for name, value in result.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""hyperparams/q_learning.yml: what is learned with it, within a tutorial's number of episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from rl_zoo3.utils import get_wrapper_class
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_atari_course import QLearning, evaluate_games
+from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.toy_text import ExactReport, evaluate_exactly
+from sb3_atari_course.zoo import CourseExperimentManager
+from tests.naive import value_iteration
+from tests.toy_text.test_exact import Policy
+
+Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
+
+#: Episodes of the tutorial that the yml names for each environment.
+TUTORIAL_EPISODES = {
+    "Taxi-v4": 2_000,
+    "FrozenLake-v1": 10_000,
+    "FrozenLake8x8-v1": 15_000,
+    "CliffWalking-v1": 500,
+    "CartPole-v1": 100_000,
+    "MountainCar-v0": 5_000,
+}
+
+
+def train(env_id: str, seed: int, **env_kwargs: Any) -> tuple[QLearning, Wrapper | None]:
+    """Train with the yml, as RL Zoo puts its parts together; check the number of episodes."""
+    hyperparams = dict(load_hyperparams("q_learning")[env_id])
+    wrapper = get_wrapper_class(hyperparams)
+    hyperparams.pop("env_wrapper", None)
+    n_steps, n_envs = hyperparams.pop("n_timesteps"), hyperparams.pop("n_envs", 1)
+    env_kwargs = {**hyperparams.pop("env_kwargs", {}), **env_kwargs}
+    hyperparams = CourseExperimentManager._preprocess_schedules(hyperparams)
+    envs = make_vec_env(env_id, n_envs, seed, env_kwargs=env_kwargs, wrapper_class=wrapper)
+    model = QLearning(env=envs, seed=seed, **hyperparams)
+    model.learn(n_steps)
+    assert model._episode_num <= 2 * TUTORIAL_EPISODES[env_id]
+    return model, wrapper
+
+
+def optimum(env: gym.Env[Any, Any]) -> ExactReport:
+    """Return what the policy of value iteration is worth within the time limit."""
+    best = value_iteration(env.unwrapped.P, 0.99)  # type: ignore[attr-defined]
+    return evaluate_exactly(Policy(best.argmax(axis=1)), env)
+
+
+def check_taxi(seed: int) -> None:
+    model, _ = train("Taxi-v4", seed)
+    report = evaluate_exactly(model, "Taxi-v4", penalty=-10)
+    assert report.mean_return >= 7.92
+    assert report.mean_penalties == 0
+
+
+def check_ice(env_id: str, slippery: bool, seed: int) -> None:
+    model, _ = train(env_id, seed, is_slippery=slippery)
+    env = gym.make(env_id, is_slippery=slippery)
+    best = optimum(env).mean_return
+    known = {"FrozenLake-v1": 0.740, "FrozenLake8x8-v1": 0.863}[env_id] if slippery else 1.0
+    assert best == pytest.approx(known, abs=0.001)
+    assert evaluate_exactly(model, env).mean_return >= best - 0.02
+
+
+def test_every_environment_has_its_entry() -> None:
+    assert list(load_hyperparams("q_learning")) == ["default", *TUTORIAL_EPISODES]
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_taxi_is_optimal_from_every_start(seed: int) -> None:
+    check_taxi(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 10))
+def test_taxi_is_optimal_from_every_start_with_every_seed(seed: int) -> None:
+    check_taxi(seed)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_shortest_way_along_the_cliff(seed: int) -> None:
+    model, _ = train("CliffWalking-v1", seed)
+    report = evaluate_exactly(model, "CliffWalking-v1", max_steps=200)
+    assert (report.mean_return, report.mean_length) == (-13, 13)
+
+
+def test_slippery_ice_as_well_as_value_iteration() -> None:
+    check_ice("FrozenLake-v1", True, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("slippery", [True, False])
+@pytest.mark.parametrize("env_id", ["FrozenLake-v1", "FrozenLake8x8-v1"])
+def test_ice_of_both_sizes(env_id: str, slippery: bool, seed: int) -> None:
+    check_ice(env_id, slippery, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("env_id", "threshold"), [("CartPole-v1", 475), ("MountainCar-v0", -120)])
+def test_a_table_with_bins(env_id: str, threshold: float) -> None:
+    model, wrapper = train(env_id, 0)
+    report = evaluate_games(model, env_id, n_games=50, seed=0, epsilon=0.0, env_wrapper=wrapper)
+    assert report.mean >= threshold

@@ -1,0 +1,95 @@
+"""What a table sees of continuous observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.wrappers import DiscretizeObservation
+from stable_baselines3.common.env_checker import check_env
+
+from sb3_atari_course.wrappers import DiscretizeObservations
+
+CARTPOLE = {"low": [-2.4, -3.0, -0.21, -3.0], "high": [2.4, 3.0, 0.21, 3.0]}
+
+
+def test_bins_of_equal_width_by_hand() -> None:
+    env = DiscretizeObservations(
+        gym.make("MountainCar-v0"), n_bins=[4, 2], low=[0.0, -1.0], high=[8.0, 1.0]
+    )
+    assert env.observation_space == spaces.MultiDiscrete([4, 2])
+    expected = {
+        (0.0, -1.0): [0, 0],
+        (1.99, -0.01): [0, 0],
+        (2.0, 0.0): [1, 1],
+        (7.99, 0.99): [3, 1],
+        (8.0, 1.0): [3, 1],  # the upper bound belongs to the last bin
+        (-5.0, -np.inf): [0, 0],
+        (1e9, np.inf): [3, 1],
+    }
+    for observation, bins in expected.items():
+        assert env.observation(np.array(observation)).tolist() == bins
+
+
+def test_against_gymnasiums_wrapper_where_the_space_is_bounded() -> None:
+    ours = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=[18, 14])
+    theirs = DiscretizeObservation(gym.make("MountainCar-v0"), (18, 14), multidiscrete=True)
+    rng = np.random.default_rng(0)
+    low, high = ours.env.observation_space.low, ours.env.observation_space.high  # type: ignore[attr-defined]
+    for _ in range(500):
+        observation = rng.uniform(low, high).astype(np.float32)
+        np.testing.assert_array_equal(
+            ours.observation(observation), theirs.observation(observation)
+        )
+
+
+def test_unbounded_velocities_get_bounds() -> None:
+    env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=6, **CARTPOLE)
+    check_env(env, warn=False)
+    obs, _ = env.reset(seed=0)
+    assert obs.tolist() == [2, 3, 2, 2] or env.observation_space.contains(obs)
+    assert env.observation(np.array([0.1, -9, 0.1, 9])).tolist() == [3, 0, 4, 5]
+
+
+def test_one_bin_ignores_a_component() -> None:
+    env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=[1, 1, 6, 12], **CARTPOLE)
+    for x in (-3.0, 0.0, 3.0):
+        assert env.observation(np.array([x, x, 0.0, 0.0])).tolist() == [0, 0, 3, 6]
+
+
+def test_it_can_be_made_again_from_its_spec() -> None:
+    env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=6, **CARTPOLE)
+    assert env.spec is not None
+    again = gym.make(env.spec)
+    assert again.observation_space == env.observation_space
+
+
+def test_what_is_not_a_number_is_refused() -> None:
+    env = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=4)
+    with pytest.raises(ValueError, match="which is not a number"):
+        env.observation(np.array([np.nan, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "error", "message"),
+    [
+        ("Taxi-v4", {"n_bins": 4}, TypeError, "needs a Box of observations, got Discrete"),
+        ("BreakoutNoFrameskip-v4", {"n_bins": 4}, ValueError, r"of shape \(d,\), got Box"),
+        ("CartPole-v1", {"n_bins": 4}, ValueError, "low must be finite.*give bounds"),
+        ("MountainCar-v0", {"n_bins": 0}, ValueError, "n_bins must be at least 1, got 0"),
+        ("MountainCar-v0", {"n_bins": [3, 0]}, ValueError, "n_bins must be at least 1, got 0"),
+        ("MountainCar-v0", {"n_bins": 2.5}, TypeError, "n_bins must be an integer.*got 2.5"),
+        ("MountainCar-v0", {"n_bins": [3]}, ValueError, r"one for each of 2 components, got \[3\]"),
+        ("MountainCar-v0", {"n_bins": 3, "low": [0]}, ValueError, "low has one bound for each"),
+        ("MountainCar-v0", {"n_bins": 3, "low": [9, 9]}, ValueError, "low must be below high"),
+        ("MountainCar-v0", {"n_bins": 3, "high": [1, np.inf]}, ValueError, "high must be finite"),
+    ],
+)
+def test_arguments_that_make_no_bins(
+    env_id: str, kwargs: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        DiscretizeObservations(gym.make(env_id), **kwargs)
