@@ -77,7 +77,8 @@ class GamesReport:
         summary = {"mean": self.mean, "std": self.std, "random_mean": self.random_mean}
         return {**summary, **asdict(self)}
 
-    def __str__(self) -> str:
+    def summary(self) -> str:
+        """Return mean and SD, random play, length and penalties, without the single scores."""
         n_games = len(self.scores)
         lines = [
             f"{self.env_id}: {self.mean:.2f} +- {self.std:.2f} (mean +- SD of {n_games} games)"
@@ -91,10 +92,12 @@ class GamesReport:
         length = f"length: {self.mean_length:.1f} {unit} a game"
         if self.penalties:
             length += f", penalties: {self.mean_penalties:.2f} a game"
-        lines.append(length)
-        lines.append("scores: " + " ".join(f"{score:g}" for score in self.scores))
-        lines.append("protocol: " + ", ".join(f"{k} {v}" for k, v in self.protocol.items()))
-        return "\n".join(lines)
+        return "\n".join([*lines, length])
+
+    def __str__(self) -> str:
+        scores = "scores: " + " ".join(f"{score:g}" for score in self.scores)
+        protocol = "protocol: " + ", ".join(f"{k} {v}" for k, v in self.protocol.items())
+        return "\n".join([self.summary(), scores, protocol])
 
 
 def evaluate_games(

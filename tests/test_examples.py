@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {"ppo_with_our_pieces.py": ["one wrapper alone: (80, 80, 1)", "PPO played 500 steps"]}
+EXAMPLES = {
+    "ppo_with_our_pieces.py": ["one wrapper alone: (80, 80, 1)", "PPO played 500 steps"],
+    "taxi_with_a_table.py": ["Taxi-v4: 7.930 a game, 13.07 steps, 0.000", "Total reward: "],
+}
 
 
 def test_all_examples_are_run_here() -> None:

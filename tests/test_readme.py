@@ -17,8 +17,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_python_prints_what_it_says() -> None:
-    (code,) = blocks("python")
+@pytest.mark.parametrize("code", blocks("python"), ids=["a network", "a table"])
+def test_the_python_prints_what_it_says(code: str) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
@@ -50,5 +50,5 @@ def test_every_module_is_on_the_map() -> None:
             "dqn.py",
             "qrdqn.py",
             "dqn_laptop.py",
-        ):
+        ) and path.parts[-2:] != ("hyperparams", "q_learning.py"):
             assert path.name in README, path
