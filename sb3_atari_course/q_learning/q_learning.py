@@ -20,6 +20,7 @@ from sb3_atari_course.q_learning.schedules import (
     Exploration,
     LearningRate,
 )
+from sb3_atari_course.q_learning.states import env_name
 from sb3_atari_course.q_learning.table import QTable
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
@@ -230,9 +231,7 @@ class QLearning(BaseAlgorithm):
             return self.policy.states(np.asarray(observation)[None])[0]
         except ValueError as error:
             assert self.env is not None
-            (spec,), (world,) = (self.env.get_attr(name, index) for name in ("spec", "unwrapped"))
-            name = type(world).__name__ if spec is None else spec.id
-            raise ValueError(f"{name} (environment {index}) is broken: {error}") from None
+            raise ValueError(f"{env_name(self.env, index)} is broken: {error}") from None
 
     def _next_states(
         self, new_states: list[int], is_done: list[bool], infos: list[dict[str, Any]]
