@@ -8,7 +8,7 @@ import json
 import sys
 
 from sb3_atari_course.envs import is_atari
-from sb3_atari_course.evaluation import evaluate_games
+from sb3_atari_course.evaluation import MAX_FRAMES, evaluate_games
 from sb3_atari_course.plots import plot_run
 from sb3_atari_course.runs import find_folder, find_run
 
@@ -27,7 +27,7 @@ def evaluate() -> None:
         help="probability of a random action (default 0.05 for an Atari game, else 0)",
     )
     parser.add_argument(
-        "--max-frames", type=int, default=108_000, help="cap of a game (default 108000 frames)"
+        "--max-frames", type=int, default=MAX_FRAMES, help="cap of a game (default 108000 frames)"
     )
     parser.add_argument(
         "--sticky-actions", type=float, default=0.0, help="probability of repeating (default 0)"

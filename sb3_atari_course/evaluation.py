@@ -15,7 +15,13 @@ from stable_baselines3.common.atari_wrappers import NoopResetEnv
 from sb3_atari_course.envs import is_atari, wrap_atari
 from sb3_atari_course.referee import Referee, Tally, make_referee
 from sb3_atari_course.wrappers import FrameStack, NoopReset
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+
+#: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
+MAX_FRAMES = 108_000
+
+#: Scores shown one by one in the text of a report; it has all of them.
+_MOST_SCORES = 100
 
 #: Most no-ops (emulator frames) before a game; Mnih et al. 2015, Extended Data Table 1.
 NOOP_MAX = 30
@@ -95,7 +101,8 @@ class GamesReport:
         return "\n".join([*lines, length])
 
     def __str__(self) -> str:
-        scores = "scores: " + " ".join(f"{score:g}" for score in self.scores)
+        more = " ..." if len(self.scores) > _MOST_SCORES else ""
+        scores = "scores: " + " ".join(f"{score:g}" for score in self.scores[:_MOST_SCORES]) + more
         protocol = "protocol: " + ", ".join(f"{k} {v}" for k, v in self.protocol.items())
         return "\n".join([self.summary(), scores, protocol])
 
@@ -107,7 +114,7 @@ def evaluate_games(
     n_games: int = 30,
     seed: int,
     epsilon: float = 0.05,
-    max_frames: int = 108_000,
+    max_frames: int = MAX_FRAMES,
     sticky_actions: float = 0.0,
     env_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None = None,
     env_kwargs: dict[str, Any] | None = None,
@@ -139,8 +146,9 @@ def evaluate_games(
         for a model trained by RL Zoo pass ``{"obs_type": "rgb"}``, as the command does.
     :param random_play: play the same games at random too.
     :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
-    :raises ValueError: for a number out of range, for observations that do not fit the model, for
-        a wrapper that restarts the game at a lost life.
+    :raises TypeError: for a penalty that is no number.
+    :raises ValueError: for a number out of range, for sticky actions where there is no game, for
+        observations that do not fit the model, for a wrapper that restarts the game at a lost life.
     """
     integer_at_least(1, "n_games", n_games)
     integer_at_least(0, "seed", seed)
@@ -148,6 +156,10 @@ def evaluate_games(
     for name, value in (("epsilon", epsilon), ("sticky_actions", sticky_actions)):
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"{name} is a probability, 0 to 1, got {value}")
+    if penalty is not None:
+        finite_number("penalty", penalty)
+    if sticky_actions and not is_atari(env_id):
+        raise ValueError(f"sticky_actions are for Atari games, {env_id} is none: leave them out")
 
     referee = make_referee(env_id, max_frames, sticky_actions, env_kwargs)
     referee.penalty = penalty
@@ -177,7 +189,7 @@ def evaluate_games(
             "clipped": False,
         }
     else:
-        protocol["max_steps"] = max_frames
+        protocol["max_steps"] = referee.max_steps
     if penalty is not None:
         protocol["penalty"] = penalty
     return GamesReport(
@@ -210,12 +222,12 @@ def _fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
         n_stack = wanted.shape[0] // channels
         if wanted.shape == (n_stack * channels, height, width):
             return FrameStack(env, n_stack=n_stack, padding="zero") if n_stack > 1 else env
-    elif wanted.shape == shown.shape:
-        return env  # a Box with other bounds, say
+    elif all(isinstance(s, spaces.Box) for s in (wanted, shown)) and wanted.shape == shown.shape:
+        return env  # with other bounds, say
     env.close()
     raise ValueError(
         f"the model reads {wanted}, but the environment shows {shown}: pass the env_wrapper with"
-        " which it was trained (crop, shape and n_stack of wrap_atari, or another env_id)"
+        " which it was trained (crop, shape and n_stack of wrap_atari, bins), or another env_id"
     )
 
 

@@ -62,6 +62,7 @@ def plot_run(folder: str | Path) -> Path:
     else:
         _plot_column(middle, progress, "train/loss", "loss")
     _plot_column(bottom, progress, "rollout/exploration_rate", "epsilon")
+    bottom.set_ylim(0, 1.05)
     bottom.set_xlabel("steps, as Monitor counts them" if progress is None else "agent steps")
     path = folder / "learning_curve.png"
     figure.savefig(path)
@@ -80,10 +81,12 @@ def plot_episodes(
     :raises ValueError: if there are no episodes, or not as many lengths as returns.
     :raises ImportError: without the extra ``plots``.
     """
-    if len(lengths) != len(returns) or not len(lengths):
+    if len(lengths) != len(returns):
         raise ValueError(
             f"one length and one return for each episode, got {len(lengths)} and {len(returns)}"
         )
+    if not len(lengths):
+        raise ValueError("no episode was finished: train for longer, then draw")
     integer_at_least(1, "window", window)
     figure, left = _figure(rows=1)
     right = left.twinx()

@@ -38,6 +38,8 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
         self.frames_per_step = frames_per_step(env)
         #: A reward that is counted as a penalty, None for none.
         self.penalty: float | None = None
+        #: Cap of an episode that is no game, in steps: the environment's own or a lower one.
+        self.max_steps: int | None = None
         self.start_game()
 
     def start_game(self) -> None:
@@ -60,7 +62,7 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
         if not self.over:
             tally = self.tally
             tally.score += float(reward)
-            tally.n_penalties += reward == self.penalty
+            tally.n_penalties += int(float(reward) == self.penalty)
             tally.n_frames = info.get("episode_frame_number", tally.n_frames + 1)
             self.over = terminated or truncated
         return obs, reward, terminated, truncated, info
@@ -71,7 +73,11 @@ def make_referee(
 ) -> Referee:
     """Make the env with its cap and the rules of the protocol."""
     if not is_atari(env_id):
-        return Referee(TimeLimit(make_game(env_id, **(env_kwargs or {})), max_frames))
+        env = make_game(env_id, **(env_kwargs or {}))
+        own_limit = env.spec.max_episode_steps if env.spec else None
+        referee = Referee(TimeLimit(env, max_frames))
+        referee.max_steps = min(max_frames, own_limit or max_frames)
+        return referee
     rules = {
         "max_num_frames_per_episode": max_frames,
         "repeat_action_probability": sticky_actions,

@@ -73,27 +73,38 @@ def find_run(
     load_checkpoint: int | None = None,
     load_last_checkpoint: bool = False,
 ) -> Run:
-    """Find a run as RL Zoo's ``enjoy`` does.
+    """Find a run as RL Zoo's ``enjoy`` does, but pass over runs without a model.
 
     :param folder: RL Zoo's log folder.
-    :param exp_id: number of the run, 0 for the latest, -1 for no numbered folder.
+    :param exp_id: number of the run, 0 for the latest that left the model, -1 for no numbered
+        folder.
     :raises ValueError: if there is no such run or model, if its yml files hold Python objects.
     """
     register_algorithms()
     if algo not in ALGOS:
         raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
-    try:
-        _, model_path, log_path = get_model_path(
-            exp_id,
-            str(folder),
-            algo,
-            EnvironmentName(env_id),
-            load_best,
-            load_checkpoint,  # type: ignore[arg-type]
-            load_last_checkpoint,
+    latest = get_latest_run_id(str(Path(folder) / algo), EnvironmentName(env_id))
+    numbers = [exp_id] if exp_id else range(latest, 0, -1) or [0]
+    failures = []
+    for number in numbers:
+        try:
+            _, model_path, log_path = get_model_path(
+                number,
+                str(folder),
+                algo,
+                EnvironmentName(env_id),
+                load_best,
+                load_checkpoint,  # type: ignore[arg-type]
+                load_last_checkpoint,
+            )
+            break
+        except (AssertionError, ValueError) as error:
+            failures.append(error)
+    else:
+        evaluations = " with evaluations (--eval-freq)" if load_best else ""
+        raise ValueError(
+            f"{failures[0]}: train first{evaluations}, or choose the log folder with -f"
         )
-    except (AssertionError, ValueError) as error:
-        raise ValueError(f"{error}: train first, or choose the log folder with -f") from None
     settings = Path(log_path) / EnvironmentName(env_id)
     if not (settings / "config.yml").is_file():
         raise ValueError(f"{settings}/config.yml is missing: nobody knows what the model saw")
@@ -105,7 +116,10 @@ def find_run(
         algo=algo,
         env_id=env_id,
         hyperparams=hyperparams,
-        env_kwargs=arguments.get("env_kwargs") or hyperparams.get("env_kwargs") or {},
+        env_kwargs={
+            **(hyperparams.get("env_kwargs") or {}),
+            **(arguments.get("env_kwargs") or {}),
+        },
     )
 
 
@@ -118,6 +132,11 @@ def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0) 
     """
     runs, name = Path(folder) / algo, EnvironmentName(env_id)
     number = exp_id or get_latest_run_id(str(runs), name)
+    if number == 0:
+        raise ValueError(
+            f"{runs} is no folder with a run of {env_id}: train first, or choose the log folder"
+            " with -f"
+        )
     path = runs if number < 0 else runs / f"{name}_{number}"
     if not path.is_dir():
         raise ValueError(f"{path} is no folder: train first, or choose the log folder with -f")

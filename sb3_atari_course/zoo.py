@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from typing import Any
 
 from gymnasium import spaces
@@ -26,7 +27,8 @@ class CourseExperimentManager(ExperimentManager):
     """RL Zoo's experiment, with our hyperparameters by default and SB3's log as CSV.
 
     Where it differs: our yml is read, if it knows the environment, unless ``-conf`` names another;
-    ``env_kwargs`` of a yml reach the evaluation environment too; continuous actions are refused
+    ``env_kwargs`` of a yml reach the evaluation environment too, and those of the command line are
+    added to them instead of replacing them; continuous actions are refused
     before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``.
     """
 
@@ -36,14 +38,21 @@ class CourseExperimentManager(ExperimentManager):
         super().__init__(args, algo, env_id, *positional, **kwargs)
 
     def read_hyperparameters(self) -> Any:
-        """Read the yml, and name what it lacks."""
+        """Read the yml, name what it lacks, and add ``--env-kwargs`` to those of the yml."""
+        given, self.env_kwargs = self.env_kwargs, {}
         try:
-            return super().read_hyperparameters()
+            hyperparams, saved = super().read_hyperparameters()
         except KeyError as error:
+            advice = "add one"
+            if self.algo in OUR_ALGORITHMS:
+                advice = "no table has a row for each screen, choose dqn or qrdqn"
             raise ValueError(
-                f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: add"
-                " one, or choose another algorithm"
+                f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: {advice}"
             ) from None
+        if given:
+            both = {**hyperparams.get("env_kwargs", {}), **given}
+            hyperparams["env_kwargs"] = saved["env_kwargs"] = self.args.env_kwargs = both
+        return hyperparams, saved
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         result = super()._preprocess_hyperparams(hyperparams)
@@ -62,10 +71,10 @@ class CourseExperimentManager(ExperimentManager):
             if (key, word) == ("learning_rate", VISITS):
                 ours[key] = hyperparams.pop(key)
                 continue
-            kind, _, initial = word.partition("_")
+            _, underscore, initial = word.partition("_")  # RL Zoo takes any word before it
             try:
-                ours[key] = {"lin": SimpleLinearSchedule}[kind](initial)
-            except (KeyError, ValueError):
+                ours[key] = SimpleLinearSchedule(initial if underscore else "a number")
+            except ValueError:
                 raise ValueError(
                     f"{key} is a number (0.0001, not 1e-4, which YAML takes for a word) or a"
                     f" schedule such as lin_0.5, which falls linearly to 0, got {word!r}"
@@ -78,10 +87,12 @@ class CourseExperimentManager(ExperimentManager):
         vec_env: VecEnv = super().create_envs(*args, **kwargs)
         if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
             vec_env.close()
+            bins = "{sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
+            if self.algo in OUR_ALGORITHMS:
+                bins += ", {sb3_atari_course.wrappers.DiscretizeObservations: {n_bins: 10}}"
             raise ValueError(
                 f"{self.env_name.gym_id} has the actions {vec_env.action_space}, but {self.algo}"
-                " chooses among discrete ones: add to its env_wrapper"
-                " {sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
+                f" chooses among discrete ones: add to its env_wrapper {bins}"
             )
         return vec_env
 
@@ -92,6 +103,8 @@ class CourseExperimentManager(ExperimentManager):
             super().learn(model)
         except Exception as error:
             raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
+        if model.num_timesteps < self.n_timesteps:
+            print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
 
 
 def _our_file(algo: str, env_id: str) -> str | None:
@@ -119,21 +132,28 @@ def train() -> None:
     rl_zoo3_train.train()
 
 
+def _prepare_to_play() -> None:
+    """Look for agents where ``train`` leaves them, not in RL Zoo's downloads."""
+    _register()
+    if not any(flag == "-f" or flag.startswith("--f") for flag in sys.argv):
+        sys.argv += ["-f", "logs"]
+
+
 def enjoy() -> None:
-    """Run RL Zoo's ``enjoy`` on ``sys.argv``."""
+    """Run RL Zoo's ``enjoy`` on ``sys.argv``; ``-f logs`` by default."""
     import rl_zoo3.enjoy
 
-    _register()
+    _prepare_to_play()
     rl_zoo3.enjoy.enjoy()
 
 
 def record() -> None:
-    """Run RL Zoo's ``record_video`` on ``sys.argv``; it needs the extra ``video``."""
+    """Run RL Zoo's ``record_video`` on ``sys.argv``; ``-f logs`` by default, extra ``video``."""
     try:
         import moviepy  # noqa: F401  # asked for here, not after the model was loaded
     except ImportError:
         raise ImportError(
             'recording needs the extra "video": pip install "sb3_atari_course[video]"'
         ) from None
-    _register()
+    _prepare_to_play()
     runpy.run_module("rl_zoo3.record_video", run_name="__main__", alter_sys=True)

@@ -10,13 +10,21 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.wrappers import TransformReward
 from stable_baselines3 import DQN
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
-from sb3_atari_course import AtariCnnPolicy, evaluate_games, make_atari_env, wrap_atari
+from sb3_atari_course import (
+    AtariCnnPolicy,
+    GamesReport,
+    QLearning,
+    evaluate_games,
+    make_atari_env,
+    wrap_atari,
+)
 from tests import naive
 from tests.fakes import ScriptedPlayer, Tape
 
@@ -124,18 +132,26 @@ class TestPenalties:
     """Taxi pays -10 for picking up or putting down where it may not."""
 
     def test_they_are_counted_game_by_game(self) -> None:
-        player = ScriptedPlayer([5, 5, 0, 0])
+        player = ScriptedPlayer([5, 0, 0, 0])
         report = evaluate_games(
             player, "Taxi-v4", n_games=3, seed=0, epsilon=0.0, penalty=-10, random_play=False
         )
         assert report.lengths == (200,) * 3
         for score, n_penalties in zip(report.scores, report.penalties, strict=True):
             assert score == -200 - 9 * n_penalties
-        assert report.penalties == (100,) * 3  # it never has a passenger to put down
+        assert report.penalties == (50,) * 3  # it never has a passenger to put down
+        json.dumps(report.as_dict())
         assert report.mean_penalties == np.mean(report.penalties)
         assert f"length: 200.0 steps a game, penalties: {report.mean_penalties:.2f}" in str(report)
         assert report.protocol["penalty"] == -10
         assert report.as_dict()["penalties"] == report.penalties
+
+    @pytest.mark.parametrize(
+        ("penalty", "error"), [("x", TypeError), ([-10], TypeError), (float("nan"), ValueError)]
+    )
+    def test_what_is_no_penalty(self, penalty: Any, error: type[Exception]) -> None:
+        with pytest.raises(error, match=r"penalty must be a (finite )?number, got"):
+            evaluate_games(ScriptedPlayer([4]), "Taxi-v4", seed=0, penalty=penalty)
 
     def test_they_are_left_out_unless_asked_for(self) -> None:
         player = ScriptedPlayer([4])
@@ -145,6 +161,43 @@ class TestPenalties:
         assert report.mean_length == 200
         assert "penalties" not in str(report) + str(report.protocol)
         assert "length: 200.0 steps a game" in str(report)
+        game = GamesReport("Pong", (1.0,), (40,), (), {"max_frames": 100})
+        assert "length: 40.0 frames a game" in game.summary()
+
+
+class TestSmallEnvironments:
+    def test_the_limit_of_the_id_is_in_the_protocol(self) -> None:
+        player = ScriptedPlayer([0])
+        for max_frames, limit in ((108_000, 200), (50, 50)):
+            report = evaluate_games(
+                player, "Taxi-v4", n_games=1, seed=0, max_frames=max_frames, random_play=False
+            )
+            assert report.protocol["max_steps"] == limit
+            assert report.lengths == (limit,)
+
+    def test_sticky_actions_are_for_games(self) -> None:
+        with pytest.raises(ValueError, match="sticky_actions are for Atari games, Taxi-v4 is none"):
+            evaluate_games(ScriptedPlayer([0]), "Taxi-v4", seed=0, sticky_actions=0.25)
+
+    def test_a_model_of_another_world_is_refused(self) -> None:
+        model = QLearning("QTablePolicy", "FrozenLake-v1")
+        with pytest.raises(ValueError, match=r"reads Discrete\(16\), but .* shows Discrete\(500\)"):
+            evaluate_games(model, "Taxi-v4", seed=0)
+
+    def test_rewards_of_numpy_are_counted_and_written(self) -> None:
+        gym.register("Numpy-v0", lambda: TransformReward(gym.make("Taxi-v4"), np.float64))
+        player = ScriptedPlayer([5])
+        report = evaluate_games(player, "Numpy-v0", n_games=1, seed=0, epsilon=0.0, penalty=-10)
+        assert report.penalties == (200,)
+        json.dumps(report.as_dict())
+
+    def test_a_long_report_shows_a_hundred_scores(self) -> None:
+        report = evaluate_games(
+            *(ScriptedPlayer([0]), "Taxi-v4"),
+            **{"n_games": 101, "seed": 0, "max_frames": 1, "epsilon": 0.0, "random_play": False},
+        )
+        (scores,) = [line for line in str(report).split("\n") if line.startswith("scores: ")]
+        assert scores == "scores: " + "-1 " * 100 + "..."
 
 
 class TestProtocol:

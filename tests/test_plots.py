@@ -138,7 +138,7 @@ def test_a_window_may_be_longer_than_the_training() -> None:
 @pytest.mark.parametrize(
     ("lengths", "returns", "window", "message"),
     [
-        ([], [], 100, "one length and one return for each episode, got 0 and 0"),
+        ([], [], 100, "no episode was finished"),
         ([1], [1, 2], 100, "got 1 and 2"),
         ([1], [1], 0, "window must be at least 1, got 0"),
     ],

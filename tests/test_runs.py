@@ -11,8 +11,8 @@ import yaml
 from sb3_atari_course.runs import find_run
 
 
-def make_run(folder: Path, hyperparams: object, args: object) -> None:
-    settings = folder / "dqn/CartPole-v1_1/CartPole-v1"
+def make_run(folder: Path, hyperparams: object, args: object, *, number: int = 1) -> None:
+    settings = folder / f"dqn/CartPole-v1_{number}/CartPole-v1"
     settings.mkdir(parents=True)
     (settings / "config.yml").write_text(yaml.dump(hyperparams))
     (settings / "args.yml").write_text(yaml.dump(args))
@@ -51,11 +51,21 @@ def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
         find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
 
 
+def test_a_run_without_a_model_is_passed_over(tmp_path: Path) -> None:
+    """A tuning, or a training that failed."""
+    for number in (1, 2, 3):
+        make_run(tmp_path, {}, {}, number=number)
+    (tmp_path / "dqn/CartPole-v1_3/CartPole-v1.zip").unlink()
+    assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_2"
+    with pytest.raises(ValueError, match=r"No model found .*CartPole-v1_3.*train first, or"):
+        find_run("dqn", "CartPole-v1", tmp_path, exp_id=3)
+
+
 def test_a_missing_run_or_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dqn folder was not found: train first"):
         find_run("dqn", "CartPole-v1", tmp_path)
     make_run(tmp_path, {}, {})
-    with pytest.raises(ValueError, match=r"No model found for dqn on CartPole-v1.*best_model"):
+    with pytest.raises(ValueError, match=r"No model found .*best_model.*first with evaluations"):
         find_run("dqn", "CartPole-v1", tmp_path, load_best=True)
     with pytest.raises(ValueError, match=r"unknown algo 'alphago': one of a2c"):
         find_run("alphago", "CartPole-v1", tmp_path)

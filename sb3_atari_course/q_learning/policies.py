@@ -13,6 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 
 from sb3_atari_course.q_learning.states import StateNumbering
 from sb3_atari_course.q_learning.table import QTable
+from sb3_atari_course.wrappers.checks import finite_number
 
 #: Most cells of a table: 1 GiB of values and as much of visits.
 MAX_CELLS = 2**27
@@ -51,12 +52,16 @@ class QTablePolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(
-                f"a table needs Discrete actions, got {action_space}: put"
-                " sb3_atari_course.wrappers.DiscretizeActions around an environment with"
-                " continuous ones (in a yml: env_wrapper)"
+                f"a table needs Discrete actions, got {action_space}: "
+                + (
+                    "put sb3_atari_course.wrappers.DiscretizeActions around the environment (in a"
+                    " yml: env_wrapper)"
+                    if isinstance(action_space, spaces.Box)
+                    else "number them with gymnasium.wrappers.TransformAction"
+                )
             )
         self.states = StateNumbering(observation_space)
-        self.initial_value = initial_value
+        self.initial_value = finite_number("initial_value", initial_value)
         self.n_actions, self.first_action = int(action_space.n), int(action_space.start)
         shape = (self.states.n_states, self.n_actions)
         if shape[0] * shape[1] > MAX_CELLS:
@@ -91,15 +96,24 @@ class QTablePolicy(BasePolicy):
 
     def to_batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """Return one or many observations as many, and whether they were many."""
+        if isinstance(observation, tuple):
+            raise ValueError(
+                f"got a pair {observation!r}: Gymnasium's env.reset() returns one, pass its first"
+                " part, the observation"
+            )
         array, shape = np.asarray(observation), self.observation_space.shape
         if array.shape == shape:
             return array[None], False
         if array.shape[1:] == shape and array.ndim:
             return array, True
         raise ValueError(
-            f"observations of {self.observation_space} have the shape {shape} or (n, ...), got"
-            f" {observation!r}; env.reset() of Gymnasium returns a pair, pass its first part"
+            f"observations of {self.observation_space} have the shape {shape}, or (n, ...) for"
+            f" many, got {observation!r}"
         )
+
+    def forward(self, observation: th.Tensor) -> th.Tensor:
+        """Return the best action of each observation, (n,) int64."""
+        return self._predict(observation)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
         assert isinstance(observation, th.Tensor)

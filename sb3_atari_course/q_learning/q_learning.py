@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -20,8 +21,9 @@ from sb3_atari_course.q_learning.schedules import (
     Exploration,
     LearningRate,
 )
-from sb3_atari_course.q_learning.states import env_name
 from sb3_atari_course.q_learning.table import QTable
+from sb3_atari_course.q_learning.transitions import TransitionReader
+from sb3_atari_course.wrappers.checks import finite_number
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
 
@@ -41,24 +43,25 @@ class QLearning(BaseAlgorithm):
     - While learning, ties between best actions are broken at random: in a table of zeros the first
       action would be the favourite otherwise. ``predict(deterministic=True)`` takes the lowest.
     - ``predict(deterministic=False)`` is epsilon-greedy with the current epsilon, as SB3's DQN, but
-      each observation of a batch gets a coin of its own.
+      each observation of a batch gets a coin of its own, from the generator that learning uses.
     - A step is learned before callbacks see it: one that stops the training loses nothing.
     - A saved model brings its random stream along: after ``load(path, env, force_reset=False)``,
       ``learn(..., reset_num_timesteps=False)`` goes on as if it had never stopped.
 
     :param policy: ``"QTablePolicy"``; ``policy_kwargs={"initial_value": ...}`` fills the table.
     :param env: with ``Discrete`` or ``MultiDiscrete`` observations and ``Discrete`` actions.
-    :param learning_rate: in (0, 1]: a constant, an SB3 schedule, or ``"visits"``, which is
-        1 / (visits of the cell), the mean of all targets: it converges, slowly, where rewards or
-        transitions are random. Where nothing is random 1.0 is best.
+    :param learning_rate: in (0, 1]: a constant, an SB3 schedule that stays above 0, or
+        ``"visits"``, 1 / (visits of the cell): a cell then holds the mean of the targets that it
+        has seen, which converges, slowly, where rewards or transitions are random. Where nothing is
+        random 1.0 is best.
     :param gamma: discount per step, 0 to 1.
-    :param exploration: epsilon, see :data:`~sb3_atari_course.q_learning.schedules.Exploration`;
-        the default falls from 1 to 0.001 by 1 % an episode (of all environments), as in seed 002.
+    :param exploration: epsilon, 0 to 1: a constant, an SB3 schedule, or an ``EpisodeDecay``, also
+        as the mapping of its numbers. By default it falls from 1 to 0.001 by 1 % an episode.
     :param device: accepted and left alone; a table stays on the CPU.
     :param kwargs: SB3's own: ``policy_kwargs``, ``stats_window_size``, ``tensorboard_log``,
         ``verbose``, ``monitor_wrapper``, ``seed``.
     :raises ValueError: for a number out of range, for spaces that no table can hold.
-    :raises TypeError: for anything else in the place of a number or schedule.
+    :raises TypeError: for what is no number or schedule.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"QTablePolicy": QTablePolicy}
@@ -77,9 +80,6 @@ class QLearning(BaseAlgorithm):
         **kwargs: Any,
     ) -> None:
         LearningRate(learning_rate).check_valid()
-        EpsilonSchedule(exploration)
-        if not 0.0 <= gamma <= 1.0:
-            raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
         super().__init__(
             policy=policy,
             env=env,
@@ -90,8 +90,8 @@ class QLearning(BaseAlgorithm):
         )
         self.gamma = gamma
         self.exploration = exploration
-        #: Epsilon of the last step.
-        self.exploration_rate = 1.0
+        #: Epsilon of the last step, of the first one before the training.
+        self.exploration_rate = EpsilonSchedule(exploration)(0, 1.0)
         #: Sum of the absolute TD errors since the last log, and the number of updates before it.
         self.sum_td_error, self.n_updates_logged = 0.0, 0
         self._rng_state: dict[str, Any] | None = None
@@ -100,12 +100,18 @@ class QLearning(BaseAlgorithm):
 
     def _setup_model(self) -> None:
         self._rate = LearningRate(self.learning_rate)
+        if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
+            self._rate.check_valid()
+        if not 0.0 <= finite_number("gamma", self.gamma) <= 1.0:
+            raise ValueError(f"gamma is a discount, 0 to 1, got {self.gamma!r}")
+        if not issubclass(self.policy_class, QTablePolicy):
+            raise ValueError(f'QLearning needs "QTablePolicy", got {self.policy_class.__name__}')
         self._epsilon = EpsilonSchedule(self.exploration)
         self._rng = np.random.default_rng()
         self.set_random_seed(self.seed)
         if self._rng_state is not None and self._rng_state["seed"] == self.seed:
             self._rng.bit_generator.state = self._rng_state["stream"]
-        self.policy = self.policy_class(  # type: ignore[assignment]
+        self.policy = self.policy_class(
             self.observation_space, self.action_space, **self.policy_kwargs
         )
 
@@ -169,12 +175,16 @@ class QLearning(BaseAlgorithm):
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        states = self._states(self._last_obs)
-        table = self.policy.table()
         callback.on_training_start(locals(), globals())
+        assert self.env is not None
+        reader, table = TransitionReader(self.policy, self.env), self.policy.table()
+        states = reader.states(self._last_obs)
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
-            states, go_on = self._step(table, states, callback, log_interval)
+            n_before = self._episode_num
+            states, go_on = self._step(table, reader, states, callback)
+            if log_interval and self._episode_num // log_interval > n_before // log_interval:
+                self.dump_logs()
             if not go_on:
                 break
             callback.on_rollout_end()
@@ -182,7 +192,7 @@ class QLearning(BaseAlgorithm):
         return self
 
     def _step(
-        self, table: QTable, states: list[int], callback: BaseCallback, log_interval: int | None
+        self, table: QTable, reader: TransitionReader, states: list[int], callback: BaseCallback
     ) -> tuple[list[int], bool]:
         """Step all environments once and learn from it; return the states and whether to go on."""
         assert self.env is not None
@@ -194,55 +204,23 @@ class QLearning(BaseAlgorithm):
         actions = np.array([first + column for column in columns])
         new_obs, rewards, dones, infos = self.env.step(actions)
 
-        new_states = self._states(new_obs)
+        new_states, paid = reader.states(new_obs), reader.rewards(rewards)
+        next_states: Sequence[int | None] = new_states
         is_done = dones.tolist()
-        any_done = True in is_done
-        next_states = self._next_states(new_states, is_done, infos) if any_done else new_states
+        if True in is_done:
+            next_states = reader.next_states(new_states, is_done, infos)
+            self._episode_num += sum(is_done)
+            self._update_info_buffer(infos, dones)
         self.sum_td_error += table.update(
-            states, columns, rewards.tolist(), next_states, self.gamma, self._rate(progress)
+            states, columns, paid, next_states, self.gamma, self._rate(progress)
         )
         self._last_obs = new_obs  # type: ignore[assignment]
         self._n_updates += len(states)
         self.num_timesteps += len(states)
-        if any_done:
-            self._update_info_buffer(infos, dones)
 
         seen = {"actions": actions, "new_obs": new_obs, "rewards": rewards, "dones": dones}
         callback.update_locals({**seen, "infos": infos})
-        go_on = callback.on_step()
-        for _ in range(sum(is_done) if any_done else 0):
-            self._episode_num += 1
-            if log_interval is not None and self._episode_num % log_interval == 0:
-                self.dump_logs()
-        return new_states, go_on
-
-    def _states(self, observations: Any) -> list[int]:
-        """Return the state numbers of a batch, or name the environment that is wrong."""
-        try:
-            return self.policy.states(observations)
-        except ValueError:
-            for index, observation in enumerate(observations):
-                self._state(observation, index)
-            raise
-
-    def _state(self, observation: Any, index: int) -> int:
-        """Return the state number of one environment's observation, or name the environment."""
-        try:
-            return self.policy.states(np.asarray(observation)[None])[0]
-        except ValueError as error:
-            assert self.env is not None
-            raise ValueError(f"{env_name(self.env, index)} is broken: {error}") from None
-
-    def _next_states(
-        self, new_states: list[int], is_done: list[bool], infos: list[dict[str, Any]]
-    ) -> list[int | None]:
-        """Return the state that each step led to, None if the episode terminated there."""
-        next_states: list[int | None] = list(new_states)
-        for i, info in enumerate(infos):
-            if is_done[i]:  # and reset already
-                last = self._state(info["terminal_observation"], i)
-                next_states[i] = last if info.get("TimeLimit.truncated") else None
-        return next_states
+        return new_states, callback.on_step()
 
     def dump_logs(self) -> None:
         """Write what was seen since the last time to SB3's logger."""

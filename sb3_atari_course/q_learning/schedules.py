@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 from stable_baselines3.common.type_aliases import Schedule
+
+from sb3_atari_course.wrappers.checks import finite_number
 
 #: The learning rate 1 / (visits of the cell).
 VISITS = "visits"
@@ -20,7 +23,7 @@ class EpisodeDecay:
     1.0
 
     :param initial_eps: epsilon of the first episode, 0 to 1.
-    :param final_eps: what it falls to, 0 to 1.
+    :param final_eps: what it tends to, 0 to 1.
     :param decay: per episode, at least 0; 0.01 leaves 37 % of the way after 100 episodes.
     :raises ValueError: for a number out of range.
     """
@@ -32,7 +35,7 @@ class EpisodeDecay:
     def __post_init__(self) -> None:
         check_epsilon(self.initial_eps, "initial_eps")
         check_epsilon(self.final_eps, "final_eps")
-        if not 0 <= self.decay < math.inf:
+        if finite_number("decay", self.decay) < 0:
             raise ValueError(f"decay is a rate per episode, at least 0, got {self.decay!r}")
 
     def __call__(self, episode: int) -> float:
@@ -60,15 +63,14 @@ class EpsilonSchedule:
 
     def __init__(self, exploration: Exploration) -> None:
         if isinstance(exploration, Mapping):
-            try:
-                exploration = EpisodeDecay(**exploration)
-            except TypeError:
+            if not set(exploration) <= {"initial_eps", "final_eps", "decay"}:
                 raise ValueError(
                     "exploration as a mapping has the keys initial_eps, final_eps and decay,"
                     f" got {exploration!r}"
-                ) from None
+                )
+            exploration = EpisodeDecay(**exploration)
         elif isinstance(exploration, bool) or not (
-            isinstance(exploration, (int, float)) or callable(exploration)
+            isinstance(exploration, Real) or callable(exploration)
         ):
             raise TypeError(
                 "exploration is a number, a schedule (a function of the progress that remains) or"
@@ -77,6 +79,7 @@ class EpsilonSchedule:
         elif not callable(exploration):
             check_epsilon(exploration, "exploration")
         self._exploration = exploration
+        self(0, 1.0)  # a schedule that begins out of range is refused here, not while training
 
     def __call__(self, episode: int, progress_remaining: float) -> float:
         """Return epsilon.
@@ -112,7 +115,7 @@ class LearningRate:
         """
         rate = self._rate
         expected = 'learning_rate is a number in (0, 1], a schedule of such numbers, or "visits"'
-        if isinstance(rate, bool) or not (isinstance(rate, (int, float, str)) or callable(rate)):
+        if isinstance(rate, bool) or not (isinstance(rate, (Real, str)) or callable(rate)):
             raise TypeError(f"{expected}, got {rate!r}")
         if isinstance(rate, str) and rate != VISITS:
             raise ValueError(f"{expected}, got {rate!r}")
@@ -131,13 +134,12 @@ class LearningRate:
             rate = rate(progress_remaining)
         if 0.0 < rate <= 1.0:
             return rate
-        raise ValueError(
-            f"learning_rate must lie in (0, 1], got {rate!r} at progress_remaining"
-            f" {progress_remaining:g}"
-        )
+        when = f" at progress_remaining {progress_remaining:g}" if callable(self._rate) else ""
+        raise ValueError(f"learning_rate must lie in (0, 1], got {rate!r}{when}")
 
 
 def check_epsilon(value: float, name: str) -> None:
     """Refuse what is no probability."""
+    finite_number(name, value)
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"{name} is a probability, 0 to 1, got {value!r}")

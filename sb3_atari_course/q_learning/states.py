@@ -7,7 +7,6 @@ from typing import Any
 
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 
 class StateNumbering:
@@ -61,14 +60,6 @@ class StateNumbering:
                 raise ValueError(f"state {components} lies outside {self.space}")
             state = state * size + index
         return state
-
-
-def env_name(envs: VecEnv, index: int) -> str:
-    """Return what one of several environments is called: its id, else its class if at hand."""
-    (spec,) = envs.get_attr("spec", index)
-    here = getattr(envs.unwrapped, "envs", None)  # a DummyVecEnv has them in this process
-    name = type(here[index].unwrapped).__name__ if here else type(envs.unwrapped).__name__
-    return f"{spec.id if spec else name} (environment {index})"
 
 
 def _advice(space: spaces.Space[Any]) -> str:

@@ -9,11 +9,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.evaluation import Model
-from sb3_atari_course.wrappers.checks import integer_at_least
-
-#: Cap of an episode (steps) for an environment without a time limit, as in ``evaluate_games``.
-MAX_STEPS = 108_000
+from sb3_atari_course.evaluation import MAX_FRAMES, Model
+from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,9 @@ def evaluate_exactly(
     :param env: the environment or its id; wrappers are not looked at.
     :param max_steps: cap of an episode; default: the time limit of the id, else 108,000 steps.
     :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
-    :raises ValueError: if the environment publishes no rules, or plays by others.
+    :raises TypeError: for a number that is none.
+    :raises ValueError: if the environment publishes no rules, or plays by others; if the model
+        knows other states.
     """
     if isinstance(env, str):
         env = gym.make(env)
@@ -95,8 +94,10 @@ def evaluate_exactly(
             " play games with evaluate_games"
         )
     if max_steps is None:
-        max_steps = (env.spec.max_episode_steps if env.spec else None) or MAX_STEPS
+        max_steps = (env.spec.max_episode_steps if env.spec else None) or MAX_FRAMES
     integer_at_least(1, "max_steps", max_steps)
+    if penalty is not None:
+        finite_number("penalty", penalty)
 
     n_states, first_state = len(world.P), int(world.observation_space.start)
     actions, _ = model.predict(first_state + np.arange(n_states), deterministic=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sb3_atari_course.evaluation import Model
 
@@ -18,7 +18,7 @@ def draw_policy(
     model: Model,
     env: gym.Env[Any, Any] | str,
     *,
-    states: NDArray[np.int64] | None = None,
+    states: ArrayLike | None = None,
     signs: str | None = None,
 ) -> str:
     """Draw the best action of each cell of a grid world, one line for each row.
@@ -41,7 +41,8 @@ def draw_policy(
     over = np.zeros((0,), np.int64)
     if states is None:
         states, over = _known_grid(world, name)
-    actions = np.asarray(model.predict(np.asarray(states).ravel(), deterministic=True)[0])
+    states = np.asarray(states)
+    actions = np.asarray(model.predict(states.ravel(), deterministic=True)[0])
     drawn = np.array(list(signs))[actions - int(world.action_space.start)].reshape(states.shape)
     drawn[np.isin(states, over)] = "·"
     return "\n".join("".join(row) for row in drawn)

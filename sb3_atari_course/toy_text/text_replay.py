@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from sb3_atari_course.evaluation import Model
+from sb3_atari_course.wrappers.checks import integer_at_least
 
 _CLEAR_TERMINAL = "\x1b[H\x1b[2J"
 
@@ -22,8 +23,8 @@ class EpisodeStep:
 
     :param frame: the world after it, as text.
     :param step: its number in the episode, from 0.
-    :param state: the observation after it.
-    :param action: what was done.
+    :param state: the observation after it, the one that the frame shows.
+    :param action: what was done, which led there.
     :param reward: what it paid.
     :param total_reward: paid so far in the episode, this step included.
     """
@@ -50,16 +51,24 @@ class EpisodeStep:
 
 
 def play_episode(
-    model: Model, env: gym.Env[Any, Any], *, seed: int | None = None, deterministic: bool = True
+    model: Model,
+    env: gym.Env[Any, Any] | str,
+    *,
+    seed: int | None = None,
+    deterministic: bool = True,
+    max_steps: int = 1000,
 ) -> list[EpisodeStep]:
     """Play one episode and keep what there was to see.
 
     :param model: an SB3 model, or anything with its ``predict``.
-    :param env: made with ``render_mode="ansi"``.
+    :param env: its id, or an environment made with ``render_mode="ansi"``.
     :param seed: of the reset.
     :param deterministic: False: with the model's own exploration.
+    :param max_steps: play no more than these: a policy that walks against a wall never ends.
     :raises ValueError: if the environment does not render text.
     """
+    if isinstance(env, str):
+        env = gym.make(env, render_mode="ansi")
     if env.render_mode != "ansi":
         raise ValueError(
             f"a replay shows text, got render_mode={env.render_mode!r}: make the environment with"
@@ -68,7 +77,7 @@ def play_episode(
     observation, _ = env.reset(seed=seed)
     steps: list[EpisodeStep] = []
     total, done = 0.0, False
-    while not done:
+    while not done and len(steps) < max_steps:
         actions, _ = model.predict(np.asarray(observation)[None], deterministic=deterministic)
         action = int(actions[0])
         observation, reward, terminated, truncated, _ = env.step(action)
@@ -87,27 +96,28 @@ def replay_episode(
     delay: float = 0.1,
     file: TextIO | None = None,
 ) -> None:
-    """Show an episode step by step, each in the place of the one before.
+    """Show an episode step by step, each in the place of the one before; state and frame after it.
 
     In a notebook the output of the cell is replaced, on a terminal the screen; a file gets all
     steps one after the other, without delay.
 
     :param steps: of :func:`play_episode`, or kept by a loop of your own.
     :param episode: its number, shown if given.
-    :param max_steps: show no more than these.
+    :param max_steps: show no more than these, and how many there are more.
     :param delay: seconds for each step.
     :param file: default: standard output.
     """
     out = sys.stdout if file is None else file
     clear = _clearing(out)
-    for step in steps:
-        if step.step >= max_steps:
-            return
+    steps, max_steps = list(steps), integer_at_least(0, "max_steps", max_steps)
+    for step in steps[:max_steps]:
         if clear is not None:
             clear()
         print(step.text(episode), end="\n" if clear else "\n\n", file=out, flush=True)
         if clear is not None:
             time.sleep(delay)
+    if len(steps) > max_steps:
+        print(f"... steps not shown: {len(steps) - max_steps}", file=out)
 
 
 def _clearing(out: TextIO) -> Any:

@@ -1,8 +1,10 @@
-"""Checks of arguments that more than one wrapper needs: which value was wrong, and what to do."""
+"""Checks of arguments that more than one module needs: which value was wrong, and what to do."""
 
 from __future__ import annotations
 
+import math
 import operator
+from numbers import Real
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +30,21 @@ def integer_at_least(minimum: int, name: str, value: Any) -> int:
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     return number
+
+
+def finite_number(name: str, value: Any) -> float:
+    """Return ``value`` as a float.
+
+    :param name: name of the argument, for the message.
+    :param value: what the caller passed; any real number, numpy's too.
+    :raises TypeError: if it is no number.
+    :raises ValueError: if it is infinite or not a number (NaN).
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
 
 
 def image_space(env: gym.Env[Any, Any], wrapper: str) -> spaces.Box:

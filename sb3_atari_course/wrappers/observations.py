@@ -67,7 +67,7 @@ class DiscretizeObservations(
             raise ValueError(
                 f"low must be below high, got {self.low.tolist()} and {self.high.tolist()}"
             )
-        numbers = list(n_bins) if isinstance(n_bins, Sequence) else [n_bins] * n_components
+        numbers: list[Any] = list(n_bins) if np.ndim(n_bins) else [n_bins] * n_components  # type: ignore[arg-type]
         if len(numbers) != n_components:
             raise ValueError(
                 f"n_bins is one number or one for each of {n_components} components, got {n_bins!r}"

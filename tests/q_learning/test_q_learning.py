@@ -312,5 +312,5 @@ def test_episodes_of_several_environments_are_counted_together() -> None:
     worlds = [World(ending_at(1), [1, 0, 0]), World(ending_at(2), [1, 0, 0])]
     watch = Watch()
     make_model(*worlds).learn(8, callback=watch)
-    assert watch.episodes == [0, 1, 3, 4]
+    assert watch.episodes == [1, 3, 4, 6]
     assert all(before <= after for before, after in pairwise(watch.episodes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import zipfile
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium.wrappers import TimeLimit
-from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
 from sb3_atari_course.wrappers import DiscretizeObservations
@@ -53,7 +55,7 @@ def test_the_policy_is_greedy_and_agrees() -> None:
     observations = np.arange(10, 16)
     expected = model.predict(observations, deterministic=True)[0]
     np.testing.assert_array_equal(model.policy.predict(observations)[0], expected)
-    tensor = model.policy._predict(th.as_tensor(observations))
+    tensor = model.policy(th.as_tensor(observations))
     np.testing.assert_array_equal(tensor, expected)
 
 
@@ -80,9 +82,9 @@ def test_each_observation_of_a_batch_has_a_coin_of_its_own() -> None:
     ("observation", "message"),
     [
         (np.array([9]), r"state 9 lies outside Discrete\(6, start=10\)"),
-        (np.array([[11]]), r"have the shape \(\) or \(n, ...\)"),
+        (np.array([[11]]), r"have the shape \(\), or \(n, ...\) for many"),
         (np.array([11.0]), "are integers"),
-        ((11, {}), "env.reset.. of Gymnasium returns a pair|inhomogeneous|are integers"),
+        ((11, {}), r"got a pair \(11, {}\): Gymnasium's env.reset\(\) returns one"),
     ],
 )
 def test_what_is_no_observation(observation: Any, message: str, deterministic: bool) -> None:
@@ -161,6 +163,135 @@ def test_one_training_or_two_halves_are_the_same(tmp_path: Path) -> None:
     loaded = QLearning.load(tmp_path / "half.zip", env=half.env, force_reset=False)
     loaded.learn(150, reset_num_timesteps=False)
     np.testing.assert_array_equal(loaded.q_table, whole.q_table)
+
+
+@pytest.mark.parametrize("stop_at", range(20, 26))
+def test_saved_by_a_callback_at_any_step_it_goes_on_the_same(tmp_path: Path, stop_at: int) -> None:
+    """At the end of an episode, too."""
+
+    class Save(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.num_timesteps == stop_at:
+                self.model.save(tmp_path / "here.zip")
+                self.envs = copy.deepcopy(self.model.env)
+            return True
+
+    save = Save()
+    whole = QLearning("QTablePolicy", Monitor(make_env()), seed=5)
+    whole.learn(60, callback=save)
+    loaded = QLearning.load(tmp_path / "here.zip", env=save.envs, force_reset=False)
+    loaded.learn(60 - stop_at, reset_num_timesteps=False)
+    np.testing.assert_array_equal(loaded.q_table, whole.q_table)
+    assert loaded._episode_num == whole._episode_num
+    assert loaded.exploration_rate == whole.exploration_rate
+
+
+def test_what_cannot_be_learned_with_is_refused_on_loading(tmp_path: Path) -> None:
+    make_model().save(tmp_path / "model.zip")
+    for kwargs, message in (
+        ({"gamma": 7.0}, "gamma is a discount, 0 to 1, got 7.0"),
+        ({"learning_rate": "visit"}, "or \"visits\", got 'visit'"),
+        ({"learning_rate": 5.0}, r"learning_rate must lie in \(0, 1\], got 5.0"),
+        ({"exploration": 5.0}, "exploration is a probability"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            QLearning.load(tmp_path / "model.zip", **kwargs)
+    player = QLearning.load(tmp_path / "model.zip", learning_rate=0.0)  # as RL Zoo's enjoy does
+    assert player.predict(np.array([11]), deterministic=True)[0] == 3
+    player.set_env(make_env(first_state=10, first_action=3))
+    with pytest.raises(ValueError, match="learning_rate must lie in"):
+        player.learn(10)
+
+
+def test_another_algorithms_file_is_refused(tmp_path: Path) -> None:
+    DQN("MlpPolicy", "Taxi-v4", buffer_size=10).save(tmp_path / "dqn.zip")
+    with pytest.raises(ValueError, match='QLearning needs "QTablePolicy", got DQNPolicy'):
+        QLearning.load(tmp_path / "dqn.zip")
+
+
+def test_loaded_with_another_number_of_environments(tmp_path: Path) -> None:
+    make_model().save(tmp_path / "model.zip")
+    envs = make_vec_env(lambda: make_env(first_state=10, first_action=3), 4)
+    loaded = QLearning.load(tmp_path / "model.zip", env=envs).learn(10)
+    assert loaded.num_timesteps == 12  # whole rounds
+    assert loaded.policy.visits.sum() == 12
+
+
+def test_environments_in_other_processes_and_normalised_rewards() -> None:
+    def begin(vec_env_cls: Any) -> VecNormalize:
+        envs = make_vec_env("CliffWalking-v1", 2, seed=0, vec_env_cls=vec_env_cls)
+        return VecNormalize(envs, norm_obs=False)
+
+    tables = []
+    for vec_env_cls in (DummyVecEnv, SubprocVecEnv):
+        model = QLearning("QTablePolicy", begin(vec_env_cls), seed=0).learn(200)
+        tables.append(model.q_table.copy())
+        assert model.env is not None
+        model.env.close()
+    np.testing.assert_array_equal(*tables)
+    assert np.abs(tables[0]).max() < 100
+
+
+def test_epsilon_before_the_training_is_that_of_its_first_step() -> None:
+    assert make_model(exploration=0.1).exploration_rate == 0.1
+    assert make_model(exploration=LinearSchedule(0.8, 0, 1)).exploration_rate == 0.8
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """Of the issue and of seed 002."""
+    model = QLearning("QTablePolicy", make_env())
+    assert (model.learning_rate, model.gamma) == (0.5, 0.99)
+    assert model.exploration == EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)
+
+
+def test_unseeded_models_differ() -> None:
+    observations = np.zeros(50, int)
+    drawn = [
+        QLearning("QTablePolicy", make_env()).predict(observations)[0].tolist() for _ in range(2)
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_rollouts_begin_and_end_at_each_step() -> None:
+    class Rollouts(BaseCallback):
+        def _on_rollout_start(self) -> None:
+            tape.append("start")
+
+        def _on_step(self) -> bool:
+            tape.append("step")
+            return True
+
+        def _on_rollout_end(self) -> None:
+            tape.append("end")
+
+    tape: list[str] = []
+    make_model().learn(2, callback=Rollouts())
+    assert tape == ["start", "step", "end"] * 2
+
+
+def test_a_recurrent_state_is_handed_back() -> None:
+    state = (np.zeros(1),)
+    for deterministic in (True, False):
+        returned = make_model().predict(np.array([10]), state, deterministic=deterministic)[1]
+        assert returned is state
+
+
+def test_the_file_holds_no_code_of_ours(tmp_path: Path) -> None:
+    """Beyond the policy's class and the episode statistics, which SB3 pickles."""
+    model = make_model(exploration={"decay": 0.1})
+    model.save(tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        data = json.loads(archive.read("data"))
+    pickled = {key for key, value in data.items() if ":serialized:" in str(value)}
+    assert pickled <= {
+        "policy_class",
+        "observation_space",
+        "action_space",
+        "_last_obs",
+        "_last_episode_starts",
+        "ep_info_buffer",
+        "ep_success_buffer",
+    }
 
 
 def test_loaded_with_another_seed_it_draws_differently(tmp_path: Path) -> None:
@@ -258,6 +389,9 @@ def test_what_is_logged(tmp_path: Path) -> None:
     row = rows[-1]
     assert row["train/learning_rate"] == 0.25
     assert row["train/n_updates"] == row["time/total_timesteps"] <= 100
+    kept = list(model.ep_info_buffer or ())[: row["time/episodes"]]
+    assert row["rollout/ep_rew_mean"] == pytest.approx(np.mean([ep["r"] for ep in kept]))
+    assert row["rollout/ep_len_mean"] == pytest.approx(np.mean([ep["l"] for ep in kept]))
     assert row["rollout/exploration_rate"] == pytest.approx(
         EpisodeDecay()(row["time/episodes"] - 1), rel=1e-5
     )
@@ -273,21 +407,48 @@ def test_what_is_logged(tmp_path: Path) -> None:
         logger.close()
 
 
+class Spy:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, list[Any]] = {}
+
+    def record(self, key: str, value: Any, exclude: Any = None) -> None:
+        self.seen.setdefault(key, []).append(value)
+
+    def dump(self, step: int) -> None: ...
+
+
+def test_successes_cells_and_speed_are_logged() -> None:
+    rules = {0: {0: [(1.0, 0, 8.0, True)], 1: [(1.0, 0, 0.0, True)]}}
+    worlds = [World(rules), World(rules)]
+    model = QLearning("QTablePolicy", DummyVecEnv([lambda w=w: w for w in worlds]))  # type: ignore[misc]
+    model.policy.visits[0, 1] = 1
+    spy = Spy()
+    model.set_logger(spy)  # type: ignore[arg-type]
+    model.num_timesteps = 10**9  # of an earlier training: they are no part of the speed
+    model.ep_info_buffer, model.ep_success_buffer = deque(), deque([True, False])
+    model.learn(2, log_interval=1, reset_num_timesteps=False)
+    assert spy.seen["rollout/success_rate"] == [0.5]
+    assert spy.seen["train/cells_visited"][-1] in (0.5, 1.0)
+    assert spy.seen["time/episodes"] == [2]  # both ended in one step: one log
+    assert spy.seen["time/fps"][0] < 10**7
+
+
+def test_no_logs_if_none_are_wanted() -> None:
+    model, spy = make_model(), Spy()
+    model.set_logger(spy)  # type: ignore[arg-type]
+    model.learn(50, log_interval=None)
+    assert spy.seen == {}
+
+
 def test_td_error_is_the_mean_since_the_last_log() -> None:
     rules = {0: {0: [(1.0, 0, 8.0, True)]}}
     model = QLearning("QTablePolicy", World(rules), learning_rate=0.5)
-    seen: list[float] = []
-
-    class Spy:
-        def record(self, key: str, value: Any, exclude: Any = None) -> None:
-            if key == "train/td_error":
-                seen.append(value)
-
-        def dump(self, step: int) -> None: ...
-
-    model.set_logger(Spy())  # type: ignore[arg-type]
+    spy = Spy()
+    model.set_logger(spy)  # type: ignore[arg-type]
     model.learn(4, log_interval=2)
-    assert seen == [6.0, 1.5]  # errors 8, 4 and 2, 1
+    assert spy.seen["train/td_error"] == [6.0, 1.5]  # errors 8, 4 and 2, 1
 
 
 @pytest.mark.filterwarnings("ignore:rich is experimental")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from stable_baselines3.common.utils import LinearSchedule
 
@@ -24,7 +25,7 @@ def test_epsilon_by_episode_by_progress_or_constant() -> None:
     by_progress = EpsilonSchedule(LinearSchedule(1.0, 0.2, 0.5))
     assert [by_progress(7, p) for p in (1.0, 0.75, 0.5, 0.0)] == pytest.approx([1, 0.6, 0.2, 0.2])
     assert EpsilonSchedule(0.3)(5, 0.1) == 0.3
-    assert EpsilonSchedule(1)(5, 0.1) == 1
+    assert EpsilonSchedule(1)(5, 0.1) == EpsilonSchedule(np.float32(1))(5, 0.1) == 1
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,10 @@ def test_epsilon_by_episode_by_progress_or_constant() -> None:
     [
         (1.5, ValueError, "exploration is a probability, 0 to 1, got 1.5"),
         (-0.1, ValueError, "exploration is a probability"),
-        (float("nan"), ValueError, "exploration is a probability"),
+        (float("nan"), ValueError, "exploration must be a finite number, got nan"),
+        ({"decay": float("inf")}, ValueError, "decay must be a finite number"),
+        ({"decay": "fast"}, TypeError, "decay must be a number, got 'fast'"),
+        (lambda progress: 2.0, ValueError, "exploration at progress_remaining 1 .* got 2.0"),
         ({"initial_eps": 2.0}, ValueError, "initial_eps is a probability, 0 to 1, got 2.0"),
         ({"final_eps": -1}, ValueError, "final_eps is a probability"),
         ({"decay": -0.1}, ValueError, "decay is a rate per episode, at least 0, got -0.1"),
@@ -58,14 +62,14 @@ def test_learning_rates() -> None:
     assert LearningRate(0.5)(0.1) == 0.5
     assert LearningRate("visits")(0.1) is None
     assert LearningRate(LinearSchedule(1.0, 0.0, 1.0))(0.25) == 0.25
-    for rate in (0.5, 1, "visits", LinearSchedule(1.0, 0.0, 1.0)):
+    for rate in (0.5, 1, "visits", LinearSchedule(1.0, 0.0, 1.0), np.float32(0.5), np.int64(1)):
         LearningRate(rate).check_valid()
 
 
 @pytest.mark.parametrize(
     ("rate", "error", "message"),
     [
-        (0.0, ValueError, r"learning_rate must lie in \(0, 1\], got 0.0"),
+        (0.0, ValueError, r"learning_rate must lie in \(0, 1\], got 0.0$"),
         (-1, ValueError, r"learning_rate must lie in"),
         (1.01, ValueError, r"learning_rate must lie in \(0, 1\], got 1.01"),
         (float("nan"), ValueError, r"learning_rate must lie in"),

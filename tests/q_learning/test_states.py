@@ -7,11 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
-from sb3_atari_course.q_learning.states import StateNumbering, env_name
-from tests.fakes import World, random_rules
+from sb3_atari_course.q_learning.states import StateNumbering
 
 
 def test_discrete_observations_count_from_their_start() -> None:
@@ -71,24 +68,3 @@ def test_other_spaces_are_refused_with_advice(space: Any, advice: str) -> None:
     with pytest.raises(ValueError, match="needs Discrete or MultiDiscrete") as caught:
         StateNumbering(space)
     assert advice in str(caught.value)
-
-
-def make_world() -> World:
-    return World(random_rules(0))
-
-
-@pytest.mark.parametrize(
-    ("make", "vec_env_cls", "name"),
-    [
-        ("Taxi-v4", None, "Taxi-v4 (environment 1)"),
-        ("Taxi-v4", SubprocVecEnv, "Taxi-v4 (environment 1)"),
-        (make_world, None, "World (environment 1)"),
-        (make_world, SubprocVecEnv, "SubprocVecEnv (environment 1)"),
-    ],
-)
-def test_an_environment_is_called_by_its_id_or_class(
-    make: Any, vec_env_cls: Any, name: str
-) -> None:
-    envs = VecNormalize(make_vec_env(make, 2, vec_env_cls=vec_env_cls), norm_obs=False)
-    assert env_name(envs, 1) == name
-    envs.close()

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
-from sb3_atari_course import evaluate_games
+from sb3_atari_course import QLearning, evaluate_games
 from sb3_atari_course.toy_text import evaluate_exactly
 from tests.fakes import World, random_rules
 from tests.naive import play_exactly, value_iteration
@@ -46,7 +46,7 @@ def test_against_a_naive_twin_that_follows_every_branch(seed: int) -> None:
 
 def test_penalties_are_counted() -> None:
     rules = {
-        0: {0: [(0.25, 0, -10.0, False), (0.75, 1, -1.0, False)]},
+        0: {0: [(0.25, 0, -10.0, False), (0.75, 1, -11.0, False)]},
         1: {0: [(1.0, 1, -10.0, True)]},
     }
     report = evaluate_exactly(Policy([0, 0]), World(rules, [1, 0]), max_steps=500, penalty=-10)
@@ -108,6 +108,17 @@ def test_the_time_limit_of_the_id_is_the_default() -> None:
 def test_worlds_whose_rules_are_not_known(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate_exactly(Policy([0]), make())
+
+
+def test_a_model_of_another_world_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"state 16 lies outside Discrete\(16\)"):
+        evaluate_exactly(QLearning("QTablePolicy", "FrozenLake-v1"), "Taxi-v4")
+
+
+@pytest.mark.parametrize(("penalty", "error"), [("a", TypeError), (float("nan"), ValueError)])
+def test_what_is_no_penalty(penalty: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"penalty must be a (finite )?number"):
+        evaluate_exactly(Policy(np.zeros(500, int)), "Taxi-v4", penalty=penalty)
 
 
 def test_max_steps_is_checked() -> None:

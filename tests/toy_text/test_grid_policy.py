@@ -44,9 +44,18 @@ def test_a_taxi_drives_to_its_passenger() -> None:
     fetching = draw_policy(policy, env, states=taxi_grid(passenger=0, destination=1)).split("\n")
     assert fetching[0][0] == "P"  # red is top left
     assert [row[0] for row in fetching[1:]] == ["↑"] * 4
-    bringing = draw_policy(policy, "Taxi-v4", states=taxi_grid(passenger=4, destination=3))
-    assert bringing.split("\n")[4][3] == "D"  # blue is in the last row
-    assert bringing.count("D") == 1
+    grid = taxi_grid(passenger=4, destination=3)
+    bringing = draw_policy(policy, "Taxi-v4", states=grid).split("\n")
+    assert bringing[4][3] == "D"  # blue is in the last row
+    assert "".join(bringing).count("D") == 1
+    world: Any = env.unwrapped
+    for (row, column), state in np.ndenumerate(grid):
+        down, right = {"←": (0, -1), "→": (0, 1), "↑": (-1, 0), "↓": (1, 0), "D": (0, 0)}[
+            bringing[row][column]
+        ]
+        ((_, next_state, _, _),) = world.P[state][policy.actions[state]]
+        place = list(world.decode(next_state))[:2]
+        assert place == [row + down, column + right]  # where Gymnasium says the action leads
 
 
 def test_taxi_states_are_gymnasiums() -> None:
@@ -60,8 +69,14 @@ def test_taxi_states_are_gymnasiums() -> None:
 
 def test_a_grid_world_of_ones_own() -> None:
     world = World({s: {a: [(1.0, s, 0.0, False)] for a in range(2)} for s in range(6)})
-    states = np.arange(6).reshape(2, 3)
+    states = [[0, 1, 2], [3, 4, 5]]
     assert draw_policy(Policy([0, 1, 1, 0, 0, 1]), world, states=states, signs="<>") == "<>>\n<<>"
+
+
+def test_actions_need_not_begin_at_zero() -> None:
+    rules = {s: {a: [(1.0, s, 0.0, False)] for a in range(2)} for s in range(2)}
+    world = World(rules, first_action=5)
+    assert draw_policy(Policy([6, 5]), world, states=[[0, 1]], signs="<>") == "><"
 
 
 @pytest.mark.parametrize(

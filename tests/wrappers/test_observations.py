@@ -60,6 +60,11 @@ def test_one_bin_ignores_a_component() -> None:
         assert env.observation(np.array([x, x, 0.0, 0.0])).tolist() == [0, 0, 3, 6]
 
 
+def test_bins_may_be_an_array() -> None:
+    env = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=np.array([3, 4]))  # type: ignore[arg-type]
+    assert env.observation_space == spaces.MultiDiscrete([3, 4])
+
+
 def test_it_can_be_made_again_from_its_spec() -> None:
     env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=6, **CARTPOLE)
     assert env.spec is not None
@@ -85,6 +90,12 @@ def test_what_is_not_a_number_is_refused() -> None:
         ("MountainCar-v0", {"n_bins": [3]}, ValueError, r"one for each of 2 components, got \[3\]"),
         ("MountainCar-v0", {"n_bins": 3, "low": [0]}, ValueError, "low has one bound for each"),
         ("MountainCar-v0", {"n_bins": 3, "low": [9, 9]}, ValueError, "low must be below high"),
+        (
+            "MountainCar-v0",
+            {"n_bins": 3, "low": [0, 0], "high": [1, 0]},
+            ValueError,
+            "must be below",
+        ),
         ("MountainCar-v0", {"n_bins": 3, "high": [1, np.inf]}, ValueError, "high must be finite"),
     ],
 )
