@@ -211,61 +211,79 @@ class KeepActions(BaseCallback):
         return True
 
 
-def recorded_actions(n_steps: int, seed: int) -> list[int]:
+#: Plays a given number of steps; what it plays with was made before.
+Play = Callable[[], object]
+
+
+def bare_loop(n_steps: int, actions: list[int] | None) -> Play:
+    env = gym.make(TAXI)
+    env.reset(seed=0)
+
+    def play() -> None:
+        for step in range(n_steps):
+            action = env.action_space.sample() if actions is None else actions[step]
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return play
+
+
+def sb3_loop(n_steps: int, n_envs: int, actions: list[int] | None) -> Play:
+    envs = make_vec_env(TAXI, n_envs, seed=0)
+    envs.reset()
+
+    def play() -> None:
+        for step in range(n_steps // n_envs):
+            if actions is None:
+                envs.step(np.array([envs.action_space.sample() for _ in range(n_envs)]))
+            else:
+                envs.step(np.array([actions[step]]))
+
+    return play
+
+
+def our_loop(n_steps: int, n_envs: int, callback: BaseCallback | None = None) -> Play:
+    envs = make_vec_env(TAXI, n_envs, seed=0)
+    model = QLearning(env=envs, seed=0, **our_yml()[2])
+    return lambda: model.learn(n_steps, callback=callback)
+
+
+def recorded_actions(n_steps: int) -> list[int]:
     """Return the actions of one of our trainings with one environment."""
     callback = KeepActions()
-    our_loop(n_steps, seed, 1, callback)
+    our_loop(n_steps, 1, callback)()
     return callback.actions
 
 
-def bare_loop(n_steps: int, seed: int, actions: list[int] | None) -> int:
-    env = gym.make(TAXI)
-    env.reset(seed=seed)
-    for step in range(n_steps):
-        action = env.action_space.sample() if actions is None else actions[step]
-        _, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            env.reset()
-    return n_steps
-
-
-def sb3_loop(n_steps: int, seed: int, n_envs: int, actions: list[int] | None) -> int:
-    envs = make_vec_env(TAXI, n_envs, seed=seed)
-    envs.reset()
-    for step in range(n_steps // n_envs):
-        if actions is None:
-            envs.step(np.array([envs.action_space.sample() for _ in range(n_envs)]))
-        else:
-            envs.step(np.array([actions[step]]))
-    return n_steps
-
-
-def our_loop(n_steps: int, seed: int, n_envs: int, callback: BaseCallback | None = None) -> int:
-    envs = make_vec_env(TAXI, n_envs, seed=seed)
-    QLearning(env=envs, seed=seed, **our_yml()[2]).learn(n_steps, callback=callback)
-    return n_steps
+def sides(n_steps: int) -> dict[str, Callable[[], Play]]:
+    """Return what makes each side anew, by the name in the table; the tutorial's loop is apart."""
+    actions = recorded_actions(n_steps)
+    return {
+        BARE: lambda: bare_loop(n_steps, None),
+        BARE_RECORDED: lambda: bare_loop(n_steps, actions),
+        SB3: lambda: sb3_loop(n_steps, 1, None),
+        SB3_RECORDED: lambda: sb3_loop(n_steps, 1, actions),
+        OURS: lambda: our_loop(n_steps, 1),
+        SB3_SIXTEEN: lambda: sb3_loop(n_steps, 16, None),
+        OURS_SIXTEEN: lambda: our_loop(n_steps, 16),
+    }
 
 
 def measure_speed(n_rounds: int, n_steps: int) -> dict[str, float]:
     """Return the median of steps per second of each side over alternating rounds."""
-    actions = recorded_actions(n_steps, seed=0)
-    n_episodes = 250  # of the tutorial's loop: about 20,000 steps
-    sides: dict[str, Callable[[], int]] = {
-        BARE: lambda: bare_loop(n_steps, 0, None),
-        BARE_RECORDED: lambda: bare_loop(n_steps, 0, actions),
-        SB3: lambda: sb3_loop(n_steps, 0, 1, None),
-        SB3_RECORDED: lambda: sb3_loop(n_steps, 0, 1, actions),
-        OURS: lambda: our_loop(n_steps, 0, 1),
-        SB3_SIXTEEN: lambda: sb3_loop(n_steps, 0, 16, None),
-        OURS_SIXTEEN: lambda: our_loop(n_steps, 0, 16),
-        TUTORIAL: lambda: tutorial_loop(n_episodes, 0, render=False),
-        TUTORIAL_RENDER: lambda: tutorial_loop(n_episodes, 0, render=True),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in sides}
+    makers = sides(n_steps)
+    n_episodes = n_steps // 80  # of the tutorial's loop: as many steps, more or less
+    rates: dict[str, list[float]] = {name: [] for name in [*makers, TUTORIAL, TUTORIAL_RENDER]}
     for _ in range(n_rounds):
-        for name, play in sides.items():
+        for name, make in makers.items():
+            play = make()
             start = time.perf_counter()
-            n_played = play()
+            play()
+            rates[name].append(n_steps / (time.perf_counter() - start))
+        for name, render in ((TUTORIAL, False), (TUTORIAL_RENDER, True)):
+            start = time.perf_counter()
+            n_played = tutorial_loop(n_episodes, 0, render=render)
             rates[name].append(n_played / (time.perf_counter() - start))
     return {name: statistics.median(values) for name, values in rates.items()}
 
@@ -287,7 +305,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     quick = parser.parse_args().quick
     th.set_num_threads(1)
-    n_rounds, n_steps, n_seeds = (3, 8_000, 1) if quick else (15, 40_000, 5)
+    n_rounds, n_steps, n_seeds = (7, 16_000, 1) if quick else (15, 40_000, 5)
 
     rates = measure_speed(n_rounds, n_steps)
     print(f"{TAXI}, medians of {n_rounds} alternating rounds of {n_steps} steps")

@@ -59,7 +59,7 @@ def main() -> None:
     episodes = KeepEpisodes()
     model.learn(args.n_timesteps, callback=episodes)
     plot_episodes(episodes.lengths, episodes.returns).savefig("taxi.png")
-    print(f"{len(episodes.lengths)} episodes: taxi.png")
+    print(f"{len(episodes.lengths)} episodes, exploring all the while: taxi.png")
 
     print(evaluate_games(model, TAXI, n_games=1000, seed=0, epsilon=0.0, penalty=ILLEGAL).summary())
     print(evaluate_exactly(model, TAXI, penalty=ILLEGAL))

@@ -2,6 +2,7 @@
 
 - ``states.py``       which row of the table an observation is
 - ``table.py``        the table: epsilon-greedy actions, the update of a cell
+- ``transitions.py``  where a step of several environments led, and which one is broken
 - ``policies.py``     the same as SB3 saves and asks it: a greedy policy
 - ``schedules.py``    what changes while learning: epsilon, the learning rate
 - ``q_learning.py``   the loop: act, observe, move one cell towards its target
