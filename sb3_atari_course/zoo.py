@@ -50,7 +50,7 @@ class CourseExperimentManager(ExperimentManager):
                 f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: {advice}"
             ) from None
         if given:
-            both = {**hyperparams.get("env_kwargs", {}), **given}
+            both = {**(hyperparams.get("env_kwargs") or {}), **given}
             hyperparams["env_kwargs"] = saved["env_kwargs"] = self.args.env_kwargs = both
         return hyperparams, saved
 
