@@ -112,7 +112,7 @@ def tutorial_loop(
     """Learn Taxi as a notebook does, with the numbers of seed 002; return the number of steps.
 
     Numpy for every cell, ``random`` for the coin, the environment's sampler for the action, what
-    was seen of each step in a list; with ``render`` its picture as text, too, as seed 002 keeps it.
+    was seen of each step in a list, dropped with the episode; with ``render`` its picture as text.
     """
     env = gym.make(TAXI, render_mode="ansi" if render else None)
     env.action_space.seed(seed)
@@ -120,7 +120,6 @@ def tutorial_loop(
     table = np.zeros((500, 6))
     alpha, gamma = 0.5, 0.99
     epsilon, n_steps = 1.0, 0
-    first_episode: list[Any] = []
     for episode in range(n_episodes):
         state, _ = env.reset(seed=seed if episode == 0 else None)
         steps: list[Any] = []
@@ -141,7 +140,6 @@ def tutorial_loop(
             n_steps += 1
             done = terminated or truncated
         epsilon = 0.001 + (1.0 - 0.001) * math.exp(-0.01 * episode)
-        first_episode = first_episode or steps  # of all others the picture is made and dropped
         if after_episode(episode + 1, table):
             break
     env.close()

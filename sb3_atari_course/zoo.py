@@ -135,7 +135,7 @@ def train() -> None:
 def _prepare_to_play() -> None:
     """Look for agents where ``train`` leaves them, not in RL Zoo's downloads."""
     _register()
-    if not any(flag == "-f" or flag.startswith("--f") for flag in sys.argv):
+    if not any(flag.startswith(("-f", "--f")) for flag in sys.argv):
         sys.argv += ["-f", "logs"]
 
 

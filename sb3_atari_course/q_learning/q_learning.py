@@ -10,10 +10,10 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
-from sb3_atari_course.q_learning.logs import record_progress
 from sb3_atari_course.q_learning.policies import QTablePolicy
 from sb3_atari_course.q_learning.schedules import (
     EpisodeDecay,
@@ -223,10 +223,22 @@ class QLearning(BaseAlgorithm):
         return new_states, callback.on_step()
 
     def dump_logs(self) -> None:
-        """Write what was seen since the last time to SB3's logger."""
-        record_progress(self, self.logger)
+        """Write to SB3's logger: what DQN writes, the TD error, the share of cells ever tried.
+
+        ``train/td_error`` is the mean of the absolute TD errors since the last time.
+        """
+        n_updates, rate = self._n_updates - self.n_updates_logged, self.current_learning_rate
+        record = self.logger.record
+        record("rollout/exploration_rate", self.exploration_rate)
+        record("train/n_updates", self._n_updates, exclude="tensorboard")
+        record("train/cells_visited", float((self.policy.visits > 0).double().mean()))
+        if rate is not None:
+            record("train/learning_rate", rate)
+        if n_updates:
+            record("train/td_error", self.sum_td_error / n_updates)
         self.sum_td_error, self.n_updates_logged = 0.0, self._n_updates
-        self.logger.dump(step=self.num_timesteps)
+        # returns, lengths, speed: SB3's method reads nothing but what every algorithm has
+        OffPolicyAlgorithm.dump_logs(self)  # type: ignore[arg-type]
 
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Save as SB3 does: the table as tensors (``policy.pth``), the random stream as JSON."""

@@ -81,18 +81,7 @@ def evaluate_exactly(
     """
     if isinstance(env, str):
         env = gym.make(env)
-    world: Any = env.unwrapped
-    name = env.spec.id if env.spec else type(world).__name__
-    if not (hasattr(world, "P") and hasattr(world, "initial_state_distrib")):
-        raise ValueError(
-            f"{name} publishes no transition table (P, initial_state_distrib) as Taxi, FrozenLake"
-            " and CliffWalking do: play games with evaluate_games"
-        )
-    if getattr(world, "fickle_passenger", False):
-        raise ValueError(
-            f"{name} with fickle_passenger=True plays by more than its transition table says:"
-            " play games with evaluate_games"
-        )
+    world = _world_with_rules(env)
     if max_steps is None:
         max_steps = (env.spec.max_episode_steps if env.spec else None) or MAX_FRAMES
     integer_at_least(1, "max_steps", max_steps)
@@ -102,36 +91,57 @@ def evaluate_exactly(
     n_states, first_state = len(world.P), int(world.observation_space.start)
     actions, _ = model.predict(first_state + np.arange(n_states), deterministic=True)
     policy = np.asarray(actions) - int(world.action_space.start)
+    returns, lengths, penalties = _totals(world.P, policy.tolist(), max_steps, penalty)
+    starts = np.flatnonzero(world.initial_state_distrib)
+    return ExactReport(
+        env_id=_name(env),
+        starts=first_state + starts,
+        probabilities=np.asarray(world.initial_state_distrib, np.float64)[starts],
+        returns=returns[starts],
+        lengths=lengths[starts],
+        penalties=None if penalty is None else penalties[starts],
+        max_steps=max_steps,
+    )
+
+
+def _name(env: gym.Env[Any, Any]) -> str:
+    return env.spec.id if env.spec else type(env.unwrapped).__name__
+
+
+def _world_with_rules(env: gym.Env[Any, Any]) -> Any:
+    """Return what publishes its rules and plays by them alone."""
+    world: Any = env.unwrapped
+    if not (hasattr(world, "P") and hasattr(world, "initial_state_distrib")):
+        raise ValueError(
+            f"{_name(env)} publishes no transition table (P, initial_state_distrib) as Taxi,"
+            " FrozenLake and CliffWalking do: play games with evaluate_games"
+        )
+    if getattr(world, "fickle_passenger", False):
+        raise ValueError(
+            f"{_name(env)} with fickle_passenger=True plays by more than its transition table says:"
+            " play games with evaluate_games"
+        )
+    return world
+
+
+def _totals(
+    rules: dict[int, Any], policy: list[int], max_steps: int, penalty: float | None
+) -> NDArray[np.float64]:
+    """Return expected return, length and number of penalties from each state, (3, n_states)."""
     outcomes = [
-        (state, *outcome)
-        for state, action in enumerate(policy.tolist())
-        for outcome in world.P[state][action]
+        (state, *outcome) for state, action in enumerate(policy) for outcome in rules[state][action]
     ]
     state, probability, next_state, reward, terminated = (
         np.array(column) for column in zip(*outcomes, strict=True)
     )
     goes_on = probability * ~terminated
-    paid = [probability * reward, probability]  # what one outcome adds to returns, to lengths
-    if penalty is not None:
-        paid.append(probability * (reward == penalty))
-
-    totals = np.zeros((len(paid), n_states))
-    still_playing = np.ones(n_states)
+    # what one outcome adds to each of the three
+    own = [probability * reward, probability, probability * (reward == penalty)]
+    totals, still_playing = np.zeros((3, len(policy))), np.ones(len(policy))
     for _ in range(max_steps):
-        for own, total in zip(paid, totals, strict=True):
-            total[:] = np.bincount(state, own + goes_on * total[next_state])
+        for total, added in zip(totals, own, strict=True):
+            total[:] = np.bincount(state, added + goes_on * total[next_state])
         still_playing[:] = np.bincount(state, goes_on * still_playing[next_state])
         if not still_playing.any():
             break
-
-    starts = np.flatnonzero(world.initial_state_distrib)
-    returns, lengths, *penalties = totals[:, starts]
-    return ExactReport(
-        env_id=name,
-        starts=first_state + starts,
-        probabilities=np.asarray(world.initial_state_distrib, np.float64)[starts],
-        returns=returns,
-        lengths=lengths,
-        penalties=penalties[0] if penalties else None,
-        max_steps=max_steps,
-    )
+    return totals

@@ -20,8 +20,8 @@ class DiscretizeObservations(
     """Cut each component of a continuous observation into bins of equal width.
 
     What lies outside the bounds belongs to the first or last bin. Gymnasium's
-    ``DiscretizeObservation`` does the same where the space is bounded; here bounds may be given,
-    which velocities without limits (CartPole) and rarely visited ends need.
+    ``DiscretizeObservation`` makes the same bins where the space is bounded, in three times the
+    time; here bounds may be given, which velocities without limits (CartPole) need.
 
     :param env: with a one-dimensional ``Box`` of observations, shape (d,).
     :param n_bins: number of bins, at least 1, for all components or for each of them; with 1 a

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.monitor import Monitor
 
 from benchmarks import q_learning
 from benchmarks.q_learning import Learned, Stopwatch, TableModel
 from tests.naive import value_iteration
 
 
-def test_recorded_loops_play_the_episodes_of_our_training() -> None:
+def test_recorded_loops_play_the_episodes_of_our_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """The actions fit: the same seed, the same episodes, in SB3's loop and in the bare one."""
-    actions = q_learning.recorded_actions(700)
-    assert len(actions) == 700
-    assert len(set(actions)) == 6
-    for make in q_learning.sides(700).values():
-        make()()
+    monitors: list[Monitor] = []
+
+    def monitored(*args: Any, **kwargs: Any) -> Monitor:
+        monitors.append(Monitor(make(*args, **kwargs)))
+        return monitors[-1]
+
+    make = gym.make
+    actions = q_learning.recorded_actions(900)
+    monkeypatch.setattr(gym, "make", monitored)  # Monitor inside all of them
+    q_learning.our_loop(900, 1)()
+    q_learning.sb3_loop(900, 1, actions)()
+    q_learning.bare_loop(900, actions)()
+    q_learning.bare_loop(900, None)()
+    ours, sb3, bare, at_random = (monitor.get_episode_rewards() for monitor in monitors)
+    assert len(ours) >= 4
+    assert ours == sb3 == bare != at_random
 
 
 @pytest.mark.parametrize("render", [True, False])

@@ -283,6 +283,7 @@ def test_the_file_holds_no_code_of_ours(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         data = json.loads(archive.read("data"))
     pickled = {key for key, value in data.items() if ":serialized:" in str(value)}
+    assert "policy_class" in pickled
     assert pickled <= {
         "policy_class",
         "observation_space",
