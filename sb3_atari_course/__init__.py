@@ -8,6 +8,7 @@ The way of the data::
       -> wrappers/screen.py    what the agent sees           grey, crop, resize (84,84,1), stack
       -> wrappers/reward.py    what it is paid               sign
       -> envs.py               the one place that knows the order
+      -> replay/               every frame kept once
       -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
       -> SB3's DQN, sb3-contrib's QR-DQN, PPO, ...; or q_learning/ for tables
     hyperparams/*.yml -> zoo.py -> run folder (runs.py) -> evaluation.py, plots.py
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
     from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
     from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
+    from sb3_atari_course.replay import FrameReplayBuffer
 
 __version__ = "0.1.0"
 
@@ -32,6 +34,7 @@ __all__ = [
     "AtariCnnPolicy",
     "AtariQuantileCnnPolicy",
     "EpisodeDecay",
+    "FrameReplayBuffer",
     "GamesReport",
     "QLearning",
     "QTablePolicy",
@@ -47,6 +50,7 @@ _HOME = {
     "AtariCnnPolicy": "policies",
     "AtariQuantileCnnPolicy": "policies",
     "EpisodeDecay": "q_learning",
+    "FrameReplayBuffer": "replay",
     "GamesReport": "evaluation",
     "QLearning": "q_learning",
     "QTablePolicy": "q_learning",

@@ -198,3 +198,90 @@ class ScriptedPlayer:
         action = self.actions[self.n_calls % len(self.actions)]
         self.n_calls += 1
         return np.array([action]), None
+
+
+#: What SB3 hands to a replay buffer: obs, next_obs, action, reward, done, infos.
+Transition = tuple[
+    NDArray[np.uint8],
+    NDArray[np.uint8],
+    NDArray[np.int64],
+    NDArray[np.float32],
+    NDArray[np.bool_],
+    list[dict[str, Any]],
+]
+
+
+class StackedPlay:
+    """Plays random games whose screens are noise, stacked as the wrappers of the field do it.
+
+    Episodes are short, some of them a single step; they end by themselves, by a time limit or by a
+    lost life, after which the next one begins with the last screen. Some screens stand still, some
+    are black.
+
+    :param padding: what stands for the past at the start: ``"repeat"`` or ``"zero"``.
+    :param channels_first: stacks (n_stack, h, w) instead of (h, w, n_stack).
+    :param interleaved: in memory the stack axis is the last one whatever the shape says, as
+        VecTransposeImage leaves it.
+    :param n_colours: channels of a screen.
+    :param p_strange: how often a next observation has nothing to do with its observation.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        n_envs: int,
+        n_stack: int = 4,
+        image_shape: tuple[int, int] = (6, 7),
+        padding: str = "repeat",
+        channels_first: bool = True,
+        interleaved: bool = True,
+        n_colours: int = 1,
+        p_strange: float = 0.0,
+    ) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.n_envs, self.n_stack, self.image_shape = n_envs, n_stack, image_shape
+        self.padding, self.channels_first, self.interleaved = padding, channels_first, interleaved
+        self.n_colours, self.p_strange = n_colours, p_strange
+        n_channels = n_stack * n_colours
+        shape = (n_channels, *image_shape) if channels_first else (*image_shape, n_channels)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self.action_space = spaces.Discrete(5)
+        self.stacks = [self._start(self._screen()) for _ in range(n_envs)]
+
+    def step(self) -> Transition:
+        """Return one transition of each environment."""
+        before = self._array(self.stacks)
+        after, done, infos = [], [], []
+        for i, stack in enumerate(self.stacks):
+            still = self.rng.random() < 0.2
+            screen = stack[-1] if still else self._screen()
+            strange = self.rng.random() < self.p_strange
+            stack = [self._screen() for _ in stack] if strange else [*stack[1:], screen]
+            end = self.rng.choice(["", "over", "cut off", "life"], p=[0.7, 0.1, 0.1, 0.1])
+            after.append(stack)
+            done.append(end != "")
+            infos.append({"TimeLimit.truncated": end == "cut off"} if end else {})
+            if end:
+                stack = self._start(stack[-1] if end == "life" else self._screen())
+            self.stacks[i] = stack
+        actions = self.rng.integers(5, size=self.n_envs)
+        rewards = self.rng.normal(size=self.n_envs).astype(np.float32)
+        return before, self._array(after), actions, rewards, np.array(done), infos
+
+    def _screen(self) -> NDArray[np.uint8]:
+        black = self.rng.random() < 0.1
+        shape = (*self.image_shape, self.n_colours)
+        return self.rng.integers(0, 1 if black else 256, size=shape, dtype=np.uint8)
+
+    def _start(self, screen: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        past = screen if self.padding == "repeat" else np.zeros_like(screen)
+        return [past] * (self.n_stack - 1) + [screen]
+
+    def _array(self, stacks: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+        """Return stacks (n_envs, *shape of the observations)."""
+        last = np.stack([np.concatenate(stack, axis=2) for stack in stacks])  # (n_envs, h, w, n)
+        first = last.transpose(0, 3, 1, 2)
+        if self.channels_first:
+            return first if self.interleaved else np.ascontiguousarray(first)
+        return last if self.interleaved else np.ascontiguousarray(first).transpose(0, 2, 3, 1)

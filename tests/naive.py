@@ -122,3 +122,59 @@ def q_learning(
         old = table.get(cell, 0.0)
         table[cell] = old + (rate or 1 / visits[cell]) * (target - old)
     return table
+
+
+class Replay:
+    """A replay memory that keeps everything, a transition after the other, and forgets nothing.
+
+    It draws as SB3's ReplayBuffer does: rows, then environments, from numpy's global generator.
+    """
+
+    def __init__(self, n_rows: int, n_envs: int, *, n_steps: int, gamma: float) -> None:
+        self.n_rows, self.n_envs = n_rows, n_envs
+        self.n_steps, self.gamma = n_steps, gamma
+        self.all_rows: list[list[dict[str, Any]]] = []
+
+    def add(
+        self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[Any]
+    ) -> None:
+        self.all_rows.append(
+            [
+                {
+                    "observations": np.array(obs[i]),
+                    "next_observations": np.array(next_obs[i]),
+                    "actions": np.array([action[i]]),
+                    "reward": float(reward[i]),
+                    "over": bool(done[i]),
+                    "cut_off": infos[i].get("TimeLimit.truncated", False),
+                }
+                for i in range(self.n_envs)
+            ]
+        )
+
+    def sample(self, batch_size: int) -> dict[str, NDArray[Any]]:
+        """Return the fields of a batch, each (batch_size, ...)."""
+        n_there = min(len(self.all_rows), self.n_rows)
+        rows = np.random.randint(0, n_there, size=batch_size)  # noqa: NPY002
+        envs = np.random.randint(0, self.n_envs, size=batch_size)  # noqa: NPY002
+        samples = [self._sample(row, env) for row, env in zip(rows, envs, strict=True)]
+        return {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
+
+    def _sample(self, row: int, env: int) -> dict[str, Any]:
+        # the last time that something was written into this row of the ring
+        newest = len(self.all_rows) - 1
+        time = newest - (newest - row) % self.n_rows
+        steps = []
+        for later in self.all_rows[time : time + self.n_steps]:
+            steps.append(later[env])
+            if later[env]["over"] or later[env]["cut_off"]:
+                break
+        first, last = steps[0], steps[-1]
+        return {
+            "observations": first["observations"],
+            "actions": first["actions"],
+            "next_observations": last["next_observations"],
+            "dones": [float(last["over"] and not last["cut_off"])],
+            "rewards": [sum(self.gamma**k * step["reward"] for k, step in enumerate(steps))],
+            "discounts": [self.gamma ** len(steps)],
+        }

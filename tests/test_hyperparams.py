@@ -14,6 +14,7 @@ from rl_zoo3.utils import ALGOS, get_class_by_name, get_wrapper_class
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+from sb3_atari_course.replay import FrameReplayBuffer
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "hyperparams").glob("*.yml"))
@@ -55,8 +56,16 @@ def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
     if str(hyperparams["learning_rate"]).startswith("lin_"):
         hyperparams["learning_rate"] = float(hyperparams["learning_rate"][4:])
     assert isinstance(hyperparams["learning_rate"], float)  # 1e-4 would be a string in YAML
+    if "replay_buffer_class" in hyperparams:
+        # as RL Zoo does it, where nothing of ours is in scope
+        hyperparams["replay_buffer_class"] = eval(
+            hyperparams["replay_buffer_class"], {"get_class_by_name": get_class_by_name}
+        )
     model = ALGOS[algo.removesuffix("_laptop")](env=env, **{**hyperparams, "buffer_size": 10})
     assert model.gamma == hyperparams["gamma"]
+    if "." in load_hyperparams(algo)[env_id]["policy"]:  # an Atari game
+        assert isinstance(model.replay_buffer, FrameReplayBuffer)
+        assert model.replay_buffer.n_steps == 1 or model.replay_buffer.gamma == model.gamma
 
 
 def test_the_seeds_are_followed() -> None:
@@ -64,6 +73,8 @@ def test_the_seeds_are_followed() -> None:
     assert breakout["learning_rate"] == 0.0000625
     assert breakout["learning_starts"] == 50_000
     assert breakout["target_update_interval"] == 10_000
+    assert breakout["buffer_size"] == 1_000_000
+    assert breakout["replay_buffer_kwargs"] == {"compression": "lz4"}
     assert breakout["exploration_fraction"] * breakout["n_timesteps"] == 1_000_000 / 4
     old = load_hyperparams("dqn")["BreakoutDeterministic-v4"]
     ((wrapper, kwargs),) = old["env_wrapper"][0].items()

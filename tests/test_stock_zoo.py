@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
+from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.dqn.policies import CnnPolicy
 
-from sb3_atari_course import AtariCnnPolicy, AtariQuantileCnnPolicy
+from sb3_atari_course import AtariCnnPolicy, AtariQuantileCnnPolicy, FrameReplayBuffer
 from tests import naive
 from tests.zoo_runs import N_STEPS, assert_learned, python_m, train, weights
 
@@ -25,7 +26,7 @@ CONF = ["-conf", "hyperparams/dqn.yml"]
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a log folder with one toy training of Breakout by our yml."""
     folder = tmp_path_factory.mktemp("logs")
-    train("--algo", "dqn", "--env", GAME, *CONF, logs=folder)
+    train("--algo", "dqn", "--env", GAME, *CONF, "--save-replay-buffer", logs=folder)
     return folder
 
 
@@ -53,6 +54,21 @@ def test_breakout_by_our_yml(logs: Path) -> None:
     evaluations = np.load(run / "evaluations.npz")
     assert evaluations["results"].shape == (1, 1)
     assert evaluations["ep_lengths"][0, 0] > 4 * 20  # frames of a whole game, not of a life
+
+
+def replay_memory(run: Path) -> FrameReplayBuffer:
+    """Return the memory that RL Zoo has saved, after checking what it is."""
+    buffer = load_from_pkl(run / "replay_buffer.pkl")
+    assert isinstance(buffer, FrameReplayBuffer)
+    assert buffer.compression == "lz4"
+    buffer.check_valid()
+    return buffer
+
+
+def test_breakout_by_our_yml_keeps_every_frame_once(logs: Path) -> None:
+    run = logs / f"dqn/{GAME}_1"
+    assert replay_memory(run).size() == N_STEPS
+    assert (run / "replay_buffer.pkl").stat().st_size < N_STEPS * 84 * 84 / 3
 
 
 def test_a_monitor_score_is_that_of_a_bare_emulator(tmp_path: Path) -> None:
@@ -120,7 +136,12 @@ def test_record_video(logs: Path) -> None:
 
 def test_going_on_with_training(logs: Path) -> None:
     first = logs / f"dqn/{GAME}_1/{GAME}.zip"
-    train("--algo", "dqn", "--env", GAME, *CONF, "-i", str(first), logs=logs)
+    go_on = [*CONF, "-i", str(first), "--save-replay-buffer"]
+    printed = train("--algo", "dqn", "--env", GAME, *go_on, logs=logs)
+    assert "Loading replay buffer" in printed
+    memory = replay_memory(logs / f"dqn/{GAME}_2")
+    assert memory.full  # 300 transitions, of both trainings
+    assert memory.pos == 2 * N_STEPS - 300
     second = logs / f"dqn/{GAME}_2/{GAME}.zip"
     before, after = weights(first), weights(second)
     assert before.keys() == after.keys()

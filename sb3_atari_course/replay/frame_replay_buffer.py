@@ -1,0 +1,258 @@
+"""SB3's replay buffer with every frame kept once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import BaseBuffer, NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_atari_course.replay.budget import check_fits, need_when_full
+from sb3_atari_course.replay.build import build_memory, check_device, check_settings
+from sb3_atari_course.replay.files import read_replay, saved_array, write_replay
+from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.model import check_gamma
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
+from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+
+#: Rows between two looks at the machine's memory.
+ROWS_BETWEEN_CHECKS = 1024
+#: What SB3 keeps of a transition beside its observations.
+SMALL_ARRAYS = ("actions", "rewards", "dones", "timeouts")
+
+
+class FrameReplayBuffer(NStepReplayBuffer):
+    """SB3's replay buffer for stacked images, with every frame kept once.
+
+    A transition of the DQN paper has eight frames of 84 x 84; seven of them are in its neighbours
+    too, so SB3 needs 56 kB for it, this buffer 7 kB, and with LZ4 a few hundred bytes. What goes
+    in comes out to the bit, terminal observations and padded stacks too, and the same state of
+    numpy's global generator draws the same batch as SB3's buffer does, so a training ends with
+    the same weights. Sampling is SB3's own code, over two arrays of observations for which
+    :class:`~sb3_atari_course.replay.stacks.StackArray` stands.
+
+    In Python ``DQN(..., replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={...})``; in a
+    yml ``replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')``.
+
+    Memory is taken as frames come in. When learning starts, and from time to time after that, what
+    the full buffer will need is compared with what there is.
+
+    :param buffer_size: transitions kept, of all environments together.
+    :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the axis that is shortest
+        is the stack, as SB3 has it. A stack of colour images works, with each colour a frame.
+    :param action_space: as for SB3's buffer.
+    :param device: where batches go.
+    :param n_envs: number of environments.
+    :param optimize_memory_usage: must be False: every frame is kept once anyway.
+    :param handle_timeout_termination: a time limit is no end of the task (as SB3 has it).
+    :param n_steps: rewards summed up in a sample, as in SB3's ``NStepReplayBuffer``. The model's
+        own ``n_steps`` must stay 1: SB3 ignores it with a buffer class of one's own.
+    :param gamma: discount of those rewards, per step; that of the model if ``n_steps`` is not 1.
+    :param compression: None, or ``"lz4"``: 5 to 20 times smaller, some 2 us slower per frame.
+    :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``.
+    :raises ValueError: for observations that are no stacks of images, and for settings that do
+        not go together; when learning starts: for another gamma than the model's, and without the
+        card that was asked for.
+    :raises MemoryError: when learning starts, or when an estimate has become certain: the buffer
+        will not fit into memory.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        *,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        compression: Literal["lz4"] | None = None,
+        storage_device: str = "cpu",
+    ) -> None:
+        if optimize_memory_usage:
+            raise ValueError(
+                "FrameReplayBuffer keeps every frame once already: leave out optimize_memory_usage"
+                " (SB3's variant forgets the observation at the end of an episode)"
+            )
+        check_settings(observation_space, compression, th.device(storage_device))
+        # past ReplayBuffer's own constructor, which would allocate both arrays of observations
+        BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
+        self.buffer_size = max(integer_at_least(1, "buffer_size", buffer_size) // n_envs, 1)
+        self.optimize_memory_usage = False
+        self.handle_timeout_termination = handle_timeout_termination
+        self.n_steps = integer_at_least(1, "n_steps", n_steps)
+        if not 0.0 <= finite_number("gamma", gamma) <= 1.0:
+            raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
+        self.gamma = gamma
+        self.compression = compression
+        self.storage_device = th.device(storage_device)
+        self._make_small_arrays()
+        self._keep_stacks_in(self._empty_memory())
+        self._learning = False
+
+    def add(
+        self,
+        obs: NDArray[Any],
+        next_obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Keep one transition of each environment.
+
+        :param obs: stacks (n_envs, *shape) uint8.
+        :param next_obs: the stacks after the step, at the end of an episode the terminal ones.
+        :param action: (n_envs,) or (n_envs, action_dim).
+        :param reward: (n_envs,).
+        :param done: (n_envs,), terminated or truncated.
+        :param infos: of each environment; ``TimeLimit.truncated`` is read.
+        :raises ValueError: the first time, see the class.
+        :raises MemoryError: if the full buffer will not fit.
+        """
+        if not self._learning:
+            check_device(self.storage_device)
+            check_gamma(self, self.n_steps, self.gamma)
+        if not self._learning or self.pos % ROWS_BETWEEN_CHECKS == 0:
+            small = self._small_bytes()
+            check_fits(self._memory, small_bytes=small, warn=not self._learning)
+        self._learning = True
+        self._memory.write(obs, next_obs)
+        self.actions[self.pos] = action.reshape(self.n_envs, self.action_dim)
+        self.rewards[self.pos] = reward
+        self.dones[self.pos] = done
+        if self.handle_timeout_termination:
+            self.timeouts[self.pos] = [info.get("TimeLimit.truncated", False) for info in infos]
+        self.pos += 1
+        if self.pos == self.buffer_size:
+            self.pos, self.full = 0, True
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self._keep_stacks_in(self._empty_memory())
+
+    def memory_needed(self) -> Need:
+        """Return the bytes that the full buffer will take where its frames are.
+
+        Without compression exact, as long as episodes are not so short that their first frames
+        count; with LZ4 an estimate, at first from other games, then from the frames so far.
+        """
+        return need_when_full(self._memory, small_bytes=self._small_bytes())
+
+    def check_valid(self) -> None:
+        """Assert that rows, numbers of frames, their uses and their places agree."""
+        n_filled = self._memory.n_filled
+        assert n_filled == self.size(), f"{n_filled} rows are filled, SB3 counts {self.size()}"
+        if self.size():
+            self._memory.check_valid()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
+        settings = {**self._settings(), "pos": self.pos, "full": self.full}
+        write_replay(path, settings, self._arrays())
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take over what :meth:`save` wrote, in place of all that is here.
+
+        :raises ReplayFileError: if the file is damaged or of other settings; nothing is changed.
+        """
+        saved, arrays = read_replay(path, self._settings())
+        self._restore(arrays, pos=saved["pos"], full=saved["full"])
+
+    def to_torch(self, array: Any, copy: bool = False) -> th.Tensor:
+        """Return an array or tensor on the buffer's device; sampled arrays need no copy."""
+        return super().to_torch(array, copy=copy)
+
+    @staticmethod
+    def _normalize_obs(obs: Any, env: VecNormalize | None = None) -> Any:
+        if env is not None and isinstance(obs, th.Tensor):
+            obs = obs.cpu().numpy()
+        return NStepReplayBuffer._normalize_obs(obs, env)
+
+    def _get_samples(
+        self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None
+    ) -> ReplayBufferSamples:
+        if self.n_steps == 1:  # without discounts, as SB3's DQN expects
+            return ReplayBuffer._get_samples(self, batch_inds, env)
+        return super()._get_samples(batch_inds, env)
+
+    def _make_small_arrays(self) -> None:
+        """Make SB3's arrays of all that is no observation."""
+        rows = (self.buffer_size, self.n_envs)
+        action_dtype = self._maybe_cast_dtype(self.action_space.dtype)
+        self.actions = np.zeros((*rows, self.action_dim), action_dtype)
+        self.rewards = np.zeros(rows, np.float32)
+        self.dones = np.zeros(rows, np.float32)
+        self.timeouts = np.zeros(rows, np.float32)
+
+    def _empty_memory(self) -> StackMemory:
+        """Return a memory without a frame."""
+        return build_memory(
+            self.observation_space,
+            n_rows=self.buffer_size,
+            n_envs=self.n_envs,
+            compression=self.compression,
+            device=self.storage_device,
+        )
+
+    def _keep_stacks_in(self, memory: StackMemory) -> None:
+        """Give SB3's code the arrays of observations that it reads and writes."""
+        self._memory = memory
+        self.observations = cast(Any, StackArray(memory, OBS))
+        self.next_observations = cast(Any, StackArray(memory, NEXT_OBS))
+
+    def _small_bytes(self) -> int:
+        """Return the bytes of all that is no stack, when full."""
+        return sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a saved buffer must agree with."""
+        return {
+            "buffer_size": self.buffer_size,  # of each environment
+            "n_envs": self.n_envs,
+            "observations": list(self.obs_shape),
+            "actions": [self.action_dim, self.actions.dtype.str],
+            "handle_timeout_termination": self.handle_timeout_termination,
+            "compression": self.compression,
+        }
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is filled."""
+        n_rows = self.size()
+        small = {name: getattr(self, name)[:n_rows] for name in SMALL_ARRAYS}
+        return {**small, **self._memory.arrays()}
+
+    def _restore(self, arrays: dict[str, NDArray[Any]], *, pos: int, full: bool) -> None:
+        """Take over saved arrays; if they do not fit together, nothing is changed."""
+        n_rows = self.buffer_size if full else pos
+        for name in SMALL_ARRAYS:
+            own = getattr(self, name)
+            saved_array(arrays, name, own.dtype, (n_rows, *own.shape[1:]))
+        memory = self._empty_memory()
+        memory.restore(arrays, pos=pos, full=full)
+        for name in SMALL_ARRAYS:
+            getattr(self, name)[:n_rows] = arrays[name]
+        self._keep_stacks_in(memory)
+        self.pos, self.full, self._learning = pos, full, False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with only what is filled (and frames of a card as arrays)."""
+        left_out = {"_memory", "observations", "next_observations", *SMALL_ARRAYS}
+        state = {name: value for name, value in self.__dict__.items() if name not in left_out}
+        return {**state, "arrays": self._arrays()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = state.pop("arrays")
+        self.__dict__.update(state)
+        self._make_small_arrays()
+        self._restore(arrays, pos=self.pos, full=self.full)

@@ -1,0 +1,119 @@
+"""Which frames there are: numbers, when each was used last, places that are free again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_atari_course.replay.files import ReplayFileError
+from sb3_atari_course.replay.frame_stores import Frames, FrameStore, Numbers
+
+#: The number of the black frame, which pads the stacks of SB3's VecFrameStack; it is always there.
+BLACK = 0
+
+
+class FrameTable:
+    """Numbers frames; a frame that is used no more makes room for another.
+
+    Uses have a time, the row in which they are, and end in the order in which they began. So a
+    frame is used no more when its last use ends, and it is enough to know when that began.
+
+    :param store: where the pixels lie; empty.
+    :param frame_size: bytes in a frame.
+    """
+
+    def __init__(self, store: FrameStore, frame_size: int) -> None:
+        self.store, self.frame_size = store, frame_size
+        #: Numbers below this one have been given out.
+        self.n_numbers = 0
+        #: When each frame was used last, (at least n_numbers,).
+        self._last_use: Numbers = np.zeros(1024, np.int32)
+        self._free: list[int] = []
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames there are, the black one included."""
+        return self.n_numbers - len(self._free)
+
+    def add(self, frames: Frames) -> Numbers:
+        """Keep new frames (n, frame_size) and return their numbers (n,), to be used at once."""
+        first = not self.n_numbers
+        if first:
+            self._reserve(1)
+        numbers = self._give_numbers(len(frames))
+        self.store.put(numbers, frames)
+        if first:
+            self.store.put(np.array([BLACK], np.int32), np.zeros((1, self.frame_size), np.uint8))
+        return numbers
+
+    def take(self, numbers: Numbers) -> Any:
+        """Return frames (*numbers.shape, frame_size) uint8."""
+        return self.store.take(numbers)
+
+    def use(self, numbers: Numbers, time: int) -> None:
+        """Note that these frames are used from ``time`` on; never earlier than the last time."""
+        self._last_use[numbers] = time
+
+    def end_use(self, numbers: Numbers, time: int) -> None:
+        """End the uses of these frames that began at ``time``, the earliest that goes on."""
+        unused = set(numbers[self._last_use[numbers] == time].tolist())
+        unused.discard(BLACK)
+        self._free.extend(unused)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is to be saved; who uses what, and since when, the users know."""
+        return self.store.arrays(self.n_numbers)
+
+    def restore(self, arrays: dict[str, NDArray[Any]], used: Numbers, first_time: int) -> None:
+        """Take over saved frames.
+
+        :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
+        :raises ReplayFileError: if a frame is used that was not saved.
+        """
+        self.n_numbers = self.store.restore(arrays)
+        if used.size and not (used.min() >= 0 and used.max() < self.n_numbers):
+            raise ReplayFileError(
+                f"frames {used.min()} to {used.max()} are used, {self.n_numbers} were saved"
+            )
+        self._last_use = np.zeros(max(self.n_numbers, 1024), np.int32)
+        for time, numbers in enumerate(used, first_time):
+            self._last_use[numbers] = time
+        self._free = sorted(self._unused(used), reverse=True)
+
+    def check_valid(self, used: Numbers, first_time: int) -> None:
+        """Assert that ends of uses and free places agree with the uses.
+
+        :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
+        """
+        assert len(self._free) == len(set(self._free)), "a place is free twice"
+        assert set(self._free) == self._unused(used), "a free place is in use or a used one free"
+        last_use = self._last_use.copy()
+        for time, numbers in enumerate(used, first_time):
+            last_use[numbers] = time
+        assert (last_use == self._last_use).all(), "a frame was used at another time than noted"
+
+    def _unused(self, used: Numbers) -> set[int]:
+        """Return the numbers given out that are not among ``used``."""
+        in_use = np.zeros(self.n_numbers, bool)
+        in_use[used] = True
+        return set(np.flatnonzero(~in_use).tolist()) - {BLACK}
+
+    def _give_numbers(self, n: int) -> Numbers:
+        """Return ``n`` numbers that nobody uses."""
+        n_recycled = min(n, len(self._free))
+        recycled = self._free[len(self._free) - n_recycled :]
+        del self._free[len(self._free) - n_recycled :]
+        first = self.n_numbers
+        if n_recycled < n:
+            self._reserve(n - n_recycled)
+        return np.array([*recycled, *range(first, self.n_numbers)], np.int32)
+
+    def _reserve(self, n: int) -> None:
+        """Give out ``n`` more numbers."""
+        self.n_numbers += n
+        self.store.reserve(self.n_numbers)
+        if self.n_numbers > len(self._last_use):
+            more = np.zeros(self.n_numbers, np.int32)  # twice as many, so that it is rare
+            self._last_use = np.concatenate([self._last_use, more])

@@ -1,0 +1,102 @@
+"""Frames packed with LZ4, each by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lz4.block
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+
+from sb3_atari_course.replay.files import saved_array
+from sb3_atari_course.replay.frame_stores import Frames, Numbers
+from sb3_atari_course.replay.memory import Need
+
+#: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
+BLOB_OVERHEAD = 33 + 8 + 8
+
+
+class Lz4Frames:
+    """Frames as LZ4 blocks of their difference (XOR) to the first frame that was kept.
+
+    What never changes on the screen becomes zeros, which LZ4 packs best: cropped Breakout takes a
+    fifth less than without the difference, MsPacman with its maze a quarter of it.
+
+    :param frame_size: bytes in a frame.
+    """
+
+    device = th.device("cpu")
+    #: From so many frames on the estimate of their size rests on them and not on other games.
+    N_KNOWN = 1000
+    #: How little and how much an average frame may take: of a plain one, and of the mean so far.
+    FIRST_RANGE, RANGE = (0.01, 0.3), (0.7, 1.5)
+
+    def __init__(self, frame_size: int) -> None:
+        self.frame_size = frame_size
+        self._reference: Frames | None = None
+        self._blobs: list[bytes] = []
+        self._n_packed = 0
+
+    def reserve(self, n_frames: int) -> None:
+        """Make room for the numbers below ``n_frames``."""
+        self._blobs += [b""] * (n_frames - len(self._blobs))
+
+    def put(self, numbers: Numbers, frames: Frames) -> None:
+        """Keep frames (n, frame_size) under these numbers (n,)."""
+        if not len(frames):
+            return
+        if self._reference is None:
+            self._reference = frames[0].copy()
+        pack, blobs = lz4.block.compress, self._blobs
+        for number, difference in zip(numbers.tolist(), frames ^ self._reference, strict=True):
+            blob = pack(difference, store_size=False)
+            self._n_packed += len(blob) - len(blobs[number])
+            blobs[number] = blob
+
+    def take(self, numbers: Numbers) -> Frames:
+        """Return these frames, unpacked; each only once."""
+        unique, inverse = np.unique(numbers, return_inverse=True)
+        unpack, size = lz4.block.decompress, self.frame_size
+        pixels = b"".join([unpack(self._blobs[i], uncompressed_size=size) for i in unique.tolist()])
+        assert self._reference is not None, "nothing was put"
+        frames = np.frombuffer(pixels, np.uint8).reshape(-1, size) ^ self._reference
+        return frames[inverse.reshape(numbers.shape)]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the frames take now."""
+        return self._n_packed + len(self._blobs) * BLOB_OVERHEAD
+
+    def bytes_of(self, n_frames: int) -> Need:
+        """Return an estimate from the frames so far."""
+        if len(self._blobs) < self.N_KNOWN:
+            low, high = (share * self.frame_size for share in self.FIRST_RANGE)
+        else:
+            low, high = (share * self._n_packed / len(self._blobs) for share in self.RANGE)
+        return Need(int(n_frames * (low + BLOB_OVERHEAD)), int(n_frames * (high + BLOB_OVERHEAD)))
+
+    def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
+        """Return the blocks one after the other, their lengths and the reference frame."""
+        blobs = self._blobs[:n_frames]
+        return {
+            "reference": np.zeros(0, np.uint8) if self._reference is None else self._reference,
+            "lengths": np.array([len(blob) for blob in blobs], np.int32),
+            "blobs": np.frombuffer(b"".join(blobs), np.uint8),
+        }
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
+        """Take over these blocks."""
+        lengths = saved_array(arrays, "lengths", np.int32, (None,))
+        blobs = saved_array(arrays, "blobs", np.uint8, (int(lengths.sum(dtype=np.int64)),))
+        size = self.frame_size if len(lengths) else 0
+        reference = saved_array(arrays, "reference", np.uint8, (size,))
+        ends = np.cumsum(lengths, dtype=np.int64)
+        packed = blobs.data
+        self._blobs = [
+            packed[start:end].tobytes()
+            for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+        ]
+        self._reference = reference.copy() if len(lengths) else None
+        self._n_packed = len(blobs)
+        return len(lengths)

@@ -1,0 +1,71 @@
+"""Frames as they are, in one array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+
+from sb3_atari_course.replay.files import saved_array
+from sb3_atari_course.replay.frame_stores import Frames, Numbers
+from sb3_atari_course.replay.memory import Need
+
+#: Memory that is taken at once when there are more frames than expected, in bytes.
+GROWTH = 64 * 2**20
+
+
+class PlainFrames:
+    """Frames in one array of memory, to be had as they are.
+
+    :param frame_size: bytes in a frame.
+    :param n_expected: frames to make room for at first; the system hands out memory only where
+        frames have been written. More than that are taken ``GROWTH`` bytes at a time.
+    """
+
+    device = th.device("cpu")
+
+    def __init__(self, frame_size: int, n_expected: int) -> None:
+        self.frame_size, self.n_expected = frame_size, n_expected
+        self._frames: Frames = np.empty((0, frame_size), np.uint8)
+        self._n_used = 0
+
+    def reserve(self, n_frames: int) -> None:
+        """Make room for the numbers below ``n_frames``."""
+        room = len(self._frames)
+        if not room:
+            self._frames = np.empty((max(self.n_expected, n_frames), self.frame_size), np.uint8)
+        elif n_frames > room:
+            # in place, so that the frames need not be there twice while they are copied
+            room = max(n_frames, room + max(1, GROWTH // self.frame_size))
+            self._frames.resize((room, self.frame_size), refcheck=False)
+        self._n_used = n_frames
+
+    def put(self, numbers: Numbers, frames: Frames) -> None:
+        """Keep frames (n, frame_size) under these numbers (n,)."""
+        self._frames[numbers] = frames
+
+    def take(self, numbers: Numbers) -> Frames:
+        """Return a copy of these frames."""
+        return self._frames[numbers]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the frames take now."""
+        return self._n_used * self.frame_size
+
+    def bytes_of(self, n_frames: int) -> Need:
+        """Return the bytes of so many frames."""
+        return Need(n_frames * self.frame_size, n_frames * self.frame_size)
+
+    def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
+        """Return the frames, (n_frames, frame_size)."""
+        return {"frames": self._frames[:n_frames]}
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
+        """Take over these frames."""
+        frames = saved_array(arrays, "frames", np.uint8, (None, self.frame_size))
+        self._frames = frames if frames.flags.owndata else frames.copy()
+        self._n_used = len(frames)
+        return len(frames)

@@ -1,0 +1,207 @@
+"""Stacks of frames as numbers: which frames of a stack are already there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_atari_course.replay.files import saved_array
+from sb3_atari_course.replay.frame_stores import Numbers
+from sb3_atari_course.replay.frame_table import BLACK, FrameTable
+from sb3_atari_course.replay.page import Page, Stack
+
+#: Which of a transition's two stacks; also how many frames newer it is than the stack before it.
+OBS, NEXT_OBS = 0, 1
+
+
+class StackMemory:
+    """The two stacks of each transition, as numbers of frames in a table.
+
+    Mostly a stack consists of frames of the one before it in the same environment: an observation
+    is the last next observation; a next observation is the observation without its oldest frame,
+    plus a new one, which may be equal to the one before. Where pixels say otherwise (episodes
+    begin, stacks of colour images) each frame is looked for in the stack before, and what is not
+    found there is new.
+
+    :param table: keeps the frames.
+    :param n_rows: transitions of each environment.
+    :param n_envs: number of environments.
+    :param shape: of a stack: (n_stack, h, w), or (h, w, n_stack) if not ``channels_first``.
+    :param channels_first: where the stack axis is.
+    """
+
+    def __init__(
+        self,
+        table: FrameTable,
+        *,
+        n_rows: int,
+        n_envs: int,
+        shape: tuple[int, ...],
+        channels_first: bool,
+    ) -> None:
+        self.table, self.n_envs, self.shape = table, n_envs, shape
+        self.channels_first = channels_first
+        n_stack, height, width = shape if channels_first else (shape[2], *shape[:2])
+        self.n_stack, self.image_shape = n_stack, (height, width)
+        #: (n_rows, n_envs, 2, n_stack), newest frame last; zeros take no memory until written.
+        self.numbers: Numbers = np.zeros((n_rows, n_envs, 2, n_stack), np.int32)
+        self._n_written = 0
+        # Which numbers a stack has after one step if nothing moves.
+        self._one_newer = [*range(1, n_stack), n_stack - 1]
+        self._all_envs = np.ones(n_envs, bool)
+        # The stacks written last, a page to write on, and the numbers of the first.
+        self._last_page, self._page = (Page(n_stack, n_envs, (height, width)) for _ in range(2))
+        self._last_numbers: Numbers = np.full((n_envs, n_stack), BLACK, np.int32)
+
+    @property
+    def n_filled(self) -> int:
+        """How many rows are filled."""
+        return min(self._n_written, len(self.numbers))
+
+    def write(self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
+        """Keep the stacks (n_envs, *shape) of one more row, in place of the oldest if full."""
+        numbers = np.empty(self.numbers.shape[1:], np.int32)
+        numbers[:, OBS] = self._number(obs, OBS)
+        numbers[:, NEXT_OBS] = self._number(next_obs, NEXT_OBS)
+        self.table.use(numbers, self._n_written)
+        row = self._n_written % len(self.numbers)
+        if self._n_written >= len(self.numbers):
+            self.table.end_use(self.numbers[row], self._n_written - len(self.numbers))
+        self.numbers[row] = numbers
+        self._n_written += 1
+
+    def read(self, index: Any, which: int) -> Any:
+        """Return stacks (..., *shape) uint8, contiguous.
+
+        :param index: any numpy index into (n_rows, n_envs).
+        :param which: ``OBS`` or ``NEXT_OBS``.
+        """
+        numbers = self.numbers[:, :, which][index]
+        stacks = self.table.take(numbers).reshape(*numbers.shape, *self.image_shape)
+        if self.channels_first:
+            return stacks
+        if isinstance(stacks, np.ndarray):
+            return np.ascontiguousarray(np.moveaxis(stacks, -3, -1))
+        return stacks.movedim(-3, -1).contiguous()
+
+    def n_frames_when_full(self) -> int:
+        """Return how many frames there will be: one a transition, more if episodes are short."""
+        n_first = self.n_envs * self.n_stack + 1
+        n_transitions = self.n_filled * self.n_envs
+        so_far = (self.table.n_frames - n_first) / n_transitions if n_transitions else 1.0
+        return n_first + math.ceil(max(so_far, 1.0) * len(self.numbers) * self.n_envs)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is filled, to be saved."""
+        return {"numbers": self.numbers[: self.n_filled], **self.table.arrays()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]], *, pos: int, full: bool) -> None:
+        """Take over what :meth:`arrays` returned, into an empty memory.
+
+        :param pos: the row to be written next.
+        :param full: if all rows are filled.
+        :raises ReplayFileError: if the arrays do not belong together or into this memory.
+        """
+        n_rows = len(self.numbers) if full else pos
+        numbers = saved_array(arrays, "numbers", np.int32, (n_rows, *self.numbers.shape[1:]))
+        self.numbers[:n_rows] = numbers
+        self._n_written = n_rows + pos if full else pos
+        self.table.restore(arrays, *self._uses())
+        if n_rows:
+            self._last_numbers = self.numbers[pos - 1, :, NEXT_OBS]
+            self._last_page.write(self._images_of(self._last_numbers))
+
+    def check_valid(self) -> None:
+        """Assert that numbers, uses and frames agree."""
+        uses, first_time = self._uses()
+        self.table.check_valid(uses, first_time)
+        page = Page(self.n_stack, self.n_envs, self.image_shape)
+        page.write(self._images_of(uses[-1, :, NEXT_OBS]))
+        assert page.continues(self._last_page, 0), "frames were overwritten"
+        assert not self.table.take(np.array([BLACK], np.int32)).any(), "black is not black"
+
+    def _uses(self) -> tuple[Numbers, int]:
+        """Return the numbers of all rows in the order of their writing, and when that began."""
+        first_time = self._n_written - self.n_filled
+        in_order = np.roll(self.numbers[: self.n_filled], -first_time, axis=0)
+        return in_order, first_time
+
+    def _images_of(self, numbers: Numbers) -> NDArray[np.uint8]:
+        """Return stacks (n_envs, h, w, n_stack) of the frames with these numbers."""
+        frames = self.table.take(numbers)
+        pixels = frames if isinstance(frames, np.ndarray) else frames.cpu().numpy()
+        return np.moveaxis(pixels.reshape(*numbers.shape, *self.image_shape), 1, 3)
+
+    def _number(self, stacks: NDArray[np.uint8], shift: int) -> Numbers:
+        """Return the numbers (n_envs, n_stack) of stacks (n_envs, *shape).
+
+        :param shift: how many frames newer they should be than the stacks numbered before.
+        """
+        page, before, numbers = self._page, self._last_page, self._last_numbers
+        self._split(stacks, page)
+        all_follow = page.continues(before, shift)
+        if all_follow and not shift:
+            return numbers
+        follows = self._all_envs if all_follow else page.envs_that_continue(before, shift)
+        if shift:
+            numbers = numbers[:, self._one_newer]
+            moved = follows & page.envs_that_moved(before)
+            new = page.frames[-1] if moved.all() else page.frames[-1][moved]
+            numbers[moved, -1] = self.table.add(new)
+        else:
+            numbers = numbers.copy()
+        if not all_follow:
+            for env in np.flatnonzero(~follows).tolist():
+                known = before.stack(env), self._last_numbers[env]
+                numbers[env] = self._look_up(page.stack(env), *known)
+        self._page, self._last_page, self._last_numbers = before, page, numbers
+        return numbers
+
+    def _split(self, stacks: NDArray[np.uint8], page: Page) -> None:
+        """Copy the frames of stacks (n_envs, *shape) to a page."""
+        if stacks.shape != (self.n_envs, *self.shape):
+            expected = (self.n_envs, *self.shape)
+            raise ValueError(f"expected observations of shape {expected}, got {stacks.shape}")
+        images = stacks.transpose(0, 2, 3, 1) if self.channels_first else stacks
+        page.write(images)
+
+    def _look_up(self, stack: Stack, known_stack: Stack, known_numbers: Numbers) -> list[int]:
+        """Return the numbers of the frames of one stack, each looked for by itself."""
+        known = {bytes(len(stack[0])): BLACK}
+        known.update(zip(known_stack, known_numbers.tolist(), strict=True))
+        for pixels in stack:
+            if pixels not in known:
+                frame = np.frombuffer(pixels, np.uint8)
+                known[pixels] = int(self.table.add(frame[None])[0])
+        return [known[pixels] for pixels in stack]
+
+
+class StackArray:
+    """What stands for the array of observations in SB3's buffer: (n_rows, n_envs, *shape) uint8.
+
+    :param memory: where the stacks are.
+    :param which: ``OBS`` or ``NEXT_OBS``.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, memory: StackMemory, which: int) -> None:
+        self._memory, self._which = memory, which
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_rows, n_envs, *shape of a stack)."""
+        return (*self._memory.numbers.shape[:2], *self._memory.shape)
+
+    def __len__(self) -> int:
+        return len(self._memory.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple):
+            if any(not isinstance(part, slice) or part != slice(None) for part in index[2:]):
+                raise IndexError(f"only whole stacks can be read, by row and environment: {index}")
+            index = index[:2]
+        return self._memory.read(index, self._which)

@@ -1,0 +1,153 @@
+"""Does it fit: asked when learning starts, answered with figures and a way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch as th
+from gymnasium import spaces
+
+from sb3_atari_course.replay import FrameReplayBuffer, budget
+from sb3_atari_course.replay.memory import Need, _container_memory, available_memory
+
+SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+
+def make_buffer(buffer_size: int = 1_000_000, **kwargs: Any) -> FrameReplayBuffer:
+    return FrameReplayBuffer(buffer_size, SPACE, spaces.Discrete(4), "cpu", **kwargs)
+
+
+def add(buffer: FrameReplayBuffer, n_rows: int, *, noise: bool = False) -> None:
+    """Play on: a new screen each step, of noise or of one colour."""
+    rng = np.random.default_rng(buffer.pos)
+    high = 256 if noise else 1
+    screens = [rng.integers(0, high, (84, 84), dtype=np.uint8) for _ in range(n_rows + 4)]
+    if not noise:
+        for i, screen in enumerate(screens):
+            screen[0, :2] = divmod(buffer.pos + i + 1, 256)
+    for i in range(n_rows):
+        obs, next_obs = np.stack(screens[i : i + 4]), np.stack(screens[i + 1 : i + 5])
+        buffer.add(obs[None], next_obs[None], np.zeros(1), np.zeros(1), np.zeros(1), [{}])
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that sets how many bytes are left on the machine."""
+
+    def has(n_bytes: float) -> None:
+        monkeypatch.setattr(budget, "available_memory", lambda device: int(n_bytes))
+
+    return has
+
+
+def test_a_plain_million_is_counted_exactly() -> None:
+    """Frames, 2 x 4 numbers of 4 bytes, an action of 8, reward, done and timeout of 4 each."""
+    n_bytes = (1_000_000 + 4 + 1) * 84 * 84 + 1_000_000 * (32 + 8 + 12)
+    assert make_buffer().memory_needed() == Need(n_bytes, n_bytes)
+    assert n_bytes < 7.4e9
+
+
+def test_too_little_memory_is_told_when_learning_starts_with_what_would_fit(machine: Any) -> None:
+    machine(4e9)
+    buffer = make_buffer()
+    with pytest.raises(MemoryError) as error:
+        add(buffer, 1)
+    message = str(error.value)
+    assert message.startswith(
+        "the replay memory needs 7.11 GB when it is full, 4.00 GB are available: choose"
+        " compression='lz4', which needs "
+    )
+    assert message.endswith(" or buffer_size=500000")
+    assert buffer.size() == 0
+    add(make_buffer(500_000), 1)
+    add(make_buffer(compression="lz4"), 1)
+
+
+def test_a_million_plain_transitions_fit_where_the_frames_fit(machine: Any) -> None:
+    machine(7.2e9)
+    add(make_buffer(), 1)
+
+
+def test_the_check_comes_again_as_memory_gets_less(machine: Any) -> None:
+    machine(8e9)
+    buffer = make_buffer()
+    add(buffer, 1024)
+    machine(1e9)
+    with pytest.raises(MemoryError, match=r"needs 7.11 GB .* 1.01 GB are available"):
+        add(buffer, 1)
+
+
+def test_what_the_buffer_has_already_is_not_asked_for_again(machine: Any) -> None:
+    machine(8e9)
+    buffer = make_buffer(2048)
+    add(buffer, 2048)
+    machine(100_000)
+    add(buffer, 1)
+
+
+def test_a_packed_memory_is_estimated_and_the_estimate_is_corrected(machine: Any) -> None:
+    machine(2.3e9)
+    buffer = make_buffer(compression="lz4")
+    first = buffer.memory_needed()
+    assert first.low < 0.3e9 < 2e9 < first.high < 2.4e9
+    add(buffer, 1100, noise=False)
+    flat = buffer.memory_needed()
+    assert 0.1e9 < flat.low < flat.high < 0.3e9  # nearly only what Python adds
+    noise = make_buffer(compression="lz4")
+    add(noise, 1024, noise=True)
+    with pytest.raises(
+        MemoryError, match=r"needs [\d.]+ to [\d.]+ GB \(estimated\) when it is full"
+    ):
+        add(noise, 1, noise=True)
+
+
+def test_a_packed_memory_that_may_not_fit_gives_a_warning(machine: Any) -> None:
+    machine(1e9)
+    with pytest.warns(
+        UserWarning, match=r"this may not fit: .* 1.00 GB are available: choose buff"
+    ):
+        add(make_buffer(compression="lz4"), 1)
+
+
+def test_short_episodes_are_counted_once_they_are_seen(machine: Any) -> None:
+    machine(8e9)
+    buffer = make_buffer(100_000)
+    rng = np.random.default_rng(0)
+    for _ in range(1024):  # episodes of one step: two frames each
+        obs, next_obs = np.zeros((2, 1, 4, 84, 84), np.uint8)
+        next_obs[:, 2:] = rng.integers(0, 256, (2, 84, 84))
+        obs[:, 3] = next_obs[:, 2]
+        buffer.add(obs, next_obs, np.zeros(1), np.zeros(1), np.ones(1), [{}])
+    assert 1.9 < buffer.memory_needed().low / make_buffer(100_000).memory_needed().low < 2.05
+
+
+def test_nothing_is_checked_before_learning_starts(machine: Any) -> None:
+    machine(0)
+    make_buffer(10**7)
+
+
+def test_this_machine_has_some_memory_left() -> None:
+    assert 0 < available_memory(th.device("cpu")) <= psutil.virtual_memory().total
+
+
+class TestContainer:
+    """A container may have less than its machine."""
+
+    def make(self, folder: Path, limit: str) -> Path:
+        (folder / "memory.max").write_text(limit + "\n")
+        (folder / "memory.current").write_text("700\n")
+        (folder / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+        return folder
+
+    def test_a_limit_leaves_what_is_not_used_and_the_cache(self, tmp_path: Path) -> None:
+        assert _container_memory(self.make(tmp_path, "1000")) == 450
+
+    def test_no_limit(self, tmp_path: Path) -> None:
+        assert _container_memory(self.make(tmp_path, "max")) == float("inf")
+
+    def test_no_container(self, tmp_path: Path) -> None:
+        assert _container_memory(tmp_path) == float("inf")

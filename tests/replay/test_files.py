@@ -1,0 +1,236 @@
+"""Saved replay memories: exact, without pickle, and refused as a whole if anything is wrong."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+
+from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
+from tests.fakes import StackedPlay
+from tests.replay.test_sampling import assert_equal_batches, sample
+
+N_ENVS = 2
+
+
+def make_buffer(play: StackedPlay, buffer_size: int = 40, **kwargs: Any) -> FrameReplayBuffer:
+    spaces = play.observation_space, play.action_space
+    return FrameReplayBuffer(buffer_size, *spaces, "cpu", n_envs=N_ENVS, **kwargs)
+
+
+def make_filled(n_rows: int, seed: int = 0, **kwargs: Any) -> tuple[FrameReplayBuffer, StackedPlay]:
+    play = StackedPlay(seed, n_envs=N_ENVS)
+    buffer = make_buffer(play, **kwargs)
+    for _ in range(n_rows):
+        buffer.add(*play.step())
+    return buffer, play
+
+
+@pytest.mark.parametrize("way", ["file", "pickle", "deepcopy"])
+@pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize("n_steps", [0, 7, 20, 53])
+def test_a_memory_comes_back_and_goes_on_as_if_nothing_had_happened(
+    n_steps: int, compression: Any, way: str, tmp_path: Path
+) -> None:
+    buffer, play = make_filled(n_steps, compression=compression)
+    if way == "file":
+        buffer.save(tmp_path / "memory.npz")
+        loaded, _ = make_filled(30, seed=9, compression=compression)  # what is there is replaced
+        loaded.load(tmp_path / "memory.npz")
+    elif way == "pickle":
+        loaded = pickle.loads(pickle.dumps(buffer))
+    else:
+        loaded = copy.deepcopy(buffer)
+    loaded.check_valid()
+    assert (loaded.pos, loaded.full) == (buffer.pos, buffer.full)
+    for step in range(45):  # two turns of the ring
+        if step or n_steps:
+            assert_equal_batches(sample(loaded, 20, step), sample(buffer, 20, step))
+        transition = play.step()
+        buffer.add(*transition)
+        loaded.add(*transition)
+        loaded.check_valid()
+    assert loaded._memory.table.n_frames == buffer._memory.table.n_frames
+
+
+def test_n_steps_may_be_others_when_a_memory_is_loaded(tmp_path: Path) -> None:
+    buffer, _ = make_filled(25)
+    buffer.save(tmp_path / "memory")
+    loaded, _ = make_filled(0, n_steps=3)
+    loaded.load(tmp_path / "memory")
+    assert sample(loaded, 5, 0).discounts is not None
+
+
+def test_only_what_is_filled_is_saved(tmp_path: Path) -> None:
+    play = StackedPlay(0, n_envs=N_ENVS, image_shape=(40, 40))
+    large = make_buffer(play, 1_000_000)
+    for _ in range(10):
+        large.add(*play.step())
+    large.save(tmp_path / "memory.npz")
+    assert (tmp_path / "memory.npz").stat().st_size < 80 * 1600
+    assert len(pickle.dumps(large)) < 80 * 1600
+
+
+def test_the_file_is_an_npz_and_a_json_without_pickle(tmp_path: Path) -> None:
+    buffer, _ = make_filled(10)
+    buffer.save(tmp_path / "memory.npz")
+    with np.load(tmp_path / "memory.npz", allow_pickle=False) as arrays:
+        assert (arrays["rewards"] == buffer.rewards[:10]).all()
+        settings = json.loads(arrays["replay.json"])
+    assert settings["buffer_size"] == 20
+    assert settings["n_envs"] == N_ENVS
+    assert [path.name for path in tmp_path.iterdir()] == ["memory.npz"]  # nothing left aside
+
+
+def test_frames_of_a_card_are_saved_as_arrays_and_open_without_one(tmp_path: Path) -> None:
+    """The store of a card, on the CPU; what it saves is a plain memory."""
+    on_device, play = make_filled(0)
+    on_device.storage_device = th.device("cuda")
+    on_device.reset()
+    on_device._memory.table.store.device = th.device("cpu")
+    on_device.storage_device = th.device("cpu")
+    plain = make_buffer(play)
+    for _ in range(30):
+        transition = play.step()
+        on_device.add(*transition)
+        plain.add(*transition)
+    assert type(on_device._memory.table.store).__name__ == "DeviceFrames"
+    assert_equal_batches(sample(on_device, 20, 0), sample(plain, 20, 0))
+    on_device.check_valid()
+    on_device.save(tmp_path / "memory")
+    loaded = make_buffer(play)
+    loaded.load(tmp_path / "memory")
+    assert_equal_batches(sample(loaded, 20, 0), sample(plain, 20, 0))
+    on_device.storage_device = th.device("cuda")
+    data = pickle.dumps(on_device)
+    assert b"cuda" in data
+    pickled = pickle.loads(data)  # a card need not be there
+    assert_equal_batches(sample(pickled, 20, 0), sample(plain, 20, 0))
+    if not th.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA card is there"):
+            pickled.add(*play.step())
+
+
+class TestDamage:
+    """Whatever is wrong: one clear error, and the buffer stays as it was."""
+
+    @pytest.fixture
+    def saved(self, tmp_path: Path) -> Path:
+        buffer, _ = make_filled(30, compression="lz4")
+        buffer.save(tmp_path / "memory.npz")
+        return tmp_path / "memory.npz"
+
+    def refuse(self, path: Path, match: str = "", **kwargs: Any) -> None:
+        buffer, _ = make_filled(9, seed=5, **{"compression": "lz4", **kwargs})
+        before = sample(buffer, 20, 0)
+        with pytest.raises(ReplayFileError, match=match):
+            buffer.load(path)
+        buffer.check_valid()
+        assert buffer.size() == 9
+        assert_equal_batches(sample(buffer, 20, 0), before)
+
+    def test_cut_short(self, saved: Path) -> None:
+        data = saved.read_bytes()
+        for length in (0, 1, 100, len(data) // 2, len(data) - 1):
+            saved.write_bytes(data[:length])
+            self.refuse(saved, "is damaged or no replay memory")
+
+    def test_a_flipped_bit_anywhere(self, saved: Path) -> None:
+        """It is refused, or it is where it does not matter and all is read as it was."""
+        data = saved.read_bytes()
+        rng = np.random.default_rng(0)
+        whole, _ = make_filled(30, compression="lz4")
+        n_refused = 0
+        for position in rng.integers(len(data), size=150).tolist():
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << int(rng.integers(8))
+            saved.write_bytes(damaged)
+            buffer, _ = make_filled(0, compression="lz4")
+            try:
+                buffer.load(saved)
+            except ReplayFileError:
+                n_refused += 1
+                assert buffer.size() == 0
+            else:
+                assert_equal_batches(sample(buffer, 20, 0), sample(whole, 20, 0))
+        assert n_refused > 100
+
+    @pytest.mark.parametrize("name", ["numbers", "actions", "rewards", "blobs", "reference"])
+    def test_an_array_replaced_with_its_zip_checksum(self, saved: Path, name: str) -> None:
+        self.rewrite(saved, name + ".npy", lambda array: array + 1)
+        self.refuse(saved, f"array '{name}' was altered")
+
+    def test_settings_replaced(self, saved: Path) -> None:
+        self.rewrite(saved, "replay.json", lambda text: text.replace(b'"pos": 10', b'"pos": 11'))
+        self.refuse(saved, "replay.json was altered")
+
+    def test_a_member_missing(self, saved: Path) -> None:
+        self.rewrite(saved, "dones.npy", lambda _: None)
+        self.refuse(saved, "dones.npy")
+
+    @pytest.mark.parametrize(
+        ("kwargs", "match"),
+        [
+            ({"buffer_size": 60}, "with buffer_size=20, here it is 30"),
+            ({"compression": None}, "with compression='lz4', here it is None"),
+            ({"handle_timeout_termination": False}, "handle_timeout_termination=True, here"),
+        ],
+    )
+    def test_of_other_settings(self, saved: Path, kwargs: dict[str, Any], match: str) -> None:
+        self.refuse(saved, match, **kwargs)
+
+    def test_of_other_observations(self, saved: Path) -> None:
+        play = StackedPlay(0, n_envs=N_ENVS, n_stack=3)
+        with pytest.raises(ReplayFileError, match=r"observations=\[4, 6, 7\], here it is \[3, 6,"):
+            make_buffer(play, compression="lz4").load(saved)
+
+    def test_something_else(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "other.npz", x=np.zeros(3))
+        self.refuse(tmp_path / "other.npz", "is damaged or no replay memory")
+        (tmp_path / "text").write_text("no zip")
+        self.refuse(tmp_path / "text", "is damaged or no replay memory: File is not a zip file")
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            make_filled(0)[0].load(tmp_path / "nothing.npz")
+
+    def rewrite(self, path: Path, name: str, change: Any) -> None:
+        """Write the zip again with one member changed; its own checksums are right again."""
+        with zipfile.ZipFile(path) as archive:
+            members = {member: archive.read(member) for member in archive.namelist()}
+        if name.endswith(".npy"):
+            array = change(np.load(io.BytesIO(members[name])))
+            file = io.BytesIO()
+            if array is not None:
+                np.save(file, array)
+            members[name] = file.getvalue()
+        else:
+            members[name] = change(members[name])
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, content in members.items():
+                if content:
+                    archive.writestr(member, content)
+
+
+def test_a_failed_save_leaves_the_older_file(tmp_path: Path, monkeypatch: Any) -> None:
+    buffer, play = make_filled(10)
+    buffer.save(tmp_path / "memory.npz")
+    older = (tmp_path / "memory.npz").read_bytes()
+    buffer.add(*play.step())
+
+    def full_disk(*args: Any, **kwargs: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        buffer.save(tmp_path / "memory.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["memory.npz"]
+    assert (tmp_path / "memory.npz").read_bytes() == older

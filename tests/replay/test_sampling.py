@@ -1,0 +1,188 @@
+"""What comes out of a FrameReplayBuffer: what went in, bit by bit, as SB3's buffers have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from sb3_atari_course.replay import FrameReplayBuffer
+from tests import naive
+from tests.fakes import StackedPlay
+
+GAMMA = 0.9
+
+
+def make_pair(
+    play: StackedPlay, buffer_size: int, *, n_steps: int = 1, **kwargs: Any
+) -> tuple[FrameReplayBuffer, ReplayBuffer]:
+    """Return our buffer and SB3's for the same settings."""
+    settings = (buffer_size, play.observation_space, play.action_space, "cpu", play.n_envs)
+    ours = FrameReplayBuffer(*settings, n_steps=n_steps, gamma=GAMMA, **kwargs)
+    if n_steps == 1:
+        return ours, ReplayBuffer(*settings)
+    return ours, NStepReplayBuffer(*settings, n_steps=n_steps, gamma=GAMMA)
+
+
+def sample(buffer: Any, batch_size: int, seed: int) -> Any:
+    np.random.seed(seed)  # noqa: NPY002
+    return buffer.sample(batch_size)
+
+
+def assert_equal_batches(ours: ReplayBufferSamples, theirs: ReplayBufferSamples) -> None:
+    for name, our, their in zip(ours._fields, ours, theirs, strict=True):
+        if their is None:
+            assert our is None, name
+            continue
+        assert our.dtype == their.dtype, name
+        assert our.is_contiguous(), name
+        assert th.equal(our, their), name
+
+
+@pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize("n_steps", [1, 3, 5])
+@pytest.mark.parametrize("channels_first", [True, False])
+@pytest.mark.parametrize("padding", ["zero", "repeat"])
+@pytest.mark.parametrize("n_envs", [1, 3, 8])
+def test_batches_are_those_of_sb3_and_of_the_naive_twin(
+    n_envs: int, padding: str, channels_first: bool, n_steps: int, compression: Any
+) -> None:
+    for seed in range(4):
+        play = StackedPlay(
+            seed,
+            n_envs=n_envs,
+            n_stack=2 + seed,
+            padding=padding,
+            channels_first=channels_first,
+            interleaved=seed % 2 == 0,
+            p_strange=0.05 if seed > 1 else 0.0,
+        )
+        ours, theirs = make_pair(play, 11 * n_envs, n_steps=n_steps, compression=compression)
+        twin = naive.Replay(11, n_envs, n_steps=n_steps, gamma=GAMMA)
+        for step in range(60):  # more than five turns of the ring
+            transition = play.step()
+            for buffer in (ours, theirs, twin):
+                buffer.add(*transition)
+            if step % 6 == 5:
+                batch = sample(ours, 20, step)
+                assert_equal_batches(batch, sample(theirs, 20, step))
+                for name, expected in sample(twin, 20, step).items():
+                    if name == "discounts" and n_steps == 1:
+                        assert batch.discounts is None
+                    elif name in ("rewards", "discounts"):  # the twin sums in 64 bits
+                        value = getattr(batch, name)
+                        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+                    else:
+                        assert (getattr(batch, name).numpy() == expected).all(), name
+                ours.check_valid()
+
+
+@pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"n_stack": 1},
+        {"n_stack": 1, "channels_first": False},
+        {"n_colours": 3, "n_stack": 4, "image_shape": (20, 16)},
+        {"n_colours": 3, "n_stack": 1, "image_shape": (20, 16), "channels_first": False},
+        {"image_shape": (5, 8)},
+        {"image_shape": (84, 84)},
+        {"p_strange": 1.0},
+    ],
+    ids=str,
+)
+def test_any_stack_size_shape_and_colour(kind: dict[str, Any], compression: Any) -> None:
+    play = StackedPlay(0, **{"n_envs": 2, **kind})
+    ours, theirs = make_pair(play, 14, compression=compression)
+    for _ in range(25):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+    ours.check_valid()
+    assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
+
+
+def test_a_buffer_smaller_than_its_environments_keeps_one_row() -> None:
+    play = StackedPlay(0, n_envs=3)
+    ours, theirs = make_pair(play, 2)
+    for step in range(30):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+        assert_equal_batches(sample(ours, 5, step), sample(theirs, 5, step))
+        ours.check_valid()
+
+
+def test_what_the_caller_does_with_its_arrays_later_does_not_matter() -> None:
+    play = StackedPlay(0, n_envs=2)
+    ours, theirs = make_pair(play, 20)
+    for _ in range(15):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+        for array in transition[:5]:
+            array[...] = 1
+    assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
+
+
+def test_a_sample_is_the_caller_s_own() -> None:
+    play = StackedPlay(0, n_envs=2)
+    ours, theirs = make_pair(play, 20)
+    for _ in range(15):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+    for tensor in sample(ours, 30, 0)[:5]:
+        tensor.zero_()
+    assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
+
+
+def test_without_timeout_termination_a_time_limit_is_an_end_like_any_other() -> None:
+    play = StackedPlay(0, n_envs=2)
+    settings = (40, play.observation_space, play.action_space, "cpu", 2)
+    ours = FrameReplayBuffer(*settings, handle_timeout_termination=False)
+    theirs = ReplayBuffer(*settings, handle_timeout_termination=False)
+    for _ in range(20):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+    assert_equal_batches(sample(ours, 40, 0), sample(theirs, 40, 0))
+
+
+def test_rows_and_environments_can_be_read_like_sb3_s_arrays() -> None:
+    play = StackedPlay(0, n_envs=3)
+    ours, theirs = make_pair(play, 30)
+    for _ in range(10):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+    for name in ("observations", "next_observations"):
+        our, their = getattr(ours, name), getattr(theirs, name)
+        assert our.shape == their.shape
+        assert our.dtype == their.dtype
+        assert len(our) == len(their)
+        assert (our[3] == their[3]).all()
+        assert (our[-1, 2] == their[-1, 2]).all()
+        assert (our[2:5] == their[2:5]).all()
+        assert (our[[1, 2], [0, 1], :] == their[[1, 2], [0, 1], :]).all()
+    with pytest.raises(IndexError, match="only whole stacks"):
+        ours.observations[1, 2, 3]
+
+
+def test_reset_forgets_everything() -> None:
+    play = StackedPlay(0, n_envs=2)
+    ours, theirs = make_pair(play, 14)
+    for step in range(30):
+        if step == 10:
+            ours.reset()
+            theirs.reset()
+            assert ours.size() == 0
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+        ours.check_valid()
+    assert_equal_batches(sample(ours, 20, 0), sample(theirs, 20, 0))

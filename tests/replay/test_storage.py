@@ -1,0 +1,262 @@
+"""What is kept: every frame once, in no more places than needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay.device_frames import DeviceFrames
+from sb3_atari_course.replay.frame_stores import FrameStore
+from sb3_atari_course.replay.frame_table import FrameTable
+from sb3_atari_course.replay.lz4_frames import Lz4Frames
+from sb3_atari_course.replay.plain_frames import GROWTH, PlainFrames
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
+from tests.fakes import StackedPlay
+
+SIZE = 12
+STORES = {
+    "plain": lambda: PlainFrames(SIZE, 4),
+    "lz4": lambda: Lz4Frames(SIZE),
+    "device": lambda: DeviceFrames(SIZE, 4, th.device("cpu")),
+}
+
+
+def frame(value: int) -> NDArray[np.uint8]:
+    return np.full((2, 3), value, np.uint8)
+
+
+def stack(*values: int) -> NDArray[np.uint8]:
+    """Return the stacks (1, n_stack, h, w) of one environment, each frame of one colour."""
+    return np.stack([frame(value) for value in values])[None]
+
+
+def make_memory(n_stack: int = 4, n_rows: int = 100) -> StackMemory:
+    table = FrameTable(PlainFrames(6, 10), 6)
+    shape = (n_stack, 2, 3)
+    return StackMemory(table, n_rows=n_rows, n_envs=1, shape=shape, channels_first=True)
+
+
+def n_new_frames(memory: StackMemory, *writes: tuple[Any, Any]) -> list[int]:
+    """Write rows and return how many frames each has added (the first: the black one too)."""
+    added = []
+    for obs, next_obs in writes:
+        before = memory.table.n_frames
+        memory.write(obs, next_obs)
+        added.append(memory.table.n_frames - before)
+        memory.check_valid()
+    return added
+
+
+def test_a_step_adds_one_frame() -> None:
+    steps = [
+        (stack(i, i + 1, i + 2, i + 3), stack(i + 1, i + 2, i + 3, i + 4)) for i in range(1, 9)
+    ]
+    assert n_new_frames(make_memory(), *steps) == [6, 1, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("past", [0, 7], ids=["zero-padded", "repeat-padded"])
+def test_a_new_episode_adds_one_frame_more(past: int) -> None:
+    writes = [
+        (stack(1, 2, 3, 4), stack(2, 3, 4, 5)),
+        (stack(past, past, past, 7), stack(past, past, 7, 8)),
+        (stack(past, past, 7, 8), stack(past, 7, 8, 9)),
+    ]
+    assert n_new_frames(make_memory(), *writes)[1:] == [2, 1]
+
+
+def test_an_episode_of_one_step_needs_two_frames() -> None:
+    writes = [(stack(0, 0, 0, i), stack(0, 0, i, i + 1)) for i in range(10, 20, 2)]
+    assert n_new_frames(make_memory(), *writes)[1:] == [2, 2, 2, 2]
+
+
+def test_after_a_lost_life_the_last_frame_goes_on_and_is_there_already() -> None:
+    writes = [
+        (stack(1, 2, 3, 4), stack(2, 3, 4, 5)),
+        (stack(5, 5, 5, 5), stack(5, 5, 5, 6)),
+        (stack(0, 0, 0, 6), stack(0, 0, 6, 7)),
+    ]
+    assert n_new_frames(make_memory(), *writes)[1:] == [1, 1]
+
+
+def test_a_screen_that_stands_still_adds_nothing() -> None:
+    writes = [(stack(1, 2, 3, 4), stack(2, 3, 4, 4)), (stack(2, 3, 4, 4), stack(3, 4, 4, 4))]
+    assert n_new_frames(make_memory(), *writes) == [5, 0]
+
+
+def test_a_pair_that_is_no_shift_is_kept_whole() -> None:
+    memory = make_memory()
+    writes = [
+        (stack(1, 2, 3, 4), stack(11, 12, 13, 14)),
+        (stack(21, 22, 13, 24), stack(4, 3, 2, 1)),
+    ]
+    assert n_new_frames(memory, *writes) == [9, 7]  # 13 is there already
+    assert (memory.read(0, NEXT_OBS) == stack(11, 12, 13, 14)).all()
+    assert (memory.read(1, OBS) == stack(21, 22, 13, 24)).all()
+
+
+def test_a_stack_of_colour_images_is_shared_too() -> None:
+    play = StackedPlay(0, n_envs=1, n_colours=3, image_shape=(20, 16))
+    buffer = FrameReplayBuffer(50, play.observation_space, play.action_space, "cpu")
+    for _ in range(200):
+        buffer.add(*play.step())
+    buffer.check_valid()
+    assert buffer._memory.table.n_frames < 50 * 3 * 1.7  # three colours a step; short episodes
+
+
+def test_a_full_ring_uses_its_places_again() -> None:
+    """The old frames make room, whatever the play: never more than what the rows show."""
+    for seed in range(5):
+        play = StackedPlay(seed, n_envs=3, p_strange=0.1, n_stack=3)
+        buffer = FrameReplayBuffer(30, play.observation_space, play.action_space, "cpu", n_envs=3)
+        table = buffer._memory.table
+        for _ in range(300):
+            buffer.add(*play.step())
+            buffer.check_valid()
+        assert table.n_frames <= 1 + len(np.unique(buffer._memory.numbers))
+        assert table.n_numbers < 10 * 3 * 2.5
+
+
+def test_the_memory_of_a_full_buffer_is_that_of_its_frames() -> None:
+    """At most 7.4 kB a transition of 84 x 84, as long as episodes are not very short."""
+    space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    buffer = FrameReplayBuffer(500, space, spaces.Discrete(4), "cpu")
+    rng = np.random.default_rng(0)
+    film = rng.integers(0, 256, (1300, 84, 84), dtype=np.uint8)
+    for i in range(1200):
+        obs, next_obs = film[None, i : i + 4], film[None, i + 1 : i + 5]
+        buffer.add(obs, next_obs, np.array([0]), np.array([0.0]), np.array([False]), [{}])
+    assert buffer._memory.table.n_numbers <= 500 + 4 + 2
+    assert buffer.memory_needed().low <= 500 * 7_400
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_gives_back_what_was_put(kind: str) -> None:
+    store: FrameStore = STORES[kind]()
+    rng = np.random.default_rng(0)
+    kept = rng.integers(0, 256, (40, SIZE), dtype=np.uint8)
+    for first in range(0, 40, 8):
+        store.reserve(first + 8)
+        store.put(np.arange(first, first + 8, dtype=np.int32), kept[first : first + 8])
+    changed = np.array([3, 17], np.int32)
+    kept[changed] = rng.integers(0, 256, (2, SIZE), dtype=np.uint8)
+    store.put(changed, kept[changed])
+    numbers = rng.integers(0, 40, (5, 2, 3)).astype(np.int32)
+    taken = store.take(numbers)
+    assert tuple(taken.shape) == (5, 2, 3, SIZE)
+    assert (np.asarray(taken) == kept[numbers]).all()
+    taken[:] = 0  # it is a copy
+    assert (np.asarray(store.take(numbers)) == kept[numbers]).all()
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_store_is_restored_from_its_arrays_and_goes_on(kind: str) -> None:
+    store, restored = STORES[kind](), STORES[kind]()
+    kept = np.random.default_rng(0).integers(0, 256, (30, SIZE), dtype=np.uint8)
+    store.reserve(20)
+    store.put(np.arange(20, dtype=np.int32), kept[:20])
+    arrays = {name: array.copy() for name, array in store.arrays(20).items()}
+    assert restored.restore(arrays) == 20
+    assert restored.n_bytes >= 20 * SIZE / 2
+    restored.reserve(30)
+    restored.put(np.arange(20, 30, dtype=np.int32), kept[20:])
+    assert (np.asarray(restored.take(np.arange(30, dtype=np.int32))) == kept).all()
+
+
+def test_a_plain_store_grows_by_a_little() -> None:
+    size = GROWTH // 10
+    store = PlainFrames(size, 3)
+    for n_frames in (3, 4, 14):
+        store.reserve(n_frames)
+        store.put(np.array([n_frames - 1], np.int32), np.full((1, size), n_frames, np.uint8))
+    assert len(store._frames) == 3 + 10 + 10
+    for n_frames in (3, 4, 14):
+        assert (store.take(np.array([n_frames - 1], np.int32)) == n_frames).all()
+
+
+def test_lz4_packs_a_screen_that_mostly_stands_still() -> None:
+    store = Lz4Frames(7056)
+    rng = np.random.default_rng(0)
+    frames = np.repeat(rng.integers(0, 256, (1, 7056), dtype=np.uint8), 100, axis=0)
+    frames[np.arange(100), rng.integers(7056, size=100)] ^= 255  # noise, but always the same
+    store.reserve(100)
+    store.put(np.arange(100, dtype=np.int32), frames)
+    assert store.n_bytes < 100 * 120
+    assert (store.take(np.arange(100, dtype=np.int32)) == frames).all()
+
+
+def test_more_channels_than_opencv_can_split() -> None:
+    table = FrameTable(PlainFrames(4, 10), 4)
+    memory = StackMemory(table, n_rows=9, n_envs=1, shape=(2, 2, 600), channels_first=False)
+    screens = np.random.default_rng(0).integers(0, 256, (1, 2, 2, 700), dtype=np.uint8)
+    for i in range(5):
+        memory.write(screens[..., i : i + 600], screens[..., i + 1 : i + 601])
+    assert (memory.read(4, OBS) == screens[..., 4:604]).all()
+    assert memory.table.n_frames == 1 + 605
+
+
+def test_observations_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected observations of shape \(1, 4, 2, 3\), got"):
+        make_memory().write(stack(1, 2, 3), stack(2, 3, 4))
+
+
+class TestCheckValid:
+    """It can fail: each thing that it watches, broken once."""
+
+    @pytest.fixture
+    def buffer(self) -> FrameReplayBuffer:
+        play = StackedPlay(0, n_envs=2)
+        buffer = FrameReplayBuffer(20, play.observation_space, play.action_space, n_envs=2)
+        for _ in range(25):
+            buffer.add(*play.step())
+        buffer.check_valid()
+        return buffer
+
+    @pytest.fixture
+    def table(self, buffer: FrameReplayBuffer) -> FrameTable:
+        return buffer._memory.table
+
+    @pytest.fixture
+    def used(self, buffer: FrameReplayBuffer) -> int:
+        return int(buffer._memory.numbers[3].max())
+
+    def test_a_used_place_is_free(self, buffer: Any, table: Any, used: int) -> None:
+        table._free.append(used)
+        with pytest.raises(AssertionError, match="a free place is in use or a used one free"):
+            buffer.check_valid()
+
+    def test_a_free_place_is_forgotten(self, buffer: Any, table: Any) -> None:
+        table._reserve(1)
+        with pytest.raises(AssertionError, match="a free place is in use or a used one free"):
+            buffer.check_valid()
+
+    def test_a_place_is_free_twice(self, buffer: Any, table: Any, used: int) -> None:
+        table._free += [used, used]
+        with pytest.raises(AssertionError, match="free twice"):
+            buffer.check_valid()
+
+    def test_a_use_at_another_time(self, buffer: Any, table: Any, used: int) -> None:
+        table._last_use[used] += 1
+        with pytest.raises(AssertionError, match="used at another time"):
+            buffer.check_valid()
+
+    def test_a_frame_is_overwritten(self, buffer: Any, table: Any) -> None:
+        number = buffer._memory.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
+        table.store.put(number, np.full((1, table.frame_size), 77, np.uint8))
+        with pytest.raises(AssertionError, match="frames were overwritten"):
+            buffer.check_valid()
+
+    def test_black_is_not_black(self, buffer: Any, table: Any) -> None:
+        table.store.put(np.array([0], np.int32), np.ones((1, table.frame_size), np.uint8))
+        with pytest.raises(AssertionError, match="black is not black"):
+            buffer.check_valid()
+
+    def test_another_position(self, buffer: Any) -> None:
+        buffer.full = False
+        with pytest.raises(AssertionError, match="rows are filled"):
+            buffer.check_valid()

@@ -1,0 +1,198 @@
+"""FrameReplayBuffer inside SB3's algorithms: whole trainings end as with SB3's own buffer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecEnv,
+    VecFrameStack,
+    VecNormalize,
+    VecTransposeImage,
+)
+
+from sb3_atari_course.envs import make_atari_env, make_game, wrap_atari
+from sb3_atari_course.replay import FrameReplayBuffer
+from tests.replay.test_sampling import assert_equal_batches, sample
+
+SMALL = {"shape": (42, 42)}
+NETWORK = {"features_extractor_kwargs": {"features_dim": 16}}
+
+
+def make_env(n_envs: int, game: str = "BreakoutNoFrameskip-v4") -> VecEnv:
+    return make_atari_env(game, n_envs, seed=3, wrapper_kwargs=SMALL)
+
+
+def learn(algorithm: Any, buffer_class: Any, n_envs: int, **kwargs: Any) -> Any:
+    model = algorithm(
+        "CnnPolicy",
+        make_env(n_envs),
+        policy_kwargs=NETWORK,
+        buffer_size=90,
+        learning_starts=60,
+        batch_size=8,
+        train_freq=4,
+        target_update_interval=40,
+        replay_buffer_class=buffer_class,
+        seed=0,
+        device="cpu",
+        **kwargs,
+    )
+    return model.learn(280)
+
+
+@pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("algorithm", [DQN, QRDQN])
+def test_a_training_ends_with_the_same_weights(
+    algorithm: Any, n_steps: int, compression: Any
+) -> None:
+    n_envs = 1 if algorithm is DQN else 3
+    discounts = {"n_steps": n_steps, "gamma": 0.99} if n_steps > 1 else {}
+    theirs = learn(
+        algorithm,
+        NStepReplayBuffer if n_steps > 1 else ReplayBuffer,
+        n_envs,
+        replay_buffer_kwargs=discounts,
+    )
+    ours = learn(
+        algorithm,
+        FrameReplayBuffer,
+        n_envs,
+        replay_buffer_kwargs={**discounts, "compression": compression},
+    )
+    assert ours._n_updates == theirs._n_updates > 10
+    for our, their in zip(
+        ours.policy.state_dict().values(), theirs.policy.state_dict().values(), strict=True
+    ):
+        assert th.equal(our, their)
+    ours.replay_buffer.check_valid()
+
+
+@pytest.mark.parametrize("stack", ["ours", "SB3's"])
+@pytest.mark.parametrize("game", ["BreakoutNoFrameskip-v4", "MsPacmanNoFrameskip-v4"])
+def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None:
+    """As SB3's own loop hands them over, terminal observations included."""
+    if stack == "ours":
+        env = make_env(2, game)
+    else:  # zero-padded by SB3
+        wrap: Any = lambda: wrap_atari(make_game(game), shape=(42, 42))  # noqa: E731
+        env = VecTransposeImage(VecFrameStack(DummyVecEnv([wrap] * 2), 4))
+        env.seed(3)
+    settings = (400, env.observation_space, env.action_space, "cpu", 2)
+    theirs = NStepReplayBuffer(*settings, n_steps=3)
+    ours = [FrameReplayBuffer(*settings, n_steps=3, compression=c) for c in (None, "lz4")]
+    model = DQN("CnnPolicy", env, buffer_size=10, learning_starts=10**6, seed=1)
+    model.replay_buffer = Everyone([theirs, *ours])  # type: ignore[assignment]
+    model.learn(1500)
+    assert theirs.full
+    assert theirs.dones.any()
+    for buffer in ours:
+        buffer.check_valid()
+        for seed in range(5):
+            assert_equal_batches(sample(buffer, 64, seed), sample(theirs, 64, seed))
+
+
+class Everyone:
+    """A replay buffer that hands on to several."""
+
+    optimize_memory_usage, full, pos = False, False, 0
+
+    def __init__(self, buffers: list[Any]) -> None:
+        self.buffers = buffers
+
+    def add(self, *args: Any) -> None:
+        for buffer in self.buffers:
+            buffer.add(*args)
+
+
+def test_normalised_rewards_are_those_of_sb3() -> None:
+    results = []
+    for buffer_class in (ReplayBuffer, FrameReplayBuffer):
+        env = VecNormalize(make_env(1), norm_obs=False)
+        model = DQN(
+            "CnnPolicy",
+            env,
+            policy_kwargs=NETWORK,
+            buffer_size=90,
+            learning_starts=60,
+            replay_buffer_class=buffer_class,
+            seed=0,
+        )
+        model.learn(150)
+        results.append(sample_normalised(model, env))
+    assert_equal_batches(results[1], results[0])
+
+
+def sample_normalised(model: DQN, env: VecNormalize) -> Any:
+    np.random.seed(0)  # noqa: NPY002
+    assert model.replay_buffer is not None
+    return model.replay_buffer.sample(30, env=env)
+
+
+def test_another_gamma_than_the_model_s_is_an_error_when_learning_starts() -> None:
+    model = DQN(
+        "CnnPolicy",
+        make_env(1),
+        gamma=0.95,
+        buffer_size=50,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"n_steps": 3},
+    )
+    with pytest.raises(ValueError, match=r"gamma=0.99, the model has gamma=0.95: set replay_"):
+        model.learn(10)
+    model.gamma = 0.99
+    model.learn(10)
+
+
+def test_without_n_steps_the_buffer_does_not_discount_so_its_gamma_does_not_matter() -> None:
+    model = DQN(
+        "CnnPolicy",
+        make_env(1),
+        gamma=0.95,
+        buffer_size=50,
+        replay_buffer_class=FrameReplayBuffer,
+    )
+    model.learn(10)
+
+
+def test_a_saved_model_opens_and_goes_on_with_the_saved_memory(tmp_path: Path) -> None:
+    """SB3's own save_replay_buffer and load_replay_buffer."""
+    model = learn(DQN, FrameReplayBuffer, 1, replay_buffer_kwargs={"compression": "lz4"})
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "memory")
+    assert (tmp_path / "memory.pkl").stat().st_size < 90 * 42 * 42 / 3
+    loaded = DQN.load(tmp_path / "model", env=make_env(1))
+    assert loaded.replay_buffer is not None
+    assert loaded.replay_buffer.size() == 0
+    loaded.load_replay_buffer(tmp_path / "memory")
+    assert_equal_batches(sample(loaded.replay_buffer, 40, 0), sample(model.replay_buffer, 40, 0))
+    loaded.learn(50, reset_num_timesteps=False)
+    assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
+    loaded.replay_buffer.check_valid()
+
+
+def test_opening_a_model_takes_no_memory_and_needs_no_card(tmp_path: Path) -> None:
+    """Playing with an agent that was trained on a large machine."""
+    model = DQN(
+        "CnnPolicy",
+        make_env(1),
+        policy_kwargs=NETWORK,
+        buffer_size=10_000_000,  # 18 GB of frames
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"storage_device": "cuda"},
+    )
+    model.save(tmp_path / "model")
+    loaded = DQN.load(tmp_path / "model", env=make_env(1), device="cpu")
+    loaded.predict(loaded.get_env().reset())  # type: ignore[union-attr]
+    if not th.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA card is there: choose 'cpu'"):
+            loaded.learn(10)
