@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.scratch import Scratch
 
 #: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
 BLOB_OVERHEAD = 33 + 8 + 8
@@ -30,13 +31,16 @@ class Lz4Frames:
     #: From so many frames on the estimate of their size rests on them and not on other games.
     N_KNOWN = 1000
     #: How little and how much an average frame may take: of a plain one, and of the mean so far.
-    FIRST_RANGE, RANGE = (0.01, 0.3), (0.7, 1.5)
+    #: In 14 games of random play it was 0.03 to 0.26 of a plain one, and after 24,000 transitions
+    #: 0.89 to 2.25 times what it had been after 1,000.
+    FIRST_RANGE, RANGE = (0.01, 0.3), (0.8, 2.5)
 
     def __init__(self, frame_size: int) -> None:
         self.frame_size = frame_size
         self._reference: Frames | None = None
         self._blobs: list[bytes] = []
         self._n_packed = 0
+        self._scratch = Scratch()
 
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
@@ -55,13 +59,17 @@ class Lz4Frames:
             blobs[number] = blob
 
     def take(self, numbers: Numbers) -> Frames:
-        """Return these frames, unpacked; each only once."""
-        unique, inverse = np.unique(numbers, return_inverse=True)
-        unpack, size = lz4.block.decompress, self.frame_size
-        pixels = b"".join([unpack(self._blobs[i], uncompressed_size=size) for i in unique.tolist()])
-        assert self._reference is not None, "nothing was put"
-        frames = np.frombuffer(pixels, np.uint8).reshape(-1, size) ^ self._reference
-        return frames[inverse.reshape(numbers.shape)]
+        """Return these frames, unpacked."""
+        unpack, blobs, size = lz4.block.decompress, self._blobs, self.frame_size
+        reference = self._reference
+        assert reference is not None, "nothing was put"
+        frames = self._scratch.array((*numbers.shape, size))
+        pixels = frames.reshape(-1).data
+        for i, number in enumerate(numbers.ravel().tolist()):
+            # copied at once, so that all are unpacked into the same warm memory
+            pixels[i * size : (i + 1) * size] = unpack(blobs[number], uncompressed_size=size)
+        frames ^= reference
+        return frames
 
     @property
     def n_bytes(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.scratch import Scratch
 
 #: Memory that is taken at once when there are more frames than expected, in bytes.
 GROWTH = 64 * 2**20
@@ -30,6 +31,7 @@ class PlainFrames:
         self.frame_size, self.n_expected = frame_size, n_expected
         self._frames: Frames = np.empty((0, frame_size), np.uint8)
         self._n_used = 0
+        self._scratch = Scratch()
 
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
@@ -48,7 +50,8 @@ class PlainFrames:
 
     def take(self, numbers: Numbers) -> Frames:
         """Return a copy of these frames."""
-        return self._frames[numbers]
+        out = self._scratch.array((*numbers.shape, self.frame_size))
+        return np.take(self._frames, numbers, axis=0, out=out, mode="clip")
 
     @property
     def n_bytes(self) -> int:

@@ -11,6 +11,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay.scratch import Scratch
 from tests import naive
 from tests.fakes import StackedPlay
 
@@ -186,3 +187,35 @@ def test_reset_forgets_everything() -> None:
         theirs.add(*transition)
         ours.check_valid()
     assert_equal_batches(sample(ours, 20, 0), sample(theirs, 20, 0))
+
+
+@pytest.mark.parametrize("compression", [None, "lz4"])
+def test_samples_that_are_still_held_are_not_written_over(compression: Any) -> None:
+    """Memory is used again, but only once nobody holds it, be it by a view."""
+    play = StackedPlay(0, n_envs=2)
+    ours, theirs = make_pair(play, 40, compression=compression)
+    for _ in range(20):
+        transition = play.step()
+        ours.add(*transition)
+        theirs.add(*transition)
+    held = [sample(ours, 8, seed) for seed in range(12)]
+    views = [sample(ours, 8, seed).observations[2:4] for seed in range(12)]
+    for seed in range(12):
+        expected = sample(theirs, 8, seed)
+        assert_equal_batches(held[seed], expected)
+        assert th.equal(views[seed], expected.observations[2:4])
+
+
+def test_memory_that_nobody_holds_is_used_again() -> None:
+    scratch = Scratch(2)
+    first = scratch.array((3, 4))
+    address = first.ctypes.data
+    second = scratch.array((3, 4))
+    assert second.ctypes.data != address
+    tensor = th.from_numpy(first[1:])
+    del first
+    assert scratch.array((3, 4)).ctypes.data != address  # the tensor holds it
+    del tensor
+    again = Scratch(2)
+    addresses = {again.array((3, 4)).ctypes.data for _ in range(5)}
+    assert len(addresses) == 1

@@ -1,0 +1,43 @@
+"""Memory for samples, handed out again once nobody holds it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from sb3_atari_course.replay.frame_stores import Frames
+
+
+def count_holders(arrays: list[Any]) -> list[int]:
+    """Return how many references each array has, with those that counting takes."""
+    return [sys.getrefcount(array) for array in arrays]
+
+
+#: What is counted if nobody but the list holds the array; it differs from Python to Python.
+(UNUSED,) = count_holders([object()])
+
+
+class Scratch:
+    """Hands out arrays; one that its last user has let go of is used again.
+
+    New memory costs more than what is written into it: the system clears every page at its first
+    touch. A tensor made from an array holds it, as a view does, so a sample is nobody else's for
+    as long as anyone has it.
+
+    :param n_arrays: arrays that are remembered: two of a batch and two of the one before.
+    """
+
+    def __init__(self, n_arrays: int = 4) -> None:
+        self.n_arrays = n_arrays
+        self._arrays: list[Frames] = []
+
+    def array(self, shape: tuple[int, ...]) -> Frames:
+        """Return an array of uint8 with any content."""
+        for i, n_holders in enumerate(count_holders(self._arrays)):
+            if n_holders == UNUSED and self._arrays[i].shape == shape:
+                return self._arrays[i]
+        array = np.empty(shape, np.uint8)
+        self._arrays = [array, *self._arrays[: self.n_arrays - 1]]
+        return array
