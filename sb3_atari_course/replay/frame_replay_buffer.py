@@ -126,15 +126,14 @@ class FrameReplayBuffer(NStepReplayBuffer):
             small = self._small_bytes()
             check_fits(self._memory, small_bytes=small, warn=not self._learning)
         self._learning = True
-        self._memory.write(obs, next_obs)
-        self.actions[self.pos] = action.reshape(self.n_envs, self.action_dim)
-        self.rewards[self.pos] = reward
-        self.dones[self.pos] = done
+        row = self._memory.next_row
+        self.actions[row] = action.reshape(self.n_envs, self.action_dim)
+        self.rewards[row] = reward
+        self.dones[row] = done
         if self.handle_timeout_termination:
-            self.timeouts[self.pos] = [info.get("TimeLimit.truncated", False) for info in infos]
-        self.pos += 1
-        if self.pos == self.buffer_size:
-            self.pos, self.full = 0, True
+            self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
+        self._memory.write(obs, next_obs)  # from here on the row counts, whatever interrupts
+        self.pos, self.full = self._memory.next_row, self._memory.n_filled == self.buffer_size
 
     def reset(self) -> None:
         """Forget everything."""

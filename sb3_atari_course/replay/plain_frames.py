@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.scratch import Scratch
 
-#: Memory that is taken at once when there are more frames than expected, in bytes.
-GROWTH = 64 * 2**20
+#: By which part a store grows when there are more frames than expected.
+GROWTH = 1 / 128
 
 
 class PlainFrames:
@@ -22,7 +23,7 @@ class PlainFrames:
 
     :param frame_size: bytes in a frame.
     :param n_expected: frames to make room for at first; the system hands out memory only where
-        frames have been written. More than that are taken ``GROWTH`` bytes at a time.
+        frames have been written. More than that are taken a little at a time.
     """
 
     device = th.device("cpu")
@@ -40,7 +41,7 @@ class PlainFrames:
             self._frames = np.empty((max(self.n_expected, n_frames), self.frame_size), np.uint8)
         elif n_frames > room:
             # in place, so that the frames need not be there twice while they are copied
-            room = max(n_frames, room + max(1, GROWTH // self.frame_size))
+            room = max(n_frames, room + math.ceil(GROWTH * room))
             self._frames.resize((room, self.frame_size), refcheck=False)
         self._n_used = n_frames
 

@@ -52,26 +52,40 @@ class StackMemory:
         # Which numbers a stack has after one step if nothing moves.
         self._one_newer = [*range(1, n_stack), n_stack - 1]
         self._all_envs = np.ones(n_envs, bool)
-        # The stacks written last, a page to write on, and the numbers of the first.
-        self._last_page, self._page = (Page(n_stack, n_envs, (height, width)) for _ in range(2))
-        self._last_numbers: Numbers = np.full((n_envs, n_stack), BLACK, np.int32)
+        self._pages = [Page(n_stack, n_envs, (height, width)) for _ in range(2)]
+        # The stacks written last and their numbers (n_envs, n_stack); the other page is free.
+        self._last = self._pages[0], np.full((n_envs, n_stack), BLACK, np.int32)
 
     @property
     def n_filled(self) -> int:
         """How many rows are filled."""
         return min(self._n_written, len(self.numbers))
 
+    @property
+    def next_row(self) -> int:
+        """The row that will be written next, the oldest if all are filled."""
+        return self._n_written % len(self.numbers)
+
     def write(self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
-        """Keep the stacks (n_envs, *shape) of one more row, in place of the oldest if full."""
+        """Keep the stacks (n_envs, *shape) of one more row, in place of the oldest if full.
+
+        An interruption (Ctrl-C) leaves the row as it was or written as a whole.
+
+        :raises ValueError: for arrays of another shape.
+        """
+        for stacks in (obs, next_obs):
+            if stacks.shape != (self.n_envs, *self.shape):
+                expected = (self.n_envs, *self.shape)
+                raise ValueError(f"expected observations of shape {expected}, got {stacks.shape}")
         numbers = np.empty(self.numbers.shape[1:], np.int32)
         numbers[:, OBS] = self._number(obs, OBS)
         numbers[:, NEXT_OBS] = self._number(next_obs, NEXT_OBS)
         self.table.use(numbers, self._n_written)
-        row = self._n_written % len(self.numbers)
-        if self._n_written >= len(self.numbers):
-            self.table.end_use(self.numbers[row], self._n_written - len(self.numbers))
-        self.numbers[row] = numbers
+        old_numbers = self.numbers[self.next_row].copy()
+        self.numbers[self.next_row] = numbers
         self._n_written += 1
+        if self._n_written > len(self.numbers):
+            self.table.end_use(old_numbers, self._n_written - 1 - len(self.numbers))
 
     def read(self, index: Any, which: int) -> Any:
         """Return stacks (..., *shape) uint8, contiguous.
@@ -111,8 +125,8 @@ class StackMemory:
         self._n_written = n_rows + pos if full else pos
         self.table.restore(arrays, *self._uses())
         if n_rows:
-            self._last_numbers = self.numbers[pos - 1, :, NEXT_OBS]
-            self._last_page.write(self._images_of(self._last_numbers))
+            self._last = self._pages[0], self.numbers[pos - 1, :, NEXT_OBS].copy()
+            self._pages[0].write(self._images_of(self._last[1]))
 
     def check_valid(self) -> None:
         """Assert that numbers, uses and frames agree."""
@@ -120,7 +134,7 @@ class StackMemory:
         self.table.check_valid(uses, first_time)
         page = Page(self.n_stack, self.n_envs, self.image_shape)
         page.write(self._images_of(uses[-1, :, NEXT_OBS]))
-        assert page.continues(self._last_page, 0), "frames were overwritten"
+        assert page.continues(self._last[0], 0), "frames were overwritten"
         assert not self.table.take(np.array([BLACK], np.int32)).any(), "black is not black"
 
     def _uses(self) -> tuple[Numbers, int]:
@@ -140,8 +154,9 @@ class StackMemory:
 
         :param shift: how many frames newer they should be than the stacks numbered before.
         """
-        page, before, numbers = self._page, self._last_page, self._last_numbers
-        self._split(stacks, page)
+        before, numbers = self._last
+        page = self._pages[before is self._pages[0]]
+        page.write(stacks.transpose(0, 2, 3, 1) if self.channels_first else stacks)
         all_follow = page.continues(before, shift)
         if all_follow and not shift:
             return numbers
@@ -155,18 +170,10 @@ class StackMemory:
             numbers = numbers.copy()
         if not all_follow:
             for env in np.flatnonzero(~follows).tolist():
-                known = before.stack(env), self._last_numbers[env]
+                known = before.stack(env), self._last[1][env]
                 numbers[env] = self._look_up(page.stack(env), *known)
-        self._page, self._last_page, self._last_numbers = before, page, numbers
+        self._last = page, numbers
         return numbers
-
-    def _split(self, stacks: NDArray[np.uint8], page: Page) -> None:
-        """Copy the frames of stacks (n_envs, *shape) to a page."""
-        if stacks.shape != (self.n_envs, *self.shape):
-            expected = (self.n_envs, *self.shape)
-            raise ValueError(f"expected observations of shape {expected}, got {stacks.shape}")
-        images = stacks.transpose(0, 2, 3, 1) if self.channels_first else stacks
-        page.write(images)
 
     def _look_up(self, stack: Stack, known_stack: Stack, known_numbers: Numbers) -> list[int]:
         """Return the numbers of the frames of one stack, each looked for by itself."""

@@ -15,7 +15,7 @@ from sb3_atari_course.replay.device_frames import DeviceFrames
 from sb3_atari_course.replay.frame_stores import FrameStore
 from sb3_atari_course.replay.frame_table import FrameTable
 from sb3_atari_course.replay.lz4_frames import Lz4Frames
-from sb3_atari_course.replay.plain_frames import GROWTH, PlainFrames
+from sb3_atari_course.replay.plain_frames import PlainFrames
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
 from tests.fakes import StackedPlay
 
@@ -169,14 +169,14 @@ def test_a_store_is_restored_from_its_arrays_and_goes_on(kind: str) -> None:
 
 
 def test_a_plain_store_grows_by_a_little() -> None:
-    size = GROWTH // 10
-    store = PlainFrames(size, 3)
-    for n_frames in (3, 4, 14):
+    store = PlainFrames(SIZE, 1280)
+    kept = np.random.default_rng(0).integers(0, 256, (1300, SIZE), dtype=np.uint8)
+    for n_frames, room in ((1000, 1280), (1280, 1280), (1281, 1290), (1300, 1301)):
         store.reserve(n_frames)
-        store.put(np.array([n_frames - 1], np.int32), np.full((1, size), n_frames, np.uint8))
-    assert len(store._frames) == 3 + 10 + 10
-    for n_frames in (3, 4, 14):
-        assert (store.take(np.array([n_frames - 1], np.int32)) == n_frames).all()
+        store.put(np.arange(n_frames, dtype=np.int32), kept[:n_frames])
+        assert len(store._frames) == room
+        assert store.n_bytes == n_frames * SIZE
+    assert (store.take(np.arange(1300, dtype=np.int32)) == kept).all()
 
 
 def test_lz4_packs_a_screen_that_mostly_stands_still() -> None:

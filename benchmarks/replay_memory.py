@@ -1,0 +1,266 @@
+"""Replay buffers: bytes a transition, speed of adding and sampling; SB3's, a package's, ours.
+
+Run:  python benchmarks/replay_memory.py [--quick]
+
+Games are played once, by chance or by a script that follows the ball, in 8 environments with
+stacks of four 84 x 84 frames, and handed to every buffer as SB3's loop does it. Bytes are the
+growth of a process of its own (RSS) from before the buffer is made until its ring was filled
+twice, divided by the transitions it holds. Speed is measured in one process, in alternating rounds
+on cropped Breakout played by the script; the table shows medians, "first turn" while the ring
+fills (and the system hands out its memory), everything else after that. "update" is SB3's DQN
+update of batch 32 with a batch that is already there. The million is really stored, twice over;
+the games are repeated for it. The last line is JSON: ``a_vs_b`` is the speed of a divided by that
+of b, above 1: a is faster; ``million_gigabytes`` is the packed million of the worse player.
+
+"worse" keys take the worse of random play and script. sb3-extra-buffers is measured with its best
+setting for size: zstd3, an observation shared by two
+transitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.util
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/replay_memory.py`
+from benchmarks.played_games import SCENES, Recording, Scene, record
+from sb3_atari_course import AtariCnnPolicy, FrameReplayBuffer, make_atari_env
+
+N_ENVS = 8
+SPEED_SCENE = "Breakout, crop, script"
+
+SB3 = "SB3 ReplayBuffer"
+SB3_OPTIMISED = "SB3, optimize_memory_usage"
+EXTRA = "sb3-extra-buffers, zstd3"
+PLAIN = "ours, plain"
+LZ4 = "ours, lz4"
+
+
+def make_buffer(side: str, buffer_size: int, space: spaces.Box) -> Any:
+    """Return an empty buffer on the CPU."""
+    settings: Any = (buffer_size, space, spaces.Discrete(4), "cpu", N_ENVS)
+    once: Any = {"optimize_memory_usage": True, "handle_timeout_termination": False}
+    if side == EXTRA:
+        with redirect_stdout(StringIO()):  # it lists what it has not found
+            from sb3_extra_buffers.compressed import CompressedReplayBuffer
+
+        return CompressedReplayBuffer(
+            *settings,
+            **once,
+            compression_method="zstd3",
+        )
+    makers: dict[str, Callable[[], Any]] = {
+        SB3: lambda: ReplayBuffer(*settings),
+        SB3_OPTIMISED: lambda: ReplayBuffer(*settings, **once),
+        PLAIN: lambda: FrameReplayBuffer(*settings),
+        LZ4: lambda: FrameReplayBuffer(*settings, compression="lz4"),
+    }
+    return makers[side]()
+
+
+def sides() -> list[str]:
+    """Return who takes part."""
+    there = importlib.util.find_spec("sb3_extra_buffers") is not None
+    if not there:
+        print(f"{EXTRA} left out: pip install 'sb3-extra-buffers[zstd]'")
+    return [SB3, SB3_OPTIMISED, *([EXTRA] if there else []), PLAIN, LZ4]
+
+
+def bytes_per_transition(side: str, folder: Path, buffer_size: int, n_turns: int) -> float:
+    """Return the growth of this process while a ring is filled ``n_turns`` times, by transition."""
+    recording = Recording.load(folder)
+    process = psutil.Process()
+    trial = make_buffer(side, 80, recording.observation_space)
+    fill(trial, recording, 0, 50)  # what the first steps load stays out of the count
+    del trial
+    gc.collect()
+    before = process.memory_info().rss
+    buffer = make_buffer(side, buffer_size, recording.observation_space)
+    fill(buffer, recording, 0, n_turns * buffer.buffer_size)
+    gc.collect()
+    assert buffer.full
+    growth = int(process.memory_info().rss) - before
+    return float(growth / (buffer.buffer_size * N_ENVS))
+
+
+def fill(buffer: Any, recording: Recording, first: int, last: int) -> float:
+    """Add steps ``first`` to ``last - 1``; return the seconds inside ``add``."""
+    seconds = 0.0
+    for transition in recording.transitions(first, last):
+        begin = time.perf_counter()
+        buffer.add(*transition)
+        seconds += time.perf_counter() - begin
+    return seconds
+
+
+def in_a_process_of_its_own(*arguments: Any) -> float:
+    """Call :func:`bytes_per_transition` where nothing else has used memory before."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return float(pool.apply(bytes_per_transition, arguments))
+
+
+class Speed:
+    """Speeds of one buffer, in transitions or batches, measured in turns with the others."""
+
+    def __init__(self, side: str, recording: Recording, n_rows: int) -> None:
+        self.recording, self.n_rows = recording, n_rows
+        self.buffer = make_buffer(side, n_rows * N_ENVS, recording.observation_space)
+        self.first_turn = n_rows * N_ENVS / fill(self.buffer, recording, 0, n_rows)
+        self.step = n_rows
+        self.seconds: dict[str | int, list[float]] = {}
+
+    def measure(self, n_adds: int, n_samples: int) -> None:
+        """Add one round of figures: seconds for one transition, and for a batch of 32 and 256."""
+        seconds = fill(self.buffer, self.recording, self.step, self.step + n_adds)
+        self.step += n_adds
+        self.seconds.setdefault("add", []).append(seconds / (n_adds * N_ENVS))
+        for batch_size in (32, 256):
+            begin = time.perf_counter()
+            for _ in range(n_samples):
+                self.buffer.sample(batch_size)
+            seconds = (time.perf_counter() - begin) / n_samples
+            self.seconds.setdefault(batch_size, []).append(seconds)
+
+    def __getitem__(self, what: str | int) -> float:
+        """Median seconds of ``"add"`` or a batch size."""
+        return statistics.median(self.seconds[what])
+
+
+def update_seconds(recording: Recording, n_rounds: int) -> float:
+    """Return the median time of one SB3 DQN update of batch 32 whose batch is there already."""
+    env = make_atari_env(SCENES[1].env_id, 1)
+    model = DQN(AtariCnnPolicy, env, buffer_size=100, device="cpu", seed=0)
+    model.learn(1)  # sets up the logger
+    buffer = make_buffer(PLAIN, 800, recording.observation_space)
+    fill(buffer, recording, 0, 100)
+    batch = buffer.sample(32)
+    model.replay_buffer.sample = lambda *args, **kwargs: batch  # type: ignore[union-attr, method-assign]
+    times = []
+    for _ in range(n_rounds):
+        begin = time.perf_counter()
+        model.train(gradient_steps=1, batch_size=32)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def measure_sizes(
+    scenes: Sequence[Scene], folder: Path, names: Sequence[str], quick: bool
+) -> dict[tuple[str, str], float]:
+    """Play all scenes and return the bytes of a transition by scene and side."""
+    n_rows = 60 if quick else 2000
+    sizes = {}
+    for scene in scenes:
+        (folder / scene.name).mkdir()
+        recording = record(scene, n_rows, N_ENVS)
+        recording.save(folder / scene.name)
+        del recording
+        for side in names:
+            arguments = (side, folder / scene.name, n_rows * N_ENVS, 2)
+            sizes[scene.name, side] = in_a_process_of_its_own(*arguments)
+        row = "".join(f"{sizes[scene.name, side]:>12.0f}" for side in names)
+        print(f"{scene.name:<26}{row}", flush=True)
+    return sizes
+
+
+def measure_speeds(folder: Path, names: Sequence[str], quick: bool) -> tuple[dict[str, Any], float]:
+    """Return the speeds of all sides, and the seconds of an update."""
+    recording = Recording.load(folder / SPEED_SCENE)
+    n_rows = 30 if quick else 1000
+    speeds = {side: Speed(side, recording, n_rows) for side in names}
+    for _ in range(2 if quick else 25):
+        for speed in speeds.values():
+            speed.measure(n_adds=5 if quick else 40, n_samples=2 if quick else 10)
+    return speeds, update_seconds(recording, 3 if quick else 30)
+
+
+def measure_million(folder: Path, quick: bool) -> dict[tuple[str, str], float]:
+    """Return the gigabytes of a million transitions of cropped Breakout, really stored twice."""
+    n_transitions = 4000 if quick else 1_000_000
+    gigabytes = {}
+    for scene in SCENES[:2]:
+        for side in (PLAIN, LZ4):
+            arguments = (side, folder / scene.name, n_transitions, 2)
+            size = in_a_process_of_its_own(*arguments)
+            gigabytes[scene.player, side] = size * n_transitions / 1e9
+            print(
+                f"{n_transitions:,} of {scene.name}, {side}:"
+                f" {gigabytes[scene.player, side]:.3f} GB",
+                flush=True,
+            )
+    return gigabytes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean nothing")
+    quick = parser.parse_args().quick
+    names = sides()
+    print(f"torch threads: {th.get_num_threads()}; bytes a transition, process memory\n")
+    print(" " * 26 + "".join(f"{name.split(', ')[-1][:11]:>12}" for name in names))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sizes = measure_sizes([*SCENES[:2], SCENES[-1]] if quick else SCENES, folder, names, quick)
+        print()
+        speeds, update = measure_speeds(folder, names, quick)
+        print_speeds(speeds, update)
+        million = measure_million(folder, quick)
+
+    def worse(side: str) -> float:
+        return max(sizes[scene.name, side] for scene in SCENES[:2])
+
+    sb3, plain, lz4 = speeds[SB3], speeds[PLAIN], speeds[LZ4]
+    result = {
+        "breakout_plain_bytes": round(worse(PLAIN)),
+        "breakout_lz4_bytes": round(worse(LZ4)),
+        "mspacman_lz4_bytes": round(sizes[SCENES[-1].name, LZ4]),
+        "sample_vs_sb3": round(sb3[32] / plain[32], 3),
+        "sample_256_over_32_plain": round(plain[256] / plain[32], 2),
+        "sample_256_over_32_lz4": round(lz4[256] / lz4[32], 2),
+        "add_vs_sb3_plain": round(sb3["add"] / plain["add"], 3),
+        "add_vs_sb3_lz4": round(sb3["add"] / lz4["add"], 3),
+        "add_vs_sb3_plain_first_turn": round(plain.first_turn / sb3.first_turn, 3),
+        "add_vs_sb3_lz4_first_turn": round(lz4.first_turn / sb3.first_turn, 3),
+        "lz4_share_of_gradient_step": round(lz4[32] / update, 4),
+        "million_gigabytes_plain": round(max(million[p, PLAIN] for p in ("random", "script")), 3),
+        "million_gigabytes": round(max(million[p, LZ4] for p in ("random", "script")), 3),
+    }
+    print(json.dumps(result))
+
+
+def print_speeds(speeds: dict[str, Speed], update: float) -> None:
+    print(f"{SPEED_SCENE}; an update without sampling: {1000 * update:.1f} ms")
+    head = ("add/s, first turn", "add/s", "sample(32)", "of update", "sample(256)", "256 / 32")
+    print(" " * 28 + "".join(f"{name:>18}" for name in head))
+    for side, speed in speeds.items():
+        cells = (
+            f"{speed.first_turn:.0f}",
+            f"{1 / speed['add']:.0f}",
+            f"{1e6 * speed[32]:.0f} us",
+            f"{speed[32] / update:.1%}",
+            f"{1e6 * speed[256]:.0f} us",
+            f"{speed[256] / speed[32]:.1f}",
+        )
+        print(f"{side:<28}" + "".join(f"{cell:>18}" for cell in cells))
+    print()
+
+
+if __name__ == "__main__":
+    main()
