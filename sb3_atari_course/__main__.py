@@ -17,7 +17,7 @@ import os
 import sys
 
 from sb3_atari_course import __version__
-from sb3_atari_course.errors import TrainingFailedError
+from sb3_atari_course.errors import ReplayMemoryError, TrainingFailedError
 
 
 def main() -> None:
@@ -41,10 +41,11 @@ def main() -> None:
         raise SystemExit(130) from None
     except TrainingFailedError:
         raise
-    except Exception as error:  # before a training begins: something that was asked for is wrong
+    except Exception as error:  # not in a training: something that was asked for is wrong
         if os.environ.get("SB3_ATARI_TRACEBACK"):
             raise
-        _fail(f"{error}" if isinstance(error, (ValueError, TypeError)) else _named(error))
+        ours = isinstance(error, (ValueError, TypeError, ReplayMemoryError))
+        _fail(f"{error}" if ours else _named(error))
 
 
 def _named(error: Exception) -> str:

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.envs import is_atari, register_envs
-from sb3_atari_course.errors import TrainingFailedError
+from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 
@@ -101,6 +101,8 @@ class CourseExperimentManager(ExperimentManager):
         self.callbacks.append(CsvLog(self.save_path))
         try:
             super().learn(model)
+        except (SettingError, ReplayMemoryError):
+            raise
         except Exception as error:
             raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
         if model.num_timesteps < self.n_timesteps:

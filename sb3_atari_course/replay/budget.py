@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from sb3_atari_course.errors import ReplayMemoryError
 from sb3_atari_course.replay.frame_stores import FrameStore
 from sb3_atari_course.replay.lz4_frames import Lz4Frames
 from sb3_atari_course.replay.memory import Need, available_memory, gigabytes
@@ -25,7 +26,7 @@ def check_fits(memory: StackMemory, *, small_bytes: int, warn: bool) -> None:
 
     :param small_bytes: of all that is no stack, when full.
     :param warn: also tell if only the higher end of an estimate does not fit.
-    :raises MemoryError: if not even the lower end fits.
+    :raises ReplayMemoryError: if not even the lower end fits.
     """
     store = memory.table.store
     need = need_when_full(memory, small_bytes=small_bytes)
@@ -39,7 +40,7 @@ def check_fits(memory: StackMemory, *, small_bytes: int, warn: bool) -> None:
         f" choose {' or '.join(_remedies(memory, small_bytes, available))}"
     )
     if need.low > available:
-        raise MemoryError(message)
+        raise ReplayMemoryError(message)
     if warn:
         warnings.warn(f"this may not fit: {message}", stacklevel=2)
 

@@ -9,6 +9,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space_channels_first
 
+from sb3_atari_course.errors import SettingError
 from sb3_atari_course.replay.device_frames import DeviceFrames
 from sb3_atari_course.replay.frame_stores import FrameStore
 from sb3_atari_course.replay.frame_table import FrameTable
@@ -43,10 +44,10 @@ def check_settings(space: spaces.Space[Any], compression: str | None, device: th
 def check_device(device: th.device) -> None:
     """Raise an error if frames cannot be kept there on this machine.
 
-    :raises ValueError: if a CUDA card is asked for and not there.
+    :raises SettingError: if a CUDA card is asked for and not there.
     """
     if device.type == "cuda" and not th.cuda.is_available():
-        raise ValueError("storage_device='cuda', but no CUDA card is there: choose 'cpu'")
+        raise SettingError("storage_device='cuda', but no CUDA card is there: choose 'cpu'")
 
 
 def build_memory(

@@ -57,10 +57,11 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param compression: None, or ``"lz4"``: 5 to 20 times smaller, some 2 us slower per frame.
     :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``.
     :raises ValueError: for observations that are no stacks of images, and for settings that do
-        not go together; when learning starts: for another gamma than the model's, and without the
-        card that was asked for.
-    :raises MemoryError: when learning starts, or when an estimate has become certain: the buffer
-        will not fit into memory.
+        not go together.
+    :raises SettingError: when learning starts: for another gamma than the model's, and without
+        the card that was asked for.
+    :raises ReplayMemoryError: when learning starts, or once an estimate has become certain: the
+        full buffer will not fit into memory.
     """
 
     def __init__(
@@ -116,8 +117,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
         :param reward: (n_envs,).
         :param done: (n_envs,), terminated or truncated.
         :param infos: of each environment; ``TimeLimit.truncated`` is read.
-        :raises ValueError: the first time, see the class.
-        :raises MemoryError: if the full buffer will not fit.
+        :raises SettingError: the first time, see the class.
+        :raises ReplayMemoryError: if the full buffer will not fit.
         """
         if not self._learning:
             check_device(self.storage_device)

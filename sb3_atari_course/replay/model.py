@@ -7,6 +7,8 @@ import sys
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_atari_course.errors import SettingError
+
 
 def check_gamma(buffer: ReplayBuffer, n_steps: int, gamma: float) -> None:
     """Raise an error if the model that fills ``buffer`` discounts otherwise.
@@ -14,11 +16,11 @@ def check_gamma(buffer: ReplayBuffer, n_steps: int, gamma: float) -> None:
     With ``n_steps`` 1 the buffer does not discount, so any gamma will do.
 
     :param gamma: by which the buffer discounts rewards, per step.
-    :raises ValueError: if the model's gamma is another one.
+    :raises SettingError: if the model's gamma is another one.
     """
     model = _model_of(buffer) if n_steps > 1 else None
     if model is not None and model.gamma != gamma:
-        raise ValueError(
+        raise SettingError(
             f"the replay buffer discounts {n_steps} steps with gamma={gamma}, the model has"
             f" gamma={model.gamma}: set replay_buffer_kwargs="
             f"dict(n_steps={n_steps}, gamma={model.gamma})"

@@ -219,3 +219,19 @@ def test_memory_that_nobody_holds_is_used_again() -> None:
     again = Scratch(2)
     addresses = {again.array((3, 4)).ctypes.data for _ in range(5)}
     assert len(addresses) == 1
+
+
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA card")
+def test_frames_on_a_card_give_the_same_batches_there() -> None:
+    play = StackedPlay(0, n_envs=3, p_strange=0.1)
+    settings = (33, play.observation_space, play.action_space)
+    on_card = FrameReplayBuffer(*settings, "cuda", 3, n_steps=3, storage_device="cuda")
+    theirs = NStepReplayBuffer(*settings, "cuda", 3, n_steps=3)
+    for step in range(60):
+        transition = play.step()
+        on_card.add(*transition)
+        theirs.add(*transition)
+        batch = sample(on_card, 20, step)
+        assert batch.observations.device.type == "cuda"
+        assert_equal_batches(batch, sample(theirs, 20, step))
+        on_card.check_valid()
