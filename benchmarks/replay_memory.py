@@ -1,6 +1,6 @@
 """Replay buffers: bytes a transition, speed of adding and sampling; SB3's, a package's, ours.
 
-Run:  python benchmarks/replay_memory.py [--quick]
+Run:  python benchmarks/replay_memory.py [--quick]      (about ten minutes, 8 GB of memory)
 
 Games are played once, by chance or by a script that follows the ball, in 8 environments with
 stacks of four 84 x 84 frames, and handed to every buffer as SB3's loop does it.
@@ -226,9 +226,13 @@ def measure_million(folder: Path, quick: bool) -> dict[tuple[str, str], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean nothing")
     quick = parser.parse_args().quick
+    if quick:
+        print("a try-out: the figures mean nothing")
     names = sides()
     print(f"torch threads: {th.get_num_threads()}; bytes a transition, process memory\n")
     print(" " * 26 + "".join(f"{SHORT[name]:>12}" for name in names))

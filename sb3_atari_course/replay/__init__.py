@@ -11,7 +11,9 @@ The way of the data::
                                   device_frames.py (on a card)
     build.py                      from settings to these
     budget.py, memory.py          will it fit?
-    files.py                      saved without pickle
+    saving.py, files.py           saved without pickle
+    model.py                      what it must know of the model
+    scratch.py                    memory for samples
 """
 
 from sb3_atari_course.replay.files import ReplayFileError

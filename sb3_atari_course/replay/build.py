@@ -18,8 +18,8 @@ from sb3_atari_course.replay.plain_frames import PlainFrames
 from sb3_atari_course.replay.stacks import StackMemory
 
 
-def check_settings(space: spaces.Space[Any], compression: str | None, device: th.device) -> None:
-    """Raise an error unless such a memory can be built; nothing is built.
+def check_settings(space: spaces.Space[Any], compression: str | None, device: Any) -> th.device:
+    """Return the device of the frames if such a memory can be built; nothing is built.
 
     :raises ValueError: for observations that are no stacks of images, for an unknown compression
         or device, and for a compression on a card.
@@ -28,17 +28,19 @@ def check_settings(space: spaces.Space[Any], compression: str | None, device: th
         raise ValueError(
             "FrameReplayBuffer keeps stacks of images, uint8 boxes of shape (n_stack, h, w) or"
             f" (h, w, n_stack), as VecFrameStack or our FrameStack makes them; got {space}."
-            " For other observations use SB3's own ReplayBuffer or DictReplayBuffer"
+            " For other observations use SB3's own ReplayBuffer or DictReplayBuffer, and with"
+            " VecNormalize norm_obs=False"
         )
     if compression not in (None, "lz4"):
         raise ValueError(f"compression must be None or 'lz4', got {compression!r}")
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"storage_device must be 'cpu' or 'cuda', got {str(device)!r}")
-    if device.type == "cuda" and compression:
+    if str(device).split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"storage_device must be 'cpu' or 'cuda', got {device!r}")
+    if th.device(device).type == "cuda" and compression:
         raise ValueError(
             "frames on a card cannot be unpacked there: choose compression='lz4' with"
             " storage_device='cpu', or storage_device='cuda' without compression"
         )
+    return th.device(device)
 
 
 def check_device(device: th.device) -> None:
@@ -46,8 +48,8 @@ def check_device(device: th.device) -> None:
 
     :raises SettingError: if a CUDA card is asked for and not there.
     """
-    if device.type == "cuda" and not th.cuda.is_available():
-        raise SettingError("storage_device='cuda', but no CUDA card is there: choose 'cpu'")
+    if device.type == "cuda" and (device.index or 0) >= th.cuda.device_count():
+        raise SettingError(f"storage_device='{device}', but there is no such card: choose 'cpu'")
 
 
 def build_memory(

@@ -61,5 +61,5 @@ class DeviceFrames:
     def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
         """Take over these frames; to the device they go when a frame is put there."""
         frames = saved_array(arrays, "frames", np.uint8, (None, self.frame_size))
-        self._frames = th.from_numpy(frames.copy())
+        self._frames = th.from_numpy(frames)
         return len(frames)

@@ -18,9 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch as th
 from numpy.typing import NDArray
 
+from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course.replay.memory import available_memory, in_words
+
 VERSION = 1
+CPU = th.device("cpu")
 SETTINGS, CHECKSUM = "replay.json", "sha256"
 
 
@@ -73,6 +78,7 @@ def read_replay(
 
     :param settings: those that the file must agree with.
     :raises ReplayFileError: if the file is damaged or of other settings.
+    :raises ReplayMemoryError: if the machine has not the memory that it needs.
     :raises FileNotFoundError: if there is none.
     """
     with open(path, "rb") as file:
@@ -114,6 +120,11 @@ def _read(
         raise ReplayFileError(f"{path}: {SETTINGS} was altered")
     saved = json.loads(text)
     _check_settings(path, saved, settings)
+    needed, available = sum(info.file_size for info in archive.infolist()), available_memory(CPU)
+    if needed > available:
+        raise ReplayMemoryError(
+            f"{path} needs {in_words(needed)} of memory, {in_words(available)} are available"
+        )
     arrays = {}
     for name, digest in saved["arrays"].items():
         arrays[name] = _read_array(archive, name)
@@ -140,6 +151,21 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
             raise ReplayFileError(f"array {name!r} is not as long as it says")
     with archive.open(info) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def digests_of(arrays: dict[str, NDArray[Any]]) -> dict[str, str]:
+    """Return the SHA-256 of each array."""
+    return {name: _digest(array) for name, array in arrays.items()}
+
+
+def check_digests(arrays: dict[str, NDArray[Any]], digests: dict[str, str]) -> None:
+    """Raise an error unless these are the arrays of which the digests were taken.
+
+    :raises ReplayFileError: if an array was altered.
+    """
+    for name, array in arrays.items():
+        if _digest(array) != digests[name]:
+            raise ReplayFileError(f"array {name!r} of the replay memory was altered")
 
 
 def _digest(array: NDArray[Any]) -> str:

@@ -13,18 +13,18 @@ from stable_baselines3.common.buffers import BaseBuffer, NStepReplayBuffer, Repl
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_course.replay.budget import check_fits, need_when_full
+from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course.replay.budget import Budget
 from sb3_atari_course.replay.build import build_memory, check_device, check_settings
-from sb3_atari_course.replay.files import read_replay, saved_array, write_replay
+from sb3_atari_course.replay.files import check_digests, digests_of, read_replay, write_replay
 from sb3_atari_course.replay.memory import Need
-from sb3_atari_course.replay.model import check_gamma
+from sb3_atari_course.replay.model import agreed_gamma
+from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of, take_over
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
 from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
 
 #: Rows between two looks at the machine's memory.
 ROWS_BETWEEN_CHECKS = 1024
-#: What SB3 keeps of a transition beside its observations.
-SMALL_ARRAYS = ("actions", "rewards", "dones", "timeouts")
 
 
 class FrameReplayBuffer(NStepReplayBuffer):
@@ -40,8 +40,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     In Python ``DQN(..., replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={...})``; in a
     yml ``replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')``.
 
-    Memory is taken as frames come in. When learning starts, and from time to time after that, what
-    the full buffer will need is compared with what there is.
+    Memory is taken as frames come in. When learning starts, what the full buffer will need is
+    compared with what there is, and again as the estimate gets better.
 
     :param buffer_size: transitions kept, of all environments together.
     :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the axis that is shortest
@@ -53,15 +53,16 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param handle_timeout_termination: a time limit is no end of the task (as SB3 has it).
     :param n_steps: rewards summed up in a sample, as in SB3's ``NStepReplayBuffer``. The model's
         own ``n_steps`` must stay 1: SB3 ignores it with a buffer class of one's own.
-    :param gamma: discount of those rewards, per step; that of the model if ``n_steps`` is not 1.
+    :param gamma: discount of those rewards, per step; None: the model's. Unless ``n_steps`` is 1
+        it must be the model's.
     :param compression: None, or ``"lz4"``: 5 to 20 times smaller, some 2 us slower per frame.
     :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``.
     :raises ValueError: for observations that are no stacks of images, and for settings that do
         not go together.
     :raises SettingError: when learning starts: for another gamma than the model's, and without
         the card that was asked for.
-    :raises ReplayMemoryError: when learning starts, or once an estimate has become certain: the
-        full buffer will not fit into memory.
+    :raises ReplayMemoryError: when learning starts, or once a better estimate shows it: the full
+        buffer will not fit into memory.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         handle_timeout_termination: bool = True,
         *,
         n_steps: int = 1,
-        gamma: float = 0.99,
+        gamma: float | None = 0.99,
         compression: Literal["lz4"] | None = None,
         storage_device: str = "cpu",
     ) -> None:
@@ -84,21 +85,25 @@ class FrameReplayBuffer(NStepReplayBuffer):
                 "FrameReplayBuffer keeps every frame once already: leave out optimize_memory_usage"
                 " (SB3's variant forgets the observation at the end of an episode)"
             )
-        check_settings(observation_space, compression, th.device(storage_device))
+        self.storage_device = check_settings(observation_space, compression, storage_device)
         # past ReplayBuffer's own constructor, which would allocate both arrays of observations
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(integer_at_least(1, "buffer_size", buffer_size) // n_envs, 1)
         self.optimize_memory_usage = False
         self.handle_timeout_termination = handle_timeout_termination
         self.n_steps = integer_at_least(1, "n_steps", n_steps)
-        if not 0.0 <= finite_number("gamma", gamma) <= 1.0:
+        if gamma is not None and not 0.0 <= finite_number("gamma", gamma) <= 1.0:
             raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
-        self.gamma = gamma
+        self._own_gamma = gamma
+        self.gamma: float = gamma  # type: ignore[assignment]  # None: until a model is there
         self.compression = compression
-        self.storage_device = th.device(storage_device)
-        self._make_small_arrays()
-        self._keep_stacks_in(self._empty_memory())
-        self._learning = False
+        try:
+            self._make_small_arrays()
+            self.keep_stacks_in(self.empty_stacks())
+        except MemoryError as error:
+            raise ReplayMemoryError(
+                f"buffer_size={buffer_size} is too large, even without a frame: {error}"
+            ) from error
 
     def add(
         self,
@@ -120,26 +125,25 @@ class FrameReplayBuffer(NStepReplayBuffer):
         :raises SettingError: the first time, see the class.
         :raises ReplayMemoryError: if the full buffer will not fit.
         """
+        self.stacks.check_shape(obs)
+        self.stacks.check_shape(next_obs)
         if not self._learning:
-            check_device(self.storage_device)
-            check_gamma(self, self.n_steps, self.gamma)
-        if not self._learning or self.pos % ROWS_BETWEEN_CHECKS == 0:
-            small = self._small_bytes()
-            check_fits(self._memory, small_bytes=small, warn=not self._learning)
-        self._learning = True
-        row = self._memory.next_row
+            self._learning_starts()
+        elif self.pos % ROWS_BETWEEN_CHECKS == 0:
+            self._budget.check()
+        row = self.stacks.next_row
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
         if self.handle_timeout_termination:
             self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
-        self._memory.write(obs, next_obs)  # from here on the row counts, whatever interrupts
-        self.pos, self.full = self._memory.next_row, self._memory.n_filled == self.buffer_size
+        self.stacks.write(obs, next_obs)  # from here on the row counts, whatever interrupts
+        self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
 
     def reset(self) -> None:
         """Forget everything."""
         super().reset()
-        self._keep_stacks_in(self._empty_memory())
+        self.keep_stacks_in(self.empty_stacks())
 
     def memory_needed(self) -> Need:
         """Return the bytes that the full buffer will take where its frames are.
@@ -147,27 +151,48 @@ class FrameReplayBuffer(NStepReplayBuffer):
         Without compression exact, as long as episodes are not so short that their first frames
         count; with LZ4 an estimate, at first from other games, then from the frames so far.
         """
-        return need_when_full(self._memory, small_bytes=self._small_bytes())
+        return self._budget.need()
 
     def check_valid(self) -> None:
         """Assert that rows, numbers of frames, their uses and their places agree."""
-        n_filled = self._memory.n_filled
+        n_filled = self.stacks.n_filled
         assert n_filled == self.size(), f"{n_filled} rows are filled, SB3 counts {self.size()}"
         if self.size():
-            self._memory.check_valid()
+            self.stacks.check_valid()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
-        settings = {**self._settings(), "pos": self.pos, "full": self.full}
-        write_replay(path, settings, self._arrays())
+        settings = {**settings_of(self), "pos": self.pos, "full": self.full}
+        write_replay(path, settings, arrays_of(self))
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take over what :meth:`save` wrote, in place of all that is here.
 
+        Until all of it is read and checked, what is here stays, and takes its memory.
+
         :raises ReplayFileError: if the file is damaged or of other settings; nothing is changed.
         """
-        saved, arrays = read_replay(path, self._settings())
-        self._restore(arrays, pos=saved["pos"], full=saved["full"])
+        saved, arrays = read_replay(path, settings_of(self))
+        take_over(self, arrays, pos=saved["pos"], full=saved["full"])
+
+    def keep_stacks_in(self, stacks: StackMemory) -> None:
+        """Give SB3's code other arrays of observations to read; the row to write next is theirs."""
+        self.stacks = stacks
+        self.observations = cast(Any, StackArray(stacks, OBS))
+        self.next_observations = cast(Any, StackArray(stacks, NEXT_OBS))
+        self.pos, self.full = stacks.next_row, stacks.n_filled == self.buffer_size
+        small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
+        self._budget, self._learning = Budget(stacks, small_bytes=small_bytes), False
+
+    def empty_stacks(self) -> StackMemory:
+        """Return a memory of stacks for these settings, without a frame."""
+        return build_memory(
+            self.observation_space,
+            n_rows=self.buffer_size,
+            n_envs=self.n_envs,
+            compression=self.compression,
+            device=self.storage_device,
+        )
 
     def to_torch(self, array: Any, copy: bool = False) -> th.Tensor:
         """Return an array or tensor on the buffer's device; sampled arrays need no copy."""
@@ -184,6 +209,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     ) -> ReplayBufferSamples:
         if self.n_steps == 1:  # without discounts, as SB3's DQN expects
             return ReplayBuffer._get_samples(self, batch_inds, env)
+        if self.gamma is None:
+            self.gamma = agreed_gamma(self, None)
         return super()._get_samples(batch_inds, env)
 
     def _make_small_arrays(self) -> None:
@@ -195,64 +222,24 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones = np.zeros(rows, np.float32)
         self.timeouts = np.zeros(rows, np.float32)
 
-    def _empty_memory(self) -> StackMemory:
-        """Return a memory without a frame."""
-        return build_memory(
-            self.observation_space,
-            n_rows=self.buffer_size,
-            n_envs=self.n_envs,
-            compression=self.compression,
-            device=self.storage_device,
-        )
-
-    def _keep_stacks_in(self, memory: StackMemory) -> None:
-        """Give SB3's code the arrays of observations that it reads and writes."""
-        self._memory = memory
-        self.observations = cast(Any, StackArray(memory, OBS))
-        self.next_observations = cast(Any, StackArray(memory, NEXT_OBS))
-
-    def _small_bytes(self) -> int:
-        """Return the bytes of all that is no stack, when full."""
-        return sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
-
-    def _settings(self) -> dict[str, Any]:
-        """Return what a saved buffer must agree with."""
-        return {
-            "buffer_size": self.buffer_size,  # of each environment
-            "n_envs": self.n_envs,
-            "observations": list(self.obs_shape),
-            "actions": [self.action_dim, self.actions.dtype.str],
-            "handle_timeout_termination": self.handle_timeout_termination,
-            "compression": self.compression,
-        }
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that is filled."""
-        n_rows = self.size()
-        small = {name: getattr(self, name)[:n_rows] for name in SMALL_ARRAYS}
-        return {**small, **self._memory.arrays()}
-
-    def _restore(self, arrays: dict[str, NDArray[Any]], *, pos: int, full: bool) -> None:
-        """Take over saved arrays; if they do not fit together, nothing is changed."""
-        n_rows = self.buffer_size if full else pos
-        for name in SMALL_ARRAYS:
-            own = getattr(self, name)
-            saved_array(arrays, name, own.dtype, (n_rows, *own.shape[1:]))
-        memory = self._empty_memory()
-        memory.restore(arrays, pos=pos, full=full)
-        for name in SMALL_ARRAYS:
-            getattr(self, name)[:n_rows] = arrays[name]
-        self._keep_stacks_in(memory)
-        self.pos, self.full, self._learning = pos, full, False
+    def _learning_starts(self) -> None:
+        """Check what can only be known now: the card, the model, the machine's memory."""
+        check_device(self.storage_device)
+        if self.n_steps > 1:
+            self.gamma = agreed_gamma(self, self._own_gamma)
+        self._budget.start()
+        self._learning = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with only what is filled (and frames of a card as arrays)."""
-        left_out = {"_memory", "observations", "next_observations", *SMALL_ARRAYS}
+        left_out = {"stacks", "_budget", "observations", "next_observations", *SMALL_ARRAYS}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        return {**state, "arrays": self._arrays()}
+        arrays = arrays_of(self)
+        return {**state, "arrays": arrays, "digests": digests_of(arrays)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arrays = state.pop("arrays")
+        arrays, digests = state.pop("arrays"), state.pop("digests")
+        check_digests(arrays, digests)
         self.__dict__.update(state)
         self._make_small_arrays()
-        self._restore(arrays, pos=self.pos, full=self.full)
+        take_over(self, arrays, pos=self.pos, full=self.full)

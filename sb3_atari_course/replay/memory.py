@@ -22,13 +22,15 @@ class Need(NamedTuple):
         return Need(self.low + n_bytes, self.high + n_bytes)
 
     def __str__(self) -> str:
-        low, high = gigabytes(self.low), gigabytes(self.high)
-        return f"{low} GB" if low == high else f"{low} to {high} GB (estimated)"
+        if self.low == self.high:
+            return in_words(self.low)
+        return f"{in_words(self.low, self.high)} (estimated)"
 
 
-def gigabytes(n_bytes: float) -> str:
-    """Return bytes as GB (10^9), two digits after the point."""
-    return f"{n_bytes / 1e9:.2f}"
+def in_words(*n_bytes: float) -> str:
+    """Return bytes as GB (10^9) or, if few, as MB (10^6); several as a range."""
+    unit, name, digits = (1e9, "GB", 2) if max(n_bytes) >= 1e8 else (1e6, "MB", 1)
+    return " to ".join(f"{n / unit:.{digits}f}" for n in n_bytes) + f" {name}"
 
 
 def available_memory(device: th.device) -> int:

@@ -10,21 +10,24 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from sb3_atari_course.errors import SettingError
 
 
-def check_gamma(buffer: ReplayBuffer, n_steps: int, gamma: float) -> None:
-    """Raise an error if the model that fills ``buffer`` discounts otherwise.
+def agreed_gamma(buffer: ReplayBuffer, gamma: float | None) -> float:
+    """Return by which factor a buffer discounts the rewards of several steps.
 
-    With ``n_steps`` 1 the buffer does not discount, so any gamma will do.
-
-    :param gamma: by which the buffer discounts rewards, per step.
-    :raises SettingError: if the model's gamma is another one.
+    :param gamma: the buffer's setting; None: that of the model that fills it.
+    :raises SettingError: if the model's gamma is another one, or if there is no model to ask.
     """
-    model = _model_of(buffer) if n_steps > 1 else None
-    if model is not None and model.gamma != gamma:
+    model = _model_of(buffer)
+    if model is None:
+        if gamma is None:
+            raise SettingError("gamma=None takes the model's gamma, but no model fills this buffer")
+        return gamma
+    if gamma not in (None, model.gamma):
         raise SettingError(
-            f"the replay buffer discounts {n_steps} steps with gamma={gamma}, the model has"
-            f" gamma={model.gamma}: set replay_buffer_kwargs="
-            f"dict(n_steps={n_steps}, gamma={model.gamma})"
+            f"the replay buffer discounts several steps with gamma={gamma}, the model has"
+            f" gamma={model.gamma}: in replay_buffer_kwargs set gamma to {model.gamma}, or to None"
+            " for the model's (a loaded memory has the gamma that it was saved with)"
         )
+    return float(model.gamma)
 
 
 def _model_of(buffer: ReplayBuffer) -> OffPolicyAlgorithm | None:

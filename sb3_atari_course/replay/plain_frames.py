@@ -37,12 +37,15 @@ class PlainFrames:
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
         room = len(self._frames)
-        if not room:
-            self._frames = np.empty((max(self.n_expected, n_frames), self.frame_size), np.uint8)
-        elif n_frames > room:
-            # in place, so that the frames need not be there twice while they are copied
-            room = max(n_frames, room + math.ceil(GROWTH * room))
-            self._frames.resize((room, self.frame_size), refcheck=False)
+        if n_frames > room:
+            room = max(self.n_expected, n_frames, room + math.ceil(GROWTH * room))
+            if self._frames.flags.owndata and len(self._frames):
+                # in place, so that the frames need not be there twice while they are copied
+                self._frames.resize((room, self.frame_size), refcheck=False)
+            else:
+                frames = np.empty((room, self.frame_size), np.uint8)
+                frames[: len(self._frames)] = self._frames
+                self._frames = frames
         self._n_used = n_frames
 
     def put(self, numbers: Numbers, frames: Frames) -> None:
@@ -69,7 +72,6 @@ class PlainFrames:
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
         """Take over these frames."""
-        frames = saved_array(arrays, "frames", np.uint8, (None, self.frame_size))
-        self._frames = frames if frames.flags.owndata else frames.copy()
-        self._n_used = len(frames)
-        return len(frames)
+        self._frames = saved_array(arrays, "frames", np.uint8, (None, self.frame_size))
+        self._n_used = len(self._frames)
+        return self._n_used

@@ -66,17 +66,25 @@ class StackMemory:
         """The row that will be written next, the oldest if all are filled."""
         return self._n_written % len(self.numbers)
 
+    def check_shape(self, stacks: NDArray[np.uint8]) -> None:
+        """Raise an error unless these are the stacks of all environments.
+
+        :raises ValueError: for arrays of another shape than (n_envs, *shape).
+        """
+        if stacks.shape != (self.n_envs, *self.shape):
+            raise ValueError(
+                f"this memory keeps observations of {self.n_envs} environments, shape"
+                f" {(self.n_envs, *self.shape)}, and got shape {stacks.shape};"
+                " a memory that was saved goes on with as many environments as it had"
+            )
+
     def write(self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
         """Keep the stacks (n_envs, *shape) of one more row, in place of the oldest if full.
 
         An interruption (Ctrl-C) leaves the row as it was or written as a whole.
 
-        :raises ValueError: for arrays of another shape.
+        :param obs: of the shape that :meth:`check_shape` accepts, as is ``next_obs``.
         """
-        for stacks in (obs, next_obs):
-            if stacks.shape != (self.n_envs, *self.shape):
-                expected = (self.n_envs, *self.shape)
-                raise ValueError(f"expected observations of shape {expected}, got {stacks.shape}")
         numbers = np.empty(self.numbers.shape[1:], np.int32)
         numbers[:, OBS] = self._number(obs, OBS)
         numbers[:, NEXT_OBS] = self._number(next_obs, NEXT_OBS)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch as th
 
-from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
+from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, files
 from tests.fakes import StackedPlay
 from tests.replay.test_sampling import assert_equal_batches, sample
 
@@ -58,7 +59,7 @@ def test_a_memory_comes_back_and_goes_on_as_if_nothing_had_happened(
         buffer.add(*transition)
         loaded.add(*transition)
         loaded.check_valid()
-    assert loaded._memory.table.n_frames == buffer._memory.table.n_frames
+    assert loaded.stacks.table.n_frames == buffer.stacks.table.n_frames
 
 
 def test_n_steps_may_be_others_when_a_memory_is_loaded(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_the_file_is_an_npz_and_a_json_without_pickle(tmp_path: Path) -> None:
     with np.load(tmp_path / "memory.npz", allow_pickle=False) as arrays:
         assert (arrays["rewards"] == buffer.rewards[:10]).all()
         settings = json.loads(arrays["replay.json"])
-    assert settings["buffer_size"] == 20
+    assert settings["buffer_size"] == 40
     assert settings["n_envs"] == N_ENVS
     assert [path.name for path in tmp_path.iterdir()] == ["memory.npz"]  # nothing left aside
 
@@ -95,14 +96,13 @@ def test_frames_of_a_card_are_saved_as_arrays_and_open_without_one(tmp_path: Pat
     on_device, play = make_filled(0)
     on_device.storage_device = th.device("cuda")
     on_device.reset()
-    on_device._memory.table.store.device = th.device("cpu")
-    on_device.storage_device = th.device("cpu")
+    on_device.storage_device = on_device.stacks.table.store.device = th.device("cpu")
     plain = make_buffer(play)
     for _ in range(30):
         transition = play.step()
         on_device.add(*transition)
         plain.add(*transition)
-    assert type(on_device._memory.table.store).__name__ == "DeviceFrames"
+    assert type(on_device.stacks.table.store).__name__ == "DeviceFrames"
     assert_equal_batches(sample(on_device, 20, 0), sample(plain, 20, 0))
     on_device.check_valid()
     on_device.save(tmp_path / "memory")
@@ -115,7 +115,7 @@ def test_frames_of_a_card_are_saved_as_arrays_and_open_without_one(tmp_path: Pat
     pickled = pickle.loads(data)  # a card need not be there
     assert_equal_batches(sample(pickled, 20, 0), sample(plain, 20, 0))
     if not th.cuda.is_available():
-        with pytest.raises(ValueError, match="no CUDA card is there"):
+        with pytest.raises(ValueError, match="there is no such card"):
             pickled.add(*play.step())
 
 
@@ -179,7 +179,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("kwargs", "match"),
         [
-            ({"buffer_size": 60}, "with buffer_size=20, here it is 30"),
+            ({"buffer_size": 60}, "with buffer_size=40, here it is 60"),
             ({"compression": None}, "with compression='lz4', here it is None"),
             ({"handle_timeout_termination": False}, "handle_timeout_termination=True, here"),
         ],
@@ -191,6 +191,22 @@ class TestDamage:
         play = StackedPlay(0, n_envs=N_ENVS, n_stack=3)
         with pytest.raises(ReplayFileError, match=r"observations=\[4, 6, 7\], here it is \[3, 6,"):
             make_buffer(play, compression="lz4").load(saved)
+
+    def test_more_than_there_is_memory(self, saved: Path, monkeypatch: Any) -> None:
+        monkeypatch.setattr(files, "available_memory", lambda device: 1000)
+        buffer, _ = make_filled(9, compression="lz4")
+        with pytest.raises(ReplayMemoryError, match=r"memory, 0.0 MB are available"):
+            buffer.load(saved)
+        assert buffer.size() == 9
+
+    def test_a_pickle_with_an_altered_array(self) -> None:
+        """SB3's save_replay_buffer writes one; it is as safe against accidents as ours."""
+        data = pickle.dumps(make_filled(30)[0])
+        frames = make_filled(30)[0].stacks.arrays()["frames"]
+        position = data.index(frames[3].tobytes()) + 5
+        damaged = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+        with pytest.raises(ReplayFileError, match="array .frames. .* was altered"):
+            pickle.loads(damaged)
 
     def test_something_else(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "other.npz", x=np.zeros(3))

@@ -78,6 +78,6 @@ def test_each_row_is_one_of_those_that_were_added(n_before: int, compression: An
         in_time = held[buffer.pos :] + held[: buffer.pos] if buffer.full else held
         without = [row for i, row in enumerate(expected) if i != n_before]
         assert in_time in (expected[-len(held) :], without[-len(held) :]), at_line
-        counts = np.unique(buffer._memory.numbers).size
-        assert counts <= buffer._memory.table.n_frames
+        counts = np.unique(buffer.stacks.numbers).size
+        assert counts <= buffer.stacks.table.n_frames
     assert at_line > 30

@@ -106,7 +106,7 @@ def test_a_stack_of_colour_images_is_shared_too() -> None:
     for _ in range(200):
         buffer.add(*play.step())
     buffer.check_valid()
-    assert buffer._memory.table.n_frames < 50 * 3 * 1.7  # three colours a step; short episodes
+    assert buffer.stacks.table.n_frames < 50 * 3 * 1.7  # three colours a step; short episodes
 
 
 def test_a_full_ring_uses_its_places_again() -> None:
@@ -114,11 +114,11 @@ def test_a_full_ring_uses_its_places_again() -> None:
     for seed in range(5):
         play = StackedPlay(seed, n_envs=3, p_strange=0.1, n_stack=3)
         buffer = FrameReplayBuffer(30, play.observation_space, play.action_space, "cpu", n_envs=3)
-        table = buffer._memory.table
+        table = buffer.stacks.table
         for _ in range(300):
             buffer.add(*play.step())
             buffer.check_valid()
-        assert table.n_frames <= 1 + len(np.unique(buffer._memory.numbers))
+        assert table.n_frames <= 1 + len(np.unique(buffer.stacks.numbers))
         assert table.n_numbers < 10 * 3 * 2.5
 
 
@@ -131,7 +131,7 @@ def test_the_memory_of_a_full_buffer_is_that_of_its_frames() -> None:
     for i in range(1200):
         obs, next_obs = film[None, i : i + 4], film[None, i + 1 : i + 5]
         buffer.add(obs, next_obs, np.array([0]), np.array([0.0]), np.array([False]), [{}])
-    assert buffer._memory.table.n_numbers <= 500 + 4 + 2
+    assert buffer.stacks.table.n_numbers <= 500 + 4 + 2
     assert buffer.memory_needed().low <= 500 * 7_400
 
 
@@ -200,9 +200,17 @@ def test_more_channels_than_opencv_can_split() -> None:
     assert memory.table.n_frames == 1 + 605
 
 
-def test_observations_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"expected observations of shape \(1, 4, 2, 3\), got"):
-        make_memory().write(stack(1, 2, 3), stack(2, 3, 4))
+def test_observations_of_another_shape_are_refused_and_change_nothing() -> None:
+    play, other = StackedPlay(0, n_envs=2), StackedPlay(0, n_envs=3)
+    buffer = FrameReplayBuffer(20, play.observation_space, play.action_space, n_envs=2)
+    buffer.add(*play.step())
+    before = buffer.rewards.copy()
+    for wrong in (other.step(), (*play.step()[:1], *other.step()[1:])):
+        with pytest.raises(ValueError, match=r"of 2 environments, shape \(2, 4, 6, 7\), and got"):
+            buffer.add(*wrong)
+    assert (buffer.rewards == before).all()
+    assert buffer.size() == 1
+    buffer.check_valid()
 
 
 class TestCheckValid:
@@ -219,11 +227,11 @@ class TestCheckValid:
 
     @pytest.fixture
     def table(self, buffer: FrameReplayBuffer) -> FrameTable:
-        return buffer._memory.table
+        return buffer.stacks.table
 
     @pytest.fixture
     def used(self, buffer: FrameReplayBuffer) -> int:
-        return int(buffer._memory.numbers[3].max())
+        return int(buffer.stacks.numbers[3].max())
 
     def test_a_used_place_is_free(self, buffer: Any, table: Any, used: int) -> None:
         table._free.append(used)
@@ -246,7 +254,7 @@ class TestCheckValid:
             buffer.check_valid()
 
     def test_a_frame_is_overwritten(self, buffer: Any, table: Any) -> None:
-        number = buffer._memory.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
+        number = buffer.stacks.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
         table.store.put(number, np.full((1, table.frame_size), 77, np.uint8))
         with pytest.raises(AssertionError, match="frames were overwritten"):
             buffer.check_valid()

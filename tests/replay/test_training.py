@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_atari_course.envs import make_atari_env, make_game, wrap_atari
+from sb3_atari_course.errors import SettingError
 from sb3_atari_course.replay import FrameReplayBuffer
+from tests.fakes import StackedPlay
 from tests.replay.test_sampling import assert_equal_batches, sample
 
 SMALL = {"shape": (42, 42)}
@@ -147,10 +150,39 @@ def test_another_gamma_than_the_model_s_is_an_error_when_learning_starts() -> No
         replay_buffer_class=FrameReplayBuffer,
         replay_buffer_kwargs={"n_steps": 3},
     )
-    with pytest.raises(ValueError, match=r"gamma=0.99, the model has gamma=0.95: set replay_"):
+    with pytest.raises(SettingError, match=r"gamma=0.99, the model has gamma=0.95: in replay_b"):
         model.learn(10)
     model.gamma = 0.99
     model.learn(10)
+
+
+def test_gamma_none_is_that_of_the_model_whichever_it_is() -> None:
+    """So that a tuning may sample gamma."""
+    buffer = None
+    for gamma in (0.95, 0.9):
+        model = DQN(
+            "CnnPolicy",
+            make_env(1),
+            gamma=gamma,
+            buffer_size=50,
+            learning_starts=20,
+            replay_buffer_class=FrameReplayBuffer,
+            replay_buffer_kwargs={"n_steps": 3, "gamma": None},
+        )
+        model.replay_buffer = pickle.loads(pickle.dumps(buffer)) if buffer else model.replay_buffer
+        model.learn(40)
+        buffer = model.replay_buffer
+        assert isinstance(buffer, FrameReplayBuffer)
+        assert buffer.gamma == gamma
+        assert buffer.sample(50).discounts.min() == np.float32(gamma) ** 3  # type: ignore[union-attr]
+
+
+def test_gamma_none_needs_a_model() -> None:
+    play = StackedPlay(0, n_envs=1)
+    settings = (10, play.observation_space, play.action_space)
+    with pytest.raises(SettingError, match="no model fills this buffer"):
+        FrameReplayBuffer(*settings, n_steps=3, gamma=None).add(*play.step())
+    FrameReplayBuffer(*settings, gamma=None).add(*play.step())  # it does not discount
 
 
 def test_without_n_steps_the_buffer_does_not_discount_so_its_gamma_does_not_matter() -> None:
@@ -194,5 +226,5 @@ def test_opening_a_model_takes_no_memory_and_needs_no_card(tmp_path: Path) -> No
     loaded = DQN.load(tmp_path / "model", env=make_env(1), device="cpu")
     loaded.predict(loaded.get_env().reset())  # type: ignore[union-attr]
     if not th.cuda.is_available():
-        with pytest.raises(ValueError, match="no CUDA card is there: choose 'cpu'"):
+        with pytest.raises(ValueError, match="there is no such card: choose 'cpu'"):
             loaded.learn(10)
