@@ -205,7 +205,7 @@ class TestDamage:
         frames = make_filled(30)[0].stacks.arrays()["frames"]
         position = data.index(frames[3].tobytes()) + 5
         damaged = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
-        with pytest.raises(ReplayFileError, match="array .frames. .* was altered"):
+        with pytest.raises(ReplayFileError, match=r"array .frames. .* was altered"):
             pickle.loads(damaged)
 
     def test_something_else(self, tmp_path: Path) -> None:
