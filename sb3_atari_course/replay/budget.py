@@ -74,8 +74,9 @@ class Budget:
                 remedies.append(f"{may}compression='lz4', which needs {packed}")
         n_transitions = len(self._memory.numbers) * self._memory.n_envs
         fitting = 0.9 * self.available / need.high * n_transitions
-        remedies.append(f"buffer_size={_two_digits(fitting)}")
-        return remedies
+        if fitting >= 1:
+            remedies.append(f"buffer_size={_two_digits(fitting)}")
+        return remedies or ["another machine, or end other programs"]
 
     def _need_in(self, store: FrameStore) -> Need:
         """Return the need if the frames were in ``store``."""

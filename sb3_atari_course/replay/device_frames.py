@@ -1,4 +1,4 @@
-"""Frames in a tensor, on a CUDA card, say, and gathered there."""
+"""Frames in tensors, on a CUDA card, say, and gathered there."""
 
 from __future__ import annotations
 
@@ -12,43 +12,56 @@ from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 
+#: By which part a store grows when there are more frames than expected.
+GROWTH = 1 / 16
+
 
 class DeviceFrames:
-    """Frames in a tensor, as they are.
+    """Frames as they are, in one block of memory, and in smaller ones if there are too many.
 
     :param frame_size: bytes in a frame.
-    :param n_expected: frames to make room for at first, all at once; an eighth more when needed.
+    :param n_expected: frames to make room for at first, all at once.
     :param device: where.
     """
 
     def __init__(self, frame_size: int, n_expected: int, device: th.device) -> None:
         self.frame_size, self.n_expected, self.device = frame_size, n_expected, device
-        self._frames = th.empty((0, frame_size), dtype=th.uint8)
+        self._blocks: list[th.Tensor] = []
 
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
-        room = len(self._frames)
-        if n_frames > room or self._frames.device != self.device:  # loaded frames are on the CPU
-            room = max(self.n_expected, n_frames, room + room // 8)
-            grown = th.empty((room, self.frame_size), dtype=th.uint8, device=self.device)
-            grown[: len(self._frames)] = self._frames.to(self.device)
-            self._frames = grown
+        if self._blocks and self._blocks[0].device != self.device:  # loaded, for a card
+            self._blocks = [block.to(self.device) for block in self._blocks]
+        missing = n_frames - sum(map(len, self._blocks))
+        if missing > 0:
+            usual = int(self.n_expected * GROWTH) if self._blocks else self.n_expected
+            shape = (max(missing, usual), self.frame_size)
+            self._blocks.append(th.empty(shape, dtype=th.uint8, device=self.device))
 
     def put(self, numbers: Numbers, frames: Frames) -> None:
         """Keep frames (n, frame_size) under these numbers (n,)."""
-        self.reserve(len(self._frames))
-        index = th.as_tensor(numbers.astype(np.int64), device=self.device)
-        self._frames[index] = th.tensor(frames, device=self.device)
+        self.reserve(0)
+        for block, here, places in self._places(numbers):
+            block[places] = th.tensor(frames[here], device=block.device)
 
     def take(self, numbers: Numbers) -> th.Tensor:
         """Return these frames, on the device."""
-        index = th.as_tensor(numbers.reshape(-1).astype(np.int64), device=self._frames.device)
-        return self._frames.index_select(0, index).reshape(*numbers.shape, self.frame_size)
+        flat = numbers.reshape(-1)
+        parts = self._places(flat)
+        if len(parts) == 1:
+            ((block, _, places),) = parts
+            frames = block.index_select(0, places)
+        else:
+            device = self._blocks[0].device
+            frames = th.empty((flat.size, self.frame_size), dtype=th.uint8, device=device)
+            for block, here, places in parts:
+                frames[th.as_tensor(here, device=device)] = block.index_select(0, places)
+        return frames.reshape(*numbers.shape, self.frame_size)
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that the frames take now."""
-        return self._frames.nbytes
+        """Bytes that the frames take now on the device."""
+        return sum(block.nbytes for block in self._blocks if block.device == self.device)
 
     def bytes_of(self, n_frames: int) -> Need:
         """Return the bytes of so many frames."""
@@ -56,10 +69,23 @@ class DeviceFrames:
 
     def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
         """Return the frames, (n_frames, frame_size), in the memory of the CPU."""
-        return {"frames": self._frames[:n_frames].cpu().numpy()}
+        blocks = [block.cpu().numpy() for block in self._blocks]
+        none = np.zeros((0, self.frame_size), np.uint8)
+        return {"frames": np.concatenate([none, *blocks])[:n_frames]}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
-        """Take over these frames; to the device they go when a frame is put there."""
+        """Take over these frames; to the device they go when learning goes on."""
         frames = saved_array(arrays, "frames", np.uint8, (None, self.frame_size))
-        self._frames = th.from_numpy(frames)
+        self._blocks = [th.from_numpy(frames)] if len(frames) else []
         return len(frames)
+
+    def _places(self, numbers: Numbers) -> list[tuple[th.Tensor, NDArray[np.int64], th.Tensor]]:
+        """Return for each block that is concerned: which numbers are there, and where."""
+        parts, first = [], 0
+        for block in self._blocks:
+            here = np.flatnonzero((numbers >= first) & (numbers < first + len(block)))
+            if here.size:
+                places = th.as_tensor(numbers[here] - first, device=block.device).long()
+                parts.append((block, here, places))
+            first += len(block)
+        return parts

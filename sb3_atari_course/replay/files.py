@@ -11,9 +11,7 @@ import hashlib
 import json
 import math
 import os
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +25,6 @@ from sb3_atari_course.replay.memory import available_memory, in_words
 VERSION = 1
 CPU = th.device("cpu")
 SETTINGS, CHECKSUM = "replay.json", "sha256"
-
-
-#: What zipfile, numpy and json raise on files that are not as they were written.
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    KeyError,
-    ValueError,
-    RuntimeError,  # NotImplementedError too
-    OverflowError,
-)
 
 
 class ReplayFileError(ValueError):
@@ -84,9 +68,9 @@ def read_replay(
     with open(path, "rb") as file:
         try:
             return _read(path, zipfile.ZipFile(file), settings)
-        except ReplayFileError:
+        except (ReplayFileError, MemoryError):
             raise
-        except DAMAGE as error:
+        except Exception as error:  # zipfile, its compressions, numpy and json have many
             raise ReplayFileError(f"{path} is damaged or no replay memory: {error}") from error
 
 

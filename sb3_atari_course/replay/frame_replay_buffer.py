@@ -56,7 +56,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param gamma: discount of those rewards, per step; None: the model's. Unless ``n_steps`` is 1
         it must be the model's.
     :param compression: None, or ``"lz4"``: 5 to 20 times smaller, some 2 us slower per frame.
-    :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``.
+    :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``, where the
+        memory for all of them is taken at once.
     :raises ValueError: for observations that are no stacks of images, and for settings that do
         not go together.
     :raises SettingError: when learning starts: for another gamma than the model's, and without
@@ -125,8 +126,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         :raises SettingError: the first time, see the class.
         :raises ReplayMemoryError: if the full buffer will not fit.
         """
-        self.stacks.check_shape(obs)
-        self.stacks.check_shape(next_obs)
+        obs, next_obs = self.stacks.checked(obs), self.stacks.checked(next_obs)
         if not self._learning:
             self._learning_starts()
         elif self.pos % ROWS_BETWEEN_CHECKS == 0:
@@ -138,7 +138,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         if self.handle_timeout_termination:
             self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
         self.stacks.write(obs, next_obs)  # from here on the row counts, whatever interrupts
-        self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
+        self._follow_stacks()
 
     def reset(self) -> None:
         """Forget everything."""
@@ -162,6 +162,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
+        self._follow_stacks()
         settings = {**settings_of(self), "pos": self.pos, "full": self.full}
         write_replay(path, settings, arrays_of(self))
 
@@ -180,7 +181,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.stacks = stacks
         self.observations = cast(Any, StackArray(stacks, OBS))
         self.next_observations = cast(Any, StackArray(stacks, NEXT_OBS))
-        self.pos, self.full = stacks.next_row, stacks.n_filled == self.buffer_size
+        self._follow_stacks()
         small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
         self._budget, self._learning = Budget(stacks, small_bytes=small_bytes), False
 
@@ -222,6 +223,10 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones = np.zeros(rows, np.float32)
         self.timeouts = np.zeros(rows, np.float32)
 
+    def _follow_stacks(self) -> None:
+        """Let SB3's count of rows be that of the stacks, which an interruption leaves right."""
+        self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
+
     def _learning_starts(self) -> None:
         """Check what can only be known now: the card, the model, the machine's memory."""
         check_device(self.storage_device)
@@ -232,6 +237,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state with only what is filled (and frames of a card as arrays)."""
+        self._follow_stacks()
         left_out = {"stacks", "_budget", "observations", "next_observations", *SMALL_ARRAYS}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
         arrays = arrays_of(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ class FrameTable:
 
     def __init__(self, store: FrameStore, frame_size: int) -> None:
         self.store, self.frame_size = store, frame_size
-        #: Numbers below this one have been given out.
-        self.n_numbers = 0
+        #: Numbers below this one have been given out, that of the black frame from the start.
+        self.n_numbers = 1
+        self._black_is_there = False
         #: When each frame was used last, (at least n_numbers,).
         self._last_use: Numbers = np.zeros(1024, np.int32)
         self._free: list[int] = []
@@ -39,13 +41,12 @@ class FrameTable:
 
     def add(self, frames: Frames) -> Numbers:
         """Keep new frames (n, frame_size) and return their numbers (n,), to be used at once."""
-        first = not self.n_numbers
-        if first:
-            self._reserve(1)
         numbers = self._give_numbers(len(frames))
         self.store.put(numbers, frames)
-        if first:
+        if not self._black_is_there:
+            self.store.reserve(self.n_numbers)
             self.store.put(np.array([BLACK], np.int32), np.zeros((1, self.frame_size), np.uint8))
+            self._black_is_there = True
         return numbers
 
     def take(self, numbers: Numbers) -> Any:
@@ -72,14 +73,21 @@ class FrameTable:
         :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
         :raises ReplayFileError: if a frame is used that was not saved.
         """
-        self.n_numbers = self.store.restore(arrays)
-        if used.size and not (used.min() >= 0 and used.max() < self.n_numbers):
+        n_frames = self.store.restore(arrays)
+        if used.size and not (used.min() >= 0 and used.max() < n_frames):
             raise ReplayFileError(
-                f"frames {used.min()} to {used.max()} are used, {self.n_numbers} were saved"
+                f"frames {used.min()} to {used.max()} are used, {n_frames} were saved"
             )
+        self.n_numbers, self._black_is_there = max(n_frames, 1), False  # put it again: no harm
         self._last_use = np.zeros(max(self.n_numbers, 1024), np.int32)
-        for time, numbers in enumerate(used, first_time):
-            self._last_use[numbers] = time
+        self.recount(used, first_time)
+
+    def recount(self, used: Numbers, first_time: int) -> None:
+        """Forget all uses but these.
+
+        :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
+        """
+        _note(self._last_use, used, first_time)
         self._free = sorted(self._unused(used), reverse=True)
 
     def check_valid(self, used: Numbers, first_time: int) -> None:
@@ -90,8 +98,7 @@ class FrameTable:
         assert len(self._free) == len(set(self._free)), "a place is free twice"
         assert set(self._free) == self._unused(used), "a free place is in use or a used one free"
         last_use = self._last_use.copy()
-        for time, numbers in enumerate(used, first_time):
-            last_use[numbers] = time
+        _note(last_use, used, first_time)
         assert (last_use == self._last_use).all(), "a frame was used at another time than noted"
 
     def _unused(self, used: Numbers) -> set[int]:
@@ -112,8 +119,16 @@ class FrameTable:
 
     def _reserve(self, n: int) -> None:
         """Give out ``n`` more numbers."""
-        self.n_numbers += n
-        self.store.reserve(self.n_numbers)
-        if self.n_numbers > len(self._last_use):
-            more = np.zeros(self.n_numbers, np.int32)  # twice as many, so that it is rare
+        n_numbers = self.n_numbers + n
+        self.store.reserve(n_numbers)
+        if n_numbers > len(self._last_use):
+            more = np.zeros(n_numbers, np.int32)  # twice as many, so that it is rare
             self._last_use = np.concatenate([self._last_use, more])
+        self.n_numbers = n_numbers  # last, so that an interruption changes nothing
+
+
+def _note(last_use: Numbers, used: Numbers, first_time: int) -> None:
+    """Write the time of each frame's last use into ``last_use``."""
+    times = np.arange(first_time, first_time + len(used), dtype=np.int32)
+    at_a_time = math.prod(used.shape[1:])
+    last_use[used.reshape(len(used), at_a_time)] = times[:, None]  # the latest is written last

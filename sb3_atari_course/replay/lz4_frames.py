@@ -9,7 +9,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course.replay.files import saved_array
+from sb3_atari_course.replay.files import ReplayFileError, saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.scratch import Scratch
@@ -97,14 +97,15 @@ class Lz4Frames:
         """Take over these blocks."""
         lengths = saved_array(arrays, "lengths", np.int32, (None,))
         blobs = saved_array(arrays, "blobs", np.uint8, (int(lengths.sum(dtype=np.int64)),))
-        size = self.frame_size if len(lengths) else 0
-        reference = saved_array(arrays, "reference", np.uint8, (size,))
+        reference = saved_array(arrays, "reference", np.uint8, (None,))
+        if reference.size not in (0, self.frame_size):
+            raise ReplayFileError(f"a reference of {reference.size} bytes, not {self.frame_size}")
         ends = np.cumsum(lengths, dtype=np.int64)
         packed = blobs.data
         self._blobs = [
             packed[start:end].tobytes()
             for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)
         ]
-        self._reference = reference.copy() if len(lengths) else None
+        self._reference = reference.copy() if reference.size else None
         self._n_packed = len(blobs)
         return len(lengths)

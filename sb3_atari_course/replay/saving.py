@@ -21,7 +21,7 @@ def settings_of(buffer: FrameReplayBuffer) -> dict[str, Any]:
         "n_envs": buffer.n_envs,
         "buffer_size": buffer.buffer_size * buffer.n_envs,
         "observations": list(buffer.obs_shape),
-        "actions": [buffer.action_dim, buffer.actions.dtype.str],
+        "actions": str(buffer.action_space),
         "handle_timeout_termination": buffer.handle_timeout_termination,
         "compression": buffer.compression,
     }
@@ -29,7 +29,7 @@ def settings_of(buffer: FrameReplayBuffer) -> dict[str, Any]:
 
 def arrays_of(buffer: FrameReplayBuffer) -> dict[str, NDArray[Any]]:
     """Return all that is filled, as arrays of plain numbers."""
-    n_rows = buffer.size()
+    n_rows = buffer.stacks.n_filled
     small = {name: getattr(buffer, name)[:n_rows] for name in SMALL_ARRAYS}
     return {**small, **buffer.stacks.arrays()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ def count_holders(arrays: list[Any]) -> list[int]:
 #: What is counted if nobody but the list holds the array; it differs from Python to Python.
 (UNUSED,) = count_holders([object()])
 
+#: Larger arrays are not remembered, in bytes: a batch of 1,000 stacks of the DQN paper.
+LARGEST = 32 * 2**20
+
 
 class Scratch:
     """Hands out arrays; one that its last user has let go of is used again.
@@ -32,12 +36,15 @@ class Scratch:
     def __init__(self, n_arrays: int = 4) -> None:
         self.n_arrays = n_arrays
         self._arrays: list[Frames] = []
+        self._lock = threading.Lock()
 
     def array(self, shape: tuple[int, ...]) -> Frames:
         """Return an array of uint8 with any content."""
-        for i, n_holders in enumerate(count_holders(self._arrays)):
-            if n_holders == UNUSED and self._arrays[i].shape == shape:
-                return self._arrays[i]
-        array = np.empty(shape, np.uint8)
-        self._arrays = [array, *self._arrays[: self.n_arrays - 1]]
-        return array
+        with self._lock:  # between the counting and the holding no other thread may come
+            for i, n_holders in enumerate(count_holders(self._arrays)):
+                if n_holders == UNUSED and self._arrays[i].shape == shape:
+                    return self._arrays[i]
+            array = np.empty(shape, np.uint8)
+            if array.nbytes <= LARGEST:
+                self._arrays = [array, *self._arrays[: self.n_arrays - 1]]
+            return array

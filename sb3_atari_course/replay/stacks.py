@@ -49,6 +49,7 @@ class StackMemory:
         #: (n_rows, n_envs, 2, n_stack), newest frame last; zeros take no memory until written.
         self.numbers: Numbers = np.zeros((n_rows, n_envs, 2, n_stack), np.int32)
         self._n_written = 0
+        self._is_writing = False
         # Which numbers a stack has after one step if nothing moves.
         self._one_newer = [*range(1, n_stack), n_stack - 1]
         self._all_envs = np.ones(n_envs, bool)
@@ -66,25 +67,29 @@ class StackMemory:
         """The row that will be written next, the oldest if all are filled."""
         return self._n_written % len(self.numbers)
 
-    def check_shape(self, stacks: NDArray[np.uint8]) -> None:
-        """Raise an error unless these are the stacks of all environments.
+    def checked(self, stacks: Any) -> NDArray[np.uint8]:
+        """Return an array of the stacks of all environments.
 
         :raises ValueError: for arrays of another shape than (n_envs, *shape).
         """
+        stacks = np.asarray(stacks)
         if stacks.shape != (self.n_envs, *self.shape):
             raise ValueError(
                 f"this memory keeps observations of {self.n_envs} environments, shape"
                 f" {(self.n_envs, *self.shape)}, and got shape {stacks.shape};"
                 " a memory that was saved goes on with as many environments as it had"
             )
+        return stacks  # type: ignore[no-any-return]
 
     def write(self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
         """Keep the stacks (n_envs, *shape) of one more row, in place of the oldest if full.
 
         An interruption (Ctrl-C) leaves the row as it was or written as a whole.
 
-        :param obs: of the shape that :meth:`check_shape` accepts, as is ``next_obs``.
+        :param obs: what :meth:`checked` returned, as is ``next_obs``.
         """
+        self._recover()
+        self._is_writing = True
         numbers = np.empty(self.numbers.shape[1:], np.int32)
         numbers[:, OBS] = self._number(obs, OBS)
         numbers[:, NEXT_OBS] = self._number(next_obs, NEXT_OBS)
@@ -94,6 +99,7 @@ class StackMemory:
         self._n_written += 1
         if self._n_written > len(self.numbers):
             self.table.end_use(old_numbers, self._n_written - 1 - len(self.numbers))
+        self._is_writing = False
 
     def read(self, index: Any, which: int) -> Any:
         """Return stacks (..., *shape) uint8, contiguous.
@@ -111,6 +117,8 @@ class StackMemory:
 
     def n_frames_when_full(self) -> int:
         """Return how many frames there will be: one a transition, more if episodes are short."""
+        if self.n_filled == len(self.numbers):
+            return self.table.n_frames
         n_first = self.n_envs * self.n_stack + 1
         n_transitions = self.n_filled * self.n_envs
         so_far = (self.table.n_frames - n_first) / n_transitions if n_transitions else 1.0
@@ -132,18 +140,34 @@ class StackMemory:
         self.numbers[:n_rows] = numbers
         self._n_written = n_rows + pos if full else pos
         self.table.restore(arrays, *self._uses())
-        if n_rows:
-            self._last = self._pages[0], self.numbers[pos - 1, :, NEXT_OBS].copy()
-            self._pages[0].write(self._images_of(self._last[1]))
+        self._remember_last()
 
     def check_valid(self) -> None:
         """Assert that numbers, uses and frames agree."""
+        self._recover()
         uses, first_time = self._uses()
         self.table.check_valid(uses, first_time)
         page = Page(self.n_stack, self.n_envs, self.image_shape)
         page.write(self._images_of(uses[-1, :, NEXT_OBS]))
         assert page.continues(self._last[0], 0), "frames were overwritten"
         assert not self.table.take(np.array([BLACK], np.int32)).any(), "black is not black"
+
+    def _recover(self) -> None:
+        """If a writing was interrupted, count anew which frames are used, and since when."""
+        if self._is_writing:
+            self.table.recount(*self._uses())
+            self._remember_last()
+            self._is_writing = False
+
+    def _remember_last(self) -> None:
+        """Know again which stacks were written last."""
+        numbers = np.full((self.n_envs, self.n_stack), BLACK, np.int32)
+        images = np.zeros((self.n_envs, *self.image_shape, self.n_stack), np.uint8)
+        if self.n_filled:
+            numbers[:] = self.numbers[self.next_row - 1, :, NEXT_OBS]
+            images = self._images_of(numbers)
+        self._pages[0].write(images)
+        self._last = self._pages[0], numbers
 
     def _uses(self) -> tuple[Numbers, int]:
         """Return the numbers of all rows in the order of their writing, and when that began."""
@@ -215,8 +239,8 @@ class StackArray:
         return len(self._memory.numbers)
 
     def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, tuple):
-            if any(not isinstance(part, slice) or part != slice(None) for part in index[2:]):
-                raise IndexError(f"only whole stacks can be read, by row and environment: {index}")
-            index = index[:2]
-        return self._memory.read(index, self._which)
+        parts = index if isinstance(index, tuple) else (index,)
+        inside = [part for part in parts[2:] if not isinstance(part, slice) or part != slice(None)]
+        if inside or any(part is Ellipsis or part is None for part in parts[:2]):
+            raise IndexError(f"only whole stacks can be read, by row and environment: {index}")
+        return self._memory.read(parts[:2], self._which)

@@ -13,7 +13,7 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_atari_course.errors import ReplayMemoryError
-from sb3_atari_course.replay import FrameReplayBuffer, budget
+from sb3_atari_course.replay import FrameReplayBuffer, budget, memory
 from sb3_atari_course.replay.memory import Need, _container_memory, available_memory
 
 SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -138,6 +138,51 @@ def test_a_packing_that_may_not_fit_either_is_called_so(machine: Any) -> None:
         add(make_buffer(), 1)
 
 
+def test_screens_that_stand_still_do_not_make_a_plain_memory_smaller(machine: Any) -> None:
+    """They may move again: what is told at first holds until the ring is full."""
+    machine(8e9)
+    buffer = make_buffer(3000)
+    before = buffer.memory_needed()
+    still = np.ones((1, 4, 84, 84), np.uint8)
+    for i in range(3000):
+        buffer.add(still, still, np.zeros(1), np.zeros(1), np.zeros(1), [{}])
+        if i == 2000:
+            assert buffer.memory_needed() == before
+    assert buffer.memory_needed().high < 200_000  # now it is known
+
+
+def test_the_buffer_size_that_fits_counts_all_environments(machine: Any) -> None:
+    machine(4e9)
+    buffer = make_buffer(n_envs=8)
+    stacks = np.zeros((8, 4, 84, 84), np.uint8)
+    with pytest.raises(ReplayMemoryError, match=r"or buffer_size=500000$"):
+        buffer.add(stacks, stacks, np.zeros(8), np.zeros(8), np.zeros(8), [{}] * 8)
+
+
+def test_a_warning_comes_once(machine: Any) -> None:
+    machine(1e9)
+    buffer = make_buffer(compression="lz4")
+    with pytest.warns(UserWarning, match="this may not fit") as warned:
+        add(buffer, 1025, noise=False)
+    assert len(warned) == 1
+
+
+def test_a_card_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = make_buffer(100_000, storage_device="cuda")
+    assert buffer.memory_needed().high == (100_000 + 4 + 1) * 84 * 84  # frames, nothing else
+    monkeypatch.setattr(th.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(th.cuda, "mem_get_info", lambda device: (10**8, 10**11))
+    expected = r"needs 0.71 GB .* 0.10 GB are available: choose storage_device='cpu' or buffer_s"
+    with pytest.raises(ReplayMemoryError, match=expected):
+        add(buffer, 1)
+
+
+def test_nothing_left_at_all(machine: Any) -> None:
+    machine(0)
+    with pytest.raises(ReplayMemoryError, match="choose another machine, or end other programs"):
+        add(make_buffer(), 1)
+
+
 def test_few_bytes_are_told_as_such() -> None:
     assert str(make_buffer(100).memory_needed()) == "0.7 MB"
     packed = make_buffer(100, compression="lz4").memory_needed()
@@ -162,6 +207,10 @@ def test_this_machine_has_some_memory_left() -> None:
 
 class TestContainer:
     """A container may have less than its machine."""
+
+    def test_its_limit_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(memory, "CGROUP", self.make(tmp_path, "1000"))
+        assert available_memory(th.device("cpu")) == 450
 
     def make(self, folder: Path, limit: str) -> Path:
         (folder / "memory.max").write_text(limit + "\n")

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 
 from sb3_atari_course.errors import ReplayMemoryError
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, files
+from sb3_atari_course.replay.saving import arrays_of, settings_of
 from tests.fakes import StackedPlay
 from tests.replay.test_sampling import assert_equal_batches, sample
 
@@ -23,12 +25,13 @@ N_ENVS = 2
 
 
 def make_buffer(play: StackedPlay, buffer_size: int = 40, **kwargs: Any) -> FrameReplayBuffer:
-    spaces = play.observation_space, play.action_space
-    return FrameReplayBuffer(buffer_size, *spaces, "cpu", n_envs=N_ENVS, **kwargs)
+    settings = (buffer_size, play.observation_space, play.action_space, "cpu", N_ENVS)
+    return FrameReplayBuffer(*settings, **kwargs)
 
 
 def make_filled(n_rows: int, seed: int = 0, **kwargs: Any) -> tuple[FrameReplayBuffer, StackedPlay]:
     play = StackedPlay(seed, n_envs=N_ENVS)
+    play.action_space = spaces.Discrete(kwargs.pop("n_actions", 5))
     buffer = make_buffer(play, **kwargs)
     for _ in range(n_rows):
         buffer.add(*play.step())
@@ -143,6 +146,21 @@ class TestDamage:
             saved.write_bytes(data[:length])
             self.refuse(saved, "is damaged or no replay memory")
 
+    def test_a_flipped_bit_in_a_header_of_a_larger_file(self, tmp_path: Path) -> None:
+        """Beyond 4 kB the zip's own checksum comes only after numpy has read the header."""
+        buffer, _ = make_filled(300, buffer_size=600)
+        buffer.save(tmp_path / "memory.npz")
+        data = (tmp_path / "memory.npz").read_bytes()
+        start = data.index(b"NUMPY", data.index(b"numbers.npy")) - 1
+        for position in range(start, start + 128):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << (position % 8)
+            (tmp_path / "memory.npz").write_bytes(damaged)
+            loaded = make_filled(0, buffer_size=600)[0]
+            with pytest.raises(ReplayFileError):
+                loaded.load(tmp_path / "memory.npz")
+            assert loaded.size() == 0
+
     def test_a_flipped_bit_anywhere(self, saved: Path) -> None:
         """It is refused, or it is where it does not matter and all is read as it was."""
         data = saved.read_bytes()
@@ -172,6 +190,20 @@ class TestDamage:
         self.rewrite(saved, "replay.json", lambda text: text.replace(b'"pos": 10', b'"pos": 11'))
         self.refuse(saved, "replay.json was altered")
 
+    def test_of_another_version(self, saved: Path, monkeypatch: Any) -> None:
+        monkeypatch.setattr(files, "VERSION", 2)
+        self.refuse(saved, "was saved with version=1, here it is 2")
+
+    @pytest.mark.parametrize("wrong", [np.zeros((14, 2)), np.zeros((15, 2), np.float32), None])
+    def test_arrays_that_do_not_fit_together(self, saved: Path, wrong: Any) -> None:
+        """With checksums that are right: nothing is half-loaded all the same."""
+        buffer, _ = make_filled(14, compression="lz4")
+        arrays = {**arrays_of(buffer), "dones": wrong}
+        if wrong is None:
+            del arrays["dones"]
+        files.write_replay(saved, {**settings_of(buffer), "pos": 14, "full": False}, arrays)
+        self.refuse(saved, "array 'dones'")
+
     def test_a_member_missing(self, saved: Path) -> None:
         self.rewrite(saved, "dones.npy", lambda _: None)
         self.refuse(saved, "dones.npy")
@@ -182,6 +214,7 @@ class TestDamage:
             ({"buffer_size": 60}, "with buffer_size=40, here it is 60"),
             ({"compression": None}, "with compression='lz4', here it is None"),
             ({"handle_timeout_termination": False}, "handle_timeout_termination=True, here"),
+            ({"n_actions": 9}, r"actions='Discrete\(5\)', here it is 'Discrete\(9\)'"),
         ],
     )
     def test_of_other_settings(self, saved: Path, kwargs: dict[str, Any], match: str) -> None:

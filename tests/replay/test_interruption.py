@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import pytest
 
 from sb3_atari_course.replay import FrameReplayBuffer
@@ -56,12 +56,15 @@ def row_of(transition: Transition) -> tuple[bytes, ...]:
 
 
 @pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize("padding", ["repeat", "zero"])
 @pytest.mark.parametrize("n_before", [0, 3, 17])
-def test_each_row_is_one_of_those_that_were_added(n_before: int, compression: Any) -> None:
+def test_each_row_is_one_of_those_that_were_added(
+    n_before: int, padding: str, compression: Any
+) -> None:
     at_line, n_interrupted = 0, 0
     while n_interrupted == at_line:
         at_line += 1
-        play = StackedPlay(n_before, n_envs=N_ENVS)
+        play = StackedPlay(n_before, n_envs=N_ENVS, padding=padding)
         spaces = play.observation_space, play.action_space
         buffer = FrameReplayBuffer(
             N_ROWS * N_ENVS, *spaces, "cpu", n_envs=N_ENVS, compression=compression
@@ -70,6 +73,8 @@ def test_each_row_is_one_of_those_that_were_added(n_before: int, compression: An
         for transition in transitions[:n_before]:
             buffer.add(*transition)
         n_interrupted += add_until_interrupted(buffer, transitions[n_before], at_line)
+        assert pickle.loads(pickle.dumps(buffer)).size() == buffer.size()
+        buffer.check_valid()
         for transition in transitions[n_before + 1 :]:
             buffer.add(*transition)
         expected = [row_of(transition) for transition in transitions]
@@ -78,6 +83,5 @@ def test_each_row_is_one_of_those_that_were_added(n_before: int, compression: An
         in_time = held[buffer.pos :] + held[: buffer.pos] if buffer.full else held
         without = [row for i, row in enumerate(expected) if i != n_before]
         assert in_time in (expected[-len(held) :], without[-len(held) :]), at_line
-        counts = np.unique(buffer.stacks.numbers).size
-        assert counts <= buffer.stacks.table.n_frames
+        buffer.check_valid()
     assert at_line > 30

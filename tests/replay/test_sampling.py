@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.scratch import Scratch
+from sb3_atari_course.replay.scratch import LARGEST, Scratch
 from tests import naive
 from tests.fakes import StackedPlay
 
@@ -170,8 +172,45 @@ def test_rows_and_environments_can_be_read_like_sb3_s_arrays() -> None:
         assert (our[-1, 2] == their[-1, 2]).all()
         assert (our[2:5] == their[2:5]).all()
         assert (our[[1, 2], [0, 1], :] == their[[1, 2], [0, 1], :]).all()
-    with pytest.raises(IndexError, match="only whole stacks"):
-        ours.observations[1, 2, 3]
+    for index in ((1, 2, 3), (1, 2, slice(2)), (..., 0), ..., (None, 1)):
+        with pytest.raises(IndexError, match="only whole stacks"):
+            ours.observations[index]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_arrays_of_another_dtype_are_taken_as_sb3_takes_them(dtype: Any) -> None:
+    play = StackedPlay(0, n_envs=2)
+    ours, theirs = make_pair(play, 20)
+    for _ in range(15):
+        obs, next_obs, *rest = play.step()
+        for buffer in (ours, theirs):
+            buffer.add(obs.astype(dtype), list(next_obs), *rest)  # type: ignore[arg-type]
+    assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
+
+
+@pytest.mark.parametrize(
+    "action_space",
+    [spaces.Box(-1, 1, (3,), np.float64), spaces.MultiDiscrete([3, 4]), spaces.MultiBinary(3)],
+    ids=str,
+)
+def test_actions_of_any_kind(action_space: Any) -> None:
+    play = StackedPlay(0, n_envs=2)
+    play.action_space = action_space
+    ours, theirs = make_pair(play, 20)
+    for seed in range(15):
+        action_space.seed(seed)
+        obs, next_obs, _, *rest = play.step()
+        actions = np.array([action_space.sample() for _ in range(2)])
+        for buffer in (ours, theirs):
+            buffer.add(obs, next_obs, actions, *rest)
+    assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
+
+
+def test_stacks_of_a_card_are_normalised_on_the_cpu() -> None:
+    env: Any = SimpleNamespace(normalize_obs=lambda obs: np.asarray(obs, np.float32) / 2)
+    normalised = FrameReplayBuffer._normalize_obs(th.full((2, 3), 8, dtype=th.uint8), env)
+    assert isinstance(normalised, np.ndarray)
+    assert (normalised == 4).all()
 
 
 def test_reset_forgets_everything() -> None:
@@ -211,14 +250,18 @@ def test_memory_that_nobody_holds_is_used_again() -> None:
     first = scratch.array((3, 4))
     address = first.ctypes.data
     second = scratch.array((3, 4))
-    assert second.ctypes.data != address
     tensor = th.from_numpy(first[1:])
     del first
-    assert scratch.array((3, 4)).ctypes.data != address  # the tensor holds it
-    del tensor
+    third = scratch.array((3, 4))
+    assert len({address, second.ctypes.data, third.ctypes.data}) == 3  # the tensor holds it
+    del second
+    assert scratch.array((4, 3)).shape == (4, 3)  # as large, and another one
+    assert len(scratch._arrays) == 2
+    del tensor, third
     again = Scratch(2)
-    addresses = {again.array((3, 4)).ctypes.data for _ in range(5)}
-    assert len(addresses) == 1
+    assert len({again.array((3, 4)).ctypes.data for _ in range(5)}) == 1
+    assert again.array((LARGEST + 1,)).size == LARGEST + 1
+    assert len(again._arrays) == 1  # such a large one is not kept
 
 
 @pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA card")

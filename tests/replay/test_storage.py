@@ -10,16 +10,17 @@ import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 from sb3_atari_course.replay.device_frames import DeviceFrames
 from sb3_atari_course.replay.frame_stores import FrameStore
 from sb3_atari_course.replay.frame_table import FrameTable
-from sb3_atari_course.replay.lz4_frames import Lz4Frames
+from sb3_atari_course.replay.lz4_frames import BLOB_OVERHEAD, Lz4Frames
 from sb3_atari_course.replay.plain_frames import PlainFrames
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
 from tests.fakes import StackedPlay
 
 SIZE = 12
+KEPT = np.random.default_rng(0).integers(0, 256, (40, SIZE), dtype=np.uint8)
 STORES = {
     "plain": lambda: PlainFrames(SIZE, 4),
     "lz4": lambda: Lz4Frames(SIZE),
@@ -43,7 +44,7 @@ def make_memory(n_stack: int = 4, n_rows: int = 100) -> StackMemory:
 
 
 def n_new_frames(memory: StackMemory, *writes: tuple[Any, Any]) -> list[int]:
-    """Write rows and return how many frames each has added (the first: the black one too)."""
+    """Write rows and return how many frames each has added."""
     added = []
     for obs, next_obs in writes:
         before = memory.table.n_frames
@@ -57,7 +58,7 @@ def test_a_step_adds_one_frame() -> None:
     steps = [
         (stack(i, i + 1, i + 2, i + 3), stack(i + 1, i + 2, i + 3, i + 4)) for i in range(1, 9)
     ]
-    assert n_new_frames(make_memory(), *steps) == [6, 1, 1, 1, 1, 1, 1, 1]
+    assert n_new_frames(make_memory(), *steps) == [5, 1, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("past", [0, 7], ids=["zero-padded", "repeat-padded"])
@@ -86,7 +87,7 @@ def test_after_a_lost_life_the_last_frame_goes_on_and_is_there_already() -> None
 
 def test_a_screen_that_stands_still_adds_nothing() -> None:
     writes = [(stack(1, 2, 3, 4), stack(2, 3, 4, 4)), (stack(2, 3, 4, 4), stack(3, 4, 4, 4))]
-    assert n_new_frames(make_memory(), *writes) == [5, 0]
+    assert n_new_frames(make_memory(), *writes) == [4, 0]
 
 
 def test_a_pair_that_is_no_shift_is_kept_whole() -> None:
@@ -95,7 +96,7 @@ def test_a_pair_that_is_no_shift_is_kept_whole() -> None:
         (stack(1, 2, 3, 4), stack(11, 12, 13, 14)),
         (stack(21, 22, 13, 24), stack(4, 3, 2, 1)),
     ]
-    assert n_new_frames(memory, *writes) == [9, 7]  # 13 is there already
+    assert n_new_frames(memory, *writes) == [8, 7]  # 13 is there already
     assert (memory.read(0, NEXT_OBS) == stack(11, 12, 13, 14)).all()
     assert (memory.read(1, OBS) == stack(21, 22, 13, 24)).all()
 
@@ -166,6 +167,72 @@ def test_a_store_is_restored_from_its_arrays_and_goes_on(kind: str) -> None:
     restored.reserve(30)
     restored.put(np.arange(20, 30, dtype=np.int32), kept[20:])
     assert (np.asarray(restored.take(np.arange(30, dtype=np.int32))) == kept).all()
+
+
+def test_a_store_on_a_device_grows_by_blocks() -> None:
+    """So that nothing is there twice while it grows."""
+    store = DeviceFrames(SIZE, 32, th.device("cpu"))
+    for n_frames, blocks in ((5, [32]), (32, [32]), (33, [32, 2]), (40, [32, 2, 6])):
+        store.reserve(n_frames)
+        assert [len(block) for block in store._blocks] == blocks
+    store.put(np.arange(40, dtype=np.int32), KEPT)
+    numbers = np.array([[39, 0], [33, 31]], np.int32)
+    assert (store.take(numbers).numpy() == KEPT[numbers]).all()
+    assert (store.take(numbers[:, 1]).numpy() == KEPT[numbers[:, 1]]).all()
+    assert (store.arrays(40)["frames"] == KEPT).all()
+    assert store.n_bytes == 40 * SIZE
+
+
+def test_loaded_frames_go_to_the_device_when_learning_goes_on() -> None:
+    store = DeviceFrames(SIZE, 50, th.device("meta"))  # a device that any machine has
+    store.restore({"frames": KEPT})
+    assert (store.take(np.array([7], np.int32)).numpy() == KEPT[7]).all()
+    assert store.n_bytes == 0  # none there yet
+    store.reserve(41)
+    assert [block.device.type for block in store._blocks] == ["meta", "meta"]
+    assert store.n_bytes == (40 + 3) * SIZE
+
+
+def test_stacks_of_a_device_come_channels_last_too() -> None:
+    play = StackedPlay(0, n_envs=2, channels_first=False)
+    table = FrameTable(DeviceFrames(42, 20, th.device("cpu")), 42)
+    shape = play.observation_space.shape
+    memory = StackMemory(table, n_rows=20, n_envs=2, shape=shape, channels_first=False)
+    seen = [play.step()[0] for _ in range(10)]
+    for obs in seen:
+        memory.write(obs, obs)
+    stacks = memory.read(slice(0, 10), OBS)
+    assert stacks.is_contiguous()
+    assert (stacks.numpy() == np.stack(seen)).all()
+    memory.check_valid()
+
+
+def test_packed_bytes_are_counted_as_they_are() -> None:
+    store, restored = Lz4Frames(SIZE), Lz4Frames(SIZE)
+    store.reserve(40)
+    for _ in range(3):  # over and over again
+        store.put(np.arange(40, dtype=np.int32), KEPT)
+    n_bytes = sum(map(len, store._blobs)) + 40 * BLOB_OVERHEAD
+    assert store.n_bytes == n_bytes
+    restored.restore(store.arrays(40))
+    assert restored.n_bytes == n_bytes
+
+
+def test_a_next_observation_that_is_its_observation_again() -> None:
+    """No shift by one, although every frame is known."""
+    memory = make_memory()
+    writes = [(stack(1, 2, 3, 4), stack(1, 2, 3, 4)), (stack(1, 2, 3, 4), stack(1, 2, 3, 4))]
+    assert n_new_frames(memory, *writes) == [4, 0]
+    assert (memory.read(1, NEXT_OBS) == stack(1, 2, 3, 4)).all()
+
+
+def test_numbers_of_frames_that_are_not_there_are_refused() -> None:
+    arrays = {"frames": KEPT[:, :6].copy(), "numbers": np.full((1, 1, 2, 4), 40, np.int32)}
+    with pytest.raises(ReplayFileError, match="frames 40 to 40 are used, 40 were saved"):
+        make_memory().restore(arrays, pos=1, full=False)
+    arrays["numbers"] = arrays["numbers"].astype(np.int64)
+    with pytest.raises(ReplayFileError, match="'numbers' should be int32 of shape"):
+        make_memory().restore(arrays, pos=1, full=False)
 
 
 def test_a_plain_store_grows_by_a_little() -> None:
