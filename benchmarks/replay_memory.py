@@ -1,6 +1,6 @@
 """Replay buffers: bytes a transition, speed of adding and sampling; SB3's, a package's, ours.
 
-Run:  python benchmarks/replay_memory.py [--quick]      (about ten minutes, 8 GB of memory)
+Run:  python benchmarks/replay_memory.py [--quick]      (7 minutes, 8 GB of memory)
 
 Games are played once, by chance or by a script that follows the ball, in 8 environments with
 stacks of four 84 x 84 frames, and handed to every buffer as SB3's loop does it.
