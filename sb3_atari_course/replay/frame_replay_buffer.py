@@ -55,7 +55,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         own ``n_steps`` must stay 1: SB3 ignores it with a buffer class of one's own.
     :param gamma: discount of those rewards, per step; None: the model's. Unless ``n_steps`` is 1
         it must be the model's.
-    :param compression: None, or ``"lz4"``: a tenth and less, and slower (benchmarks/replay_memory.py).
+    :param compression: None, or ``"lz4"``: a tenth of the memory or less, for some more time.
     :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``, where the
         memory for all of them is taken at once.
     :raises ValueError: for observations that are no stacks of images, and for settings that do
