@@ -31,6 +31,14 @@ def make_pair(
     return ours, NStepReplayBuffer(*settings, n_steps=n_steps, gamma=GAMMA)
 
 
+def fill(play: StackedPlay, n_rows: int, *buffers: Any) -> None:
+    """Add the same transitions to all buffers."""
+    for _ in range(n_rows):
+        transition = play.step()
+        for buffer in buffers:
+            buffer.add(*transition)
+
+
 def sample(buffer: Any, batch_size: int, seed: int) -> Any:
     np.random.seed(seed)  # noqa: NPY002
     return buffer.sample(batch_size)
@@ -101,10 +109,7 @@ def test_batches_are_those_of_sb3_and_of_the_naive_twin(
 def test_any_stack_size_shape_and_colour(kind: dict[str, Any], compression: Any) -> None:
     play = StackedPlay(0, **{"n_envs": 2, **kind})
     ours, theirs = make_pair(play, 14, compression=compression)
-    for _ in range(25):
-        transition = play.step()
-        ours.add(*transition)
-        theirs.add(*transition)
+    fill(play, 25, ours, theirs)
     ours.check_valid()
     assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
 
@@ -135,10 +140,7 @@ def test_what_the_caller_does_with_its_arrays_later_does_not_matter() -> None:
 def test_a_sample_is_the_caller_s_own() -> None:
     play = StackedPlay(0, n_envs=2)
     ours, theirs = make_pair(play, 20)
-    for _ in range(15):
-        transition = play.step()
-        ours.add(*transition)
-        theirs.add(*transition)
+    fill(play, 15, ours, theirs)
     for tensor in sample(ours, 30, 0)[:5]:
         tensor.zero_()
     assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
@@ -149,20 +151,14 @@ def test_without_timeout_termination_a_time_limit_is_an_end_like_any_other() -> 
     settings = (40, play.observation_space, play.action_space, "cpu", 2)
     ours = FrameReplayBuffer(*settings, handle_timeout_termination=False)
     theirs = ReplayBuffer(*settings, handle_timeout_termination=False)
-    for _ in range(20):
-        transition = play.step()
-        ours.add(*transition)
-        theirs.add(*transition)
+    fill(play, 20, ours, theirs)
     assert_equal_batches(sample(ours, 40, 0), sample(theirs, 40, 0))
 
 
 def test_rows_and_environments_can_be_read_like_sb3_s_arrays() -> None:
     play = StackedPlay(0, n_envs=3)
     ours, theirs = make_pair(play, 30)
-    for _ in range(10):
-        transition = play.step()
-        ours.add(*transition)
-        theirs.add(*transition)
+    fill(play, 10, ours, theirs)
     for name in ("observations", "next_observations"):
         our, their = getattr(ours, name), getattr(theirs, name)
         assert our.shape == their.shape
@@ -233,10 +229,7 @@ def test_samples_that_are_still_held_are_not_written_over(compression: Any) -> N
     """Memory is used again, but only once nobody holds it, be it by a view."""
     play = StackedPlay(0, n_envs=2)
     ours, theirs = make_pair(play, 40, compression=compression)
-    for _ in range(20):
-        transition = play.step()
-        ours.add(*transition)
-        theirs.add(*transition)
+    fill(play, 20, ours, theirs)
     held = [sample(ours, 8, seed) for seed in range(12)]
     views = [sample(ours, 8, seed).observations[2:4] for seed in range(12)]
     for seed in range(12):
