@@ -225,6 +225,9 @@ def test_opening_a_model_takes_no_memory_and_needs_no_card(tmp_path: Path) -> No
     model.save(tmp_path / "model")
     loaded = DQN.load(tmp_path / "model", env=make_env(1), device="cpu")
     loaded.predict(loaded.get_env().reset())  # type: ignore[union-attr]
+    assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
+    assert loaded.replay_buffer.buffer_size == 10_000_000
+    assert loaded.replay_buffer.stacks.table.store.n_bytes == 0
     if not th.cuda.is_available():
         with pytest.raises(ValueError, match="there is no such card: choose 'cpu'"):
             loaded.learn(10)
