@@ -55,7 +55,7 @@ class Budget:
             return
         message = (
             f"the replay memory needs {need} when it is full, {in_words(self.available)} are"
-            f" available: choose {' or '.join(self._remedies(need))}"
+            f" available: choose {', or '.join(self._remedies(need))}"
         )
         if need.low > self.available:
             raise ReplayMemoryError(message)

@@ -172,7 +172,7 @@ def test_a_card_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert buffer.memory_needed().high == (100_000 + 4 + 1) * 84 * 84  # frames, nothing else
     monkeypatch.setattr(th.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(th.cuda, "mem_get_info", lambda device: (10**8, 10**11))
-    expected = r"needs 0.71 GB .* 0.10 GB are available: choose storage_device='cpu' or buffer_s"
+    expected = r"needs 0.71 GB .* 0.10 GB are available: choose storage_device='cpu', or buffer"
     with pytest.raises(ReplayMemoryError, match=expected):
         add(buffer, 1)
 
