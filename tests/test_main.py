@@ -78,7 +78,7 @@ def cli(*arguments: str) -> int:
         (["train", *RUN, "-params", "replay_buffer_kwargs:{'compression': 'zip'}"],
          "compression must be None or 'lz4', got 'zip'"),
         (["train", *RUN, "-params", "replay_buffer_kwargs:{'n_steps': 3, 'gamma': 0.9}"],
-         "discounts 3 steps with gamma=0.9, the model has gamma=0.99: set replay_buffer_kwargs"),
+         "gamma=0.9, the model has gamma=0.99: in replay_buffer_kwargs set gamma to 0.99"),
         (["train", *RUN, "-params", "replay_buffer_kwargs:{}", "buffer_size:100000000"],
          "the replay memory needs 710.80 GB when it is full"),
         ([*TABLE, "Pendulum-v1"],

@@ -190,6 +190,18 @@ class TestDamage:
         self.rewrite(saved, "replay.json", lambda text: text.replace(b'"pos": 10', b'"pos": 11'))
         self.refuse(saved, "replay.json was altered")
 
+    def test_an_array_that_says_it_is_larger_than_any_memory(self, saved: Path) -> None:
+        header = io.BytesIO()
+        description = {"descr": "<f4", "fortran_order": False, "shape": (10**13,)}
+        np.lib.format.write_array_header_1_0(header, description)
+        with zipfile.ZipFile(saved) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members["dones.npy"] = header.getvalue() + bytes(100)
+        with zipfile.ZipFile(saved, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        self.refuse(saved, "array 'dones' is not as long as it says")
+
     def test_of_another_version(self, saved: Path, monkeypatch: Any) -> None:
         monkeypatch.setattr(files, "VERSION", 2)
         self.refuse(saved, "was saved with version=1, here it is 2")

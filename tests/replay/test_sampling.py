@@ -203,7 +203,7 @@ def test_actions_of_any_kind(action_space: Any) -> None:
 
 
 def test_stacks_of_a_card_are_normalised_on_the_cpu() -> None:
-    env: Any = SimpleNamespace(normalize_obs=lambda obs: np.asarray(obs, np.float32) / 2)
+    env: Any = SimpleNamespace(normalize_obs=lambda obs: obs.astype(np.float32) / 2)
     normalised = FrameReplayBuffer._normalize_obs(th.full((2, 3), 8, dtype=th.uint8), env)
     assert isinstance(normalised, np.ndarray)
     assert (normalised == 4).all()
