@@ -119,4 +119,4 @@ def test_the_whole_benchmark() -> None:
         assert 0.1 < result[name] < 100
     assert 0 < result["lz4_share_of_gradient_step"] < 1
     assert sum("ours, lz4" in line for line in table) >= 4
-    assert sum("sb3-extra-buffers" in line for line in table) == 2
+    assert sum("sb3-extra-buffers" in line for line in table) == 2 * 2  # speeds on two games
