@@ -6,7 +6,7 @@ The way of the data::
       -> frame_replay_buffer.py   SB3's buffer; its arrays of observations are stand-ins
       -> page.py                  stacks split into frames, quick to compare
       -> stacks.py                stacks as numbers of frames: which of them are already there?
-      -> frame_table.py           frames and how often each is used
+      -> frame_table.py           frames, when each was used last, free places
       -> frame_stores.py          where the pixels lie: plain_frames.py, lz4_frames.py (packed),
                                   device_frames.py (on a card)
     build.py                      from settings to these

@@ -34,6 +34,19 @@ def make_env(n_envs: int, game: str = "BreakoutNoFrameskip-v4") -> VecEnv:
     return make_atari_env(game, n_envs, seed=3, wrapper_kwargs=SMALL)
 
 
+def make_model(gamma: float, /, **replay_buffer_kwargs: Any) -> DQN:
+    """Return a small DQN with our buffer."""
+    return DQN(
+        "CnnPolicy",
+        make_env(1),
+        gamma=gamma,
+        buffer_size=50,
+        learning_starts=20,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs=replay_buffer_kwargs,
+    )
+
+
 def learn(algorithm: Any, buffer_class: Any, n_envs: int, **kwargs: Any) -> Any:
     model = algorithm(
         "CnnPolicy",
@@ -91,17 +104,23 @@ def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None
         env = VecTransposeImage(VecFrameStack(DummyVecEnv([wrap] * 2), 4))
         env.seed(3)
     settings = (400, env.observation_space, env.action_space, "cpu", 2)
-    theirs = NStepReplayBuffer(*settings, n_steps=3)
-    ours = [FrameReplayBuffer(*settings, n_steps=3, compression=c) for c in (None, "lz4")]
+    theirs: dict[int, Any] = {1: ReplayBuffer(*settings)}
+    theirs |= {n_steps: NStepReplayBuffer(*settings, n_steps=n_steps) for n_steps in (3, 5)}
+    ours = [
+        FrameReplayBuffer(*settings, n_steps=n_steps, compression=compression)
+        for n_steps in theirs
+        for compression in (None, "lz4")
+    ]
     model = DQN("CnnPolicy", env, buffer_size=10, learning_starts=10**6, seed=1)
-    model.replay_buffer = Everyone([theirs, *ours])  # type: ignore[assignment]
+    model.replay_buffer = Everyone([*theirs.values(), *ours])  # type: ignore[assignment]
     model.learn(1500)
-    assert theirs.full
-    assert theirs.dones.any()
+    assert theirs[1].full
+    assert theirs[1].dones.any()
     for buffer in ours:
         buffer.check_valid()
         for seed in range(5):
-            assert_equal_batches(sample(buffer, 64, seed), sample(theirs, 64, seed))
+            expected = sample(theirs[buffer.n_steps], 64, seed)
+            assert_equal_batches(sample(buffer, 64, seed), expected)
 
 
 class Everyone:
@@ -142,14 +161,7 @@ def sample_normalised(model: DQN, env: VecNormalize) -> Any:
 
 
 def test_another_gamma_than_the_model_s_is_an_error_when_learning_starts() -> None:
-    model = DQN(
-        "CnnPolicy",
-        make_env(1),
-        gamma=0.95,
-        buffer_size=50,
-        replay_buffer_class=FrameReplayBuffer,
-        replay_buffer_kwargs={"n_steps": 3},
-    )
+    model = make_model(0.95, n_steps=3)
     with pytest.raises(SettingError, match=r"gamma=0.99, the model has gamma=0.95: in replay_b"):
         model.learn(10)
     model.gamma = 0.99
@@ -160,15 +172,7 @@ def test_gamma_none_is_that_of_the_model_whichever_it_is() -> None:
     """So that a tuning may sample gamma."""
     buffer = None
     for gamma in (0.95, 0.9):
-        model = DQN(
-            "CnnPolicy",
-            make_env(1),
-            gamma=gamma,
-            buffer_size=50,
-            learning_starts=20,
-            replay_buffer_class=FrameReplayBuffer,
-            replay_buffer_kwargs={"n_steps": 3, "gamma": None},
-        )
+        model = make_model(gamma, n_steps=3, gamma=None)
         model.replay_buffer = pickle.loads(pickle.dumps(buffer)) if buffer else model.replay_buffer
         model.learn(40)
         buffer = model.replay_buffer
@@ -186,13 +190,7 @@ def test_gamma_none_needs_a_model() -> None:
 
 
 def test_without_n_steps_the_buffer_does_not_discount_so_its_gamma_does_not_matter() -> None:
-    model = DQN(
-        "CnnPolicy",
-        make_env(1),
-        gamma=0.95,
-        buffer_size=50,
-        replay_buffer_class=FrameReplayBuffer,
-    )
+    model = make_model(0.95)
     model.learn(10)
 
 
