@@ -10,7 +10,7 @@ The way of the data::
       -> envs.py               the one place that knows the order
       -> replay/               every frame kept once
       -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
-      -> SB3's DQN, sb3-contrib's QR-DQN, PPO, ...; or q_learning/ for tables
+      -> SB3's DQN, our fast_dqn/, sb3-contrib's QR-DQN, ...; or q_learning/ for tables
     hyperparams/*.yml -> zoo.py -> run folder (runs.py) -> evaluation.py, plots.py
 
 Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sb3_atari_course.cnn import AtariCNN
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
+    from sb3_atari_course.fast_dqn import FastDQN
     from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
     from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
     from sb3_atari_course.replay import FrameReplayBuffer
@@ -34,6 +35,7 @@ __all__ = [
     "AtariCnnPolicy",
     "AtariQuantileCnnPolicy",
     "EpisodeDecay",
+    "FastDQN",
     "FrameReplayBuffer",
     "GamesReport",
     "QLearning",
@@ -50,6 +52,7 @@ _HOME = {
     "AtariCnnPolicy": "policies",
     "AtariQuantileCnnPolicy": "policies",
     "EpisodeDecay": "q_learning",
+    "FastDQN": "fast_dqn",
     "FrameReplayBuffer": "replay",
     "GamesReport": "evaluation",
     "QLearning": "q_learning",

@@ -20,7 +20,7 @@ from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 
 #: Algorithms that choose among finitely many actions.
-_DISCRETE_ONLY = ("dqn", "qrdqn", "q_learning")
+_DISCRETE_ONLY = ("dqn", "qrdqn", *OUR_ALGORITHMS)
 
 
 class CourseExperimentManager(ExperimentManager):
@@ -44,7 +44,7 @@ class CourseExperimentManager(ExperimentManager):
             hyperparams, saved = super().read_hyperparameters()
         except KeyError as error:
             advice = "add one"
-            if self.algo in OUR_ALGORITHMS:
+            if self.algo == "q_learning":
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
             raise ValueError(
                 f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: {advice}"
@@ -88,7 +88,7 @@ class CourseExperimentManager(ExperimentManager):
         if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
             vec_env.close()
             bins = "{sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
-            if self.algo in OUR_ALGORITHMS:
+            if self.algo == "q_learning":
                 bins += ", {sb3_atari_course.wrappers.DiscretizeObservations: {n_bins: 10}}"
             raise ValueError(
                 f"{self.env_name.gym_id} has the actions {vec_env.action_space}, but {self.algo}"

@@ -178,3 +178,27 @@ class Replay:
             "rewards": [sum(self.gamma**k * step["reward"] for k, step in enumerate(steps))],
             "discounts": [self.gamma ** len(steps)],
         }
+
+
+def temporal_difference_loss(
+    batch: Any,
+    online: NDArray[np.float32],
+    target: NDArray[np.float32],
+    *,
+    gamma: float,
+    double_q: bool,
+) -> float:
+    """Return the mean Huber loss of a batch of numbered states, one transition after the other.
+
+    :param online: Q-values by state and action; ``target`` likewise.
+    """
+    losses = []
+    for i in range(len(batch.rewards)):
+        state, action = int(batch.observations[i]), int(batch.actions[i])
+        after = int(batch.next_observations[i])
+        best = int(np.argmax((online if double_q else target)[after]))
+        discount = gamma if batch.discounts is None else float(batch.discounts[i])
+        value = 0.0 if batch.dones[i] else discount * float(target[after][best])
+        error = abs(float(online[state][action]) - (float(batch.rewards[i]) + value))
+        losses.append(0.5 * error**2 if error < 1 else error - 0.5)
+    return sum(losses) / len(losses)

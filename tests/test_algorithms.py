@@ -7,7 +7,7 @@ from rl_zoo3 import ALGOS
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from stable_baselines3 import DQN
 
-from sb3_atari_course import QLearning
+from sb3_atari_course import FastDQN, QLearning
 from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from tests.fakes import World, random_rules
 
@@ -16,6 +16,7 @@ def test_registering_adds_ours_and_leaves_the_others() -> None:
     for _ in range(2):
         register_algorithms()
         assert ALGOS["q_learning"] is QLearning
+        assert ALGOS["fast_dqn"] is FastDQN
         assert ALGOS["dqn"] is DQN
     for registry in (ALGOS, HYPERPARAMS_SAMPLER, HYPERPARAMS_CONVERTER):
         assert set(OUR_ALGORITHMS) <= set(registry)

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from rl_zoo3.utils import ALGOS, get_class_by_name, get_wrapper_class
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
+from sb3_atari_course.algorithms import register_algorithms
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.replay import FrameReplayBuffer
 
@@ -27,7 +28,7 @@ ENTRIES = [
 SMALL_ENVS = ["CartPole-v1", "MountainCar-v0", "LunarLander-v3", "Pendulum-v1"]
 
 
-@pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
+@pytest.mark.parametrize("algo", ["dqn", "qrdqn", "fast_dqn"])
 def test_every_environment_has_its_entry(algo: str) -> None:
     assert list(load_hyperparams(algo)) == [
         "atari",
@@ -46,7 +47,7 @@ def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
     env: Any = DummyVecEnv([lambda: wrap(gym.make(game))])
     if "frame_stack" in hyperparams:
         env = VecFrameStack(env, hyperparams["frame_stack"])
-    for key in ("env_wrapper", "frame_stack", "n_timesteps"):
+    for key in ("env_wrapper", "frame_stack", "n_timesteps", "n_envs"):
         hyperparams.pop(key, None)
     side = 42 if algo == "dqn_laptop" else 84
     if "." in hyperparams["policy"]:
@@ -61,11 +62,24 @@ def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
         hyperparams["replay_buffer_class"] = eval(
             hyperparams["replay_buffer_class"], {"get_class_by_name": get_class_by_name}
         )
+    register_algorithms()
     model = ALGOS[algo.removesuffix("_laptop")](env=env, **{**hyperparams, "buffer_size": 10})
     assert model.gamma == hyperparams["gamma"]
     if "." in load_hyperparams(algo)[env_id]["policy"]:  # an Atari game
         assert isinstance(model.replay_buffer, FrameReplayBuffer)
         assert model.replay_buffer.n_steps == 1 or model.replay_buffer.gamma is None  # the model's
+
+
+def test_fast_dqn_has_the_hyperparameters_of_dqn() -> None:
+    """But for how many games there are at once, and what makes it fast."""
+    for env_id, ours in load_hyperparams("fast_dqn").items():
+        theirs = load_hyperparams("dqn")[env_id]
+        ratio = ours.pop("n_envs", 1) * ours.pop("train_freq") / ours.pop("gradient_steps")
+        assert ratio == theirs.pop("train_freq") / theirs.pop("gradient_steps")
+        for hyperparams in (ours, theirs):
+            for key in ("replay_buffer_kwargs", "compile"):
+                hyperparams.pop(key, None)
+        assert ours == theirs
 
 
 def test_the_seeds_are_followed() -> None:

@@ -4,6 +4,7 @@ The way of the data::
 
     SB3's add(obs, next_obs, ...), sample(batch_size)
       -> frame_replay_buffer.py   SB3's buffer; its arrays of observations are stand-ins
+                                  (stack_array.py)
       -> page.py                  stacks split into frames, quick to compare
       -> stacks.py                stacks as numbers of frames: which of them are already there?
       -> frame_table.py           frames, when each was used last, free places

@@ -34,7 +34,7 @@ def check_settings(space: spaces.Space[Any], compression: str | None, device: An
     if compression not in (None, "lz4"):
         raise ValueError(f"compression must be None or 'lz4', got {compression!r}")
     if str(device).split(":")[0] not in ("cpu", "cuda"):
-        raise ValueError(f"storage_device must be 'cpu' or 'cuda', got {device!r}")
+        raise ValueError(f"storage_device must be 'cpu', 'cuda' or 'auto', got {device!r}")
     if th.device(device).type == "cuda" and compression:
         raise ValueError(
             "frames on a card cannot be unpacked there: choose compression='lz4' with"

@@ -42,7 +42,7 @@ class DeviceFrames:
         """Keep frames (n, frame_size) under these numbers (n,)."""
         self.reserve(0)
         for block, here, places in self._places(numbers):
-            block[places] = th.tensor(frames[here], device=block.device)
+            block.index_copy_(0, places, send(frames[here], block.device))
 
     def take(self, numbers: Numbers) -> th.Tensor:
         """Return these frames, on the device."""
@@ -57,6 +57,24 @@ class DeviceFrames:
             for block, here, places in parts:
                 frames[th.as_tensor(here, device=device)] = block.index_select(0, places)
         return frames.reshape(*numbers.shape, self.frame_size)
+
+    def gather(self, numbers: th.Tensor) -> th.Tensor:
+        """Return frames (*numbers.shape, frame_size); for numbers that are on the device.
+
+        Nothing waits for the device, and the same commands are right for all numbers.
+        """
+        flat, first = numbers.reshape(-1), 0
+        frames = th.empty((0, self.frame_size))
+        for block in self._blocks:
+            here = block.index_select(0, (flat - first).clamp(0, len(block) - 1))
+            frames = th.where((flat >= first)[:, None], here, frames) if first else here
+            first += len(block)
+        return frames.reshape(*numbers.shape, self.frame_size)
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """Where the blocks of frames lie."""
+        return tuple(block.data_ptr() for block in self._blocks)
 
     @property
     def n_bytes(self) -> int:
@@ -85,7 +103,13 @@ class DeviceFrames:
         for block in self._blocks:
             here = np.flatnonzero((numbers >= first) & (numbers < first + len(block)))
             if here.size:
-                places = th.as_tensor(numbers[here] - first, device=block.device).long()
+                places = send(numbers[here] - first, block.device).long()
                 parts.append((block, here, places))
             first += len(block)
         return parts
+
+
+def send(array: NDArray[Any], device: th.device) -> th.Tensor:
+    """Return an array as a tensor on a device, without waiting for it."""
+    tensor = th.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_course.errors import ReplayMemoryError
@@ -20,7 +21,8 @@ from sb3_atari_course.replay.files import check_digests, digests_of, read_replay
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.model import agreed_gamma
 from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of, take_over
-from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
+from sb3_atari_course.replay.stack_array import StackArray
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
 from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
 
 #: Rows between two looks at the machine's memory.
@@ -35,7 +37,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
     in comes out to the bit, terminal observations and padded stacks too, and the same state of
     numpy's global generator draws the same batch as SB3's buffer does, so a training ends with
     the same weights. Sampling is SB3's own code, over two arrays of observations for which
-    :class:`~sb3_atari_course.replay.stacks.StackArray` stands.
+    :class:`~sb3_atari_course.replay.stack_array.StackArray` stands.
 
     In Python ``DQN(..., replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={...})``; in a
     yml ``replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')``.
@@ -56,8 +58,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param gamma: discount of those rewards, per step; None: the model's. Unless ``n_steps`` is 1
         it must be the model's.
     :param compression: None, or ``"lz4"``: a tenth of the memory or less, for some more time.
-    :param storage_device: where frames are kept and gathered: ``"cpu"`` or ``"cuda"``, where the
-        memory for all of them is taken at once.
+    :param storage_device: where frames are kept and gathered: ``"cpu"``, ``"cuda"``, where the
+        memory for all of them is taken at once, or ``"auto"``: where batches go.
     :raises ValueError: for observations that are no stacks of images, and for settings that do
         not go together.
     :raises SettingError: when learning starts: for another gamma than the model's, and without
@@ -86,7 +88,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
                 "FrameReplayBuffer keeps every frame once already: leave out optimize_memory_usage"
                 " (SB3's variant forgets the observation at the end of an episode)"
             )
-        self.storage_device = check_settings(observation_space, compression, storage_device)
+        place = get_device(device) if storage_device == "auto" else storage_device
+        self.storage_device = check_settings(observation_space, compression, place)
         # past ReplayBuffer's own constructor, which would allocate both arrays of observations
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self.buffer_size = max(integer_at_least(1, "buffer_size", buffer_size) // n_envs, 1)

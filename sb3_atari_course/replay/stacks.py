@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
+import torch as th
 from numpy.typing import NDArray
 
+from sb3_atari_course.replay.device_frames import DeviceFrames
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Numbers
 from sb3_atari_course.replay.frame_table import BLACK, FrameTable
@@ -56,6 +58,11 @@ class StackMemory:
         self._pages = [Page(n_stack, n_envs, (height, width)) for _ in range(2)]
         # The stacks written last and their numbers (n_envs, n_stack); the other page is free.
         self._last = self._pages[0], np.full((n_envs, n_stack), BLACK, np.int32)
+
+    @property
+    def n_written(self) -> int:
+        """How many rows were written, those included that others have replaced."""
+        return self._n_written
 
     @property
     def n_filled(self) -> int:
@@ -108,7 +115,21 @@ class StackMemory:
         :param which: ``OBS`` or ``NEXT_OBS``.
         """
         numbers = self.numbers[:, :, which][index]
-        stacks = self.table.take(numbers).reshape(*numbers.shape, *self.image_shape)
+        return self._arranged(self.table.take(numbers), numbers.shape)
+
+    def gather(self, numbers: th.Tensor) -> th.Tensor:
+        """Return stacks (B, *shape) uint8 of frames on a device.
+
+        :param numbers: (B, n_stack) on that device.
+        """
+        store = self.table.store
+        assert isinstance(store, DeviceFrames)
+        stacks: th.Tensor = self._arranged(store.gather(numbers), numbers.shape)
+        return stacks
+
+    def _arranged(self, frames: Any, shape: tuple[int, ...]) -> Any:
+        """Return frames (..., n_stack, frame_size) as stacks (..., *shape)."""
+        stacks = frames.reshape(*shape, *self.image_shape)
         if self.channels_first:
             return stacks
         if isinstance(stacks, np.ndarray):
@@ -216,31 +237,3 @@ class StackMemory:
                 frame = np.frombuffer(pixels, np.uint8)
                 known[pixels] = int(self.table.add(frame[None])[0])
         return [known[pixels] for pixels in stack]
-
-
-class StackArray:
-    """What stands for the array of observations in SB3's buffer: (n_rows, n_envs, *shape) uint8.
-
-    :param memory: where the stacks are.
-    :param which: ``OBS`` or ``NEXT_OBS``.
-    """
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, memory: StackMemory, which: int) -> None:
-        self._memory, self._which = memory, which
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n_rows, n_envs, *shape of a stack)."""
-        return (*self._memory.numbers.shape[:2], *self._memory.shape)
-
-    def __len__(self) -> int:
-        return len(self._memory.numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        parts = index if isinstance(index, tuple) else (index,)
-        inside = [part for part in parts[2:] if not isinstance(part, slice) or part != slice(None)]
-        if inside or any(part is Ellipsis or part is None for part in parts[:2]):
-            raise IndexError(f"only whole stacks can be read, by row and environment: {index}")
-        return self._memory.read(parts[:2], self._which)

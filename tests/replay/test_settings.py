@@ -35,9 +35,9 @@ def test_observations_that_are_no_stacks_of_images(space: spaces.Space[Any]) -> 
     [
         ({"optimize_memory_usage": True}, ValueError, "keeps every frame once already: leave out"),
         ({"compression": "zip"}, ValueError, "compression must be None or 'lz4', got 'zip'"),
-        ({"storage_device": "meta"}, ValueError, "must be 'cpu' or 'cuda', got 'meta'"),
-        ({"storage_device": "gpu"}, ValueError, "must be 'cpu' or 'cuda', got 'gpu'"),
-        ({"storage_device": None}, ValueError, "must be 'cpu' or 'cuda', got None"),
+        ({"storage_device": "meta"}, ValueError, "must be 'cpu', 'cuda' or 'auto', got 'meta'"),
+        ({"storage_device": "gpu"}, ValueError, "must be 'cpu', 'cuda' or 'auto', got 'gpu'"),
+        ({"storage_device": None}, ValueError, "must be 'cpu', 'cuda' or 'auto', got None"),
         (
             {"storage_device": "cuda", "compression": "lz4"},
             ValueError,

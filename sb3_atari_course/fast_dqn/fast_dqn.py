@@ -1,0 +1,236 @@
+"""FastDQN as SB3 sees it: acting, training, saving."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, TypeVar
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.type_aliases import (
+    GymEnv,
+    MaybeCallback,
+    ReplayBufferSamples,
+    RolloutReturn,
+    TrainFreq,
+    TrainFrequencyUnit,
+)
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.dqn.policies import DQNPolicy
+
+from sb3_atari_course.errors import SettingError
+from sb3_atari_course.fast_dqn.compiler import Compiled
+from sb3_atari_course.fast_dqn.device_rows import DeviceRows
+from sb3_atari_course.fast_dqn.graph_updates import GraphUpdates
+from sb3_atari_course.fast_dqn.images import q_function
+from sb3_atari_course.fast_dqn.loss import temporal_difference_loss
+from sb3_atari_course.fast_dqn.mean_loss import MeanLoss
+from sb3_atari_course.fast_dqn.optimizer import make_fast, plain_state, set_rate
+from sb3_atari_course.fast_dqn.overlap import WorkWhilePlaying
+from sb3_atari_course.fast_dqn.updates import GradientStep, Updates
+from sb3_atari_course.replay import FrameReplayBuffer
+
+SelfFastDQN = TypeVar("SelfFastDQN", bound="FastDQN")
+
+
+class FastDQN(DQN):
+    """SB3's DQN, at the speed of the machine; its files are those of SB3's DQN.
+
+    The same constructor, hyperparameters and updates. What differs:
+
+    1. Each environment draws its own coin for exploring; SB3 draws one for all of them. With one
+       environment the actions are the same.
+    2. On a CPU the optimiser is fused and images are read channels last: the same numbers up to
+       rounding.
+    3. On a CUDA card, with ``FrameReplayBuffer`` and its frames there, whole updates are CUDA
+       graphs. Batches then come from torch's generator, and updates run while the emulators play
+       the next step, so that an action is chosen by weights that are one call of ``train`` older
+       than in SB3; targets are copied at SB3's counts of steps.
+
+    ``train_freq`` counts steps of all environments at once, as in SB3: the paper's ratio, one
+    update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4``.
+
+    :param policy: as for SB3's DQN; :class:`~sb3_atari_course.policies.AtariCnnPolicy`, say.
+    :param env: as for SB3's DQN; best a :class:`~sb3_atari_course.NativeAtariVecEnv`.
+    :param args: of SB3's DQN, as is ``kwargs``.
+    :param double_q: value the online network's best action by the target network, as in Double
+        DQN (van Hasselt et al. 2016).
+    :param compile: let PyTorch compile the loss; the first update then takes half a minute more.
+    :raises ValueError: for ``device="cuda"`` without a card: SB3 would silently take the CPU.
+    """
+
+    def __init__(
+        self,
+        policy: str | type[DQNPolicy],
+        env: GymEnv | str,
+        *args: Any,
+        double_q: bool = False,
+        compile: bool = False,
+        _init_setup_model: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        _check_device(kwargs.get("device", "auto"))
+        super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
+        self.double_q, self.compile = double_q, compile
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self._updates: Updates | GraphUpdates | None = None
+        self._sampled: ReplayBuffer | None = None  # for which the updates were made
+        self._waiting: tuple[int, int] | None = None  # updates and batch size
+
+    def predict(
+        self,
+        observation: NDArray[Any] | dict[str, NDArray[Any]],
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """Return actions; unless ``deterministic``, each is random with the chance of epsilon."""
+        if deterministic or not self.policy.is_vectorized_observation(observation):
+            return super().predict(observation, state, episode_start, deterministic)
+        by_key = observation if isinstance(observation, dict) else {"": observation}
+        explores = np.random.rand(len(next(iter(by_key.values())))) < self.exploration_rate  # noqa: NPY002  # as SB3
+        actions = np.array([self.action_space.sample() if random else 0 for random in explores])
+        if not explores.all():
+            seen = {key: array[~explores] for key, array in by_key.items()}
+            greedy = seen if isinstance(observation, dict) else seen[""]
+            actions[~explores] = self.policy.predict(greedy, deterministic=True)[0]
+        return actions, state
+
+    def learn(
+        self: SelfFastDQN,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "FastDQN",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfFastDQN:
+        """Learn, as SB3's DQN.
+
+        :raises SettingError: for a ``train_freq`` by episode with several environments.
+        """
+        assert isinstance(self.train_freq, TrainFreq)
+        if self.n_envs > 1 and self.train_freq.unit == TrainFrequencyUnit.EPISODE:
+            raise SettingError(
+                f"train_freq=({self.train_freq.frequency}, 'episode') counts episodes, which end at"
+                f" different times in {self.n_envs} environments: give it in steps, or take one"
+            )
+        model = super().learn(
+            total_timesteps,
+            callback,
+            log_interval,
+            tb_log_name,
+            reset_num_timesteps,
+            progress_bar,
+        )
+        self._run_waiting()
+        return model
+
+    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """Play, and meanwhile run the updates that wait for it."""
+        if self._waiting is not None:
+            env = WorkWhilePlaying(env, self._run_waiting)
+        return super().collect_rollouts(env, *args, **kwargs)
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Update the weights; on a card, ask for it with the next step of the environments."""
+        self._run_waiting()
+        if self._updates is None or self._sampled is not self.replay_buffer:
+            self._updates, self._sampled = self._make_updates(), self.replay_buffer
+        self._waiting = (gradient_steps, batch_size)
+        if not self._updates.run_behind:
+            self._run_waiting()
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/loss", float(self._updates.step.mean_loss))
+
+    def dump_logs(self) -> None:
+        """Write SB3's log, with the gradient steps per second of this training."""
+        seconds = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        rate = (self._n_updates - self._n_updates_at_start) / seconds
+        self.logger.record("time/gradient_steps_per_second", int(rate))
+        super().dump_logs()
+
+    def get_parameters(self) -> dict[str, dict[str, Any]]:
+        """Return all state dicts as SB3's DQN would, without a trace of what made it fast."""
+        self._run_waiting()
+        optimizer = self.policy.optimizer
+        return {**super().get_parameters(), "policy.optimizer": plain_state(optimizer)}
+
+    def set_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """Take over state dicts, FastDQN's or SB3's."""
+        self._run_waiting()
+        super().set_parameters(*args, **kwargs)
+        self._updates = None  # a loaded optimiser is plain, and lies elsewhere than captured
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        self._run_waiting()  # of a training that was interrupted
+        self._n_updates_at_start = self._n_updates
+        return super()._setup_learn(*args, **kwargs)
+
+    def _run_waiting(self) -> None:
+        """Run the updates that were asked for and not begun, or ask the card to."""
+        if self._waiting is None:
+            return
+        assert self._updates is not None
+        waiting, self._waiting = self._waiting, None
+        was_training = self.policy.training
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        self._updates.run(*waiting)
+        self.policy.set_training_mode(was_training)
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        learning_rate = self.lr_schedule(self._current_progress_remaining)
+        self.logger.record("train/learning_rate", learning_rate)
+        set_rate(optimizers, learning_rate)
+
+    def _make_updates(self) -> Updates | GraphUpdates:
+        """Build what updates the weights; so late because loading sets up a model twice."""
+        make_fast(self.policy.optimizer)
+        nets = q_function(self.q_net), q_function(self.q_net_target)
+        gamma, double_q = self.gamma, self.double_q
+
+        def compute_loss(batch: ReplayBufferSamples) -> th.Tensor:
+            return temporal_difference_loss(batch, *nets, gamma=gamma, double_q=double_q)
+
+        step = GradientStep(
+            Compiled(compute_loss) if self.compile else compute_loss,
+            self.policy.optimizer,
+            list(self.policy.parameters()),
+            self.max_grad_norm,
+            MeanLoss(self.device),
+        )
+        buffer = self.replay_buffer
+        assert buffer is not None
+        if (
+            isinstance(buffer, FrameReplayBuffer)
+            and buffer.stacks.table.store.device.type == "cuda"
+        ):
+            return GraphUpdates(step, DeviceRows(buffer, gamma=gamma))
+        return Updates(step, lambda size: buffer.sample(size, env=self._vec_normalize_env))
+
+    def _excluded_save_params(self) -> list[str]:
+        ours = ["_updates", "_sampled", "_waiting", "_n_updates_at_start"]
+        return [*super()._excluded_save_params(), *ours]
+
+
+def _check_device(device: Any) -> None:
+    """Raise an error if a card is asked for and not there.
+
+    :raises ValueError: then.
+    """
+    asked = th.device("cpu" if device == "auto" else device)
+    if asked.type == "cuda" and (asked.index or 0) >= th.cuda.device_count():
+        raise ValueError(
+            f"device={str(device)!r}, but there are {th.cuda.device_count()} CUDA cards:"
+            " choose 'cpu', or 'auto' for a card where there is one"
+        )

@@ -1,0 +1,63 @@
+"""Gradient steps as a CUDA graph: drawn, gathered and computed on the card, at one command each."""
+
+from __future__ import annotations
+
+import torch as th
+
+from sb3_atari_course.fast_dqn.device_rows import DeviceRows
+from sb3_atari_course.fast_dqn.updates import GradientStep
+
+#: Updates before the capture, in which libraries choose their kernels; they count like the others.
+N_WARM_UPS = 3
+
+
+class GraphUpdates:
+    """Updates that the card does by itself, while the emulators play.
+
+    An update of a small network is forty kernels of a few microseconds, and launching them one by
+    one takes longer than they do. A graph launches them all at once. It holds addresses: whatever
+    replaces a tensor (a loaded optimiser, a memory that grew) needs another graph.
+
+    :param step: one update.
+    :param rows: the replay memory on the card.
+    """
+
+    run_behind = True
+
+    def __init__(self, step: GradientStep, rows: DeviceRows) -> None:
+        self.step, self._rows = step, rows
+        self._graph: th.cuda.CUDAGraph | None = None
+        self._captured: tuple[int, ...] = ()
+        self._n_warm_ups = 0
+
+    def run(self, n_updates: int, batch_size: int) -> None:
+        """Ask the card for ``n_updates``, each on a batch of its own; nothing is waited for."""
+        self._rows.follow()
+        needed = (batch_size, *self._rows.addresses)
+        if needed != self._captured:
+            self._graph, self._n_warm_ups, self._captured = None, 0, needed
+        for _ in range(n_updates):
+            if self._n_warm_ups < N_WARM_UPS:
+                self._warm_up(batch_size)
+                continue
+            if self._graph is None:
+                self._graph = self._capture(batch_size)
+            self._graph.replay()
+        self.step.mean_loss.finish(n_updates)
+
+    def _warm_up(self, batch_size: int) -> None:
+        """Do one update beside the usual stream, as captures ask for."""
+        beside = th.cuda.Stream()  # type: ignore[no-untyped-call]
+        beside.wait_stream(th.cuda.current_stream())
+        with th.cuda.stream(beside):
+            self.step(self._rows.sample(batch_size))
+        th.cuda.current_stream().wait_stream(beside)
+        self._n_warm_ups += 1
+
+    def _capture(self, batch_size: int) -> th.cuda.CUDAGraph:
+        """Return the graph of one update; it is not done by that."""
+        self.step.optimizer.zero_grad()  # gradients are to lie in the graph's own memory
+        graph = th.cuda.CUDAGraph()
+        with th.cuda.graph(graph):
+            self.step(self._rows.sample(batch_size))
+        return graph

@@ -1,0 +1,65 @@
+"""Gradient steps, one after the other: batch, loss, gradient, clip, step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch as th
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from torch.optim import Optimizer
+
+from sb3_atari_course.fast_dqn.images import with_channels_last
+from sb3_atari_course.fast_dqn.mean_loss import MeanLoss
+
+Loss = Callable[[ReplayBufferSamples], th.Tensor]
+
+
+class GradientStep:
+    """One update of the weights by one batch; nothing in it waits for the device.
+
+    :param compute_loss: batch -> () with a gradient.
+    :param optimizer: of the weights.
+    :param weights: whose gradient is clipped, all at once.
+    :param max_grad_norm: to this Euclidean norm.
+    :param mean_loss: where losses are added up.
+    """
+
+    def __init__(
+        self,
+        compute_loss: Loss,
+        optimizer: Optimizer,
+        weights: Sequence[th.Tensor],
+        max_grad_norm: float,
+        mean_loss: MeanLoss,
+    ) -> None:
+        self.compute_loss, self.optimizer, self.weights = compute_loss, optimizer, weights
+        self.max_grad_norm, self.mean_loss = max_grad_norm, mean_loss
+
+    def __call__(self, batch: ReplayBufferSamples) -> None:
+        """Do it."""
+        self.optimizer.zero_grad()
+        loss = self.compute_loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        th.nn.utils.clip_grad_norm_(self.weights, self.max_grad_norm)
+        self.optimizer.step()
+        self.mean_loss.add(loss)
+
+
+class Updates:
+    """Updates that are done when ``run`` returns.
+
+    :param step: one of them.
+    :param sample: batch size -> batch.
+    """
+
+    #: Whether ``run`` only asks for updates, which then go on beside other work.
+    run_behind = False
+
+    def __init__(self, step: GradientStep, sample: Callable[[int], ReplayBufferSamples]) -> None:
+        self.step, self._sample = step, sample
+
+    def run(self, n_updates: int, batch_size: int) -> None:
+        """Do ``n_updates``, each on a batch of its own."""
+        for _ in range(n_updates):
+            self.step(with_channels_last(self._sample(batch_size)))
+        self.step.mean_loss.finish(n_updates)

@@ -1,0 +1,274 @@
+"""FastDQN acts and learns as SB3's DQN does, coin by coin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_atari_course import AtariCnnPolicy, FastDQN, FrameReplayBuffer, make_atari_env
+from sb3_atari_course.errors import SettingError
+from sb3_atari_course.fast_dqn.updates import Updates
+from tests.fakes import FakeGame
+
+SMALL = {"shape": (42, 42)}
+NETWORK = {"features_extractor_kwargs": {"features_dim": 16}}
+
+
+def make_model(cls: Any, n_envs: int = 1, policy: Any = "CnnPolicy", **kwargs: Any) -> Any:
+    settings: dict[str, Any] = {
+        "policy_kwargs": NETWORK,
+        "buffer_size": 400,
+        "learning_starts": 60,
+        "batch_size": 8,
+        "target_update_interval": 40,
+        "seed": 0,
+        "device": "cpu",
+        **kwargs,
+    }
+    env = make_atari_env("BreakoutNoFrameskip-v4", n_envs, seed=3, wrapper_kwargs=SMALL)
+    return cls(policy, env, **settings)
+
+
+def distance(ours: Any, theirs: Any) -> float:
+    """Return by which part of its norm a tensor of weights differs at most, targets included."""
+    pairs = zip(ours.policy.state_dict().values(), theirs.policy.state_dict().values(), strict=True)
+    return max(float((our - their).norm() / their.norm()) for our, their in pairs)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"policy": AtariCnnPolicy, "policy_kwargs": {**NETWORK, "dueling": True}},
+        {"n_steps": 3},
+        {"train_freq": (1, "episode"), "gradient_steps": -1},
+        {"tau": 0.5, "max_grad_norm": 0.01, "learning_rate": lambda left: 1e-3 * left},
+        {"policy_kwargs": {**NETWORK, "optimizer_class": th.optim.RMSprop}},
+    ],
+    ids=["plain", "dueling", "n_steps", "episodes", "settings", "RMSprop"],
+)
+def test_with_one_environment_a_training_is_sb3s(settings: Any) -> None:
+    """The same actions in the same games, and weights within rounding."""
+    theirs = make_model(DQN, **settings).learn(300)
+    ours = make_model(FastDQN, **settings).learn(300)
+    assert ours._n_updates == theirs._n_updates > 10
+    assert ours.num_timesteps == theirs.num_timesteps
+    assert (ours.replay_buffer.actions == theirs.replay_buffer.actions).all()
+    assert (ours.replay_buffer.observations == theirs.replay_buffer.observations).all()
+    assert distance(ours, theirs) < 1e-4
+    fresh = make_model(DQN, **settings)
+    assert distance(fresh, theirs) > 1e-3  # something was learned at all
+
+
+def follow(n_batches: int) -> tuple[Any, Any, Any]:
+    """Update SB3's model and ours by equal batches; return both, and their losses."""
+    models = [
+        make_model(cls, 2, learning_starts=10**6, target_update_interval=20, batch_size=32)
+        for cls in (DQN, FastDQN)
+    ]
+    for model in models:
+        model.learn(400)
+    losses = []
+    for seed in range(n_batches):
+        for model in models:
+            np.random.seed(seed)  # noqa: NPY002
+            model.train(1, 32)
+            model._on_step()  # copies the targets every 10 calls
+        losses.append([model.logger.name_to_value["train/loss"] for model in models])
+    theirs, ours = models
+    assert th.equal(ours.q_net_target.q_net[0].weight, ours.q_net.q_net[0].weight)
+    return ours, theirs, np.transpose(losses)
+
+
+def test_losses_and_weights_follow_sb3_over_50_equal_batches() -> None:
+    ours, theirs, losses = follow(50)
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert distance(ours, theirs) < 1e-4
+
+
+@pytest.mark.slow
+def test_over_1000_equal_batches_they_are_still_close() -> None:
+    ours, theirs, losses = follow(1000)
+    assert distance(ours, theirs) < 0.1
+    their_loss, our_loss = losses[:, -200:].mean(axis=1)
+    assert our_loss == pytest.approx(their_loss, rel=0.05)
+
+
+def test_compiled_updates_are_the_same() -> None:
+    eager, compiled = (make_model(FastDQN, 2, compile=compile).learn(200) for compile in (0, 1))
+    assert compiled._n_updates == eager._n_updates > 5
+    assert distance(compiled, eager) < 1e-4
+
+
+def test_double_q_learns_something_else() -> None:
+    settings = {"learning_rate": 1e-2, "target_update_interval": 1000}
+    plain, double = (
+        make_model(FastDQN, double_q=double_q, **settings).learn(300) for double_q in (0, 1)
+    )
+    assert distance(double, plain) > 1e-4
+
+
+def test_each_environment_draws_its_own_coin() -> None:
+    model = make_model(FastDQN, 8)
+    obs = model.env.reset()
+    model.exploration_rate = 0.5
+    greedy = model.predict(obs, deterministic=True)[0]
+    played = np.array([model.predict(obs)[0] for _ in range(400)])
+    # random actions are greedy by chance in one of four
+    others = (played != greedy).mean(axis=0)
+    assert (np.abs(others - 0.5 * 3 / 4) < 0.1).all()
+    n_others = (played != greedy).sum(axis=1)
+    assert 0 < (n_others == 0).mean() < 0.2  # one coin for all of them: half of the times
+    model.exploration_rate = 0.0
+    assert (model.predict(obs)[0] == greedy).all()
+
+
+def test_one_observation_alone_is_played_as_sb3_does() -> None:
+    ours, theirs = make_model(FastDQN), make_model(DQN)
+    obs = ours.env.reset()[0]
+    for model in (ours, theirs):
+        model.exploration_rate = 0.5
+        model.set_random_seed(5)
+    played = [[int(model.predict(obs)[0]) for _ in range(50)] for model in (ours, theirs)]
+    assert len(set(played[0])) > 1
+    # the seed is the same, but both draw from the one generator of numpy, one after the other
+    ours.set_random_seed(5)
+    assert [int(ours.predict(obs)[0]) for _ in range(50)] == played[0]
+
+
+class Cubes(FakeGame):
+    """Shows a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__(ends_at=20)
+        self.observation_space = spaces.Dict(
+            {"a": spaces.Box(-1, 1, (3,)), "b": spaces.Box(-1, 1, (2,))}
+        )
+
+    def _look(self) -> Any:
+        return {"a": np.full(3, self.frame / 20, np.float32), "b": np.zeros(2, np.float32)}
+
+
+def test_dictionaries_and_normalised_observations_work_too() -> None:
+    settings: Any = {"learning_starts": 20, "buffer_size": 100, "seed": 0, "device": "cpu"}
+    model = FastDQN("MultiInputPolicy", DummyVecEnv([Cubes] * 3), **settings).learn(120)
+    assert model._n_updates > 5
+    for cls in (DQN, FastDQN):
+        env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
+        env.seed(0)
+        model = cls("MlpPolicy", env, **settings).learn(200)
+        weights = th.cat([weight.flatten() for weight in model.policy.parameters()])
+        if cls is DQN:
+            expected = weights
+    th.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> None:
+    logged = []
+    for cls in (DQN, FastDQN):
+        model = make_model(cls)
+        model.set_logger(configure(str(tmp_path / cls.__name__), ["json"]))
+        model.learn(400, log_interval=1)
+        model.logger.close()
+        lines = (tmp_path / cls.__name__ / "progress.json").read_text().splitlines()
+        logged.append([eval(line) for line in lines])  # one dictionary a line
+    theirs, ours = logged
+    assert len(ours) == len(theirs) > 2
+    new = "time/gradient_steps_per_second"
+    assert {*ours[-1]} - {*theirs[-1]} == {new}
+    for name in ("rollout/ep_rew_mean", "train/n_updates", "time/total_timesteps"):
+        assert ours[-1][name] == theirs[-1][name], name
+    for name in ("train/loss", "train/learning_rate", "rollout/exploration_rate"):
+        assert ours[-1][name] == pytest.approx(theirs[-1][name], rel=1e-4), name
+    assert ours[-1][new] > 0
+
+
+class Behind(Updates):
+    """Updates as on a card: only asked for."""
+
+    run_behind = True
+
+
+class Tape(BaseCallback):
+    """Records what happens in which order."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.events: list[str] = []
+        step, run, add = model.env.step_wait, model._updates.run, model.replay_buffer.add
+        send = model.env.step_async
+        model.env.step_async = lambda actions: (self.events.append("send"), send(actions))
+        model.env.step_wait = lambda: (self.events.append("wait"), step())[1]
+        model._updates.run = lambda *args: (self.events.append("update"), run(*args))
+        model.replay_buffer.add = lambda *args: (self.events.append("add"), add(*args))
+
+    def _on_step(self) -> bool:
+        self.events.append("step")
+        return True
+
+
+def learn_behind(n_envs: int = 2, n_steps: int = 6) -> tuple[Any, Tape]:
+    """Train for a few steps with updates that wait for the next step of the environments."""
+    model = make_model(FastDQN, n_envs, train_freq=1, learning_starts=20).learn(40)
+    updates = model._updates
+    model._updates = Behind(updates.step, updates._sample)
+    tape = Tape(model)
+    model.learn(n_steps * n_envs, callback=tape, reset_num_timesteps=False)
+    return model, tape
+
+
+def test_on_a_card_updates_run_between_sending_and_waiting() -> None:
+    model, tape = learn_behind()
+    first = ["send", "wait", "step", "add"]
+    assert tape.events == [*first, *["send", "update", "wait", "step", "add"] * 5, "update"]
+    assert model._n_updates == 10 + 6
+
+
+def test_updates_that_wait_are_run_before_weights_are_read_or_replaced() -> None:
+    model, tape = learn_behind()
+    model._waiting = (1, 8)
+    before = tape.events.count("update")
+    parameters = model.get_parameters()
+    assert tape.events.count("update") == before + 1
+    model._waiting = (1, 8)
+    model.set_parameters(parameters)
+    assert tape.events.count("update") == before + 2
+    assert model._waiting is None
+    for name, value in parameters["policy"].items():  # nothing ran afterwards
+        assert th.equal(model.policy.state_dict()[name], value)
+
+
+def test_episodes_of_several_environments_cannot_be_counted() -> None:
+    model = make_model(FastDQN, 2, train_freq=(3, "episode"))
+    with pytest.raises(SettingError, match=r"\(3, 'episode'\) counts episodes, .* 2 environments"):
+        model.learn(10)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", th.device("cuda", 7)])
+def test_a_card_that_is_not_there_is_no_cpu(device: Any) -> None:
+    if str(device) == "cuda" and th.cuda.is_available():
+        pytest.skip("there is a card")
+    with pytest.raises(ValueError, match=r"device='cuda.*', but there are \d CUDA cards: choose"):
+        make_model(FastDQN, device=device)
+
+
+def test_a_memory_that_is_replaced_is_sampled() -> None:
+    model = make_model(FastDQN, replay_buffer_class=FrameReplayBuffer).learn(100)
+    other = make_model(FastDQN, replay_buffer_class=FrameReplayBuffer).learn(61).replay_buffer
+    sampled = []
+    other.sample = lambda *args, **kwargs: (
+        sampled.append(args),
+        FrameReplayBuffer.sample(other, *args, **kwargs),
+    )[1]
+    model.replay_buffer = other
+    model.train(2, 8)
+    assert len(sampled) == 2

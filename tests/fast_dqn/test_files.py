@@ -1,0 +1,114 @@
+"""A file of FastDQN is one of SB3's DQN, and the other way round."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch as th
+from stable_baselines3 import DQN
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from sb3_atari_course import FastDQN, FrameReplayBuffer
+from tests.fast_dqn.test_fast_dqn import distance, make_model
+
+GROUP_FLAGS = {"fused": None, "capturable": False, "foreach": None}
+
+
+def optimizer_of(path: Path) -> Any:
+    return load_from_zip_file(path, device="cpu")[1]["policy.optimizer"]
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(FastDQN, DQN), (DQN, FastDQN), (FastDQN, FastDQN)])
+def test_what_one_saves_the_other_plays_and_goes_on_with(
+    writer: Any, reader: Any, tmp_path: Path
+) -> None:
+    """The last training goes on with equal batches, so the optimiser's state came along too."""
+    model = make_model(writer, learning_starts=60).learn(200)
+    model.save(tmp_path / "model")
+    loaded = reader.load(tmp_path / "model", env=model.env, device="cpu")
+    assert type(loaded) is reader
+    obs = model.env.reset()
+    for seed in range(50):
+        noise = th.randint(256, obs.shape, generator=th.Generator().manual_seed(seed)).byte()
+        expected = model.predict(noise.numpy(), deterministic=True)[0]
+        assert (loaded.predict(noise.numpy(), deterministic=True)[0] == expected).all()
+    assert distance(loaded, model) == 0
+    loaded.replay_buffer = model.replay_buffer
+    loaded.set_logger(model.logger)
+    for one in (model, loaded):
+        one.set_random_seed(7)
+        one.train(5, 8)
+    assert distance(loaded, model) < 1e-4
+    assert loaded._n_updates == model._n_updates
+
+
+def test_a_file_has_no_trace_of_what_made_it_fast(tmp_path: Path) -> None:
+    for cls in (DQN, FastDQN):
+        make_model(cls).learn(200).save(tmp_path / cls.__name__)
+    theirs, ours = (optimizer_of(tmp_path / cls.__name__) for cls in (DQN, FastDQN))
+    assert ours["param_groups"] == theirs["param_groups"]
+    assert {name: ours["param_groups"][0][name] for name in GROUP_FLAGS} == GROUP_FLAGS
+    th.testing.assert_close(ours["state"], theirs["state"], rtol=1e-3, atol=1e-6)
+    names = []
+    for cls in (DQN, FastDQN):
+        with zipfile.ZipFile(tmp_path / f"{cls.__name__}.zip") as file:
+            names.append({*json.loads(file.read("data"))})
+    assert names[1] - names[0] == {"double_q", "compile"}
+
+
+def test_a_loaded_model_is_fast_again(tmp_path: Path) -> None:
+    model = make_model(FastDQN, double_q=True).learn(100)
+    assert model.policy.optimizer.param_groups[0]["fused"] is True
+    model.save(tmp_path / "model")
+    loaded = FastDQN.load(tmp_path / "model", env=model.env, device="cpu")
+    assert loaded.double_q is True
+    loaded.learn(100)
+    assert loaded.policy.optimizer.param_groups[0]["fused"] is True
+    loaded.set_parameters(tmp_path / "model.zip", device="cpu")
+    assert loaded.policy.optimizer.param_groups[0]["fused"] is None
+    loaded.train(1, 8)
+    assert loaded.policy.optimizer.param_groups[0]["fused"] is True
+
+
+def test_a_file_of_a_card_opens_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its optimiser as a card leaves it; its frames on a card."""
+    model = make_model(
+        FastDQN,
+        learning_starts=10**6,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"storage_device": "cuda"},
+    )
+    optimizer = model.policy.optimizer
+    for weight in model.q_net.parameters():
+        weight.grad = th.ones_like(weight)
+    optimizer.step()
+    group = optimizer.param_groups[0]
+    group["fused"] = group["capturable"] = True
+    group["lr"] = th.tensor(1e-4)
+    model.save(tmp_path / "model")
+    saved = optimizer_of(tmp_path / "model")["param_groups"][0]
+    assert {name: saved[name] for name in GROUP_FLAGS} == GROUP_FLAGS
+    assert saved["lr"] == pytest.approx(1e-4)
+    for cls in (DQN, FastDQN):
+        loaded = cls.load(tmp_path / "model", device="cpu")
+        obs = model.env.reset()
+        expected = model.predict(obs, deterministic=True)[0]
+        assert (loaded.predict(obs, deterministic=True)[0] == expected).all()
+
+
+def test_a_saved_memory_is_loaded_and_sampled(tmp_path: Path) -> None:
+    model = make_model(FastDQN).learn(150)
+    model.save_replay_buffer(tmp_path / "memory")
+    other = make_model(FastDQN).learn(100)
+    other.load_replay_buffer(tmp_path / "memory")
+    for one in (model, other):
+        one.set_random_seed(3)
+    ours, theirs = (one.replay_buffer.sample(16).rewards for one in (model, other))
+    assert th.equal(ours, theirs)
+    n_updates = other._n_updates
+    other.train(2, 8)
+    assert other._n_updates == n_updates + 2
