@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rl_zoo3 import ALGOS
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course.fast_dqn import FastDQN
 from sb3_atari_course.fast_dqn.search_space import convert_fast_dqn_params, sample_fast_dqn_params
@@ -14,7 +15,7 @@ from sb3_atari_course.q_learning.search_space import (
 )
 
 #: RL Zoo's name -> class.
-OUR_ALGORITHMS = {"fast_dqn": FastDQN, "q_learning": QLearning}
+OUR_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"fast_dqn": FastDQN, "q_learning": QLearning}
 
 
 def register_algorithms() -> None:
