@@ -1,11 +1,14 @@
-"""Agent steps per second of the environments: the emulator alone, ours, SB3's, Gymnasium's.
+"""Agent steps per second of the environments: the emulator alone, ours, SB3's, Gymnasium's, others.
 
 Run:  python benchmarks/env_throughput.py [--quick]
 
 All sides play Breakout with the same random actions, in alternating rounds of one run; a round's
 figure is the emulator frames really played (no-ops and FIRE inside a reset included) divided by
 four and by the seconds. The table shows medians over the rounds. The last line is JSON: ``a_vs_b``
-is the median throughput of a divided by that of b; above 1: a is faster.
+is the median throughput of a divided by that of b; above 1: a is faster. ale-py's and EnvPool's own
+environments show whole screens, 84 x 84 and four stacked, all cores each; EnvPool plays in a
+process of its own (see ``envpool_side.py``), without no-ops, or, if it cannot be installed, not at
+all.
 """
 
 from __future__ import annotations
@@ -13,19 +16,28 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_atari_env as sb3_make_atari_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
 
-from sb3_atari_course import make_atari_env, register_envs, wrap_atari
+from sb3_atari_course import NativeAtariVecEnv, make_atari_env, register_envs, wrap_atari
+from sb3_atari_course.native_vec_env.settings import usable_threads
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/env_throughput.py`
+from benchmarks import envpool_side
 
 GAME = "BreakoutNoFrameskip-v4"
 CROP = (30, 195, 5, 155)
@@ -39,6 +51,10 @@ SB3 = "SB3 AtariWrapper on RGB, 1 env"
 GYMNASIUM = "Gymnasium AtariPreprocessing + stack, 1 env"
 OURS_EIGHT = "ours, 8 envs (make_atari_env: grey screens, crop, stack)"
 SB3_EIGHT = "SB3 make_atari_env + VecFrameStack + transpose, 8 envs"
+NATIVE = "ours, 32 envs (NativeAtariVecEnv: crop, stack)"
+ALE_VECTOR = "ale-py AtariVectorEnv, 32 envs (no crop)"
+ENVPOOL = "EnvPool, 32 envs (no crop)"
+N_MANY = 32
 
 #: Plays a given number of agent steps and returns the emulator frames of it.
 Play = Callable[[int], int]
@@ -95,13 +111,58 @@ def vec_env(env: VecEnv) -> Play:
     return play
 
 
+def native(env: NativeAtariVecEnv) -> Play:
+    """Step our native environment; its infos tell the frames."""
+    rng = np.random.default_rng(0)
+    env.reset()
+    n_played = sum(info["frame_number"] for info in env.reset_infos)
+
+    def play(n_steps: int) -> int:
+        nonlocal n_played
+        for _ in range(n_steps // env.num_envs):
+            _, _, dones, infos = env.step(rng.integers(4, size=env.num_envs))
+        before, n_played = n_played, 0
+        for i, info in enumerate(infos):  # after a game over: those of the new game
+            n_played += (env.reset_infos[i] if dones[i] else info)["frame_number"]
+        return int(n_played - before)
+
+    return play
+
+
+def ale_vector(env: AtariVectorEnv) -> Play:
+    """Step ale-py's environment, which resets by itself."""
+    rng = np.random.default_rng(0)
+    _, info = env.reset(seed=0)
+    n_played = info["frame_number"].sum()
+
+    def play(n_steps: int) -> int:
+        nonlocal n_played
+        for _ in range(n_steps // env.num_envs):
+            *_, info = env.step(rng.integers(4, size=env.num_envs))
+        before, n_played = n_played, info["frame_number"].sum()
+        return int(n_played - before)
+
+    return play
+
+
+def envpool_or_none() -> Play | None:
+    """Return EnvPool's side; None, and a line that says why, if it cannot be had."""
+    try:
+        python = envpool_side.find_python()
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"EnvPool skipped: {error}")
+        return None
+    return envpool_side.Elsewhere(python, usable_threads(None, N_MANY))
+
+
 def contestants() -> dict[str, Play]:
     """Return all sides, by the name in the table; Monitor inside wherever SB3 puts one."""
     ours = {"crop": CROP}
     ours_one = make_atari_env(GAME, 1, seed=0, wrapper_kwargs=ours).unwrapped.envs[0]  # type: ignore[attr-defined]
     sb3_eight = sb3_make_atari_env(GAME, 8, seed=0)
     gymnasium_one = AtariPreprocessing(gym.make(GAME), terminal_on_life_loss=True)
-    return {
+    ale = AtariVectorEnv("breakout", N_MANY, autoreset_mode=AutoresetMode.SAME_STEP)
+    plays = {
         EMULATOR: emulator_alone(),
         OURS: one_env(wrap_atari(Monitor(gym.make(GAME, obs_type="grayscale")), crop=CROP)),
         OURS_STACK: one_env(ours_one),
@@ -110,7 +171,11 @@ def contestants() -> dict[str, Play]:
         GYMNASIUM: one_env(FrameStackObservation(gymnasium_one, 4)),
         OURS_EIGHT: vec_env(make_atari_env(GAME, 8, seed=0, wrapper_kwargs=ours)),
         SB3_EIGHT: vec_env(VecTransposeImage(VecFrameStack(sb3_eight, 4))),
+        NATIVE: native(NativeAtariVecEnv(GAME, N_MANY, seed=0, crop=CROP)),
+        ALE_VECTOR: ale_vector(ale),
     }
+    envpool = envpool_or_none()
+    return plays if envpool is None else {**plays, ENVPOOL: envpool}
 
 
 def measure(plays: dict[str, Play], n_rounds: int, n_steps: int) -> dict[str, float]:
@@ -128,12 +193,16 @@ def measure(plays: dict[str, Play], n_rounds: int, n_steps: int) -> dict[str, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--quick", action="store_true", help="about two minutes")
     quick = parser.parse_args().quick
     register_envs()
-    n_rounds, n_steps = (9, 400) if quick else (31, 1000)
+    n_rounds, n_steps = (9, 640) if quick else (31, 1280)  # steps: a multiple of 32
 
-    medians = measure(contestants(), n_rounds, n_steps)
+    plays = contestants()
+    medians = measure(plays, n_rounds, n_steps)
+    for play in plays.values():
+        if isinstance(play, envpool_side.Elsewhere):
+            play.close()
     print(f"{GAME}, medians of {n_rounds} alternating rounds of {n_steps} agent steps")
     print(f"{'':56s} steps/s")
     for name, rate in medians.items():
@@ -144,8 +213,11 @@ def main() -> None:
         "ours_vs_gymnasium_one_env": (OURS_STACK, GYMNASIUM),
         "ours_vs_emulator_one_env": (OURS, EMULATOR),
         "ours_vs_sb3_eight_envs": (OURS_EIGHT, SB3_EIGHT),
+        "native_vs_sb3_dummy": (NATIVE, SB3_EIGHT),
+        "native_vs_ale_vector": (NATIVE, ALE_VECTOR),
+        "native_vs_envpool": (NATIVE, ENVPOOL),
     }
-    ratios = {name: medians[a] / medians[b] for name, (a, b) in pairs.items()}
+    ratios = {name: medians[a] / medians[b] for name, (a, b) in pairs.items() if b in medians}
     print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
 
 

@@ -8,6 +8,7 @@ The way of the data::
       -> wrappers/screen.py    what the agent sees           grey, crop, resize (84,84,1), stack
       -> wrappers/reward.py    what it is paid               sign
       -> envs.py               the one place that knows the order
+         native_vec_env/       or all of this for many games at once, in ale-py's C++ threads
       -> replay/               every frame kept once
       -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
       -> SB3's DQN, our fast_dqn/, sb3-contrib's QR-DQN, ...; or q_learning/ for tables
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
     from sb3_atari_course.fast_dqn import FastDQN
+    from sb3_atari_course.native_vec_env import NativeAtariVecEnv
     from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
     from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
     from sb3_atari_course.replay import FrameReplayBuffer
@@ -38,6 +40,7 @@ __all__ = [
     "FastDQN",
     "FrameReplayBuffer",
     "GamesReport",
+    "NativeAtariVecEnv",
     "QLearning",
     "QTablePolicy",
     "evaluate_games",
@@ -55,6 +58,7 @@ _HOME = {
     "FastDQN": "fast_dqn",
     "FrameReplayBuffer": "replay",
     "GamesReport": "evaluation",
+    "NativeAtariVecEnv": "native_vec_env",
     "QLearning": "q_learning",
     "QTablePolicy": "q_learning",
     "evaluate_games": "evaluation",

@@ -92,6 +92,7 @@ def make_atari_env(
     env_id: str,
     n_envs: int = 1,
     *,
+    native: bool = False,
     seed: int | None = None,
     n_stack: int = 4,
     env_kwargs: dict[str, Any] | None = None,
@@ -107,6 +108,8 @@ def make_atari_env(
 
     :param env_id: a game that plays one frame a step, e.g. ``"BreakoutNoFrameskip-v4"``.
     :param n_envs: number of games.
+    :param native: play in ale-py's C++ threads, see :class:`.NativeAtariVecEnv`, which also tells
+        what differs; ``vec_env_kwargs`` are for it then, e.g. ``monitor_dir`` or ``n_threads``.
     :param seed: game i is seeded with ``seed + i``; None for a random seed.
     :param n_stack: pictures in one observation.
     :param env_kwargs: for :func:`gymnasium.make`.
@@ -118,6 +121,18 @@ def make_atari_env(
     :raises ValueError: for an unknown game, for no game at all, and as :func:`wrap_atari` does.
     """
     integer_at_least(1, "n_envs", n_envs)
+    if native:
+        return _make_native(
+            env_id,
+            n_envs,
+            seed=seed,
+            **{
+                "n_stack": n_stack,
+                **(wrapper_kwargs or {}),
+                **(env_kwargs or {}),
+                **vec_env_kwargs,
+            },
+        )
     vec_env = make_vec_env(
         partial(make_game, env_id),
         n_envs=n_envs,
@@ -128,6 +143,16 @@ def make_atari_env(
         **vec_env_kwargs,
     )
     return VecTransposeImage(vec_env)
+
+
+def _make_native(env_id: str, n_envs: int, **settings: Any) -> VecEnv:
+    """Make a NativeAtariVecEnv with the settings of :func:`wrap_atari`."""
+    from sb3_atari_course.native_vec_env import NativeAtariVecEnv  # which needs this module
+
+    settings.setdefault("render_mode", "rgb_array")
+    if "fire_on_reset" in settings:
+        settings["fire"] = settings.pop("fire_on_reset")
+    return NativeAtariVecEnv(env_id, n_envs, **settings)
 
 
 def make_game(env_id: str, **env_kwargs: Any) -> gym.Env[Any, Any]:

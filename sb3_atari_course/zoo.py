@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 from typing import Any
@@ -125,11 +126,29 @@ def _register() -> None:
     register_algorithms()
 
 
+def _take_native() -> bool:
+    """Take ``--vec-env native``, which RL Zoo's parser does not know, out of ``sys.argv``."""
+    for i, argument in enumerate(sys.argv):
+        if argument == "--vec-env=native":
+            del sys.argv[i]
+            return True
+        if sys.argv[i : i + 2] == ["--vec-env", "native"]:
+            del sys.argv[i : i + 2]
+            return True
+    return False
+
+
+def _play_natively_if_asked() -> None:
+    if _take_native():
+        importlib.import_module("sb3_atari_course.native_zoo")
+
+
 def train() -> None:
     """Run RL Zoo's ``train`` on ``sys.argv``, with our experiment manager."""
     from rl_zoo3 import train as rl_zoo3_train
 
     _register()
+    _play_natively_if_asked()
     rl_zoo3_train.ExperimentManager = CourseExperimentManager  # type: ignore[attr-defined]
     rl_zoo3_train.train()
 
@@ -146,6 +165,7 @@ def enjoy() -> None:
     import rl_zoo3.enjoy
 
     _prepare_to_play()
+    _play_natively_if_asked()
     rl_zoo3.enjoy.enjoy()
 
 
@@ -157,5 +177,7 @@ def record() -> None:
         raise ImportError(
             'recording needs the extra "video": pip install "sb3_atari_course[video]"'
         ) from None
+    if _take_native():
+        raise ValueError("record films one game in colour: leave --vec-env native out")
     _prepare_to_play()
     runpy.run_module("rl_zoo3.record_video", run_name="__main__", alter_sys=True)

@@ -14,7 +14,7 @@ The way of the data::
     budget.py, memory.py          will it fit?
     saving.py, files.py           saved without pickle
     model.py                      what it must know of the model
-    scratch.py                    memory for samples
+    ../scratch.py                 memory for samples
 """
 
 from sb3_atari_course.replay.files import ReplayFileError

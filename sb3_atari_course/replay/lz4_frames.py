@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.replay.files import ReplayFileError, saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
-from sb3_atari_course.replay.scratch import Scratch
+from sb3_atari_course.scratch import Scratch
 
 #: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
 BLOB_OVERHEAD = 33 + 8 + 8

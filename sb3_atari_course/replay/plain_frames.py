@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
-from sb3_atari_course.replay.scratch import Scratch
+from sb3_atari_course.scratch import Scratch
 
 #: By which part a store grows when there are more frames than expected.
 GROWTH = 1 / 128

@@ -78,8 +78,8 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
                 f"CropGrayResize needs RGB or grey screens, got {screen[2]} channels"
                 f" in shape {screen}: put it before the frame stack"
             )
-        self.crop = None if crop is None else _checked_crop(crop, screen)
-        self.shape = _checked_shape(shape)
+        self.crop = None if crop is None else checked_crop(crop, screen)
+        self.shape = checked_shape(shape)
         self.observation_space = spaces.Box(0, 255, (*self.shape, 1), np.uint8)
 
     def observation(self, observation: Screen) -> Screen:
@@ -139,7 +139,7 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         return stack.reshape(self._shape)  # type: ignore[no-any-return]
 
 
-def _checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
+def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
     """Return ``crop`` as four ints that lie on a screen of shape (H, W, ...)."""
     if isinstance(crop, str) or not isinstance(crop, Sequence) or len(crop) != 4:
         raise ValueError(f"crop must be (top, bottom, left, right), got {crop!r}")
@@ -160,7 +160,7 @@ def _checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
     return top, bottom, left, right
 
 
-def _checked_shape(shape: Sequence[int]) -> tuple[int, int]:
+def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     """Return ``shape`` as two positive ints."""
     if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) != 2:
         raise ValueError(f"shape must be (height, width) in pixels, got {shape!r}")

@@ -13,7 +13,6 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.scratch import LARGEST, Scratch
 from tests import naive
 from tests.fakes import StackedPlay
 
@@ -236,25 +235,6 @@ def test_samples_that_are_still_held_are_not_written_over(compression: Any) -> N
         expected = sample(theirs, 8, seed)
         assert_equal_batches(held[seed], expected)
         assert th.equal(views[seed], expected.observations[2:4])
-
-
-def test_memory_that_nobody_holds_is_used_again() -> None:
-    scratch = Scratch(2)
-    first = scratch.array((3, 4))
-    address = first.ctypes.data
-    second = scratch.array((3, 4))
-    tensor = th.from_numpy(first[1:])
-    del first
-    third = scratch.array((3, 4))
-    assert len({address, second.ctypes.data, third.ctypes.data}) == 3  # the tensor holds it
-    del second
-    assert scratch.array((4, 3)).shape == (4, 3)  # as large, and another one
-    assert len(scratch._arrays) == 2
-    del tensor, third
-    again = Scratch(2)
-    assert len({again.array((3, 4)).ctypes.data for _ in range(5)}) == 1
-    assert again.array((LARGEST + 1,)).size == LARGEST + 1
-    assert len(again._arrays) == 1  # such a large one is not kept
 
 
 @pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA card")

@@ -1,4 +1,4 @@
-"""Memory for samples, handed out again once nobody holds it."""
+"""Memory for samples and observations, handed out again once nobody holds it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import threading
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sb3_atari_course.replay.frame_stores import Frames
+Frames = NDArray[np.uint8]
 
 
 def count_holders(arrays: list[Any]) -> list[int]:
@@ -27,10 +28,11 @@ class Scratch:
     """Hands out arrays; one that its last user has let go of is used again.
 
     New memory costs more than what is written into it: the system clears every page at its first
-    touch. A tensor made from an array holds it, as a view does, so a sample is nobody else's for
-    as long as anyone has it.
+    touch. A tensor made from an array holds it, as a view does, so what was handed out is nobody
+    else's for as long as anyone has it.
 
-    :param n_arrays: arrays that are remembered: two of a batch and two of the one before.
+    :param n_arrays: arrays that are remembered: by default two of a batch and two of the one
+        before.
     """
 
     def __init__(self, n_arrays: int = 4) -> None:

@@ -1,0 +1,106 @@
+"""EnvPool's Atari for ``env_throughput.py``, in a process of its own that has EnvPool.
+
+Run:  PYTHON benchmarks/envpool_side.py     (then a number of agent steps a line, on stdin)
+
+EnvPool is no dependency of this project and may want other versions of what both need. So it plays
+in another interpreter: this one if EnvPool is installed here, else that of an environment made for
+it in the folder for temporary files. Without network there is no such environment; the reason is
+returned, and the benchmark goes on without EnvPool.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ENVPOOL = "envpool==1.2.5"
+N_ENVS = 32
+FRAMES_PER_STEP = 4
+
+
+def find_python() -> str:
+    """Return an interpreter that has EnvPool, after making it if need be.
+
+    :raises RuntimeError: if EnvPool cannot be installed, with pip's last line.
+    """
+    home = Path(tempfile.gettempdir()) / "sb3_atari_course-envpool"
+    python = str(home / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+    for candidate in (sys.executable, python):
+        if (candidate == sys.executable or home.exists()) and _has_envpool(candidate):
+            return candidate
+    for command in (
+        [sys.executable, "-m", "venv", str(home)],
+        [python, "-m", "pip", "install", "--quiet", ENVPOOL],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            *_, reason = ("", *(done.stderr or done.stdout).strip().splitlines())
+            raise RuntimeError(reason)
+    if not _has_envpool(python):
+        raise RuntimeError(f"{ENVPOOL} was installed and cannot be imported")
+    return python
+
+
+def _has_envpool(python: str) -> bool:
+    done = subprocess.run([python, "-c", "import envpool"], capture_output=True, timeout=120)
+    return done.returncode == 0
+
+
+class Elsewhere:
+    """Plays in another process; called with a number of steps it returns the frames played.
+
+    :param python: the interpreter.
+    :param n_threads: threads of EnvPool.
+    """
+
+    def __init__(self, python: str, n_threads: int) -> None:
+        self._process = subprocess.Popen(
+            [python, __file__, str(n_threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, n_steps: int) -> int:
+        """Let it play; wait for its answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{n_steps}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+
+
+def main() -> None:
+    """Play as many steps as each line of stdin says; answer with the frames played.
+
+    No no-ops, which EnvPool does not count; the FIRE at the start of a game is not counted either.
+    """
+    import envpool  # type: ignore[import-not-found]
+    import numpy as np
+
+    env = envpool.make_gymnasium(
+        "Breakout-v5",
+        num_envs=N_ENVS,
+        num_threads=int(sys.argv[1]),
+        noop_max=1,
+        use_fire_reset=True,
+        episodic_life=False,
+        reward_clip=True,
+    )
+    rng = np.random.default_rng(0)
+    env.reset()
+    for line in sys.stdin:
+        n_steps = int(line) // N_ENVS
+        for _ in range(n_steps):
+            env.step(rng.integers(4, size=N_ENVS))
+        print(n_steps * N_ENVS * FRAMES_PER_STEP, flush=True)
+
+
+if __name__ == "__main__":
+    main()

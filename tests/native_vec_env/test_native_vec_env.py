@@ -1,0 +1,179 @@
+"""The native vector environment against the Python wrappers: the same games, picture by picture."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from sb3_atari_course import NativeAtariVecEnv
+from tests import naive
+from tests.native_vec_env.twins import FIELD, GAMES, assert_equal_steps, play_both, python_side
+
+BREAKOUT = "BreakoutNoFrameskip-v4"
+#: Neither no-ops nor FIRE: nothing is random, and both sides begin alike.
+BARE: dict[str, Any] = {"noop_max": 0, "fire": False}
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize(
+    ("crop", "padding"), [(FIELD, "repeat"), (None, "zero")], ids=["crop", "zero padding"]
+)
+def test_whole_games_are_the_same(game: str, crop: Any, padding: Literal["repeat", "zero"]) -> None:
+    native = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 2, crop=crop, padding=padding, **BARE)
+    python = python_side(game, 2, crop=crop, padding=padding)
+    np.testing.assert_array_equal(native.reset(), python.reset())
+    numbers = ("lives", "frame_number", "episode_frame_number")
+    for info, twin in zip(native.reset_infos, python.unwrapped.reset_infos, strict=True):
+        assert info == {name: twin[name] for name in numbers}
+    n_over = n_done = 0
+    for pair in play_both(native, python, 1000 if game == "Pong" else 700):
+        n_over += int(assert_equal_steps(pair).sum())
+        n_done += int(pair.native[2].sum())
+    assert n_over >= 1
+    assert (n_done > n_over) == (game != "Pong")  # which has no lives
+    native.close()
+
+
+@pytest.mark.parametrize("game", ["Breakout", "Seaquest"])
+def test_with_fire_the_actions_executed_play_the_same_game(game: str) -> None:
+    native = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 3, crop=FIELD, noop_max=0)
+    python = python_side(game, 3, crop=FIELD)
+    np.testing.assert_array_equal(native.reset(), python.reset())
+    n_over = sum(int(assert_equal_steps(pair).sum()) for pair in play_both(native, python, 400))
+    assert n_over >= 1
+    native.close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"terminal_on_life_loss": False},
+        {"clip_reward": False, "frame_skip": 3},
+        {"shape": (42, 50), "crop": FIELD},
+        {"frame_skip": 1},
+    ],
+    ids=lambda settings: ", ".join(settings),
+)
+def test_other_settings_do_what_they_do_in_the_wrappers(settings: dict[str, Any]) -> None:
+    """Three games in two batches."""
+    native = NativeAtariVecEnv("SeaquestNoFrameskip-v4", 3, **BARE, **settings)
+    python = python_side("Seaquest", 3, **settings)
+    np.testing.assert_array_equal(native.reset(), python.reset())
+    rewards = []
+    for pair in play_both(native, python, 400):
+        assert_equal_steps(pair)
+        rewards += pair.native[1].tolist()
+    assert (max(rewards) > 1) == (settings.get("clip_reward") is False)
+    native.close()
+
+
+def test_a_game_that_is_cut_off_is_truncated() -> None:
+    limit = {"max_num_frames_per_episode": 401}  # in the middle of a step
+    native = NativeAtariVecEnv(BREAKOUT, 2, crop=FIELD, **BARE, **limit)
+    python = python_side("Breakout", 2, crop=FIELD, env_kwargs=limit)
+    np.testing.assert_array_equal(native.reset(), python.reset())
+    cut = []
+    for step, pair in enumerate(play_both(native, python, 210)):
+        infos = [dict(info) for info in pair.native[3]]
+        assert_equal_steps(pair)
+        cut += [step for info in infos if info["TimeLimit.truncated"]]
+        for info in infos:
+            assert info.get("episode", {"l": 401})["l"] <= 401
+    assert cut[:2] == [100, 100]
+    native.close()
+
+
+def test_an_id_that_skips_by_itself_counts_its_own_steps() -> None:
+    native = NativeAtariVecEnv("BreakoutDeterministic-v4", 1, frame_skip=1, **BARE)
+    python = python_side("Breakout", 1, frame_skip=1, env_kwargs={"frameskip": 4})
+    np.testing.assert_array_equal(native.reset(), python.reset())
+    assert sum(int(assert_equal_steps(p).sum()) for p in play_both(native, python, 400)) >= 1
+    native.close()
+
+
+@pytest.mark.parametrize("game", ["breakout", "space_invaders"])
+def test_score_and_length_are_those_of_a_bare_emulator(game: str) -> None:
+    """No-ops included: the emulator plays them, then each executed action for four frames."""
+    env_id = {"breakout": BREAKOUT, "space_invaders": "SpaceInvadersNoFrameskip-v4"}[game]
+    env = NativeAtariVecEnv(env_id, 4, seed=1, crop=FIELD)
+    env.reset()
+    played = [[0] * info["episode_frame_number"] for info in env.reset_infos]
+    assert len({len(frames) for frames in played}) > 1
+    rng = np.random.default_rng(0)
+    n_checked = 0
+    while n_checked < 4:
+        actions = rng.integers(4, size=4)
+        env.step_async(actions)
+        _, _, _, infos = env.step_wait()
+        for i, info in enumerate(infos):
+            played[i] += [int(actions[i])] * 4
+            if "episode" in info:
+                score, length = info["episode"]["r"], info["episode"]["l"]
+                assert length == info["episode_frame_number"]
+                assert len(played[i]) - 4 < length <= len(played[i])
+                assert naive.replay(game, played[i][:length]) == (score, True)
+                assert naive.replay(game, played[i][: length - 1])[1] is False
+                played[i] = [0] * env.reset_infos[i]["episode_frame_number"]
+                n_checked += 1
+    env.close()
+
+
+def test_no_ops_are_none_to_the_most() -> None:
+    env = NativeAtariVecEnv(BREAKOUT, 24, seed=0, noop_max=2)
+    env.reset()
+    assert {info["episode_frame_number"] for info in env.reset_infos} == {0, 1, 2}
+    env.close()
+
+
+class TestSeeds:
+    @staticmethod
+    def play(seed: int, *, again: bool = False) -> list[Any]:
+        env = NativeAtariVecEnv(
+            "SpaceInvadersNoFrameskip-v4", 3, seed=seed, repeat_action_probability=0.25
+        )
+        if again:  # seeding later counts, and so does what was played before: not at all
+            env.reset()
+            env.step(np.zeros(3, int))
+            env.seed(seed)
+        played: list[Any] = [env.reset()]
+        rng = np.random.default_rng(0)
+        for _ in range(60):
+            obs, rewards, dones, _ = env.step(rng.integers(6, size=3))
+            played += [obs, rewards, dones]
+        env.close()
+        return played
+
+    def test_equal_seeds_agree_and_different_seeds_differ(self) -> None:
+        first, again, other = self.play(5), self.play(5, again=True), self.play(6)
+        for a, b in zip(first, again, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert any((a != b).any() for a, b in zip(first, other, strict=True))
+        assert any((a[0] != a[1]).any() for a in first)
+
+    @staticmethod
+    def n_noops(n_envs: int, seed: int | None) -> list[int]:
+        env = NativeAtariVecEnv(BREAKOUT, n_envs, seed=seed)
+        env.reset()
+        env.close()
+        return [info["episode_frame_number"] for info in env.reset_infos]
+
+    def test_game_i_of_a_seed_is_game_0_of_i_seeds_later(self) -> None:
+        assert self.n_noops(8, seed=5)[2:] == self.n_noops(6, seed=7)
+        assert len(set(self.n_noops(8, seed=5))) > 3
+
+    def test_a_seed_of_rl_zoo_may_be_larger_than_ale_pys(self) -> None:
+        assert self.n_noops(3, seed=2**32 - 2) == [
+            *self.n_noops(2, seed=2**31 - 2),
+            *self.n_noops(1, seed=0),
+        ]
+
+    def test_without_a_seed_games_differ(self) -> None:
+        assert self.n_noops(8, None) != self.n_noops(8, None)  # alike once in 30**8
+
+    def test_the_global_generator_is_left_alone(self) -> None:
+        expected = np.random.RandomState(3).randint(2**31)  # SB3's, not ours
+        np.random.seed(3)  # noqa: NPY002
+        NativeAtariVecEnv(BREAKOUT, 2).reset()
+        assert np.random.randint(2**31) == expected  # noqa: NPY002
