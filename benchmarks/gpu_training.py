@@ -1,0 +1,222 @@
+"""DQN on a CUDA card, from the emulators to the weights, at the paper's replay ratio.
+
+Run:  python benchmarks/gpu_training.py [--quick] [--timeline timeline.png]      (10 minutes)
+
+Breakout at 84 x 84, the network and settings of RL Zoo's dqn.yml, one gradient step of batch 32
+for 4 agent steps, greedy actions in 19 of 20 steps. SB3's DQN plays in 1 and 8 Dummy and in 16
+Subproc environments; FastDQN, compiled, in 8 to 256 native ones, with its frames on the card.
+
+All sides take turns; a side's figure is the median over the rounds of the transitions added to its
+memory, divided by the seconds of ``learn``, the last updates awaited. "busy" is the share of the
+time in which the card runs anything, from a profile of a few steps, which is slower by itself.
+``--timeline`` draws such a profile: when the emulators play, when the card computes.
+
+The last line is JSON: ``steps_per_s`` of FastDQN at its best, ``fast_vs_sb3`` against SB3 at its
+best, above 1: FastDQN is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3 import DQN
+from stable_baselines3.common.env_util import make_atari_env as sb3_make_atari_env
+from stable_baselines3.common.vec_env import (
+    SubprocVecEnv,
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+)
+from torch.profiler import profile, record_function, supported_activities
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/gpu_training.py`
+from benchmarks.training_throughput import BATCH_SIZE, GAME, STEPS_PER_UPDATE
+from sb3_atari_course import FastDQN, FrameReplayBuffer, make_atari_env, register_envs
+
+#: Transitions kept; all are there before the first round.
+BUFFER_SIZE = 20_000
+PLAYING = "emulators play"
+#: Starts and ends in seconds.
+Intervals = list[tuple[float, float]]
+
+
+class Marked(VecEnvWrapper):
+    """Marks in a profile when the emulators play."""
+
+    def reset(self) -> Any:
+        """Reset."""
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Send."""
+        self._mark = record_function(PLAYING)
+        self._mark.__enter__()  # type: ignore[no-untyped-call]
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> Any:
+        """Wait."""
+        result = self.venv.step_wait()
+        self._mark.__exit__(None, None, None)
+        return result
+
+
+def make_model(algorithm: type[DQN], env: VecEnv, device: str, **kwargs: Any) -> DQN:
+    """Return a model with a full memory, after its first updates."""
+    model = algorithm(
+        "CnnPolicy",
+        Marked(env),
+        learning_rate=1e-4,
+        buffer_size=BUFFER_SIZE,
+        learning_starts=BUFFER_SIZE,
+        batch_size=BATCH_SIZE,
+        train_freq=max(STEPS_PER_UPDATE // env.num_envs, 1),
+        gradient_steps=max(env.num_envs // STEPS_PER_UPDATE, 1),
+        target_update_interval=1000,
+        exploration_initial_eps=0.05,
+        exploration_final_eps=0.05,
+        device=device,
+        seed=0,
+        **kwargs,
+    )
+    return model.learn(BUFFER_SIZE + 20 * env.num_envs)
+
+
+def sb3_side(n_envs: int, device: str) -> DQN:
+    """Return SB3's DQN with Dummy environments, or with Subproc ones from 16 on."""
+    vec_env_cls = SubprocVecEnv if n_envs >= 16 else None
+    env = sb3_make_atari_env(GAME, n_envs, seed=0, vec_env_cls=vec_env_cls)
+    return make_model(DQN, VecFrameStack(env, 4), device)
+
+
+def fast_side(n_envs: int, device: str) -> DQN:
+    """Return FastDQN, compiled, with native environments and frames on the device."""
+    return make_model(
+        FastDQN,
+        make_atari_env(GAME, n_envs, native=True, seed=0),
+        device,
+        compile=True,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"storage_device": "auto"},
+    )
+
+
+def learn(model: DQN, n_steps: int) -> float:
+    """Train for some agent steps; return the steps per second."""
+    before = model.num_timesteps
+    start = time.perf_counter()
+    model.learn(n_steps, reset_num_timesteps=False)
+    if model.device.type == "cuda":
+        th.cuda.synchronize()
+    return (model.num_timesteps - before) / (time.perf_counter() - start)
+
+
+def profiled(model: DQN, n_steps: int) -> tuple[Intervals, Intervals]:
+    """Return when the emulators played and when the card computed, in seconds from the start."""
+    activities = supported_activities()  # type: ignore[no-untyped-call]
+    with profile(activities=activities) as run:
+        learn(model, n_steps)
+    found: dict[str, Intervals] = {"emulators": [], "card": []}
+    for event in run.events() or []:
+        span = (event.time_range.start / 1e6, event.time_range.end / 1e6)
+        if event.device_type.name == "CUDA" and event.name != PLAYING:  # no shadow of the mark
+            found["card"].append(span)
+        elif event.device_type.name == "CPU" and event.name == PLAYING:
+            found["emulators"].append(span)
+    return sorted(found["emulators"]), sorted(found["card"])
+
+
+def covered(intervals: Intervals) -> float:
+    """Return how many seconds lie in at least one of the intervals.
+
+    >>> covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
+    4.0
+    """
+    total, end = 0.0, float("-inf")
+    for first, last in sorted(intervals):
+        total += max(last - max(first, end), 0.0)
+        end = max(end, last)
+    return total
+
+
+def busy_share(model: DQN, n_steps: int) -> float:
+    """Return the share of the time in which the card computes."""
+    playing, on_card = profiled(model, n_steps)
+    if not on_card:
+        return 0.0
+    everything = playing + on_card
+    whole = max(end for _, end in everything) - min(start for start, _ in everything)
+    return covered(on_card) / whole
+
+
+def draw_timeline(path: Path, playing: Intervals, on_card: Intervals, n_steps: int) -> None:
+    """Draw the last ``n_steps`` steps of the environments: who works when."""
+    import matplotlib.pyplot as plt
+
+    start, stop = playing[-n_steps][0], playing[-1][1]
+    figure, axes = plt.subplots(figsize=(10, 2.4), layout="constrained")
+    for row, intervals in enumerate((on_card, playing)):
+        bars = [
+            (1e3 * (first - start), 1e3 * (last - first))
+            for first, last in intervals
+            if last > start and first < stop
+        ]
+        axes.broken_barh(bars, (row - 0.35, 0.7), color=f"C{row}")
+    axes.set(
+        yticks=(0, 1),
+        yticklabels=("card computes", PLAYING),
+        xlabel="milliseconds",
+        xlim=(0, 1e3 * (stop - start)),
+        title=f"{n_steps} steps of all environments",
+    )
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean little")
+    parser.add_argument("--timeline", type=Path, help="draw who works when into this PNG")
+    args = parser.parse_args()
+    if not th.cuda.is_available():
+        raise SystemExit("there is no CUDA card here: nothing to measure")
+    register_envs()
+    n_rounds, seconds = (2, 1.0) if args.quick else (5, 4.0)
+    names = {f"SB3 DQN, {n} {kind}": (sb3_side, n) for n, kind in ((1, "Dummy"), (8, "Dummy"))}
+    names["SB3 DQN, 16 Subproc"] = (sb3_side, 16)
+    fast_envs = (8, 64) if args.quick else (8, 16, 32, 64, 128, 256)
+    names |= {f"FastDQN, {n} native": (fast_side, n) for n in fast_envs}
+    models = {name: make(n_envs, "cuda") for name, (make, n_envs) in names.items()}
+    speeds: dict[str, list[float]] = {name: [] for name in models}
+    steps = {name: int(learn(model, 400) * seconds) + 1 for name, model in models.items()}
+    for _ in range(n_rounds):
+        for name, model in models.items():
+            speeds[name].append(learn(model, steps[name]))
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    print(f"{GAME}, {th.cuda.get_device_name()}, medians of {n_rounds} alternating rounds")
+    print(f"{'':28s} {'steps/s':>9s} {'busy':>6s}")
+    for name, model in models.items():
+        busy = busy_share(model, 40 * model.n_envs)
+        print(f"{name:28s} {medians[name]:9.0f} {busy:6.1%}", flush=True)
+    best = {
+        kind: max((n for n in names if kind in n), key=medians.__getitem__)
+        for kind in ("SB3", "Fast")
+    }
+    if args.timeline:
+        model = models[best["Fast"]]
+        draw_timeline(args.timeline, *profiled(model, 20 * model.n_envs), n_steps=6)
+    fast, sb3 = medians[best["Fast"]], medians[best["SB3"]]
+    print(json.dumps({"steps_per_s": round(fast), "fast_vs_sb3": round(fast / sb3, 2)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Agent steps per second of DQN with all that belongs to it: playing, remembering, learning.
+
+Run:  python benchmarks/training_throughput.py [--quick]      (6 minutes)
+
+All sides play Breakout at 84 x 84 with the network and the settings of RL Zoo's dqn.yml, learn by
+one gradient step of batch 32 for 4 agent steps, act greedily in 19 of 20 steps, and have as many
+torch threads. They take turns in one run; a side's figure is the median over the rounds of the
+transitions added to its memory, divided by the seconds of ``learn``. Memories are small and full
+before the first round, so that nobody pays for the first touch of new memory.
+
+"limit" is a bare update of the compiled FastDQN on its full memory, times 4 steps: what would be
+left if playing, acting and remembering took no time at all.
+
+The last line is JSON: ``a_vs_b`` is the median speed of a divided by that of b, above 1: a is
+faster; ``fast`` is FastDQN compiled, ``fast_eager`` without, ``sb3`` one Dummy environment,
+``sb3_eight`` eight of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch as th
+from stable_baselines3 import DQN
+from stable_baselines3.common.env_util import make_atari_env as sb3_make_atari_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+
+from sb3_atari_course import FastDQN, FrameReplayBuffer, make_atari_env, register_envs
+
+GAME = "BreakoutNoFrameskip-v4"
+#: Agent steps between updates; the DQN paper's.
+STEPS_PER_UPDATE = 4
+BATCH_SIZE = 32
+N_ENVS = 8
+#: Transitions kept: enough that batches differ, few enough to be filled at once.
+BUFFER_SIZE = 2000
+
+SB3 = "SB3 DQN, 1 Dummy env"
+SB3_EIGHT = f"SB3 DQN, {N_ENVS} Dummy envs"
+SB3_NATIVE = f"SB3 DQN, NativeAtariVecEnv of {N_ENVS}"
+FAST_EAGER = f"FastDQN, NativeAtariVecEnv of {N_ENVS}"
+FAST = f"FastDQN compiled, NativeAtariVecEnv of {N_ENVS}"
+LIMIT = "limit: FastDQN's bare update"
+
+RATIOS = {
+    "fast_vs_sb3": (FAST, SB3),
+    "fast_eager_vs_sb3": (FAST_EAGER, SB3),
+    "fast_vs_sb3_eight": (FAST, SB3_EIGHT),
+    "sb3_native_vs_sb3_eight": (SB3_NATIVE, SB3_EIGHT),
+    "fast_vs_limit": (FAST, LIMIT),
+}
+
+
+def make_model(algorithm: type[DQN], env: VecEnv, **kwargs: Any) -> DQN:
+    """Return a model with a full memory, ready to measure."""
+    n_envs = env.num_envs
+    model = algorithm(
+        "CnnPolicy",
+        env,
+        learning_rate=1e-4,
+        buffer_size=BUFFER_SIZE,
+        learning_starts=BUFFER_SIZE,
+        batch_size=BATCH_SIZE,
+        train_freq=max(STEPS_PER_UPDATE // n_envs, 1),
+        gradient_steps=max(n_envs // STEPS_PER_UPDATE, 1),
+        target_update_interval=1000,
+        exploration_initial_eps=0.05,
+        exploration_final_eps=0.05,
+        device="cpu",
+        seed=0,
+        **kwargs,
+    )
+    return model.learn(BUFFER_SIZE + 20 * n_envs)  # some updates: kernels chosen, loss compiled
+
+
+def play(model: DQN) -> Callable[[int], float]:
+    """Return a function that trains for some agent steps and returns the steps per second."""
+
+    def steps_per_second(n_steps: int) -> float:
+        before = model.num_timesteps
+        start = time.perf_counter()
+        model.learn(n_steps, reset_num_timesteps=False)
+        return (model.num_timesteps - before) / (time.perf_counter() - start)
+
+    return steps_per_second
+
+
+def update_only(model: DQN) -> Callable[[int], float]:
+    """Return a function that updates as often as training would, and returns steps per second."""
+
+    def steps_per_second(n_steps: int) -> float:
+        n_updates = n_steps // STEPS_PER_UPDATE
+        start = time.perf_counter()
+        model.train(n_updates, BATCH_SIZE)
+        return n_updates * STEPS_PER_UPDATE / (time.perf_counter() - start)
+
+    return steps_per_second
+
+
+def contestants() -> dict[str, Callable[[int], float]]:
+    """Return all sides by name."""
+
+    def dummies(n_envs: int) -> VecEnv:
+        return VecFrameStack(sb3_make_atari_env(GAME, n_envs, seed=0), 4)
+
+    def native() -> VecEnv:
+        return make_atari_env(GAME, N_ENVS, native=True, seed=0)
+
+    ours = {"replay_buffer_class": FrameReplayBuffer}
+    fast = make_model(FastDQN, native(), compile=True, **ours)
+    return {
+        SB3: play(make_model(DQN, dummies(1))),
+        SB3_EIGHT: play(make_model(DQN, dummies(N_ENVS))),
+        SB3_NATIVE: play(make_model(DQN, native())),
+        FAST_EAGER: play(make_model(FastDQN, native(), **ours)),
+        FAST: play(fast),
+        LIMIT: update_only(fast),
+    }
+
+
+def measure(
+    sides: dict[str, Callable[[int], float]], n_rounds: int, n_steps: int
+) -> dict[str, float]:
+    """Return the median speed of each side over alternating rounds, in agent steps per second."""
+    speeds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(n_rounds):
+        for name, side in sides.items():
+            speeds[name].append(side(n_steps))
+    return {name: statistics.median(values) for name, values in speeds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean little")
+    quick = parser.parse_args().quick
+    register_envs()
+    n_rounds, n_steps = (2, 80) if quick else (15, 400)
+    medians = measure(contestants(), n_rounds, n_steps)
+    print(
+        f"{GAME}, 84 x 84, torch threads: {th.get_num_threads()};"
+        f" medians of {n_rounds} alternating rounds of {n_steps} agent steps"
+    )
+    print(f"{'':44s} steps/s")
+    for name, speed in medians.items():
+        print(f"{name:44s} {speed:7.1f}")
+    print(json.dumps({name: round(medians[a] / medians[b], 3) for name, (a, b) in RATIOS.items()}))
+
+
+if __name__ == "__main__":
+    main()
