@@ -33,11 +33,10 @@ from stable_baselines3.common.env_util import make_atari_env as sb3_make_atari_e
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTransposeImage
 
-from sb3_atari_course import NativeAtariVecEnv, make_atari_env, register_envs, wrap_atari
-from sb3_atari_course.native_vec_env.settings import usable_threads
-
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/env_throughput.py`
 from benchmarks import envpool_side
+from sb3_atari_course import NativeAtariVecEnv, make_atari_env, register_envs, wrap_atari
+from sb3_atari_course.native_vec_env.settings import usable_threads
 
 GAME = "BreakoutNoFrameskip-v4"
 CROP = (30, 195, 5, 155)

@@ -17,7 +17,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["a network", "a memory", "a table"])
+@pytest.mark.parametrize(
+    "code", blocks("python"), ids=["a network", "many games", "a memory", "a table"]
+)
 def test_the_python_prints_what_it_says(code: str) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -124,11 +124,11 @@ class NativeAtariVecEnv(VecEnv):
         self._n_counted = emulators.n_counted
         self._meanings = self._batches.meanings
         self._fire = self._meanings.index("FIRE") if fire and "FIRE" in self._meanings else None
-        self.terminal_on_life_loss, self.clip_reward = terminal_on_life_loss, clip_reward
+        self.terminal_on_life_loss, self.clip_reward = bool(terminal_on_life_loss), clip_reward
         self._attributes = {  # for get_attr
             "render_mode": render_mode,
             "spec": find_spec(env_id),
-            "metadata": {"render_modes": ["rgb_array"], "render_fps": 60 // emulators.n_held},
+            "metadata": {"render_fps": max(1, 60 // emulators.n_held)},
         }
         observation_space = spaces.Box(0, 255, self._stacks.shape[1:], np.uint8)
         super().__init__(n_envs, observation_space, spaces.Discrete(len(self._meanings)))

@@ -70,3 +70,11 @@ def test_an_end_at_the_limit_is_no_truncation_and_the_last_life_no_lost_one() ->
     )
     assert step.truncated.tolist() == [False, False, False]
     assert step.life_lost.tolist() == [False, False, False]
+
+
+def test_a_game_that_a_no_op_ended_is_not_counted() -> None:
+    """Three frames to the end, seven no-ops that ended a game, two of the next game."""
+    games = Games(4)
+    games.begin(played(lives=[0] * 3, frame=[100] * 3, episode_frame=[50] * 3))
+    over = played(lives=[0] * 3, frame=[112] * 3, episode_frame=[2] * 3, terminated=[1] * 3)
+    assert games.step(over).episode_frame_number.tolist() == [54] * 3  # at most a step

@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
 
 from sb3_atari_course import NativeAtariVecEnv
+from sb3_atari_course.wrappers import crop_gray_resize
 from tests import naive
 from tests.native_vec_env.twins import FIELD, GAMES, assert_equal_steps, play_both, python_side
 
@@ -82,6 +85,39 @@ def test_a_game_that_is_cut_off_is_truncated() -> None:
         for info in infos:
             assert info.get("episode", {"l": 401})["l"] <= 401
     assert cut[:2] == [100, 100]
+    native.close()
+
+
+@pytest.mark.parametrize("crop", [FIELD, None])
+def test_the_last_picture_of_a_game_is_ale_pys(crop: Any) -> None:
+    """Not that of the next game, nor that of another game."""
+    ale = AtariVectorEnv(
+        "breakout",
+        3,
+        img_height=210 if crop else 84,
+        img_width=160 if crop else 84,
+        stack_num=1,
+        noop_max=0,
+        use_fire_reset=False,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+    native = NativeAtariVecEnv(BREAKOUT, 3, crop=crop, **BARE)
+    ale.reset()
+    native.reset()
+    rng = np.random.default_rng(0)
+    n_over = 0
+    for _ in range(300):
+        actions = rng.integers(4, size=3)
+        final = ale.step(actions)[-1].get("final_obs")
+        obs, _, _, infos = native.step(actions)
+        for i, info in enumerate(infos):
+            if "episode" in info:
+                n_over += 1
+                last = info["terminal_observation"][-1]
+                shown = crop_gray_resize(final[i, 0], crop=crop) if crop else final[i, 0]
+                np.testing.assert_array_equal(last, shown.reshape(84, 84))
+                assert (last != obs[i, -1]).any()
+    assert n_over >= 3
     native.close()
 
 
@@ -168,6 +204,7 @@ class TestSeeds:
             *self.n_noops(2, seed=2**31 - 2),
             *self.n_noops(1, seed=0),
         ]
+        assert self.n_noops(4, seed=7 + 2**16) != self.n_noops(4, seed=7)
 
     def test_without_a_seed_games_differ(self) -> None:
         assert self.n_noops(8, None) != self.n_noops(8, None)  # alike once in 30**8

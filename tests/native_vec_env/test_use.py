@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_what_a_caller_writes_does_not_come_back(env: NativeAtariVecEnv) -> None
 def test_memory_is_used_again_once_nobody_holds_it(env: NativeAtariVecEnv) -> None:
     addresses = {env.step(np.zeros(2, int))[0].ctypes.data for _ in range(20)}
     assert len(addresses) <= 4
+
+
+@pytest.mark.timeout(60)
+def test_the_emulators_play_before_anybody_waits(env: NativeAtariVecEnv) -> None:
+    env.step_async(np.zeros(2, int))
+    assert env._batches._ordered is not None
+    while not all(future.done() for future in env._batches._ordered[1]):
+        time.sleep(0.001)
+    env.step_wait()
 
 
 class TestOrder:

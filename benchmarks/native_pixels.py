@@ -1,0 +1,70 @@
+"""Which pictures of the native environment are those of the Python wrappers, in colour and in grey.
+
+Run:  python benchmarks/native_pixels.py [--quick]
+
+Both sides play the same random actions without FIRE and no-ops. The Python wrappers take the
+maximum of two frames of colours, then make it grey (``obs_type="rgb"``, as RL Zoo does); or of two
+grey frames (``"grayscale"``, as ``make_atari_env`` does, and ale-py's native emulators). Where
+sprites flicker the two differ. The table shows the share of equal pictures, and in brackets the
+largest difference of a pixel in grey levels. The last line is JSON: the shares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/native_pixels.py`
+from sb3_atari_course import make_atari_env
+
+GAMES = ("Breakout", "Pong", "SpaceInvaders", "MsPacman", "Seaquest")
+KINDS = ("rgb", "grayscale")
+
+
+def compare(game: str, kind: str, n_steps: int) -> tuple[float, int]:
+    """Return the share of equal pictures and the largest difference of a pixel.
+
+    :param game: name of the game.
+    :param kind: ``obs_type`` of the Python side.
+    :param n_steps: agent steps played.
+    """
+    env_id = f"{game}NoFrameskip-v4"
+    same_start = {"noop_max": 0, "fire_on_reset": False}
+    native = make_atari_env(env_id, native=True, n_stack=1, wrapper_kwargs=same_start)
+    python = make_atari_env(
+        env_id, n_stack=1, wrapper_kwargs=same_start, env_kwargs={"obs_type": kind}
+    )
+    rng = np.random.default_rng(0)
+    pictures: list[tuple[Any, Any]] = [(native.reset(), python.reset())]
+    for _ in range(n_steps):
+        actions = rng.integers(native.action_space.n, size=1)  # type: ignore[attr-defined]
+        pictures.append((native.step(actions)[0], python.step(actions)[0]))
+    native.close()
+    python.close()
+    largest = [int(np.abs(a.astype(int) - b).max()) for a, b in pictures]
+    return largest.count(0) / len(largest), max(largest)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the steps")
+    n_steps = 200 if parser.parse_args().quick else 2000
+    shares: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
+    print(f"equal pictures of {n_steps} steps {'colours':>14s} {'grey':>14s}")
+    for game in GAMES:
+        row = f"{game:32s}"
+        for kind in KINDS:
+            share, largest = compare(game, kind, n_steps)
+            shares[kind][game] = round(share, 3)
+            row += f" {share:8.1%} ({largest:3d})"
+        print(row)
+    print(json.dumps({f"equal_to_{kind}": shares[kind] for kind in KINDS}))
+
+
+if __name__ == "__main__":
+    main()
