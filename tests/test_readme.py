@@ -18,9 +18,14 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "code", blocks("python"), ids=["a network", "many games", "a memory", "a table"]
+    "code",
+    blocks("python"),
+    ids=["a network", "many games", "a fast DQN", "a memory", "a table"],
 )
-def test_the_python_prints_what_it_says(code: str) -> None:
+def test_the_python_prints_what_it_says(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
