@@ -37,14 +37,15 @@ GAME = "BreakoutNoFrameskip-v4"
 STEPS_PER_UPDATE = 4
 BATCH_SIZE = 32
 N_ENVS = 8
+N_NATIVE = 16
 #: Transitions kept: enough that batches differ, few enough to be filled at once.
 BUFFER_SIZE = 2000
 
 SB3 = "SB3 DQN, 1 Dummy env"
 SB3_EIGHT = f"SB3 DQN, {N_ENVS} Dummy envs"
-SB3_NATIVE = f"SB3 DQN, NativeAtariVecEnv of {N_ENVS}"
-FAST_EAGER = f"FastDQN, NativeAtariVecEnv of {N_ENVS}"
-FAST = f"FastDQN compiled, NativeAtariVecEnv of {N_ENVS}"
+SB3_NATIVE = f"SB3 DQN, NativeAtariVecEnv of {N_NATIVE}"
+FAST_EAGER = f"FastDQN, NativeAtariVecEnv of {N_NATIVE}"
+FAST = f"FastDQN compiled, NativeAtariVecEnv of {N_NATIVE}"
 LIMIT = "limit: FastDQN's bare update"
 
 RATIOS = {
@@ -109,7 +110,7 @@ def contestants() -> dict[str, Callable[[int], float]]:
         return VecFrameStack(sb3_make_atari_env(GAME, n_envs, seed=0), 4)
 
     def native() -> VecEnv:
-        return make_atari_env(GAME, N_ENVS, native=True, seed=0)
+        return make_atari_env(GAME, N_NATIVE, native=True, seed=0)
 
     ours = {"replay_buffer_class": FrameReplayBuffer}
     fast = make_model(FastDQN, native(), compile=True, **ours)
@@ -141,7 +142,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean little")
     quick = parser.parse_args().quick
     register_envs()
-    n_rounds, n_steps = (2, 80) if quick else (15, 400)
+    n_rounds, n_steps = (2, 80) if quick else (9, 480)
     medians = measure(contestants(), n_rounds, n_steps)
     print(
         f"{GAME}, 84 x 84, torch threads: {th.get_num_threads()};"
