@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch as th
@@ -47,9 +47,10 @@ class FastDQN(DQN):
     2. On a CPU the optimiser is fused and images are read channels last: the same numbers up to
        rounding.
     3. On a CUDA card, with ``FrameReplayBuffer`` and its frames there, whole updates are CUDA
-       graphs. Batches then come from torch's generator, and updates run while the emulators play
-       the next step, so that an action is chosen by weights that are one call of ``train`` older
-       than in SB3; targets are copied at SB3's counts of steps.
+       graphs (not with VecNormalize, nor with optimisers that cannot be captured, SGD say).
+       Batches then come from torch's generator, and updates run while the emulators play the next
+       step, so that an action is chosen by weights that are one call of ``train`` older than in
+       SB3; targets are copied at SB3's counts of steps.
 
     ``train_freq`` counts steps of all environments at once, as in SB3: the paper's ratio, one
     update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4``.
@@ -211,12 +212,20 @@ class FastDQN(DQN):
         )
         buffer = self.replay_buffer
         assert buffer is not None
-        if (
-            isinstance(buffer, FrameReplayBuffer)
-            and buffer.stacks.table.store.device.type == "cuda"
-        ):
-            return GraphUpdates(step, DeviceRows(buffer, gamma=gamma))
+        if self._can_be_graphs():
+            return GraphUpdates(step, DeviceRows(cast(FrameReplayBuffer, buffer), gamma=gamma))
         return Updates(step, lambda size: buffer.sample(size, env=self._vec_normalize_env))
+
+    def _can_be_graphs(self) -> bool:
+        """Tell whether updates can be CUDA graphs: all that they read must lie on the card."""
+        buffer = self.replay_buffer
+        return (
+            self.device.type == "cuda"
+            and isinstance(buffer, FrameReplayBuffer)
+            and buffer.lies_on_card
+            and self._vec_normalize_env is None
+            and all(group.get("capturable") for group in self.policy.optimizer.param_groups)
+        )
 
     def _excluded_save_params(self) -> list[str]:
         ours = ["_updates", "_sampled", "_waiting", "_n_updates_at_start"]

@@ -16,16 +16,16 @@ def make_fast(optimizer: Optimizer) -> None:
 
     :param optimizer: as SB3 made it or loaded it.
     """
-    on_card = _weights(optimizer)[0].is_cuda
     for group in optimizer.param_groups:
+        device = group["params"][0].device
         chosen = group.get("fused") is not None or bool(group.get("foreach"))
         if "fused" in optimizer.defaults and not chosen:
             group["fused"] = True
-        if on_card and "capturable" in optimizer.defaults:
+        if device.type == "cuda" and "capturable" in optimizer.defaults:
             group["capturable"] = True
-            group["lr"] = th.as_tensor(group["lr"], dtype=th.float32, device="cuda")
+            group["lr"] = th.as_tensor(group["lr"], dtype=th.float32, device=device)
     for weight, state in optimizer.state.items():
-        if on_card and "step" in state:
+        if weight.is_cuda and "step" in state:
             state["step"] = state["step"].to(weight.device)
 
 
@@ -59,7 +59,3 @@ def plain_state(optimizer: Optimizer) -> dict[str, Any]:
         for weight, state in saved["state"].items()
     }
     return saved
-
-
-def _weights(optimizer: Optimizer) -> list[th.Tensor]:
-    return [weight for group in optimizer.param_groups for weight in group["params"]]

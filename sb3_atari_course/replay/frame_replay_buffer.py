@@ -148,6 +148,11 @@ class FrameReplayBuffer(NStepReplayBuffer):
         super().reset()
         self.keep_stacks_in(self.empty_stacks())
 
+    @property
+    def lies_on_card(self) -> bool:
+        """Whether frames are kept and gathered on a CUDA card."""
+        return self.storage_device.type == "cuda"
+
     def memory_needed(self) -> Need:
         """Return the bytes that the full buffer will take where its frames are.
 

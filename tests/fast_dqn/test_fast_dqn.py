@@ -272,3 +272,24 @@ def test_a_memory_that_is_replaced_is_sampled() -> None:
     model.replay_buffer = other
     model.train(2, 8)
     assert len(sampled) == 2
+
+
+def test_graphs_need_everything_on_the_card() -> None:
+    """Decided without a card: what would lie there says so."""
+    model = make_model(
+        FastDQN,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"storage_device": "cuda"},
+    )
+    group = model.policy.optimizer.param_groups[0]
+    assert not model._can_be_graphs()
+    model.device, group["capturable"] = th.device("cuda"), True
+    assert model._can_be_graphs()
+    model._vec_normalize_env = "any"  # sampling normalises on the CPU
+    assert not model._can_be_graphs()
+    model._vec_normalize_env = None
+    group["capturable"] = False  # the learning rate would stay that of the capture
+    assert not model._can_be_graphs()
+    group["capturable"] = True
+    model.replay_buffer.storage_device = th.device("cpu")
+    assert not model._can_be_graphs()
