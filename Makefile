@@ -32,10 +32,10 @@ breakout: $(STAMP)
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -37,6 +37,8 @@ class CsvLog(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        if self._format is None:  # RL Zoo ends trainings that never began, too
+            return
         logs_at_any_time = isinstance(self.model, (OffPolicyAlgorithm, QLearning))
         if logs_at_any_time and self.num_timesteps > self._last_row:
             self.model.dump_logs()

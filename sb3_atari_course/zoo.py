@@ -8,16 +8,19 @@ import sys
 from typing import Any
 
 from gymnasium import spaces
+from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.envs import is_atari, register_envs
+from sb3_atari_course.envs import GRAY_SCREENS, is_atari, register_envs
 from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+from sb3_atari_course.native_vec_env import NativeAtariVecEnv
 from sb3_atari_course.q_learning.schedules import VISITS
 
 #: Algorithms that choose among finitely many actions.
@@ -41,6 +44,8 @@ class CourseExperimentManager(ExperimentManager):
     def read_hyperparameters(self) -> Any:
         """Read the yml, name what it lacks, and add ``--env-kwargs`` to those of the yml."""
         given, self.env_kwargs = self.env_kwargs, {}
+        if self.default_vec_env_cls is not None and self._is_atari:
+            given = {**GRAY_SCREENS, **given}  # what native games show; noted for evaluate
         try:
             hyperparams, saved = super().read_hyperparameters()
         except KeyError as error:
@@ -86,6 +91,8 @@ class CourseExperimentManager(ExperimentManager):
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""
         vec_env: VecEnv = super().create_envs(*args, **kwargs)
+        if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
+            self._check_native(vec_env)
         if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
             vec_env.close()
             bins = "{sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
@@ -96,6 +103,17 @@ class CourseExperimentManager(ExperimentManager):
                 f" chooses among discrete ones: add to its env_wrapper {bins}"
             )
         return vec_env
+
+    def _check_native(self, vec_env: VecEnv) -> None:
+        """Refuse native games that press FIRE where that spoils learning."""
+        games: NativeAtariVecEnv = vec_env.unwrapped  # type: ignore[assignment]
+        if games.fire_action is not None and issubclass(ALGOS[self.algo], OnPolicyAlgorithm):
+            vec_env.close()
+            raise ValueError(
+                f"{self.algo} keeps the probability of the action that it chose, but native games"
+                " press FIRE instead where a life begins: set fire_on_reset: false for wrap_atari"
+                " in env_wrapper, or take --vec-env dummy"
+            )
 
     def learn(self, model: BaseAlgorithm) -> None:
         """Train, with the log in the run folder."""

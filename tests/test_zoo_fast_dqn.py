@@ -50,6 +50,7 @@ def test_enjoy_and_evaluate_find_it(logs: Path) -> None:
         *("sb3_atari_course", "evaluate", *RUN, "-n", "1", "--max-frames", "400"), cwd=logs.parent
     )
     assert "random play" in printed
+    assert "screens grayscale" in printed  # those of native games, which it has learned from
 
 
 def test_it_can_be_tuned(tmp_path: Path) -> None:
@@ -66,8 +67,9 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--device", "cuda:9"], "device='cuda:9', but there are"),
+        (["--device", "cuda:9"], "device='cuda:9', but this machine has no such card"),
         (["-params", "train_freq:(1,'episode')"], "(1, 'episode') counts episodes"),
+        (["--eval-freq", "-1", "-params", "train_freq:(1,'episode')"], "counts episodes"),
         (["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "no such card"),
     ],
 )
@@ -78,3 +80,18 @@ def test_a_wrong_setting_is_one_line(arguments: list[str], expected: str, tmp_pa
     )
     assert expected in printed.splitlines()[-1]
     assert printed.splitlines()[-1].startswith("sb3-atari: error: ")
+
+
+def test_on_policy_algorithms_do_not_press_fire_natively(tmp_path: Path) -> None:
+    """RL Zoo's ppo.yml presses it; ours, with ``fire_on_reset: false``, does not."""
+    ppo = ["sb3_atari_course", "train", "--algo", "ppo", "--env", "BreakoutNoFrameskip-v4"]
+    ppo += ["--vec-env", "native", "-f", str(tmp_path), "-n", "64", "--eval-freq", "-1"]
+    printed = python_m(*ppo, status=2)
+    assert "error: ppo keeps the probability of the action that it chose" in printed
+    conf = tmp_path / "ppo.yml"
+    conf.write_text(
+        "atari:\n  policy: CnnPolicy\n  n_timesteps: 64\n  n_steps: 16\n  batch_size: 16\n"
+        "  n_epochs: 1\n  n_envs: 2\n  env_wrapper:\n"
+        "    - sb3_atari_course.envs.wrap_atari: {fire_on_reset: false, n_stack: 4}\n"
+    )
+    assert "Saving to" in python_m(*ppo, "-conf", str(conf), "--num-threads", "1")

@@ -49,19 +49,21 @@ class FastDQN(DQN):
     3. On a CUDA card, with ``FrameReplayBuffer`` and its frames there, whole updates are CUDA
        graphs (not with VecNormalize, nor with optimisers that cannot be captured, SGD say).
        Batches then come from torch's generator, and updates run while the emulators play the next
-       step, so that an action is chosen by weights that are one call of ``train`` older than in
-       SB3; targets are copied at SB3's counts of steps.
+       step. So the weights that choose an action lag behind SB3's by one call of ``train``.
+       Targets are copied at SB3's counts of steps.
 
     ``train_freq`` counts steps of all environments at once, as in SB3: the paper's ratio, one
-    update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4``.
+    update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4`` for a multiple of
+    four environments, and ``train_freq=4, gradient_steps=1`` for a single one.
 
     :param policy: as for SB3's DQN; :class:`~sb3_atari_course.policies.AtariCnnPolicy`, say.
-    :param env: as for SB3's DQN; best a :class:`~sb3_atari_course.NativeAtariVecEnv`.
-    :param args: of SB3's DQN, as is ``kwargs``.
+    :param env: as for SB3's DQN, preferably a :class:`~sb3_atari_course.NativeAtariVecEnv`.
+    :param args: passed to SB3's DQN, as are ``kwargs``.
     :param double_q: value the online network's best action by the target network, as in Double
         DQN (van Hasselt et al. 2016).
     :param compile: let PyTorch compile the loss; the first update then takes half a minute more.
     :raises ValueError: for ``device="cuda"`` without a card: SB3 would silently take the CPU.
+    :raises TypeError: for a ``double_q`` or ``compile`` that is neither true nor false.
     """
 
     def __init__(
@@ -75,6 +77,9 @@ class FastDQN(DQN):
         **kwargs: Any,
     ) -> None:
         _check_device(kwargs.get("device", "auto"))
+        for name, value in (("double_q", double_q), ("compile", compile)):
+            if value not in (False, True):
+                raise TypeError(f"{name} must be True or False, got {value!r}")
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
         self.double_q, self.compile = double_q, compile
         if _init_setup_model:
@@ -85,6 +90,7 @@ class FastDQN(DQN):
         self._updates: Updates | GraphUpdates | None = None
         self._sampled: ReplayBuffer | None = None  # for which the updates were made
         self._waiting: tuple[int, int] | None = None  # updates and batch size
+        self._playing: WorkWhilePlaying | None = None
 
     def predict(
         self,
@@ -124,21 +130,21 @@ class FastDQN(DQN):
                 f"train_freq=({self.train_freq.frequency}, 'episode') counts episodes, which end at"
                 f" different times in {self.n_envs} environments: give it in steps, or take one"
             )
-        model = super().learn(
-            total_timesteps,
-            callback,
-            log_interval,
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
-        )
+        settings = (log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+        try:
+            super().learn(total_timesteps, callback, *settings)
+        except BaseException:
+            self._last_obs = None  # the games may be in the middle of a step: reset them next time
+            raise
         self._run_waiting()
-        return model
+        return self
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
         """Play, and meanwhile run the updates that wait for it."""
         if self._waiting is not None:
-            env = WorkWhilePlaying(env, self._run_waiting)
+            if self._playing is None or self._playing.venv is not env:
+                self._playing = WorkWhilePlaying(env, self._run_waiting)
+            env = self._playing
         return super().collect_rollouts(env, *args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
@@ -197,6 +203,8 @@ class FastDQN(DQN):
     def _make_updates(self) -> Updates | GraphUpdates:
         """Build what updates the weights; so late because loading sets up a model twice."""
         make_fast(self.policy.optimizer)
+        if self.compile and self.verbose:
+            print("Compiling the loss: the first update takes half a minute or more")
         nets = q_function(self.q_net), q_function(self.q_net_target)
         gamma, double_q = self.gamma, self.double_q
 
@@ -228,7 +236,7 @@ class FastDQN(DQN):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_updates", "_sampled", "_waiting", "_n_updates_at_start"]
+        ours = ["_updates", "_sampled", "_waiting", "_playing", "_n_updates_at_start"]
         return [*super()._excluded_save_params(), *ours]
 
 
@@ -240,6 +248,6 @@ def _check_device(device: Any) -> None:
     asked = th.device("cpu" if device == "auto" else device)
     if asked.type == "cuda" and (asked.index or 0) >= th.cuda.device_count():
         raise ValueError(
-            f"device={str(device)!r}, but there are {th.cuda.device_count()} CUDA cards:"
-            " choose 'cpu', or 'auto' for a card where there is one"
+            f"device={str(device)!r}, but this machine has no such card (CUDA cards:"
+            f" {th.cuda.device_count()}): choose 'cpu', or 'auto' for a card where there is one"
         )

@@ -15,8 +15,8 @@ class GraphUpdates:
     """Updates that the card does by itself, while the emulators play.
 
     An update of a small network is forty kernels of a few microseconds, and launching them one by
-    one takes longer than they do. A graph launches them all at once. It holds addresses: whatever
-    replaces a tensor (a loaded optimiser, a memory that grew) needs another graph.
+    one takes longer than they do. A graph launches them all at once. It holds addresses: after a
+    tensor was replaced (by a loaded optimiser, by a memory that grew) another one is captured.
 
     :param step: one update.
     :param rows: the replay memory on the card.
@@ -29,30 +29,39 @@ class GraphUpdates:
         self._graph: th.cuda.CUDAGraph | None = None
         self._captured: tuple[int, ...] = ()
         self._n_warm_ups = 0
+        self._beside: th.cuda.Stream | None = None
 
     def run(self, n_updates: int, batch_size: int) -> None:
         """Ask the card for ``n_updates``, each on a batch of its own; nothing is waited for."""
         self._rows.follow()
-        needed = (batch_size, *self._rows.addresses)
-        if needed != self._captured:
-            self._graph, self._n_warm_ups, self._captured = None, 0, needed
-        for _ in range(n_updates):
-            if self._n_warm_ups < N_WARM_UPS:
-                self._warm_up(batch_size)
-                continue
-            if self._graph is None:
-                self._graph = self._capture(batch_size)
-            self._graph.replay()
+        with th.cuda.device_of(self.step.weights[0]):  # type: ignore[no-untyped-call]
+            if self._graph is not None and self._captured != self._addresses(batch_size):
+                self._graph, self._n_warm_ups = None, 0
+            for _ in range(n_updates):
+                self._update(batch_size)
         self.step.mean_loss.finish(n_updates)
+
+    def _update(self, batch_size: int) -> None:
+        if self._n_warm_ups < N_WARM_UPS:
+            self._n_warm_ups += 1
+            self._warm_up(batch_size)
+            return
+        if self._graph is None:
+            self._graph = self._capture(batch_size)
+            self._captured = self._addresses(batch_size)
+        self._graph.replay()
+
+    def _addresses(self, batch_size: int) -> tuple[int, ...]:
+        """Return what a graph holds for ever."""
+        return (batch_size, *self._rows.addresses, *self.step.addresses)
 
     def _warm_up(self, batch_size: int) -> None:
         """Do one update beside the usual stream, as captures ask for."""
-        beside = th.cuda.Stream()  # type: ignore[no-untyped-call]
-        beside.wait_stream(th.cuda.current_stream())
-        with th.cuda.stream(beside):
+        self._beside = self._beside or th.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._beside.wait_stream(th.cuda.current_stream())
+        with th.cuda.stream(self._beside):
             self.step(self._rows.sample(batch_size))
-        th.cuda.current_stream().wait_stream(beside)
-        self._n_warm_ups += 1
+        th.cuda.current_stream().wait_stream(self._beside)
 
     def _capture(self, batch_size: int) -> th.cuda.CUDAGraph:
         """Return the graph of one update; it is not done by that."""

@@ -18,14 +18,14 @@ def make_fast(optimizer: Optimizer) -> None:
     """
     for group in optimizer.param_groups:
         device = group["params"][0].device
-        chosen = group.get("fused") is not None or bool(group.get("foreach"))
+        chosen = group.get("fused") is not None or group.get("foreach") is not None
         if "fused" in optimizer.defaults and not chosen:
             group["fused"] = True
         if device.type == "cuda" and "capturable" in optimizer.defaults:
             group["capturable"] = True
             group["lr"] = th.as_tensor(group["lr"], dtype=th.float32, device=device)
     for weight, state in optimizer.state.items():
-        if weight.is_cuda and "step" in state:
+        if weight.is_cuda and isinstance(state.get("step"), th.Tensor):
             state["step"] = state["step"].to(weight.device)
 
 

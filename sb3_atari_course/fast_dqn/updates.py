@@ -38,6 +38,13 @@ class GradientStep:
         self.compute_loss, self.optimizer, self.weights = compute_loss, optimizer, weights
         self.max_grad_norm, self.mean_loss = max_grad_norm, mean_loss
 
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """Where the optimiser's tensors lie: elsewhere after it was loaded."""
+        states = [value for state in self.optimizer.state.values() for value in state.values()]
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        return tuple(x.data_ptr() for x in (*states, *rates) if isinstance(x, th.Tensor))
+
     def __call__(self, batch: ReplayBufferSamples) -> None:
         """Do it."""
         self.optimizer.zero_grad()

@@ -9,6 +9,7 @@ The way of the data::
       -> games.py            lives, scores, lengths: what has ended, and how
       -> stacks.py           the last pictures of each game
       -> native_vec_env.py   what SB3 sees
+    seeds.py                 as ale-py takes them
     settings.py              from a Gymnasium id to what the emulators are asked for
     monitor_files.py         the games as files, as SB3's Monitor writes them
     from_wrappers.py         from a yml's wrappers to the same settings, for RL Zoo

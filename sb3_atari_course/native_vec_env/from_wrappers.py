@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from stable_baselines3.common import atari_wrappers as sb3
 from stable_baselines3.common.monitor import Monitor
 
@@ -30,7 +30,6 @@ class Known(NamedTuple):
 _KNOWN: dict[type, Known] = {
     PassiveEnvChecker: Known(0, lambda env: {}),
     OrderEnforcing: Known(1, lambda env: {}),
-    TimeLimit: Known(2, lambda env: {"max_episode_steps": env._max_episode_steps}),
     Monitor: Known(3, lambda env: _monitor_settings(env)),
     ours.NoopReset: Known(4, lambda env: {"noop_max": env.noop_max}),
     sb3.NoopResetEnv: Known(4, lambda env: {"noop_max": env.noop_max}),
@@ -49,6 +48,10 @@ _KNOWN: dict[type, Known] = {
     ours.FrameStack: Known(10, lambda env: {"n_stack": env.n_stack, "padding": env.padding}),
     sb3.AtariWrapper: Known(11, lambda env: {}),  # all of SB3's, which stand inside
 }
+
+#: Gymnasium's, and the one that importing RL Zoo puts in its place, at whatever time.
+_TIME_LIMITS = ("TimeLimit", "PatchedTimeLimit")
+_TIME_LIMIT = Known(2, lambda env: {"max_episode_steps": env._max_episode_steps})
 
 #: Without any wrapper.
 _BARE: Settings = {
@@ -78,8 +81,8 @@ def native_from_wrappers(
         spec = env.unwrapped.spec
         if spec is None or "AtariEnv" not in str(spec.entry_point):
             raise ValueError(
-                f"{env.unwrapped} is no Atari game of ale-py, and NativeAtariVecEnv plays no"
-                " others: take --vec-env dummy"
+                f"{spec.id if spec else env} is no Atari game of ale-py, and NativeAtariVecEnv"
+                " plays no others: take --vec-env dummy"
             )
         settings = {**spec.kwargs, **settings_of(env), **kwargs}
     finally:
@@ -96,7 +99,7 @@ def settings_of(env: gym.Env[Any, Any]) -> Settings:
     outer, layer = "the agent", env
     place = max(known.place for known in _KNOWN.values()) + 1
     while isinstance(layer, gym.Wrapper):
-        name, known = type(layer).__name__, _KNOWN.get(type(layer))
+        name, known = type(layer).__name__, _known(layer)
         if known is None:
             raise ValueError(
                 f"the wrapper {name} has no counterpart in NativeAtariVecEnv: leave it out of"
@@ -115,6 +118,13 @@ def settings_of(env: gym.Env[Any, Any]) -> Settings:
             " env_wrapper, or take --vec-env dummy"
         )
     return settings
+
+
+def _known(layer: gym.Wrapper[Any, Any, Any, Any]) -> Known | None:
+    """Return what is known of a wrapper, None for a foreign one."""
+    if type(layer).__name__ in _TIME_LIMITS:
+        return _TIME_LIMIT
+    return _KNOWN.get(type(layer))
 
 
 def _monitor_settings(monitor: Monitor[Any, Any]) -> Settings:

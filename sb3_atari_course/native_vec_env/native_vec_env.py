@@ -19,13 +19,11 @@ from sb3_atari_course.native_vec_env.batch import Played
 from sb3_atari_course.native_vec_env.batches import Batches
 from sb3_atari_course.native_vec_env.games import Games, Step, infos_of
 from sb3_atari_course.native_vec_env.monitor_files import MonitorFiles
+from sb3_atari_course.native_vec_env.seeds import emulator_seeds, first_seed
 from sb3_atari_course.native_vec_env.settings import find_emulators, usable_threads
 from sb3_atari_course.native_vec_env.stacks import Stacks
 from sb3_atari_course.wrappers.checks import integer_at_least
 from sb3_atari_course.wrappers.screen import checked_crop, checked_shape
-
-#: ale-py's seeds are int32 from 0; RL Zoo's reach 2**32.
-_N_SEEDS = 2**31
 
 _NO_OBJECTS = "the games of a NativeAtariVecEnv are no Python objects"
 
@@ -36,8 +34,8 @@ Return = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], list[d
 class NativeAtariVecEnv(VecEnv):
     """Plays many Atari games at once in ale-py's C++ threads, ready for a CnnPolicy of SB3.
 
-    It does what :func:`~sb3_atari_course.envs.wrap_atari` with SB3's Monitor inside does; with
-    grey screens, FIRE and no-ops off, observations, rewards and dones are equal. It differs:
+    It does what :func:`~sb3_atari_course.envs.wrap_atari` around SB3's Monitor does. Without FIRE
+    and no-ops, observations, rewards and dones equal those of its grey screens. What differs:
 
     1. FIRE is the first agent step of a life; the wrappers play it inside ``reset()``. It is
        written into the caller's array of actions, which SB3's off-policy algorithms store. An
@@ -66,11 +64,11 @@ class NativeAtariVecEnv(VecEnv):
     :param n_stack: pictures in one observation.
     :param padding: what stands for the past at the start: ``"repeat"`` (the first picture) or
         ``"zero"``.
-    :param n_threads: threads of ale-py, at most one a core; None for as many as are of use.
+    :param n_threads: threads of ale-py; None for one a core, at most one a game.
     :param monitor_dir: where ``{i}.monitor.csv`` are written; None for no files.
     :param render_mode: None or ``"rgb_array"``: ``render()`` shows the newest pictures, in grey.
     :param options: ``repeat_action_probability``, ``max_num_frames_per_episode``, ``frameskip``,
-        ``full_action_space``, as for :func:`gymnasium.make`.
+        ``full_action_space``, ``max_episode_steps``, as for :func:`gymnasium.make`.
     :raises ValueError: for an unknown game, a value out of range, a crop that does not fit, what
         the native emulators cannot do (colours, modes, difficulties), skipping frames twice.
     :raises TypeError: for an unknown option.
@@ -123,7 +121,9 @@ class NativeAtariVecEnv(VecEnv):
         self._monitors = MonitorFiles(monitor_dir, n_envs, env_id)
         self._n_counted = emulators.n_counted
         self._meanings = self._batches.meanings
-        self._fire = self._meanings.index("FIRE") if fire and "FIRE" in self._meanings else None
+        self.fire_action = (
+            self._meanings.index("FIRE") if fire and "FIRE" in self._meanings else None
+        )
         self.terminal_on_life_loss, self.clip_reward = bool(terminal_on_life_loss), clip_reward
         self._attributes = {  # for get_attr
             "render_mode": render_mode,
@@ -134,7 +134,7 @@ class NativeAtariVecEnv(VecEnv):
         super().__init__(n_envs, observation_space, spaces.Discrete(len(self._meanings)))
         self._closed = False
         self._is_ready = self._is_stepping = False  # both: an interrupted step needs a reset()
-        self.seed(int(np.random.default_rng().integers(_N_SEEDS)) if seed is None else seed)
+        self.seed(first_seed(seed))
 
     def reset(self) -> NDArray[np.uint8]:
         """Begin new games; a step that nobody waited for is forgotten.
@@ -142,9 +142,7 @@ class NativeAtariVecEnv(VecEnv):
         :return: (n_envs, n_stack, h, w) uint8.
         """
         self._check_open()
-        seeds = np.array(
-            [-1 if seed is None else int(seed) % _N_SEEDS for seed in self._seeds], np.int32
-        )
+        seeds = emulator_seeds(self._seeds)
         self._reset_seeds()
         self._reset_options()
         self._is_ready = self._is_stepping = False
@@ -172,8 +170,8 @@ class NativeAtariVecEnv(VecEnv):
             raise ValueError("there are no games to step: call reset() before step_async()")
         n_actions = len(self._meanings)
         actions = checked_actions(actions, n_envs=self.num_envs, n_actions=n_actions)
-        if self._fire is not None:
-            actions = with_fire(actions, self._life_begins, self._fire)
+        if self.fire_action is not None:
+            actions = with_fire(actions, self._life_begins, self.fire_action)
         self._is_ready = False
         self._batches.order("step", actions.astype(np.int32), self._stacks.moved_on())
         self._is_stepping = True

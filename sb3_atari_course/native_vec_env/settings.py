@@ -24,6 +24,16 @@ _CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "sound_obs": ((None, False), "the native emulators are mute"),
 }
 
+#: What others call settings of NativeAtariVecEnv.
+_ALSO_CALLED = {
+    "fire_on_reset": "fire",
+    "use_fire_reset": "fire",
+    "frame_stack": "n_stack",
+    "stack_num": "n_stack",
+    "num_envs": "n_envs",
+    "num_threads": "n_threads",
+}
+
 #: Longest game if there is no limit, in frames.
 _NO_LIMIT = 2**31 - 1
 
@@ -157,9 +167,10 @@ def _checked_options(env_id: str, asked: dict[str, Any]) -> dict[str, Any]:
                     " Python environments (native=False, --vec-env dummy)"
                 )
         elif name not in known | idle:
+            hint = f": did you mean {_ALSO_CALLED[name]}?" if name in _ALSO_CALLED else ""
             raise TypeError(
-                f"NativeAtariVecEnv got an unexpected option {name}={value!r}: it knows"
-                f" {', '.join(sorted(known - {'game'}))}"
+                f"NativeAtariVecEnv got an unexpected option {name}={value!r}{hint or ':'} beside"
+                f" its own settings it knows {', '.join(sorted(known - {'game'}))}"
             )
     return {name: value for name, value in asked.items() if name in known}
 

@@ -30,8 +30,11 @@ class DeviceFrames:
 
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
-        if self._blocks and self._blocks[0].device != self.device:  # loaded, for a card
-            self._blocks = [block.to(self.device) for block in self._blocks]
+        if self._blocks and self._blocks[0].device.type != self.device.type:  # loaded, for a card
+            (saved,) = self._blocks
+            shape = (max(len(saved), self.n_expected), self.frame_size)
+            self._blocks = [th.empty(shape, dtype=th.uint8, device=self.device)]
+            self._blocks[0][: len(saved)] = saved.to(self.device)
         missing = n_frames - sum(map(len, self._blocks))
         if missing > 0:
             usual = int(self.n_expected * GROWTH) if self._blocks else self.n_expected
@@ -73,13 +76,15 @@ class DeviceFrames:
 
     @property
     def addresses(self) -> tuple[int, ...]:
-        """Where the blocks of frames lie."""
-        return tuple(block.data_ptr() for block in self._blocks)
+        """Where the blocks of frames begin and end."""
+        return tuple(
+            address for block in self._blocks for address in (block.data_ptr(), len(block))
+        )
 
     @property
     def n_bytes(self) -> int:
         """Bytes that the frames take now on the device."""
-        return sum(block.nbytes for block in self._blocks if block.device == self.device)
+        return sum(b.nbytes for b in self._blocks if b.device.type == self.device.type)
 
     def bytes_of(self, n_frames: int) -> Need:
         """Return the bytes of so many frames."""
@@ -87,9 +92,11 @@ class DeviceFrames:
 
     def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
         """Return the frames, (n_frames, frame_size), in the memory of the CPU."""
-        blocks = [block.cpu().numpy() for block in self._blocks]
-        none = np.zeros((0, self.frame_size), np.uint8)
-        return {"frames": np.concatenate([none, *blocks])[:n_frames]}
+        blocks, first = [np.zeros((0, self.frame_size), np.uint8)], 0
+        for block in self._blocks:
+            blocks.append(block[: max(n_frames - first, 0)].cpu().numpy())
+            first += len(block)
+        return {"frames": np.concatenate(blocks)}
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
         """Take over these frames; to the device they go when learning goes on."""

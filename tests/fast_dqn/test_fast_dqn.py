@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gymnasium as gym
@@ -135,14 +136,13 @@ def test_each_environment_draws_its_own_coin() -> None:
 def test_one_observation_alone_is_played_as_sb3_does() -> None:
     ours, theirs = make_model(FastDQN), make_model(DQN)
     obs = ours.env.reset()[0]
+    played = []
     for model in (ours, theirs):
         model.exploration_rate = 0.5
         model.set_random_seed(5)
-    played = [[int(model.predict(obs)[0]) for _ in range(50)] for model in (ours, theirs)]
+        played.append([int(model.predict(obs)[0]) for _ in range(50)])
+    assert played[0] == played[1]
     assert len(set(played[0])) > 1
-    # the seed is the same, but both draw from the one generator of numpy, one after the other
-    ours.set_random_seed(5)
-    assert [int(ours.predict(obs)[0]) for _ in range(50)] == played[0]
 
 
 class Cubes(FakeGame):
@@ -180,7 +180,7 @@ def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> N
         model.learn(400, log_interval=1)
         model.logger.close()
         lines = (tmp_path / cls.__name__ / "progress.json").read_text().splitlines()
-        logged.append([eval(line) for line in lines])  # one dictionary a line
+        logged.append([json.loads(line) for line in lines])
     theirs, ours = logged
     assert len(ours) == len(theirs) > 2
     new = "time/gradient_steps_per_second"
@@ -257,8 +257,36 @@ def test_episodes_of_several_environments_cannot_be_counted() -> None:
 def test_a_card_that_is_not_there_is_no_cpu(device: Any) -> None:
     if str(device) == "cuda" and th.cuda.is_available():
         pytest.skip("there is a card")
-    with pytest.raises(ValueError, match=r"device='cuda.*', but there are \d CUDA cards: choose"):
+    with pytest.raises(
+        ValueError, match=r"device='cuda.*', but this machine has no such card .*: choose"
+    ):
         make_model(FastDQN, device=device)
+
+
+def test_a_card_beyond_the_last_one_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(th.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"device='cuda:1', .* \(CUDA cards: 1\)"):
+        make_model(FastDQN, device="cuda:1")
+
+
+def test_the_rate_counts_the_gradient_steps_of_this_training() -> None:
+    model = make_model(FastDQN).learn(120)
+    first = model._n_updates
+    rates: list[float] = []
+    model.learn(4, reset_num_timesteps=False)
+    model.logger.dump = lambda step: rates.append(  # type: ignore[method-assign]
+        model.logger.name_to_value["time/gradient_steps_per_second"]
+    )
+    model.start_time -= 10**9  # a second ago
+    model._n_updates = first + 1 + 50
+    model.dump_logs()
+    assert rates[0] in range(20, 52)  # 51 updates in a second and what the training took
+
+
+@pytest.mark.parametrize("name", ["double_q", "compile"])
+def test_a_switch_is_on_or_off(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be True or False, got 'no'"):
+        make_model(FastDQN, **{name: "no"})
 
 
 def test_a_memory_that_is_replaced_is_sampled() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from rl_zoo3.gym_patches import PatchedTimeLimit
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
@@ -87,7 +88,7 @@ def test_what_cannot_be_done_is_one_clear_line(wrap: Any, message: str) -> None:
 
 
 def test_an_environment_that_is_no_atari_game() -> None:
-    with pytest.raises(ValueError, match=r"CartPole-v1>> is no Atari game .* --vec-env dummy"):
+    with pytest.raises(ValueError, match=r"CartPole-v1 is no Atari game .* --vec-env dummy"):
         native_from_wrappers([lambda: gym.make("CartPole-v1")])
 
 
@@ -124,3 +125,10 @@ def test_sb3s_make_vec_env_can_use_it(tmp_path: Any) -> None:
             np.testing.assert_array_equal(mine, other)
     env.close()
     assert (tmp_path / "2.monitor.csv").read_text().count("\n") >= 3
+
+
+@pytest.mark.parametrize("time_limit", [PatchedTimeLimit, PatchedTimeLimit.__mro__[1]])
+def test_rl_zoos_time_limit_is_known_as_gymnasiums_is(time_limit: Any) -> None:
+    """Importing RL Zoo puts its own into the place of Gymnasium's, before our import or after."""
+    game = time_limit(gym.make(GAME), max_episode_steps=50)
+    assert settings_of(wrap_atari(game))["max_episode_steps"] == 50

@@ -140,6 +140,37 @@ def test_an_interrupt_anywhere_leaves_a_usable_environment() -> None:
     native.close()
 
 
+def test_an_interrupt_while_sending_asks_for_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = NativeAtariVecEnv(BREAKOUT, 2, seed=0)
+    env.reset()
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(env._batches, "order", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            env.step_async(np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match=r"no games to step: call reset\(\)"):
+        env.step_async(np.zeros(2, np.int64))
+    env.reset()
+    env.step(np.zeros(2, np.int64))
+    env.close()
+
+
+def test_after_a_game_reset_infos_are_those_of_the_next_one() -> None:
+    env = NativeAtariVecEnv(BREAKOUT, 1, seed=0, noop_max=0, max_num_frames_per_episode=40)
+    env.reset()
+    for game in (1, 2):
+        for _ in range(10):
+            _, _, dones, infos = env.step(np.zeros(1, np.int64))
+        assert dones.all()
+        assert infos[0]["episode_frame_number"] == 40
+        after = env.reset_infos[0]
+        assert (after["episode_frame_number"], after["frame_number"]) == (0, 40 * game)
+    env.close()
+
+
 class TestWrongActions:
     @pytest.mark.timeout(60)
     @pytest.mark.parametrize(
@@ -295,7 +326,15 @@ class TestAttributes:
         (BREAKOUT, {"sound_obs": True}, ValueError, "sound_obs=True"),
         (BREAKOUT, {"render_mode": "human"}, ValueError, "'rgb_array', got 'human'"),
         (BREAKOUT, {"repeat_action_probability": 1.5}, ValueError, "from 0 to 1, got 1.5"),
-        (BREAKOUT, {"framskip": 1}, TypeError, "unexpected option framskip=1: it knows frameskip"),
+        (BREAKOUT, {"fire_on_reset": False}, TypeError, "=False: did you mean fire\\? beside"),
+        (BREAKOUT, {"seed": "a"}, TypeError, "seed must be an integer of at least 0, got 'a'"),
+        (BREAKOUT, {"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+        (
+            BREAKOUT,
+            {"framskip": 1},
+            TypeError,
+            "unexpected option framskip=1: beside its own settings it knows frameskip",
+        ),
         ("ALE/Breakout-v5", {}, ValueError, r"4 frames a step already.*skip twice.*frameskip=1"),
         ("Breakout-v4", {"frame_skip": 1}, ValueError, r"\(2, 5\) frames, a random number"),
     ],

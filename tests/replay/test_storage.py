@@ -179,8 +179,10 @@ def test_a_store_on_a_device_grows_by_blocks() -> None:
     numbers = np.array([[39, 0], [33, 31]], np.int32)
     assert (store.take(numbers).numpy() == KEPT[numbers]).all()
     assert (store.take(numbers[:, 1]).numpy() == KEPT[numbers[:, 1]]).all()
-    assert (store.arrays(40)["frames"] == KEPT).all()
+    for n_frames in (40, 33, 20, 0):
+        assert (store.arrays(n_frames)["frames"] == KEPT[:n_frames]).all()
     assert store.n_bytes == 40 * SIZE
+    assert store.addresses[1::2] == (32, 2, 6)
 
 
 def test_loaded_frames_go_to_the_device_when_learning_goes_on() -> None:
@@ -189,8 +191,10 @@ def test_loaded_frames_go_to_the_device_when_learning_goes_on() -> None:
     assert (store.take(np.array([7], np.int32)).numpy() == KEPT[7]).all()
     assert store.n_bytes == 0  # none there yet
     store.reserve(41)
-    assert [block.device.type for block in store._blocks] == ["meta", "meta"]
-    assert store.n_bytes == (40 + 3) * SIZE
+    assert [block.device.type for block in store._blocks] == ["meta"]
+    assert store.n_bytes == 50 * SIZE  # room for all that is expected, at once
+    store.reserve(51)
+    assert [len(block) for block in store._blocks] == [50, 3]
 
 
 def test_stacks_of_a_device_come_channels_last_too() -> None:
