@@ -20,7 +20,7 @@ class Batches:
     :param shape: (h, w) of the pictures in pixels.
     :param crop: (top, bottom, left, right) of the screen in pixels; None for the whole screen.
     :param screen: (rows, columns) of the screen.
-    :param n_threads: threads of ale-py in all.
+    :param n_threads: cores to play on.
     """
 
     def __init__(
@@ -92,13 +92,17 @@ def batch_sizes(n_envs: int, n_threads: int, *, draws: bool) -> list[tuple[int, 
     """Return (games, threads of ale-py) of each batch.
 
     With a crop each batch draws in one thread of ours, so there are several: two on a small
-    machine, one for two of ale-py's threads on a large one. Without, ale-py draws, and one batch
+    machine, one for two cores on a large one; each has one thread more than its share of the
+    cores, for while one batch is drawn its threads are idle. Without, ale-py draws, and one batch
     spreads the work best.
 
+    :param n_threads: cores to play on.
+
     >>> batch_sizes(32, 2, draws=True), batch_sizes(32, 2, draws=False)
-    ([(16, 1), (16, 1)], [(32, 2)])
+    ([(16, 2), (16, 2)], [(32, 2)])
     """
     n_batches = min(n_envs, n_threads, max(2, n_threads // 2)) if draws else 1
     games = np.diff(np.linspace(0, n_envs, n_batches + 1).astype(int)).tolist()
     threads = np.diff(np.linspace(0, n_threads, n_batches + 1).astype(int)).tolist()
-    return list(zip(games, threads, strict=True))
+    more = int(n_batches > 1)
+    return [(n, min(share + more, n)) for n, share in zip(games, threads, strict=True)]

@@ -64,7 +64,7 @@ class NativeAtariVecEnv(VecEnv):
     :param n_stack: pictures in one observation.
     :param padding: what stands for the past at the start: ``"repeat"`` (the first picture) or
         ``"zero"``.
-    :param n_threads: threads of ale-py; None for one a core, at most one a game.
+    :param n_threads: cores to play on; None for all of them, at most one a game.
     :param monitor_dir: where ``{i}.monitor.csv`` are written; None for no files.
     :param render_mode: None or ``"rgb_array"``: ``render()`` shows the newest pictures, in grey.
     :param options: ``repeat_action_probability``, ``max_num_frames_per_episode``, ``frameskip``,
@@ -146,12 +146,12 @@ class NativeAtariVecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self._is_ready = self._is_stepping = False
-        self._batches.order("reset", seeds, self._stacks.moved_on())
+        self._batches.order("reset", seeds, self._stacks.room())
         stacks, played = self._batches.collect()
         self._games.begin(played)
         self._life_begins = np.ones(self.num_envs, bool)
         self._stacks.begin(stacks, self._life_begins)
-        self._stacks.keep(stacks)
+        self._stacks.keep(stacks, self._life_begins)
         self.reset_infos = infos_of(played)
         self._is_ready = True
         return stacks
@@ -173,7 +173,9 @@ class NativeAtariVecEnv(VecEnv):
         if self.fire_action is not None:
             actions = with_fire(actions, self._life_begins, self.fire_action)
         self._is_ready = False
-        self._batches.order("step", actions.astype(np.int32), self._stacks.moved_on())
+        stacks = self._stacks.room()
+        self._batches.order("step", actions.astype(np.int32), stacks)
+        self._stacks.move_on(stacks)  # while the emulators play
         self._is_stepping = True
 
     def step_wait(self) -> Return:
@@ -193,7 +195,7 @@ class NativeAtariVecEnv(VecEnv):
         dones = step.over | (step.life_lost & self.terminal_on_life_loss)
         infos = self._infos(step, dones, stacks, played)
         self._stacks.begin(stacks, dones)
-        self._stacks.keep(stacks)
+        self._stacks.keep(stacks, dones)
         self._life_begins = step.over | step.life_lost
         rewards = np.sign(played.rewards) if self.clip_reward else played.rewards
         self._is_ready = True
@@ -243,7 +245,7 @@ class NativeAtariVecEnv(VecEnv):
         self, step: Step, dones: NDArray[np.bool_], stacks: NDArray[np.uint8], played: Played
     ) -> list[dict[str, Any]]:
         """Return the infos of a step, before the next episodes begin in ``stacks``."""
-        infos, next_infos = infos_of(step), infos_of(played)
+        infos, next_infos = infos_of(step), infos_of(played) if dones.any() else []
         for i, truncated in enumerate(step.truncated.tolist()):
             infos[i]["TimeLimit.truncated"] = truncated
         for i in np.flatnonzero(dones).tolist():

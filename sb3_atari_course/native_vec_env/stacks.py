@@ -36,14 +36,17 @@ class Stacks:
         self._now = np.zeros(self.shape, np.uint8)
         self._scratch = Scratch()
 
-    def moved_on(self) -> Pictures:
-        """Return the stacks without their oldest pictures; the newest are to be filled in.
+    def room(self) -> Pictures:
+        """Return room for the next stacks, (n_envs, n_stack, h, w) uint8, with anything in it."""
+        return self._scratch.array(self.shape)
 
-        :return: (n_envs, n_stack, h, w) uint8; anything in ``[:, -1]``.
+    def move_on(self, stacks: Pictures) -> None:
+        """Fill in all but the newest pictures, which others may be drawing at the same time.
+
+        :param stacks: (n_envs, n_stack, h, w), changed in place in ``[:, :-1]``.
         """
-        stacks = self._scratch.array(self.shape)
         stacks[:, :-1] = self._now[:, 1:]
-        return stacks
+        self._now[:, :-1] = stacks[:, :-1]
 
     def begin(self, stacks: Pictures, games: NDArray[np.bool_]) -> None:
         """Let the newest picture of some games be their first one.
@@ -55,9 +58,15 @@ class Stacks:
             first = stacks[games, -1:]
             stacks[games, :-1] = first if self.padding == "repeat" else 0
 
-    def keep(self, stacks: Pictures) -> None:
-        """Remember these stacks: the next ones follow them."""
-        self._now[...] = stacks
+    def keep(self, stacks: Pictures, begun: NDArray[np.bool_]) -> None:
+        """Remember these stacks: the next ones follow them.
+
+        :param stacks: (n_envs, n_stack, h, w), moved on.
+        :param begun: (n_envs,) games that began anew.
+        """
+        self._now[:, -1] = stacks[:, -1]
+        if begun.any():
+            self._now[begun] = stacks[begun]
 
     def newest(self) -> Pictures:
         """Return a copy of the newest pictures, (n_envs, h, w)."""

@@ -12,11 +12,13 @@ from sb3_atari_course.native_vec_env.stacks import Stacks
 
 def push(stacks: Stacks, newest: list[int], begins: list[bool]) -> list[list[int]]:
     """Push one-pixel pictures; return what the agent sees of each game."""
-    now = stacks.moved_on()
+    now = stacks.room()
     now[:, -1, 0, 0] = newest
+    stacks.move_on(now)
     stacks.begin(now, np.array(begins))
-    stacks.keep(now)
+    stacks.keep(now, np.array(begins))
     seen: list[list[int]] = now[:, :, 0, 0].tolist()
+    now[...] = 99  # what others do with it does not come back
     return seen
 
 
