@@ -31,14 +31,13 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.env_util import make_atari_env as sb3_make_atari_env
 from stable_baselines3.common.vec_env import (
     SubprocVecEnv,
-    VecEnv,
     VecEnvWrapper,
     VecFrameStack,
 )
 from torch.profiler import profile, record_function, supported_activities
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/gpu_training.py`
-from benchmarks.training_throughput import BATCH_SIZE, GAME, STEPS_PER_UPDATE
+from benchmarks.training_throughput import GAME, make_model
 from sb3_atari_course import FastDQN, FrameReplayBuffer, make_atari_env, register_envs
 
 #: Transitions kept; all are there before the first round.
@@ -68,40 +67,20 @@ class Marked(VecEnvWrapper):
         return result
 
 
-def make_model(algorithm: type[DQN], env: VecEnv, device: str, **kwargs: Any) -> DQN:
-    """Return a model with a full memory, after its first updates."""
-    model = algorithm(
-        "CnnPolicy",
-        Marked(env),
-        learning_rate=1e-4,
-        buffer_size=BUFFER_SIZE,
-        learning_starts=BUFFER_SIZE,
-        batch_size=BATCH_SIZE,
-        train_freq=max(STEPS_PER_UPDATE // env.num_envs, 1),
-        gradient_steps=max(env.num_envs // STEPS_PER_UPDATE, 1),
-        target_update_interval=1000,
-        exploration_initial_eps=0.05,
-        exploration_final_eps=0.05,
-        device=device,
-        seed=0,
-        **kwargs,
-    )
-    return model.learn(BUFFER_SIZE + 20 * env.num_envs)
-
-
 def sb3_side(n_envs: int, device: str) -> DQN:
     """Return SB3's DQN with Dummy environments, or with Subproc ones from 16 on."""
     vec_env_cls = SubprocVecEnv if n_envs >= 16 else None
     env = sb3_make_atari_env(GAME, n_envs, seed=0, vec_env_cls=vec_env_cls)
-    return make_model(DQN, VecFrameStack(env, 4), device)
+    return make_model(DQN, Marked(VecFrameStack(env, 4)), buffer_size=BUFFER_SIZE, device=device)
 
 
 def fast_side(n_envs: int, device: str) -> DQN:
     """Return FastDQN, compiled, with native environments and frames on the device."""
     return make_model(
         FastDQN,
-        make_atari_env(GAME, n_envs, native=True, seed=0),
-        device,
+        Marked(make_atari_env(GAME, n_envs, native=True, seed=0)),
+        buffer_size=BUFFER_SIZE,
+        device=device,
         compile=True,
         replay_buffer_class=FrameReplayBuffer,
         replay_buffer_kwargs={"storage_device": "auto"},

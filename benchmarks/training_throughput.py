@@ -23,6 +23,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch as th
@@ -57,26 +58,28 @@ RATIOS = {
 }
 
 
-def make_model(algorithm: type[DQN], env: VecEnv, **kwargs: Any) -> DQN:
+def make_model(
+    algorithm: type[DQN], env: VecEnv, *, buffer_size: int, device: str = "cpu", **kwargs: Any
+) -> DQN:
     """Return a model with a full memory, ready to measure."""
     n_envs = env.num_envs
     model = algorithm(
         "CnnPolicy",
         env,
         learning_rate=1e-4,
-        buffer_size=BUFFER_SIZE,
-        learning_starts=BUFFER_SIZE,
+        buffer_size=buffer_size,
+        learning_starts=buffer_size,
         batch_size=BATCH_SIZE,
         train_freq=max(STEPS_PER_UPDATE // n_envs, 1),
         gradient_steps=max(n_envs // STEPS_PER_UPDATE, 1),
         target_update_interval=1000,
         exploration_initial_eps=0.05,
         exploration_final_eps=0.05,
-        device="cpu",
+        device=device,
         seed=0,
         **kwargs,
     )
-    return model.learn(BUFFER_SIZE + 20 * n_envs)  # some updates: kernels chosen, loss compiled
+    return model.learn(buffer_size + 20 * n_envs)  # some updates: kernels chosen, loss compiled
 
 
 def play(model: DQN) -> Callable[[int], float]:
@@ -112,13 +115,14 @@ def contestants() -> dict[str, Callable[[int], float]]:
     def native() -> VecEnv:
         return make_atari_env(GAME, N_NATIVE, native=True, seed=0)
 
-    ours = {"replay_buffer_class": FrameReplayBuffer}
-    fast = make_model(FastDQN, native(), compile=True, **ours)
+    make = partial(make_model, buffer_size=BUFFER_SIZE)
+    ours: dict[str, Any] = {"replay_buffer_class": FrameReplayBuffer}
+    fast = make(FastDQN, native(), compile=True, **ours)
     return {
-        SB3: play(make_model(DQN, dummies(1))),
-        SB3_EIGHT: play(make_model(DQN, dummies(N_ENVS))),
-        SB3_NATIVE: play(make_model(DQN, native())),
-        FAST_EAGER: play(make_model(FastDQN, native(), **ours)),
+        SB3: play(make(DQN, dummies(1))),
+        SB3_EIGHT: play(make(DQN, dummies(N_ENVS))),
+        SB3_NATIVE: play(make(DQN, native())),
+        FAST_EAGER: play(make(FastDQN, native(), **ours)),
         FAST: play(fast),
         LIMIT: update_only(fast),
     }

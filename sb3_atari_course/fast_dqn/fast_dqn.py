@@ -22,6 +22,7 @@ from stable_baselines3.common.type_aliases import (
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
+from sb3_atari_course.cards import check_card
 from sb3_atari_course.errors import SettingError
 from sb3_atari_course.fast_dqn.compiler import Compiled
 from sb3_atari_course.fast_dqn.device_rows import DeviceRows
@@ -76,7 +77,7 @@ class FastDQN(DQN):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        _check_device(kwargs.get("device", "auto"))
+        check_card("device", kwargs.get("device", "auto"))
         for name, value in (("double_q", double_q), ("compile", compile)):
             if value not in (False, True):
                 raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -238,16 +239,3 @@ class FastDQN(DQN):
     def _excluded_save_params(self) -> list[str]:
         ours = ["_updates", "_sampled", "_waiting", "_playing", "_n_updates_at_start"]
         return [*super()._excluded_save_params(), *ours]
-
-
-def _check_device(device: Any) -> None:
-    """Raise an error if a card is asked for and not there.
-
-    :raises ValueError: then.
-    """
-    asked = th.device("cpu" if device == "auto" else device)
-    if asked.type == "cuda" and (asked.index or 0) >= th.cuda.device_count():
-        raise ValueError(
-            f"device={str(device)!r}, but this machine has no such card (CUDA cards:"
-            f" {th.cuda.device_count()}): choose 'cpu', or 'auto' for a card where there is one"
-        )

@@ -46,23 +46,23 @@ class Batch:
     thread only, so no order is ever half done, and what ale-py sent was always received.
 
     :param n_envs: number of games.
+    :param n_threads: threads of ale-py.
     :param arguments: for ale-py's AtariVectorEnv: the game.
     :param shape: (h, w) of the pictures in pixels.
     :param crop: (top, bottom, left, right) of the screen in pixels; None for the whole screen,
         which ale-py resizes itself.
     :param screen: (rows, columns) of the screen, if there is a crop.
-    :param n_threads: threads of ale-py.
     """
 
     def __init__(
         self,
         n_envs: int,
-        arguments: dict[str, Any],
+        n_threads: int,
         *,
+        arguments: dict[str, Any],
         shape: tuple[int, int],
         crop: Crop | None,
         screen: tuple[int, int],
-        n_threads: int,
     ) -> None:
         self.n_envs, self.shape, self.crop = n_envs, shape, crop
         height, width = shape if crop is None else screen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal
 
@@ -9,34 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_atari_course.native_vec_env.batch import Batch, Pictures, Played
-from sb3_atari_course.wrappers.screen import Crop
 
 
 class Batches:
     """Orders resets and steps of all games, and collects what comes of it.
 
-    :param n_envs: number of games.
-    :param arguments: for ale-py's AtariVectorEnv: the game.
-    :param shape: (h, w) of the pictures in pixels.
-    :param crop: (top, bottom, left, right) of the screen in pixels; None for the whole screen.
-    :param screen: (rows, columns) of the screen.
-    :param n_threads: cores to play on.
+    :param make_batch: (games, threads of ale-py) -> a batch.
+    :param sizes: these two of each batch, see :func:`batch_sizes`.
     """
 
     def __init__(
-        self,
-        n_envs: int,
-        arguments: dict[str, Any],
-        *,
-        shape: tuple[int, int],
-        crop: Crop | None,
-        screen: tuple[int, int],
-        n_threads: int,
+        self, make_batch: Callable[[int, int], Batch], sizes: Sequence[tuple[int, int]]
     ) -> None:
-        self._batches = [
-            Batch(n, arguments, shape=shape, crop=crop, screen=screen, n_threads=threads)
-            for n, threads in batch_sizes(n_envs, n_threads, draws=crop is not None)
-        ]
+        self._batches = [make_batch(n_envs, n_threads) for n_envs, n_threads in sizes]
         self._ordered: tuple[Pictures, list[Future[Played]]] | None = None
 
     @property

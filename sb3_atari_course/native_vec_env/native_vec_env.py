@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -15,8 +16,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.envs import find_spec
 from sb3_atari_course.native_vec_env.actions import checked_actions, with_fire
-from sb3_atari_course.native_vec_env.batch import Played
-from sb3_atari_course.native_vec_env.batches import Batches
+from sb3_atari_course.native_vec_env.batch import Batch, Played
+from sb3_atari_course.native_vec_env.batches import Batches, batch_sizes
 from sb3_atari_course.native_vec_env.games import Games, Step, infos_of
 from sb3_atari_course.native_vec_env.monitor_files import MonitorFiles
 from sb3_atari_course.native_vec_env.seeds import emulator_seeds, first_seed
@@ -109,14 +110,11 @@ class NativeAtariVecEnv(VecEnv):
         screen = emulators.screen_shape()
         cut = None if crop is None else checked_crop(crop, screen)
         self._stacks = Stacks(n_envs, n_stack, picture, padding)
-        self._batches = Batches(
-            n_envs,
-            emulators.arguments(),
-            shape=picture,
-            crop=cut,
-            screen=screen,
-            n_threads=usable_threads(n_threads, n_envs),
+        make_batch = partial(
+            Batch, arguments=emulators.arguments(), shape=picture, crop=cut, screen=screen
         )
+        sizes = batch_sizes(n_envs, usable_threads(n_threads, n_envs), draws=cut is not None)
+        self._batches = Batches(make_batch, sizes)
         self._games = Games(emulators.n_held)
         self._monitors = MonitorFiles(monitor_dir, n_envs, env_id)
         self._n_counted = emulators.n_counted

@@ -9,7 +9,6 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space_channels_first
 
-from sb3_atari_course.errors import SettingError
 from sb3_atari_course.replay.device_frames import DeviceFrames
 from sb3_atari_course.replay.frame_stores import FrameStore
 from sb3_atari_course.replay.frame_table import FrameTable
@@ -41,15 +40,6 @@ def check_settings(space: spaces.Space[Any], compression: str | None, device: An
             " storage_device='cpu', or storage_device='cuda' without compression"
         )
     return th.device(device)
-
-
-def check_device(device: th.device) -> None:
-    """Raise an error if frames cannot be kept there on this machine.
-
-    :raises SettingError: if a CUDA card is asked for and not there.
-    """
-    if device.type == "cuda" and (device.index or 0) >= th.cuda.device_count():
-        raise SettingError(f"storage_device='{device}', but there is no such card: choose 'cpu'")
 
 
 def build_memory(

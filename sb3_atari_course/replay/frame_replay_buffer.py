@@ -14,9 +14,10 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_atari_course.cards import check_card
 from sb3_atari_course.errors import ReplayMemoryError
 from sb3_atari_course.replay.budget import Budget
-from sb3_atari_course.replay.build import build_memory, check_device, check_settings
+from sb3_atari_course.replay.build import build_memory, check_settings
 from sb3_atari_course.replay.files import check_digests, digests_of, read_replay, write_replay
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.model import agreed_gamma
@@ -237,7 +238,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def _learning_starts(self) -> None:
         """Check what can only be known now: the card, the model, the machine's memory."""
-        check_device(self.storage_device)
+        check_card("storage_device", self.storage_device)
         if self.n_steps > 1:
             self.gamma = agreed_gamma(self, self._own_gamma)
         self._budget.start()

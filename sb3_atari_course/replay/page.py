@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 #: The pixels of each frame of one stack, oldest first.
 Stack = list[bytes]
 
-#: OpenCV splits images of up to so many channels.
+#: OpenCV splits and merges images of up to so many channels.
 CV_MAX_CHANNELS = 512
 
 

@@ -14,10 +14,9 @@ from benchmarks import gpu_training
 from sb3_atari_course import FastDQN, make_atari_env
 
 
-def test_a_profile_finds_each_step_of_the_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_training, "BUFFER_SIZE", 64)
-    env = make_atari_env(gpu_training.GAME, 4, native=True, seed=0)
-    model = gpu_training.make_model(FastDQN, env, "cpu")
+def test_a_profile_finds_each_step_of_the_emulators() -> None:
+    env = gpu_training.Marked(make_atari_env(gpu_training.GAME, 4, native=True, seed=0))
+    model = gpu_training.make_model(FastDQN, env, buffer_size=64)
     playing, on_card = gpu_training.profiled(model, 40)
     assert len(playing) == 10
     assert all(start < end for start, end in playing)

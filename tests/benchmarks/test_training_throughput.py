@@ -20,11 +20,8 @@ def make_env(n_envs: int) -> VecEnv:
 
 
 @pytest.mark.parametrize(("algorithm", "n_envs"), [(DQN, 1), (DQN, 8), (FastDQN, 8)])
-def test_every_side_updates_once_for_four_transitions(
-    algorithm: Any, n_envs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training_throughput, "BUFFER_SIZE", 64)
-    model = training_throughput.make_model(algorithm, make_env(n_envs))
+def test_every_side_updates_once_for_four_transitions(algorithm: Any, n_envs: int) -> None:
+    model = training_throughput.make_model(algorithm, make_env(n_envs), buffer_size=64)
     assert model.replay_buffer.full  # type: ignore[union-attr]
     steps, updates = model.num_timesteps, model._n_updates
     assert training_throughput.play(model)(40) > 0

@@ -139,6 +139,18 @@ def test_addresses_stay_until_the_memory_grows() -> None:
     assert rows.addresses[0] == before[0]
 
 
+def test_loaded_frames_are_brought_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = StackedPlay(0, n_envs=2)
+    buffer = make_buffer(play, 40)
+    rows = DeviceRows(buffer, gamma=GAMMA)
+    fill(play, 3, buffer)
+    reserved: list[int] = []
+    monkeypatch.setattr(buffer.stacks.table.store, "reserve", reserved.append)
+    rows.follow()
+    rows.follow()  # without a new row, too
+    assert reserved == [0, 0]
+
+
 def test_it_follows_a_memory_that_was_emptied_or_loaded(tmp_path: Path) -> None:
     play = StackedPlay(3, n_envs=2)
     buffer = make_buffer(play, 40)

@@ -247,26 +247,35 @@ def test_updates_that_wait_are_run_before_weights_are_read_or_replaced() -> None
         assert th.equal(model.policy.state_dict()[name], value)
 
 
+def test_updates_of_an_interrupted_training_come_before_the_next_one() -> None:
+    model, tape = learn_behind()
+    model._waiting = (1, 8)
+    tape.events.clear()
+    model.learn(2, reset_num_timesteps=False)
+    assert tape.events[:2] == ["update", "send"]
+
+
 def test_episodes_of_several_environments_cannot_be_counted() -> None:
     model = make_model(FastDQN, 2, train_freq=(3, "episode"))
     with pytest.raises(SettingError, match=r"\(3, 'episode'\) counts episodes, .* 2 environments"):
         model.learn(10)
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:7", th.device("cuda", 7)])
-def test_a_card_that_is_not_there_is_no_cpu(device: Any) -> None:
-    if str(device) == "cuda" and th.cuda.is_available():
-        pytest.skip("there is a card")
-    with pytest.raises(
-        ValueError, match=r"device='cuda.*', but this machine has no such card .*: choose"
-    ):
+@pytest.mark.parametrize(
+    ("device", "n_cards"), [("cuda", 0), ("cuda:7", 0), (th.device("cuda", 7), 7), ("cuda:1", 1)]
+)
+def test_a_card_that_is_not_there_is_no_cpu(
+    device: Any, n_cards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(th.cuda, "device_count", lambda: n_cards)
+    expected = rf"device='{device}', but this machine has no such card \(CUDA cards: {n_cards}\)"
+    with pytest.raises(SettingError, match=expected):
         make_model(FastDQN, device=device)
 
 
-def test_a_card_beyond_the_last_one_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(th.cuda, "device_count", lambda: 1)
-    with pytest.raises(ValueError, match=r"device='cuda:1', .* \(CUDA cards: 1\)"):
-        make_model(FastDQN, device="cuda:1")
+def test_what_is_no_device_is_told() -> None:
+    with pytest.raises(SettingError, match="device must be 'auto', 'cpu' or 'cuda', got 'gpu'"):
+        make_model(FastDQN, device="gpu")
 
 
 def test_the_rate_counts_the_gradient_steps_of_this_training() -> None:

@@ -10,7 +10,8 @@ from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from sb3_atari_course.fast_dqn.images import CV_MAX_CHANNELS, q_function, with_channels_last
+from sb3_atari_course.fast_dqn.images import q_function, with_channels_last
+from sb3_atari_course.replay.page import CV_MAX_CHANNELS
 from tests.fakes import FakeGame
 
 

@@ -118,7 +118,7 @@ def test_frames_of_a_card_are_saved_as_arrays_and_open_without_one(tmp_path: Pat
     pickled = pickle.loads(data)  # a card need not be there
     assert_equal_batches(sample(pickled, 20, 0), sample(plain, 20, 0))
     if not th.cuda.is_available():
-        with pytest.raises(ValueError, match="there is no such card"):
+        with pytest.raises(ValueError, match="this machine has no such card"):
             pickled.add(*play.step())
 
 

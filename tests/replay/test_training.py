@@ -227,5 +227,7 @@ def test_opening_a_model_takes_no_memory_and_needs_no_card(tmp_path: Path) -> No
     assert loaded.replay_buffer.buffer_size == 10_000_000
     assert loaded.replay_buffer.stacks.table.store.n_bytes == 0
     if not th.cuda.is_available():
-        with pytest.raises(ValueError, match="there is no such card: choose 'cpu'"):
+        with pytest.raises(
+            ValueError, match="storage_device='cuda', but this machine has no such card"
+        ):
             loaded.learn(10)
