@@ -6,6 +6,7 @@ commands:
   record     film an agent: RL Zoo's record_video
   evaluate   score an agent on whole games, random play beside it
   plot       draw the learning curve of a run
+  tune       search hyperparameters, with Optuna, on one machine or many
 
 `COMMAND --help` tells its flags. SB3_ATARI_TRACEBACK=1 shows where an error comes from.
 """
@@ -63,6 +64,7 @@ _COMMANDS = {
     "enjoy": ("zoo", "enjoy"),
     "record": ("zoo", "record"),
     "evaluate": ("commands", "evaluate"),
+    "tune": ("tuning.command", "tune"),
     "plot": ("commands", "plot"),
 }
 

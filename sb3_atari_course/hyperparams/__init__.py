@@ -38,3 +38,15 @@ def load_hyperparams(algo: str) -> dict[str, Any]:
     """
     content: dict[str, Any] = yaml.safe_load(hyperparams_file(algo).read_text(encoding="utf-8"))
     return content
+
+
+def space_file(algo: str) -> Path:
+    """Return the path of our yml file of what ``tune`` tries for one algorithm.
+
+    :raises FileNotFoundError: if we bring none.
+    """
+    for folder in _FOLDERS:
+        path = folder / "spaces" / f"{algo}.yml"
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"no search space of ours for algo {algo!r}: pass --space FILE")

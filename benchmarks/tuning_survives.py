@@ -1,0 +1,165 @@
+"""Does a study end, and exactly, whose workers are killed all the time, and its database once.
+
+Run:  python benchmarks/tuning_survives.py [--quick]      (8 minutes; needs the extra "services")
+
+40 short trials of DQN on CartPole, 4 workers. Every few seconds one worker that is inside a running
+trial is SIGKILLed, and the launcher replaces it. Once with a journal file, once with a PostgreSQL
+server, which is stopped as by a power switch in the middle, stays away for some seconds, and comes
+back.
+
+For each storage, a row and a line of JSON: ``finished`` and ``running`` trials when the command has
+ended, ``duplicates`` (finished trials whose parameters equal an earlier finished one's), ``kills``
+(workers killed inside a running trial), ``seconds``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from benchmarks.postgres_server import PostgresServer
+from sb3_atari_course.tuning.storage import open_storage
+from sb3_atari_course.tuning.study import WORKER, find_study, standing_of
+
+NAME = "survivor"
+N_WORKERS = 4
+
+#: Seconds of silence after which a worker on the database counts as dead; before the first kill,
+#: and between two; that the database is away.
+GRACE_PERIOD, FIRST_KILL, BETWEEN_KILLS, AWAY = 6, 15.0, 5.0, 5.0
+
+
+def tune(
+    folder: Path, storage: str | None, n_trials: int, n_timesteps: int
+) -> subprocess.Popen[Any]:
+    """Start the study as a user would."""
+    command = [
+        *(sys.executable, "-m", "sb3_atari_course", "tune"),
+        *("--algo", "dqn", "--env", "CartPole-v1", "--study-name", NAME, "-f", str(folder)),
+        *("--n-trials", str(n_trials), "-n", str(n_timesteps), "--workers", str(N_WORKERS)),
+        *("--num-threads", "1", "--n-games", "3", "--n-evaluations", "2"),
+        *("--grace-period", str(GRACE_PERIOD)),
+        *(("--storage", storage) if storage else ()),
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_study(folder: Path, storage: str | None, process: subprocess.Popen[Any]) -> Study:
+    """Return the study as soon as the command has begun it."""
+    while process.poll() is None:
+        try:
+            return find_study(open_storage(storage, folder / NAME, grace_period=3600), NAME)
+        except ValueError:
+            time.sleep(1.0)
+    raise RuntimeError(f"tune ended at once: {process.communicate()[0]}")
+
+
+def kill_one(study: Study, rng: random.Random) -> bool:
+    """SIGKILL one worker inside a running trial; return whether one was."""
+    running = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if trial.user_attrs.get(WORKER, [None])[0] == platform.node()
+    ]
+    if not running:
+        return False
+    trial = rng.choice(running)
+    try:
+        os.kill(trial.user_attrs[WORKER][1], signal.SIGKILL)
+    except ProcessLookupError:
+        return False  # it was killed before, and nobody has noticed yet
+    after = study.get_trials(deepcopy=False)[trial.number].state
+    return after in (TrialState.RUNNING, TrialState.FAIL)  # not finished just before
+
+
+def torment(
+    folder: Path,
+    storage: str | None,
+    *,
+    n_trials: int,
+    n_timesteps: int,
+    interrupt: Callable[[], None] | None = None,
+) -> dict[str, Any]:
+    """Run a study and kill its workers; return what is to be told."""
+    rng = random.Random(0)
+    begun = time.monotonic()
+    process = tune(folder, storage, n_trials, n_timesteps)
+    study = wait_for_study(folder, storage, process)
+    n_kills, next_kill = 0, time.monotonic() + FIRST_KILL
+    while process.poll() is None:
+        time.sleep(0.1)
+        if interrupt is not None and standing_of(study).finished >= n_trials // 2:
+            interrupt()
+            interrupt = None
+        if time.monotonic() >= next_kill:
+            n_kills += kill_one(study, rng)
+            next_kill = time.monotonic() + BETWEEN_KILLS
+    output = process.communicate()[0]
+    if process.returncode:
+        raise RuntimeError(f"tune ended with status {process.returncode}: {output}")
+    (folder / "output.txt").write_text(output)
+    standing = standing_of(study)
+    return {
+        "finished": standing.finished,
+        "running": standing.running,
+        "duplicates": n_duplicates(study),
+        "kills": n_kills,
+        "seconds": round(time.monotonic() - begun),
+    }
+
+
+def n_duplicates(study: Study) -> int:
+    """Return how many finished trials have the parameters of an earlier finished one."""
+    finished = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return len(finished) - len({json.dumps(one.params, sort_keys=True) for one in finished})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="8 trials: to see that it works")
+    parser.add_argument("--keep", type=Path, help="folder for the studies (default: none is kept)")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    size: dict[str, Any] = {"n_trials": 8 if args.quick else 40, "n_timesteps": 3000}
+    with tempfile.TemporaryDirectory() as scratch:
+        home = args.keep or Path(scratch)
+        home.mkdir(parents=True, exist_ok=True)
+        results = {"journal": torment(home / "journal", None, **size)}
+        with PostgresServer() as server:
+
+            def power_cut() -> None:
+                server.stop()
+                time.sleep(AWAY)
+                server.start()
+
+            results["postgresql"] = torment(
+                home / "postgresql", server.url, interrupt=power_cut, **size
+            )
+    print(f"{size['n_trials']} trials, {N_WORKERS} workers, one killed every {BETWEEN_KILLS:g} s")
+    columns = list(results["journal"])
+    print(f"{'':<12}" + "".join(f"{column:>12}" for column in columns))
+    for storage, result in results.items():
+        print(f"{storage:<12}" + "".join(f"{result[column]:>12}" for column in columns))
+    for storage, result in results.items():
+        print(json.dumps({"storage": storage, **result}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""``python -m sb3_atari_course tune``: from the command line to a study and its report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.study import Study
+
+from sb3_atari_course.envs import is_atari
+from sb3_atari_course.tuning.experiment import TrialExperiment
+from sb3_atari_course.tuning.launcher import Launcher
+from sb3_atari_course.tuning.options import parse_options
+from sb3_atari_course.tuning.progress import Progress
+from sb3_atari_course.tuning.report import best_block, write_report
+from sb3_atari_course.tuning.settings import StudySettings
+from sb3_atari_course.tuning.space import Space, adapt_space, describe_space, load_space
+from sb3_atari_course.tuning.storage import open_storage
+from sb3_atari_course.tuning.study import begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.worker import Job, prepare
+from sb3_atari_course.wrappers.checks import integer_at_least
+
+#: Agent steps of a trial of a game: minutes on a laptop.
+_GAME_STEPS = 100_000
+_N_TRIALS_GAME, _N_TRIALS = 20, 50
+
+
+def tune() -> None:
+    """Search hyperparameters, or report on a search; see ``tune --help``."""
+    args = parse_options()
+    for module in args.gym_packages:
+        importlib.import_module(module)
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    prepare(native=args.vec_env == "native")
+    if args.list_params:
+        print(describe_space(args.algo, _space_of(args)))
+        return
+    _check_extra()
+    integer_at_least(1, "workers", args.workers)
+    name = args.study_name or f"{args.algo}_{args.env.replace('/', '-')}"
+    folder = Path(args.folder) / name
+    if args.best:
+        study = find_study(open_storage(args.storage, folder), name)
+    else:
+        study = _search(args, name, folder)
+    _report(study, folder)
+
+
+def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
+    """Run trials until the budget is spent, or Ctrl-C."""
+    settings = _settings_of(args)
+    _check_writable(folder)
+    storage = open_storage(
+        args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
+    )
+    default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
+    if args.n_trials is not None:
+        integer_at_least(1, "n_trials", args.n_trials)
+    study = begin_or_join(storage, name, settings, args.n_trials, default)
+    tuned = Space(settings.algo, settings.space).tuned()
+    print(f"study {name}: {settings.n_timesteps} steps a trial, tunes {', '.join(tuned)}")
+    print(f"folder {folder}, workers {args.workers}; the same command joins, or goes on later")
+    n_cores = os.cpu_count() or 1
+    job = Job(
+        storage=args.storage,
+        study_name=name,
+        folder=str(folder),
+        n_threads=args.num_threads or max(1, n_cores // args.workers),
+        device=args.device,
+        grace_period=args.grace_period,
+        seconds=None if args.minutes is None else 60 * args.minutes,
+        gym_packages=tuple(args.gym_packages),
+    )
+    progress = Progress()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        Launcher(study, job, n_workers=args.workers, progress=progress).run()
+    finally:
+        progress.end()
+    return study
+
+
+def _report(study: Study, folder: Path) -> None:
+    """Print the best yml and write the study's folder."""
+    standing = standing_of(study)
+    if standing.best is None:
+        errors = f": {standing.errors[-1][1]}" if standing.errors else ""
+        raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
+    if standing.is_hopeless:
+        number, error = standing.errors[-1]
+        print(f"stopped: {len(standing.errors)} trials failed, trial {number} with {error}")
+    print(f"\n{best_block(study)}")
+    files = write_report(study, folder)
+    print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
+
+
+def _settings_of(args: argparse.Namespace) -> StudySettings:
+    """Return what the study is about."""
+    experiment = TrialExperiment(
+        args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs or {}
+    )
+    hyperparams = experiment.entry()
+    is_game = is_atari(args.env)
+    n_timesteps = args.n_timesteps
+    if n_timesteps is None:
+        n_timesteps = int(hyperparams["n_timesteps"])
+        if is_game:
+            n_timesteps = min(n_timesteps, _GAME_STEPS)
+    epsilon = args.epsilon
+    if epsilon is None:
+        epsilon = 0.05 if is_game else 0.0
+    settings = StudySettings(
+        algo=args.algo,
+        env_id=args.env,
+        hyperparams=hyperparams,
+        space=_space_of(args),
+        n_timesteps=n_timesteps,
+        seed=args.seed,
+        n_evaluations=args.n_evaluations,
+        n_games=args.n_games,
+        epsilon=epsilon,
+        max_frames=args.max_frames,
+        sampler=args.sampler,
+        n_startup_trials=args.n_startup_trials,
+        pruner=args.pruner,
+        native=args.vec_env == "native",
+    )
+    Space(settings.algo, settings.space).check_fits(hyperparams)
+    return settings
+
+
+def _space_of(args: argparse.Namespace) -> dict[str, object]:
+    content = adapt_space(
+        args.algo,
+        load_space(args.algo, args.env, args.space),
+        params=args.param,
+        freeze=args.freeze,
+        only=args.only,
+    )
+    return Space(args.algo, content).content()
+
+
+def _check_extra() -> None:
+    """Ask for the plots' packages now, not after a night of training."""
+    for package in ("matplotlib", "pandas", "plotly"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(
+                f'tuning needs {package} of the extra "tune": pip install "sb3_atari_course[tune]"'
+            )
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder and try it.
+
+    :raises ValueError: if nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into {folder}: {error.strerror}; choose another folder with -f"
+        ) from None
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    """Treat SIGTERM as Ctrl-C: the workers are told to stop."""
+    sys.stdout.flush()
+    raise KeyboardInterrupt

@@ -1,0 +1,89 @@
+"""A study in a database: workers on many machines, a server that may be away for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from sqlalchemy.engine import URL
+
+#: Seconds until a server that does not answer counts as not there.
+CONNECT_SECONDS = 4
+
+_WITHOUT_HEARTBEAT = sqlalchemy.text(
+    "SELECT trials.trial_id FROM trials"
+    " LEFT JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id"
+    " WHERE trials.study_id = :study AND trials.state = 'RUNNING'"
+    " AND trial_heartbeats.trial_id IS NULL"
+)
+
+
+class DatabaseStorage(RDBStorage):
+    """Optuna's storage in a database, with heartbeats, for workers that may die at any moment.
+
+    What it adds: once open, it waits for a server that went away instead of failing; a heartbeat
+    that cannot be told does not end the heartbeats; a trial whose worker died before its first
+    heartbeat, which Optuna would take for running for ever, is found too.
+
+    :param url: of SQLAlchemy, e.g. ``postgresql://user:password@host/database``.
+    :param grace_period: seconds of silence after which a worker counts as dead.
+    :param patience: seconds to wait for a server that went away.
+    :param max_retry: how often the parameters of a dead trial are tried again.
+    :raises Exception: SQLAlchemy's, if the database cannot be opened.
+    """
+
+    def __init__(
+        self, url: URL, *, grace_period: int = 60, patience: float = 300.0, max_retry: int = 1
+    ) -> None:
+        self._patience = patience
+        self._seen_silent: dict[int, float] = {}  # trial id -> time.monotonic()
+        super().__init__(
+            url.render_as_string(hide_password=False),
+            engine_kwargs=_engine_kwargs(url),
+            heartbeat_interval=max(1, grace_period // 6),
+            grace_period=grace_period,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=max_retry),
+        )
+        sqlalchemy.event.listen(self.engine, "do_connect", self._connect)
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Tell that a trial is alive; if nobody listens, the next heartbeat may be heard."""
+        try:
+            super().record_heartbeat(trial_id)
+        except StorageInternalError as error:
+            print(f"a heartbeat was not heard: {error.__cause__ or error}", flush=True)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        try:
+            with self.engine.connect() as connection:
+                silent = set(connection.execute(_WITHOUT_HEARTBEAT, {"study": study_id}).scalars())
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise StorageInternalError(str(error)) from error
+        now = time.monotonic()  # of this process: clocks of other machines may differ
+        self._seen_silent = {one: self._seen_silent.get(one, now) for one in silent}
+        grace = self.grace_period or 0
+        never_heard = [one for one, since in self._seen_silent.items() if now - since >= grace]
+        return [*super()._get_stale_trial_ids(study_id), *never_heard]
+
+    def _connect(self, dialect: Any, record: Any, args: Any, kwargs: Any) -> Any:
+        """Connect; try again for a while if the server does not answer."""
+        connect: Callable[..., Any] = dialect.connect
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return connect(*args, **kwargs)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+
+
+def _engine_kwargs(url: URL) -> dict[str, Any]:
+    """Return what SQLAlchemy is told: SQLite waits for its lock, a server must answer soon."""
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": 60}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}

@@ -1,0 +1,160 @@
+"""What is tried: parameters and the values they may take, from a yml and the command line."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from optuna.trial import BaseTrial, FixedTrial
+
+from sb3_atari_course.envs import is_atari
+from sb3_atari_course.hyperparams import space_file
+from sb3_atari_course.tuning.domains import Choices, Domain, Frozen, parse_domain
+from sb3_atari_course.tuning.parameters import Parameter, find_parameter, parameters_of
+from sb3_atari_course.tuning.places import Hyperparams
+
+
+class Space:
+    """Parameters and the values that they may take.
+
+    :param algo: RL Zoo's name of the algorithm.
+    :param content: parameter -> a list of choices, a mapping with ``low``, ``high`` and maybe
+        ``log``, or the one value at which it is frozen.
+    :raises ValueError: for an unknown parameter, for values that it cannot take.
+    """
+
+    def __init__(self, algo: str, content: Mapping[str, Any]) -> None:
+        given = {name: _parse(find_parameter(algo, name), content[name]) for name in content}
+        self._domains: dict[Parameter, Domain] = {
+            one: given[name] for name, one in parameters_of(algo).items() if name in given
+        }
+
+    def content(self) -> dict[str, Any]:
+        """Return parameter -> values as plain data, in the order in which they are chosen."""
+        return {one.name: domain.content() for one, domain in self._domains.items()}
+
+    def tuned(self) -> list[str]:
+        """Return the parameters that have more than one value."""
+        return [one.name for one, d in self._domains.items() if not isinstance(d, Frozen)]
+
+    def check_fits(self, hyperparams: Hyperparams) -> None:
+        """Check that each parameter has its place in a yml, and that something is left to tune.
+
+        :raises ValueError: if not.
+        """
+        if not self.tuned():
+            raise ValueError("nothing is left to tune: give a parameter more than one value")
+        scratch = copy.deepcopy(hyperparams)
+        names = {one.name for one in self._domains}
+        for one in self._domains:
+            if one.governor not in names:
+                one.read(scratch)
+                if not one.applies(scratch):
+                    raise ValueError(f"parameter {one.name} needs another {one.governor}: add it")
+
+    def suggest(self, trial: BaseTrial, hyperparams: Hyperparams) -> Hyperparams:
+        """Choose a value for each parameter and write them into a copy of a yml entry.
+
+        :param trial: asks Optuna, or knows the values (:class:`optuna.trial.FixedTrial`).
+        """
+        result = copy.deepcopy(hyperparams)
+        for one, domain in self._domains.items():
+            if one.applies(result):
+                one.place.write(result, domain.suggest(trial, one.name))
+        return result
+
+    def fill(self, params: Mapping[str, Any], hyperparams: Hyperparams) -> Hyperparams:
+        """Return the yml entry of a finished trial.
+
+        :param params: its parameters as Optuna stores them.
+        """
+        return self.suggest(FixedTrial(dict(params)), hyperparams)
+
+    def start(self, hyperparams: Hyperparams) -> dict[str, Any]:
+        """Return what the yml itself says, as far as the space holds it, as Optuna stores it."""
+        scratch = copy.deepcopy(hyperparams)
+        found = {}
+        for one, domain in self._domains.items():
+            if not isinstance(domain, Frozen) and one.applies(scratch):
+                found[one.name] = domain.stored(one.read(scratch))
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def load_space(algo: str, env_id: str, path: str | None = None) -> dict[str, Any]:
+    """Return the content of a space file for one environment: its id, ``atari``, or ``default``.
+
+    :param path: a yml file; None for ours.
+    :raises ValueError: if the file is none, or has nothing for this environment.
+    """
+    file = Path(path) if path else space_file(algo)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read the space file {file}: {error}") from None
+    keys = [env_id, "atari" if is_atari(env_id) else "default"]
+    for key in keys:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            return dict(content[key])
+    raise ValueError(f"{file} has no parameters for {' or '.join(keys)}")
+
+
+def adapt_space(
+    algo: str,
+    content: Mapping[str, Any],
+    *,
+    params: Iterable[str] = (),
+    freeze: Iterable[str] = (),
+    only: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return a space changed as the command line says.
+
+    :param params: ``NAME=VALUES``, VALUES in the words of a space file.
+    :param freeze: parameters to leave as the yml of the hyperparameters has them.
+    :param only: the parameters to tune; the others stay frozen where they are, or untouched.
+    :raises ValueError: for an unknown parameter, for what is no YAML.
+    """
+    changed = dict(content)
+    for text in params:
+        name, equals, values = text.partition("=")
+        if not equals:
+            raise ValueError(f"--param wants NAME=VALUES, e.g. gamma=[0.99,0.999], got {text!r}")
+        try:
+            changed[find_parameter(algo, name).name] = yaml.safe_load(values)
+        except yaml.YAMLError:
+            raise ValueError(f"--param {name}: {values!r} is no YAML") from None
+    for name in (*freeze, *only):
+        find_parameter(algo, name)
+    for name in only:
+        if name not in changed:
+            raise ValueError(f"--only {name}: the space has no values for it, add --param {name}=")
+    tuned = Space(algo, changed).tuned()
+    dropped = {*freeze, *(name for name in tuned if only and name not in set(only))}
+    return {name: values for name, values in changed.items() if name not in dropped}
+
+
+def describe_space(algo: str, content: Mapping[str, Any]) -> str:
+    """Return a table of all parameters of an algorithm: values in the space, meaning."""
+    rows = [("parameter", "values", "meaning")]
+    for name, one in parameters_of(algo).items():
+        rows.append((name, _in_a_line(content[name]) if name in content else "", one.meaning))
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+
+
+def _in_a_line(content: Any) -> str:
+    text: str = yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=1000)
+    return text.removesuffix("...\n").strip()
+
+
+def _parse(parameter: Parameter, content: Any) -> Domain:
+    domain = parse_domain(parameter.name, parameter.kind, content)
+    if parameter.words:
+        values = domain.values if isinstance(domain, Choices) else (domain.content(),)
+        for value in values:
+            if value not in parameter.words:
+                known = ", ".join(parameter.words)
+                raise ValueError(f"{parameter.name} is one of {known}, got {value!r}")
+    return domain

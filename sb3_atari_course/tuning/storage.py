@@ -1,0 +1,92 @@
+"""Where a study is kept: a journal file or a database; told in one line if it cannot be."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import sqlalchemy
+from optuna.storages import BaseStorage
+from sqlalchemy.engine import URL, make_url
+
+from sb3_atari_course.tuning.database import DatabaseStorage
+from sb3_atari_course.tuning.journal import LockedJournalStorage
+
+#: Seconds of silence after which a worker on a database counts as dead.
+GRACE_PERIOD = 60
+
+
+def open_storage(
+    where: str | None,
+    folder: Path,
+    *,
+    n_workers: int = 1,
+    grace_period: int = GRACE_PERIOD,
+    patience: float = 0.0,
+) -> BaseStorage:
+    """Open the storage of a study, making it if it is not there.
+
+    :param where: a URL of SQLAlchemy, the path of a journal file, or None for ``journal.log`` in
+        the study's folder.
+    :param n_workers: processes that will use it here.
+    :param grace_period: seconds of silence after which a worker counts as dead (databases).
+    :param patience: seconds to wait for a server that does not answer.
+    :raises ValueError: if it cannot be opened, or is not fit for so many workers.
+    """
+    if where is None or "://" not in where:
+        journal = Path(where) if where else folder / "journal.log"
+        try:
+            journal.parent.mkdir(parents=True, exist_ok=True)
+            journal.touch()
+            return LockedJournalStorage(journal)
+        except OSError as error:
+            raise ValueError(f"cannot write the journal {journal}: {error.strerror}") from None
+        except (ValueError, KeyError) as error:  # JSONDecodeError is one
+            raise ValueError(f"{journal} is no journal of Optuna: {error}") from None
+    url = _url_of(where)
+    if url.get_backend_name() == "sqlite" and n_workers > 1:
+        raise ValueError(
+            "SQLite locks the whole database for each writer, and workers then fail: take one"
+            " worker, no --storage (a journal file), or a PostgreSQL or MySQL server"
+        )
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return _open_database(url, grace_period)
+        except ValueError as error:
+            if time.monotonic() >= deadline:
+                raise
+            print(error, flush=True)
+            time.sleep(1.0)
+
+
+def _url_of(where: str) -> URL:
+    """Parse a URL; plain ``mysql://`` and ``postgresql://`` mean the drivers that we declare."""
+    try:
+        url = make_url(where)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise ValueError(
+            f"--storage is a URL such as postgresql://user:password@host/database, got {where!r}"
+        ) from None
+    drivers = {
+        "mysql": "mysql+pymysql",
+        "postgresql": "postgresql+psycopg",
+        "postgres": "postgresql+psycopg",
+    }
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def _open_database(url: URL, grace_period: int) -> DatabaseStorage:
+    shown = url.render_as_string(hide_password=True)
+    try:
+        return DatabaseStorage(url, grace_period=grace_period)
+    except ImportError:
+        raise ImportError(
+            f"no driver for {shown}: pip install 'sb3_atari_course[tune]' brings those of"
+            " PostgreSQL and MySQL"
+        ) from None
+    except sqlalchemy.exc.NoSuchModuleError:
+        raise ValueError(f"{shown}: SQLAlchemy knows no such database") from None
+    except Exception as error:  # the driver's
+        cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
+        raise ValueError(f"cannot open {shown}: {cause.splitlines()[0]}") from None
