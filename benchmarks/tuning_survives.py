@@ -1,6 +1,6 @@
 """Does a study end, and exactly, whose workers are killed all the time, and its database once.
 
-Run:  python benchmarks/tuning_survives.py [--quick]      (8 minutes; needs the extra "services")
+Run:  python benchmarks/tuning_survives.py [--quick]      (6 minutes; needs the extra "services")
 
 40 short trials of DQN on CartPole, 4 workers. Every few seconds one worker that is inside a running
 trial is SIGKILLed, and the launcher replaces it. Once with a journal file, once with a PostgreSQL
@@ -42,7 +42,7 @@ N_WORKERS = 4
 
 #: Seconds of silence after which a worker on the database counts as dead; before the first kill,
 #: and between two; that the database is away.
-GRACE_PERIOD, FIRST_KILL, BETWEEN_KILLS, AWAY = 6, 15.0, 5.0, 5.0
+GRACE_PERIOD, FIRST_KILL, BETWEEN_KILLS, AWAY = 6, 15.0, 3.0, 5.0
 
 
 def tune(
@@ -54,6 +54,7 @@ def tune(
         *("--algo", "dqn", "--env", "CartPole-v1", "--study-name", NAME, "-f", str(folder)),
         *("--n-trials", str(n_trials), "-n", str(n_timesteps), "--workers", str(N_WORKERS)),
         *("--num-threads", "1", "--n-games", "3", "--n-evaluations", "2"),
+        *("--param", "batch_size=64", "net_arch=[64,64]", "updates_per_step=[0.25,0.5]"),
         *("--grace-period", str(GRACE_PERIOD)),
         *(("--storage", storage) if storage else ()),
     ]
@@ -137,7 +138,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    size: dict[str, Any] = {"n_trials": 8 if args.quick else 40, "n_timesteps": 3000}
+    size: dict[str, Any] = {"n_trials": 8 if args.quick else 40, "n_timesteps": 2000}
     with tempfile.TemporaryDirectory() as scratch:
         home = args.keep or Path(scratch)
         home.mkdir(parents=True, exist_ok=True)

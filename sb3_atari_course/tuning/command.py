@@ -49,7 +49,7 @@ def tune() -> None:
     name = args.study_name or f"{args.algo}_{args.env.replace('/', '-')}"
     folder = Path(args.folder) / name
     if args.best:
-        study = find_study(open_storage(args.storage, folder), name)
+        study = find_study(open_storage(args.storage, folder, create=False), name)
     else:
         study = _search(args, name, folder)
     _report(study, folder)
@@ -84,6 +84,9 @@ def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         Launcher(study, job, n_workers=args.workers, progress=progress).run()
+    except KeyboardInterrupt:
+        progress.tell("stopped; the same command goes on, and --best shows what there is")
+        raise
     finally:
         progress.end()
     return study
@@ -125,6 +128,7 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
         space=_space_of(args),
         n_timesteps=n_timesteps,
         seed=args.seed,
+        n_repeats=args.n_repeats,
         n_evaluations=args.n_evaluations,
         n_games=args.n_games,
         epsilon=epsilon,

@@ -98,13 +98,14 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
         state: TrialState,
         values: list[float] | None = None,  # type: ignore[override]
     ) -> bool:
-        """Note how a trial ended, then give its lock back."""
-        done = super().set_trial_state_values(trial_id, state, values)
-        lock = self._held.pop(trial_id, None) if state.is_finished() else None
-        if lock is not None:
-            Path(lock.lock_file).unlink(missing_ok=True)  # nobody asks for a finished trial's
-            lock.release()
-        return done
+        """Note how a trial ended, then give its lock back, even if nothing could be written."""
+        try:
+            return super().set_trial_state_values(trial_id, state, values)
+        finally:
+            lock = self._held.pop(trial_id, None) if state.is_finished() else None
+            if lock is not None:
+                Path(lock.lock_file).unlink(missing_ok=True)  # nobody asks for an ended trial's
+                lock.release()
 
     def get_heartbeat_interval(self) -> int:
         """Return the seconds between two heartbeats; a lock needs one only."""

@@ -19,8 +19,8 @@ from sb3_atari_course.tuning.progress import Progress
 from sb3_atari_course.tuning.study import standing_of
 from sb3_atari_course.tuning.worker import Job
 
-#: Workers that may die one after the other while no trial finishes.
-MOST_DEATHS = 10
+#: Deaths for each worker in a row, while no trial finishes, until the launcher gives up.
+MOST_DEATHS = 5
 
 #: Seconds between two looks at the workers, between two looks at the study, and for which a worker
 #: may go on that is told to stop.
@@ -111,10 +111,10 @@ class Launcher:
                 how = f"ended with status {status}"
                 if status < 0:
                     how = f"was killed by {signal.Signals(-status).name}"
-                if self._n_deaths >= MOST_DEATHS:
+                if self._n_deaths >= MOST_DEATHS * self._n_workers:
                     raise ValueError(
-                        f"{MOST_DEATHS} workers died and no trial was finished; the last one {how},"
-                        f" its last words in {worker.log}: {worker.last_words()}"
+                        f"{self._n_deaths} workers died and no trial was finished; the last one"
+                        f" {how}, its last words in {worker.log}: {worker.last_words()}"
                     )
                 self._progress.tell(f"a worker {how}, another one takes its place ({worker.log})")
                 self._start()

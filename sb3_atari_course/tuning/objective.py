@@ -6,6 +6,7 @@ import gc
 import os
 import platform
 import time
+import traceback
 from pathlib import Path
 
 from optuna import Trial, TrialPruned
@@ -61,7 +62,9 @@ class Objective:
         except StorageInternalError:
             raise  # not the trial's fault
         except Exception as error:
-            trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}"[:500])
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            trial.set_user_attr(ERROR, message[:500])
+            _say(trial, traceback.format_exc())
             raise
         finally:
             gc.collect()  # models and environments refer to each other
@@ -74,19 +77,27 @@ class Objective:
         yml = self._folder / f"{trial.number:04}.yml"
         write_yml(yml, settings.env_id, hyperparams, settings.n_timesteps)
         _say(trial, f"trains {yml}")
+        scores = [self._train_once(trial, yml, repeat) for repeat in range(settings.n_repeats)]
+        return sum(scores) / len(scores)
+
+    def _train_once(self, trial: Trial, yml: Path, repeat: int) -> float:
+        settings = self._settings
         experiment = TrialExperiment(
             settings.algo,
             settings.env_id,
             yml,
-            seed=seed_for(TRAINING, settings.seed, trial.number),
+            seed=seed_for(TRAINING, settings.seed, trial.number, repeat),
             device=self._device,
         )
         model = experiment.build()
-        scorer = Scorer(trial, settings, experiment)
+        scorer = Scorer(trial, settings, experiment, first_step=repeat * settings.n_timesteps)
         experiment.learn(model, scorer)
         if scorer.is_pruned:
             raise TrialPruned
-        return scorer.score(model)
+        score = scorer.score(model)
+        if repeat + 1 < settings.n_repeats and trial.should_prune():
+            raise TrialPruned
+        return score
 
 
 class Scorer(BaseCallback):
@@ -95,13 +106,21 @@ class Scorer(BaseCallback):
     :param trial: whom to tell.
     :param settings: how often to score, and how.
     :param experiment: what the agent was trained on.
+    :param first_step: agent steps of the trainings of this trial before.
     """
 
-    def __init__(self, trial: Trial, settings: StudySettings, experiment: TrialExperiment) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        settings: StudySettings,
+        experiment: TrialExperiment,
+        *,
+        first_step: int = 0,
+    ) -> None:
         super().__init__()
         self.is_pruned = False
         self._trial, self._settings, self._experiment = trial, settings, experiment
-        self._n_done = 0
+        self._first_step, self._n_done = first_step, 0
 
     def score(self, model: BaseAlgorithm) -> float:
         """Return the mean score of whole games, and tell Optuna."""
@@ -116,7 +135,8 @@ class Scorer(BaseCallback):
             random_play=False,
             **self._experiment.game_settings(),
         )
-        step = self._next_step()  # the same for all trials: the pruner compares them there
+        # the same steps for all trials: the pruner compares them there
+        step = self._first_step + self._next_step()
         self._n_done += 1
         self._trial.report(report.mean, step)
         _say(self._trial, f"{report.mean:g} after {step} steps")
@@ -131,7 +151,7 @@ class Scorer(BaseCallback):
         return not self.is_pruned
 
     def _next_step(self) -> int:
-        """Return the agent step of the next score."""
+        """Return the agent step of the next score in this training."""
         settings = self._settings
         return settings.n_timesteps * (self._n_done + 1) // settings.n_evaluations
 

@@ -63,7 +63,7 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
         "-n",
         "--n-timesteps",
         type=int,
-        help="agent steps of a trial (default: those of the yml, for a game 100000)",
+        help="agent steps of a training (default: those of the yml, for a game 100000)",
     )
     group.add_argument("--minutes", type=float, help="begin no trial after so many minutes")
     group.add_argument("--seed", type=int, default=0, help="same seed, one worker: same trials")
@@ -92,7 +92,10 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
 def _add_score(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--n-games", type=int, default=20, help="games of a score (default 20)")
     group.add_argument(
-        "--n-evaluations", type=int, default=4, help="scores of a trial, the last at its end"
+        "--n-evaluations", type=int, default=4, help="scores of a training, the last at its end"
+    )
+    group.add_argument(
+        "--n-repeats", type=int, default=1, help="trainings of a trial, whose mean is its score"
     )
     group.add_argument(
         "--epsilon", type=float, help="of random actions (default 0.05 for an Atari game, else 0)"

@@ -16,9 +16,12 @@ from sb3_atari_course.tuning.space import Space
 from sb3_atari_course.tuning.study import settings_of, standing_of
 from sb3_atari_course.tuning.yml import write_text, yml_block
 
-#: Inches.
-_SIZE = (9.0, 5.0)
-_INCHES_PER_SLICE = 2.6
+#: Inches: of a plot, and of each parameter in those that show all of them side by side.
+_WIDTH, _HEIGHT, _WIDTH_EACH = 9.0, 5.0, 2.2
+
+_PLOTS = ("optimization_history", "param_importances", "slice", "parallel_coordinate")
+_AXIS = {name: {"target_name": "mean score"} for name in _PLOTS if name != "param_importances"}
+_SIDE_BY_SIDE = ("slice", "parallel_coordinate")
 
 
 def best_block(study: Study) -> str:
@@ -49,13 +52,11 @@ def draw_plots(study: Study, folder: Path) -> list[Path]:
 
     :return: the files; a plot that needs more trials than there are is left out.
     """
-    import matplotlib as mpl
-
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    with warnings.catch_warnings(), mpl.rc_context({"figure.figsize": _SIZE}):
-        warnings.simplefilter("ignore")  # experimental, and tight layouts
-        for name in ("optimization_history", "param_importances", "slice", "parallel_coordinate"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental, and logarithms of what is on the edge
+        for name in _PLOTS:
             for draw, suffix in ((_draw_png, "png"), (_draw_html, "html")):
                 path = folder / f"{name}.{suffix}"
                 if _try(draw, name, study, path):
@@ -72,11 +73,12 @@ def _best(study: Study) -> FrozenTrial:
 
 def _comment(study: Study, best: FrozenTrial, settings: StudySettings) -> str:
     n_finished = standing_of(study).finished
-    score = f"{best.values[0]:.4g}, the mean of {settings.n_games} games at epsilon"
+    n = settings.n_repeats
+    trainings = "after a training" if n == 1 else f"after each of {n} trainings"
     return (
-        f"# Trial {best.number} of {n_finished} of study {study.study_name}: {score}"
-        f" {settings.epsilon:g}.\n"
-        "# One training is luck; train it with other seeds before you believe it:\n"
+        f"# Trial {best.number} of {n_finished} of study {study.study_name}: {best.values[0]:.4g},"
+        f" the mean of\n# {settings.n_games} games at epsilon {settings.epsilon:g} {trainings}."
+        " Few trainings are luck: train it with other seeds too.\n"
         f"#   python -m {_trainer(settings.algo)} --algo {settings.algo} --env {settings.env_id}"
         " -conf THIS_FILE --seed 1\n"
     )
@@ -98,14 +100,22 @@ def _draw_png(name: str, study: Study, path: Path) -> None:
     import matplotlib.pyplot as plt
     import optuna.visualization.matplotlib as visualization
 
-    axes: Any = getattr(visualization, f"plot_{name}")(study)
-    figure = axes.flat[0].figure if hasattr(axes, "flat") else axes.figure
-    if name == "slice":
-        figure.set_size_inches(max(_INCHES_PER_SLICE * len(figure.axes), _SIZE[0]), _SIZE[1])
-    figure.savefig(path, dpi=100, bbox_inches="tight")
-    plt.close(figure)
+    width = _WIDTH
+    if name in _SIDE_BY_SIDE:
+        names = {parameter for trial in study.trials for parameter in trial.params}
+        width = max(width, _WIDTH_EACH * len(names))
+    with plt.rc_context({"figure.figsize": (width, _HEIGHT)}):
+        axes: Any = getattr(visualization, f"plot_{name}")(study, **_AXIS.get(name, {}))
+        figure = axes.flat[0].figure if hasattr(axes, "flat") else axes.figure
+        if name == "slice":  # Optuna makes each of them as wide as a whole plot
+            figure.set_size_inches(width, _HEIGHT)
+            for axis in figure.axes:
+                axis.tick_params(axis="x", labelsize=8, labelrotation=30)
+                axis.xaxis.label.set_size(8)
+        figure.savefig(path, dpi=100, bbox_inches="tight")
+        plt.close(figure)
 
 
 def _draw_html(name: str, study: Study, path: Path) -> None:
-    figure = getattr(optuna.visualization, f"plot_{name}")(study)
+    figure = getattr(optuna.visualization, f"plot_{name}")(study, **_AXIS.get(name, {}))
     figure.write_html(path, include_plotlyjs="directory")  # one plotly.min.js for all

@@ -23,9 +23,10 @@ class StudySettings:
     :param env_id: the environment.
     :param hyperparams: the yml entry in which the parameters are changed.
     :param space: parameter -> values, see :class:`~sb3_atari_course.tuning.space.Space`.
-    :param n_timesteps: agent steps of a trial.
+    :param n_timesteps: agent steps of a training.
     :param seed: decides parameters, trainings and games.
-    :param n_evaluations: how often a trial is scored, the last time at its end.
+    :param n_repeats: trainings of a trial, each with its own seed; its score is their mean.
+    :param n_evaluations: how often a training is scored, the last time at its end.
     :param n_games: whole games of a score.
     :param epsilon: probability of a random action in them, 0 to 1.
     :param max_frames: cap of a game, in emulator frames.
@@ -42,6 +43,7 @@ class StudySettings:
     space: dict[str, Any]
     n_timesteps: int
     seed: int = 0
+    n_repeats: int = 1
     n_evaluations: int = 4
     n_games: int = 20
     epsilon: float = 0.0
@@ -52,7 +54,7 @@ class StudySettings:
     native: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("n_timesteps", "n_evaluations", "n_games", "max_frames"):
+        for name in ("n_timesteps", "n_repeats", "n_evaluations", "n_games", "max_frames"):
             integer_at_least(1, name, getattr(self, name))
         for name in ("seed", "n_startup_trials"):
             integer_at_least(0, name, getattr(self, name))

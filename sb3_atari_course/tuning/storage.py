@@ -23,6 +23,7 @@ def open_storage(
     n_workers: int = 1,
     grace_period: int = GRACE_PERIOD,
     patience: float = 0.0,
+    create: bool = True,
 ) -> BaseStorage:
     """Open the storage of a study, making it if it is not there.
 
@@ -31,13 +32,17 @@ def open_storage(
     :param n_workers: processes that will use it here.
     :param grace_period: seconds of silence after which a worker counts as dead (databases).
     :param patience: seconds to wait for a server that does not answer.
+    :param create: make the journal if it is not there.
     :raises ValueError: if it cannot be opened, or is not fit for so many workers.
     """
     if where is None or "://" not in where:
         journal = Path(where) if where else folder / "journal.log"
+        if not create and not journal.is_file():
+            raise ValueError(f"there is no journal {journal}: begin with `tune` without --best")
         try:
             journal.parent.mkdir(parents=True, exist_ok=True)
             journal.touch()
+            _check_journal(journal)
             return LockedJournalStorage(journal)
         except OSError as error:
             raise ValueError(f"cannot write the journal {journal}: {error.strerror}") from None
@@ -58,6 +63,17 @@ def open_storage(
                 raise
             print(error, flush=True)
             time.sleep(1.0)
+
+
+def _check_journal(journal: Path) -> None:
+    """Check that the first line of a file, if there is a whole one, is one of Optuna's.
+
+    :raises ValueError: if not; Optuna would append its own and fail later.
+    """
+    with open(journal, "rb") as file:
+        first = file.readline()
+    if first.endswith(b"\n") and not (first.startswith(b"{") and b'"op_code"' in first):
+        raise ValueError("its first line is none")
 
 
 def _url_of(where: str) -> URL:

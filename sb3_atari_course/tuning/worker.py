@@ -14,17 +14,15 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import torch as th
-from optuna.exceptions import (
-    ExperimentalWarning,
-    StorageInternalError,
-    UpdateFinishedTrialError,
-)
+from optuna import Trial
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.study import Study
 
 from sb3_atari_course.tuning.objective import Objective
@@ -33,6 +31,9 @@ from sb3_atari_course.tuning.study import find_study, settings_of, standing_of
 
 #: Seconds between two looks at a study that has nothing to do for this worker.
 _PAUSE = 0.5
+
+#: Trials in a row that may be lost.
+_MOST_LOST = 5
 
 #: Seconds to wait for a database when a worker begins: the launcher has seen it.
 _PATIENCE = 300.0
@@ -66,14 +67,18 @@ class Job:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
-def work(study: Study, objective: Objective, *, seconds: float | None = None) -> None:
+def work(
+    study: Study, objective: Callable[[Trial], float], *, seconds: float | None = None
+) -> None:
     """Run trials until the budget of a study is spent, its time is over, or nothing succeeds.
 
     A trial that fails costs itself only, and so does a storage that is away for a while.
 
     :param seconds: after which no further trial begins; None for no limit.
+    :raises Exception: if trials cannot be ended, several times in a row.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
+    n_lost = 0
     while True:
         try:
             optuna.storages.fail_stale_trials(study)
@@ -81,17 +86,21 @@ def work(study: Study, objective: Objective, *, seconds: float | None = None) ->
             is_late = deadline is not None and time.monotonic() > deadline
             if standing.is_done or standing.is_hopeless or is_late:
                 return
-            if standing.has_room:
-                study.optimize(objective, n_trials=1, catch=(Exception,))
-            else:
+            if not standing.has_room:
                 time.sleep(_PAUSE)
+                continue
+            study.optimize(objective, n_trials=1, catch=(Exception,))
+            n_lost = 0
         except StorageInternalError as error:
             print(f"the storage is away: {error.__cause__ or error}", flush=True)
             time.sleep(_PAUSE)
-        except (ValueError, UpdateFinishedTrialError) as error:
-            if "Cannot tell" not in str(error) and not isinstance(error, UpdateFinishedTrialError):
+        except Exception as error:
+            # not the objective's, those are caught: Optuna could not end the trial, most likely
+            # because others took this worker for dead
+            n_lost += 1
+            print(f"a trial is lost: {error!r}", flush=True)
+            if n_lost >= _MOST_LOST:
                 raise
-            print("others took this worker for dead: its trial is lost", flush=True)
 
 
 def main() -> None:

@@ -1,0 +1,167 @@
+"""What tuning costs beside the trainings, and what a second worker gains.
+
+Run:  python benchmarks/tuning_speed.py [--quick]      (12 minutes; needs the extra "services")
+
+"bookkeeping" is the time of a trial whose training takes none: 40 trials with the parameters, the
+scores to report, the sampling, the storage and the sweeps of a real one, a mean over all of them.
+
+"with" and "without" are the same training of DQN on CartPole, at least 10 s, as a trial of a study
+and alone; they take turns, medians. The machine wanders by more than what is measured here.
+
+"two workers" against one: the command, with as many equal trainings, one PyTorch thread each; from
+the start of the first trial to the end of the last one.
+
+The last line is JSON: ``bookkeeping_seconds_*`` of a trial, ``overhead_*`` the share of it in a
+trial of 10 s, ``with_vs_without_*`` the ratio of the medians, ``two_vs_one`` above 1: two are
+faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch as th
+from optuna import Trial
+from optuna.storages import BaseStorage
+from optuna.trial import FixedTrial
+
+from benchmarks.postgres_server import PostgresServer
+from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.tuning.objective import Objective
+from sb3_atari_course.tuning.settings import StudySettings
+from sb3_atari_course.tuning.space import load_space
+from sb3_atari_course.tuning.storage import open_storage
+from sb3_atari_course.tuning.study import begin_or_join, find_study
+from sb3_atari_course.tuning.worker import prepare, work
+
+ENV = "CartPole-v1"
+
+#: Seconds of a trial by which the bookkeeping is judged.
+TRIAL_SECONDS = 10.0
+
+#: The equal trainings; about 12 s each on one core.
+EQUAL = {"seed": 7, "n_timesteps": 16_000, "n_games": 10, "n_evaluations": 4}
+EQUAL_SPACE = {"gamma": [0.98, 0.99, 0.995], "updates_per_step": 1.0}
+
+
+class Empty(Objective):
+    """Does all that a trial does but the training."""
+
+    def _train(self, trial: Trial) -> float:
+        self._space.suggest(trial, self._settings.hyperparams)
+        for step in range(1, self._settings.n_evaluations + 1):
+            trial.report(float(trial.number), step)
+            trial.should_prune()
+        return float(trial.number)
+
+
+class Alone(Objective):
+    """Trains without a study."""
+
+    def seconds(self, params: dict[str, Any]) -> float:
+        """Return how long a training with these parameters takes."""
+        begun = time.perf_counter()
+        self._train(FixedTrial(params, number=0))  # type: ignore[arg-type]
+        return time.perf_counter() - begun
+
+
+def settings(space: dict[str, Any], **changes: Any) -> StudySettings:
+    """Return the settings of a study of our CartPole."""
+    hyperparams = load_hyperparams("dqn")[ENV]
+    given = {"n_timesteps": 1000, "pruner": "none", "n_startup_trials": 10, **changes}
+    return StudySettings("dqn", ENV, hyperparams, space, **given)
+
+
+def bookkeeping(storage: BaseStorage, folder: Path, n_trials: int) -> float:
+    """Return the seconds of an empty trial with the whole search space."""
+    study = begin_or_join(storage, "empty", settings(load_space("dqn", ENV)), n_trials, 1)
+    begun = time.perf_counter()
+    work(study, Empty(settings(load_space("dqn", ENV)), folder))
+    return (time.perf_counter() - begun) / n_trials
+
+
+def with_and_without(storage: BaseStorage, folder: Path, n_rounds: int) -> tuple[float, float]:
+    """Return the median seconds of a training in a study, and of the same one alone."""
+    chosen = settings(EQUAL_SPACE, **EQUAL)
+    alone, objective = Alone(chosen, folder), Objective(chosen, folder)
+    sides: dict[str, list[float]] = {"with": [], "without": []}
+    for round_number in range(n_rounds + 1):
+        study = begin_or_join(storage, f"round {round_number}", chosen, 1, 1)
+        begun = time.perf_counter()
+        work(study, objective)
+        sides["with"].append(time.perf_counter() - begun)
+        sides["without"].append(alone.seconds(study.trials[0].params))
+    return statistics.median(sides["with"][1:]), statistics.median(sides["without"][1:])
+
+
+def seconds_of_command(folder: Path, n_workers: int, n_trials: int) -> float:
+    """Return the seconds from the start of the first trial to the end of the last."""
+    values = [f"{name}={json.dumps(value)}" for name, value in EQUAL_SPACE.items()]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in EQUAL.items()]
+    name = f"workers-{n_workers}-{len(list(folder.iterdir()))}"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "sb3_atari_course", "tune", "--algo", "dqn", "--env", ENV),
+            *("-f", str(folder), "--study-name", name, "--n-trials", str(n_trials), *flags),
+            *("--param", *values, "--only", "gamma", "--sampler", "random", "--pruner", "none"),
+            *("--workers", str(n_workers), "--num-threads", "1"),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    trials = find_study(open_storage(None, folder / name), name).trials
+    starts = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    return (max(ends) - min(starts)).total_seconds()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="too short to mean anything")
+    quick = parser.parse_args().quick
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    th.set_num_threads(1)
+    prepare(native=False)
+    if quick:
+        EQUAL["n_timesteps"] = 2000
+    n_empty, n_rounds, n_equal = (5, 1, 2) if quick else (40, 5, 8)
+    result: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as scratch, PostgresServer() as server:
+        folder = Path(scratch)
+        for name, where in (("journal", None), ("postgresql", server.url)):
+            storage = open_storage(where, folder / "studies")
+            with contextlib.redirect_stdout(io.StringIO()):
+                empty = bookkeeping(storage, folder, n_empty)
+                inside, alone = with_and_without(storage, folder, n_rounds)
+            print(f"{name:<12} bookkeeping {empty * 1000:6.1f} ms a trial;", end=" ")
+            print(f"a training with {inside:.2f} s, without {alone:.2f} s", flush=True)
+            result[f"bookkeeping_seconds_{name}"] = round(empty, 4)
+            result[f"overhead_{name}"] = round(empty / TRIAL_SECONDS, 4)
+            result[f"with_vs_without_{name}"] = round(inside / alone, 3)
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        commands = folder / "commands"
+        commands.mkdir()
+        for _ in range(1 if quick else 2):
+            for n_workers in seconds:
+                seconds[n_workers].append(seconds_of_command(commands, n_workers, n_equal))
+        one, two = (statistics.median(seconds[n]) for n in (1, 2))
+        print(f"{n_equal} equal trainings: one worker {one:.1f} s, two {two:.1f} s")
+        result["two_vs_one"] = round(one / two, 3)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tests of the tuning: spaces, trials, studies that survive."""

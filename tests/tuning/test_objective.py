@@ -1,0 +1,168 @@
+"""One trial: a yml, a training by RL Zoo, whole games; the same seed, the same scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from optuna import Study, TrialPruned
+from optuna.trial import TrialState
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.tuning import objective as module
+from sb3_atari_course.tuning.objective import Objective
+from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
+from sb3_atari_course.tuning.worker import prepare, work
+from tests.tuning.studies import begin, states
+
+CARTPOLE: dict[str, Any] = {
+    "algo": "dqn",
+    "env_id": "CartPole-v1",
+    "hyperparams": load_hyperparams("dqn")["CartPole-v1"],
+    "space": {
+        "learning_rate": {"low": 0.001, "high": 0.01},
+        "learning_starts": 100,
+        "train_freq": 16,
+        "updates_per_step": 0.25,
+    },
+    "n_timesteps": 600,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _algorithms() -> None:
+    prepare(native=False)
+
+
+@dataclass
+class Mean:
+    """A report of games."""
+
+    mean: float
+
+
+def run(folder: Path, n_trials: int = 3, **changes: Any) -> Study:
+    """Run a study in memory."""
+    study = begin(n_trials=n_trials, **changes)
+    work(study, Objective(settings_of(study), folder, device="cpu"))
+    return study
+
+
+def results(study: Study) -> list[tuple[dict[str, Any], float | None, dict[int, float]]]:
+    return [(trial.params, trial.value, trial.intermediate_values) for trial in study.trials]
+
+
+@pytest.mark.parametrize("changes", [{}, CARTPOLE], ids=["table", "network"])
+def test_the_same_seed_gives_the_same_trials_and_scores(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    first = run(tmp_path / "a", pruner="none", **changes)
+    second = run(tmp_path / "b", pruner="none", **changes)
+    other = run(tmp_path / "c", pruner="none", seed=1, **changes)
+    assert results(first) == results(second)
+    assert results(first)[1:] != results(other)[1:]
+
+
+def test_a_trial_is_its_yml(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=2)
+    for trial in study.trials:
+        entry = yaml.safe_load((tmp_path / f"{trial.number:04}.yml").read_text())["FrozenLake-v1"]
+        assert entry["gamma"] == trial.params["gamma"]
+        assert entry["learning_rate"] == pytest.approx(trial.params["learning_rate"], rel=0.005)
+        assert entry["n_timesteps"] == 1000
+        assert entry["policy_kwargs"] == {"initial_value": 0.0}
+        assert entry["env_kwargs"] == {"is_slippery": False}
+
+
+def test_the_first_trial_is_the_yml_as_it_stands(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=1)
+    assert study.trials[0].params == {"learning_rate": 0.5, "gamma": 0.99}
+
+
+def test_scores_are_told_at_the_same_steps_and_the_last_is_the_value(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=2, n_evaluations=4, pruner="none")
+    for trial in study.trials:
+        assert list(trial.intermediate_values) == [250, 500, 750, 1000]
+        assert trial.value == trial.intermediate_values[1000]
+
+
+def test_a_trial_may_train_several_times(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=2, n_repeats=3, pruner="none")
+    for trial in study.trials:
+        told = trial.intermediate_values
+        assert list(told) == [500, 1000, 1500, 2000, 2500, 3000]
+        assert trial.value == pytest.approx((told[1000] + told[2000] + told[3000]) / 3)
+
+
+def test_scores_are_made_by_whole_games_with_the_settings_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = module.evaluate_games
+
+    def watched(model: BaseAlgorithm, env_id: str, **kwargs: Any) -> Any:
+        calls.append((env_id, kwargs))
+        return real(model, env_id, **kwargs)
+
+    monkeypatch.setattr(module, "evaluate_games", watched)
+    run(tmp_path, n_trials=2, epsilon=0.1, n_games=3)
+    assert len(calls) == 4
+    for env_id, kwargs in calls:
+        assert env_id == "FrozenLake-v1"
+        assert (kwargs["epsilon"], kwargs["n_games"]) == (0.1, 3)
+        assert kwargs["env_kwargs"] == {"is_slippery": False}
+    assert len({kwargs["seed"] for _, kwargs in calls}) == 1  # the same games for all
+
+
+def test_a_trial_that_is_worse_than_the_others_is_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten good trials, then one that does not learn: it ends after its first score."""
+    study = begin(n_trials=11, n_evaluations=4)
+    objective = Objective(settings_of(study), tmp_path, device="cpu")
+    scores = iter([1.0] * 40 + [0.0])
+
+    monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
+    work(study, objective)
+    assert states(study) == ["COMPLETE"] * 10 + ["PRUNED"]
+    assert list(study.trials[10].intermediate_values) == [250]
+
+
+def test_an_error_is_kept_and_costs_its_trial_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Objective._train
+
+    def sometimes(self: Objective, trial: Any) -> float:
+        if trial.number == 1:
+            raise MemoryError("no room\nfor this")
+        return real(self, trial)
+
+    monkeypatch.setattr(Objective, "_train", sometimes)
+    study = run(tmp_path, n_trials=2)
+    assert states(study) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert study.trials[1].user_attrs[ERROR] == "MemoryError: no room for this"
+
+
+def test_pruning_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pruned(self: Objective, trial: Any) -> float:
+        raise TrialPruned
+
+    monkeypatch.setattr(Objective, "_train", pruned)
+    study = run(tmp_path, n_trials=2)
+    assert states(study) == ["PRUNED", "PRUNED"]
+    assert ERROR not in study.trials[0].user_attrs
+
+
+def test_a_surplus_trial_trains_nothing(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=1)
+    study.add_trial(study.trials[0])
+    study.optimize(Objective(settings_of(study), tmp_path), n_trials=1, catch=(Exception,))
+    last = study.trials[-1]
+    assert last.state == TrialState.FAIL
+    assert last.user_attrs == {SURPLUS: True}
+    assert not (tmp_path / "0002.yml").exists()

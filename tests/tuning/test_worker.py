@@ -1,0 +1,215 @@
+"""A worker runs trials until the budget is spent; what fails costs its trial only."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna import Trial
+from optuna.exceptions import StorageInternalError
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from sb3_atari_course.tuning.journal import LockedJournalStorage
+from sb3_atari_course.tuning.study import begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.worker import Job, work
+from tests.tuning.studies import Quick, begin, settings, states
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_atari_course.tuning.worker._PAUSE", 0.01)
+
+
+def test_the_budget_is_spent_and_no_more() -> None:
+    study = begin(n_trials=4)
+    work(study, Quick())
+    work(study, Quick())
+    assert states(study) == ["COMPLETE"] * 4
+
+
+def test_pruned_trials_count_and_failed_ones_do_not() -> None:
+    def play(trial: Trial) -> None:
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        if trial.number == 2:
+            raise MemoryError("no room")
+
+    study = begin(n_trials=4)
+    work(study, Quick(play))
+    assert states(study) == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_trial_that_is_queued_beyond_the_budget_is_not_run() -> None:
+    study = begin(n_trials=2)
+    work(study, Quick())
+    study.enqueue_trial({"x": 1.0})
+    work(study, Quick())
+    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert standing_of(study).n_died == 0
+
+
+def test_a_worker_waits_for_the_trials_of_others() -> None:
+    storage = InMemoryStorage()
+    study = begin(storage, n_trials=2)
+    theirs = study.ask()
+    looks = []
+
+    def play(trial: Trial) -> None:
+        looks.append(states(study))
+
+    def finish(seconds: float) -> None:
+        """Instead of sleeping: the others finish."""
+        study.tell(theirs, 0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sb3_atari_course.tuning.worker.time.sleep", finish)
+        work(study, Quick(play))
+    assert looks == [["RUNNING", "RUNNING"]]
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+
+
+def test_nothing_but_errors_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = begin(n_trials=40)
+
+    def fail(trial: Trial) -> None:
+        trial.set_user_attr("error", "ValueError: no")
+        raise ValueError("no")
+
+    work(study, Quick(fail))
+    assert states(study) == ["FAIL"] * 3
+
+
+def test_no_trial_begins_when_the_time_is_over() -> None:
+    study = begin(n_trials=1000)
+    work(study, Quick(lambda trial: time.sleep(0.15)), seconds=0.3)
+    assert 1 <= standing_of(study).complete <= 3
+    assert standing_of(study).running == 0
+
+
+def test_a_trial_that_others_took_for_dead_counts_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "journal.log"
+    study = begin(LockedJournalStorage(journal, patience=60), n_trials=2)
+    other = begin_or_join(LockedJournalStorage(journal), "ice", settings(), None, 1)
+
+    def take_for_dead(trial: Trial) -> None:
+        if trial.number == 0:
+            other._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    work(study, Quick(take_for_dead))
+    assert states(other) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert "a trial is lost" in capsys.readouterr().out
+
+
+def test_trials_that_can_never_be_ended_end_the_work() -> None:
+    study = begin(n_trials=2)
+
+    def end_it(trial: Trial) -> None:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    with pytest.raises(Exception, match=r"Cannot tell|Should not reach"):
+        work(study, Quick(end_it))
+    assert states(study) == ["FAIL"] * 5
+
+
+def test_a_storage_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    study = begin(n_trials=2)
+    real, calls = study._storage.get_all_trials, []
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) in (1, 2, 7):
+            raise StorageInternalError("gone")
+        return real(*args, **kwargs)
+
+    study._storage.get_all_trials = away  # type: ignore[method-assign]
+    work(study, Quick())
+    assert standing_of(study).complete == 2
+    assert capsys.readouterr().out.count("the storage is away: gone") >= 2
+
+
+def test_a_trial_whose_end_cannot_be_written_is_lost_only(tmp_path: Path) -> None:
+    """The disk is full for a moment: the worker lives, but nobody waits for its trial."""
+    study = begin(LockedJournalStorage(tmp_path / "journal.log", patience=0), n_trials=2)
+    real, calls = study._storage._write_log, []  # type: ignore[attr-defined]
+
+    def full(code: int, fields: dict[str, Any]) -> None:
+        if "state" in fields and not calls:
+            calls.append(fields)
+            raise OSError(28, "No space left on device")
+        real(code, fields)
+
+    study._storage._write_log = full  # type: ignore[attr-defined]
+    work(study, Quick())
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
+    job = {
+        "storage": None,
+        "study_name": "ice",
+        "folder": str(folder),
+        "n_threads": 1,
+        "device": "cpu",
+        "grace_period": 60,
+        "seconds": None,
+        "gym_packages": (),
+        **changes,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sb3_atari_course.tuning.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin is not None
+    process.stdin.write(Job(**job).line())  # type: ignore[arg-type]
+    process.stdin.flush()
+    return process
+
+
+def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    begin(LockedJournalStorage(journal), n_trials=2)
+    with start_worker(tmp_path) as process:
+        assert process.wait(120) == 0  # its input is still open
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+    assert states(find_study(LockedJournalStorage(journal), "ice")) == ["COMPLETE"] * 2
+    assert "trial 1: scored" in printed
+    assert (tmp_path / "trials/0001.yml").is_file()
+
+
+def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    study = begin(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
+    with start_worker(tmp_path) as process:
+        assert process.stdin is not None
+        while not states(study):
+            time.sleep(0.05)
+        time.sleep(1.0)  # it trains
+        process.stdin.close()
+        assert process.wait(60) == 130
+        process.stdin = None
+    assert states(study) == ["FAIL"]
+    assert standing_of(study).errors == ()
+
+
+def test_a_job_travels_as_a_line() -> None:
+    job = Job("postgresql://x", "ice", "studies/ice", 1, "cpu", 60, 90.5, ("a", "b"))
+    line = job.line()
+    assert line.count(b"\n") == 1
+    assert json.loads(line)["gym_packages"] == ["a", "b"]
