@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SERVICES := .venv/.services
 
 # make breakout: length in agent steps; within ten minutes on 2 cores
 STEPS ?= 100000
@@ -10,11 +11,12 @@ SEED ?= 1
 CONF := hyperparams/dqn_laptop.yml
 RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
 
-.PHONY: help install breakout test test-slow format lint types check lock clean
+.PHONY: help install breakout test test-slow test-services format lint types check lock clean
 
 help:
 	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
 	@echo "make test        run the tests; make test-slow: the slow ones too"
+	@echo "make test-services   run those that need a PostgreSQL server, which they start"
 	@echo "make check       format, lint, types: what CI checks beside the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
 
@@ -25,6 +27,10 @@ $(STAMP): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test]"
 	@touch $(STAMP)
 
+$(SERVICES): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test,services]"
+	@touch $(SERVICES)
+
 breakout: $(STAMP)
 	$(BIN)/python -m sb3_atari_course train $(RUN) -conf $(CONF) -n $(STEPS) --seed $(SEED) -P --log-interval 200
 	$(BIN)/python -m sb3_atari_course plot $(RUN)
@@ -32,10 +38,13 @@ breakout: $(STAMP)
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not services"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not services"
+
+test-services: $(SERVICES)
+	$(BIN)/python -m pytest tests/services -m services
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -2,10 +2,10 @@
 
 Run:  python benchmarks/tuning_survives.py [--quick]      (6 minutes; needs the extra "services")
 
-40 short trials of DQN on CartPole, 4 workers. Every few seconds one worker that is inside a running
-trial is SIGKILLed, and the launcher replaces it. Once with a journal file, once with a PostgreSQL
-server, which is stopped as by a power switch in the middle, stays away for some seconds, and comes
-back.
+40 short trials of DQN on CartPole, 4 workers. Every few seconds one of the four, drawn at random,
+is SIGKILLed if it is inside a running trial, and the launcher replaces it. Once with a journal
+file, once with a PostgreSQL server, which is stopped as by a power switch in the middle, stays away
+for some seconds, and comes back.
 
 For each storage, a row and a line of JSON: ``finished`` and ``running`` trials when the command has
 ended, ``duplicates`` (finished trials whose parameters equal an earlier finished one's), ``kills``
@@ -42,7 +42,7 @@ N_WORKERS = 4
 
 #: Seconds of silence after which a worker on the database counts as dead; before the first kill,
 #: and between two; that the database is away.
-GRACE_PERIOD, FIRST_KILL, BETWEEN_KILLS, AWAY = 6, 15.0, 3.0, 5.0
+GRACE_PERIOD, FIRST_KILL, BETWEEN_KILLS, AWAY = 6, 12.0, 3.0, 5.0
 
 
 def tune(
@@ -72,15 +72,16 @@ def wait_for_study(folder: Path, storage: str | None, process: subprocess.Popen[
 
 
 def kill_one(study: Study, rng: random.Random) -> bool:
-    """SIGKILL one worker inside a running trial; return whether one was."""
+    """SIGKILL a worker drawn at random if it is inside a trial; return whether it was."""
     running = [
         trial
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if trial.user_attrs.get(WORKER, [None])[0] == platform.node()
     ]
-    if not running:
-        return False
-    trial = rng.choice(running)
+    drawn = rng.randrange(N_WORKERS)
+    if drawn >= len(running):
+        return False  # it is just starting, or has nothing to do
+    trial = running[drawn]
     try:
         os.kill(trial.user_attrs[WORKER][1], signal.SIGKILL)
     except ProcessLookupError:

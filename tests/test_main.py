@@ -16,11 +16,10 @@ from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3 import DQN
 
 from sb3_atari_course import commands
-from sb3_atari_course.__main__ import main
 from sb3_atari_course.errors import TrainingFailedError
 from sb3_atari_course.wrappers import ClipReward
 from tests.fakes import ScriptedPlayer
-from tests.zoo_runs import python_m
+from tests.zoo_runs import cli, python_m
 
 #: RL Zoo leaves monitor files open when it fails.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
@@ -38,18 +37,6 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.delenv("SB3_ATARI_TRACEBACK", raising=False)
     yield
     gc.collect()  # here, where the warning about them is ignored
-
-
-def cli(*arguments: str) -> int:
-    """Run one command in this process; return its exit status."""
-    argv, sys.argv = sys.argv, ["sb3-atari", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = argv
-    return 0
 
 
 @pytest.mark.parametrize(

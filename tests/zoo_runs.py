@@ -12,6 +12,8 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 
+from sb3_atari_course.__main__ import main
+
 ROOT = Path(__file__).parents[1]
 
 #: Of a toy training: warm-up, updates and an evaluation within seconds, one thread.
@@ -34,6 +36,18 @@ def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0) -> str:
     )
     assert done.returncode == status, done.stdout
     return done.stdout
+
+
+def cli(*arguments: str) -> int:
+    """Run one command in this process; return its exit status."""
+    argv, sys.argv = sys.argv, ["sb3-atari", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = argv
+    return 0
 
 
 def train(*arguments: str, logs: Path, params: tuple[str, ...] = (), cwd: Path = ROOT) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -111,7 +112,7 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
     experiment = TrialExperiment(
         args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs or {}
     )
-    hyperparams = experiment.entry()
+    hyperparams = json.loads(json.dumps(experiment.entry()))  # as the study will keep them
     is_game = is_atari(args.env)
     n_timesteps = args.n_timesteps
     if n_timesteps is None:

@@ -91,6 +91,10 @@ class Range:
 
 Domain = Frozen | Choices | Range
 
+#: Kinds of values: a number, a whole one, true or false, a word, a list of numbers (or null), a
+#: list of such lists.
+KINDS = ("float", "int", "bool", "word", "list", "lists")
+
 
 def rounded(value: float) -> float:
     """Return a number with :data:`DIGITS` significant digits."""
@@ -100,24 +104,29 @@ def rounded(value: float) -> float:
 def parse_domain(name: str, kind: str, content: Any) -> Domain:
     """Understand what a space file or ``--param`` says of one parameter.
 
-    :param kind: ``"float"``, ``"int"``, ``"bool"``, ``"word"`` or ``"list"``.
+    :param kind: one of :data:`KINDS`.
     :param content: a list of choices, a mapping with ``low`` and ``high`` (and ``log``), or one
-        value; where values are lists themselves, a list of lists (or nulls) holds choices.
+        value; where values are lists themselves, a list of values (or nulls) holds choices.
     :raises ValueError: if it is none of these, or holds values of another kind.
     """
     if isinstance(content, dict):
         return _parse_range(name, kind, content)
-    is_choices = isinstance(content, list) and (
-        kind != "list" or any(value is None or isinstance(value, list) for value in content)
-    )
-    if not is_choices:
+    depth = {"list": 1, "lists": 2}.get(kind, 0)
+    if not isinstance(content, list) or _depth(content) <= depth:
         return Frozen(_checked(name, kind, content))
     if not content:
         raise ValueError(f"{name}: an empty list leaves nothing to choose from")
     values = tuple(_checked(name, kind, value) for value in content)
     if len({_category(value) for value in values}) < len(values):
         raise ValueError(f"{name}: a choice stands twice in {content!r}")
-    return Choices(values)
+    return Choices(values) if len(values) > 1 else Frozen(values[0])
+
+
+def _depth(content: Any) -> int:
+    """Return how deep lists are nested; null stands for a list."""
+    if content is None:
+        return 1
+    return 1 + max(map(_depth, content), default=0) if isinstance(content, list) else 0
 
 
 def _parse_range(name: str, kind: str, content: dict[str, Any]) -> Range:
@@ -140,15 +149,17 @@ def _checked(name: str, kind: str, value: Any) -> Any:
     if kind in ("float", "int") and not isinstance(value, (bool, list, dict, type(None))):
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             number = math.nan
         if math.isfinite(number) and (kind == "float" or number == int(number)):
             return number if kind == "float" else int(number)
-    wanted = {"bool": bool, "word": str, "list": (list, type(None))}.get(kind)
+    a_list = (list, type(None))
+    wanted = {"bool": bool, "word": str, "list": a_list, "lists": a_list}.get(kind)
     if wanted is not None and isinstance(value, wanted):  # type: ignore[arg-type]
         return value
     words = {"float": "a number", "int": "a whole number", "bool": "true or false"}
-    raise ValueError(f"{name} is {words.get(kind, f'a {kind}')}, got {value!r}")
+    words |= {"word": "a word", "list": "a list", "lists": "a list of lists"}
+    raise ValueError(f"{name} is {words[kind]}, got {value!r}")
 
 
 def _category(value: Any) -> Any:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,7 @@ class Launcher:
         with open(folder / name, "wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sb3_atari_course.tuning.worker"],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -94,11 +95,8 @@ class Launcher:
             )
         self._workers.append(Worker(process, folder / name))
         assert process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it died already: seen by the next look
             process.stdin.write(self._job.line())
-            process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died already: seen by the next look
 
     def _replace_dead(self) -> None:
         for worker in list(self._workers):
@@ -106,6 +104,7 @@ class Launcher:
             if status is None:
                 continue
             self._workers.remove(worker)
+            worker.tell_to_stop()  # close the pipe
             if status != 0:
                 self._n_deaths += 1
                 how = f"ended with status {status}"

@@ -35,12 +35,12 @@ _TABLE = ("q_learning",)
 ALGORITHMS = (*_NETWORKS, *_TABLE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameter:
     """One thing that can be tuned.
 
     :param name: how spaces, the command line and Optuna call it.
-    :param kind: of its values: ``"float"``, ``"int"``, ``"bool"``, ``"word"`` or ``"list"``.
+    :param kind: of its values: see :data:`~sb3_atari_course.tuning.domains.KINDS`.
     :param place: where it stands in a yml.
     :param meaning: what it is, with its unit.
     :param algos: who knows it.
@@ -143,7 +143,7 @@ _NETWORK = (
         "fast_dqn",
         default=False,
     ),
-    _at("layers", "list", features, "convolutions, [channels, kernel, stride] each"),
+    _at("layers", "lists", features, "convolutions, [channels, kernel, stride] each"),
     _at("features_dim", "int", features, "units behind the convolutions", default=512),
     _at(
         "activation_fn",

@@ -15,7 +15,7 @@ Hyperparams = dict[str, Any]
 #: Finds the mapping in which a key stands; a ValueError says what the yml lacks.
 Owner = Callable[[Hyperparams], dict[str, Any]]
 
-#: Stands for the learning rate of ``learning_rate: visits``, which holds none.
+#: Stands for the number in ``learning_rate: visits``, which holds none.
 _RATE_BESIDE_VISITS = 0.1
 
 #: Epsilon of ``exploration`` by episodes, where the yml says nothing: seed 002's, slower.
@@ -49,8 +49,7 @@ def features(hyperparams: Hyperparams) -> dict[str, Any]:
     """Return ``features_extractor_kwargs``, which our policies hand to AtariCNN."""
     if ".Atari" not in str(hyperparams.get("policy")):
         raise ValueError("needs a policy of ours, AtariCnnPolicy or AtariQuantileCnnPolicy")
-    found: dict[str, Any] = policy_kwargs(hyperparams).setdefault("features_extractor_kwargs", {})
-    return found
+    return _mapping(policy_kwargs(hyperparams), "features_extractor_kwargs")
 
 
 def dueling_policy(hyperparams: Hyperparams) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class Rate:
 
     def read(self, hyperparams: Hyperparams) -> Any:
         """Return the number."""
-        return _number_of(hyperparams.get("learning_rate"), _RATE_BESIDE_VISITS)
+        return _number_in(hyperparams, "learning_rate")
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
         """Change the number and leave the schedule; one over the visits needs none."""
@@ -118,7 +117,7 @@ class RateSchedule:
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
         """Change the word and leave the number."""
-        number = _number_of(hyperparams.get("learning_rate"), _RATE_BESIDE_VISITS)
+        number = _number_in(hyperparams, "learning_rate")
         hyperparams["learning_rate"] = VISITS if value == VISITS else _scheduled(value, number)
 
 
@@ -149,7 +148,7 @@ class InitialEpsilon:
         given = hyperparams.get("exploration")
         if isinstance(given, dict):
             return given.get("initial_eps", _BY_EPISODES["initial_eps"])
-        return _number_of(given, _BY_EPISODES["initial_eps"])
+        return _number_in(hyperparams, "exploration")
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
         """Change the number and leave the kind."""
@@ -250,7 +249,9 @@ def _literal_dict(key: str, text: str) -> dict[str, Any]:
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "dict" and not call.args:
-            return {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
+            names = [one.arg for one in call.keywords if one.arg]
+            values = [ast.literal_eval(one.value) for one in call.keywords]
+            return dict(zip(names, values, strict=True))
         found = ast.literal_eval(call)
         if isinstance(found, dict):
             return found
@@ -265,12 +266,20 @@ def _schedule_of(given: Any) -> str:
     return "linear" if isinstance(given, str) else "constant"
 
 
-def _number_of(given: Any, default: float) -> float:
+def _number_in(hyperparams: Hyperparams, key: str) -> float:
     """Return the number in ``0.001`` or ``lin_0.001``."""
-    if given is None or given == VISITS:
-        return default
-    return float(given.partition("_")[2]) if isinstance(given, str) else float(given)
+    given = hyperparams.get(key)
+    if given == VISITS:
+        return _RATE_BESIDE_VISITS
+    text = str(given).removeprefix("lin_")
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"needs a {key} in the yml, a number (0.0001, not 1e-4, which YAML takes for a word) or"
+            f" lin_ with a number, got {given!r}"
+        ) from None
 
 
 def _scheduled(word: str, number: float) -> float | str:
-    return f"lin_{number:g}" if word == "linear" else number
+    return f"lin_{number:.10g}" if word == "linear" else number

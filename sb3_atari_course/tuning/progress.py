@@ -18,14 +18,16 @@ class Progress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._is_terminal = self._stream.isatty()
-        self._shown, self._n_errors = "", 0
+        self._shown = ""
+        self._told: set[int] = set()  # trials whose error was shown
         self._next_line = 0.0
 
     def show(self, standing: Standing, n_workers: int) -> None:
         """Show how things stand; errors that are new get a line of their own."""
-        for number, error in standing.errors[self._n_errors :]:
-            self.tell(f"trial {number} failed: {error}")
-        self._n_errors = len(standing.errors)
+        for number, error in standing.errors:
+            if number not in self._told:
+                self._told.add(number)
+                self.tell(f"trial {number} failed: {error}")
         line = progress_line(standing, n_workers)
         if self._is_terminal:
             self._stream.write(f"\r{line:<{len(self._shown)}}")

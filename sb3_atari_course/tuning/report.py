@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def best_block(study: Study) -> str:
 def write_report(study: Study, folder: Path) -> list[Path]:
     """Write ``best.yml``, ``trials.csv`` and ``plots/*.png`` and ``*.html``.
 
-    :return: the files. A plot that needs more trials than there are is left out.
+    :return: the files.
     :raises ValueError: if no trial is finished.
     """
     best = folder / "best.yml"
@@ -50,7 +49,7 @@ def write_report(study: Study, folder: Path) -> list[Path]:
 def draw_plots(study: Study, folder: Path) -> list[Path]:
     """Draw history, importances, slices and parallel coordinates, as PNG and as HTML.
 
-    :return: the files; a plot that needs more trials than there are is left out.
+    :return: the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -58,9 +57,8 @@ def draw_plots(study: Study, folder: Path) -> list[Path]:
         warnings.simplefilter("ignore")  # experimental, and logarithms of what is on the edge
         for name in _PLOTS:
             for draw, suffix in ((_draw_png, "png"), (_draw_html, "html")):
-                path = folder / f"{name}.{suffix}"
-                if _try(draw, name, study, path):
-                    files.append(path)
+                files.append(folder / f"{name}.{suffix}")
+                draw(name, study, files[-1])
     return files
 
 
@@ -86,14 +84,6 @@ def _comment(study: Study, best: FrozenTrial, settings: StudySettings) -> str:
 
 def _trainer(algo: str) -> str:
     return "rl_zoo3.train" if algo in ("dqn", "qrdqn") else "sb3_atari_course train"
-
-
-def _try(draw: Callable[[str, Study, Path], None], name: str, study: Study, path: Path) -> bool:
-    try:
-        draw(name, study, path)
-    except (ValueError, RuntimeError, ZeroDivisionError):
-        return False  # e.g. importances of one trial
-    return True
 
 
 def _draw_png(name: str, study: Study, path: Path) -> None:

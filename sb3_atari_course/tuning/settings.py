@@ -14,6 +14,8 @@ from sb3_atari_course.wrappers.checks import integer_at_least
 #: What ``--pruner`` takes.
 PRUNERS = ("median", "none")
 
+_MISSING = object()
+
 
 @dataclass(frozen=True)
 class StudySettings:
@@ -101,8 +103,9 @@ class StudySettings:
             told = f"is of {begun.algo} on {begun.env_id}, not {self.algo} on {self.env_id}"
         elif isinstance(getattr(self, first), dict):
             mine, theirs = getattr(self, first), getattr(begun, first)
-            keys = [k for k in {**theirs, **mine} if mine.get(k) != theirs.get(k)]
-            told = f"was begun with other {first}: {', '.join(keys)} differ"
+            keys = {**theirs, **mine}
+            differ = [k for k in keys if mine.get(k, _MISSING) != theirs.get(k, _MISSING)]
+            told = f"was begun with other {first}: {', '.join(differ)} differ"
         else:
             told = f"was begun with {first} {getattr(begun, first)}, not {getattr(self, first)}"
         raise ValueError(f"study {study!r} {told}: choose another --study-name")

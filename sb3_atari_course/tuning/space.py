@@ -27,7 +27,7 @@ class Space:
     """
 
     def __init__(self, algo: str, content: Mapping[str, Any]) -> None:
-        given = {name: _parse(find_parameter(algo, name), content[name]) for name in content}
+        given = {name: _parse(find_parameter(algo, str(name)), content[name]) for name in content}
         self._domains: dict[Parameter, Domain] = {
             one: given[name] for name, one in parameters_of(algo).items() if name in given
         }
@@ -78,7 +78,11 @@ class Space:
         scratch = copy.deepcopy(hyperparams)
         found = {}
         for one, domain in self._domains.items():
-            if not isinstance(domain, Frozen) and one.applies(scratch):
+            if not one.applies(scratch):
+                continue
+            if isinstance(domain, Frozen):
+                one.place.write(scratch, domain.value)
+            else:
                 found[one.name] = domain.stored(one.read(scratch))
         return {name: value for name, value in found.items() if value is not None}
 

@@ -1,1 +1,1 @@
-"""Tests of the tuning: spaces, trials, studies that survive."""
+"""Tests of the tuning: spaces, studies, workers, reports."""

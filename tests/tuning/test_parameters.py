@@ -119,7 +119,7 @@ def test_what_can_be_tuned_in_the_order_of_choice(algo: str) -> None:
     for name, one in parameters_of(algo).items():
         assert one.name == name
         assert find_parameter(algo, name) is one
-        assert one.kind in ("float", "int", "bool", "word", "list")
+        assert one.kind in ("float", "int", "bool", "word", "list", "lists")
         assert bool(one.words) == (one.kind == "word")
         if one.governor is not None:
             assert NAMES[algo].index(one.governor) < NAMES[algo].index(name)

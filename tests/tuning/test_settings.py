@@ -41,6 +41,7 @@ class TestStoring:
             },
             "n_timesteps": 1000,
             "seed": 0,
+            "n_repeats": 1,
             "n_evaluations": 4,
             "n_games": 20,
             "epsilon": 0.0,
@@ -110,7 +111,9 @@ class TestSameStudy:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("name", ["n_timesteps", "n_evaluations", "n_games", "max_frames"])
+    @pytest.mark.parametrize(
+        "name", ["n_timesteps", "n_repeats", "n_evaluations", "n_games", "max_frames"]
+    )
     def test_a_count_is_at_least_one(self, name: str) -> None:
         assert getattr(replace(SETTINGS, **{name: 1}), name) == 1
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):

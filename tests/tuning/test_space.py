@@ -33,14 +33,10 @@ def ask(seed: int) -> Trial:
 class TestLoading:
     def test_the_id_then_atari_or_default(self, tmp_path: Path) -> None:
         file = tmp_path / "space.yml"
-        entries = ["atari: {n_steps: 1}", "default: {n_steps: 2}"]
-        entries += ["CartPole-v1: {gamma: 3}", "PongNoFrameskip-v4: {gamma: 4}"]
-        file.write_text("\n".join(entries))
-        found = [
-            load_space("dqn", env_id, str(file))
-            for env_id in ("CartPole-v1", "MountainCar-v0", "PongNoFrameskip-v4", "ALE/Breakout-v5")
-        ]
-        assert found == [{"gamma": 3}, {"n_steps": 2}, {"gamma": 4}, {"n_steps": 1}]
+        file.write_text("{atari: {n_steps: 1}, default: {n_steps: 2}, CartPole-v1: {gamma: 3}}")
+        asked = ("CartPole-v1", "MountainCar-v0", "PongNoFrameskip-v4")
+        found = [load_space("dqn", env_id, str(file)) for env_id in asked]
+        assert found == [{"gamma": 3}, {"n_steps": 2}, {"n_steps": 1}]
 
     def test_ours_without_a_file(self) -> None:
         taxi, cart_pole = (load_space("q_learning", one) for one in ("Taxi-v4", "CartPole-v1"))
@@ -53,7 +49,6 @@ class TestLoading:
         [
             ("atari: {gamma: 0.9}\n", r"space.yml has no parameters for CartPole-v1 or default$"),
             ("default:\n", "has no parameters for"),
-            ("- gamma\n", "has no parameters for"),
             ("default: [gamma\n", r"^cannot read the space file .*space.yml: while parsing"),
             (None, r"^cannot read the space file .*space.yml: .*No such file"),
         ],
@@ -70,31 +65,21 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            ({}, {"gamma": [0.9, 1], "batch_size": 32, "n_steps": [1, 3]}),
-            ({"params": ["gamma=.5"]}, {"gamma": 0.5, "batch_size": 32, "n_steps": [1, 3]}),
+            ({}, {"gamma": [0.9, 1], "batch_size": 32}),
             (
-                {
-                    "params": ["dueling=[true, false]", "gamma={low: 0.5, high: 1}"],
-                    "only": ["gamma"],
-                },
-                {"gamma": {"low": 0.5, "high": 1}, "batch_size": 32},
+                {"params": ["n_steps=[1, 3]"], "only": ["n_steps"]},
+                {"batch_size": 32, "n_steps": [1, 3]},
             ),
-            (
-                {"params": ["n_steps=2", "n_steps=5"], "freeze": ["gamma", "batch_size"]},
-                {"n_steps": 5},
-            ),
-            ({"freeze": ["max_grad_norm", "n_steps"]}, {"gamma": [0.9, 1], "batch_size": 32}),
-            ({"only": ["n_steps"]}, {"batch_size": 32, "n_steps": [1, 3]}),
-            (
-                {"only": ["n_steps", "gamma"], "freeze": ["gamma", "batch_size"]},
-                {"n_steps": [1, 3]},
-            ),
+            ({"params": ["gamma=.1", "gamma=.2"], "freeze": ["batch_size"]}, {"gamma": 0.2}),
+            ({"params": ["dueling=true"], "freeze": ["gamma", "batch_size"]}, {"dueling": True}),
+            ({"freeze": ["max_grad_norm", "gamma"]}, {"batch_size": 32}),
+            ({"only": ["gamma"], "freeze": ["gamma"]}, {"batch_size": 32}),
         ],
     )
     def test_what_it_changes(self, options: dict[str, Any], expected: dict[str, Any]) -> None:
-        given = {"gamma": [0.9, 1], "batch_size": 32, "n_steps": [1, 3]}
+        given = {"gamma": [0.9, 1], "batch_size": 32}
         assert adapt_space("dqn", given, **options) == expected
-        assert given == {"gamma": [0.9, 1], "batch_size": 32, "n_steps": [1, 3]}
+        assert given == {"gamma": [0.9, 1], "batch_size": 32}
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -104,7 +89,6 @@ class TestCommandLine:
             ({"params": ["gamma=[0.9"]}, r"^--param gamma: '\[0.9' is no YAML"),
             ({"params": ["gamma="]}, "^gamma is a number, got None"),
             ({"freeze": ["decay"]}, "^unknown parameter 'decay' of dqn"),
-            ({"only": ["gama"]}, "^unknown parameter 'gama' of dqn"),
             ({"only": ["dueling"]}, "^--only dueling: the space has no values for it, add --param"),
         ],
     )
@@ -162,20 +146,13 @@ class TestSuggesting:
         assert Space("dqn", content).suggest(trial, given) == {**MLP, **changed}
         assert given == MLP
 
-    @pytest.mark.parametrize(
-        ("algo", "content", "entry"),
-        [
-            ("q_learning", {**EPSILON, **RATES}, TABLE),
-            ("dqn", {"gamma": {"low": 0.5, "high": 0.9}, "net_arch": [[64], None]}, MLP),
-        ],
-    )
-    def test_what_a_trial_stored_gives_the_entry_again(
-        self, algo: str, content: dict[str, Any], entry: dict[str, Any]
-    ) -> None:
-        space = Space(algo, content)
-        for trial in map(ask, range(20)):
-            suggested = space.suggest(trial, entry)
-            assert space.fill(trial.params, entry) == suggested != entry
+    def test_what_a_trial_stored_gives_the_entry_again(self) -> None:
+        deep = {"gamma": {"low": 0.5, "high": 0.9}, "net_arch": [[64], None]}
+        for algo, content, entry in (("q_learning", EPSILON | RATES, TABLE), ("dqn", deep, MLP)):
+            space = Space(algo, content)
+            for trial in map(ask, range(20)):
+                suggested = space.suggest(trial, entry)
+                assert space.fill(trial.params, entry) == suggested != entry
 
     def test_a_rate_is_chosen_unless_visits_decide(self) -> None:
         found = {}

@@ -1,0 +1,214 @@
+"""Studies on a real PostgreSQL server: workers that die, a server that goes away and comes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna import Study, Trial
+from sqlalchemy.engine import make_url
+
+from benchmarks.postgres_server import PostgresServer
+from benchmarks.tuning_survives import torment
+from sb3_atari_course.tuning.database import DatabaseStorage
+from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.worker import work
+from tests.tuning.studies import Quick, begin, settings, states
+from tests.zoo_runs import ROOT, cli, python_m
+
+pytestmark = pytest.mark.services
+
+ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
+GRACE = 3  # seconds
+
+#: A process that begins a trial and then sleeps; arguments: the URL, the study.
+WORKER_THAT_SLEEPS = f"""
+import sys, time, warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+from sb3_atari_course.tuning.storage import open_storage
+from sb3_atari_course.tuning.study import find_study
+from tests.tuning.studies import Quick
+
+def sleep(trial):
+    print("at work", flush=True)
+    time.sleep(600)
+
+study = find_study(open_storage(sys.argv[1], Path(), grace_period={GRACE}), sys.argv[2])
+study.optimize(Quick(sleep), n_trials=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as running:
+        yield running
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)
+
+
+def storage_of(server: PostgresServer, patience: float = 300.0) -> DatabaseStorage:
+    url = make_url(server.url).set(drivername="postgresql+psycopg")
+    return DatabaseStorage(url, grace_period=GRACE, patience=patience)
+
+
+def sleeper(server: PostgresServer, name: str) -> subprocess.Popen[str]:
+    """Return a process that is inside a trial."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER_THAT_SLEEPS, server.url, name],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    with process.stdout as printed:
+        assert printed.readline() == "at work\n"
+    return process
+
+
+def wait_for(study: Study, expected: list[str], seconds: float) -> None:
+    """Sweep until the trials have these states."""
+    deadline = time.monotonic() + seconds
+    while states(study) != expected:
+        assert time.monotonic() < deadline, states(study)
+        optuna.storages.fail_stale_trials(study)
+        time.sleep(0.2)
+
+
+def test_a_trial_whose_worker_was_killed_is_tried_again(server: PostgresServer, name: str) -> None:
+    study = begin(storage_of(server), n_trials=1, name=name)
+    process = sleeper(server, name)
+    time.sleep(GRACE + 2)  # its heart beats
+    optuna.storages.fail_stale_trials(study)
+    assert states(study) == ["RUNNING"]
+    process.kill()
+    process.wait()
+    wait_for(study, ["FAIL", "WAITING"], seconds=GRACE + 5)
+    work(study, Quick())
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert study.trials[0].params == study.trials[1].params
+
+
+def test_a_worker_that_died_before_its_first_heartbeat_is_found(
+    server: PostgresServer, name: str
+) -> None:
+    """Optuna would take its trial for running for ever."""
+    study = begin(storage_of(server), n_trials=1, name=name)
+    study._storage.create_new_trial(study._study_id)
+    begun = time.monotonic()
+    wait_for(study, ["FAIL", "WAITING"], seconds=GRACE + 5)
+    assert time.monotonic() - begun > GRACE - 1
+
+
+def test_a_study_ends_although_its_server_goes_away(server: PostgresServer, name: str) -> None:
+    """The power fails in the middle of a trial; the worker waits, and its trial is not lost."""
+    study = begin(storage_of(server), n_trials=3, name=name)
+
+    def cut_the_power(trial: Trial) -> None:
+        if trial.number == 1:
+            server.stop()
+            threading.Timer(2.0, server.start).start()
+        trial.report(1.0, 1)
+        assert not trial.should_prune()
+
+    work(study, Quick(cut_the_power))
+    assert standing_of(study).finished == 3
+    assert standing_of(study).running == 0
+    assert len(states(study)) <= 4
+
+
+def test_a_server_that_stays_away_is_told_in_the_end(server: PostgresServer, name: str) -> None:
+    study = begin(storage_of(server, patience=1.0), n_trials=3, name=name)
+    server.stop()
+    try:
+        begun = time.monotonic()
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            study.get_trials()
+        assert 1.0 < time.monotonic() - begun < 10
+    finally:
+        server.start()
+    assert study.get_trials() == []
+
+
+def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path: Path) -> None:
+    """The same command twice, from two folders: each does a part, together the budget."""
+    command = [*ICE, "--storage", server.url, "--study-name", name, "--n-trials", "8"]
+    processes = []
+    for machine in ("a", "b"):
+        (tmp_path / machine).mkdir()
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "sb3_atari_course", *command, "--num-threads", "1"],
+                cwd=tmp_path / machine,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    study = find_study(storage_of(server), name)
+    assert standing_of(study).finished == 8
+    assert len({trial.user_attrs[WORKER][1] for trial in study.trials if trial.params}) == 2
+    best = [(tmp_path / machine / f"studies/{name}/best.yml").read_text() for machine in "ab"]
+    assert best[0] == best[1]
+    third = tmp_path / "c"
+    third.mkdir()
+    shown = python_m(
+        *("sb3_atari_course", *ICE[:5], "--storage", server.url, "--study-name", name, "--best"),
+        cwd=third,
+    )
+    assert best[0] in shown
+
+
+def test_a_database_that_does_not_exist_is_one_line(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert cli(*ICE, "--storage", server.url.replace("/postgres", "/nowhere")) == 2
+    printed = capsys.readouterr().err
+    assert 'database "nowhere" does not exist' in printed
+    assert len(printed.splitlines()) == 1
+
+
+def test_another_study_under_the_same_name_is_refused(server: PostgresServer, name: str) -> None:
+    begin(storage_of(server), name=name)
+    with pytest.raises(ValueError, match="is of q_learning on FrozenLake-v1, not q_learning on Ta"):
+        begin_or_join(storage_of(server), name, settings(env_id="Taxi-v4"), None, 1)
+
+
+@pytest.mark.parametrize("where", ["journal", "postgresql"])
+def test_a_study_survives_what_the_benchmark_does_to_it(
+    server: PostgresServer, tmp_path: Path, where: str
+) -> None:
+    """Real trainings, workers killed inside their trials, the power cut once."""
+
+    def power_cut() -> None:
+        server.stop()
+        time.sleep(2.0)
+        server.start()
+
+    result = torment(
+        tmp_path,
+        server.url if where == "postgresql" else None,
+        n_trials=6,
+        n_timesteps=1500,
+        interrupt=power_cut if where == "postgresql" else None,
+    )
+    assert result["finished"] == 6
+    assert result["running"] == 0
+    assert result["duplicates"] == 0
+    assert result["kills"] >= 1

@@ -1,0 +1,200 @@
+"""Our search spaces fit our hyperparameters, and what they suggest can be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from optuna.trial import Trial
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_atari_course.algorithms import register_algorithms
+from sb3_atari_course.hyperparams import load_hyperparams, space_file
+from sb3_atari_course.tuning.experiment import TrialExperiment
+from sb3_atari_course.tuning.parameters import ALGORITHMS
+from sb3_atari_course.tuning.space import Space, adapt_space, load_space
+from sb3_atari_course.tuning.yml import write_yml
+
+ENTRIES = [
+    (algo, env_id)
+    for algo in ALGORITHMS
+    for env_id in load_hyperparams(algo)
+    if env_id not in ("atari", "default")
+]
+#: Stand for the entries that are for any environment without one of its own.
+ENTRIES += [(algo, "PongNoFrameskip-v4") for algo in ALGORITHMS if algo != "q_learning"]
+ENTRIES += [("q_learning", "CliffWalkingSlippery-v1")]
+
+#: What is chosen only where another parameter has one of these words.
+GOVERNED = {
+    "learning_rate": ("learning_rate_schedule", ["constant", "linear"]),
+    "final_eps": ("exploration_schedule", ["episodes"]),
+    "decay": ("exploration_schedule", ["episodes"]),
+}
+
+
+def entry_of(algo: str, env_id: str) -> dict[str, Any]:
+    known: dict[str, Any] = load_hyperparams(algo)
+    return dict(known.get(env_id) or known["default" if algo == "q_learning" else "atari"])
+
+
+def values_of(algo: str, env_id: str) -> dict[str, Any]:
+    """Return what the space file says, read without our code."""
+    content = yaml.safe_load(space_file(algo).read_text())
+    is_game = "NoFrameskip" in env_id or "Deterministic" in env_id
+    return dict(content.get(env_id) or content["atari" if is_game else "default"])
+
+
+def ask(seed: int) -> Trial:
+    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()
+
+
+def find(entry: Any, key: str) -> list[Any]:
+    """Return whatever stands under a key, at any depth."""
+    if isinstance(entry, list):
+        return [found for one in entry for found in find(one, key)]
+    if not isinstance(entry, dict):
+        return []
+    here = [entry[key]] if key in entry else []
+    return here + [found for one in entry.values() for found in find(one, key)]
+
+
+def number(schedule: Any) -> float:
+    return float(str(schedule).removeprefix("lin_"))
+
+
+def word(schedule: Any) -> str:
+    if isinstance(schedule, dict):
+        return "episodes"
+    return {"l": "linear", "v": "visits"}.get(str(schedule)[0], "constant")
+
+
+def naive(name: str, entry: dict[str, Any]) -> Any:
+    """Return the value of a parameter, None where nothing says it."""
+    rate, exploration = entry["learning_rate"], entry.get("exploration")
+    if name == "updates_per_step":
+        return entry["gradient_steps"] / (entry["train_freq"] * entry.get("n_envs", 1))
+    if name == "initial_eps" and not isinstance(exploration, dict):
+        return number(exploration)
+    special = {
+        "learning_rate_schedule": lambda: word(rate),
+        "learning_rate": lambda: None if rate == "visits" else number(rate),
+        "exploration_schedule": lambda: word(exploration),
+        "gamma": lambda: entry["gamma"],
+    }
+    if name in special:
+        return special[name]()
+    keys = {"n_stack": "frame_stack" if "frame_stack" in entry else name, "repeat": "frame_skip"}
+    found = find(entry, keys.get(name, name))
+    assert len(found) <= 1, f"{name} stands in {len(found)} places"
+    return found[0] if found else None
+
+
+def lies_in(value: Any, values: Any) -> bool:
+    if isinstance(values, dict):
+        return bool(values["low"] <= value <= values["high"])
+    return value in (values if isinstance(values, list) else [values])
+
+
+@pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
+def test_a_space_of_ours_fits_and_suggests_its_values(algo: str, env_id: str) -> None:
+    values = values_of(algo, env_id)
+    entry = entry_of(algo, env_id)
+    space = Space(algo, load_space(algo, env_id))
+    space.check_fits(entry)
+    assert set(space.content()) == set(values)
+    seen: dict[str, set[str]] = {name: set() for name in values}
+    for seed in range(10):
+        suggested = space.suggest(ask(seed), entry)
+        for name in values:
+            value = naive(name, suggested)
+            governor, words = GOVERNED.get(name, (name, None))
+            if words is None or naive(governor, suggested) in words:
+                assert lies_in(value, values[name]), (name, value)
+                seen[name].add(str(value))
+            else:
+                assert value is None, name
+        for key in ("policy", "n_timesteps", "n_envs", "env_kwargs", "replay_buffer_class"):
+            assert suggested.get(key) == entry.get(key)
+    for name in space.tuned():
+        assert len(seen[name]) > 1, f"{name} is always {seen[name]}"
+
+
+def built(
+    algo: str, env_id: str, space: Space, seed: int, folder: Path
+) -> tuple[Any, dict[str, Any]]:
+    """Return the model of a trial, its environments closed, and the entry that it is built from."""
+    register_algorithms()
+    entry = space.suggest(ask(seed), entry_of(algo, env_id))
+    file = folder / "0000.yml"
+    write_yml(file, env_id, entry, 5000)
+    experiment = TrialExperiment(algo, env_id, file, seed=1, device="cpu")
+    model: BaseAlgorithm = experiment.build()
+    assert model.env is not None
+    model.env.close()
+    assert experiment.n_timesteps == 5000
+    assert model.gamma == entry["gamma"]
+    assert model.n_envs == entry.get("n_envs", 1)
+    return model, entry
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
+def test_a_network_for_cart_pole_is_built_as_suggested(
+    algo: str, seed: int, tmp_path: Path
+) -> None:
+    space = Space(algo, load_space(algo, "CartPole-v1"))
+    model, entry = built(algo, "CartPole-v1", space, seed, tmp_path)
+    check_network(model, entry)
+    assert model.policy.net_arch == entry["policy_kwargs"]["net_arch"]
+    assert model.n_steps == entry["n_steps"]
+    if algo == "qrdqn":
+        assert model.n_quantiles == entry["policy_kwargs"]["n_quantiles"]
+
+
+def check_network(model: Any, entry: dict[str, Any]) -> None:
+    same = ["batch_size", "gradient_steps", "target_update_interval", "learning_starts"]
+    for name in (*same, "buffer_size", "exploration_fraction", "exploration_final_eps"):
+        assert getattr(model, name) == entry[name], name
+    assert model.train_freq.frequency == entry["train_freq"]
+    check_rate(model.lr_schedule, entry["learning_rate"])
+
+
+def check_rate(schedule: Any, rate: Any) -> None:
+    at_the_end = 0.0 if word(rate) == "linear" else rate
+    assert [schedule(left) for left in (1.0, 0.0)] == [number(rate), at_the_end]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_for_breakout_is_built_as_suggested(seed: int, tmp_path: Path) -> None:
+    env_id = "BreakoutNoFrameskip-v4"
+    small = ["buffer_size=400", "learning_starts=16"]
+    content = adapt_space("fast_dqn", load_space("fast_dqn", env_id), params=small)
+    model, entry = built("fast_dqn", env_id, Space("fast_dqn", content), seed, tmp_path)
+    check_network(model, entry)
+    assert (model.buffer_size, model.learning_starts) == (400, 16)
+    kwargs = entry["env_wrapper"][0]["sb3_atari_course.envs.wrap_atari"]
+    assert model.observation_space.shape == (kwargs["n_stack"], *kwargs["shape"])
+    assert model.double_q == entry["double_q"]
+    assert model.policy.dueling == entry["policy_kwargs"]["dueling"]
+    assert model.replay_buffer.n_steps == entry["replay_buffer_kwargs"]["n_steps"]
+    assert (model.compile, model.n_envs) == (False, 8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_table_for_taxi_is_built_as_suggested(seed: int, tmp_path: Path) -> None:
+    space = Space("q_learning", load_space("q_learning", "Taxi-v4"))
+    model, entry = built("q_learning", "Taxi-v4", space, seed, tmp_path)
+    assert model.policy.initial_value == entry["policy_kwargs"]["initial_value"]
+    rate, exploration = entry["learning_rate"], entry["exploration"]
+    if word(rate) == "visits":
+        assert model.learning_rate == "visits"
+    else:
+        check_rate(model.learning_rate, rate)
+    if word(exploration) == "episodes":
+        assert model.exploration == exploration
+    else:
+        assert model.exploration_rate == number(exploration)

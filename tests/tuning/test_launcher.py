@@ -1,0 +1,110 @@
+"""Workers are real processes: started, replaced when they are killed, stopped when nobody waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from io import StringIO
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna import Study
+from optuna.trial import TrialState
+
+from sb3_atari_course.tuning.journal import LockedJournalStorage
+from sb3_atari_course.tuning.launcher import MOST_DEATHS, Launcher
+from sb3_atari_course.tuning.progress import Progress
+from sb3_atari_course.tuning.study import WORKER, standing_of
+from sb3_atari_course.tuning.worker import Job
+from tests.tuning.studies import begin, states
+
+
+def launcher(study: Study, folder: Path, stream: StringIO, n_workers: int = 1) -> Launcher:
+    job = Job(
+        storage=None,
+        study_name="ice",
+        folder=str(folder),
+        n_threads=1,
+        device="cpu",
+        grace_period=60,
+        seconds=None,
+        gym_packages=(),
+    )
+    return Launcher(study, job, n_workers=n_workers, progress=Progress(stream))
+
+
+def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:
+    journal = LockedJournalStorage(folder / "journal.log")
+    return begin(journal, n_trials=n_trials, n_timesteps=n_timesteps)
+
+
+def children() -> set[int]:
+    found = psutil.Process().children(recursive=True)
+    return {one.pid for one in found if "tuning.worker" in " ".join(one.cmdline())}
+
+
+def test_two_workers_share_the_budget(tmp_path: Path) -> None:
+    study, stream = begin_in(tmp_path, 6, n_timesteps=20_000), StringIO()
+    launcher(study, tmp_path, stream, n_workers=2).run()
+    assert standing_of(study).is_done
+    assert states(study) == ["COMPLETE"] * 6
+    assert len({trial.user_attrs[WORKER][1] for trial in study.trials}) == 2
+    assert stream.getvalue().splitlines()[-1].startswith("finished 6 of 6, running 0, pruned 0")
+    assert len(list((tmp_path / "workers").glob("*.log"))) == 2
+    assert not children()
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_tried_again(tmp_path: Path) -> None:
+    study, stream = begin_in(tmp_path, 2, n_timesteps=60_000), StringIO()
+
+    def kill_the_first() -> None:
+        looking = LockedJournalStorage(tmp_path / "journal.log")
+        while True:
+            trials = looking.get_all_trials(0, states=(TrialState.RUNNING,))
+            if trials and trials[0].params and WORKER in trials[0].user_attrs:
+                os.kill(trials[0].user_attrs[WORKER][1], signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    launcher(study, tmp_path, stream).run()
+    killer.join()
+    assert "a worker was killed by SIGKILL, another one takes its place" in stream.getvalue()
+    assert sorted(states(study)) == ["COMPLETE", "COMPLETE", "FAIL"]
+    dead = next(trial for trial in study.trials if trial.state == TrialState.FAIL)
+    again = [trial.params for trial in study.trials[dead.number + 1 :]]
+    assert dead.params in again
+    assert standing_of(study).n_died == 1
+
+
+def test_workers_that_die_at_once_are_not_started_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho 'no torch here' >&2\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    study, stream = begin_in(tmp_path, 2), StringIO()
+    with pytest.raises(ValueError, match=r"5 workers died .* status 3, .*\.log: no torch here"):
+        launcher(study, tmp_path, stream).run()
+    assert len(list((tmp_path / "workers").glob("*.log"))) == MOST_DEATHS == 5
+
+
+def test_ctrl_c_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, stream = begin_in(tmp_path, 2, n_timesteps=10**8), StringIO()
+    starter = launcher(study, tmp_path, stream)
+
+    def interrupt(*args: object, **kwargs: object) -> None:
+        if states(study):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(starter, "_look", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        starter.run()
+    assert not children()
+    assert states(study) == ["FAIL"]
