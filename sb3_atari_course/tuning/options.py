@@ -73,12 +73,24 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-conf", "--conf-file", help="yml of the other hyperparameters, as in train")
     group.add_argument("--space", metavar="FILE", help="yml of what is tried (default: ours)")
     group.add_argument(
-        "--param", nargs="+", default=[], metavar="NAME=VALUES", help="change or add a parameter"
+        "--param",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUES",
+        help="change or add a parameter",
     )
     group.add_argument(
-        "--freeze", nargs="+", default=[], metavar="NAME", help="leave as the yml has it"
+        "--freeze",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="leave as the yml has it",
     )
-    group.add_argument("--only", nargs="+", default=[], metavar="NAME", help="tune nothing else")
+    group.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NAME", help="tune nothing else"
+    )
     group.add_argument("--list-params", action="store_true", help="show all parameters and end")
     group.add_argument(
         "--env-kwargs", nargs="+", action=StoreDict, help="of the environment, as in train"
@@ -123,5 +135,9 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         f" {GRACE_PERIOD})",
     )
     group.add_argument(
-        "--gym-packages", nargs="+", default=[], help="modules to import that register environments"
+        "--gym-packages",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="modules to import that register environments",
     )

@@ -15,6 +15,9 @@ from sb3_atari_course.tuning.journal import LockedJournalStorage
 #: Seconds of silence after which a worker on a database counts as dead.
 GRACE_PERIOD = 60
 
+#: How often others may be making the tables of a new database at the same moment.
+_MOST_RACES = 5
+
 
 def open_storage(
     where: str | None,
@@ -95,7 +98,7 @@ def _url_of(where: str) -> URL:
 def _open_database(url: URL, grace_period: int) -> DatabaseStorage:
     shown = url.render_as_string(hide_password=True)
     try:
-        return DatabaseStorage(url, grace_period=grace_period)
+        return _make_tables(url, grace_period)
     except ImportError:
         raise ImportError(
             f"no driver for {shown}: pip install 'sb3_atari_course[tune]' brings those of"
@@ -106,3 +109,13 @@ def _open_database(url: URL, grace_period: int) -> DatabaseStorage:
     except Exception as error:  # the driver's
         cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
         raise ValueError(f"cannot open {shown}: {cause.splitlines()[0]}") from None
+
+
+def _make_tables(url: URL, grace_period: int) -> DatabaseStorage:
+    """Open a database; who makes the same tables at the same moment as others tries again."""
+    for _ in range(_MOST_RACES):
+        try:
+            return DatabaseStorage(url, grace_period=grace_period)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            time.sleep(0.5)
+    return DatabaseStorage(url, grace_period=grace_period)

@@ -141,6 +141,36 @@ def test_a_server_that_stays_away_is_told_in_the_end(server: PostgresServer, nam
     assert study.get_trials() == []
 
 
+def test_machines_may_begin_at_the_same_moment(tmp_path: Path) -> None:
+    """They make the same tables and the same study, in a database that is empty."""
+    program = (
+        "import sys, warnings; warnings.simplefilter('ignore'); from pathlib import Path;"
+        "from sb3_atari_course.tuning.storage import open_storage;"
+        "from tests.tuning.studies import begin;"
+        "sys.stdin.readline(); begin(open_storage(sys.argv[1], Path()), n_trials=7)"
+    )
+    with PostgresServer() as empty:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, empty.url],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for _ in range(4)
+        ]
+        time.sleep(8.0)  # all have imported what they need
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        printed = [process.communicate(timeout=60)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * 4, printed
+        assert standing_of(find_study(storage_of(empty), "ice")).budget == 7
+
+
 def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path: Path) -> None:
     """The same command twice, from two folders: each does a part, together the budget."""
     command = [*ICE, "--storage", server.url, "--study-name", name, "--n-trials", "8"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -113,6 +114,19 @@ def test_parameters_are_listed() -> None:
     assert "[64, 128, 256]" in rows["batch_size"]
     assert "[" not in rows["gamma"]
     assert "double_q" not in rows
+
+
+def test_a_missing_extra_is_told_before_a_night_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "plotly" else find(name)
+    )
+    assert cli(*CARTPOLE) == 2
+    assert 'pip install "sb3_atari_course[tune]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
