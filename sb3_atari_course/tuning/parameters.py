@@ -10,22 +10,24 @@ from typing import Any
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.tuning.places import (
     At,
-    EpsilonSchedule,
     Hyperparams,
-    InitialEpsilon,
     NStack,
     NSteps,
     Owner,
     Place,
-    Rate,
-    RateSchedule,
     UpdatesPerStep,
-    by_episodes,
     dueling_policy,
     features,
     policy_kwargs,
     top,
     wrapper,
+)
+from sb3_atari_course.tuning.schedule_places import (
+    EpsilonSchedule,
+    InitialEpsilon,
+    Rate,
+    RateSchedule,
+    by_episodes,
 )
 
 _NETWORKS = ("dqn", "qrdqn", "fast_dqn")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sb3_atari_course.tuning import places
+from sb3_atari_course.tuning import places, schedule_places
 from sb3_atari_course.tuning.places import At, Place
 
 WRAP_ATARI = "sb3_atari_course.envs.wrap_atari"
@@ -16,8 +16,12 @@ WRAP = places.wrapper(WRAP_ATARI)
 CROP, FRAME_SKIP = At(WRAP, "crop"), At(WRAP, "frame_skip")
 GAMMA, NET_ARCH = At(places.top, "gamma"), At(places.policy_kwargs, "net_arch")
 FEATURES, DUELING = At(places.features, "features_dim"), At(places.dueling_policy, "dueling")
-FIRST, DECAY = places.InitialEpsilon(), At(places.by_episodes, "decay")
-RATE, RATE_SCHEDULE, EPSILON = places.Rate(), places.RateSchedule(), places.EpsilonSchedule()
+FIRST, DECAY = schedule_places.InitialEpsilon(), At(schedule_places.by_episodes, "decay")
+RATE, RATE_SCHEDULE, EPSILON = (
+    schedule_places.Rate(),
+    schedule_places.RateSchedule(),
+    schedule_places.EpsilonSchedule(),
+)
 N_STACK, N_STEPS, UPDATES = places.NStack(WRAP), places.NSteps(), places.UpdatesPerStep()
 EXTRACTOR = "features_extractor_kwargs"
 OURS = {"policy": "sb3_atari_course.policies.AtariCnnPolicy"}
@@ -103,50 +107,6 @@ class TestWrappers:
         assert N_STACK.read({**entry, "frame_stack": 4}) == 4
         assert write(N_STACK, {**entry, "frame_stack": 4}, 2) == {**entry, "frame_stack": 2}
         assert write(N_STACK, {"frame_stack": 4}, 3) == {"frame_stack": 3}  # other wrappers too
-
-
-@pytest.mark.parametrize(
-    ("given", "word", "number", "with_a_half"),
-    [
-        (0.001, "constant", 0.001, 0.5),
-        ("lin_0.001", "linear", 0.001, "lin_0.5"),
-        ("lin_1e-05", "linear", 0.00001, "lin_0.5"),
-        (1, "constant", 1.0, 0.5),
-        ("visits", "visits", 0.1, "visits"),
-    ],
-)
-def test_learning_rates(given: Any, word: str, number: float, with_a_half: Any) -> None:
-    entry = {"learning_rate": given}
-    assert (RATE_SCHEDULE.read(entry), RATE.read(entry)) == (word, number)
-    assert write(RATE, entry, 0.5) == {"learning_rate": with_a_half}
-    assert write(RATE_SCHEDULE, entry, "constant") == {"learning_rate": number}
-    assert write(RATE_SCHEDULE, entry, "linear") == {"learning_rate": f"lin_{number:g}"}
-    assert write(RATE_SCHEDULE, entry, "visits") == {"learning_rate": "visits"}
-
-
-@pytest.mark.parametrize(
-    ("given", "word", "first", "with_a_fifth", "falling"),
-    [
-        (0.0, "constant", 0.0, 0.2, {**BY_EPISODES, "initial_eps": 0.0}),
-        ("lin_0.3", "linear", 0.3, "lin_0.2", {**BY_EPISODES, "initial_eps": 0.3}),
-        (NUMBERS, "episodes", 0.5, {**NUMBERS, "initial_eps": 0.2}, NUMBERS),
-        ({}, "episodes", 1.0, {"initial_eps": 0.2}, BY_EPISODES),
-    ],
-)
-def test_exploration_of_a_table(
-    given: Any, word: str, first: float, with_a_fifth: Any, falling: Any
-) -> None:
-    entry = {"exploration": given}
-    assert (EPSILON.read(entry), FIRST.read(entry)) == (word, first)
-    assert write(FIRST, entry, 0.2) == {"exploration": with_a_fifth}
-    assert write(EPSILON, entry, "constant") == {"exploration": first}
-    assert write(EPSILON, entry, "linear") == {"exploration": f"lin_{first:g}"}
-    assert write(EPSILON, entry, "episodes") == {"exploration": falling}
-
-
-def test_numbers_of_an_exploration_by_episodes() -> None:
-    assert (DECAY.read({"exploration": NUMBERS}), DECAY.read({"exploration": {}})) == (0.0005, None)
-    assert write(DECAY, {"exploration": {}}, 0.1) == {"exploration": {"decay": 0.1}}
 
 
 @pytest.mark.parametrize(
