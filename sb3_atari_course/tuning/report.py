@@ -101,6 +101,7 @@ def _draw_png(name: str, study: Study, path: Path) -> None:
             figure.set_size_inches(width, _HEIGHT)
             for axis in figure.axes:
                 axis.tick_params(axis="x", labelsize=8, labelrotation=30)
+                axis.xaxis.set_minor_formatter("")  # of a logarithm: no room for its numbers
                 axis.xaxis.label.set_size(8)
         figure.savefig(path, dpi=100, bbox_inches="tight")
         plt.close(figure)
