@@ -68,7 +68,7 @@ def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
         integer_at_least(1, "n_trials", args.n_trials)
     study = begin_or_join(storage, name, settings, args.n_trials, default)
     tuned = Space(settings.algo, settings.space).tuned()
-    print(f"study {name}: {settings.n_timesteps} steps a trial, tunes {', '.join(tuned)}")
+    print(f"study {name}: {settings.n_timesteps} steps a training, tunes {', '.join(tuned)}")
     print(f"folder {folder}, workers {args.workers}; the same command joins, or goes on later")
     n_cores = os.cpu_count() or 1
     job = Job(

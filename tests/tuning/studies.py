@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import optuna
 from optuna import Study, Trial
 from optuna.storages import BaseStorage, InMemoryStorage
 
+from sb3_atari_course.tuning.places import Place
 from sb3_atari_course.tuning.settings import StudySettings
 from sb3_atari_course.tuning.study import BUDGET, SURPLUS, WORKER, begin_or_join, is_surplus
 
@@ -78,6 +80,13 @@ class Quick:
 def states(study: Study) -> list[str]:
     """Return the states of all trials, in their order."""
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+def write(place: Place, entry: dict[str, Any], value: Any) -> dict[str, Any]:
+    """Return a yml entry with a value written into it."""
+    result = copy.deepcopy(entry)
+    place.write(result, value)
+    return result
 
 
 def quiet() -> None:

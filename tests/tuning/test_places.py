@@ -9,6 +9,7 @@ import pytest
 
 from sb3_atari_course.tuning import places, schedule_places
 from sb3_atari_course.tuning.places import At, Place
+from tests.tuning.studies import write
 
 WRAP_ATARI = "sb3_atari_course.envs.wrap_atari"
 OTHER = {"b.Wrapper": {"frame_skip": 9}}
@@ -29,12 +30,6 @@ QUANTILES = {"policy": "sb3_atari_course.policies.AtariQuantileCnnPolicy"}
 MEMORY = {"replay_buffer_class": "get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')"}
 NUMBERS = {"initial_eps": 0.5, "final_eps": 0.1, "decay": 0.0005}
 BY_EPISODES = {"initial_eps": 1.0, "final_eps": 0.05, "decay": 0.001}
-
-
-def write(place: Place, entry: dict[str, Any], value: Any) -> dict[str, Any]:
-    result = copy.deepcopy(entry)
-    place.write(result, value)
-    return result
 
 
 def wrap(**kwargs: Any) -> dict[str, Any]:

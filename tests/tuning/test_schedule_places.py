@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
 
-from sb3_atari_course.tuning.places import At, Place
+from sb3_atari_course.tuning.places import At
 from sb3_atari_course.tuning.schedule_places import (
     EpsilonSchedule,
     InitialEpsilon,
@@ -15,17 +14,12 @@ from sb3_atari_course.tuning.schedule_places import (
     RateSchedule,
     by_episodes,
 )
+from tests.tuning.studies import write
 
 FIRST, DECAY = InitialEpsilon(), At(by_episodes, "decay")
 RATE, RATE_SCHEDULE, EPSILON = Rate(), RateSchedule(), EpsilonSchedule()
 NUMBERS = {"initial_eps": 0.5, "final_eps": 0.1, "decay": 0.0005}
 BY_EPISODES = {"initial_eps": 1.0, "final_eps": 0.05, "decay": 0.001}
-
-
-def write(place: Place, entry: dict[str, Any], value: Any) -> dict[str, Any]:
-    result = copy.deepcopy(entry)
-    place.write(result, value)
-    return result
 
 
 @pytest.mark.parametrize(
