@@ -20,10 +20,17 @@ from sb3_atari_course.envs import is_atari
 from sb3_atari_course.tuning.experiment import TrialExperiment
 from sb3_atari_course.tuning.launcher import Launcher
 from sb3_atari_course.tuning.options import parse_options
+from sb3_atari_course.tuning.places import Hyperparams
 from sb3_atari_course.tuning.progress import Progress
 from sb3_atari_course.tuning.report import best_block, write_report
 from sb3_atari_course.tuning.settings import StudySettings
-from sb3_atari_course.tuning.space import Space, adapt_space, describe_space, load_space
+from sb3_atari_course.tuning.space import (
+    Space,
+    adapt_space,
+    describe_space,
+    load_space,
+    without_late_starts,
+)
 from sb3_atari_course.tuning.storage import open_storage
 from sb3_atari_course.tuning.study import begin_or_join, find_study, standing_of
 from sb3_atari_course.tuning.worker import Job, prepare
@@ -43,7 +50,7 @@ def tune() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     prepare(native=args.vec_env == "native")
     if args.list_params:
-        print(describe_space(args.algo, _space_of(args)))
+        print(describe_space(args.algo, _space_of(args), _entry_of(args)))
         return
     _check_extra()
     integer_at_least(1, "workers", args.workers)
@@ -81,6 +88,9 @@ def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
         seconds=None if args.minutes is None else 60 * args.minutes,
         gym_packages=tuple(args.gym_packages),
     )
+    if standing_of(study).is_done:
+        print("all trials are finished; a larger --n-trials extends the study")
+        return study
     progress = Progress()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -102,17 +112,14 @@ def _report(study: Study, folder: Path) -> None:
     if standing.is_hopeless:
         number, error = standing.errors[-1]
         print(f"stopped: {len(standing.errors)} trials failed, trial {number} with {error}")
-    print(f"\n{best_block(study)}")
+    print(f"\n{best_block(study, folder / 'best.yml')}")
     files = write_report(study, folder)
     print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
 
 
 def _settings_of(args: argparse.Namespace) -> StudySettings:
     """Return what the study is about."""
-    experiment = TrialExperiment(
-        args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs or {}
-    )
-    hyperparams = json.loads(json.dumps(experiment.entry()))  # as the study will keep them
+    hyperparams = _entry_of(args)
     is_game = is_atari(args.env)
     n_timesteps = args.n_timesteps
     if n_timesteps is None:
@@ -126,7 +133,7 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
         algo=args.algo,
         env_id=args.env,
         hyperparams=hyperparams,
-        space=_space_of(args),
+        space=without_late_starts(_space_of(args), hyperparams, n_timesteps),
         n_timesteps=n_timesteps,
         seed=args.seed,
         n_repeats=args.n_repeats,
@@ -141,6 +148,15 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
     )
     Space(settings.algo, settings.space).check_fits(hyperparams)
     return settings
+
+
+def _entry_of(args: argparse.Namespace) -> Hyperparams:
+    """Return the yml entry of the environment, as the study will keep it."""
+    experiment = TrialExperiment(
+        args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs or {}
+    )
+    entry: Hyperparams = json.loads(json.dumps(experiment.entry()))
+    return entry
 
 
 def _space_of(args: argparse.Namespace) -> dict[str, object]:

@@ -50,8 +50,8 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--storage",
         metavar="URL",
-        help="postgresql://..., mysql://..., or a file of Optuna's journal (default: journal.log"
-        " in the study's folder)",
+        help="postgresql://..., mysql://..., sqlite:///x.db (one worker), or a file of Optuna's"
+        " journal (default: journal.log in the study's folder)",
     )
     group.add_argument(
         "--n-trials",
@@ -66,11 +66,15 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
         help="agent steps of a training (default: those of the yml, for a game 100000)",
     )
     group.add_argument("--minutes", type=float, help="begin no trial after so many minutes")
-    group.add_argument("--seed", type=int, default=0, help="same seed, one worker: same trials")
+    group.add_argument(
+        "--seed", type=int, default=0, help="same seed, one worker: same trials (default 0)"
+    )
 
 
 def _add_space(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-conf", "--conf-file", help="yml of the other hyperparameters, as in train")
+    group.add_argument(
+        "-conf", "--conf-file", help="yml of the other hyperparameters (default: that of train)"
+    )
     group.add_argument("--space", metavar="FILE", help="yml of what is tried (default: ours)")
     group.add_argument(
         "--param",
@@ -104,13 +108,21 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
 def _add_score(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--n-games", type=int, default=20, help="games of a score (default 20)")
     group.add_argument(
-        "--n-evaluations", type=int, default=4, help="scores of a training, the last at its end"
+        "--n-evaluations",
+        type=int,
+        default=4,
+        help="scores of a training, the last at its end (default 4)",
     )
     group.add_argument(
-        "--n-repeats", type=int, default=1, help="trainings of a trial, whose mean is its score"
+        "--n-repeats",
+        type=int,
+        default=1,
+        help="trainings of a trial, whose mean is its score (default 1)",
     )
     group.add_argument(
-        "--epsilon", type=float, help="of random actions (default 0.05 for an Atari game, else 0)"
+        "--epsilon",
+        type=float,
+        help="share of random actions (default 0.05 for an Atari game, else 0)",
     )
     group.add_argument(
         "--max-frames", type=int, default=MAX_FRAMES, help="cap of a game (default 108000 frames)"

@@ -9,7 +9,7 @@ from typing import TextIO
 from sb3_atari_course.tuning.study import Standing
 
 #: Seconds between two lines where nobody can be watching (a file, a pipe).
-_SELDOM = 30.0
+_SELDOM = 10.0
 
 
 class Progress:
@@ -69,7 +69,7 @@ def progress_line(standing: Standing, n_workers: int) -> str:
         parts.append(f"best {standing.best.values[0]:.4g} (trial {standing.best.number})")
     seconds = seconds_left(standing, n_workers)
     if seconds is not None:
-        parts.append(f"{duration(seconds)} left")
+        parts.append(f"about {duration(seconds)} left")
     return ", ".join(parts)
 
 

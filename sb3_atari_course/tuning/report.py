@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ _AXIS = {name: {"target_name": "mean score"} for name in _PLOTS if name != "para
 _SIDE_BY_SIDE = ("slice", "parallel_coordinate")
 
 
-def best_block(study: Study) -> str:
+def best_block(study: Study, file: Path) -> str:
     """Return the best trial as a yml block, with its origin in a comment.
 
+    :param file: where it will be, for the command in the comment.
     :raises ValueError: if no trial is finished.
     """
     best, settings = _best(study), settings_of(study)
     entry = Space(settings.algo, settings.space).fill(best.params, settings.hyperparams)
-    return _comment(study, best, settings) + yml_block(settings.env_id, entry, settings.n_timesteps)
+    return _comment(study, best, settings, file) + yml_block(
+        settings.env_id, entry, settings.n_timesteps
+    )
 
 
 def write_report(study: Study, folder: Path) -> list[Path]:
@@ -40,7 +44,7 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     :raises ValueError: if no trial is finished.
     """
     best = folder / "best.yml"
-    write_text(best, best_block(study))
+    write_text(best, best_block(study, best))
     table = folder / "trials.csv"
     write_text(table, study.trials_dataframe().to_csv(index=False))
     return [best, table, *draw_plots(study, folder / "plots")]
@@ -69,16 +73,17 @@ def _best(study: Study) -> FrozenTrial:
     return best
 
 
-def _comment(study: Study, best: FrozenTrial, settings: StudySettings) -> str:
+def _comment(study: Study, best: FrozenTrial, settings: StudySettings, file: Path) -> str:
     n_finished = standing_of(study).finished
     n = settings.n_repeats
     trainings = "after a training" if n == 1 else f"after each of {n} trainings"
     return (
-        f"# Trial {best.number} of {n_finished} of study {study.study_name}: {best.values[0]:.4g},"
-        f" the mean of\n# {settings.n_games} games at epsilon {settings.epsilon:g} {trainings}."
-        " Few trainings are luck: train it with other seeds too.\n"
+        f"# Study {study.study_name}: trial {best.number}, the best of {n_finished} finished.\n"
+        f"# Score {best.values[0]:.4g}, mean of {settings.n_games} games at epsilon"
+        f" {settings.epsilon:g} {trainings}.\n"
+        "# Few trainings are luck: train it with other seeds too.\n"
         f"#   python -m {_trainer(settings.algo)} --algo {settings.algo} --env {settings.env_id}"
-        " -conf THIS_FILE --seed 1\n"
+        f" -conf {shlex.quote(str(file))} --seed 1\n"
     )
 
 

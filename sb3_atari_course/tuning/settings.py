@@ -105,7 +105,7 @@ class StudySettings:
             mine, theirs = getattr(self, first), getattr(begun, first)
             keys = {**theirs, **mine}
             differ = [k for k in keys if mine.get(k, _MISSING) != theirs.get(k, _MISSING)]
-            told = f"was begun with other {first}: {', '.join(differ)} differ"
+            told = f"was begun with other {first}: {', '.join(differ)}"
         else:
             told = f"was begun with {first} {getattr(begun, first)}, not {getattr(self, first)}"
         raise ValueError(f"study {study!r} {told}: choose another --study-name")

@@ -133,19 +133,61 @@ def adapt_space(
         find_parameter(algo, name)
     for name in only:
         if name not in changed:
-            raise ValueError(f"--only {name}: the space has no values for it, add --param {name}=")
+            raise ValueError(
+                f"--only {name}: the space has no values for it, add --param {name}=VALUES"
+            )
     tuned = Space(algo, changed).tuned()
     dropped = {*freeze, *(name for name in tuned if only and name not in set(only))}
     return {name: values for name, values in changed.items() if name not in dropped}
 
 
-def describe_space(algo: str, content: Mapping[str, Any]) -> str:
-    """Return a table of all parameters of an algorithm: values in the space, meaning."""
-    rows = [("parameter", "values", "meaning")]
+def without_late_starts(
+    content: Mapping[str, Any], hyperparams: Hyperparams, n_timesteps: int
+) -> dict[str, Any]:
+    """Return a space without ``learning_starts`` at which a training would be over.
+
+    :param hyperparams: the yml entry, which counts if the space says nothing.
+    :raises ValueError: if nothing is left.
+    """
+    given = content.get("learning_starts", hyperparams.get("learning_starts", 0))
+    if isinstance(given, dict):
+        left: Any = {**given, "high": min(given["high"], n_timesteps - 1)}
+        is_fine = left["low"] < left["high"]
+    elif isinstance(given, list):
+        left = [value for value in given if value < n_timesteps]
+        is_fine = bool(left)
+    else:
+        left, is_fine = given, given < n_timesteps
+    if not is_fine:
+        raise ValueError(
+            f"learning_starts {_in_a_line(given)} is not before the end of a training of"
+            f" {n_timesteps} steps, nothing would be learned: add --param"
+            f" learning_starts={max(1, n_timesteps // 10)}, or train for longer (-n)"
+        )
+    return {**content, "learning_starts": left} if "learning_starts" in content else {**content}
+
+
+def describe_space(algo: str, content: Mapping[str, Any], hyperparams: Hyperparams) -> str:
+    """Return a table of what can be tuned: what the yml says, what is tried, what it means.
+
+    :param hyperparams: the yml entry; what has no place in it is left out.
+    """
+    rows = [("parameter", "in the yml", "tried", "meaning")]
     for name, one in parameters_of(algo).items():
-        rows.append((name, _in_a_line(content[name]) if name in content else "", one.meaning))
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+        try:
+            value = one.read(copy.deepcopy(hyperparams))
+        except ValueError:
+            if name not in content:
+                continue
+            value = None
+        shown = "" if value is None else _in_a_line(value)
+        tried = _in_a_line(content[name]) if name in content else ""
+        rows.append((name, shown, tried, one.meaning))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join(
+        "  ".join([*(f"{cell:<{n}}" for cell, n in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )
 
 
 def _in_a_line(content: Any) -> str:

@@ -72,6 +72,17 @@ def test_the_same_command_with_more_trials_goes_on(home: Path) -> None:
     assert standing_of(study_in(home)).finished == 4
 
 
+def test_a_finished_study_starts_no_worker(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    logs = sorted((home / "studies/q_learning_FrozenLake-v1/workers").iterdir())
+    assert cli(*ICE) == 0
+    printed = capsys.readouterr().out
+    assert "all trials are finished; a larger --n-trials extends the study" in printed
+    assert sorted((home / "studies/q_learning_FrozenLake-v1/workers").iterdir()) == logs
+
+
 def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sb3_atari_course", *ICE[:5], "-n", "100000000"]
     process = subprocess.Popen(
@@ -113,6 +124,7 @@ def test_parameters_are_listed() -> None:
     rows = {line.split()[0]: line for line in printed.splitlines()}
     assert "[64, 128, 256]" in rows["batch_size"]
     assert "[" not in rows["gamma"]
+    assert "crop" not in rows
     assert "double_q" not in rows
 
 
@@ -146,6 +158,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*ICE, "--seed", "3"], "was begun with seed 0, not 3"),
         ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
         ([*ICE, "--n-trials", "0"], "n_trials must be at least 1, got 0"),
+        ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
         ([*CARTPOLE, "--workers", "0"], "workers must be"),
         ([*CARTPOLE, "--epsilon", "2"], "epsilon is a probability, 0 to 1, got 2.0"),
         ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),

@@ -44,7 +44,7 @@ class TestLine:
         standing = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
         assert progress_line(standing, 2) == (
             "finished 12 of 40, running 2, pruned 3, failed 2, killed 1, best 487.3 (trial 7),"
-            " 14 min left"
+            " about 14 min left"
         )
 
     def test_of_a_study_that_is_done(self) -> None:
@@ -99,7 +99,7 @@ class TestInATerminal:
         shown.show(MIDDLE, 2)
         shown.show(DONE, 2)
         shown.end()
-        long = "finished 12 of 40, running 2, pruned 3, failed 0, 14 min left"
+        long = "finished 12 of 40, running 2, pruned 3, failed 0, about 14 min left"
         short = "finished 40 of 40, running 0, pruned 0, failed 0"
         assert stream.getvalue() == f"\r{long}\r{short}{' ' * (len(long) - len(short))}\n"
 
@@ -139,7 +139,7 @@ class TestInAPipe:
         stream = io.StringIO()
         shown = Progress(stream)
         seen = []
-        for n_complete, now in ((1, 1000.0), (2, 1029.0), (3, 1030.0), (3, 1090.0), (4, 1090.0)):
+        for n_complete, now in ((1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0)):
             clock.now = now
             shown.show(replace(START, complete=n_complete), 1)
             seen.append(len(stream.getvalue().splitlines()))

@@ -15,6 +15,8 @@ from optuna.trial import TrialState, create_trial
 from sb3_atari_course.tuning.report import best_block, draw_plots, write_report
 from tests.tuning.studies import ICE, TABLE, begin
 
+FILE = Path("my studies/best.yml")
+
 #: learning rate, gamma, score
 TRIALS = [(0.5, 0.99, 0.2), (0.1234567, 0.9, 0.8), (0.9, 0.99, 0.6), (0.3, 0.9, 0.4)]
 
@@ -37,7 +39,7 @@ def study_of(trials: list[tuple[float, float, float]], **changes: object) -> Stu
 
 
 def test_the_best_trial_as_a_yml_of_rl_zoo() -> None:
-    block = best_block(study_of(TRIALS))
+    block = best_block(study_of(TRIALS), FILE)
     assert yaml.safe_load(block) == {
         ICE: {
             **TABLE,
@@ -49,16 +51,16 @@ def test_the_best_trial_as_a_yml_of_rl_zoo() -> None:
 
 
 def test_the_block_tells_where_it_comes_from() -> None:
-    comment = [line for line in best_block(study_of(TRIALS)).splitlines() if line.startswith("#")]
-    assert comment == [
-        "# Trial 1 of 4 of study ice: 0.8, the mean of",
-        "# 5 games at epsilon 0 after a training. Few trainings are luck: train it with other"
-        " seeds too.",
-        "#   python -m sb3_atari_course train --algo q_learning --env FrozenLake-v1 -conf THIS_FILE"
-        " --seed 1",
+    lines = best_block(study_of(TRIALS), FILE).splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        "# Study ice: trial 1, the best of 4 finished.",
+        "# Score 0.8, mean of 5 games at epsilon 0 after a training.",
+        "# Few trainings are luck: train it with other seeds too.",
+        "#   python -m sb3_atari_course train --algo q_learning --env FrozenLake-v1"
+        " -conf 'my studies/best.yml' --seed 1",
     ]
-    several = best_block(study_of(TRIALS, n_repeats=3))
-    assert "# 5 games at epsilon 0 after each of 3 trainings." in several
+    several = best_block(study_of(TRIALS, n_repeats=3), FILE)
+    assert "mean of 5 games at epsilon 0 after each of 3 trainings.\n" in several
 
 
 def test_stock_rl_zoo_trains_what_it_knows() -> None:
@@ -75,14 +77,14 @@ def test_stock_rl_zoo_trains_what_it_knows() -> None:
             distributions={"gamma": CategoricalDistribution([0.9])},
         )
     )
-    assert "python -m rl_zoo3.train --algo dqn --env CartPole-v1 -conf" in best_block(study)
+    assert "python -m rl_zoo3.train --algo dqn --env CartPole-v1 -conf" in best_block(study, FILE)
 
 
 def test_without_a_complete_trial_there_is_no_best() -> None:
     study = begin()
     study.add_trial(create_trial(state=TrialState.PRUNED))
     with pytest.raises(ValueError, match="study 'ice' has no finished trial yet"):
-        best_block(study)
+        best_block(study, FILE)
 
 
 def test_the_report_has_all_that_was_asked_for(tmp_path: Path) -> None:

@@ -88,11 +88,11 @@ class TestSameStudy:
             (
                 {"hyperparams": {"policy": "MlpPolicy", "policy_kwargs": {}, "batch_size": 32}},
                 "study 's' was begun with other hyperparams: policy_kwargs, gamma, batch_size"
-                " differ: choose another --study-name",
+                ": choose another --study-name",
             ),
             (
                 {"space": {**SETTINGS.space, "gamma": 0.99}, "seed": 7},
-                "study 's' was begun with other space: gamma differ: choose another --study-name",
+                "study 's' was begun with other space: gamma: choose another --study-name",
             ),
             (
                 {"n_timesteps": 2000},

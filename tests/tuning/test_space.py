@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial, Trial
 
-from sb3_atari_course.tuning.space import Space, adapt_space, describe_space, load_space
+from sb3_atari_course.tuning.space import Space, adapt_space, load_space
 
 TABLE = {"policy": "QTablePolicy", "learning_rate": "lin_0.5", "gamma": 0.9, "exploration": 0.1}
 MLP = {"policy_kwargs": {"net_arch": [256, 256]}, "learning_rate": "lin_0.001", "gamma": 0.99}
@@ -190,11 +190,3 @@ def test_a_start_is_what_the_yml_says(
     given = copy.deepcopy(entry)
     assert Space(algo, content).start(given) == start
     assert given == entry
-
-
-def test_the_table_of_all_parameters() -> None:
-    lines = describe_space("q_learning", {"gamma": [0.9, 1], "n_bins": [[2, 2], None]}).split("\n")
-    assert lines[0] == "parameter               values          meaning"
-    assert "gamma                   [0.9, 1]        discount per agent step" in lines
-    assert "repeat                                  steps per agent step" in lines
-    assert len(lines) == 11
