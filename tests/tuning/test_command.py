@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,9 +68,11 @@ def test_best_prints_it_again_and_trains_nothing(home: Path) -> None:
     assert standing_of(study_in(home)).finished == 3
 
 
-def test_the_same_command_with_more_trials_goes_on(home: Path) -> None:
-    python_m("sb3_atari_course", *ICE, "--n-trials", "4", cwd=home)
-    assert standing_of(study_in(home)).finished == 4
+def test_the_same_command_with_more_trials_goes_on(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "studies", tmp_path / "studies")
+    python_m("sb3_atari_course", *ICE, "--n-trials", "4", cwd=tmp_path)
+    assert standing_of(study_in(tmp_path)).finished == 4
+    assert standing_of(study_in(home)).finished == 3
 
 
 def test_a_finished_study_starts_no_worker(
