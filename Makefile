@@ -16,7 +16,7 @@ RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
 help:
 	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
 	@echo "make test        run the tests; make test-slow: the slow ones too"
-	@echo "make test-services   run those that need a PostgreSQL server, which they start"
+	@echo "make test-services   run those that start a PostgreSQL server, or workers"
 	@echo "make check       format, lint, types: what CI checks beside the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
 
@@ -44,7 +44,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not services"
 
 test-services: $(SERVICES)
-	$(BIN)/python -m pytest tests/services -m services
+	$(BIN)/python -m pytest -n auto --dist loadfile tests/services -m services
 
 format: $(STAMP)
 	$(BIN)/ruff format .

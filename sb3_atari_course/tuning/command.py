@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import signal
-import sys
 import warnings
 from pathlib import Path
 
@@ -17,12 +16,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 
 from sb3_atari_course.envs import is_atari
+from sb3_atari_course.native_vec_env.settings import usable_threads
 from sb3_atari_course.tuning.experiment import TrialExperiment
 from sb3_atari_course.tuning.launcher import Launcher
 from sb3_atari_course.tuning.options import parse_options
 from sb3_atari_course.tuning.places import Hyperparams
 from sb3_atari_course.tuning.progress import Progress
-from sb3_atari_course.tuning.report import best_block, write_report
+from sb3_atari_course.tuning.report import write_report
 from sb3_atari_course.tuning.settings import StudySettings
 from sb3_atari_course.tuning.space import (
     Space,
@@ -32,7 +32,7 @@ from sb3_atari_course.tuning.space import (
     without_late_starts,
 )
 from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.study import begin_or_join, find_study, settings_of, standing_of
 from sb3_atari_course.tuning.worker import Job, prepare
 from sb3_atari_course.wrappers.checks import integer_at_least
 
@@ -53,11 +53,16 @@ def tune() -> None:
         print(describe_space(args.algo, _space_of(args), _entry_of(args)))
         return
     _check_extra()
-    integer_at_least(1, "workers", args.workers)
+    _check_numbers(args)
     name = args.study_name or f"{args.algo}_{args.env.replace('/', '-')}"
+    if Path(name).name != name:
+        raise ValueError(f"--study-name is the name of a folder in -f, got {name!r}")
     folder = Path(args.folder) / name
     if args.best:
         study = find_study(open_storage(args.storage, folder, create=False), name)
+        begun = settings_of(study)
+        if (begun.algo, begun.env_id) != (args.algo, args.env):
+            raise ValueError(f"study {name!r} is of {begun.algo} on {begun.env_id}")
     else:
         study = _search(args, name, folder)
     _report(study, folder)
@@ -71,22 +76,19 @@ def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
         args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
     )
     default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-    if args.n_trials is not None:
-        integer_at_least(1, "n_trials", args.n_trials)
     study = begin_or_join(storage, name, settings, args.n_trials, default)
     tuned = Space(settings.algo, settings.space).tuned()
     print(f"study {name}: {settings.n_timesteps} steps a training, tunes {', '.join(tuned)}")
     print(f"folder {folder}, workers {args.workers}; the same command joins, or goes on later")
-    n_cores = os.cpu_count() or 1
+    n_threads = args.num_threads or max(1, usable_threads(None, 2**16) // args.workers)
     job = Job(
         storage=args.storage,
         study_name=name,
         folder=str(folder),
-        n_threads=args.num_threads or max(1, n_cores // args.workers),
+        n_threads=n_threads,
         device=args.device,
         grace_period=args.grace_period,
         seconds=None if args.minutes is None else 60 * args.minutes,
-        gym_packages=tuple(args.gym_packages),
     )
     if standing_of(study).is_done:
         print("all trials are finished; a larger --n-trials extends the study")
@@ -109,11 +111,11 @@ def _report(study: Study, folder: Path) -> None:
     if standing.best is None:
         errors = f": {standing.errors[-1][1]}" if standing.errors else ""
         raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
-    if standing.is_hopeless:
+    if standing.errors and not standing.is_done:
         number, error = standing.errors[-1]
-        print(f"stopped: {len(standing.errors)} trials failed, trial {number} with {error}")
-    print(f"\n{best_block(study, folder / 'best.yml')}")
+        print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
     files = write_report(study, folder)
+    print(f"\n{(folder / 'best.yml').read_text(encoding='utf-8')}")
     print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
 
 
@@ -123,6 +125,8 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
     is_game = is_atari(args.env)
     n_timesteps = args.n_timesteps
     if n_timesteps is None:
+        if "n_timesteps" not in hyperparams:
+            raise ValueError("the yml has no n_timesteps: tell how long to train (-n)")
         n_timesteps = int(hyperparams["n_timesteps"])
         if is_game:
             n_timesteps = min(n_timesteps, _GAME_STEPS)
@@ -145,6 +149,7 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
         n_startup_trials=args.n_startup_trials,
         pruner=args.pruner,
         native=args.vec_env == "native",
+        gym_packages=tuple(args.gym_packages),
     )
     Space(settings.algo, settings.space).check_fits(hyperparams)
     return settings
@@ -168,6 +173,15 @@ def _space_of(args: argparse.Namespace) -> dict[str, object]:
         only=args.only,
     )
     return Space(args.algo, content).content()
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Check what no other place does."""
+    for name in ("workers", "n_trials", "num_threads", "grace_period"):
+        if getattr(args, name) is not None:
+            integer_at_least(1, name, getattr(args, name))
+    if args.minutes is not None and not args.minutes > 0:
+        raise ValueError(f"minutes must be positive, got {args.minutes}")
 
 
 def _check_extra() -> None:
@@ -197,5 +211,4 @@ def _check_writable(folder: Path) -> None:
 
 def _interrupt(signal_number: int, frame: object) -> None:
     """Treat SIGTERM as Ctrl-C: the workers are told to stop."""
-    sys.stdout.flush()
     raise KeyboardInterrupt

@@ -8,11 +8,13 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL
 
-#: Seconds until a server that does not answer counts as not there.
-CONNECT_SECONDS = 4
+from sb3_atari_course.tuning.retries import retry_dead_trial
+
+#: Seconds until a server that does not answer counts as not there, or gone.
+CONNECT_SECONDS, READ_SECONDS = 4, 8
 
 _WITHOUT_HEARTBEAT = sqlalchemy.text(
     "SELECT trials.trial_id FROM trials"
@@ -32,13 +34,10 @@ class DatabaseStorage(RDBStorage):
     :param url: of SQLAlchemy, e.g. ``postgresql://user:password@host/database``.
     :param grace_period: seconds of silence after which a worker counts as dead.
     :param patience: seconds to wait for a server that went away.
-    :param max_retry: how often the parameters of a dead trial are tried again.
     :raises Exception: SQLAlchemy's, if the database cannot be opened.
     """
 
-    def __init__(
-        self, url: URL, *, grace_period: int = 60, patience: float = 300.0, max_retry: int = 1
-    ) -> None:
+    def __init__(self, url: URL, *, grace_period: int = 60, patience: float = 300.0) -> None:
         self._patience = patience
         self._seen_silent: dict[int, float] = {}  # trial id -> time.monotonic()
         super().__init__(
@@ -46,7 +45,7 @@ class DatabaseStorage(RDBStorage):
             engine_kwargs=_engine_kwargs(url),
             heartbeat_interval=max(1, grace_period // 6),
             grace_period=grace_period,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=max_retry),
+            heartbeat_stale_trial_callback=retry_dead_trial,
         )
         sqlalchemy.event.listen(self.engine, "do_connect", self._connect)
 
@@ -86,4 +85,7 @@ def _engine_kwargs(url: URL) -> dict[str, Any]:
     """Return what SQLAlchemy is told: SQLite waits for its lock, a server must answer soon."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": 60}}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+    connect: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    if "pymysql" in url.drivername:  # whose other limit ends with the connection
+        connect |= {"read_timeout": READ_SECONDS, "write_timeout": READ_SECONDS}
+    return {"pool_pre_ping": True, "connect_args": connect}

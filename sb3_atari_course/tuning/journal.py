@@ -9,11 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from optuna import Study
-from optuna.storages import JournalStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import JournalStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
+
+from sb3_atari_course.tuning.retries import retry_dead_trial
 
 
 class KernelLock(BaseJournalFileLock):
@@ -73,16 +75,14 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
     :param journal: the file; ``{journal}.running/`` beside it has the locks.
     :param patience: seconds for which a trial must be seen without its lock until it counts as
         dead: its worker may be about to take it.
-    :param max_retry: how often the parameters of a dead trial are tried again.
     """
 
-    def __init__(self, journal: Path, *, patience: float = 2.0, max_retry: int = 1) -> None:
+    def __init__(self, journal: Path, *, patience: float = 5.0) -> None:
         self._locks_folder = Path(f"{journal}.running")
         self._locks_folder.mkdir(parents=True, exist_ok=True)
         self._patience = patience
         self._held: dict[int, FileLock] = {}
         self._seen_free: dict[int, float] = {}  # trial id -> time.monotonic()
-        self._on_stale = RetryHeartbeatStaleTrialCallback(max_retry=max_retry)
         super().__init__(JournalFileBackend(str(journal), lock_obj=KernelLock(journal)))
 
     def record_heartbeat(self, trial_id: int) -> None:
@@ -113,7 +113,7 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
 
     def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None]:
         """Return what is done with a dead trial."""
-        return self._on_stale
+        return retry_dead_trial
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))

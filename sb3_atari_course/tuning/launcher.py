@@ -62,6 +62,7 @@ class Launcher:
         self._n_workers, self._progress = n_workers, progress
         self._workers: list[Worker] = []
         self._n_deaths = self._n_finished = 0
+        progress.know(standing_of(study))
         self._next_look = 0.0
 
     def run(self) -> None:
@@ -124,7 +125,7 @@ class Launcher:
         self._next_look = time.monotonic() + _LOOK
         try:
             standing = standing_of(self._study)
-        except StorageInternalError as error:
+        except (StorageInternalError, OSError, ValueError) as error:  # ValueError: a torn line
             self._progress.tell(f"the storage is away: {error.__cause__ or error}")
             return
         if standing.finished > self._n_finished:
@@ -137,6 +138,8 @@ class Launcher:
         try:
             yield
         finally:
+            if self._workers:
+                self._progress.tell("stopping the workers ...")
             for worker in self._workers:
                 worker.tell_to_stop()
             deadline = time.monotonic() + _STOPPING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import platform
 import time
@@ -48,6 +49,7 @@ class Objective:
         :raises optuna.TrialPruned: if the trial was not worth its end.
         :raises SurplusTrialError: if the budget is spent already.
         """
+        gc.collect()  # the model before: it and its environments refer to each other
         study = trial.study
         if is_surplus(trial.number, study.get_trials(deepcopy=False), study.user_attrs[BUDGET]):
             trial.set_user_attr(SURPLUS, True)
@@ -66,8 +68,6 @@ class Objective:
             trial.set_user_attr(ERROR, message[:500])
             _say(trial, traceback.format_exc())
             raise
-        finally:
-            gc.collect()  # models and environments refer to each other
         _say(trial, f"scored {score:g} in {time.perf_counter() - begun:.1f} s")
         return score
 
@@ -94,7 +94,7 @@ class Objective:
         experiment.learn(model, scorer)
         if scorer.is_pruned:
             raise TrialPruned
-        score = scorer.score(model)
+        score = scorer.score(model, is_last=True)
         if repeat + 1 < settings.n_repeats and trial.should_prune():
             raise TrialPruned
         return score
@@ -122,8 +122,12 @@ class Scorer(BaseCallback):
         self._trial, self._settings, self._experiment = trial, settings, experiment
         self._first_step, self._n_done = first_step, 0
 
-    def score(self, model: BaseAlgorithm) -> float:
-        """Return the mean score of whole games, and tell Optuna."""
+    def score(self, model: BaseAlgorithm, *, is_last: bool = False) -> float:
+        """Return the mean score of whole games, and tell Optuna.
+
+        :param is_last: the training is over.
+        :raises ValueError: if it is no number.
+        """
         settings = self._settings
         report = evaluate_games(
             model,
@@ -135,8 +139,10 @@ class Scorer(BaseCallback):
             random_play=False,
             **self._experiment.game_settings(),
         )
+        if not math.isfinite(report.mean):
+            raise ValueError(f"the mean score is {report.mean}")
         # the same steps for all trials: the pruner compares them there
-        step = self._first_step + self._next_step()
+        step = self._first_step + (settings.n_timesteps if is_last else self._next_step())
         self._n_done += 1
         self._trial.report(report.mean, step)
         _say(self._trial, f"{report.mean:g} after {step} steps")

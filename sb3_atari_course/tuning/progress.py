@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -22,6 +23,10 @@ class Progress:
         self._told: set[int] = set()  # trials whose error was shown
         self._next_line = 0.0
 
+    def know(self, standing: Standing) -> None:
+        """Remember the errors of another time, which are not told again."""
+        self._told.update(number for number, _ in standing.errors)
+
     def show(self, standing: Standing, n_workers: int) -> None:
         """Show how things stand; errors that are new get a line of their own."""
         for number, error in standing.errors:
@@ -30,6 +35,7 @@ class Progress:
                 self.tell(f"trial {number} failed: {error}")
         line = progress_line(standing, n_workers)
         if self._is_terminal:
+            line = line[: shutil.get_terminal_size().columns - 1]
             self._stream.write(f"\r{line:<{len(self._shown)}}")
         elif line != self._shown and (standing.is_done or time.monotonic() >= self._next_line):
             self._stream.write(f"{line}\n")

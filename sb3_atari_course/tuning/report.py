@@ -11,6 +11,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from sb3_atari_course.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.tuning.settings import StudySettings
 from sb3_atari_course.tuning.space import Space
 from sb3_atari_course.tuning.study import settings_of, standing_of
@@ -82,13 +83,23 @@ def _comment(study: Study, best: FrozenTrial, settings: StudySettings, file: Pat
         f"# Score {best.values[0]:.4g}, mean of {settings.n_games} games at epsilon"
         f" {settings.epsilon:g} {trainings}.\n"
         "# Few trainings are luck: train it with other seeds too.\n"
-        f"#   python -m {_trainer(settings.algo)} --algo {settings.algo} --env {settings.env_id}"
-        f" -conf {shlex.quote(str(file))} --seed 1\n"
+        f"#   {_command(settings, file)}\n"
     )
 
 
-def _trainer(algo: str) -> str:
-    return "rl_zoo3.train" if algo in ("dqn", "qrdqn") else "sb3_atari_course train"
+def _command(settings: StudySettings, file: Path) -> str:
+    """Return the command that trains a yml of this study."""
+    is_ours = settings.algo in OUR_ALGORITHMS
+    packages = list(settings.gym_packages)
+    if "Deterministic-v4" in settings.env_id and not is_ours:  # our launcher knows them
+        packages.append("sb3_atari_course.register")
+    words = [
+        *("python", "-m"),
+        *(("sb3_atari_course", "train") if is_ours else ("rl_zoo3.train",)),
+        *("--algo", settings.algo, "--env", settings.env_id, "-conf", str(file), "--seed", "1"),
+        *(("--gym-packages", *packages) if packages else ()),
+    ]
+    return shlex.join(words)
 
 
 def _draw_png(name: str, study: Study, path: Path) -> None:

@@ -36,6 +36,7 @@ class StudySettings:
     :param n_startup_trials: trials chosen at random before TPE begins.
     :param pruner: ``"median"`` ends trials that are worse than half of the others; ``"none"``.
     :param native: play in ale-py's threads, see :class:`.NativeAtariVecEnv`.
+    :param gym_packages: modules to import that register environments.
     :raises ValueError: for a value out of range.
     """
 
@@ -54,6 +55,7 @@ class StudySettings:
     n_startup_trials: int = 10
     pruner: str = "median"
     native: bool = False
+    gym_packages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("n_timesteps", "n_repeats", "n_evaluations", "n_games", "max_frames"):
@@ -84,7 +86,7 @@ class StudySettings:
         """
         if set(content) != {field.name for field in fields(cls)}:
             raise ValueError("the study was begun by another version of sb3_atari_course")
-        return cls(**content)
+        return cls(**{**content, "gym_packages": tuple(content["gym_packages"])})
 
     def check_same(self, study: str, begun: StudySettings) -> None:
         """Check that a study was begun with these settings.

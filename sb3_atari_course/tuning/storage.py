@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from sb3_atari_course.tuning.journal import LockedJournalStorage
 
 #: Seconds of silence after which a worker on a database counts as dead.
 GRACE_PERIOD = 60
+
+#: How a journal begins.
+_FIRST = b'{"op_code":'
+
+#: MySQL's errors for a table or an index that is there already.
+_ALREADY_THERE = (1050, 1061)
 
 #: How often others may be making the tables of a new database at the same moment.
 _MOST_RACES = 5
@@ -38,7 +45,7 @@ def open_storage(
     :param create: make the journal if it is not there.
     :raises ValueError: if it cannot be opened, or is not fit for so many workers.
     """
-    if where is None or "://" not in where:
+    if where is None or not re.match(r"[\w+]+:", where):
         journal = Path(where) if where else folder / "journal.log"
         if not create and not journal.is_file():
             raise ValueError(f"there is no journal {journal}: begin with `tune` without --best")
@@ -69,14 +76,14 @@ def open_storage(
 
 
 def _check_journal(journal: Path) -> None:
-    """Check that the first line of a file, if there is a whole one, is one of Optuna's.
+    """Check that a file begins as Optuna's journals do, torn or not.
 
-    :raises ValueError: if not; Optuna would append its own and fail later.
+    :raises ValueError: if not: it is somebody's, and would be overwritten.
     """
     with open(journal, "rb") as file:
-        first = file.readline()
-    if first.endswith(b"\n") and not (first.startswith(b"{") and b'"op_code"' in first):
-        raise ValueError("its first line is none")
+        first = file.readline(len(_FIRST))
+    if not _FIRST.startswith(first) and first.strip(b"\0"):
+        raise ValueError("it begins otherwise")
 
 
 def _url_of(where: str) -> URL:
@@ -116,6 +123,10 @@ def _make_tables(url: URL, grace_period: int) -> DatabaseStorage:
     for _ in range(_MOST_RACES):
         try:
             return DatabaseStorage(url, grace_period=grace_period)
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+        except sqlalchemy.exc.DBAPIError as error:
+            raced = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
+            code = error.orig.args[0] if error.orig and error.orig.args else None
+            if not isinstance(error, raced) and code not in _ALREADY_THERE:
+                raise
             time.sleep(0.5)
     return DatabaseStorage(url, grace_period=grace_period)

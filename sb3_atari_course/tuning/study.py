@@ -10,7 +10,7 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sb3_atari_course.tuning.sampler import SamplerByNumber
@@ -22,6 +22,8 @@ SETTINGS, BUDGET = "settings", "n_trials"
 
 #: Where a trial keeps the machine and process that ran it, and why it failed.
 WORKER, ERROR, SURPLUS = "worker", "error", "surplus"
+
+_NOT_OURS = "study {!r} was not begun by `tune`: choose another --study-name"
 
 #: Seconds to wait for the settings of a study that somebody else is just beginning.
 _BEGINNING = 10.0
@@ -41,16 +43,19 @@ def begin_or_join(
     except DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name)
         _wait_for_settings(study)
-    if SETTINGS in study.user_attrs:
+    if study.directions != [StudyDirection.MAXIMIZE]:
+        raise ValueError(_NOT_OURS.format(name))
+    attrs = study.user_attrs
+    if SETTINGS in attrs:
         settings.check_same(name, settings_of(study))
-    else:
-        study.set_user_attr(SETTINGS, settings.as_dict())
-    budget = study.user_attrs.get(BUDGET, 0)
+    budget = attrs.get(BUDGET, 0)
     wanted = n_trials or budget or default
     if wanted < budget:
         raise ValueError(f"study {name!r} has {budget} trials to do, fewer is not possible")
     if wanted > budget:
         study.set_user_attr(BUDGET, wanted)
+    if SETTINGS not in attrs:  # last: who finds them finds the budget too
+        study.set_user_attr(SETTINGS, settings.as_dict())
     return equip(study)
 
 
@@ -65,7 +70,7 @@ def find_study(storage: BaseStorage, name: str) -> Study:
         names = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
         raise ValueError(f"there is no study {name!r} here, but {names}") from None
     if SETTINGS not in study.user_attrs:
-        raise ValueError(f"study {name!r} was not begun by `tune`: choose another --study-name")
+        raise ValueError(_NOT_OURS.format(name))
     return equip(study)
 
 
@@ -90,13 +95,12 @@ def settings_of(study: Study) -> StudySettings:
 def _wait_for_settings(study: Study) -> None:
     """Wait for the one who is beginning this study, but not for ever: he may be dead."""
     deadline = time.monotonic() + _BEGINNING
-    while not study.user_attrs and not study.get_trials(deepcopy=False):
+    while set(study.user_attrs) <= {BUDGET} and not study.get_trials(deepcopy=False):
         if time.monotonic() > deadline:
             return
         time.sleep(0.2)
     if SETTINGS not in study.user_attrs:
-        name = study.study_name
-        raise ValueError(f"study {name!r} was not begun by `tune`: choose another --study-name")
+        raise ValueError(_NOT_OURS.format(study.study_name))
 
 
 def _make_pruner(settings: StudySettings) -> BasePruner:
@@ -145,11 +149,6 @@ class Standing:
     def has_room(self) -> bool:
         """Whether another trial may begin, or one that waits must be looked at."""
         return self.waiting > 0 or self.finished + self.running < self.budget
-
-    @property
-    def is_hopeless(self) -> bool:
-        """Whether errors outnumber the finished trials by three."""
-        return len(self.errors) >= self.finished + 3
 
 
 def standing_of(study: Study) -> Standing:

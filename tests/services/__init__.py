@@ -1,1 +1,1 @@
-"""Tests that need a server, which they start by themselves: ``make test-services``."""
+"""Tests that start servers and workers by themselves: ``make test-services``."""

@@ -1,129 +1,56 @@
-"""``tune`` as typed: one study from beginning to end, and a line for each wrong argument."""
+"""``tune`` in this process: what it prints, and a line for each wrong argument."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import optuna
 import pytest
-import yaml
 
-from sb3_atari_course.runs import find_run
-from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import find_study, standing_of
-from tests.zoo_runs import ROOT, cli, python_m
+from sb3_atari_course.tuning import command
+from sb3_atari_course.tuning.launcher import Launcher
+from sb3_atari_course.tuning.objective import Objective
+from sb3_atari_course.tuning.study import settings_of
+from sb3_atari_course.tuning.worker import work
+from tests.zoo_runs import cli
 
 ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
 CARTPOLE = ["tune", "--algo", "dqn", "--env", "CartPole-v1"]
 
 
+class InThisProcess(Launcher):
+    """Does the work itself instead of starting workers."""
+
+    def run(self) -> None:
+        folder = Path(self._job.folder) / "trials"
+        work(self._study, Objective(settings_of(self._study), folder))
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a finished study and another one that stock RL Zoo began."""
+    """Return a folder with a finished study of three trials."""
     folder = tmp_path_factory.mktemp("home")
-    printed = python_m("sb3_atari_course", *ICE, "--n-trials", "3", "--workers", "2", cwd=folder)
-    (folder / "printed.txt").write_text(printed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(command, "Launcher", InThisProcess)
+        assert cli(*ICE, "--n-trials", "3") == 0
     return folder
-
-
-def study_in(home: Path, name: str = "q_learning_FrozenLake-v1") -> optuna.Study:
-    return find_study(open_storage(None, home / "studies" / name), name)
-
-
-def test_a_study_from_beginning_to_end(home: Path) -> None:
-    printed = (home / "printed.txt").read_text()
-    standing = standing_of(study_in(home))
-    assert (standing.finished, standing.running) == (3, 0)
-    assert "finished 3 of 3, running 0" in printed
-    best = home / "studies/q_learning_FrozenLake-v1/best.yml"
-    assert best.read_text() in printed
-    assert "plots/param_importances.png" in printed
-
-
-def test_the_best_yml_trains(home: Path) -> None:
-    best = home / "studies/q_learning_FrozenLake-v1/best.yml"
-    python_m(
-        *("sb3_atari_course", "train", "--algo", "q_learning", "--env", "FrozenLake-v1"),
-        *("-conf", str(best), "--eval-freq", "-1"),
-        cwd=home,
-    )
-    run = find_run("q_learning", "FrozenLake-v1", home / "logs")
-    assert run.hyperparams == yaml.safe_load(best.read_text())["FrozenLake-v1"]
-
-
-def test_best_prints_it_again_and_trains_nothing(home: Path) -> None:
-    best = home / "studies/q_learning_FrozenLake-v1/best.yml"
-    before = best.read_text()
-    best.unlink()
-    printed = python_m("sb3_atari_course", *ICE[:5], "--best", cwd=home)
-    assert best.read_text() == before
-    assert before in printed
-    assert standing_of(study_in(home)).finished == 3
-
-
-def test_the_same_command_with_more_trials_goes_on(home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home / "studies", tmp_path / "studies")
-    python_m("sb3_atari_course", *ICE, "--n-trials", "4", cwd=tmp_path)
-    assert standing_of(study_in(tmp_path)).finished == 4
-    assert standing_of(study_in(home)).finished == 3
 
 
 def test_a_finished_study_starts_no_worker(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(home)
-    logs = sorted((home / "studies/q_learning_FrozenLake-v1/workers").iterdir())
     assert cli(*ICE) == 0
     printed = capsys.readouterr().out
     assert "all trials are finished; a larger --n-trials extends the study" in printed
-    assert sorted((home / "studies/q_learning_FrozenLake-v1/workers").iterdir()) == logs
+    assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
 
 
-def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sb3_atari_course", *ICE[:5], "-n", "100000000"]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    logs = tmp_path / "studies/q_learning_FrozenLake-v1/workers"
-    while not any("trains" in path.read_text() for path in logs.glob("*.log")):
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    printed = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
-    assert "stopped; the same command goes on, and --best shows what there is" in printed
-    assert "Traceback" not in printed
-    standing = standing_of(study_in(tmp_path))
-    assert (standing.running, standing.n_died) == (0, 1)
-
-
-def test_a_study_in_which_nothing_works_says_why(tmp_path: Path) -> None:
-    printed = python_m(
-        *("sb3_atari_course", *ICE, "--param", "learning_rate=[2.0, 3.0]"),
-        *("learning_rate_schedule=constant", "--n-startup-trials", "0"),
-        cwd=tmp_path,
-        status=2,
-    )
-    assert "trial 0 failed: ValueError: learning_rate must lie in (0, 1], got" in printed
-    assert "study 'q_learning_FrozenLake-v1' has no complete trial: ValueError" in printed
-    assert "Traceback" not in printed
-    assert standing_of(study_in(tmp_path)).finished == 0
-
-
-def test_parameters_are_listed() -> None:
-    printed = python_m("sb3_atari_course", *CARTPOLE, "--list-params", "--freeze", "gamma")
+def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(*CARTPOLE, "--list-params", "--freeze", "gamma") == 0
+    printed = capsys.readouterr().out
     rows = {line.split()[0]: line for line in printed.splitlines()}
     assert "[64, 128, 256]" in rows["batch_size"]
     assert "[" not in rows["gamma"]
@@ -162,6 +89,11 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
         ([*ICE, "--n-trials", "0"], "n_trials must be at least 1, got 0"),
         ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
+        ([*CARTPOLE, "--num-threads", "-1"], "num_threads must be at least 1, got -1"),
+        ([*CARTPOLE, "--minutes", "-1"], "minutes must be positive, got -1.0"),
+        ([*CARTPOLE, "--study-name", "../x"], "--study-name is the name of a folder in -f"),
+        ([*CARTPOLE, "--best", "--study-name", "q_learning_FrozenLake-v1"],
+         "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
         ([*CARTPOLE, "--workers", "0"], "workers must be"),
         ([*CARTPOLE, "--epsilon", "2"], "epsilon is a probability, 0 to 1, got 2.0"),
         ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),

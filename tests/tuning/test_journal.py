@@ -66,6 +66,7 @@ def test_a_trial_whose_worker_was_killed_is_failed_and_tried_again(tmp_path: Pat
     process.wait()
     sweep(study)
     assert states(study) == ["FAIL", "WAITING"]
+    assert study.trials[1].user_attrs == {}
     study.optimize(Quick(), n_trials=1)
     assert states(study) == ["FAIL", "COMPLETE"]
     assert study.trials[0].params == study.trials[1].params
@@ -167,6 +168,14 @@ def test_the_lock_of_a_killed_writer_stalls_nobody(tmp_path: Path) -> None:
     assert lock.acquire()
     lock.release()
     assert time.monotonic() - begun < 1.0
+
+
+def test_a_lock_whose_file_cannot_be_mended_is_given_back(tmp_path: Path) -> None:
+    lock = KernelLock(tmp_path / "nowhere.log")
+    with pytest.raises(FileNotFoundError):
+        lock.acquire()
+    (tmp_path / "nowhere.log").touch()
+    assert KernelLock(tmp_path / "nowhere.log").acquire()
 
 
 def test_workers_write_one_after_the_other(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from optuna import Study, TrialPruned
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -17,7 +18,7 @@ from sb3_atari_course.tuning import objective as module
 from sb3_atari_course.tuning.objective import Objective
 from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
 from sb3_atari_course.tuning.worker import prepare, work
-from tests.tuning.studies import begin, states
+from tests.tuning.studies import TABLE, begin, states
 
 CARTPOLE: dict[str, Any] = {
     "algo": "dqn",
@@ -109,11 +110,11 @@ def test_scores_are_made_by_whole_games_with_the_settings_of_the_study(
         return real(model, env_id, **kwargs)
 
     monkeypatch.setattr(module, "evaluate_games", watched)
-    run(tmp_path, n_trials=2, epsilon=0.1, n_games=3)
+    run(tmp_path, n_trials=2, epsilon=0.1, n_games=3, max_frames=77)
     assert len(calls) == 4
     for env_id, kwargs in calls:
         assert env_id == "FrozenLake-v1"
-        assert (kwargs["epsilon"], kwargs["n_games"]) == (0.1, 3)
+        assert (kwargs["epsilon"], kwargs["n_games"], kwargs["max_frames"]) == (0.1, 3, 77)
         assert kwargs["env_kwargs"] == {"is_slippery": False}
     assert len({kwargs["seed"] for _, kwargs in calls}) == 1  # the same games for all
 
@@ -146,6 +147,74 @@ def test_an_error_is_kept_and_costs_its_trial_only(
     study = run(tmp_path, n_trials=2)
     assert states(study) == ["COMPLETE", "FAIL", "COMPLETE"]
     assert study.trials[1].user_attrs[ERROR] == "MemoryError: no room for this"
+
+
+def test_a_storage_that_is_away_is_no_error_of_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: Objective, trial: Any) -> float:
+        if trial.number == 0:
+            raise StorageInternalError("gone")
+        return 1.0
+
+    monkeypatch.setattr(Objective, "_train", away)
+    study = run(tmp_path, n_trials=1)
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert ERROR not in study.trials[0].user_attrs
+
+
+def test_a_score_that_is_no_number_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(float("nan")))
+    study = run(tmp_path, n_trials=2)
+    assert states(study) == ["FAIL"] * 3
+    assert study.trials[0].user_attrs[ERROR] == "ValueError: the mean score is nan"
+
+
+def test_every_training_has_a_seed_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    real = module.TrialExperiment
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seeds.append(kwargs["seed"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "TrialExperiment", watched)
+    run(tmp_path, n_trials=3, n_repeats=2, pruner="none")
+    assert len(seeds) == len(set(seeds)) == 6
+
+
+def test_a_first_training_that_is_worse_than_those_of_others_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = begin(n_trials=6, n_evaluations=1, n_repeats=2)
+    scores = iter([1.0] * 10 + [0.0])
+    monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
+    work(study, Objective(settings_of(study), tmp_path, device="cpu"))
+    assert states(study) == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert list(study.trials[5].intermediate_values) == [1000]
+
+
+def test_the_last_score_is_told_at_the_end_however_many_there_are(tmp_path: Path) -> None:
+    eight = {**TABLE, "n_envs": 8}
+    study = run(tmp_path, n_trials=1, n_evaluations=300, n_games=1, hyperparams=eight)
+    assert max(study.trials[0].intermediate_values) == 1000
+
+
+def test_games_are_shown_as_the_agent_was_trained_on_them(tmp_path: Path) -> None:
+    """A table with bins: without its wrapper the games would not fit it."""
+    entry = load_hyperparams("q_learning")["CartPole-v1"]
+    study = run(
+        tmp_path,
+        n_trials=1,
+        env_id="CartPole-v1",
+        hyperparams=entry,
+        space={"n_bins": [[2, 2, 4, 4], [3, 3, 3, 3]], "gamma": [0.9, 0.99]},
+    )
+    assert states(study) == ["COMPLETE"]
 
 
 def test_pruning_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

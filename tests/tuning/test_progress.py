@@ -145,6 +145,13 @@ class TestInAPipe:
             seen.append(len(stream.getvalue().splitlines()))
         assert seen == [1, 1, 2, 2, 3]  # none for what was shown already
 
+    def test_errors_of_another_time_are_not_told_again(self) -> None:
+        stream = io.StringIO()
+        shown = Progress(stream)
+        shown.know(replace(START, errors=((3, "old"),)))
+        shown.show(replace(START, errors=((3, "old"), (4, "new"))), 1)
+        assert stream.getvalue().splitlines()[0] == "trial 4 failed: new"
+
     def test_a_message_is_a_line(self) -> None:
         stream = io.StringIO()
         Progress(stream).tell("a worker died")

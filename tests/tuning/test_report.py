@@ -80,6 +80,23 @@ def test_stock_rl_zoo_trains_what_it_knows() -> None:
     assert "python -m rl_zoo3.train --algo dqn --env CartPole-v1 -conf" in best_block(study, FILE)
 
 
+def test_ids_that_only_we_know_are_registered() -> None:
+    entry = {"policy": "sb3_atari_course.policies.AtariCnnPolicy"}
+    study = begin(
+        algo="dqn",
+        env_id="BreakoutDeterministic-v4",
+        hyperparams=entry,
+        space={"gamma": [0.9, 0.99]},
+        gym_packages=("my.games",),
+        n_timesteps=777,
+    )
+    gamma = CategoricalDistribution([0.9, 0.99])
+    study.add_trial(create_trial(value=1.0, params={"gamma": 0.9}, distributions={"gamma": gamma}))
+    block = best_block(study, FILE)
+    assert "--seed 1 --gym-packages my.games sb3_atari_course.register\n" in block
+    assert yaml.safe_load(block)["BreakoutDeterministic-v4"]["n_timesteps"] == 777
+
+
 def test_without_a_complete_trial_there_is_no_best() -> None:
     study = begin()
     study.add_trial(create_trial(state=TrialState.PRUNED))

@@ -74,6 +74,17 @@ def test_the_first_trial_takes_what_it_is_told() -> None:
     assert study.trials[1].params["x"] != 0.25
 
 
+def test_random_trials_come_before_tpe_as_many_as_told() -> None:
+    """With as many startup trials as trials, TPE is never asked."""
+    random_only = optuna.create_study(sampler=sampler("random"), direction="maximize")
+    random_only.optimize(objective, n_trials=20)
+    for n_startup_trials, is_random in ((20, True), (4, False)):
+        late = SamplerByNumber("tpe", seed=0, n_startup_trials=n_startup_trials, start={})
+        study = optuna.create_study(sampler=late, direction="maximize")
+        study.optimize(objective, n_trials=20)
+        assert (params(study) == params(random_only)) is is_random
+
+
 def test_tpe_learns_where_it_is_good() -> None:
     study = optuna.create_study(sampler=sampler(), direction="maximize")
     study.optimize(objective, n_trials=60)

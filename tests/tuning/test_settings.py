@@ -21,7 +21,7 @@ SETTINGS = StudySettings(
 
 class TestStoring:
     def test_they_come_back_from_json(self) -> None:
-        other = replace(SETTINGS, seed=3, epsilon=0.05, sampler="random", pruner="none")
+        other = replace(SETTINGS, seed=3, epsilon=0.05, sampler="random", gym_packages=("a",))
         for settings in (SETTINGS, other):
             stored = json.loads(json.dumps(settings.as_dict()))
             assert StudySettings.from_dict(stored) == settings
@@ -50,6 +50,7 @@ class TestStoring:
             "n_startup_trials": 10,
             "pruner": "median",
             "native": False,
+            "gym_packages": (),
         }
 
     def test_what_is_stored_is_a_copy(self) -> None:

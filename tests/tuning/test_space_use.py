@@ -18,7 +18,7 @@ def test_the_table_of_what_can_be_tuned() -> None:
     assert "learning_rate           0.5                   where it begins" in lines
     assert "initial_value           0.0                   of the cells of the table" in lines
     assert not any(line.startswith(("n_bins", "repeat", "decay")) for line in lines)
-    assert len(lines) == 8
+    assert len(lines) == 7
 
 
 def test_what_is_tried_is_listed_even_if_the_yml_has_no_place_for_it() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
+from sb3_atari_course.tuning.database import DatabaseStorage
 from sb3_atari_course.tuning.journal import LockedJournalStorage
 from sb3_atari_course.tuning.storage import open_storage
 from tests.tuning.studies import Quick, begin, states
@@ -34,6 +36,18 @@ def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     (tmp_path / "notes.log").write_text("Dear diary,\n")
     with pytest.raises(ValueError, match=r"notes\.log is no journal of Optuna"):
         open_storage(str(tmp_path / "notes.log"), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["my only copy", '{"gamma": 0.99}', "{", "\n"])
+def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "precious.json"
+    path.write_text(content)
+    if content != "{":  # what a torn journal may begin with
+        with pytest.raises(ValueError, match="is no journal of Optuna: it begins otherwise"):
+            open_storage(str(path), tmp_path)
+        assert path.read_text() == content
+    else:
+        open_storage(str(path), tmp_path)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -65,7 +79,24 @@ def test_a_database_that_nobody_knows(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="SQLAlchemy knows no such database"):
         open_storage("foo://here", tmp_path)
     with pytest.raises(ValueError, match="--storage is a URL such as postgresql://user:password@"):
-        open_storage("://", tmp_path)
+        open_storage("postgresql:/me@here/x", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path, grace_period=30)
+    assert isinstance(storage, DatabaseStorage)
+    assert (storage.grace_period, storage.heartbeat_interval) == (30, 5)
+
+
+def test_a_server_that_says_nothing_is_told_soon(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for scheme in ("mysql", "postgresql"):
+            begun = time.monotonic()
+            with pytest.raises(ValueError, match="cannot open"):
+                open_storage(f"{scheme}://me@127.0.0.1:{port}/none", tmp_path)
+            assert time.monotonic() - begun < 10
 
 
 def test_a_worker_waits_for_a_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 
 import optuna
 import pytest
+from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
+from sb3_atari_course.tuning.sampler import SamplerByNumber
 from sb3_atari_course.tuning.study import (
+    BUDGET,
     ERROR,
     SETTINGS,
     SURPLUS,
+    begin_or_join,
     find_study,
     is_surplus,
     settings_of,
@@ -102,16 +106,42 @@ def test_the_standing_counts_each_trial_once() -> None:
     assert not standing.is_done
 
 
-def test_three_more_errors_than_trials_are_hopeless() -> None:
-    study = begin()
-    for _ in range(2):
-        study.add_trial(create_trial(state=FAIL, user_attrs={ERROR: "oh"}))
-    study.add_trial(create_trial(state=FAIL))  # a worker that was killed
-    assert not standing_of(study).is_hopeless
-    study.add_trial(create_trial(state=FAIL, user_attrs={ERROR: "oh"}))
-    assert standing_of(study).is_hopeless
-    study.add_trial(create_trial(state=COMPLETE, value=1.0))
-    assert not standing_of(study).is_hopeless
+def test_joining_without_a_budget_takes_that_of_the_study() -> None:
+    storage = InMemoryStorage()
+    begin(storage, 7)
+    joined = begin_or_join(storage, "ice", settings(), None, 1)
+    assert standing_of(joined).budget == 7
+    assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
+
+
+def test_a_study_that_looks_for_the_worst_is_refused() -> None:
+    storage = InMemoryStorage()
+    optuna.create_study(storage=storage, study_name="ice", direction="minimize")
+    with pytest.raises(ValueError, match="was not begun by `tune`"):
+        begin(storage)
+
+
+def test_a_study_whose_settings_were_never_written_is_none_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its beginner died between the budget and the settings."""
+    monkeypatch.setattr("sb3_atari_course.tuning.study._BEGINNING", 0.3)
+    storage = InMemoryStorage()
+    theirs = optuna.create_study(storage=storage, study_name="ice", direction="maximize")
+    theirs.set_user_attr(BUDGET, 3)
+    with pytest.raises(ValueError, match="was not begun by `tune`"):
+        find_study(storage, "ice")
+    assert standing_of(begin(storage, 5)).budget == 5
+
+
+def test_a_study_gets_the_sampler_and_the_pruner_of_its_settings() -> None:
+    study = begin(n_startup_trials=7, n_timesteps=1000)
+    sampler, pruner = study.sampler, study.pruner
+    assert isinstance(sampler, SamplerByNumber)
+    assert sampler._n_startup_trials == 7
+    assert isinstance(pruner, MedianPruner)
+    assert (pruner._n_startup_trials, pruner._n_warmup_steps, pruner._n_min_trials) == (5, 250, 3)
+    assert isinstance(begin(pruner="none").pruner, NopPruner)
 
 
 def test_a_trial_is_surplus_behind_enough_others() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from sb3_atari_course.tuning.journal import LockedJournalStorage
-from sb3_atari_course.tuning.study import begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.study import ERROR, begin_or_join, find_study, standing_of
 from sb3_atari_course.tuning.worker import Job, work
 from tests.tuning.studies import Quick, begin, settings, states
 
@@ -78,15 +80,31 @@ def test_a_worker_waits_for_the_trials_of_others() -> None:
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
-def test_nothing_but_errors_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = begin(n_trials=40)
+def fail(trial: Trial) -> None:
+    trial.set_user_attr(ERROR, "ValueError: no")
+    raise ValueError("no")
 
-    def fail(trial: Trial) -> None:
-        trial.set_user_attr("error", "ValueError: no")
-        raise ValueError("no")
 
+def test_three_errors_in_a_row_end_the_work_of_this_worker_only() -> None:
+    study = begin(n_trials=2)
     work(study, Quick(fail))
     assert states(study) == ["FAIL"] * 3
+    work(study, Quick())  # another machine, or the same one mended
+    assert states(study) == ["FAIL"] * 3 + ["COMPLETE"] * 2
+
+
+def test_errors_between_good_trials_do_not_end_the_work() -> None:
+    study = begin(n_trials=6)
+    work(study, Quick(lambda trial: fail(trial) if trial.number % 3 else None))
+    assert standing_of(study).finished == 6
+    assert len(standing_of(study).errors) > 6
+
+
+def test_a_worker_that_is_told_to_stop_begins_no_trial() -> None:
+    study, stop = begin(n_trials=4), threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        work(study, Quick(lambda trial: stop.set()), stop=stop)
+    assert states(study) == ["COMPLETE"]
 
 
 def test_no_trial_begins_when_the_time_is_over() -> None:
@@ -121,6 +139,17 @@ def test_trials_that_can_never_be_ended_end_the_work() -> None:
     with pytest.raises(Exception, match=r"Cannot tell|Should not reach"):
         work(study, Quick(end_it))
     assert states(study) == ["FAIL"] * 5
+
+
+def test_lost_trials_between_others_do_not_end_the_work() -> None:
+    study = begin(n_trials=6)
+
+    def end_it(trial: Trial) -> None:
+        if trial.number % 2 == 0:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    work(study, Quick(end_it))
+    assert states(study).count("COMPLETE") == 6
 
 
 def test_a_storage_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +193,6 @@ def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
         "device": "cpu",
         "grace_period": 60,
         "seconds": None,
-        "gym_packages": (),
         **changes,
     }
     process = subprocess.Popen(
@@ -172,6 +200,7 @@ def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
@@ -194,6 +223,7 @@ def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
+    """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
     journal = tmp_path / "journal.log"
     study = begin(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
     with start_worker(tmp_path) as process:
@@ -209,7 +239,6 @@ def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
 
 
 def test_a_job_travels_as_a_line() -> None:
-    job = Job("postgresql://x", "ice", "studies/ice", 1, "cpu", 60, 90.5, ("a", "b"))
-    line = job.line()
-    assert line.count(b"\n") == 1
-    assert json.loads(line)["gym_packages"] == ["a", "b"]
+    job = Job("postgresql://x", "ice", "studies/ice", 1, "cpu", 60, 90.5)
+    assert job.line().count(b"\n") == 1
+    assert Job(**json.loads(job.line())) == job

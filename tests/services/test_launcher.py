@@ -22,6 +22,8 @@ from sb3_atari_course.tuning.study import WORKER, standing_of
 from sb3_atari_course.tuning.worker import Job
 from tests.tuning.studies import begin, states
 
+pytestmark = pytest.mark.services
+
 
 def launcher(study: Study, folder: Path, stream: StringIO, n_workers: int = 1) -> Launcher:
     job = Job(
@@ -32,7 +34,6 @@ def launcher(study: Study, folder: Path, stream: StringIO, n_workers: int = 1) -
         device="cpu",
         grace_period=60,
         seconds=None,
-        gym_packages=(),
     )
     return Launcher(study, job, n_workers=n_workers, progress=Progress(stream))
 
