@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch as th
@@ -14,5 +15,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 @pytest.fixture(autouse=True, scope="session")
 def _known_envs() -> None:
+    # a shell that runs the tests in the background lets them ignore Ctrl-C, and their children too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     register_envs()
     th.set_num_threads(1)  # small networks; and the tests share the cores
