@@ -40,9 +40,9 @@ from sb3_atari_course.tuning.study import WORKER, find_study, standing_of
 NAME = "survivor"
 N_WORKERS = 4
 
-#: Seconds of silence after which a worker on the database counts as dead; before the first kill,
-#: and between two; that the database is away.
-GRACE_PERIOD, FIRST_KILL, BETWEEN_KILLS, AWAY = 6, 12.0, 3.0, 5.0
+#: Seconds of silence after which a worker on the database counts as dead; between two kills, the
+#: first of them as long after the start of the first trial; that the database is away.
+GRACE_PERIOD, BETWEEN_KILLS, AWAY = 6, 3.0, 5.0
 
 
 def tune(
@@ -96,6 +96,7 @@ def torment(
     *,
     n_trials: int,
     n_timesteps: int,
+    between: float = BETWEEN_KILLS,
     interrupt: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Run a study and kill its workers; return what is to be told."""
@@ -103,15 +104,17 @@ def torment(
     begun = time.monotonic()
     process = tune(folder, storage, n_trials, n_timesteps)
     study = wait_for_study(folder, storage, process)
-    n_kills, next_kill = 0, time.monotonic() + FIRST_KILL
+    n_kills, next_kill = 0, None
     while process.poll() is None:
         time.sleep(0.1)
         if interrupt is not None and standing_of(study).finished >= n_trials // 2:
             interrupt()
             interrupt = None
-        if time.monotonic() >= next_kill:
+        if next_kill is None and study.get_trials(deepcopy=False):
+            next_kill = time.monotonic() + between
+        if next_kill is not None and time.monotonic() >= next_kill:
             n_kills += kill_one(study, rng)
-            next_kill = time.monotonic() + BETWEEN_KILLS
+            next_kill = time.monotonic() + between
     output = process.communicate()[0]
     if process.returncode:
         raise RuntimeError(f"tune ended with status {process.returncode}: {output}")

@@ -235,7 +235,8 @@ def test_a_study_survives_what_the_benchmark_does_to_it(
         tmp_path,
         server.url if where == "postgresql" else None,
         n_trials=6,
-        n_timesteps=1500,
+        n_timesteps=3000,
+        between=1.5,
         interrupt=power_cut if where == "postgresql" else None,
     )
     assert result["finished"] == 6
