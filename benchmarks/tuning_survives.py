@@ -2,10 +2,10 @@
 
 Run:  python benchmarks/tuning_survives.py [--quick]      (2 minutes; needs the extra "services")
 
-40 short trials of DQN on CartPole, 4 workers. Again and again, 1.5 s apart, one of the four is drawn
-at random and SIGKILLed if it is inside a running trial; the launcher replaces it. Once with a journal
-file, once with a PostgreSQL server, which is stopped as by a power switch in the middle, stays away
-for some seconds, and comes back.
+40 short trials of DQN on CartPole, 4 workers. Every 1.5 s one of the four is drawn at random and
+SIGKILLed if it is inside a running trial; the launcher replaces it. Once with a journal file, once
+with a PostgreSQL server, which is stopped as by a power switch in the middle, stays away for some
+seconds, and comes back.
 
 For each storage, a row and a line of JSON: ``finished`` and ``running`` trials when the command has
 ended, ``duplicates`` (finished trials whose parameters equal an earlier finished one's), ``kills``
