@@ -7,6 +7,7 @@ commands:
   evaluate   score an agent on whole games, random play beside it
   plot       draw the learning curve of a run
   tune       search hyperparameters, with Optuna, on one machine or many
+  check      check your solution of an exercise of the course
 
 `COMMAND --help` tells its flags. SB3_ATARI_TRACEBACK=1 shows where an error comes from.
 """
@@ -66,6 +67,7 @@ _COMMANDS = {
     "evaluate": ("commands", "evaluate"),
     "tune": ("tuning.command", "tune"),
     "plot": ("commands", "plot"),
+    "check": ("course.command", "main"),
 }
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def begin(name: str) -> Lesson:
         parser = argparse.ArgumentParser(description=f"{name} of the course")
         parser.add_argument("--smoke", action="store_true", help="every point, within seconds")
         smoke = parser.parse_args().smoke or smoke
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # CartPole and others draw without a screen
     folder = Path(os.environ.get(OUTPUT_VARIABLE) or "course_output") / name
     folder.mkdir(parents=True, exist_ok=True)
     return Lesson(smoke, folder)

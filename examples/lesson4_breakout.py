@@ -1,0 +1,431 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lesson 4: Breakout, the network and the training
+#
+# **You will learn**
+# - the network of the DQN paper, which sees four pictures at once (**exercise 3**);
+# - what changes in your training loop when states are pictures (**exercise 4**);
+# - why your loop will not play Breakout today, and what RL Zoo, our wrappers and our memory add;
+# - how to train an agent in class, and how in an evening on a laptop.
+#
+# **Time** on 2 cores: about ten minutes. **Expected result:** your loop trains without an error but
+# plays like chance; RL Zoo's short training plays clearly better than chance (1.3 a game).
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("sb3_atari_course") is None:  # a hosted notebook: install it first
+    wanted = "sb3_atari_course[course]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+
+from sb3_atari_course.course import begin
+
+SMOKE, OUT = begin("lesson4")  # python lesson4_breakout.py --smoke: every point, in seconds
+
+# %%
+import time
+from collections import deque, namedtuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from stable_baselines3 import DQN
+from torch import nn
+
+from sb3_atari_course import AtariCNN, FrameReplayBuffer, evaluate_games, make_atari_env
+from sb3_atari_course.course import (
+    check,
+    draw_network,
+    layer_table,
+    list_layers,
+    run_command,
+    show_picture,
+)
+from sb3_atari_course.envs import make_game
+from sb3_atari_course.hyperparams import hyperparams_file
+from sb3_atari_course.plots import plot_episodes
+from sb3_atari_course.runs import find_run
+from sb3_atari_course.wrappers import crop_gray_resize
+
+# %% [markdown]
+# ## The game
+#
+# A paddle, a ball, six rows of bricks that pay 1, 1, 4, 4, 7 and 7, five lives. The actions: 0 do
+# nothing, 1 FIRE (a new ball), 2 right, 3 left. `BreakoutDeterministic-v4` holds each action for 4
+# frames, so one step of the agent is 4 frames of the emulator. How the pictures come about is
+# lesson 3.
+
+# %%
+env = make_game("BreakoutDeterministic-v4", render_mode="rgb_array")
+screen, _ = env.reset(seed=0)
+N_ACTIONS = int(env.action_space.n)
+print(f"screen {screen.shape} {screen.dtype}, {N_ACTIONS} actions")
+print(env.unwrapped.get_action_meanings())
+
+# %% [markdown]
+# ## Exercise 3: the network
+#
+# | layer | output |
+# | --- | --- |
+# | input: 4 pictures, numbers in 0..1 | 4 x 84 x 84 |
+# | 32 filters of 8 x 8, stride 4, ReLU | 32 x 20 x 20 |
+# | 64 filters of 4 x 4, stride 2, ReLU | 64 x 9 x 9 |
+# | 64 filters of 3 x 3, stride 1, ReLU | 64 x 7 x 7 |
+# | flattened | 3136 |
+# | 512 units, ReLU | 512 |
+# | one unit for each action | n_actions |
+#
+# A filter of $k \times k$ with stride $s$ makes $\lfloor (n - k) / s \rfloor + 1$ numbers out of $n$
+# in each direction: $(84 - 8) / 4 + 1 = 20$. (Mnih et al. 2015, Methods.)
+
+
+# %%
+def build_cnn(n_actions, n_stack=4):
+    """Return the network: (batch, n_stack, 84, 84) in 0..1 -> (batch, n_actions) Q-values."""
+    # >>> return ...
+    return nn.Sequential(
+        nn.Conv2d(n_stack, 32, kernel_size=8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=4, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, kernel_size=3, stride=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64 * 7 * 7, 512),
+        nn.ReLU(),
+        nn.Linear(512, n_actions),
+    )
+    # <<<
+
+
+# %%
+check("build_cnn")
+
+# %%
+layers = list_layers(build_cnn(N_ACTIONS), (4, 84, 84))
+print(layer_table(layers))
+show_picture(draw_network(layers), OUT / "network.png")
+
+# %% [markdown]
+# Nineteen of twenty parameters belong to the layer of 512 units. `AtariCNN` of this package is the
+# same up to those 512 numbers, for any Stable-Baselines3 algorithm:
+
+# %%
+vec_env = make_atari_env("BreakoutNoFrameskip-v4", n_envs=1, seed=0)
+ours = sum(p.numel() for p in AtariCNN(vec_env.observation_space).parameters())
+print(f"AtariCNN: {ours:,} parameters, as many as yours without the last layer")
+assert ours == sum(layer.n_parameters for layer in layers[:-1])
+
+# %% [markdown]
+# ## Pictures, stacks, bytes
+#
+# A state is no longer four numbers but a **stack** of the last four pictures: one alone does not
+# show where the ball flies. A game begins with its first picture four times. Everything is kept as
+# bytes (0..255) and divided by 255 only when the network needs it: floats would take four times
+# the memory.
+
+# %%
+Transition = namedtuple("Transition", "state action reward next_state ended")
+Batch = namedtuple("Batch", "states actions rewards next_states ended")
+
+
+def preprocess(screen, crop, shape):
+    """Return a screen (210, 160, 3) as a grey picture of this shape, uint8."""
+    return crop_gray_resize(screen, crop=crop, shape=shape)[..., 0]
+
+
+def stack_pictures(picture, stack=None, n_stack=4):
+    """Return the next stack (n_stack, 84, 84): a new one, or `stack` without its oldest picture."""
+    if stack is None:
+        return np.stack([picture] * n_stack)
+    return np.concatenate([stack[1:], picture[None]])
+
+
+def fill_atari_memory(env, memory, n_transitions, max_steps, crop, shape, n_stack, rng):
+    """Play random games until the memory has got n_transitions more."""
+    while n_transitions > 0:
+        screen, _ = env.reset()
+        stack = stack_pictures(preprocess(screen, crop, shape), n_stack=n_stack)
+        for _ in range(max_steps):
+            action = int(rng.integers(env.action_space.n))
+            screen, reward, terminated, truncated, _ = env.step(action)
+            next_stack = stack_pictures(preprocess(screen, crop, shape), stack)
+            memory.append(Transition(stack, action, np.sign(reward), next_stack, float(terminated)))
+            stack, n_transitions = next_stack, n_transitions - 1
+            if terminated or truncated or n_transitions == 0:
+                break
+
+
+def sample_batch(memory, batch_size, rng):
+    """Draw transitions at random; stacks stay bytes, (batch_size, n_stack, 84, 84) uint8."""
+    rows = [memory[i] for i in rng.integers(len(memory), size=batch_size)]
+    states, actions, rewards, next_states, ended = (
+        np.array(field) for field in zip(*rows, strict=True)
+    )
+    return Batch(
+        torch.as_tensor(states),
+        torch.as_tensor(actions),
+        torch.as_tensor(rewards, dtype=torch.float32),
+        torch.as_tensor(next_states),
+        torch.as_tensor(ended, dtype=torch.float32),
+    )
+
+
+def atari_update(q_net, target_net, optimizer, batch, gamma):
+    """Learn from one batch, as in lesson 2: Huber loss, pixels divided by 255."""
+    with torch.no_grad():
+        best_next = target_net(batch.next_states / 255).max(dim=1).values
+    targets = batch.rewards + gamma * (1 - batch.ended) * best_next
+    predicted = q_net(batch.states / 255).gather(1, batch.actions[:, None]).squeeze(1)
+    loss = nn.functional.smooth_l1_loss(predicted, targets)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(q_net.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+# %% [markdown]
+# Four stacks of a random game, one below the other. Within a row time goes from left to right.
+
+# %%
+CROP, SHAPE = (30, 195, 5, 155), (84, 84)  # pixels: top, bottom, left, right; height, width
+rng = np.random.default_rng(0)
+memory = deque(maxlen=1000)
+fill_atari_memory(env, memory, 60, 1000, CROP, SHAPE, 4, rng)
+figure = Figure(figsize=(5, 3.9), dpi=80, layout="constrained")
+all_axes = figure.subplots(3, 4)
+for row, number in zip(all_axes, (0, 20, 40), strict=True):
+    for age, axes in enumerate(row):
+        axes.imshow(memory[number].state[age], cmap="gray", vmin=0, vmax=255)
+        axes.set(xticks=[], yticks=[])
+        if number == 0:
+            axes.set_title(f"{3 - age} steps ago" if age < 3 else "now", fontsize=9)
+    row[0].set_ylabel(f"step {number}", fontsize=9)
+show_picture(figure, OUT / "stacks.png")
+
+# %% [markdown]
+# ## Exercise 4: the training
+#
+# The loop of exercise 2b with five changes:
+# 1. the memory is filled by `fill_atari_memory`;
+# 2. a game begins with a new stack of its first, preprocessed screen;
+# 3. the network is asked about `stack / 255`;
+# 4. each new screen is preprocessed and pushed into the stack;
+# 5. what is remembered is the **sign** of the reward (a game that pays 200 must not shake the
+#    network), as bytes; the score of a game is what it really paid.
+
+# %%
+Game = namedtuple("Game", "number steps total_steps epsilon seconds score average")
+
+
+def print_game(game):
+    """Print a line of the table of games."""
+    if game.number == 0:
+        print(f"{'game':>4} {'steps':>5} {'total':>6} {'epsilon':>7} {'seconds':>7}", end=" ")
+        print(f"{'score':>6} {'average':>7}")
+    print(f"{game.number:4} {game.steps:5} {game.total_steps:6} {game.epsilon:7.3f}", end=" ")
+    print(f"{game.seconds:7.1f} {game.score:6.1f} {game.average:7.1f}")
+
+
+def train_atari(
+    env,
+    q_net,
+    target_net,
+    optimizer,
+    *,
+    n_episodes,
+    max_steps,
+    memory_size,
+    prefill,
+    batch_size,
+    update_every,
+    copy_every,
+    max_epsilon,
+    min_epsilon,
+    epsilon_decay,
+    gamma,
+    crop,
+    shape,
+    n_stack,
+    window,
+    stop_at,
+    rng,
+    report=lambda game: None,
+):
+    """Train q_net on a game; return a list with a Game for each game."""
+    # >>> # begin with your loop of exercise 2b
+    # >>> games = ...
+    # >>> return games
+    memory = deque(maxlen=memory_size)
+    fill_atari_memory(env, memory, prefill, max_steps, crop, shape, n_stack, rng)
+    epsilon, games, total_steps = max_epsilon, [], 0
+    for number in range(n_episodes):
+        began, first_epsilon = time.perf_counter(), epsilon
+        screen, _ = env.reset()
+        stack = stack_pictures(preprocess(screen, crop, shape), n_stack=n_stack)
+        score, steps, done = 0.0, 0, False
+        while not done and steps < max_steps:
+            if rng.random() < epsilon:
+                action = int(rng.integers(env.action_space.n))
+            else:
+                with torch.no_grad():
+                    action = int(q_net(torch.as_tensor(stack)[None] / 255).argmax())
+            screen, reward, terminated, truncated, _ = env.step(action)
+            next_stack = stack_pictures(preprocess(screen, crop, shape), stack)
+            memory.append(Transition(stack, action, np.sign(reward), next_stack, float(terminated)))
+            stack, done = next_stack, terminated or truncated
+            if total_steps % update_every == 0:
+                batch = sample_batch(memory, batch_size, rng)
+                atari_update(q_net, target_net, optimizer, batch, gamma)
+            if total_steps % copy_every == 0:
+                target_net.load_state_dict(q_net.state_dict())
+            epsilon = max(min_epsilon, epsilon - epsilon_decay)
+            score, steps, total_steps = score + reward, steps + 1, total_steps + 1
+        seconds = time.perf_counter() - began
+        average = float(np.mean([*(game.score for game in games), score][-window:]))
+        games.append(Game(number, steps, total_steps, first_epsilon, seconds, score, average))
+        report(games[-1])
+        if stop_at is not None and len(games) >= window and average >= stop_at:
+            break
+    return games
+    # <<<
+
+
+# %%
+check("atari_training")
+
+# %% [markdown]
+# ## Training
+#
+# With the numbers of seed 002, but for a shorter memory: 10,000 states of 28 kB are 280 MB. Its own
+# training played 22,751 games in eleven days. Ours plays 30; look at the seconds, not at the scores.
+
+# %%
+torch.manual_seed(0)
+q_net, target_net = (build_cnn(N_ACTIONS) for _ in range(2))
+target_net.load_state_dict(q_net.state_dict())
+env.reset(seed=0)
+began = time.perf_counter()
+games = train_atari(
+    env,
+    q_net,
+    target_net,
+    torch.optim.Adam(q_net.parameters(), lr=0.00025),
+    n_episodes=3 if SMOKE else 30,
+    max_steps=100 if SMOKE else 10_000,
+    memory_size=10_000,  # transitions; the paper: 1,000,000
+    prefill=100 if SMOKE else 2000,  # transitions; the paper: 50,000
+    batch_size=32,
+    update_every=4,  # steps
+    copy_every=10_000,  # steps
+    max_epsilon=1.0,
+    min_epsilon=0.1,
+    epsilon_decay=0.9 / 1_000_000,  # per step
+    gamma=0.99,
+    crop=CROP,
+    shape=SHAPE,
+    n_stack=4,
+    window=100,
+    stop_at=60,
+    rng=np.random.default_rng(0),
+    report=lambda game: print_game(game) if game.number % 5 == 0 else None,
+)
+speed = games[-1].total_steps / (time.perf_counter() - began)
+print(f"{len(games)} games, {games[-1].total_steps} steps, {speed:.0f} steps a second:", end=" ")
+print(f"ten million would take {10_000_000 / speed / 86_400:.1f} days")
+show_picture(
+    plot_episodes([g.steps for g in games], [g.score for g in games], window=10),
+    OUT / "own_training.png",
+)
+
+# %% [markdown]
+# ### Why it does not play yet
+#
+# Nothing is wrong with it. Epsilon has hardly left 1, and the target network was never renewed
+# after the first step: these numbers are made for millions of steps. And a million states of your
+# memory would take 28 GB. What the package adds:
+# - `wrap_atari`: a lost life ends the episode for the learner, though the game goes on; FIRE is
+#   pressed for the agent;
+# - `FrameReplayBuffer`: each picture once, packed: a million transitions in half a gigabyte;
+# - `NativeAtariVecEnv` and `FastDQN`: more games at once, half as much time for an update.
+
+# %%
+vec_env = make_atari_env("BreakoutNoFrameskip-v4", n_envs=8, seed=0)
+memory = {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"compression": "lz4"}}
+model = DQN("CnnPolicy", vec_env, buffer_size=1_000_000, learning_starts=50_000, seed=0, **memory)
+model.learn(400 if SMOKE else 2000)  # steps: enough to see how well the pictures pack
+buffer = model.replay_buffer
+print("a million transitions:", buffer.memory_needed())
+
+# %% [markdown]
+# ## A short training, for class
+#
+# RL Zoo with `hyperparams/dqn_laptop.yml`: an epsilon that falls within thousands of steps, rewards
+# three steps ahead, a target network that is renewed more often.
+
+# %%
+N_STEPS = 1500 if SMOKE else 40_000
+began = time.perf_counter()
+run_command(
+    *("train", "--algo", "dqn", "--env", "BreakoutNoFrameskip-v4", "--seed", 1),
+    *("-conf", hyperparams_file("dqn_laptop"), "-n", N_STEPS, "-f", OUT / "logs"),
+    *(("-params", "learning_starts:500") if SMOKE else ()),
+    *("--eval-freq", -1),
+)
+minutes = (time.perf_counter() - began) / 60
+print(f"{N_STEPS} steps of 4 frames in {minutes:.1f} minutes")
+
+# %%
+run = find_run("dqn", "BreakoutNoFrameskip-v4", OUT / "logs")
+report = evaluate_games(
+    run.load_model(),
+    run.env_id,
+    n_games=2 if SMOKE else 20,
+    seed=0,
+    env_wrapper=run.env_wrapper(),
+    env_kwargs={"obs_type": "rgb", **run.env_kwargs},
+)
+print(report)
+assert SMOKE or report.mean > report.random_mean
+
+# %% [markdown]
+# ## An evening
+#
+# The same from the command line, for longer. One million steps take some hours on 2 cores; the run
+# folder gets curves, checkpoints and a score, and `plot` makes a report that opens in any browser:
+#
+# ```
+# python -m sb3_atari_course train --algo fast_dqn --env BreakoutNoFrameskip-v4 --vec-env native -n 1000000 --save-freq 250000
+# python -m sb3_atari_course evaluate --algo fast_dqn --env BreakoutNoFrameskip-v4
+# python -m sb3_atari_course plot --algo fast_dqn --env BreakoutNoFrameskip-v4
+# ```
+#
+# or, with the settings of this lesson, `make breakout STEPS=1000000`.
+
+# %%
+hours = 1_000_000 / (N_STEPS / minutes) / 60
+print(f"at the speed of the training above a million steps take {hours:.1f} hours")
+
+# %% [markdown]
+# ## Try it yourself
+#
+# 1. `n_stack=1` in exercise 4: which information is missing? Which game does not need it?
+# 2. Remember the reward itself instead of its sign, in the short training
+#    (`-params "env_wrapper:..."`, or a yml of your own). Which rows does the agent prefer?
+# 3. `frame_skip=1` in the yml: why does it learn more slowly, step by step and hour by hour?
+# 4. Count the multiplications of each convolution. Which one costs most? (Not the one with the
+#    most parameters.)

@@ -1,0 +1,134 @@
+"""What an exercise is: functions that a student writes, and properties that they must have."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sb3_atari_course.course.needed import Statement, needed_statements
+from sb3_atari_course.course.sources import Cell
+
+#: Name of what is looked at before any property.
+READING = "your code can be read, and nothing is blank"
+
+#: Name of the module in which the student's code lives while it is judged.
+_MODULE = "student_code"
+
+
+class WrongError(Exception):
+    """A property does not hold; the message says what was seen, with numbers, and a hint."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of one property.
+
+    :param name: what was looked at.
+    :param message: what is wrong, empty if it holds.
+    """
+
+    name: str
+    message: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the property holds."""
+        return not self.message
+
+
+class Solution:
+    """A student's code, of which only what the exercise needs was run.
+
+    Functions are attributes: ``solution.q_learning(...)``. Replacing one replaces it for the
+    others too, which look it up when they call it.
+
+    :param statements: what to run.
+    """
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        module = types.ModuleType(_MODULE)
+        sys.modules[_MODULE] = module  # dataclasses look for the module of their class
+        self.__dict__["module"] = module
+        for statement in statements:
+            statement.run(module.__dict__)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(self.module, name)
+        except AttributeError:
+            raise WrongError(
+                f"there is no {name} in your code: define it, or run its cell"
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.module, name, value)
+
+
+#: Looks at a solution; raises :class:`WrongError` if it does not hold. Its docstring names it.
+Property = Callable[[Solution], None]
+
+
+def name_of(prove: Property) -> str:
+    """Return a property in words: the first line of its docstring."""
+    return (prove.__doc__ or prove.__name__).splitlines()[0].rstrip(".")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What a student writes, and what must be true of it.
+
+    :param name: as in ``check NAME FILE``.
+    :param lesson: the file that poses it.
+    :param functions: what the student defines.
+    :param given: what the lesson defines beside it, and the judge uses.
+    :param properties: from the simple to the involved; the first that fails names the mistake.
+    :param seconds: after which the judge gives up, on a slow machine too.
+    """
+
+    name: str
+    lesson: str
+    functions: tuple[str, ...]
+    properties: tuple[Property, ...]
+    given: tuple[str, ...] = ()
+    seconds: float = 120.0
+
+    def read(self, cells: Sequence[Cell]) -> Solution:
+        """Run what the exercise needs of a student's code.
+
+        :raises WrongError: if a function is missing, or if there are blanks in it.
+        """
+        try:
+            statements = needed_statements(cells, [*self.functions, *self.given])
+        except SyntaxError as error:
+            raise WrongError(f"this is no Python yet: {error}") from None
+        missing = set(self.functions) - set().union(*(s.binds for s in statements))
+        if missing:
+            raise WrongError(f"there is no {sorted(missing)[0]} in your code: define it")
+        blanks = [blank for s in statements for blank in find_blanks(s)]
+        if blanks:
+            raise WrongError("\n      ".join(["still blank:", *blanks]))
+        return Solution(statements)
+
+
+def find_blanks(statement: Statement) -> Iterator[str]:
+    """Tell where a definition still has ``...`` in the place of code.
+
+    :param statement: of the student's code.
+    """
+    if not isinstance(statement.node, (ast.FunctionDef, ast.ClassDef)):
+        return
+    lines = statement.cell.text.splitlines()
+    nodes = list(ast.walk(statement.node))
+    indices = {id(n) for s in nodes if isinstance(s, ast.Subscript) for n in ast.walk(s.slice)}
+    found = {
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Constant) and node.value is ... and id(node) not in indices
+    }
+    for number in sorted(found):
+        where = f"line {number} of {statement.cell.name}, in {statement.node.name}"
+        yield f"{where}: {lines[number - 1].strip()}"

@@ -1,0 +1,135 @@
+"""Exercise 3, ``build_cnn``: the network of the DQN paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
+from sb3_atari_course.course.network import list_layers
+
+#: Output channels, kernel, stride; Mnih et al. 2015, Methods, "Model architecture".
+_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+_HIDDEN = 512
+
+
+def _stacks(n_stacks: int, n_stack: int = 4) -> torch.Tensor:
+    """Return random pictures, (n_stacks, n_stack, 84, 84) float32 in 0..1."""
+    pixels = np.random.default_rng(0).random((n_stacks, n_stack, 84, 84), dtype=np.float32)
+    return torch.as_tensor(pixels)
+
+
+def values_for_each_action(solution: Solution) -> None:
+    """A batch of stacks (B, 4, 84, 84) gives a value for each action, (B, n_actions)."""
+    for n_actions in (4, 18):
+        network = solution.build_cnn(n_actions)
+        if not isinstance(network, torch.nn.Module):
+            raise WrongError(f"build_cnn returns a torch.nn.Module, got {type(network).__name__}")
+        shape = tuple(network(_stacks(2)).shape)
+        if shape != (2, n_actions):
+            raise WrongError(f"for 2 stacks and {n_actions} actions the shape is {shape}")
+    shape = tuple(solution.build_cnn(4, n_stack=2)(_stacks(3, 2)).shape)
+    if shape != (3, 4):
+        raise WrongError(f"with n_stack=2, for 3 stacks and 4 actions, the shape is {shape}")
+
+
+def convolutions_are_the_papers(solution: Solution) -> None:
+    """Three convolutions: 32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3 by 1, no padding."""
+    network = solution.build_cnn(4)
+    found = [_describe(m) for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    expected = [f"{n} of {k} x {k} by {s}" for n, k, s in _CONVOLUTIONS]
+    if found != expected:
+        raise WrongError(f"the convolutions are {found}, asked for are {expected}")
+
+
+def _describe(convolution: torch.nn.Conv2d) -> str:
+    height, width = convolution.kernel_size
+    text = f"{convolution.out_channels} of {height} x {width} by {convolution.stride[0]}"
+    padding: Any = convolution.padding
+    return text if padding in ((0, 0), "valid") else f"{text} with padding {padding}"
+
+
+def parameters_are_the_papers(solution: Solution) -> None:
+    """It has 1,686,180 parameters for 4 actions: 512 units between pictures and values."""
+    n_parameters = sum(p.numel() for p in solution.build_cnn(4).parameters())
+    if n_parameters != 1_686_180:
+        layers = list_layers(solution.build_cnn(4), (4, 84, 84))
+        shapes = ", ".join(f"{layer.name} {layer.shape}" for layer in layers if layer.n_parameters)
+        raise WrongError(
+            f"{n_parameters:,} parameters; 8,224 + 32,832 + 36,928 of the convolutions,"
+            f" 3136 * {_HIDDEN} + {_HIDDEN} of the hidden layer, {_HIDDEN} * 4 + 4 of the last one"
+            f" make 1,686,180. Yours: {shapes}"
+        )
+
+
+def layers_are_not_linear(solution: Solution) -> None:
+    """A ReLU stands between each two layers, and none after the last."""
+    network = solution.build_cnn(4)
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    inputs: list[torch.Tensor] = []
+    handles = [
+        m.register_forward_pre_hook(lambda _, given: inputs.append(given[0])) for m in layers
+    ]
+    with torch.no_grad():
+        values = network(_stacks(64))
+    for handle in handles:
+        handle.remove()
+    for number, given in enumerate(inputs[1:], 1):
+        if given.min() < 0:
+            raise WrongError(
+                f"layer {number + 1} ({type(layers[number]).__name__}) gets numbers below 0: there"
+                f" is no ReLU after layer {number} ({type(layers[number - 1]).__name__})"
+            )
+    with torch.no_grad():
+        for parameter in layers[-1].parameters():
+            parameter.mul_(-1)
+        turned = network(_stacks(64))
+    if not torch.allclose(values, -turned, atol=1e-5):
+        raise WrongError(
+            "the values are not those of a linear layer: Q-values may be negative and of any size,"
+            " no ReLU, sigmoid or softmax comes after the last layer"
+        )
+
+
+def stacks_do_not_mix(solution: Solution) -> None:
+    """The values of a stack do not depend on the others of its batch."""
+    network = solution.build_cnn(4)
+    stacks = _stacks(8)
+    with torch.no_grad():
+        together, alone = network(stacks)[3], network(stacks[3:4])[0]
+    if not torch.allclose(together, alone, atol=1e-4):
+        raise WrongError(
+            "a stack has other values alone than in a batch: is a BatchNorm in it, or does the"
+            " reshape mix rows? (Flatten keeps the batch)"
+        )
+
+
+def pixels_matter(solution: Solution) -> None:
+    """Every picture of the stack counts, the oldest too, and gradients reach every weight."""
+    network = solution.build_cnn(4)
+    stacks = _stacks(2).requires_grad_()
+    network(stacks).square().sum().backward()
+    strengths = stacks.grad.abs().sum(dim=(0, 2, 3)) if stacks.grad is not None else torch.zeros(4)
+    if bool((strengths == 0).any()):
+        raise WrongError(f"picture {int(strengths.argmin())} of the stack changes nothing")
+    dead = [name for name, p in network.named_parameters() if p.grad is None]
+    if dead:
+        raise WrongError(f"no gradient reaches {dead[0]}: it is made, but not used")
+
+
+BUILD_CNN = Exercise(
+    name="build_cnn",
+    lesson="lesson4_breakout",
+    functions=("build_cnn",),
+    properties=(
+        values_for_each_action,
+        convolutions_are_the_papers,
+        parameters_are_the_papers,
+        layers_are_not_linear,
+        stacks_do_not_mix,
+        pixels_matter,
+    ),
+)

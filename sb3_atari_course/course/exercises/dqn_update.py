@@ -1,0 +1,239 @@
+"""Exercise 2a, ``dqn_update``: targets from the target network, one step of gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
+
+_GAMMA = 0.5
+_LEARNING_RATE = 0.1
+#: Smaller changes of a value are none.
+_STILL = 1e-4
+
+#: Q of the online and of the target network: rows are states, columns actions. All maxima differ.
+_ONLINE = [[1.0, 2.0, 4.0], [3.0, 9.0, 5.0], [7.0, 6.0, 8.0], [0.0, 1.0, 3.0]]
+_TARGET = [[12.0, 10.0, 11.0], [14.0, 15.0, 19.0], [22.0, 29.0, 26.0], [33.0, 30.0, 35.0]]
+
+
+class _Table(nn.Module):
+    """A network that is a table: its values can be set and read. Inputs are one-hot states."""
+
+    def __init__(self, values: list[list[float]]) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.tensor(values))
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return states @ self.values
+
+
+class _Case:
+    """A batch, the two networks, and what an update did to them.
+
+    :param rows: (state, action, reward, next state, ended) of each transition.
+    :param already: value that the online network has for the first transition.
+    """
+
+    def __init__(
+        self,
+        solution: Solution,
+        *rows: tuple[int, int, float, int, bool],
+        already: float | None = None,
+    ) -> None:
+        states, actions, rewards, next_states, ended = (
+            np.array(column) for column in zip(*rows, strict=True)
+        )
+        one_hot = torch.eye(4)
+        self.batch = solution.Batch(
+            one_hot[states],
+            torch.as_tensor(actions),
+            torch.as_tensor(rewards, dtype=torch.float32),
+            one_hot[next_states],
+            torch.as_tensor(ended, dtype=torch.float32),
+        )
+        self.solution, self.rows = solution, rows
+        self.online, self.target = _Table(_ONLINE), _Table(_TARGET)
+        if already is not None:
+            self.set_value(already)
+        self.optimizer = torch.optim.SGD(self.online.parameters(), lr=_LEARNING_RATE)
+
+    def set_value(self, value: float, row: int = 0) -> None:
+        """Make the online network say this of a transition."""
+        state, action = self.rows[row][:2]
+        with torch.no_grad():
+            self.online.values[state, action] = value
+
+    def value(self, row: int = 0) -> float:
+        """Return what the online network says of a transition."""
+        state, action = self.rows[row][:2]
+        return float(self.online.values[state, action])
+
+    def update(self, loss_function: Any = nn.functional.smooth_l1_loss) -> Any:
+        """Call the student's function."""
+        return self.solution.dqn_update(
+            self.online, self.target, self.optimizer, self.batch, _GAMMA, loss_function
+        )
+
+    def moves(self) -> float:
+        """Update, and return by how much the first transition's value changed."""
+        before = self.value()
+        self.update()
+        return self.value() - before
+
+
+def end_is_worth_its_reward(solution: Solution) -> None:
+    """The target of a step that ended the game is its reward alone."""
+    moved = _Case(solution, (0, 1, 2.0, 1, True), already=2.0).moves()
+    if abs(moved) > _STILL:
+        raise WrongError(
+            f"the step paid 2 and ended the game, Q was 2 already, and moved by {moved:+.3f}: where"
+            " `ended` is 1 nothing of the next state counts (the terminal case is missing)"
+        )
+
+
+def target_is_bellmans(solution: Solution) -> None:
+    """Any other target is reward + gamma * the target network's best value of the next state."""
+    right = 2.0 + _GAMMA * 19.0
+    if abs(_Case(solution, (0, 1, 2.0, 1, False), already=right).moves()) <= _STILL:
+        return
+    mistakes = {
+        2.0
+        + _GAMMA * 9.0: "the best value comes from the network that learns, not from target_net",
+        2.0 + 19.0: "gamma is left out",
+        2.0: "the future is left out: only the reward counts",
+        2.0 - _GAMMA * 19.0: "the future is subtracted: the sign of gamma is wrong",
+        2.0
+        + _GAMMA * 12.0: "the best value is that of the state that was left, not of next_states",
+        2.0 + _GAMMA * 14.0: "the smallest value of the next state is taken, not the largest",
+        2.0 + _GAMMA * 16.0: "the mean of the next state's values is taken, not the largest",
+        2.0 + _GAMMA * 48.0: "the sum of the next state's values is taken, not the largest",
+        2.0 + _GAMMA * 15.0: "the next state's value is read at one action (the old one, or the"
+        " online network's best), not at target_net's best",
+        _GAMMA * (2.0 + 19.0): "gamma is applied to the reward too",
+        _GAMMA * 19.0: "the reward is left out",
+    }
+    for target, hint in mistakes.items():
+        if abs(_Case(solution, (0, 1, 2.0, 1, False), already=target).moves()) <= _STILL:
+            raise WrongError(f"the target is {target:g} where {right:g} is right: {hint}")
+    moved = _Case(solution, (0, 1, 2.0, 1, False), already=right).moves()
+    raise WrongError(
+        f"the step paid 2, gamma is {_GAMMA}, target_net's best value of the next state is 19: the"
+        f" target is {right:g}. Q was {right:g} already, and moved by {moved:+.3f}"
+    )
+
+
+def value_moves_to_target(solution: Solution) -> None:
+    """The value of the action that was taken moves towards its target."""
+    moved = _Case(solution, (0, 1, 10.0, 1, True), already=0.0).moves()
+    if moved == 0:
+        raise WrongError(
+            "the target is 10, Q is 0 and does not move: loss.backward() and optimizer.step() are"
+            " missing, or the gradient does not reach q_net (is `predicted` inside no_grad?)"
+        )
+    if moved < 0:
+        raise WrongError(
+            f"the target is 10, Q is 0 and moves by {moved:+.3f}, away from it: the sign of the"
+            " loss is wrong"
+        )
+
+
+def other_actions_stay(solution: Solution) -> None:
+    """The values of actions that were not taken stay."""
+    case = _Case(solution, (0, 1, 10.0, 1, True))
+    case.update()
+    change = (case.online.values.detach() - torch.tensor(_ONLINE)).abs()
+    change[0, 1] = 0
+    if change.max() > _STILL:
+        state, action = np.unravel_index(int(change.argmax()), change.shape)
+        raise WrongError(
+            f"action 1 of state 0 was taken, but the value of action {action} of state {state}"
+            f" moved by {float(change.max()):.3f}: choose the taken action's column (gather)"
+        )
+
+
+def every_row_counts(solution: Solution) -> None:
+    """Every transition of the batch has a target of its own."""
+    rows = [(0, 1, 7.0, 1, True), (1, 0, 4.0, 2, False), (2, 2, 6.0, 3, False)]
+    targets = [7.0, 4.0 + _GAMMA * 29.0, 6.0 + _GAMMA * 35.0]
+    case = _Case(solution, *rows)
+    for row, target in enumerate(targets):
+        case.set_value(target, row)
+    case.update()
+    moved = [case.value(row) - target for row, target in enumerate(targets)]
+    if max(abs(change) for change in moved) > _STILL:
+        raise WrongError(
+            f"three transitions, each at its own target, moved by {np.round(moved, 3)}: do the"
+            " shapes of predicted and targets agree? ((B, 1) and (B,) make (B, B))"
+        )
+    case = _Case(solution, *rows)
+    before = [case.value(row) for row in range(3)]
+    case.update()
+    still = [row for row in range(3) if abs(case.value(row) - before[row]) <= _STILL]
+    if still:
+        raise WrongError(f"three transitions, each off its target, but number {still[0]} stays")
+
+
+def target_network_stays(solution: Solution) -> None:
+    """The target network is only read."""
+    case = _Case(solution, (0, 1, 2.0, 1, False))
+    case.update()
+    if case.target.values.grad is not None:
+        raise WrongError(
+            "the gradient runs into target_net: targets are numbers, compute them inside no_grad"
+        )
+    if not torch.equal(case.target.values.detach(), torch.tensor(_TARGET)):
+        raise WrongError("the update changed target_net: that is copied elsewhere, now and then")
+
+
+def gradients_do_not_add_up(solution: Solution) -> None:
+    """Each update begins with gradients of zero."""
+    case = _Case(solution, (0, 1, 10.0, 1, True), already=0.0)
+    case.update()
+    case.set_value(10.0)
+    moved = case.moves()
+    if abs(moved) > _STILL:
+        raise WrongError(
+            f"in the second update Q was at its target, and moved by {moved:+.3f}: the gradient of"
+            " the first is still there, optimizer.zero_grad() is missing"
+        )
+
+
+def given_loss_is_used(solution: Solution) -> None:
+    """The loss function that was passed is used, and its value returned."""
+    calls = []
+
+    def loss_function(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        calls.append((predicted, targets))
+        return nn.functional.mse_loss(predicted, targets)
+
+    case = _Case(solution, (0, 1, 10.0, 1, True), already=7.0)
+    loss = case.update(loss_function)
+    if len(calls) != 1:
+        raise WrongError(f"loss_function was called {len(calls)} times in one update")
+    if not isinstance(loss, (float, np.floating)):
+        raise WrongError(f"dqn_update returns the loss as a number (loss.item()), got {loss!r}")
+    expected = float(nn.functional.mse_loss(*calls[0]))
+    if abs(float(loss) - expected) > _STILL:
+        raise WrongError(f"the loss was {expected:g}, dqn_update returned {loss:g}")
+
+
+DQN_UPDATE = Exercise(
+    name="dqn_update",
+    lesson="lesson2_cartpole",
+    functions=("dqn_update",),
+    given=("Batch",),
+    properties=(
+        value_moves_to_target,
+        end_is_worth_its_reward,
+        target_is_bellmans,
+        other_actions_stay,
+        every_row_counts,
+        target_network_stays,
+        gradients_do_not_add_up,
+        given_loss_is_used,
+    ),
+)

@@ -1,0 +1,243 @@
+"""Mistakes that students make, planted in the solutions, and the words that must name them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mistake(NamedTuple):
+    """A solution with one mistake.
+
+    :param exercise: which.
+    :param right: what stands in the solution, once.
+    :param wrong: what stands there instead.
+    :param words: part of the message.
+    """
+
+    exercise: str
+    right: str
+    wrong: str
+    words: str
+
+
+_TARGET = "target = reward if terminated else reward + gamma * np.max(table[next_state])"
+_BEST = "best_next = target_net(batch.next_states).max(dim=1).values"
+_TARGETS = "targets = batch.rewards + gamma * (1 - batch.ended) * best_next"
+_COPY = """            if total_steps % copy_every == 0:
+                target_net.load_state_dict(q_net.state_dict())
+"""
+_DECAY = "            epsilon = max(min_epsilon, epsilon - epsilon_decay)\n"
+
+MISTAKES = [
+    # q_learning
+    Mistake(
+        "q_learning",
+        "np.zeros((env.observation_space.n, env.action_space.n))",
+        "np.zeros((env.action_space.n, env.observation_space.n))",
+        "rows are states",
+    ),
+    Mistake(
+        "q_learning",
+        "np.zeros((env.observation_space.n, env.action_space.n))",
+        "np.zeros((env.observation_space.n, env.action_space.n), dtype=int)",
+        "values are fractions",
+    ),
+    Mistake(
+        "q_learning",
+        "np.zeros((env.observation_space.n, env.action_space.n))",
+        "np.ones((env.observation_space.n, env.action_space.n))",
+        "not 0",
+    ),
+    Mistake(
+        "q_learning",
+        "alpha * (target - table[state, action])",
+        "alpha * (table[state, action] - target)",
+        "the sign is wrong",
+    ),
+    Mistake("q_learning", "alpha * (target - table[", "(target - table[", "alpha is missing"),
+    Mistake(
+        "q_learning",
+        "alpha * (target - table[state, action])",
+        "alpha * target",
+        "the old value must be subtracted",
+    ),
+    Mistake(
+        "q_learning",
+        _TARGET,
+        "target = reward + gamma * np.max(table[next_state])",
+        "the terminal case is missing",
+    ),
+    Mistake(
+        "q_learning",
+        "target = reward if terminated else",
+        "target = reward if terminated or truncated else",
+        "a time limit is no end",
+    ),
+    Mistake("q_learning", "gamma * np.max(table[next", "np.max(table[next", "gamma is left out"),
+    Mistake("q_learning", "np.max(table[next_state])", "np.max(table[state])", "state that was left"),
+    Mistake("q_learning", "np.max(table[next_state])", "np.min(table[next_state])", "minimum"),
+    Mistake("q_learning", "np.max(table[next_state])", "np.mean(table[next_state])", "mean"),
+    Mistake("q_learning", "reward + gamma * np.max", "reward - gamma * np.max", "sign of gamma"),
+    Mistake(
+        "q_learning",
+        "np.max(table[next_state])",
+        "table[next_state, action]",
+        "column of the old action",
+    ),
+    Mistake("q_learning", "n_over = episode + 1", "n_over = episode", "off by one"),
+    Mistake("q_learning", "n_over = episode + 1", "n_over = episode + 2", "episode 1 should be"),
+    Mistake(
+        "q_learning",
+        "    epsilon = max_epsilon\n    for",
+        "    epsilon = min_epsilon + (max_epsilon - min_epsilon) * np.exp(-epsilon_decay)\n    for",
+        "episode 0 should be played with epsilon 0.9",
+    ),
+    Mistake("q_learning", "np.exp(-epsilon_decay * n_over)", "1.0", "it never changes"),
+    Mistake("q_learning", "rng.random() < epsilon", "rng.random() > epsilon", "wrong way round"),
+    Mistake("q_learning", "int(np.argmax(table[state]))", "int(np.argmin(table[state]))", "the best"),
+    Mistake("q_learning", "rng.integers(env.action_space.n)", "rng.integers(2)", "the shares"),
+    Mistake("q_learning", "next_state, terminated or truncated", "next_state, truncated", "after the"),
+    Mistake("q_learning", "while not done and len(steps) < max_steps", "while not done", "max_steps must end it"),
+    # dqn_update
+    Mistake(
+        "dqn_update", _TARGETS, "targets = batch.rewards + gamma * best_next", "terminal case is"
+    ),
+    Mistake(
+        "dqn_update",
+        "(1 - batch.ended)",
+        "batch.ended",
+        "nothing of the next state counts",
+    ),
+    Mistake("dqn_update", _BEST, _BEST.replace("target_net", "q_net"), "not from target_net"),
+    Mistake("dqn_update", "target_net(batch.next_", "target_net(batch.", "state that was left"),
+    Mistake("dqn_update", ".max(dim=1).values", ".mean(dim=1)", "mean of the next state"),
+    Mistake("dqn_update", "+ gamma * (1", "+ (1", "gamma is left out"),
+    Mistake("dqn_update", "+ gamma * (1", "- gamma * (1", "the sign of gamma"),
+    Mistake("dqn_update", "    loss.backward()", "    (-loss).backward()", "sign of the loss"),
+    Mistake("dqn_update", "    optimizer.step()\n", "", "optimizer.step() are missing"),
+    Mistake("dqn_update", "    optimizer.zero_grad()\n", "", "zero_grad() is missing"),
+    Mistake(
+        "dqn_update",
+        "q_net(batch.states).gather(1, batch.actions[:, None]).squeeze(1)",
+        "q_net(batch.states).gather(1, batch.actions[:, None])",
+        "shapes",
+    ),
+    Mistake(
+        "dqn_update",
+        "q_net(batch.states).gather(1, batch.actions[:, None]).squeeze(1)",
+        "q_net(batch.states).max(dim=1).values",
+        "",
+    ),
+    Mistake(
+        "dqn_update",
+        "    with torch.no_grad():\n        best_next",
+        "    if True:\n        best_next",
+        "the gradient runs into target_net",
+    ),
+    Mistake("dqn_update", "loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
+    # dqn_training
+    Mistake(
+        "dqn_training",
+        "    fill_memory(env, memory, prefill, max_steps, rng)\n",
+        "    fill_memory(env, memory, 1, max_steps, rng)\n",
+        "must be filled with 30",
+    ),
+    Mistake("dqn_training", _COPY, "", "target_net was never copied"),
+    Mistake(
+        "dqn_training",
+        "target_net.load_state_dict(q_net.state_dict())",
+        "target_net = q_net",
+        "is q_net itself",
+    ),
+    Mistake("dqn_training", "total_steps % copy_every", "steps % copy_every", "target_net is due"),
+    Mistake("dqn_training", "total_steps % update_every", "steps % update_every", "through all games"),
+    Mistake("dqn_training", "    epsilon = max_epsilon\n", "    epsilon = 1.0\n", "got 1.0000"),
+    Mistake(
+        "dqn_training",
+        "    epsilon = max_epsilon\n",
+        "    epsilon = max_epsilon - epsilon_decay\n",
+        "off by one: it has fallen a step too far",
+    ),
+    Mistake("dqn_training", _DECAY, _DECAY[4:], "once a game, not once a step"),
+    Mistake(
+        "dqn_training", "max(min_epsilon, epsilon - epsilon_decay)", "epsilon - epsilon_decay", "below"
+    ),
+    Mistake("dqn_training", "rng.random() < epsilon", "rng.random() > epsilon", "epsilon 0"),
+    Mistake("dqn_training", "[None]).argmax()", "[None]).argmin()", "not q_net's best"),
+    Mistake(
+        "dqn_training",
+        "state, action, reward, next_state, float(terminated)))\n            state, done",
+        "state, action, reward, state, float(terminated)))\n            state, done",
+        "next_state is the old state",
+    ),
+    Mistake(
+        "dqn_training",
+        "float(terminated)))\n            state, done",
+        "float(terminated or truncated)))\n            state, done",
+        "the clock cut it off",
+    ),
+    Mistake("dqn_training", "state, done = next_state, t", "done = t", "the state before the step"),
+    Mistake("dqn_training", "deque(maxlen=memory_size)", "deque()", "with maxlen"),
+    # build_cnn
+    Mistake("build_cnn", "kernel_size=4, stride=2", "kernel_size=4, stride=1", "the convolutions"),
+    Mistake("build_cnn", "n_stack, 32, kernel", "4, 32, kernel", "your code raised"),
+    Mistake(
+        "build_cnn",
+        "        nn.Linear(512, n_actions),\n",
+        "        nn.Linear(512, n_actions),\n        nn.ReLU(),\n",
+        "no ReLU, sigmoid or softmax",
+    ),
+    Mistake(
+        "build_cnn",
+        "        nn.ReLU(),\n        nn.Flatten()",
+        "        nn.Flatten()",
+        "no ReLU after layer 3",
+    ),
+    Mistake("build_cnn", "7, 512),\n        nn.ReLU(),\n", "7, 512),\n", "no ReLU after layer 4"),
+    # atari_training
+    Mistake(
+        "atari_training",
+        "        stack = stack_pictures(preprocess(screen, crop, shape), n_stack=n_stack)\n        score",
+        "        stack = stack_pictures(preprocess(screen, crop, shape), stack if number else None)\n"
+        "        score",
+        "a new game begins with a new stack",
+    ),
+    Mistake(
+        "atari_training",
+        "            next_stack = stack_pictures(preprocess(screen, crop, shape), stack)\n"
+        "            memory.append(\n                Transition(stack, action, np.sign(reward), next",
+        "            next_stack = stack_pictures(preprocess(screen, crop, shape))\n"
+        "            memory.append(\n                Transition(stack, action, np.sign(reward), next",
+        "the next stack is",
+    ),
+    Mistake(
+        "atari_training",
+        "torch.as_tensor(stack)[None] / 255).argmax()",
+        "torch.as_tensor(stack)[None].float()).argmax()",
+        "divide the bytes by 255",
+    ),
+    Mistake(
+        "atari_training",
+        "                Transition(stack, action, np.sign(reward), next_stack, float(terminated))\n"
+        "            )\n            stack, done",
+        "                Transition(stack, action, reward, next_stack, float(terminated))\n"
+        "            )\n            stack, done",
+        "the agent learns from its sign",
+    ),
+    Mistake("atari_training", _COPY, "", "target_net was never copied"),
+    Mistake(
+        "atari_training",
+        "            stack, done = next_stack, terminated or truncated",
+        "            done = terminated or truncated",
+        "",
+    ),
+    Mistake("atari_training", _DECAY, "", "it never falls"),
+    # own_env
+    Mistake("own_env", "self.np_random.integers(self.size - 1)", "np.random.randint(7)", "same seed"),
+    Mistake("own_env", "integers(self.size - 1)", "integers(self.size)", "begin at the goal"),
+    Mistake("own_env", "max(0, self.position + (", "(self.position + (", ""),
+    Mistake("own_env", "(1 if action == 1 else -1)", "(-1 if action == 1 else 1)", "leads to cell"),
+    Mistake("own_env", "if not slipped:", "if slipped:", "leads to cell"),
+    Mistake("own_env", "1.0 if terminated else -0.1", "1.0 if terminated else 0.1", "-0.1 expected"),
+    Mistake("own_env", "self.position == self.size - 1", "self.position >= self.size", "terminated"),
+]
