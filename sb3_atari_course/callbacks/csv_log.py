@@ -1,4 +1,4 @@
-"""What happens beside a training: SB3's log as a CSV file."""
+"""SB3's log as a CSV file."""
 
 from __future__ import annotations
 
