@@ -1,0 +1,1 @@
+"""Tests of the callbacks, in trainings that take seconds."""
