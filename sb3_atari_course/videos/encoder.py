@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-#: The colours of the file, said in the file: players guess otherwise, and not all the same.
-_COLOURS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+#: The colours, said in the file: players guess otherwise, and not all the same.
+_COLOURS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 
 #: crf 18 is near the eye's limit; "animation" suits flat colours: smaller files, nearer colours.
 _H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-tune", "animation"]
@@ -49,8 +49,8 @@ class Encoder:
             *(find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo"),
             *("-pix_fmt", "gray" if len(shape) == 2 else "rgb24"),
             *("-s", f"{shape[1]}x{shape[0]}", "-r", str(Fraction(fps).limit_denominator(10_000))),
-            *("-i", "-", "-an", "-vf", _filters(shape, scale), *_H264, *_COLOURS),
-            *("-color_range", "tv", "-movflags", "+faststart", "-f", "mp4", str(path)),
+            *("-i", "-", "-an", "-vf", _filters(shape, scale), *_H264),
+            *("-movflags", "+faststart", "-f", "mp4", str(path)),
         ]
         # a file and no pipe: nobody reads while frames are written
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
@@ -114,7 +114,8 @@ def _filters(shape: tuple[int, ...], scale: int) -> str:
     flags = "neighbor" if scale > 1 else "bicubic"  # bicubic: colours at half the resolution
     chain = [
         f"scale={width}:{height}:flags={flags}+accurate_rnd"
-        ":in_range=pc:out_range=tv:out_color_matrix=bt709"
+        ":in_range=pc:out_range=tv:out_color_matrix=bt709",
+        _COLOURS,
     ]
     if height % 2 or width % 2:  # yuv420p has one colour for 2 by 2 pixels
         chain = [*chain, f"pad={width + width % 2}:{height + height % 2}"]
