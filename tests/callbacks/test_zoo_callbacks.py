@@ -1,0 +1,45 @@
+"""Our callbacks in a yml of stock RL Zoo."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from tests.zoo_runs import python_m
+
+YML = """
+CartPole-v1:
+  policy: MlpPolicy
+  n_timesteps: 1000
+  learning_starts: 100
+  env_kwargs:
+    render_mode: rgb_array
+  callback:
+    - sb3_atari_course.callbacks.EpisodeTable: {path: games.csv, every: 2}
+    - sb3_atari_course.callbacks.RecordVideo: {every_games: 2, keep: 2}
+    - sb3_atari_course.callbacks.StopOnMovingAverage: {threshold: 5, window: 4}
+"""
+
+
+def test_a_yml_names_them(tmp_path: Path) -> None:
+    (tmp_path / "conf.yml").write_text(YML)
+    printed = python_m(
+        *("rl_zoo3.train", "--algo", "dqn", "--env", "CartPole-v1", "-conf", "conf.yml"),
+        *("-f", "logs", "--seed", "1", "--eval-episodes", "1", "--num-threads", "1"),
+        cwd=tmp_path,
+    )
+    with open(tmp_path / "games.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    steps = int(rows[-1]["steps"])
+    assert sum(int(row["game_steps"]) for row in rows) == steps
+    mean = sum(float(row["score"]) for row in rows) / 4
+    assert f"stopped after 4 games and {steps} steps: mean score of the last 4 games {mean:g}" in (
+        printed
+    )
+    assert re.findall(r"^ +(\d) +\d+ +\d+ +[01]\.\d{4} ", printed, re.MULTILINE) == ["2", "4"]
+    videos = tmp_path / "logs/dqn/CartPole-v1_1/videos"
+    assert sorted(file.name for file in videos.iterdir()) == [
+        f"game_00000{i}_score_{float(rows[i]['score']):g}.mp4" for i in (0, 2)
+    ]
