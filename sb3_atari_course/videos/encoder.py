@@ -113,8 +113,7 @@ def _filters(shape: tuple[int, ...], scale: int) -> str:
     height, width = shape[0] * scale, shape[1] * scale
     flags = "neighbor" if scale > 1 else "bicubic"  # bicubic: colours at half the resolution
     chain = [
-        f"scale={width}:{height}:flags={flags}+accurate_rnd"
-        ":in_range=pc:out_range=tv:out_color_matrix=bt709",
+        f"scale={width}:{height}:flags={flags}+accurate_rnd:out_range=tv:out_color_matrix=bt709",
         _COLOURS,
     ]
     if height % 2 or width % 2:  # yuv420p has one colour for 2 by 2 pixels

@@ -34,9 +34,6 @@ class VideoWriter:
         smallest one with which the picture is at least 400 pixels high.
     :raises TypeError: for a ``scale`` that is no integer, an ``fps`` that is no number.
     :raises ValueError: if one of them is not positive, if ``path`` has another ending.
-
-    >>> with VideoWriter("game.mp4") as video:  # doctest: +SKIP
-    ...     video.add(env.render())
     """
 
     def __init__(self, path: str | Path, *, fps: float = 30, scale: int | None = None) -> None:

@@ -71,6 +71,8 @@ def test_a_game_that_is_cut_off_is_over_wherever_that_happens() -> None:
         (TimeLimit(fake(), 3), 3),
         (FireOnReset(TimeLimit(fake(), 3)), 2),  # FIRE is a step of the game
         (TimeLimit(LifeLossTerminal(fake(lives=[2, 1])), 3), 4),  # it counts anew in each life
+        # cut off by the FIRE of the second life, inside reset
+        (FireOnReset(LifeLossTerminal(TimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
     ):
         film = film_game(ScriptedPlayer([0]), env, seed=0)
         assert (film.n_steps, len(film.frames)) == (n_steps, n_steps + 1)

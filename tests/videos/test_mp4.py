@@ -122,32 +122,48 @@ def test_a_forgotten_writer_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_leaves_nothing_and_is_quiet(tmp_path: Path) -> None:
-    """All processes of the terminal get it, ffmpeg too if it is one of them."""
-    script = (
-        "import signal, sys, numpy as np\n"
-        "from sb3_atari_course.videos import VideoWriter\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "try:\n"
-        "    with VideoWriter(sys.argv[1]) as video:\n"
-        "        for i in range(10**9):\n"
-        "            video.add(np.zeros((300, 300, 3), np.uint8))\n"
-        "            i == 20 and print('filming', flush=True)\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
-    )
+CTRL_C = """
+import signal, sys, time
+import numpy as np
+from sb3_atari_course.videos import VideoWriter
+signal.signal(signal.SIGINT, signal.default_int_handler)
+frame = np.zeros((300, 300, 3), np.uint8)
+with VideoWriter("kept.mp4") as video:
+    video.add(frame)
+    try:
+        print("filming", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.2)
+        video.add(frame)
+try:
+    with VideoWriter("lost.mp4") as video:
+        for i in range(10**9):
+            video.add(frame)
+            i == 20 and print("filming", flush=True)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_ours_leaves_nothing_half_written_and_is_quiet(tmp_path: Path) -> None:
+    """All processes of a terminal get it, ffmpeg too if it is one of them."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", script, str(tmp_path / "a.mp4")],
+        [sys.executable, "-W", "error", "-X", "dev", "-c", CTRL_C],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "filming\n"
-    os.killpg(process.pid, signal.SIGINT)
+    for _ in range(2):
+        assert process.stdout.readline() == "filming\n"
+        os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60) == ("interrupted\n", "")
-    assert not list(tmp_path.iterdir())
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.mp4"]
+    assert len(read_video(tmp_path / "kept.mp4")[1]) == 2
 
 
 def test_writing_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
