@@ -5,7 +5,7 @@ commands:
   enjoy      watch an agent: RL Zoo's enjoy
   record     film an agent: RL Zoo's record_video
   evaluate   score an agent on whole games, random play beside it
-  plot       draw the learning curve of a run
+  plot       draw a run or compare several; write a report
   tune       search hyperparameters, with Optuna, on one machine or many
   check      check your solution of an exercise of the course
 
@@ -66,7 +66,7 @@ _COMMANDS = {
     "record": ("zoo", "record"),
     "evaluate": ("commands", "evaluate"),
     "tune": ("tuning.command", "tune"),
-    "plot": ("commands", "plot"),
+    "plot": ("plots.command", "plot"),
     "check": ("course.command", "main"),
 }
 

@@ -1,4 +1,4 @@
-"""The commands that RL Zoo does not have: ``evaluate`` and ``plot``."""
+"""``evaluate``, and the flags by which it and ``plot`` choose a run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import sys
 
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import MAX_FRAMES, evaluate_games
-from sb3_atari_course.plots import plot_run
-from sb3_atari_course.runs import find_folder, find_run
+from sb3_atari_course.runs import find_run
 
 
 def evaluate() -> None:
     """Score an agent on whole games, random play beside it; write ``evaluation.json``."""
-    parser = _run_parser("Score an agent on whole, unclipped games, random play beside it.")
+    parser = run_parser("Score an agent on whole, unclipped games, random play beside it.")
     parser.add_argument("--load-best", action="store_true", help="the best model of evaluations")
     parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="a checkpoint")
     parser.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
@@ -36,7 +35,7 @@ def evaluate() -> None:
         "--penalty", type=float, help="count the steps that pay exactly this (Taxi: -10)"
     )
     parser.add_argument("--device", default="auto", help="PyTorch device (default auto)")
-    args = _parse(parser)
+    args = parse(parser)
 
     is_game = is_atari(args.env)
     default_epsilon = 0.05 if is_game else 0.0
@@ -71,18 +70,20 @@ def evaluate() -> None:
     print(report)
 
 
-def plot() -> None:
-    """Draw the learning curve of a run into its folder."""
-    args = _parse(_run_parser("Draw the learning curve of a run, finished or not."))
-    folder = find_folder(args.algo, args.env, args.folder, exp_id=args.exp_id)
-    print(f"learning curve: {plot_run(folder)}")
+def run_parser(description: str, *, required: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the flags by which RL Zoo chooses a run.
 
-
-def _run_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the flags by which RL Zoo chooses a run."""
-    parser = argparse.ArgumentParser(prog=sys.argv[0], description=description)
-    parser.add_argument("--algo", required=True, help="RL Zoo's name of the algorithm, e.g. dqn")
-    parser.add_argument("--env", required=True, help="environment id")
+    :param description: shown as it is by ``--help``.
+    :param required: ``--algo`` and ``--env`` have to be given.
+    """
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0],
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    name = "RL Zoo's name of the algorithm, e.g. dqn"
+    parser.add_argument("--algo", required=required, help=name)
+    parser.add_argument("--env", required=required, help="environment id")
     parser.add_argument("-f", "--folder", default="logs", help="log folder (default logs)")
     parser.add_argument("--exp-id", type=int, default=0, help="run number (default 0: the latest)")
     parser.add_argument(
@@ -91,7 +92,8 @@ def _run_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read ``sys.argv``, and import what ``--gym-packages`` names."""
     args = parser.parse_args()
     for module in args.gym_packages:
         importlib.import_module(module)

@@ -1,0 +1,137 @@
+"""What was run, and how well it plays: settings, command, scores and files of a run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_sb3 import EnvironmentName
+
+from sb3_atari_course.evaluation import GamesReport
+from sb3_atari_course.runs import _read_yml
+
+#: Wrappers that hold an action for some frames, ours and SB3's; 4 is the default of them all.
+_SKIPPING = ("wrap_atari", "ActionRepeat", "AtariWrapper", "MaxAndSkipEnv")
+
+#: What the games report has beside its own fields.
+_SUMMARY = ("model", "mean", "std", "random_mean")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything about a run but its curves.
+
+    :param folder: the run folder.
+    :param algo: RL Zoo's name of the algorithm, None if no ``args.yml`` tells.
+    :param env_id: the environment, None if no ``args.yml`` tells.
+    :param seed: of the training.
+    :param arguments: ``args.yml``, {} if it is not there.
+    :param hyperparams: ``config.yml``, {} if it is not there.
+    :param command: the command that trained it, "" if nobody knows.
+    :param report: ``evaluation.json``, None if it was not evaluated.
+    :param evaluated_model: file that was evaluated.
+    """
+
+    folder: Path
+    algo: str | None
+    env_id: str | None
+    seed: int | None
+    arguments: dict[str, Any]
+    hyperparams: dict[str, Any]
+    command: str
+    report: GamesReport | None
+    evaluated_model: str
+
+    @property
+    def title(self) -> str:
+        """Return algorithm, environment and folder's name, as far as they are known."""
+        name, env_id = self.folder.resolve().name, self.env_id
+        known = env_id is None or name.startswith(EnvironmentName(env_id))
+        return " · ".join(word for word in (self.algo, None if known else env_id, name) if word)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training ended: RL Zoo saves the model then."""
+        name = EnvironmentName(self.env_id) if self.env_id else None
+        return name is not None and (self.folder / f"{name}.zip").is_file()
+
+    @property
+    def frame_skip(self) -> int | None:
+        """Steps of Monitor in one agent step: frames, for a game; None without ``config.yml``."""
+        return _frame_skip(self.hyperparams.get("env_wrapper")) if self.hyperparams else None
+
+    @property
+    def video(self) -> Path | None:
+        """The newest video in the folder, None if it was not filmed."""
+        videos = sorted(self.folder.rglob("*.mp4"))
+        return max(videos, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the folder in alphabetical order, but the report itself."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        return sorted(path for path in files if path != self.folder / "report.html")
+
+
+def read_facts(folder: Path) -> RunFacts:
+    """Read what a run folder tells beside its curves; no file of it has to be there.
+
+    :raises ValueError: for a file that cannot be read.
+    """
+    settings = min(
+        [path.parent for name in ("args.yml", "config.yml") for path in folder.glob(f"*/{name}")],
+        default=folder,
+    )
+    arguments = _read_yml(settings / "args.yml")
+    command = settings / "command.txt"
+    report, model = _read_evaluation(folder / "evaluation.json")
+    return RunFacts(
+        folder=folder,
+        algo=str(arguments["algo"]) if arguments.get("algo") else None,
+        env_id=str(arguments["env"]) if arguments.get("env") else None,
+        seed=arguments.get("seed"),
+        arguments=arguments,
+        hyperparams=_read_yml(settings / "config.yml"),
+        command=command.read_text(encoding="utf-8").strip() if command.is_file() else "",
+        report=report,
+        evaluated_model=model,
+    )
+
+
+def _read_evaluation(path: Path) -> tuple[GamesReport | None, str]:
+    """Return what the ``evaluate`` command wrote: the report and the model's file."""
+    if not path.is_file():
+        return None, ""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+            if name not in _SUMMARY
+        }
+        report = GamesReport(**fields)
+        for scores in (report.scores, report.random_scores, report.lengths, report.penalties):
+            sum(scores)  # numbers, every one of them
+        if not report.scores:
+            raise ValueError("no scores")
+        dict(report.protocol)
+        return report, str(content.get("model", ""))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} cannot be read: {error}; run the evaluate command again, or remove the file"
+        ) from error
+
+
+def _frame_skip(wrappers: Any) -> int:
+    """Return how many frames the wrappers of a yml hold an action: 1 if none of them does."""
+    entries = wrappers if isinstance(wrappers, (list, tuple)) else [wrappers]
+    product = 1
+    for entry in entries:
+        for name, kwargs in entry.items() if isinstance(entry, dict) else [(entry, None)]:
+            if str(name).rsplit(".", 1)[-1] in _SKIPPING:
+                kwargs = kwargs if isinstance(kwargs, dict) else {}
+                skip = kwargs.get("frame_skip", kwargs.get("skip", 4))
+                product *= skip if isinstance(skip, int) and skip > 0 else 1
+    return product
