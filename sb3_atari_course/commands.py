@@ -94,7 +94,7 @@ def run_parser(description: str, *, required: bool = True) -> argparse.ArgumentP
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Read ``sys.argv``, and import what ``--gym-packages`` names."""
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     for module in args.gym_packages:
         importlib.import_module(module)
     return args

@@ -126,8 +126,8 @@ def test_ctrl_c_is_no_error_of_ours(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "plot", interrupted)
-    assert cli("plot") == 130
+    monkeypatch.setattr(commands, "evaluate", interrupted)
+    assert cli("evaluate") == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 

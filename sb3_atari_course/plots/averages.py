@@ -57,15 +57,15 @@ def mean_of_seeds(curves: Sequence[Curve]) -> MeanCurve:
 
 
 def student_t_95(n_free: int) -> float:
-    """Return the two-sided 95 % quantile of Student's t, to four digits (SciPy is not needed).
+    """Return the two-sided 95 % quantile of Student's t, to three decimals (SciPy is not needed).
 
     From 9 degrees of freedom on the expansion around the normal distribution (Abramowitz and
     Stegun 1964, 26.7.5).
 
     :param n_free: degrees of freedom, at least 1.
 
-    >>> f"{student_t_95(4):.4f} {student_t_95(9):.4f}"
-    '2.7764 2.2622'
+    >>> f"{student_t_95(4):.3f} {student_t_95(9):.3f}"
+    '2.776 2.262'
     """
     if n_free <= len(_T_95):
         return _T_95[n_free - 1]

@@ -1,0 +1,98 @@
+"""Settings, command, scores and files of a run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sb3_atari_course.plots.run_facts import read_facts
+from tests.plots.run_folders import EVALUATION, make_run, write_games
+
+
+def test_what_was_run(tmp_path: Path) -> None:
+    facts = read_facts(make_run(tmp_path / "CartPole-v1_3", seed=8, evaluation=EVALUATION))
+    assert (facts.algo, facts.env_id, facts.seed) == ("dqn", "CartPole-v1", 8)
+    assert facts.hyperparams == {"gamma": 0.9, "n_timesteps": 5000}
+    assert facts.command == "python -m rl_zoo3.train --algo dqn --seed 8"
+    assert facts.report is not None
+    assert (facts.report.mean, facts.report.std, facts.report.random_mean) == (150, 50, 20)
+    assert facts.evaluated_model == "CartPole-v1.zip"
+
+
+def test_nothing_of_it_has_to_be_there(tmp_path: Path) -> None:
+    facts = read_facts(write_games(tmp_path, [1]))
+    assert (facts.algo, facts.env_id, facts.seed, facts.command) == (None, None, None, "")
+    assert facts.hyperparams == facts.arguments == {}
+    assert facts.report is None
+    assert facts.frame_skip is None
+    assert not facts.is_finished
+
+
+@pytest.mark.parametrize(
+    ("folder", "title"),
+    [("CartPole-v1_3", "dqn · CartPole-v1_3"), ("try", "dqn · CartPole-v1 · try")],
+)
+def test_the_title_says_everything_once(folder: str, title: str, tmp_path: Path) -> None:
+    assert read_facts(make_run(tmp_path / folder)).title == title
+
+
+def test_an_environment_with_a_slash(tmp_path: Path) -> None:
+    """RL Zoo writes a hyphen for it."""
+    run = write_games(tmp_path, [1])
+    (run / "ALE-Breakout-v5").mkdir()
+    (run / "ALE-Breakout-v5/args.yml").write_text("algo: dqn\nenv: ALE/Breakout-v5\n")
+    (run / "ALE-Breakout-v5.zip").touch()
+    facts = read_facts(run)
+    assert facts.env_id == "ALE/Breakout-v5"
+    assert facts.is_finished
+
+
+def test_the_newest_video_counts(tmp_path: Path) -> None:
+    facts = read_facts(make_run(tmp_path / "run"))
+    assert facts.video is None
+    (facts.folder / "videos").mkdir()
+    for name, time in (("a", 30), ("b", 20), ("c", 10)):
+        path = facts.folder / f"videos/{name}.mp4"
+        path.touch()
+        os.utime(path, (time, time))
+    assert facts.video == facts.folder / "videos/a.mp4"
+
+
+def test_the_report_is_no_file_of_the_run(tmp_path: Path) -> None:
+    facts = read_facts(make_run(tmp_path / "run"))
+    (facts.folder / "report.html").touch()
+    names = [path.name for path in facts.files]
+    assert names == ["0.monitor.csv", "args.yml", "command.txt", "config.yml"]
+
+
+def test_an_evaluation_of_an_older_version_is_read(tmp_path: Path) -> None:
+    older = {key: value for key, value in EVALUATION.items() if key != "penalties"}
+    facts = read_facts(make_run(tmp_path / "run", evaluation=older))
+    assert facts.report is not None
+    assert facts.report.penalties == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "{}",
+        json.dumps({**EVALUATION, "scores": []}),
+        json.dumps({**EVALUATION, "scores": ["ten"]}),
+        json.dumps({**EVALUATION, "scores": 3}),
+        json.dumps({**EVALUATION, "protocol": 3}),
+        json.dumps({**EVALUATION, "nonsense": 3}),
+        '{"scores": "\udce9"}',
+    ],
+)
+def test_an_evaluation_that_cannot_be_read_is_named(content: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "evaluation.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=r"evaluation.json cannot be read: .*evaluate command aga"):
+        read_facts(run)
