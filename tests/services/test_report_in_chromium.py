@@ -1,0 +1,143 @@
+"""The report of a real training in a real browser: curves, video, no script, no network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.zoo_runs import TOY, TOY_PARAMS, python_m
+
+pytestmark = pytest.mark.services
+
+RUN = ("--algo", "dqn", "--env", "CartPole-v1", "-f")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+#: width and height on the page of everything that a picture draws with, in order
+BOXES = """svg => [...svg.querySelectorAll('path')].map(path => {
+  const box = path.getBoundingClientRect();
+  return [box.width, box.height];
+})"""
+
+#: plays a video without sound, and tells how far it came after two seconds at most
+PLAY = """async video => {
+  video.muted = true;
+  await video.play();
+  for (let i = 0; i < 20 && video.currentTime < 0.3; i++)
+    await new Promise(resolve => setTimeout(resolve, 100));
+  return [video.currentTime, video.videoWidth, video.videoHeight, video.error];
+}"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the report of two runs of CartPole, one of them filmed and scored."""
+    folder = tmp_path_factory.mktemp("chromium")
+    logs = str(folder / "logs")
+    for seed in ("1", "2"):
+        flags = (*RUN, logs, "--seed", seed, "--log-interval", "1", *TOY)
+        python_m("sb3_atari_course", "train", *flags, "-params", *TOY_PARAMS)
+    number = ("--exp-id", "1")
+    python_m("sb3_atari_course", "record", *RUN, logs, *number, "-n", "60")
+    python_m("sb3_atari_course", "evaluate", *RUN, logs, *number, "-n", "2")
+    runs = [str(folder / f"logs/dqn/CartPole-v1_{n}") for n in (1, 2)]
+    python_m("sb3_atari_course", "plot", *runs, "-o", str(folder / "out"))
+    return folder / "out/report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.fail(
+            f"no browser found ({', '.join(NAMES)}): install Chromium with the system's package"
+            " manager, or name its program in the environment variable CHROMIUM"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """An open report, and what the browser complained about and asked for."""
+
+    def __init__(self, context: BrowserContext, path: Path) -> None:
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def pictures(self) -> list[list[list[float]]]:
+        """Return the boxes of the paths of each picture."""
+        found = self.page.locator("figure svg").element_handles()
+        return [[list(box) for box in svg.evaluate(BOXES)] for svg in found]
+
+
+def assert_curves_are_drawn(visit: Visit) -> None:
+    """Check comparison and both runs: many paths, the largest ones nearly as wide as the page."""
+    pictures = visit.pictures()
+    assert len(pictures) == 3
+    for boxes in pictures:
+        large = [box for box in boxes if box[0] > 300 and box[1] > 30]
+        assert len(large) >= 2, boxes
+
+
+def text_of(visit: Visit) -> str:
+    return visit.page.locator("body").inner_text()
+
+
+def test_curves_and_video_play_and_nothing_is_asked_for(browser: Browser, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 1000, "height": 1400})
+    visit = Visit(context, report)
+    assert_curves_are_drawn(visit)
+    (video,) = visit.page.locator("video").element_handles()
+    seconds, width, height, error = video.evaluate(PLAY)
+    assert (width, height, error) == (600, 400, None)
+    assert seconds > 0.2
+    own: list[Any] = [url for url in visit.requests if not url.startswith("data:")]
+    assert own == [report.as_uri()]
+    assert visit.complaints == []
+    context.close()
+
+
+def test_it_is_all_there_without_javascript(browser: Browser, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    visit = Visit(context, report)
+    assert_curves_are_drawn(visit)
+    text = text_of(visit)
+    for words in ("Comparison of 2 runs", "random play, same games", "sb3_atari_course train"):
+        assert words in text
+    assert visit.complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_stand_on_white(scheme: Any, browser: Browser, report: Path) -> None:
+    """Their axes are black, whatever the page is."""
+    context = browser.new_context(color_scheme=scheme)
+    page = Visit(context, report).page
+    color = "element => getComputedStyle(element).backgroundColor"
+    assert page.locator("figure").first.evaluate(color) == "rgb(255, 255, 255)"
+    paper = page.locator("body").evaluate(color)
+    assert (paper == "rgb(246, 247, 249)") == (scheme == "light")
+    context.close()
+
+
+def test_a_narrow_window_scrolls_tables_and_not_the_page(browser: Browser, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 400, "height": 800})
+    page = Visit(context, report).page
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    context.close()
