@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from sb3_atari_course.plots.run_data import WINDOW, RunCurves, read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Characters in a line of the legend.
+_LONGEST_LINE = 95
 
 _DASHES = ("-", "--", ":", "-.")
 
@@ -107,7 +111,8 @@ def _draw_group(axes: Any, group: Group, color: str, dashes: str) -> None:
             axes.plot(*average, color=color, linewidth=0.7, alpha=0.4)
         low, high = mean.values - mean.half_width, mean.values + mean.half_width
         axes.fill_between(mean.steps, low, high, color=color, alpha=0.18, linewidth=0)
-    axes.plot(mean.steps, mean.values, dashes, color=color, linewidth=2, label=plain(label))
+    label = "\n".join(wrap(plain(label), _LONGEST_LINE))
+    axes.plot(mean.steps, mean.values, dashes, color=color, linewidth=2, label=label)
 
 
 def _keep_lines_large(axes: Any) -> None:

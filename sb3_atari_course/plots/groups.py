@@ -16,7 +16,7 @@ _LONGEST = 40
 class Group:
     """Runs of one algorithm in one environment with one set of hyperparameters.
 
-    :param name: for a legend.
+    :param name: for a legend of one environment: the algorithm, and settings that differ.
     :param env_id: the environment.
     :param runs: in the order in which they were named.
     """
@@ -59,7 +59,7 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
     result = []
     for algo, env_id, settings, members in groups:
         rivals = [s for a, e, s, _ in groups if (a, e) == (algo, env_id)]
-        name = ", ".join([f"{algo} {env_id}", *_differences(settings, rivals)])
+        name = ", ".join([algo, *_differences(settings, rivals)])
         result.append(Group(name, env_id, tuple(members)))
     return result
 
@@ -73,7 +73,22 @@ def _settings(run: RunCurves) -> dict[str, Any]:
 
 def _differences(settings: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
     """Return ``key value`` for each setting that is not the same in all rivals."""
-    keys = sorted({key for rival in rivals for key in rival}, key=str)
-    different = [key for key in keys if any(r.get(key) != rivals[0].get(key) for r in rivals)]
-    texts = [f"{key} {settings.get(key, 'default')}" for key in different]
-    return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..." for text in texts]
+    flat = [_flatten(rival) for rival in rivals]
+    paths = dict.fromkeys(path for rival in flat for path in rival)
+    mine, texts = _flatten(settings), []
+    for path in paths:
+        if len({repr(rival.get(path)) for rival in flat}) > 1:
+            text = f"{path[-1]} {mine.get(path, 'default')}"
+            texts.append(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
+    return texts
+
+
+def _flatten(settings: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Return path -> value: of a wrapper only what differs has to be said, deep in a yml."""
+    if isinstance(settings, dict) and settings:
+        items = [((*path, str(key)), value) for key, value in settings.items()]
+    elif isinstance(settings, list) and any(isinstance(value, dict) for value in settings):
+        items = [(path, value) for value in settings]
+    else:
+        return {path or ("settings",): settings}
+    return {k: v for inner, value in items for k, v in _flatten(value, inner).items()}

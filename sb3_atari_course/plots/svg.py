@@ -35,7 +35,7 @@ def inline_svg(figure: Figure, *, name: str, label: str) -> str:
         raise ValueError(f"name is an id of letters, digits and hyphens, got {name!r}")
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "the same always", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
     text = _INVISIBLE.sub("", buffer.getvalue())
     head = _HEAD.match(text)
     assert head is not None, "matplotlib's SVG begins in another way"

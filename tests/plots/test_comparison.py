@@ -17,7 +17,7 @@ def test_seeds_are_drawn_as_their_mean_with_its_interval(tmp_path: Path) -> None
     runs = [make_run(tmp_path / str(n), [n, n, n], seed=n) for n in (1, 2, 3)]
     figure = draw_comparison(read_runs(runs))
     (axes,) = figure.axes
-    label = "dqn CartPole-v1: mean of 3 seeds, 95 % interval of the mean (Student's t)"
+    label = "dqn: mean of 3 seeds, 95 % interval of the mean (Student's t)"
     named = [line for line in axes.get_lines() if line.get_label() == label]
     assert len(named) == 1
     np.testing.assert_allclose(named[0].get_ydata(), 2.0)
@@ -37,7 +37,7 @@ def test_each_environment_has_a_panel_and_each_group_a_line(tmp_path: Path) -> N
     figure = draw_comparison(read_runs(runs))
     assert [axes.get_title() for axes in figure.axes] == ["A-v1", "B-v1"]
     labels = [axes.get_legend_handles_labels()[1] for axes in figure.axes]
-    assert labels == [["dqn A-v1: 1 seed", "qrdqn A-v1: 1 seed"], ["dqn B-v1: 1 seed"]]
+    assert labels == [["dqn: 1 seed", "qrdqn: 1 seed"], ["dqn: 1 seed"]]
     colors = {line.get_color() for line in figure.axes[0].get_lines()}
     assert len(colors) == 2
 
@@ -47,6 +47,14 @@ def test_an_interval_does_not_press_the_lines_flat(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(n), [n, n], seed=n) for n in (0, 10)]
     bottom, top = draw_comparison(read_runs(runs)).axes[0].get_ylim()
     assert (bottom, top) == (-5, 15)
+
+
+def test_a_long_name_takes_several_lines(tmp_path: Path) -> None:
+    configs = [{f"setting_{i}": f"{value}" * 20 for i in range(4)} for value in "xy"]
+    runs = [make_run(tmp_path / str(n), config=config) for n, config in enumerate(configs)]
+    labels = draw_comparison(read_runs(runs)).axes[0].get_legend_handles_labels()[1]
+    assert [len(label.splitlines()) for label in labels] == [2, 2]
+    assert all(len(line) <= 95 for label in labels for line in label.splitlines())
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ def test_algorithm_and_environment_make_a_group(tmp_path: Path) -> None:
     ]
     groups = group_runs(runs)
     assert [(group.name, group.count) for group in groups] == [
-        ("dqn A-v1", "2 seeds"),
-        ("qrdqn A-v1", "1 seed"),
-        ("dqn B-v1", "1 seed"),
+        ("dqn", "2 seeds"),
+        ("qrdqn", "1 seed"),
+        ("dqn", "1 seed"),
     ]
     assert groups[0].runs == (runs[0], runs[2])
 
@@ -31,14 +31,25 @@ def test_other_settings_are_another_group_named_by_them(tmp_path: Path) -> None:
     configs = [{"gamma": 0.9, "tau": 1}, {"gamma": 0.99, "tau": 1}, {"tau": 1, "gamma": 0.9}]
     runs = [read_run(make_run(tmp_path / str(i), config=c)) for i, c in enumerate(configs)]
     names = [group.name for group in group_runs(runs)]
-    assert names == ["dqn CartPole-v1, gamma 0.9", "dqn CartPole-v1, gamma 0.99"]
+    assert names == ["dqn, gamma 0.9", "dqn, gamma 0.99"]
 
 
 def test_a_setting_that_is_not_there_is_the_default(tmp_path: Path) -> None:
     runs = [read_run(make_run(tmp_path / "0", config={"a": 1}))]
     runs += [read_run(make_run(tmp_path / "1", config={"a": 1, "b": "x" * 60}))]
     names = [group.name for group in group_runs(runs)]
-    assert names == ["dqn CartPole-v1, b default", f"dqn CartPole-v1, b {'x' * 35}..."]
+    assert names == ["dqn, b default", f"dqn, b {'x' * 35}..."]
+
+
+def test_deep_in_a_yml_only_what_differs_is_said(tmp_path: Path) -> None:
+    wraps = [
+        [{"sb3_atari_course.envs.wrap_atari": {"n_stack": 4, "crop": crop}}, "other.Wrapper"]
+        for crop in ([30, 195, 5, 155], None)
+    ]
+    configs = [{"env_wrapper": wrappers, "gamma": 0.9} for wrappers in wraps]
+    runs = [read_run(make_run(tmp_path / str(i), config=c)) for i, c in enumerate(configs)]
+    names = [group.name for group in group_runs(runs)]
+    assert names == ["dqn, crop [30, 195, 5, 155]", "dqn, crop None"]
 
 
 def test_the_length_of_a_training_makes_no_group(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sb3_atari_course.plots import plot_run
 from sb3_atari_course.plots.run import draw_run
 from sb3_atari_course.plots.run_data import read_run
+from sb3_atari_course.plots.svg import inline_svg
 from tests.plots.run_folders import EVALUATION, PROGRESS, lines, make_run, write_games
 
 
@@ -59,6 +60,14 @@ def test_a_run_with_monitor_files_only(tmp_path: Path) -> None:
     assert figure.axes[-1].get_xlabel() == "steps, as Monitor counts them"
     said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert said == [[], ["not logged"], ["not logged"]]
+
+
+def test_thousands_of_games_are_one_picture_in_an_svg(tmp_path: Path) -> None:
+    """2,001 of them: as shapes they would be more than the same number of elements."""
+    run = make_run(tmp_path / "run", [float(n % 7) for n in range(2001)])
+    svg = inline_svg(draw_run(read_run(run)), name="run", label="")
+    assert 'href="data:image/png;base64,' in svg
+    assert svg.count("<use") < 500
 
 
 def test_random_play_is_a_line_beside_the_scores(tmp_path: Path) -> None:
