@@ -54,11 +54,11 @@ def test_the_newest_video_counts(tmp_path: Path) -> None:
     facts = read_facts(make_run(tmp_path / "run"))
     assert facts.video is None
     (facts.folder / "videos").mkdir()
-    for name, time in (("a", 30), ("b", 20), ("c", 10)):
+    for name, time in (("a", 20), ("b", 30), ("c", 10)):
         path = facts.folder / f"videos/{name}.mp4"
         path.touch()
         os.utime(path, (time, time))
-    assert facts.video == facts.folder / "videos/a.mp4"
+    assert facts.video == facts.folder / "videos/b.mp4"
 
 
 def test_the_report_is_no_file_of_the_run(tmp_path: Path) -> None:
