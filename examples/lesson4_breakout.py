@@ -55,7 +55,6 @@ from sb3_atari_course.course import (
     show_picture,
 )
 from sb3_atari_course.envs import make_game
-from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.plots import plot_episodes
 from sb3_atari_course.runs import find_run
 from sb3_atari_course.wrappers import crop_gray_resize
@@ -382,7 +381,7 @@ N_STEPS = 1500 if SMOKE else 40_000
 began = time.perf_counter()
 run_command(
     *("train", "--algo", "dqn", "--env", "BreakoutNoFrameskip-v4", "--seed", 1),
-    *("-conf", hyperparams_file("dqn_laptop"), "-n", N_STEPS, "-f", OUT / "logs"),
+    *("-conf", "sb3_atari_course.hyperparams.dqn_laptop", "-n", N_STEPS, "-f", OUT / "logs"),
     *(("-params", "learning_starts:500") if SMOKE else ()),
     *("--eval-freq", -1),
 )

@@ -165,14 +165,14 @@ def evaluate_games(
     referee.penalty = penalty
     start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
     wrap = env_wrapper or (wrap_atari if is_atari(env_id) else lambda env: env)
-    env = _fit_to_model(wrap(start), model)
+    env = fit_to_model(wrap(start), model)
     theirs = _noops_of(env, start)
     if theirs is not None:
         start.noop_max = 0  # the model's wrappers bring some
     try:
-        games = [_play_game(model, env, referee, [seed, game], epsilon) for game in range(n_games)]
+        games = [play_game(model, env, referee, [seed, game], epsilon) for game in range(n_games)]
         at_random = [
-            _play_game(model, env, referee, [seed, game], 1.0).score
+            play_game(model, env, referee, [seed, game], 1.0).score
             for game in range(n_games * random_play)
         ]
     finally:
@@ -211,7 +211,7 @@ def _noops_of(env: gym.Env[Any, Any], start: NoopReset) -> int | None:
     return None
 
 
-def _fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
+def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
     """Stack frames if the model reads more channels than ``env`` shows; refuse what cannot fit."""
     wanted, shown = getattr(model, "observation_space", None), env.observation_space
     if wanted is None or wanted == shown:
@@ -231,7 +231,7 @@ def _fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
     )
 
 
-def _play_game(
+def play_game(
     model: Model, env: gym.Env[Any, Any], referee: Referee, seed: list[int], epsilon: float
 ) -> Tally:
     """Play one game to its real end; return what the referee counted."""

@@ -108,8 +108,8 @@ def find_run(
     settings = Path(log_path) / EnvironmentName(env_id)
     if not (settings / "config.yml").is_file():
         raise ValueError(f"{settings}/config.yml is missing: nobody knows what the model saw")
-    hyperparams = _read_yml(settings / "config.yml")
-    arguments = _read_yml(settings / "args.yml")
+    hyperparams = read_yml(settings / "config.yml")
+    arguments = read_yml(settings / "args.yml")
     return Run(
         folder=Path(log_path),
         model_path=Path(model_path),
@@ -158,7 +158,7 @@ _RunLoader.add_constructor(f"{_TAG}object/apply:collections.OrderedDict", _RunLo
 _RunLoader.add_constructor(f"{_TAG}tuple", _RunLoader._tuple)
 
 
-def _read_yml(path: Path) -> dict[str, Any]:
+def read_yml(path: Path) -> dict[str, Any]:
     """Read ``config.yml`` or ``args.yml`` of a run without running any code; {} if missing."""
     if not path.is_file():
         return {}

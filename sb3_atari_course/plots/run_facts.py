@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.evaluation import GamesReport
-from sb3_atari_course.runs import _read_yml
+from sb3_atari_course.runs import read_yml
 
 #: Wrappers that hold an action for some frames, ours and SB3's; 4 is the default of them all.
 _SKIPPING = ("wrap_atari", "ActionRepeat", "AtariWrapper", "MaxAndSkipEnv")
@@ -84,7 +84,7 @@ def read_facts(folder: Path) -> RunFacts:
         [path.parent for name in ("args.yml", "config.yml") for path in folder.glob(f"*/{name}")],
         default=folder,
     )
-    arguments = _read_yml(settings / "args.yml")
+    arguments = read_yml(settings / "args.yml")
     command = settings / "command.txt"
     report, model = _read_evaluation(folder / "evaluation.json")
     return RunFacts(
@@ -93,7 +93,7 @@ def read_facts(folder: Path) -> RunFacts:
         env_id=str(arguments["env"]) if arguments.get("env") else None,
         seed=arguments.get("seed"),
         arguments=arguments,
-        hyperparams=_read_yml(settings / "config.yml"),
+        hyperparams=read_yml(settings / "config.yml"),
         command=command.read_text(encoding="utf-8").strip() if command.is_file() else "",
         report=report,
         evaluated_model=model,

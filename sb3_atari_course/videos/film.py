@@ -13,7 +13,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.evaluation import Model, _fit_to_model, _play_game
+from sb3_atari_course.evaluation import Model, fit_to_model, play_game
 from sb3_atari_course.referee import Referee
 from sb3_atari_course.wrappers.checks import integer_at_least
 
@@ -77,8 +77,8 @@ def film_game(
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     seeds = [seed] if isinstance(seed, int | np.integer) else [*seed]
     with _refereed(env) as (watched, referee):
-        camera = _Camera(_fit_to_model(watched, model), referee, max_steps, draw)
-        tally = _play_game(model, camera, referee, seeds, epsilon)
+        camera = _Camera(fit_to_model(watched, model), referee, max_steps, draw)
+        tally = play_game(model, camera, referee, seeds, epsilon)
         camera.shoot()
     return Film(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
 

@@ -26,6 +26,12 @@ _TARGETS = "targets = batch.rewards + gamma * (1 - batch.ended) * best_next"
 _COPY = """            if total_steps % copy_every == 0:
                 target_net.load_state_dict(q_net.state_dict())
 """
+_NEW_STACK = """        stack = stack_pictures(preprocess(screen, crop, shape), n_stack=n_stack)
+        score"""
+_PUSH = """            next_stack = stack_pictures(preprocess(screen, crop, shape), stack)
+            memory.append(Transition(stack, action, np.sign(reward), next_stack, float(terminated)))
+            stack, done"""
+_COUNT = "            score, steps, total_steps = score + reward, steps + 1, total_steps + 1\n"
 _DECAY = "            epsilon = max(min_epsilon, epsilon - epsilon_decay)\n"
 
 MISTAKES = [
@@ -74,7 +80,9 @@ MISTAKES = [
         "a time limit is no end",
     ),
     Mistake("q_learning", "gamma * np.max(table[next", "np.max(table[next", "gamma is left out"),
-    Mistake("q_learning", "np.max(table[next_state])", "np.max(table[state])", "state that was left"),
+    Mistake(
+        "q_learning", "np.max(table[next_state])", "np.max(table[state])", "state that was left"
+    ),
     Mistake("q_learning", "np.max(table[next_state])", "np.min(table[next_state])", "minimum"),
     Mistake("q_learning", "np.max(table[next_state])", "np.mean(table[next_state])", "mean"),
     Mistake("q_learning", "reward + gamma * np.max", "reward - gamma * np.max", "sign of gamma"),
@@ -94,10 +102,19 @@ MISTAKES = [
     ),
     Mistake("q_learning", "np.exp(-epsilon_decay * n_over)", "1.0", "it never changes"),
     Mistake("q_learning", "rng.random() < epsilon", "rng.random() > epsilon", "wrong way round"),
-    Mistake("q_learning", "int(np.argmax(table[state]))", "int(np.argmin(table[state]))", "the best"),
-    Mistake("q_learning", "rng.integers(env.action_space.n)", "rng.integers(2)", "the shares"),
-    Mistake("q_learning", "next_state, terminated or truncated", "next_state, truncated", "after the"),
-    Mistake("q_learning", "while not done and len(steps) < max_steps", "while not done", "max_steps must end it"),
+    Mistake(
+        "q_learning", "int(np.argmax(table[state]))", "int(np.argmin(table[state]))", "the best"
+    ),
+    Mistake("q_learning", "rng.integers(env.action_space.n)", "rng.integers(2)", "not in 0..0"),
+    Mistake(
+        "q_learning", "next_state, terminated or truncated", "next_state, truncated", "after the"
+    ),
+    Mistake(
+        "q_learning",
+        "while not done and len(steps) < max_steps",
+        "while not done",
+        "max_steps must end it",
+    ),
     # dqn_update
     Mistake(
         "dqn_update", _TARGETS, "targets = batch.rewards + gamma * best_next", "terminal case is"
@@ -145,12 +162,14 @@ MISTAKES = [
     Mistake("dqn_training", _COPY, "", "target_net was never copied"),
     Mistake(
         "dqn_training",
-        "target_net.load_state_dict(q_net.state_dict())",
-        "target_net = q_net",
+        "                target_net.load_state_dict(q_net.state_dict())\n",
+        "                target_net = q_net\n",
         "is q_net itself",
     ),
     Mistake("dqn_training", "total_steps % copy_every", "steps % copy_every", "target_net is due"),
-    Mistake("dqn_training", "total_steps % update_every", "steps % update_every", "through all games"),
+    Mistake(
+        "dqn_training", "total_steps % update_every", "steps % update_every", "through all games"
+    ),
     Mistake("dqn_training", "    epsilon = max_epsilon\n", "    epsilon = 1.0\n", "got 1.0000"),
     Mistake(
         "dqn_training",
@@ -158,9 +177,12 @@ MISTAKES = [
         "    epsilon = max_epsilon - epsilon_decay\n",
         "off by one: it has fallen a step too far",
     ),
-    Mistake("dqn_training", _DECAY, _DECAY[4:], "once a game, not once a step"),
+    Mistake("dqn_training", _DECAY + _COUNT, _COUNT + _DECAY[4:], "once a game, not once a step"),
     Mistake(
-        "dqn_training", "max(min_epsilon, epsilon - epsilon_decay)", "epsilon - epsilon_decay", "below"
+        "dqn_training",
+        "max(min_epsilon, epsilon - epsilon_decay)",
+        "epsilon - epsilon_decay",
+        "below",
     ),
     Mistake("dqn_training", "rng.random() < epsilon", "rng.random() > epsilon", "epsilon 0"),
     Mistake("dqn_training", "[None]).argmax()", "[None]).argmin()", "not q_net's best"),
@@ -176,7 +198,7 @@ MISTAKES = [
         "float(terminated or truncated)))\n            state, done",
         "the clock cut it off",
     ),
-    Mistake("dqn_training", "state, done = next_state, t", "done = t", "the state before the step"),
+    Mistake("dqn_training", "state, done = next_state, t", "done = t", "become next_state"),
     Mistake("dqn_training", "deque(maxlen=memory_size)", "deque()", "with maxlen"),
     # build_cnn
     Mistake("build_cnn", "kernel_size=4, stride=2", "kernel_size=4, stride=1", "the convolutions"),
@@ -197,18 +219,15 @@ MISTAKES = [
     # atari_training
     Mistake(
         "atari_training",
-        "        stack = stack_pictures(preprocess(screen, crop, shape), n_stack=n_stack)\n        score",
-        "        stack = stack_pictures(preprocess(screen, crop, shape), stack if number else None)\n"
-        "        score",
+        _NEW_STACK,
+        _NEW_STACK.replace(", n_stack=n_stack)", ", stack if number else None)"),
         "a new game begins with a new stack",
     ),
     Mistake(
         "atari_training",
-        "            next_stack = stack_pictures(preprocess(screen, crop, shape), stack)\n"
-        "            memory.append(\n                Transition(stack, action, np.sign(reward), next",
-        "            next_stack = stack_pictures(preprocess(screen, crop, shape))\n"
-        "            memory.append(\n                Transition(stack, action, np.sign(reward), next",
-        "the next stack is",
+        _PUSH,
+        _PUSH.replace("shape), stack)", "shape))"),
+        "the same picture four times",
     ),
     Mistake(
         "atari_training",
@@ -218,10 +237,8 @@ MISTAKES = [
     ),
     Mistake(
         "atari_training",
-        "                Transition(stack, action, np.sign(reward), next_stack, float(terminated))\n"
-        "            )\n            stack, done",
-        "                Transition(stack, action, reward, next_stack, float(terminated))\n"
-        "            )\n            stack, done",
+        _PUSH,
+        _PUSH.replace("np.sign(reward)", "reward"),
         "the agent learns from its sign",
     ),
     Mistake("atari_training", _COPY, "", "target_net was never copied"),
@@ -233,11 +250,17 @@ MISTAKES = [
     ),
     Mistake("atari_training", _DECAY, "", "it never falls"),
     # own_env
-    Mistake("own_env", "self.np_random.integers(self.size - 1)", "np.random.randint(7)", "same seed"),
+    Mistake(
+        "own_env", "self.np_random.integers(self.size - 1)", "np.random.randint(7)", "same seed"
+    ),
     Mistake("own_env", "integers(self.size - 1)", "integers(self.size)", "begin at the goal"),
     Mistake("own_env", "max(0, self.position + (", "(self.position + (", ""),
     Mistake("own_env", "(1 if action == 1 else -1)", "(-1 if action == 1 else 1)", "leads to cell"),
     Mistake("own_env", "if not slipped:", "if slipped:", "leads to cell"),
-    Mistake("own_env", "1.0 if terminated else -0.1", "1.0 if terminated else 0.1", "-0.1 expected"),
-    Mistake("own_env", "self.position == self.size - 1", "self.position >= self.size", "terminated"),
+    Mistake(
+        "own_env", "1.0 if terminated else -0.1", "1.0 if terminated else 0.1", "-0.1 expected"
+    ),
+    Mistake(
+        "own_env", "self.position == self.size - 1", "self.position >= self.size", "terminated"
+    ),
 ]

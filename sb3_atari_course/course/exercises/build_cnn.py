@@ -125,8 +125,8 @@ BUILD_CNN = Exercise(
     lesson="lesson4_breakout",
     functions=("build_cnn",),
     properties=(
-        values_for_each_action,
         convolutions_are_the_papers,
+        values_for_each_action,
         parameters_are_the_papers,
         layers_are_not_linear,
         stacks_do_not_mix,

@@ -78,7 +78,9 @@ def _compare(
     if step is None:
         raise WrongError(f"{where} never was: the state before the step must be remembered")
     if not np.array_equal(after, step.next_state):
-        hint = ": next_state is the old state" if np.array_equal(after, state) else ""
+        hint = ": state must become next_state after each step"
+        if np.array_equal(after, state):
+            hint = ": next_state is the old state"
         raise WrongError(
             f"{where} leads to {_where(after)}, it led to {_where(step.next_state)}{hint}"
         )

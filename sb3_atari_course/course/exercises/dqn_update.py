@@ -70,7 +70,7 @@ class _Case:
     def value(self, row: int = 0) -> float:
         """Return what the online network says of a transition."""
         state, action = self.rows[row][:2]
-        return float(self.online.values[state, action])
+        return float(self.online.values[state, action].detach())
 
     def update(self, loss_function: Any = nn.functional.smooth_l1_loss) -> Any:
         """Call the student's function."""
@@ -216,7 +216,7 @@ def given_loss_is_used(solution: Solution) -> None:
         raise WrongError(f"loss_function was called {len(calls)} times in one update")
     if not isinstance(loss, (float, np.floating)):
         raise WrongError(f"dqn_update returns the loss as a number (loss.item()), got {loss!r}")
-    expected = float(nn.functional.mse_loss(*calls[0]))
+    expected = float(nn.functional.mse_loss(*calls[0]).detach())
     if abs(float(loss) - expected) > _STILL:
         raise WrongError(f"the loss was {expected:g}, dqn_update returned {loss:g}")
 

@@ -140,13 +140,13 @@ def _stack_hint(greys: list[int], expected: list[int]) -> str:
     message = f"a remembered stack shows the greys {greys}, expected are {expected}"
     if greys == expected[::-1]:
         return f"{message}: the newest picture comes last"
+    if len(set(greys)) == 1 and greys[-1] == expected[-1]:
+        return f"{message}: the same picture four times; add each new one to the stack"
     if len(set(expected)) < len(expected) and greys[-1] == expected[-1]:
         return (
             f"{message}: a new game begins with a new stack, its first picture four times; nothing"
             " of the game before is in it"
         )
-    if len(set(greys)) == 1:
-        return f"{message}: the same picture four times; add each new one to the stack"
     return message
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from sb3_atari_course.course.exercises.base import WrongError
 
-
 #: Steps of one episode that no exercise needs.
 _MOST_STEPS = 5000
 
