@@ -1,0 +1,168 @@
+"""How an agent plays Breakout: whole games, watched frame by frame."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+
+from sb3_atari_course.breakout.report import LifeStart, WatchReport
+from sb3_atari_course.breakout.state import BreakoutState, breakout_behind, read_state
+from sb3_atari_course.breakout.tally import GameTally
+from sb3_atari_course.envs import GRAY_SCREENS, Screen, make_game, wrap_atari
+from sb3_atari_course.evaluation import Model
+from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.timing import frames_per_step
+
+#: Cap of a game in frames: five minutes; an agent that never fires would stand there for ever.
+MAX_FRAMES = 18_000
+
+
+class BreakoutWatch(gym.Wrapper[Any, Any, Any, Any]):
+    """Watches every frame; it stands around the emulator, beneath all other wrappers.
+
+    ``tally`` has the counts of the game that is being played, ``state`` its last frame, and
+    ``finished`` the counts of all games that are over: a wrapper outside can start the next one
+    unseen, inside a reset that presses FIRE.
+
+    :param env: Breakout, one frame a step.
+    :raises ValueError: if it is another game, or plays several frames a step.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        breakout_behind(env)
+        if frames_per_step(env) != 1:
+            raise ValueError(
+                f"BreakoutWatch must see every frame, but {env} plays {frames_per_step(env)} a"
+                " step: take BreakoutNoFrameskip-v4, and put it beneath ActionRepeat"
+            )
+        super().__init__(env)
+        self.tally = GameTally()
+        self.finished: list[GameTally] = []
+        self.state: BreakoutState
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset, and count from here."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        self.tally, self.state = GameTally(), read_state(self.env)
+        return obs, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Play one frame, and count."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        before, self.state = self.state, read_state(self.env)
+        self.tally.see(before, self.state, reward=float(reward))
+        if terminated or truncated:
+            self.tally.was_capped = not terminated
+            self.finished.append(self.tally)
+        return obs, reward, terminated, truncated, info
+
+
+def watch_games(
+    model: Model,
+    *,
+    n_games: int = 5,
+    seed: int,
+    epsilon: float = 0.0,
+    forced_fire: bool = True,
+    max_frames: int = MAX_FRAMES,
+    wrapper_kwargs: dict[str, Any] | None = None,
+    env_kwargs: dict[str, Any] | None = None,
+) -> WatchReport:
+    """Play whole games of Breakout, and count what the player does.
+
+    Game i depends on ``seed`` and i only. Games go through all lives, with no-op starts and
+    without sticky actions; scores are not clipped.
+
+    :param model: an SB3 model, or anything with its ``predict``.
+    :param n_games: number of games, at least 1.
+    :param seed: decides the no-op starts and the random actions.
+    :param epsilon: probability of a random action, 0 to 1; 0 shows the agent alone.
+    :param forced_fire: press FIRE at the start of each life (``fire_on_reset`` of
+        :func:`wrap_atari`); False shows whether the agent has learned to.
+    :param max_frames: cap of a game in frames (18,000 are five minutes).
+    :param wrapper_kwargs: for :func:`wrap_atari`, what the model was trained with: crop, shape;
+        ``n_stack`` is 4 unless told.
+    :param env_kwargs: for :func:`gymnasium.make`; screens are grey unless told, as in
+        :func:`make_atari_env`.
+    :raises ValueError: for a number out of range, for pictures that do not fit the model, for
+        ``fire_on_reset`` in ``wrapper_kwargs``.
+    """
+    integer_at_least(1, "n_games", n_games)
+    integer_at_least(0, "seed", seed)
+    integer_at_least(1, "max_frames", max_frames)
+    if not 0.0 <= epsilon <= 1.0:
+        raise ValueError(f"epsilon is a probability, 0 to 1, got {epsilon}")
+    if "fire_on_reset" in (wrapper_kwargs or {}):
+        raise ValueError("say forced_fire=... instead of fire_on_reset in wrapper_kwargs")
+    rules = {"max_num_frames_per_episode": max_frames, "repeat_action_probability": 0.0}
+    game = make_game("BreakoutNoFrameskip-v4", **{**GRAY_SCREENS, **(env_kwargs or {}), **rules})
+    watch = BreakoutWatch(game)
+    settings = {"n_stack": 4, **(wrapper_kwargs or {}), "fire_on_reset": forced_fire}
+    env = wrap_atari(watch, **settings)
+    games: list[GameTally] = []
+    lives: list[LifeStart] = []
+    try:
+        _check_fit(model, env)
+        for number in range(n_games):
+            watch.finished.clear()
+            lives += _watch_game(model, env, watch, seed=[seed, number], epsilon=epsilon)
+            games.append(watch.finished[0])
+    finally:
+        env.close()
+    protocol = {
+        "n_games": n_games,
+        "seed": seed,
+        "epsilon": epsilon,
+        "forced_fire": forced_fire,
+        "max_frames": max_frames,
+        "screens": game.unwrapped._obs_type,  # type: ignore[attr-defined]
+    }
+    return WatchReport(tuple(games), tuple(lives), protocol)
+
+
+def _watch_game(
+    model: Model,
+    env: gym.Env[Screen, int],
+    watch: BreakoutWatch,
+    *,
+    seed: list[int],
+    epsilon: float,
+) -> list[LifeStart]:
+    """Play one game; return how those of its lives began that no wrapper began."""
+    rng = np.random.default_rng(seed)
+    env_seed = int(rng.integers(2**31))
+    env.action_space.seed(env_seed)
+    obs, _ = env.reset(seed=env_seed)
+    lives, n_waited = [], 0
+    while not watch.finished:
+        is_random = rng.random() < epsilon
+        if is_random:
+            action = env.action_space.sample()
+        else:
+            action = model.predict(np.asarray(obs)[None], deterministic=True)[0][0]
+        was_waiting = not watch.state.ball_in_play
+        tally, n_balls = watch.tally, watch.tally.n_balls
+        obs, _, terminated, truncated, _ = env.step(action)
+        if tally.n_balls > n_balls:  # FIRE can lose a ball and begin the next one in the same step
+            lives.append(LifeStart(n_waited, "chance" if is_random else "agent"))
+            n_waited = 0
+        elif was_waiting:
+            n_waited += 1
+        if (terminated or truncated) and not watch.finished:  # a lost life
+            obs, _ = env.reset()
+    return [*lives, LifeStart(n_waited, "nobody")] if n_waited else lives
+
+
+def _check_fit(model: Model, env: gym.Env[Screen, int]) -> None:
+    """Refuse pictures that the model does not read."""
+    wanted = getattr(getattr(model, "observation_space", None), "shape", None)
+    height, width, n_stack = env.observation_space.shape or ()
+    if wanted not in (None, (height, width, n_stack), (n_stack, height, width)):
+        raise ValueError(
+            f"the model reads pictures of shape {wanted}, but is shown {(n_stack, height, width)}:"
+            " pass the wrapper_kwargs with which it was trained (crop, shape, n_stack)"
+        )
