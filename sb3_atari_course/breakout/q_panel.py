@@ -117,9 +117,9 @@ def _checked_limits(
     if limits is None:
         low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
         return (low, high) if low < high else (0.0, 1.0)
-    low, high = limits
+    low, high = (float(limit) for limit in limits)
     if not (np.isfinite([low, high]).all() and low <= 0 <= high and low < high):
-        raise ValueError(f"limits must be (low, high) with low <= 0 <= high, got {limits}")
+        raise ValueError(f"limits must be (low, high) with low <= 0 <= high, got {(low, high)}")
     return low, high
 
 

@@ -93,7 +93,7 @@ class WatchReport:
 
     def __str__(self) -> str:
         n_games, n_lives = len(self.games), len(self.lives)
-        fires = "begins lives: never itself, FIRE is forced"
+        fires = "begins lives itself: unknown, FIRE is forced"
         if self.fired_share is not None:
             fires = f"begins lives itself: {self.fired_share:.0%} of {n_lives}"
             if self.wait is not None:

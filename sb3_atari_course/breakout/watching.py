@@ -80,7 +80,8 @@ def watch_games(
     :param model: an SB3 model, or anything with its ``predict``.
     :param n_games: number of games, at least 1.
     :param seed: decides the no-op starts and the random actions.
-    :param epsilon: probability of a random action, 0 to 1; 0 shows the agent alone.
+    :param epsilon: probability of a random action, 0 to 1. 0 shows the agent alone, but only four
+        different games of it: the first ball depends on the number of no-ops modulo 4.
     :param forced_fire: press FIRE at the start of each life (``fire_on_reset`` of
         :func:`wrap_atari`); False shows whether the agent has learned to.
     :param max_frames: cap of a game in frames (18,000 are five minutes).
@@ -109,7 +110,8 @@ def watch_games(
         _check_fit(model, env)
         for number in range(n_games):
             watch.finished.clear()
-            lives += _watch_game(model, env, watch, seed=[seed, number], epsilon=epsilon)
+            begun = _watch_game(model, env, watch, seed=[seed, number], epsilon=epsilon)
+            lives += [] if forced_fire else begun
             games.append(watch.finished[0])
     finally:
         env.close()
@@ -132,7 +134,7 @@ def _watch_game(
     seed: list[int],
     epsilon: float,
 ) -> list[LifeStart]:
-    """Play one game; return how those of its lives began that no wrapper began."""
+    """Play one game; return how its lives began, as far as no wrapper began them."""
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
     env.action_space.seed(env_seed)

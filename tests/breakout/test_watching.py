@@ -54,8 +54,9 @@ class TestWhoBeginsALife:
         assert [life.by for life in report.lives] == ["chance"] * 5
         assert (report.fired_share, report.wait) == (0.0, None)
 
-    def test_with_forced_fire_nobody_is_asked(self) -> None:
-        report = watch_games(ScriptedPlayer([NOOP]), n_games=1, seed=0)
+    @pytest.mark.parametrize("action", [NOOP, FIRE])  # FIRE begins lives before it is forced
+    def test_with_forced_fire_nobody_is_asked(self, action: int) -> None:
+        report = watch_games(ScriptedPlayer([action]), n_games=1, seed=0)
         assert report.lives == ()
         assert (report.fired_share, report.n_capped) == (None, 0)
         assert "FIRE is forced" in str(report)
@@ -112,6 +113,11 @@ class TestPlay:
         assert (tally.n_bricks, tally.n_from_above) == (n_bricks, n_from_above)
         assert n_bricks == n_paid
         assert n_from_above > 5
+
+    def test_without_chance_there_are_four_different_games(self) -> None:
+        player = ScriptedPlayer([NOOP])
+        report = watch_games(player, n_games=12, seed=0, wrapper_kwargs={"shape": (8, 8)})
+        assert len({tuple(game.distances) for game in report.games}) == 4
 
     def test_a_game_that_is_cut_off_inside_a_forced_fire_is_over(self) -> None:
         ends: list[int] = []

@@ -1,0 +1,307 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lesson 5: Watch it
+#
+# **You will learn**
+# - how one agent plays early, halfway and at its best, seen in a video and counted in numbers;
+# - whether it follows the ball, whether it presses FIRE itself, whether it digs a tunnel;
+# - what its network expects from each action while it plays;
+# - how a score is made that can be compared with others.
+#
+# **Time** on 2 cores: about twelve minutes, ten of them training (none if there are trained
+# agents). **Expected result:** two videos, a table of three stages, and scores of whole games.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("sb3_atari_course") is None:  # a hosted notebook: install it first
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "sb3_atari_course[course]"], check=True
+    )
+
+from sb3_atari_course.course import begin
+
+SMOKE, OUT = begin("lesson5")  # python lesson5_watch.py --smoke: every point, in seconds
+
+# %% [markdown]
+# ## An agent with a past
+#
+# RL Zoo keeps a run in a folder: `rl_model_10000_steps.zip` is what the agent was after 10,000
+# steps (a *step* is one decision, four frames of the game), `best_model.zip` what did best in the
+# evaluations during training. If there is such a run in `trained_agents/` it is used; otherwise
+# one is trained here. You could type the same command yourself.
+
+# %%
+from pathlib import Path
+
+import sb3_atari_course
+from sb3_atari_course.hyperparams import hyperparams_file
+
+BREAKOUT = "BreakoutNoFrameskip-v4"
+N_STEPS = 2_000 if SMOKE else 100_000
+
+
+def run_with_a_past(logs: Path) -> Path | None:
+    """Return a finished run of DQN with a best model and at least two checkpoints."""
+    for run in sorted(logs.glob(f"dqn/{BREAKOUT}_*/")):
+        is_whole = (run / f"{BREAKOUT}.zip").is_file() and (run / "best_model.zip").is_file()
+        if is_whole and len([*run.glob("rl_model_*_steps.zip")]) > 1:
+            return run
+    return None
+
+
+checkout = Path(sb3_atari_course.__file__).parents[1]
+ours = OUT / f"logs_{N_STEPS}_steps"  # kept: the second time there is nothing to wait for
+known = [ours] if SMOKE else [Path("trained_agents"), checkout / "trained_agents", ours]
+
+# %%
+command = [sys.executable, "-m", "sb3_atari_course", "train", "--algo", "dqn", "--env", BREAKOUT]
+command += ["-conf", str(hyperparams_file("dqn_laptop")), "-n", str(N_STEPS), "--seed", "1"]
+command += ["--save-freq", str(N_STEPS // 10), "--eval-freq", str(N_STEPS // 4), "-f", str(ours)]
+if SMOKE:
+    command += ["--eval-episodes", "1", "-params", "learning_starts:500"]
+
+if not any(run_with_a_past(logs) for logs in known):
+    print(f"no trained agents here: training one for {N_STEPS:,} steps")
+    print(f"how far it is: {OUT / 'training.txt'}")
+    with open(OUT / "training.txt", "w") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+folder = next(run for logs in known if (run := run_with_a_past(logs)))
+print("agents from", folder)
+
+# %% [markdown]
+# ## Three stages
+#
+# `find_run` finds the files and what the training put around the game. Early is the first
+# checkpoint, when nearly all actions were still random; then the one halfway, then the best.
+
+# %%
+from sb3_atari_course.runs import find_run
+
+saved = sorted(int(path.stem.split("_")[2]) for path in folder.glob("rl_model_*_steps.zip"))
+early, middle = saved[0], saved[len(saved) // 2 - 1]
+where = {"folder": folder.parents[1], "exp_id": int(folder.name.split("_")[-1])}
+runs = {
+    f"{early:,} steps": find_run("dqn", BREAKOUT, **where, load_checkpoint=early),
+    f"{middle:,} steps": find_run("dqn", BREAKOUT, **where, load_checkpoint=middle),
+    "best": find_run("dqn", BREAKOUT, **where, load_best=True),
+}
+stages = {name: run.load_model("cpu") for name, run in runs.items()}
+
+(wrapper,) = runs["best"].hyperparams["env_wrapper"]  # from the yml: {wrap_atari: its arguments}
+seen = {**wrapper["sb3_atari_course.envs.wrap_atari"]}
+seen.pop("fire_on_reset")  # below we say ourselves who presses FIRE
+print("stages:", ", ".join(stages), "| they see:", stages["best"].observation_space.shape)
+
+# %% [markdown]
+# ## Side by side
+#
+# The same start for all three: the left one is early, the right one the best.
+
+# %%
+import numpy as np
+
+from sb3_atari_course.course import show_picture, show_video
+from sb3_atari_course.envs import make_game, wrap_atari
+from sb3_atari_course.videos import film_game, write_video
+
+
+def make_env():
+    """Return Breakout as the agent saw it in training, to be filmed."""
+    game = make_game(BREAKOUT, render_mode="rgb_array", obs_type="rgb")
+    return wrap_atari(game, **seen)
+
+
+MAX_STEPS = 100 if SMOKE else 300  # agent steps: 300 are 20 seconds of the game
+films = [film_game(model, make_env(), seed=0, max_steps=MAX_STEPS) for model in stages.values()]
+longest = max(len(film.frames) for film in films)
+rolls = [film.frames + film.frames[-1:] * (longest - len(film.frames)) for film in films]
+together = [np.concatenate(frames, axis=1) for frames in zip(*rolls, strict=True)]
+video = write_video(OUT / "stages.mp4", together, fps=15, scale=1)
+print([f"{name}: {film.score:g} points" for name, film in zip(stages, films, strict=True)])
+show_video(video, width=480)
+
+# %% [markdown]
+# ## In numbers
+#
+# "It follows the ball" can be measured. `watch_games` reads from the memory of the console where
+# paddle, ball and bricks are, in every frame of whole games, and counts:
+#
+# - **distance**: pixels between the middles of paddle and ball, while the ball falls in the lower
+#   half of the screen;
+# - **rally**: the most returns in one life;
+# - **bricks** a game, and how many of them a falling ball hit, **from above**: through a tunnel.
+#
+# FIRE is pressed for the agent here. One action in twenty is random: without any chance there are
+# only four different games (lesson 3). The first line is random play.
+
+# %%
+from sb3_atari_course.breakout import watch_games
+
+how = {"n_games": 1 if SMOKE else 5, "seed": 0, "max_frames": 2_000 if SMOKE else 18_000}
+pictures = {"wrapper_kwargs": seen, "env_kwargs": {"obs_type": "rgb"}}
+watched = {"random": watch_games(stages["best"], epsilon=1.0, **how, **pictures)}
+for name, model in stages.items():
+    watched[name] = watch_games(model, epsilon=0.05, **how, **pictures)
+
+
+# %%
+def show(number, unit=""):
+    """Write a number, or a dash where there is none."""
+    return "-" if number is None else f"{number:.1f}{unit}"
+
+
+print(
+    f"{'':>14}{'score':>8}{'distance':>12}{'rally':>7}{'bricks':>8}{'from above':>12}{'cut off':>9}"
+)
+for name, report in watched.items():
+    above = None if report.from_above_share is None else 100 * report.from_above_share
+    print(
+        f"{name:>14}{report.score:>8.1f}{show(report.distance, ' px'):>12}{report.longest_rally:>7}"
+        f"{report.bricks:>8.1f}{show(above, ' %'):>12}{report.n_capped:>9}"
+    )
+
+# %% [markdown]
+# ## Does it press FIRE?
+#
+# It never had to: the training pressed FIRE for it. Without that, a game in which the agent does
+# not press FIRE by itself never begins, so there is a cap (the column "cut off": how many games it
+# ended). "Waited" are the steps before FIRE in those lives that the agent began.
+#
+# Whether an agent fires here is luck: no reward ever depended on it. Some stages of one
+# training do it at once and others never.
+
+# %%
+how = {"n_games": 1 if SMOKE else 4, "seed": 0, "max_frames": 1_000 if SMOKE else 6_000}
+print(f"{'':>14}{'score':>8}{'fires itself':>14}{'waited':>8}{'cut off':>9}")
+for name, model in stages.items():
+    report = watch_games(model, forced_fire=False, **how, **pictures)
+    print(
+        f"{name:>14}{report.score:>8.1f}{show(100 * (report.fired_share or 0), ' %'):>14}"
+        f"{show(report.wait):>8}{report.n_capped:>9}"
+    )
+
+# %% [markdown]
+# ## What it expects
+#
+# For what it sees, $s$, the network says of each action $a$ what it expects to be paid from now on,
+#
+# $$Q(s, a) \approx \mathbb{E}\left[r_1 + \gamma r_2 + \gamma^2 r_3 + \dots\right],
+# \quad \gamma = 0.99,$$
+#
+# one point for each brick, until the life is lost; and the agent takes the action with the largest
+# $Q$. We write these numbers down while it plays, and draw them beside the screen. The scale is the
+# same through the whole game, and the action taken is orange.
+
+# %%
+from sb3_atari_course.breakout import draw_q_values, q_values_of, read_state
+
+env = make_env()
+names = env.unwrapped.get_action_meanings()
+diary = []  # (Q-values, action, lives) of each frame
+
+
+def write_down(frame, observation, action):
+    """Keep what the network thinks of this frame; leave the frame as it is."""
+    lives = read_state(env).lives
+    diary.append((q_values_of(stages["best"], observation), int(action), lives))
+    return frame
+
+
+film = film_game(stages["best"], env, seed=0, max_steps=MAX_STEPS, draw=write_down)
+q_values = np.array([values for values, _, _ in diary])  # (frames, actions)
+limits = (min(0.0, q_values.min()), max(0.0, q_values.max()))
+assert all(values.argmax() == action for values, action, _ in diary[:-1])
+
+drawn = (
+    draw_q_values(frame, values, names, chosen=action, limits=limits, scale=2)
+    for frame, (values, action, _) in zip(film.frames, diary, strict=True)
+)
+video = write_video(OUT / "q_values.mp4", drawn, fps=15, scale=1)
+show_video(video, width=560)
+print(f"{video.stat().st_size / 1000:.0f} kB, {film.n_steps} steps, {film.score:g} points")
+
+# %% [markdown]
+# Two things to see in the picture below. The four lines lie close together: most of the time it
+# does not matter much which action is taken *now*. And all of them rise until a brick is hit, which
+# was what they expected, and fall to about nothing when a ball can no longer be saved.
+
+# %%
+from matplotlib.figure import Figure
+
+figure = Figure(figsize=(8, 3), dpi=90, layout="constrained")
+axes = figure.subplots()
+for action, name in enumerate(names):
+    axes.plot(q_values[:, action], label=name, linewidth=0.9)
+lost = [step for step in range(1, len(diary)) if diary[step][2] < diary[step - 1][2]]
+axes.vlines(lost, *limits, colors="0.7", linestyles="dotted", label="a life lost")
+axes.set_xlabel("agent step (4 frames)")
+axes.set_ylabel("Q (bricks, discounted)")
+axes.legend(ncols=5, fontsize=8)
+show_picture(figure, OUT / "q_values.png")
+spread = np.ptp(q_values, axis=1)
+print(
+    f"largest Q: {q_values.max():.2f}; best and worst action differ by {spread.mean():.2f} (mean)"
+)
+
+# %% [markdown]
+# ## A score that can be compared
+#
+# Videos choose what they show, and five games are few. `evaluate_games` is the one way in which
+# scores are made here: whole games, their true points, up to 30 frames of no-ops at the start, one
+# action in twenty random (so that no game is played by heart), at most 108,000 frames, random play
+# beside it. A score without its protocol means little: read the last line of it.
+
+# %%
+from functools import partial
+
+from sb3_atari_course import evaluate_games
+
+scores = {}
+for name, model in stages.items():
+    scores[name] = evaluate_games(
+        model,
+        BREAKOUT,
+        n_games=1 if SMOKE else 10,
+        seed=0,
+        max_frames=2_000 if SMOKE else 108_000,
+        env_wrapper=partial(wrap_atari, **seen),
+        env_kwargs={"obs_type": "rgb"},
+        random_play=name == "best",
+    )
+    print(f"{name:>14}: {scores[name].mean:.1f} +- {scores[name].std:.1f} (mean +- SD)")
+print(scores["best"])
+
+# %% [markdown]
+# ## What the numbers say
+#
+# - **It begins to follow the ball.** Compare the distance with that of random play, and with the
+#   paddle, which is 16 pixels wide: who follows every ball is within 8. Rallies grow with it.
+# - **It does not dig tunnels.** Hardly a brick is hit from above: that takes long rallies at one
+#   spot, and a training of millions of steps rather than of a hundred thousand.
+# - **FIRE is a habit of the training, not of the agent.** If it fires, then by accident.
+# - **The "best" is the best of four evaluations of five games** each, and RL Zoo keeps it whatever
+#   luck had to do with it. Look at the standard deviations before you say that one stage is better
+#   than another.
+#
+# ## Try it yourself
+#
+# 1. Film the early agent with its Q-values. How far apart are the four lines? Who is right?
+# 2. Watch the best agent with `epsilon=0.05` instead of 0. Which of the numbers change, and why
+#    might the score even grow?
+# 3. Train with `fire_on_reset: false` in a copy of the yml. After how many steps does the agent
+#    fire by itself? What does it learn in the meantime?
+# 4. Hide the paddle: `crop=(30, 185, 5, 155)`. Can an agent learn Breakout without seeing itself?
