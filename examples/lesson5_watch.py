@@ -103,7 +103,7 @@ stages = {name: run.load_model("cpu") for name, run in runs.items()}
 
 (wrapper,) = runs["best"].hyperparams["env_wrapper"]  # from the yml: {wrap_atari: its arguments}
 seen = {**wrapper["sb3_atari_course.envs.wrap_atari"]}
-seen.pop("fire_on_reset")  # below we say ourselves who presses FIRE
+seen.pop("fire_on_reset", None)  # below we say ourselves who presses FIRE
 print("stages:", ", ".join(stages), "| they see:", stages["best"].observation_space.shape)
 
 # %% [markdown]

@@ -152,7 +152,7 @@ def _write(
     flush_right: bool = False,
 ) -> None:
     """Write text into the upper half of a row, beginning or ending at a column."""
-    size = min(0.6, row / 2 / 30)
+    size = min(0.6, row / 72)  # a letter is 22 pixels high at 1
     font = cv2.FONT_HERSHEY_SIMPLEX
     if flush_right:
         column -= cv2.getTextSize(text, font, size, 1)[0][0]

@@ -74,12 +74,17 @@ class TestPicture:
         assert n_columns(draw_q_values(frame(), [1.0, 1.0], ["A", "B"]), ORANGE) == 0
 
     def test_eighteen_actions_fit(self) -> None:
-        names = [f"UPRIGHTFIRE{i}" for i in range(18)]
-        picture = draw_q_values(frame(), np.linspace(-1, 1, 18), names, chosen=17)
-        panel = picture[:, 480:].astype(int)
-        background = (panel == panel[0, 0]).all(axis=2)
-        assert background[:, :8].all(), "nothing is written into the margin"
-        assert background[:, -8:].all()
+        names = ["DOWNRIGHTFIRE"] * 18  # the longest of all
+        picture = draw_q_values(frame(), np.linspace(-100, 100, 18), names, chosen=17)
+        panel = picture[:, 480:]
+        is_empty = (panel == panel[0, 0]).all(axis=2)
+        assert is_empty[:, :8].all(), "nothing is written into the margin"
+        assert is_empty[:, -8:].all()
+        for row in range(18):
+            text = is_empty[35 * row : 35 * row + 17].all(axis=0)
+            assert not text[:40].all(), "a name"
+            assert text[130:150].all(), "a gap between name and value"
+            assert is_empty[35 * row : 35 * row + 2].all(), "a gap above"
 
     def test_small_screens_work(self) -> None:
         assert draw_q_values(frame(64, 64), [1.0], ["A"], scale=2).shape == (128, 128 + 240, 3)
