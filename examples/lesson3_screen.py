@@ -307,7 +307,7 @@ packed = FrameReplayBuffer(1_000_000, *spaces, device="cpu", n_envs=8, compressi
 # %%
 rng = np.random.default_rng(0)
 observations = games.reset()
-for _ in range(100 if SMOKE else 1_500):  # steps of eight games at once
+for _ in range(200 if SMOKE else 1_500):  # steps of eight games at once
     actions = rng.integers(4, size=8)
     after, rewards, dones, infos = games.step(actions)
     following = after.copy()

@@ -47,11 +47,14 @@ SMOKE, OUT = begin("lesson5")  # python lesson5_watch.py --smoke: every point, i
 # %%
 from pathlib import Path
 
+import torch
+
 import sb3_atari_course
 from sb3_atari_course.hyperparams import hyperparams_file
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
 N_STEPS = 2_000 if SMOKE else 100_000
+torch.set_num_threads(1)  # the network is small: more threads would wait for each other
 
 
 def run_with_a_past(logs: Path) -> Path | None:
@@ -71,6 +74,7 @@ known = [ours] if SMOKE else [Path("trained_agents"), checkout / "trained_agents
 command = [sys.executable, "-m", "sb3_atari_course", "train", "--algo", "dqn", "--env", BREAKOUT]
 command += ["-conf", str(hyperparams_file("dqn_laptop")), "-n", str(N_STEPS), "--seed", "1"]
 command += ["--save-freq", str(N_STEPS // 10), "--eval-freq", str(N_STEPS // 4), "-f", str(ours)]
+command += ["--num-threads", "1"]
 if SMOKE:
     command += ["--eval-episodes", "1", "-params", "learning_starts:500"]
 
