@@ -8,16 +8,18 @@ games, epsilon 0. Stopped, the same command goes on: a seed that was scored in t
 trained nor scored again. RL Zoo's figures are those of its benchmark.md: one training each, scored
 over 150,000 steps (LunarLander as v2, which differs in its wind only, off in both).
 
-A mean is called "better" if it is above RL Zoo's figure, "within" if it is at most one standard
-error below it. The standard error is that of the mean over the seeds. The last line is JSON: by
-world and algorithm ``means`` of the seeds, ``mean``, ``standard_error``, ``rl_zoo``, ``verdict``
-and the ``seconds`` of the trainings.
+A mean is called "better" if it is not below RL Zoo's figure, "within" if it is at most one standard
+error below it: that of the difference, of our mean over the seeds and of RL Zoo's mean over its
+games. The games are the same for all seeds, so our error does not count what games they are. The
+last line is JSON: by world and algorithm ``means`` of the seeds, ``mean``, its ``standard_error``,
+``rl_zoo``, ``rl_zoo_error``, ``verdict`` and the ``seconds`` of the trainings.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -34,12 +36,14 @@ class World:
     :param algo: what our launcher trains.
     :param env_id: the world.
     :param rl_zoo: mean score of RL Zoo's agent.
+    :param rl_zoo_error: standard error of that mean, SD of its games / sqrt(their number).
     :param rl_zoo_agent: its algorithm, its length in agent steps.
     """
 
     algo: str
     env_id: str
     rl_zoo: float
+    rl_zoo_error: float
     rl_zoo_agent: str
 
     @property
@@ -49,10 +53,10 @@ class World:
 
 
 WORLDS = (
-    World("dqn", "MountainCar-v0", -100.849, "DQN, 120,000 steps"),
-    World("dqn", "Pendulum-v1", -151.855, "TD3, 20,000 steps"),
-    World("td3", "Pendulum-v1", -151.855, "TD3, 20,000 steps"),
-    World("dqn", "LunarLander-v3", 154.382, "DQN, 100,000 steps"),
+    World("dqn", "MountainCar-v0", -100.849, 9.925 / 1487**0.5, "DQN, 120,000 steps"),
+    World("dqn", "Pendulum-v1", -151.855, 90.227 / 750**0.5, "TD3, 20,000 steps"),
+    World("td3", "Pendulum-v1", -151.855, 90.227 / 750**0.5, "TD3, 20,000 steps"),
+    World("dqn", "LunarLander-v3", 154.382, 79.241 / 200**0.5, "DQN, 100,000 steps"),
 )
 
 #: Seed of the games, the same for all agents.
@@ -114,12 +118,14 @@ def summary(world: World, means: list[float]) -> dict[str, Any]:
     if mean >= world.rl_zoo:
         verdict = "better"
     else:
-        verdict = "within" if mean + error >= world.rl_zoo else "below"
+        near = mean + math.hypot(error, world.rl_zoo_error) >= world.rl_zoo
+        verdict = "within" if near else "below"
     return {
         "means": [round(one, 2) for one in means],
         "mean": round(mean, 2),
         "standard_error": round(error, 2),
         "rl_zoo": world.rl_zoo,
+        "rl_zoo_error": round(world.rl_zoo_error, 2),
         "verdict": verdict,
     }
 
@@ -159,7 +165,8 @@ def main() -> None:
         shown = " ".join(f"{mean:.1f}" for mean in row["means"])
         print(
             f"{world.name:<20} {shown:<25} {row['mean']:8.1f} +- {row['standard_error']:<6.1f}"
-            f" {world.rl_zoo:.1f} ({world.rl_zoo_agent}): {row['verdict']}",
+            f" {world.rl_zoo:.1f} +- {world.rl_zoo_error:.1f} ({world.rl_zoo_agent}):"
+            f" {row['verdict']}",
             flush=True,
         )
     print(json.dumps(results))

@@ -40,6 +40,7 @@ SMOKE, OUT = begin("lesson7")  # python lesson7_another_world.py --smoke: every 
 
 # %%
 import time
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -68,9 +69,8 @@ WORLDS = ["MountainCar-v0", "Pendulum-v1", "LunarLander-v3"]
 # %%
 for env_id in WORLDS:
     env = gym.make(env_id)
-    print(f"{env_id}: sees {env.observation_space.shape[0]} numbers, does {env.action_space},")
-    print(f"    at most {env.spec.max_episode_steps} steps")
-    env.close()
+    n_numbers, limit = env.observation_space.shape[0], env.spec.max_episode_steps
+    print(f"{env_id}: sees {n_numbers} numbers, does {env.action_space}, at most {limit} steps")
 
 # %% [markdown]
 # ### MountainCar: the reward that never comes
@@ -146,10 +146,14 @@ print({name: round(float(number), 2) for name, number in zip(names, observation,
 
 # %% [markdown]
 # ## From the yml to the agent
-# An entry of `hyperparams/dqn.yml` is the list of DQN's arguments, no more. The next cell does
-# what this command does for all of you who do not want to write Python:
+# An entry of `hyperparams/dqn.yml` is the list of DQN's arguments, no more. The next cells do
+# what this command does for those who do not want to write Python:
 #
 # `python -m sb3_atari_course train --algo dqn --env MountainCar-v0`
+#
+# Two lines may be new: `n_steps: 3` puts three real rewards before the estimate, so news of the
+# flag travels three steps at a time; a `learning_rate` that falls to 0 lets the agent settle in
+# the end, where a constant one leaves its score to luck.
 
 # %%
 curves = {}  # name -> steps at which episodes ended, their returns
@@ -184,21 +188,12 @@ for env_id, world in worlds.items():
 # to 1: the noise of 0.1 is 0.2 N m.)
 
 # %%
-models["Pendulum-v1, TD3"] = train(
-    "Pendulum-v1, TD3",
-    TD3,
-    gym.make("Pendulum-v1"),
-    n_timesteps=20_000,
-    learning_rate=0.001,
-    policy="MlpPolicy",
-    policy_kwargs={"net_arch": [400, 300]},
-    gamma=0.98,
-    buffer_size=200_000,
-    learning_starts=1000 if SMOKE else 10_000,
-    action_noise=NormalActionNoise(mean=np.zeros(1), sigma=0.1 * np.ones(1)),
-    train_freq=1,
-    gradient_steps=1,
-)
+noise = NormalActionNoise(mean=np.zeros(1), sigma=0.1 * np.ones(1))
+settings = {"policy": "MlpPolicy", "policy_kwargs": {"net_arch": [400, 300]}, "gamma": 0.98}
+settings |= {"buffer_size": 200_000, "learning_starts": 1000 if SMOKE else 10_000}
+settings |= {"action_noise": noise, "train_freq": 1, "gradient_steps": 1}
+world = gym.make("Pendulum-v1")
+models["Pendulum-v1, TD3"] = train("Pendulum-v1, TD3", TD3, world, 20_000, 0.001, **settings)
 
 # %% [markdown]
 # ## The curves
@@ -219,7 +214,7 @@ show_picture(figure, OUT / "curves.png")
 # 100 games without exploring, the same ones at random, and RL Zoo's figures: one agent each, the
 # best that its authors had. One training is one draw of a lottery, and the spread below is that
 # of the *games* of one agent; another seed is another agent. `python benchmarks/another_world.py`
-# repeats all of this with three seeds.
+# repeats all of this with three seeds; the means of our three landers were 144, 188 and 132.
 
 # %%
 RL_ZOO = {
@@ -229,16 +224,12 @@ RL_ZOO = {
 }
 
 
-def eleven_torques(env):
-    return DiscretizeActions(env, n_bins=11)
-
-
+eleven_torques = partial(DiscretizeActions, n_bins=11)
 for name, model in models.items():
     env_id = name.split(",")[0]
     wrapper = eleven_torques if name == "Pendulum-v1, DQN" else None
-    report = evaluate_games(
-        model, env_id, n_games=2 if SMOKE else 100, seed=1000, epsilon=0.0, env_wrapper=wrapper
-    )
+    protocol = {"n_games": 2 if SMOKE else 100, "seed": 1000, "epsilon": 0.0}
+    report = evaluate_games(model, env_id, env_wrapper=wrapper, **protocol)
     print(f"{name}: {report.mean:.1f} +- {report.std:.1f}, random play {report.random_mean:.1f}")
     print(f"    RL Zoo: {RL_ZOO[env_id]}")
     assert SMOKE or report.mean > report.random_mean + 50
@@ -254,8 +245,7 @@ for name, model in models.items():
     if name == "Pendulum-v1, DQN":
         env = eleven_torques(env)
     film = film_game(model, env, seed=1, max_steps=20 if SMOKE else 400)
-    path = OUT / f"{name.replace(', ', '_')}.mp4"
-    write_video(path, film.frames, fps=30)
+    path = write_video(OUT / f"{name.replace(', ', '_')}.mp4", film.frames, fps=30)
     print(f"{name}: score {film.score:.1f} in {film.n_steps} steps")
     show_video(path)
 
@@ -322,19 +312,9 @@ check("own_env")
 # %%
 check_env(Corridor(), warn=True)
 gym.register("Corridor-v0", entry_point=Corridor, max_episode_steps=100)
-corridor_model = train(
-    "Corridor-v0, DQN",
-    DQN,
-    gym.make("Corridor-v0"),
-    n_timesteps=6_000,
-    policy="MlpPolicy",
-    learning_rate=0.001,
-    learning_starts=500,
-    batch_size=64,
-    target_update_interval=200,
-    gamma=0.98,
-    exploration_fraction=0.5,
-)
+settings = {"policy": "MlpPolicy", "learning_starts": 500, "batch_size": 64, "gamma": 0.98}
+settings |= {"target_update_interval": 200, "exploration_fraction": 0.5}
+corridor_model = train("Corridor-v0, DQN", DQN, gym.make("Corridor-v0"), 6_000, 0.001, **settings)
 report = evaluate_games(corridor_model, "Corridor-v0", n_games=100, seed=0, epsilon=0.0)
 print(report.summary())
 assert SMOKE or report.mean > report.random_mean + 1
@@ -353,8 +333,7 @@ with torch.no_grad():
 figure = Figure(figsize=(6, 3), dpi=90, layout="constrained")
 axes = figure.subplots()
 axes.plot(values[:-1], "o-", label=["left", "right"])  # nobody acts at the goal
-axes.set_xlabel("cell")
-axes.set_ylabel("Q-value (return)")
+axes.set(xlabel="cell", ylabel="Q-value (return)")
 axes.legend()
 show_picture(figure, OUT / "corridor.png")
 assert SMOKE or (values[:-1, 1] > values[:-1, 0]).all()

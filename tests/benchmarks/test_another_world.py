@@ -12,7 +12,7 @@ import pytest
 from benchmarks import another_world
 from benchmarks.another_world import GAMES_SEED, WORLDS, World, scored, summary
 
-WORLD = World("dqn", "Pendulum-v1", -150.0, "TD3")
+WORLD = World("dqn", "Pendulum-v1", -150.0, 0.5, "TD3")
 
 
 def write_evaluation(run: Path, mean: float, *, n_games: int = 100, seed: int = GAMES_SEED) -> None:
@@ -27,11 +27,15 @@ def write_evaluation(run: Path, mean: float, *, n_games: int = 100, seed: int = 
         ([-149.0, -150.0, -148.0], -149.0, 0.58, "better"),
         ([-150.0, -150.0, -150.0], -150.0, 0.0, "better"),
         ([-149.0, -151.0, -153.0], -151.0, 1.15, "within"),  # 2 / sqrt(3) = 1.15
+        ([-150.4], -150.4, 0.0, "within"),  # RL Zoo's own error
+        ([-150.5, -151.0, -151.5], -151.0, 0.29, "below"),  # hypot(0.29, 0.5) = 0.58
+        ([-149.7, -151.2, -151.5], -150.8, 0.56, "below"),  # hypot(0.56, 0.5) = 0.75
+        ([-149.4, -150.9, -151.5], -150.6, 0.62, "within"),  # hypot(0.62, 0.5) = 0.80
         ([-151.0, -152.0, -153.0], -152.0, 0.58, "below"),
         ([-151.0], -151.0, 0.0, "below"),  # one seed has no spread to hide behind
     ],
 )
-def test_the_verdict_counts_one_standard_error_of_the_mean(
+def test_the_verdict_counts_one_standard_error_of_the_difference(
     means: list[float], mean: float, error: float, verdict: str
 ) -> None:
     row = summary(WORLD, means)
