@@ -11,12 +11,18 @@ SEED ?= 1
 CONF := hyperparams/dqn_laptop.yml
 RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
 
-.PHONY: help install breakout test test-slow test-services format lint types check lock clean
+LESSONS := $(sort $(wildcard examples/lesson*.py))
+
+.PHONY: help install breakout lessons notebooks student test test-slow test-services
+.PHONY: format lint types check lock clean
 
 help:
 	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
+	@echo "make lessons     run all lessons of the course, each within seconds"
+	@echo "make notebooks   run them at full size, with outputs: examples/notebooks/ (LESSONS=...)"
+	@echo "make student     write the students' versions, with blanks: examples/student/"
 	@echo "make test        run the tests; make test-slow: the slow ones too"
-	@echo "make test-services   run those that start a PostgreSQL server, or workers"
+	@echo "make test-services   run those that start a server, a browser, or workers"
 	@echo "make check       format, lint, types: what CI checks beside the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
 
@@ -36,6 +42,18 @@ breakout: $(STAMP)
 	$(BIN)/python -m sb3_atari_course plot $(RUN)
 	$(BIN)/python -m sb3_atari_course record $(RUN) -n 500
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
+
+# One thread: the networks are small here, and two would wait for each other.
+lessons: $(STAMP)
+	@set -e; for lesson in $(LESSONS); do \
+	  echo "== $$lesson"; OMP_NUM_THREADS=1 $(BIN)/python $$lesson --smoke; \
+	done
+
+notebooks: $(STAMP)
+	$(BIN)/python -m sb3_atari_course.course.notebooks execute examples/notebooks $(LESSONS)
+
+student: $(STAMP)
+	$(BIN)/python -m sb3_atari_course.course.notebooks student examples/student $(LESSONS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not services"

@@ -43,7 +43,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from sb3_atari_course.videos import film_game, write_video
 from torch import nn
 
 from sb3_atari_course import evaluate_games
@@ -56,8 +55,8 @@ from sb3_atari_course.course import (
     show_picture,
     show_video,
 )
-from sb3_atari_course.plots import plot_episodes
 from sb3_atari_course.runs import find_run
+from sb3_atari_course.videos import film_game, write_video
 
 # %% [markdown]
 # ## The world
@@ -389,8 +388,16 @@ q_net, games = train(
 print(f"{len(games)} games, {games[-1].total_steps} steps, {time.perf_counter() - began:.0f} s")
 
 # %%
-scores = [game.score for game in games]
-show_picture(plot_episodes([g.steps for g in games], scores, window=20), OUT / "training.png")
+figure = Figure(figsize=(6.4, 2.6), dpi=90, layout="constrained")
+axes = figure.subplots()
+axes.plot([game.score for game in games], color="0.75", label="one game")
+axes.plot([game.average for game in games], label="mean of the last 20 games")
+axes.set(xlabel="game", ylabel="score (steps)")
+exploring = axes.twinx()
+exploring.plot([game.epsilon for game in games], ":", color="tab:red", label="epsilon")
+exploring.set(ylabel="epsilon", ylim=(0, 1.02))
+figure.legend(loc="outside upper center", ncols=3, fontsize=9)
+show_picture(figure, OUT / "training.png")
 
 # %% [markdown]
 # ### Huber against MSE

@@ -212,7 +212,7 @@ for row, number in zip(all_axes, (0, 20, 40), strict=True):
         axes.imshow(memory[number].state[age], cmap="gray", vmin=0, vmax=255)
         axes.set(xticks=[], yticks=[])
         if number == 0:
-            axes.set_title(f"{3 - age} steps ago" if age < 3 else "now", fontsize=9)
+            axes.set_title(("3 steps ago", "2 steps ago", "1 step ago", "now")[age], fontsize=9)
     row[0].set_ylabel(f"step {number}", fontsize=9)
 show_picture(figure, OUT / "stacks.png")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ def begin(name: str) -> Lesson:
         parser.add_argument("--smoke", action="store_true", help="every point, within seconds")
         smoke = parser.parse_args().smoke or smoke
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # CartPole and others draw without a screen
+    warnings.filterwarnings("ignore", message="IProgress not found")  # bars of text will do
     folder = Path(os.environ.get(OUTPUT_VARIABLE) or "course_output") / name
     folder.mkdir(parents=True, exist_ok=True)
     return Lesson(smoke, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -79,23 +79,19 @@ def draw_network(layers: Sequence[Layer]) -> Figure:
     activated = {id(a) for a, b in pairwise(layers) if b.name == "ReLU"}
     figure = Figure(figsize=(_WIDTH * len(drawn), 1.9), dpi=100, layout="constrained")
     axes = figure.subplots()
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "#e8f0fa", "edgecolor": "tab:blue"}
+    middle: dict[str, Any] = {"ha": "center", "va": "center"}
+    boxes = []
     for column, layer in enumerate(drawn):
         text = f"{layer.name}{' + ReLU' if id(layer) in activated else ''}\n{_shape(layer)}"
-        box = {"boxstyle": "round,pad=0.5", "facecolor": "#e8f0fa", "edgecolor": "tab:blue"}
-        axes.text(column, 0, text, ha="center", va="center", fontsize=9, bbox=box)
+        label = axes.text(column, 0, text, fontsize=9, bbox=box, **middle)
+        boxes.append(label.get_bbox_patch())
         if layer.n_parameters:
-            axes.text(
-                column,
-                -0.75,
-                f"{layer.n_parameters:,}\nparameters",
-                ha="center",
-                fontsize=8,
-                va="center",
-                color="0.35",
-            )
-        if column:
-            arrow = {"arrowstyle": "-|>", "color": "tab:blue", "shrinkA": 34, "shrinkB": 34}
-            axes.annotate("", (column, 0), (column - 1, 0), arrowprops=arrow)
+            below = f"{layer.n_parameters:,}\nparameters"
+            axes.text(column, -0.75, below, fontsize=8, color="0.35", **middle)
+    for column, (before, after) in enumerate(pairwise(boxes)):
+        arrow = {"arrowstyle": "-|>", "color": "tab:blue", "patchA": before, "patchB": after}
+        axes.annotate("", (column + 1, 0), (column, 0), arrowprops=arrow)
     axes.set(xlim=(-0.6, len(drawn) - 0.4), ylim=(-1.1, 0.6))
     axes.axis("off")
     return figure

@@ -1,0 +1,127 @@
+"""A solution is judged in a process of its own, within a limit of time."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sb3_atari_course.course import check
+from sb3_atari_course.course.check import Verdict, judge_apart
+from sb3_atari_course.course.exercises import EXERCISES, find_exercise
+from sb3_atari_course.course.exercises.base import READING, Finding, Solution, find_blanks
+from sb3_atari_course.course.needed import needed_statements
+from sb3_atari_course.course.sources import Cell
+from tests.course.lessons import last_finding, solution_of
+
+OWN_ENV = EXERCISES["own_env"]
+
+
+def test_a_right_solution_passes_and_says_what_was_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(solution_of("own_env"), encoding="utf-8")
+    assert check("own_env", tmp_path / "mine.py")
+    printed = capsys.readouterr().out
+    assert printed.count("  ok  ") == 1 + len(OWN_ENV.properties)
+    assert printed.endswith("own_env: right\n")
+
+
+def test_code_that_ends_its_process_is_told_and_ends_no_other() -> None:
+    text = solution_of("own_env").replace(
+        "        return self._observe(), {}", "        import os; os._exit(3)"
+    )
+    verdict = judge_apart(OWN_ENV, [Cell("mine", text)])
+    assert not verdict.passed
+    assert verdict.findings[0] == Finding(READING)
+    assert "ended with status 3" in verdict.findings[-1].message
+
+
+def test_a_loop_without_an_end_is_ended() -> None:
+    text = solution_of("own_env").replace(
+        "        return self._observe(), {}", "        while True: pass"
+    )
+    short = dataclasses.replace(OWN_ENV, seconds=8.0)
+    verdict = judge_apart(short, [Cell("mine", text)])
+    assert "not finished after 8 seconds: is there a loop" in verdict.findings[-1].message
+
+
+def test_what_a_solution_prints_does_not_disturb(capfd: pytest.CaptureFixture[str]) -> None:
+    text = solution_of("own_env").replace(
+        "        return self._observe(), {}", "        print('hello'); return self._observe(), {}"
+    )
+    assert judge_apart(OWN_ENV, [Cell("mine", text)]).passed
+    assert "hello" not in "".join(capfd.readouterr())
+
+
+def test_the_verdict_tells_how_many_properties_are_left() -> None:
+    verdict = Verdict(OWN_ENV, (Finding(READING), Finding("the first", "no")))
+    text = str(verdict)
+    assert "  NO  the first\n      no\n" in text
+    assert text.endswith("own_env: not yet (5 more to look at after that)")
+
+
+def test_errors_of_the_students_code_come_with_its_line() -> None:
+    text = solution_of("own_env").replace("reward = 1.0 if", "reward = 1.0 / 0 if")
+    message = last_finding("own_env", text).message
+    assert "ZeroDivisionError: float division by zero, at line" in message
+    assert message.endswith("reward = 1.0 / 0 if terminated else -0.1")
+
+
+def test_missing_functions_and_broken_code_are_told() -> None:
+    assert "there is no Corridor in your code" in last_finding("own_env", "x = 1").message
+    assert "this is no Python yet" in last_finding("own_env", "class Corridor(:").message
+    broken = "class Corridor:\n    size = 1 / 0\n"
+    assert (
+        "running your definitions failed: ZeroDivision" in last_finding("own_env", broken).message
+    )
+
+
+def test_ellipsis_as_an_index_is_no_blank() -> None:
+    def blanks(text: str) -> list[str]:
+        statements = needed_statements([Cell("mine", text)], ["f"])
+        return [blank for statement in statements for blank in find_blanks(statement)]
+
+    assert not blanks("def f(x): return x[..., 0]\n")
+    assert blanks("def f(x):\n    y = ...\n    return y[..., 0]\n") == [
+        "line 2 of mine, in f: y = ..."
+    ]
+
+
+def test_replaced_functions_are_replaced_for_the_others_too() -> None:
+    cells = [Cell("mine", "def g(): return 1\ndef f(): return g()\n")]
+    solution = Solution(needed_statements(cells, ["f"]))
+    solution.g = lambda: 2
+    assert solution.f() == 2
+
+
+def test_unknown_exercises_get_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'q_learning'"):
+        find_exercise("qlearning")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["own_env", "mine.py"], 1, "there is no Corridor in your code"),
+        (["own_env", "missing.py"], 2, "missing.py is no file"),
+        (["own_enf", "mine.py"], 2, "did you mean 'own_env'"),
+        (["own_env"], 2, "required: FILE"),
+        (["--help"], 0, "lesson7_another_world"),
+    ],
+)
+def test_the_command(tmp_path: Path, arguments: list[str], status: int, words: str) -> None:
+    (tmp_path / "mine.py").write_text("x = 1\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "sb3_atari_course", "check", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

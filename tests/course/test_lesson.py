@@ -1,0 +1,82 @@
+"""How a lesson begins, and where its pictures and commands go."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from sb3_atari_course.course import begin, run_command, show_picture, show_video
+from sb3_atari_course.course.display import video_html
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COURSE_SMOKE", raising=False)
+    monkeypatch.delenv("COURSE_OUTPUT", raising=False)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr(sys, "argv", ["lesson"])
+
+
+def test_a_lesson_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    lesson = begin("lesson1")
+    assert lesson == (False, Path("course_output/lesson1"))
+    assert (tmp_path / "course_output" / "lesson1").is_dir()
+
+
+def test_the_folder_of_all_lessons_can_be_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "out"))
+    assert begin("lesson1").folder == tmp_path / "out" / "lesson1"
+
+
+def test_smoke_is_asked_for_by_a_flag_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["lesson", "--smoke"])
+    assert begin("lesson1").smoke
+    monkeypatch.setattr(sys, "argv", ["lesson"])
+    monkeypatch.setenv("COURSE_SMOKE", "1")
+    assert begin("lesson1").smoke
+
+
+def test_wrong_arguments_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lesson", "--fast"])
+    with pytest.raises(SystemExit):
+        begin("lesson1")
+    assert "unrecognized arguments: --fast" in capsys.readouterr().err
+
+
+def test_a_script_says_where_its_picture_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show_picture(Figure(), "a.png")
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out == "picture: a.png\n"
+
+
+def test_a_script_says_where_its_video_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.mp4").write_bytes(b"film")
+    show_video("a.mp4")
+    assert capsys.readouterr().out == "video: a.mp4\n"
+    with pytest.raises(ValueError, match=r"b\.mp4 is no file"):
+        show_video("b.mp4")
+
+
+def test_a_player_carries_its_video() -> None:
+    Path("a.mp4").write_bytes(b"film")
+    html = video_html("a.mp4", width=200)
+    assert 'src="data:video/mp4;base64,ZmlsbQ=="' in html
+    assert "<script" not in html
+
+
+def test_a_command_is_shown_and_its_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    output = run_command("--version", show=1)
+    assert capsys.readouterr().out == f"$ python -m sb3_atari_course --version\n{output}"
+
+
+def test_a_failing_command_says_why() -> None:
+    with pytest.raises(ValueError, match=r"status 2:\n.*unknown command 'fly'"):
+        run_command("fly")
