@@ -39,9 +39,9 @@ $(SERVICES): $(STAMP)
 
 breakout: $(STAMP)
 	$(BIN)/python -m sb3_atari_course train $(RUN) -conf $(CONF) -n $(STEPS) --seed $(SEED) -P --log-interval 200
-	$(BIN)/python -m sb3_atari_course plot $(RUN)
 	$(BIN)/python -m sb3_atari_course record $(RUN) -n 500
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
+	$(BIN)/python -m sb3_atari_course plot $(RUN)
 
 # One thread: the networks are small here, and two would wait for each other.
 lessons: $(STAMP)

@@ -58,6 +58,8 @@ from sb3_atari_course.course import (
 from sb3_atari_course.runs import find_run
 from sb3_atari_course.videos import film_game, write_video
 
+torch.set_num_threads(1)  # the networks are so small that a second thread only disturbs
+
 # %% [markdown]
 # ## The world
 #

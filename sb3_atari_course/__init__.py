@@ -12,8 +12,10 @@ The way of the data::
       -> replay/               every frame kept once
       -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
       -> SB3's DQN, our fast_dqn/, sb3-contrib's QR-DQN, ...; or q_learning/ for tables
-    hyperparams/*.yml -> zoo.py -> run folder (runs.py) -> evaluation.py, plots.py
+    hyperparams/*.yml -> zoo.py (callbacks/) -> run folder (runs.py)
+                      -> evaluation.py, plots/, videos/, breakout/ (habits in numbers)
                       -> tuning/ writes the next yml
+    examples/lesson*.py -> course/ (exercises judged, notebooks written)
 
 Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
 """

@@ -43,7 +43,8 @@ class Run:
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = {}
         if issubclass(algorithm, OffPolicyAlgorithm):
-            kwargs = {"buffer_size": 1, "optimize_memory_usage": False}
+            # n_steps: SB3 would warn that the buffer, which it chose for them, ignores them
+            kwargs = {"buffer_size": 1, "optimize_memory_usage": False, "n_steps": 1}
         model: BaseAlgorithm = algorithm.load(
             self.model_path, device=device, custom_objects=playing, **kwargs
         )
@@ -144,10 +145,13 @@ def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0) 
 
 
 class _RunLoader(yaml.SafeLoader):
-    """Reads the two Python tags that RL Zoo writes, and refuses all others."""
+    """Reads the Python tags that RL Zoo writes, names of classes as words; refuses all others."""
 
     def _ordered_dict(self, node: yaml.SequenceNode) -> OrderedDict[str, Any]:
         return OrderedDict(self.construct_sequence(node, deep=True)[0])
+
+    def _name(self, name: str, node: yaml.Node) -> str:
+        return name  # nothing is imported
 
     def _tuple(self, node: yaml.SequenceNode) -> tuple[Any, ...]:
         return tuple(self.construct_sequence(node, deep=True))
@@ -156,6 +160,7 @@ class _RunLoader(yaml.SafeLoader):
 _TAG = "tag:yaml.org,2002:python/"
 _RunLoader.add_constructor(f"{_TAG}object/apply:collections.OrderedDict", _RunLoader._ordered_dict)
 _RunLoader.add_constructor(f"{_TAG}tuple", _RunLoader._tuple)
+_RunLoader.add_multi_constructor(f"{_TAG}name:", _RunLoader._name)
 
 
 def read_yml(path: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sb3_atari_course.course.exercises import EXERCISES
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -59,3 +61,11 @@ def test_every_module_is_on_the_map() -> None:
             "dqn_laptop.py",
         ) and path.parts[-2:] != ("hyperparams", "q_learning.py"):
             assert path.name in README, path
+
+
+def test_every_lesson_and_exercise_is_in_the_table_of_the_course() -> None:
+    table = README[README.index("## The course") :]
+    for lesson in (ROOT / "examples").glob("lesson*.py"):
+        (row,) = re.findall(rf"^\| `{lesson.stem}`.*$", table, flags=re.MULTILINE)
+        for exercise in EXERCISES.values():
+            assert (f"`{exercise.name}`" in row) == (exercise.lesson == lesson.stem)

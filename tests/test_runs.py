@@ -6,7 +6,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from stable_baselines3 import DQN
 
 from sb3_atari_course.runs import find_run
 
@@ -26,6 +28,20 @@ def test_what_rl_zoo_wrote_is_read(tmp_path: Path) -> None:
     assert run.hyperparams == hyperparams
     assert run.env_kwargs == {"a": 1}
     assert run.model_path == tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip"
+
+
+def test_classes_in_a_yml_are_words(tmp_path: Path) -> None:
+    make_run(tmp_path, {"policy_kwargs": {"optimizer_class": torch.optim.Adam}}, {})
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    assert run.hyperparams == {"policy_kwargs": {"optimizer_class": "torch.optim.adam.Adam"}}
+
+
+def test_a_model_of_several_steps_of_reward_is_loaded_without_a_warning(tmp_path: Path) -> None:
+    """SB3 warns that a buffer class ignores n_steps, even if it is its own choice for them."""
+    make_run(tmp_path, {}, {})
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    DQN("MlpPolicy", "CartPole-v1", n_steps=3, buffer_size=10).save(run.model_path)
+    assert isinstance(run.load_model(), DQN)
 
 
 def test_env_kwargs_of_the_command_line_win(tmp_path: Path) -> None:
