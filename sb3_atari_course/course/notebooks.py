@@ -1,6 +1,8 @@
 """Notebooks from the lessons' master files: executed ones for readers, blank ones for students.
 
-``python -m sb3_atari_course.course.notebooks execute|student FOLDER LESSON...`` writes them.
+``python -m sb3_atari_course.course.notebooks execute|student FOLDER LESSON...`` writes them. A
+lesson whose code has not changed since it was executed keeps its outputs; ``--again`` runs it all
+the same.
 """
 
 from __future__ import annotations
@@ -52,6 +54,23 @@ def execute(notebook: Any, folder: str | Path) -> None:
     notebook.metadata.get("language_info", {}).pop("version", None)
 
 
+def take_outputs(notebook: Any, executed: Any) -> bool:
+    """Take over the outputs of a notebook with the same code; False if the code is another.
+
+    :param notebook: of :func:`read_lesson`.
+    :param executed: the same lesson, executed earlier, maybe with other texts.
+    """
+    new, old = ([c for c in book.cells if c.cell_type == "code"] for book in (notebook, executed))
+    if [cell.source for cell in new] != [cell.source for cell in old]:
+        return False
+    if not all(cell.execution_count for cell in old):
+        return False
+    for cell, earlier in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = earlier.outputs, earlier.execution_count
+    notebook.metadata.update(executed.metadata)
+    return True
+
+
 def sources(notebook: Any) -> list[tuple[str, str]]:
     """Return type and source of each cell: what a notebook has in common with its master.
 
@@ -68,26 +87,49 @@ def read_notebook(path: str | Path) -> Any:
     return nbformat.read(path, as_version=4)
 
 
+def write_student(master: Path, target: Path) -> None:
+    """Write the students' version of a lesson, as a notebook and as a script beside it.
+
+    :param master: of the lesson.
+    :param target: the notebook to write.
+    """
+    nbformat.write(read_lesson(master, blank), target)
+    script = blank(master.read_text(encoding="utf-8"))
+    target.with_suffix(".py").write_text(script, encoding="utf-8")
+
+
+def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
+    """Write a lesson with its outputs, run here unless its code is the same as before.
+
+    :param master: of the lesson.
+    :param target: the notebook to write.
+    :param again: run it all the same.
+    """
+    notebook = read_lesson(master)
+    is_known = target.is_file() and not again and take_outputs(notebook, read_notebook(target))
+    if not is_known:
+        shutil.rmtree(Path("course_output") / master.stem.partition("_")[0], ignore_errors=True)
+        execute(notebook, Path.cwd())
+    nbformat.validate(notebook)
+    nbformat.write(notebook, target)
+
+
 def main() -> None:
     """Write notebooks of some lessons to a folder."""
     parser = argparse.ArgumentParser(description="Write the notebooks of lessons.")
     parser.add_argument("kind", choices=("execute", "student"))
     parser.add_argument("folder", type=Path, help="where they go")
     parser.add_argument("lessons", nargs="+", type=Path, help="master files")
+    parser.add_argument("--again", action="store_true", help="run unchanged code, too")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for path in args.lessons:
         target = args.folder / f"{path.stem}.ipynb"
         began = time.monotonic()
         if args.kind == "student":
-            notebook = read_lesson(path, blank)
-            target.with_suffix(".py").write_text(blank(path.read_text(encoding="utf-8")))
+            write_student(path, target)
         else:
-            notebook = read_lesson(path)
-            shutil.rmtree(Path("course_output") / path.stem.partition("_")[0], ignore_errors=True)
-            execute(notebook, Path.cwd())
-        nbformat.validate(notebook)
-        nbformat.write(notebook, target)
+            write_executed(path, target, again=args.again)
         print(f"{target}: {time.monotonic() - began:.0f} s", flush=True)
 
 
