@@ -45,7 +45,7 @@ def open_storage(
     :param create: make the journal if it is not there.
     :raises ValueError: if it cannot be opened, or is not fit for so many workers.
     """
-    if where is None or not re.match(r"[\w+]+:", where):
+    if where is None or not re.match(r"[\w+]{2,}:", where):  # C:/x.log is a file
         journal = Path(where) if where else folder / "journal.log"
         if not create and not journal.is_file():
             raise ValueError(f"there is no journal {journal}: begin with `tune` without --best")

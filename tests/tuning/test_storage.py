@@ -26,6 +26,14 @@ def test_a_journal_where_it_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "study").exists()
 
 
+def test_the_letter_of_a_drive_is_no_scheme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_storage("C:journal.log", tmp_path)
+    assert (tmp_path / "C:journal.log").is_file()
+
+
 def test_looking_makes_no_journal(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no journal .*journal.log: begin with `tune`"):
         open_storage(None, tmp_path / "study", create=False)
