@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_atari_course.course.lesson import in_notebook
+from sb3_atari_course.videos.player import video_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,14 +43,3 @@ def show_video(path: str | Path, *, width: int = 320) -> None:
         display(HTML(video_html(path, width=width)))
     else:
         print(f"video: {path}")
-
-
-def video_html(path: str | Path, *, width: int) -> str:
-    """Return a player that carries its video: no other file, no JavaScript.
-
-    :param path: of an MP4 file.
-    :param width: of the player, in pixels.
-    """
-    data = base64.b64encode(Path(path).read_bytes()).decode()
-    source = f'<source src="data:video/mp4;base64,{data}" type="video/mp4">'
-    return f'<video controls loop muted playsinline width="{width}">{source}</video>'

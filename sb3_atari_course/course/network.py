@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
+from sb3_atari_course.plots.figure import need_extra
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -69,12 +71,9 @@ def draw_network(layers: Sequence[Layer]) -> Figure:
     :return: the figure.
     :raises ImportError: without the extra ``plots``.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            'drawing needs the extra "plots": pip install "sb3_atari_course[plots]"'
-        ) from None
+    need_extra()
+    from matplotlib.figure import Figure
+
     drawn = [layer for layer in layers if layer.name not in ("ReLU", "Flatten")]
     activated = {id(a) for a, b in pairwise(layers) if b.name == "ReLU"}
     figure = Figure(figsize=(_WIDTH * len(drawn), 1.9), dpi=100, layout="constrained")

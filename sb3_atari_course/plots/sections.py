@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import shlex
 from pathlib import Path
@@ -16,6 +15,7 @@ from sb3_atari_course.plots.run_data import WINDOW, RunCurves
 from sb3_atari_course.plots.run_facts import RunFacts
 from sb3_atari_course.plots.svg import inline_svg
 from sb3_atari_course.plots.tables import Markup, key_table, number, table
+from sb3_atari_course.videos.player import video_html
 
 #: A longer video makes the file too heavy to send: 24 MB, 32 MB as base64.
 MOST_VIDEO_BYTES = 24_000_000
@@ -125,11 +125,7 @@ def _video(facts: RunFacts) -> str:
     if n_bytes > MOST_VIDEO_BYTES:
         most = _size(MOST_VIDEO_BYTES)
         return f"<p><code>{where}</code> ({_size(n_bytes)}) is too large for a page: {most}.</p>"
-    data = base64.b64encode(video.read_bytes()).decode("ascii")
-    return (
-        '<div class="card"><video controls muted loop playsinline preload="auto"'
-        f' src="data:video/mp4;base64,{data}"></video></div><p class="soft">{where}</p>'
-    )
+    return f'<div class="card">{video_html(video)}</div><p class="soft">{where}</p>'
 
 
 def _command(facts: RunFacts) -> str:

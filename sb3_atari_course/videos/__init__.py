@@ -2,5 +2,6 @@
 
 from sb3_atari_course.videos.film import Film, film_game
 from sb3_atari_course.videos.mp4 import VideoWriter, write_video
+from sb3_atari_course.videos.player import video_html
 
-__all__ = ["Film", "VideoWriter", "film_game", "write_video"]
+__all__ = ["Film", "VideoWriter", "film_game", "video_html", "write_video"]

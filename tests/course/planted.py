@@ -151,6 +151,12 @@ MISTAKES = [
         "    if True:\n        best_next",
         "the gradient runs into target_net",
     ),
+    Mistake(
+        "dqn_update",
+        "batch.rewards + gamma * (1 - batch.ended) * best_next",
+        "(1 - batch.ended) * (batch.rewards + gamma * best_next)",
+        "the reward counts all the same",
+    ),
     Mistake("dqn_update", "loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
     # dqn_training
     Mistake(
@@ -216,7 +222,38 @@ MISTAKES = [
         "no ReLU after layer 3",
     ),
     Mistake("build_cnn", "7, 512),\n        nn.ReLU(),\n", "7, 512),\n", "no ReLU after layer 4"),
+    Mistake(
+        "build_cnn",
+        "return nn.Sequential(\n        nn.Conv2d(n_stack",
+        "class Scale(nn.Module):\n        def forward(self, x):\n            return x / 255\n\n"
+        "    return nn.Sequential(\n        Scale(),\n        nn.Conv2d(n_stack",
+        "the training loop divides by 255",
+    ),
     # atari_training
+    Mistake(
+        "atari_training",
+        _PUSH,
+        _PUSH.replace(
+            "stack_pictures(preprocess(screen, crop, shape), stack)",
+            "stack; stack[:-1] = stack[1:].copy(); stack[-1] = preprocess(screen, crop, shape)",
+        ),
+        "is it changed in place",
+    ),
+    Mistake(
+        "atari_training",
+        _PUSH,
+        _PUSH.replace("crop, shape", "(30, 195, 5, 155), shape"),
+        "crop each screen by the argument",
+    ),
+    Mistake(
+        "atari_training",
+        _NEW_STACK,
+        _NEW_STACK.replace("n_stack=n_stack", "n_stack=4"),
+        "pass n_stack on",
+    ),
+    Mistake(
+        "atari_training", "total_steps % copy_every", "steps % copy_every", "through all games"
+    ),
     Mistake(
         "atari_training",
         _NEW_STACK,
@@ -227,7 +264,7 @@ MISTAKES = [
         "atari_training",
         _PUSH,
         _PUSH.replace("shape), stack)", "shape))"),
-        "the same picture four times",
+        "the same picture again and again",
     ),
     Mistake(
         "atari_training",

@@ -11,6 +11,7 @@ from sb3_atari_course.course.exercises import EXERCISES
 from sb3_atari_course.course.judge import READING
 from tests.course.lessons import last_finding, master_of, solution_of
 from tests.course.planted import MISTAKES, Mistake
+from tests.course.unusual import UNUSUAL
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -43,6 +44,12 @@ def test_a_planted_mistake_is_named(mistake: Mistake) -> None:
     finding = last_finding(mistake.exercise, right.replace(mistake.right, mistake.wrong))
     assert not finding.passed
     assert mistake.words in finding.message
+
+
+@pytest.mark.parametrize("exercise", UNUSUAL)
+def test_another_style_is_right_too(exercise: str) -> None:
+    finding = last_finding(exercise, solution_of(exercise) + UNUSUAL[exercise])
+    assert finding.passed, finding.message
 
 
 def test_there_are_enough_mistakes_for_each_exercise() -> None:

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from sb3_atari_course.course import begin, run_command, show_picture, show_video
-from sb3_atari_course.course.display import video_html
 
 
 @pytest.fixture(autouse=True)
@@ -63,13 +62,6 @@ def test_a_script_says_where_its_video_is(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "video: a.mp4\n"
     with pytest.raises(ValueError, match=r"b\.mp4 is no file"):
         show_video("b.mp4")
-
-
-def test_a_player_carries_its_video() -> None:
-    Path("a.mp4").write_bytes(b"film")
-    html = video_html("a.mp4", width=200)
-    assert 'src="data:video/mp4;base64,ZmlsbQ=="' in html
-    assert "<script" not in html
 
 
 def test_a_command_is_shown_and_its_last_lines(capsys: pytest.CaptureFixture[str]) -> None:

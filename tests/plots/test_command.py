@@ -85,7 +85,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     write_games(Path("bare"), [1])
     (make_run(Path("cut")) / "progress.csv").write_text("time/total_timesteps\n12")
     (make_run(Path("torn")) / "evaluation.json").write_text("{")
-    (make_run(Path("broken")) / "CartPole-v1/config.yml").write_text("a: !!python/name:os.system\n")
+    (make_run(Path("broken")) / "CartPole-v1/config.yml").write_text("a: !!python/module:os\n")
     assert cli("plot", *arguments) == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"sb3-atari: error: {message}") or message in printed

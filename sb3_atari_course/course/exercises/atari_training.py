@@ -17,6 +17,7 @@ from sb3_atari_course.course.exercises.loop_checks import (
 )
 from sb3_atari_course.course.exercises.screen_world import (
     CROP,
+    SHAPE,
     ScreenWorld,
     best_actions,
     check_remembered,
@@ -30,7 +31,7 @@ _N_STACK = 4
 
 def _train(solution: Solution, world: WatchedWorld | None = None, **changes: Any) -> Training:
     """Let the student's loop play, in a ScreenWorld unless told otherwise."""
-    settings = {"n_episodes": 12, "crop": CROP, "shape": (84, 84), "n_stack": _N_STACK, **changes}
+    settings = {"n_episodes": 12, "crop": CROP, "shape": SHAPE, "n_stack": _N_STACK, **changes}
     return Training(
         solution,
         world or ScreenWorld(),
@@ -52,12 +53,25 @@ def games_are_played_whole(solution: Solution) -> None:
 
 
 def stacks_are_right(solution: Solution) -> None:
-    """What is remembered are stacks of the last 4 pictures, bytes, and the reward's sign."""
+    """What is remembered are stacks of the last pictures, bytes, and the reward's sign."""
     for world in (ScreenWorld(), ScreenWorld(time_limit=9)):
         training = _train(solution, world, n_episodes=10, memory_size=60)
         for update in training.updates:
             log = training.world.log[: update.n_steps]
             check_remembered(log, update.batch, n_stack=_N_STACK, memory_size=60)
+
+
+def n_stack_is_an_argument(solution: Solution) -> None:
+    """With n_stack=3 it stacks three pictures."""
+    try:
+        training = _train(solution, n_episodes=6, memory_size=60, n_stack=3)
+    except WrongError:
+        raise
+    except Exception as error:
+        raise WrongError(f"with n_stack=3 your code raised {error!r}: pass n_stack on") from None
+    for update in training.updates:
+        log = training.world.log[: update.n_steps]
+        check_remembered(log, update.batch, n_stack=3, memory_size=60)
 
 
 def pixels_are_scaled(solution: Solution) -> None:
@@ -101,6 +115,7 @@ ATARI_TRAINING = Exercise(
         memory_is_filled_first,
         games_are_played_whole,
         stacks_are_right,
+        n_stack_is_an_argument,
         pixels_are_scaled,
         epsilon_falls_per_step,
         random_actions_at_epsilon_one,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,34 @@ def values_for_each_action(solution: Solution) -> None:
         raise WrongError(f"with n_stack=2, for 3 stacks and 4 actions, the shape is {shape}")
 
 
+def _calls(network: torch.nn.Module, stacks: torch.Tensor) -> list[tuple[Any, torch.Tensor]]:
+    """Return the layers with weights in the order in which they are called, with their inputs."""
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    calls: list[tuple[Any, torch.Tensor]] = []
+
+    def note(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        calls.append((module, given[0]))
+
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    handles = [layer.register_forward_pre_hook(note) for layer in layers]
+    try:
+        with torch.no_grad():
+            network(stacks)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not calls:
+        raise WrongError("the network calls no convolution and no linear layer of torch.nn")
+    return calls
+
+
 def convolutions_are_the_papers(solution: Solution) -> None:
     """Three convolutions: 32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3 by 1, no padding."""
     network = solution.build_cnn(4)
-    found = [_describe(m) for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    found = sorted(_describe(layer) for layer in layers)
     expected = [f"{n} of {k} x {k} by {s}" for n, k, s in _CONVOLUTIONS]
-    if found != expected:
+    if found != sorted(expected):
         raise WrongError(f"the convolutions are {found}, asked for are {expected}")
 
 
@@ -64,27 +87,33 @@ def parameters_are_the_papers(solution: Solution) -> None:
         )
 
 
+def pixels_are_taken_as_they_are(solution: Solution) -> None:
+    """The first layer gets the pixels as they are, in 0..1."""
+    stacks = _stacks(2)
+    given = _calls(solution.build_cnn(4), stacks)[0][1]
+    if given.shape != stacks.shape or not torch.allclose(given, stacks):
+        hint = ""
+        if given.max() < 0.01:
+            hint = ": they are in 0..1 already, the training loop divides by 255"
+        raise WrongError(
+            f"pixels of 0 to 1 are {float(given.min()):.3g} to {float(given.max()):.3g} when they"
+            f" reach the first layer, shape {tuple(given.shape)}{hint}"
+        )
+
+
 def layers_are_not_linear(solution: Solution) -> None:
     """A ReLU stands between each two layers, and none after the last."""
     network = solution.build_cnn(4)
-    kinds = (torch.nn.Conv2d, torch.nn.Linear)
-    layers = [module for module in network.modules() if isinstance(module, kinds)]
-    inputs: list[torch.Tensor] = []
-    handles = [
-        m.register_forward_pre_hook(lambda _, given: inputs.append(given[0])) for m in layers
-    ]
-    with torch.no_grad():
-        values = network(_stacks(64))
-    for handle in handles:
-        handle.remove()
-    for number, given in enumerate(inputs[1:], 1):
+    calls = _calls(network, _stacks(64))
+    for number, ((before, _), (layer, given)) in enumerate(pairwise(calls), 1):
         if given.min() < 0:
             raise WrongError(
-                f"layer {number + 1} ({type(layers[number]).__name__}) gets numbers below 0: there"
-                f" is no ReLU after layer {number} ({type(layers[number - 1]).__name__})"
+                f"layer {number + 1} ({type(layer).__name__}) gets numbers below 0: there is no"
+                f" ReLU after layer {number} ({type(before).__name__})"
             )
     with torch.no_grad():
-        for parameter in layers[-1].parameters():
+        values = network(_stacks(64))
+        for parameter in calls[-1][0].parameters():
             parameter.mul_(-1)
         turned = network(_stacks(64))
     if not torch.allclose(values, -turned, atol=1e-5):
@@ -127,6 +156,7 @@ BUILD_CNN = Exercise(
     properties=(
         convolutions_are_the_papers,
         values_for_each_action,
+        pixels_are_taken_as_they_are,
         parameters_are_the_papers,
         layers_are_not_linear,
         stacks_do_not_mix,

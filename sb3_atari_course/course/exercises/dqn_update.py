@@ -88,6 +88,11 @@ class _Case:
 def end_is_worth_its_reward(solution: Solution) -> None:
     """The target of a step that ended the game is its reward alone."""
     moved = _Case(solution, (0, 1, 2.0, 1, True), already=2.0).moves()
+    if abs(moved) > _STILL and abs(_Case(solution, (0, 1, 2.0, 1, True), already=0.0).moves()) == 0:
+        raise WrongError(
+            "the step paid 2 and ended the game, and its target is 0: the reward counts all the"
+            " same, only the future does not"
+        )
     if abs(moved) > _STILL:
         raise WrongError(
             f"the step paid 2 and ended the game, Q was 2 already, and moved by {moved:+.3f}: where"
@@ -128,16 +133,18 @@ def target_is_bellmans(solution: Solution) -> None:
 
 def value_moves_to_target(solution: Solution) -> None:
     """The value of the action that was taken moves towards its target."""
-    moved = _Case(solution, (0, 1, 10.0, 1, True), already=0.0).moves()
+    target = 10.0 + _GAMMA * 19.0
+    moved = _Case(solution, (0, 1, 10.0, 1, False), already=-100.0).moves()
     if moved == 0:
         raise WrongError(
-            "the target is 10, Q is 0 and does not move: loss.backward() and optimizer.step() are"
-            " missing, or the gradient does not reach q_net (is `predicted` inside no_grad?)"
+            f"the target is {target:g}, Q is -100 and does not move: loss.backward() and"
+            " optimizer.step() are missing, or the gradient does not reach q_net (is `predicted`"
+            " inside no_grad?)"
         )
     if moved < 0:
         raise WrongError(
-            f"the target is 10, Q is 0 and moves by {moved:+.3f}, away from it: the sign of the"
-            " loss is wrong"
+            f"the target is {target:g}, Q is -100 and moves by {moved:+.3f}, away from it: the sign"
+            " of the loss is wrong"
         )
 
 

@@ -68,8 +68,8 @@ def check_target_copies(updates: Sequence[Update], *, every: int) -> None:
     gaps = np.diff(moments)
     if np.any(gaps != every):
         raise WrongError(
-            f"target_net is due every {every} steps; new weights were seen {gaps[:5].tolist()}"
-            " steps apart"
+            f"target_net is due every {every} steps, counted through all games; new weights were"
+            f" seen {gaps[:5].tolist()} steps apart"
         )
     stale = updates[changes[-1]].target_version
     if changes[-1] - stale > 1:

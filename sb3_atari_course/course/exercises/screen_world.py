@@ -15,7 +15,9 @@ from sb3_atari_course.course.exercises.worlds import Step, WatchedWorld
 
 N_ACTIONS = 3
 #: Top, bottom, left, right of what the agent sees; around it all is white.
-CROP = (30, 195, 5, 155)
+CROP = (28, 190, 8, 148)
+#: Height and width of the agent's pictures: not those of the lesson, which are arguments.
+SHAPE = (60, 48)
 #: Greys from one game to the next: no game has as many steps.
 _GREYS_PER_GAME = 20
 #: Greys of all games; the next one begins again from the first.
@@ -62,7 +64,7 @@ class ScreenWorld(WatchedWorld):
 
 
 def best_actions(stacks: torch.Tensor) -> torch.Tensor:
-    """Return the newest grey modulo 3, for stacks (B, n_stack, 84, 84) in 0..1."""
+    """Return the newest grey modulo 3, for stacks (B, n_stack, h, w) in 0..1."""
     return (stacks[:, -1].float().mean(dim=(1, 2)) * 255).round().long() % N_ACTIONS
 
 
@@ -87,10 +89,10 @@ def check_remembered(log: Sequence[Step], batch: Any, *, n_stack: int, memory_si
                 f"the memory holds {stacks.dtype}: keep bytes (uint8), floats need four times as"
                 " much; they are divided by 255 when the network needs them"
             )
-        if tuple(stacks.shape[1:]) != (n_stack, 84, 84):
+        if tuple(stacks.shape[1:]) != (n_stack, *SHAPE):
             raise WrongError(
                 f"{name} of a batch have the shape {tuple(stacks.shape)}, not"
-                f" (B, {n_stack}, 84, 84)"
+                f" (B, {n_stack}, {SHAPE[0]}, {SHAPE[1]}): n_stack, shape and crop are arguments"
             )
     newest = range(max(0, len(log) - memory_size - 1), len(log))
     really = {grey_inside(log[i].state): (i, log[i]) for i in newest}
@@ -98,6 +100,11 @@ def check_remembered(log: Sequence[Step], batch: Any, *, n_stack: int, memory_si
     fields = zip(batch.actions.tolist(), batch.rewards.tolist(), batch.ended.tolist(), strict=True)
     for stack, after, (action, reward, ended) in zip(states, next_states, fields, strict=True):
         greys, later = _greys(stack), _greys(after)
+        if greys == later:
+            raise WrongError(
+                f"state and next_state of a transition are the same stack, with the greys {greys}:"
+                " is it changed in place? Make a new array for each step"
+            )
         entry = really.get(greys[-1])
         if entry is None:
             raise WrongError(
@@ -121,8 +128,8 @@ def _greys(stack: NDArray[Any]) -> list[int]:
     for picture in stack:
         if np.ptp(picture):
             raise WrongError(
-                "the white frame around the field is in the picture: crop each screen, the first of"
-                " a game too"
+                "the white frame around the field is in the picture: crop each screen by the"
+                " argument `crop`, the first of a game too"
             )
     return [int(picture[0, 0]) for picture in stack]
 
@@ -141,11 +148,11 @@ def _stack_hint(greys: list[int], expected: list[int]) -> str:
     if greys == expected[::-1]:
         return f"{message}: the newest picture comes last"
     if len(set(greys)) == 1 and greys[-1] == expected[-1]:
-        return f"{message}: the same picture four times; add each new one to the stack"
+        return f"{message}: the same picture again and again; add each new one to the stack"
     if len(set(expected)) < len(expected) and greys[-1] == expected[-1]:
         return (
-            f"{message}: a new game begins with a new stack, its first picture four times; nothing"
-            " of the game before is in it"
+            f"{message}: a new game begins with a new stack, its first picture n_stack times;"
+            " nothing of the game before is in it"
         )
     return message
 
