@@ -48,7 +48,11 @@ def execute(notebook: Any, folder: str | Path) -> None:
     :raises nbclient.exceptions.CellExecutionError: if a cell fails.
     """
     client = nbclient.NotebookClient(
-        notebook, timeout=None, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=None,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
     )
     client.execute()
     notebook.metadata.get("language_info", {}).pop("version", None)
