@@ -202,10 +202,10 @@ models["Pendulum-v1, TD3"] = train("Pendulum-v1, TD3", TD3, world, 20_000, 0.001
 # %%
 figure = Figure(figsize=(8, 4), dpi=90, layout="constrained")
 for axes, (name, (steps, returns)) in zip(figure.subplots(2, 2).flat, curves.items(), strict=True):
-    axes.plot(steps, returns, ".", color="0.75", markersize=2)
-    axes.plot(steps, [np.mean(returns[max(0, i - 19) : i + 1]) for i in range(len(returns))])
+    axes.plot(steps / 1000, returns, ".", color="0.75", markersize=2)
+    axes.plot(steps / 1000, [np.mean(returns[max(0, i - 19) : i + 1]) for i in range(len(returns))])
     axes.set_title(name, fontsize="small")
-    axes.set_xlabel("steps", fontsize="small")
+    axes.set_xlabel("thousands of steps", fontsize="small")
     axes.set_ylabel("return", fontsize="small")
 show_picture(figure, OUT / "curves.png")
 
