@@ -77,7 +77,7 @@ for name, domain in load_space("dqn", "CartPole-v1").items():
 N_STEPS, N_TRIALS = (1200, 2) if SMOKE else (5000, 12)
 study_command = (
     *("tune", "--algo", "dqn", "--env", "CartPole-v1", "-n", N_STEPS, "--n-trials", N_TRIALS),
-    *("--only", "learning_rate", "gamma", "train_freq", "exploration_fraction", "batch_size"),
+    *("--only", "learning_rate", "gamma", "train_freq", "updates_per_step", "exploration_fraction"),
     *("--n-startup-trials", 5, "--n-games", 3 if SMOKE else 10, "--seed", 0),
     *(("--n-evaluations", 2) if SMOKE else ()),
     *("--num-threads", 1, "-f", OUT / "studies"),
@@ -96,7 +96,7 @@ run_command(*study_command, show=4)
 study_folder = OUT / "studies" / "dqn_CartPole-v1"
 trials = pd.read_csv(study_folder / "trials.csv")
 trials.columns = [column.removeprefix("params_") for column in trials.columns]
-shown = ["number", "value", "state", "learning_rate", "gamma", "train_freq", "batch_size"]
+shown = ["number", "value", "state", "learning_rate", "gamma", "train_freq", "updates_per_step"]
 print(trials.sort_values("value", ascending=False)[shown].to_string(index=False))
 assert (trials.state.isin(["COMPLETE", "PRUNED"])).sum() >= N_TRIALS
 
