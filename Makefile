@@ -53,7 +53,7 @@ notebooks: $(STAMP)
 	$(BIN)/python -m sb3_atari_course.course.notebooks execute examples/notebooks $(LESSONS)
 
 student: $(STAMP)
-	$(BIN)/python -m sb3_atari_course.course.notebooks student examples/student $(LESSONS)
+	$(BIN)/python -m sb3_atari_course.course.notebooks student examples/student $(LESSONS) $(AGAIN)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not services"

@@ -62,7 +62,7 @@ print("actions:", game.unwrapped.get_action_meanings())
 # ## Grey, crop, resize
 #
 # A network does not need colours to find a ball. A grey is a weighted sum of red, green and blue,
-# weighted as bright as they look to us (ITU-R BT.601):
+# weighted by how bright they look to us (ITU-R BT.601):
 #
 # $$Y = 0.299\,R + 0.587\,G + 0.114\,B$$
 #

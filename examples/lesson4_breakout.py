@@ -19,7 +19,7 @@
 # - why your loop will not play Breakout today, and what RL Zoo, our wrappers and our memory add;
 # - how to train an agent in class, and how in an evening on a laptop.
 #
-# **Time** on 2 cores: about ten minutes. **Expected result:** your loop trains without an error but
+# **Time** on 2 cores: about six minutes. **Expected result:** your loop trains without an error but
 # plays like chance; RL Zoo's short training plays clearly better than chance (1.3 a game).
 
 # %%
@@ -62,7 +62,7 @@ from sb3_atari_course.wrappers import crop_gray_resize
 # %% [markdown]
 # ## The game
 #
-# A paddle, a ball, six rows of bricks that pay 1, 1, 4, 4, 7 and 7, five lives. The actions: 0 do
+# A paddle, a ball, five lives, six rows of bricks that pay 1, 1, 4, 4, 7 and 7 from below. The actions: 0 do
 # nothing, 1 FIRE (a new ball), 2 right, 3 left. `BreakoutDeterministic-v4` holds each action for 4
 # frames, so one step of the agent is 4 frames of the emulator. How the pictures come about is
 # lesson 3.
@@ -310,8 +310,9 @@ check("atari_training")
 # %% [markdown]
 # ## Training
 #
-# With the numbers of seed 002, but for a shorter memory: 10,000 states of 28 kB are 280 MB. Its own
-# training played 22,751 games in eleven days. Ours plays 30; look at the seconds, not at the scores.
+# With the numbers of a tutorial of 2022, but for a shorter memory: 10,000 states of 28 kB are 280 MB.
+# Its authors let it play 22,751 games in eleven days. Ours plays 30; look at the seconds, not at the
+# scores.
 
 # %%
 torch.manual_seed(0)

@@ -250,7 +250,7 @@ for name, model in models.items():
     show_video(path)
 
 # %% [markdown]
-# ## Your own world
+# ## Exercise 5: your own world
 # A Gymnasium world is a class with two spaces and two methods. This one is a slippery corridor:
 # you are put into one of its cells and want to reach the last one. A step to the left or the
 # right costs 0.1, and now and then you slip and stay where you are; the last cell pays 1, and the

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from sb3_atari_course.course.exercises import find_exercise
 from sb3_atari_course.course.exercises.base import READING, Exercise, Finding, name_of
+from sb3_atari_course.course.lesson import in_notebook
 from sb3_atari_course.course.sources import Cell, read_cells, running_cells
 
 #: Last characters of what a process that died has printed.
@@ -60,43 +63,60 @@ def check(exercise: str, file: str | Path | None = None) -> bool:
     :param file: script or notebook with the solution; default: the script or the notebook that
         calls this, as far as its cells were run.
     :raises ValueError: for an unknown exercise, for a file that cannot be read.
+    :raises SystemExit: in a script that checks itself and is not right: what follows needs it.
     """
     found = find_exercise(exercise)
-    verdict = judge_apart(found, running_cells() if file is None else read_cells(file))
+    if file is None:
+        verdict = judge_apart(found, running_cells())
+    else:
+        verdict = judge_apart(found, read_cells(file), beside=Path(file).parent)
     print(verdict)
+    if file is None and not verdict.passed and not in_notebook():
+        raise SystemExit(f"{exercise} first, then run this script again")
     return verdict.passed
 
 
-def judge_apart(exercise: Exercise, cells: Sequence[Cell]) -> Verdict:
+def judge_apart(exercise: Exercise, cells: Sequence[Cell], *, beside: Path = Path()) -> Verdict:
     """Judge in a process of its own, which is ended when its time is over.
 
     :param exercise: what was asked for.
     :param cells: the student's code.
+    :param beside: folder whose modules the code may import.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source, result = folder / "cells.json", folder / "findings.txt"
+        source, result, errors = (folder / file for file in ("cells", "findings", "errors"))
         source.write_text(json.dumps([asdict(cell) for cell in cells]), encoding="utf-8")
         command = [sys.executable, "-m", "sb3_atari_course.course.judge", exercise.name]
-        end = ""
-        try:
-            done = subprocess.run(
+        paths = [os.path.abspath(str(path)) for path in (beside, *sys.path)]
+        with errors.open("wb") as stderr:
+            process = subprocess.Popen(
                 [*command, str(source), str(result)],
                 cwd=folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=exercise.seconds,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
             )
-            tail = done.stderr.strip()[-_TAIL:]
-            end = f"the process that ran your code ended with status {done.returncode}. {tail}"
-        except subprocess.TimeoutExpired:
-            end = (
-                f"not finished after {exercise.seconds:g} seconds: is there a loop without an end?"
-            )
-        return Verdict(exercise, _read_findings(exercise, result, end))
+            try:
+                status = process.wait(exercise.seconds)
+                end = f"the process that ran your code ended with status {status}. "
+            except subprocess.TimeoutExpired:
+                end = f"not finished after {exercise.seconds:g} seconds: a loop without an end? "
+            finally:
+                _end_all(process)
+        end += errors.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:]
+        return Verdict(exercise, _read_findings(exercise, result, end.strip()))
+
+
+def _end_all(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and where there are process groups what it started, too."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def _read_findings(exercise: Exercise, result: Path, end: str) -> tuple[Finding, ...]:

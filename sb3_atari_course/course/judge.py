@@ -41,7 +41,7 @@ def judge(exercise: Exercise, cells: Sequence[Cell]) -> Iterator[Finding]:
     except WrongError as wrong:
         yield Finding(READING, str(wrong))
         return
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # SystemExit and KeyboardInterrupt, too
         yield Finding(READING, f"running your definitions failed: {_describe(error)}")
         return
     yield Finding(READING)
@@ -63,7 +63,7 @@ def _look(prove: Property, solution: Solution) -> Finding:
             prove(solution)
     except WrongError as wrong:
         return Finding(name_of(prove), str(wrong))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         return Finding(name_of(prove), f"your code raised {_describe(error)}")
     finally:
         solution.module.__dict__.update(saved)  # whatever was replaced, to listen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,14 +34,18 @@ def begin(name: str) -> Lesson:
     """
     smoke = os.environ.get("COURSE_SMOKE") == "1"
     if not in_notebook():
-        parser = argparse.ArgumentParser(description=f"{name} of the course")
+        parser = argparse.ArgumentParser(description=f"{name} of the course", allow_abbrev=False)
         parser.add_argument("--smoke", action="store_true", help="every point, within seconds")
         smoke = parser.parse_args().smoke or smoke
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # CartPole and others draw without a screen
-    warnings.filterwarnings("ignore", message="IProgress not found")  # bars of text will do
-    folder = Path(os.environ.get(OUTPUT_VARIABLE) or "course_output") / name
+    folder = output_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
     return Lesson(smoke, folder)
+
+
+def output_folder() -> Path:
+    """Return the folder of all lessons' output: ``$COURSE_OUTPUT`` or ``course_output``."""
+    return Path(os.environ.get(OUTPUT_VARIABLE) or "course_output")
 
 
 def in_notebook() -> bool:

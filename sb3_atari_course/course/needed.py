@@ -16,6 +16,9 @@ from sb3_atari_course.course.sources import Cell
 
 _Definition = (ast.FunctionDef, ast.ClassDef)
 
+#: Methods of lists, sets and dicts that change them.
+_CHANGING = ("add", "append", "extend", "insert", "setdefault", "update")
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -43,16 +46,21 @@ class Statement:
 def needed_statements(cells: Iterable[Cell], names: Sequence[str]) -> list[Statement]:
     """Return the statements that give ``names`` their values, and all that those use, in order.
 
-    Of several definitions the last one counts. Cells that are no Python are left out, unless all
-    are.
+    Of several definitions the last one counts. Cells that are no Python are left out, unless a name
+    is missing then.
 
     :param cells: the student's code.
     :param names: functions or classes.
-    :raises SyntaxError: if no cell can be parsed.
+    :raises SyntaxError: if a name is missing, and a cell is no Python.
     """
-    statements = list(_statements(cells))
+    statements, failures = _statements(cells)
+    bound = {name for statement in statements for name in statement.binds}
+    if failures and not bound.issuperset(names):
+        raise failures[-1]
     wanted, known = list(names), set(names)
-    chosen: set[int] = set()
+    chosen = {i for i, statement in enumerate(statements) if "*" in statement.binds}
+    for index in chosen:
+        wanted += sorted(statements[index].uses)
     while wanted:
         for index in _binding(statements, wanted.pop()):
             chosen.add(index)
@@ -69,30 +77,52 @@ def _binding(statements: list[Statement], name: str) -> list[int]:
     return [i for i in binding if not definitions or i >= definitions[-1]]
 
 
-def _statements(cells: Iterable[Cell]) -> Iterator[Statement]:
-    failure: SyntaxError | None = None
-    parsed = False
+def _statements(cells: Iterable[Cell]) -> tuple[list[Statement], list[SyntaxError]]:
+    """Return the statements of all cells, and what is wrong with cells that are no Python."""
+    statements, failures = [], []
     for cell in cells:
         try:
             tree = ast.parse(cell.text, filename=f"<{cell.name}>")
         except SyntaxError as error:
-            failure = error
+            failures.append(error)
             continue
-        parsed = True
-        for node in tree.body:
-            yield Statement(cell, node, *_names(node))
-    if failure is not None and not parsed:
-        raise failure
+        statements += [Statement(cell, node, *_names(node)) for node in tree.body]
+    return statements, failures
 
 
 def _names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names that a statement binds, and the global ones that it uses."""
+    """Return the names that a statement binds or changes, and the global ones that it uses."""
+    if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+        return frozenset("*"), frozenset()
     table = symtable.symtable(ast.unparse(node), "<statement>", "exec")
     binds = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
     uses = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
     inner = list(table.get_children())
     while inner:
         scope = inner.pop()
-        uses |= {s.get_name() for s in scope.get_symbols() if s.is_global() and s.is_referenced()}
+        uses |= {
+            s.get_name()
+            for s in scope.get_symbols()
+            if s.is_global() and (s.is_referenced() or s.is_assigned())
+        }
         inner += scope.get_children()
-    return frozenset(binds), frozenset(uses)
+    return frozenset(binds | set(_changed(node))), frozenset(uses)
+
+
+def _changed(node: ast.stmt) -> Iterator[str]:
+    """Return names whose value a statement changes in place: ``x[0] = 1``, ``x.append(1)``."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        called = node.value.func
+        if isinstance(called, ast.Attribute) and called.attr in _CHANGING:
+            targets = [called]
+    for target in targets:
+        root = target
+        while isinstance(root, (ast.Subscript, ast.Attribute)):
+            root = root.value
+        if root is not target and isinstance(root, ast.Name):
+            yield root.id

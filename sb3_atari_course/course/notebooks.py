@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_atari_course.course.blanks import blank, solved
+from sb3_atari_course.course.lesson import output_folder
 
 try:
     import jupytext
@@ -91,15 +92,20 @@ def read_notebook(path: str | Path) -> Any:
     return nbformat.read(path, as_version=4)
 
 
-def write_student(master: Path, target: Path) -> None:
+def write_student(master: Path, target: Path, *, again: bool = False) -> None:
     """Write the students' version of a lesson, as a notebook and as a script beside it.
 
     :param master: of the lesson.
-    :param target: the notebook to write.
+    :param target: the notebook to write; what is there is kept: it may be somebody's work.
+    :param again: begin anew.
     """
-    nbformat.write(read_lesson(master, blank), target)
+    notebook = nbformat.writes(read_lesson(master, blank)) + "\n"
     script = blank(master.read_text(encoding="utf-8"))
-    target.with_suffix(".py").write_text(script, encoding="utf-8")
+    for path, text in ((target, notebook), (target.with_suffix(".py"), script)):
+        if again or not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != text:
+            print(f"{path}: kept, it is yours (make student AGAIN=--again begins anew)")
 
 
 def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
@@ -112,7 +118,7 @@ def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
     notebook = read_lesson(master)
     is_known = target.is_file() and not again and take_outputs(notebook, read_notebook(target))
     if not is_known:
-        shutil.rmtree(Path("course_output") / master.stem.partition("_")[0], ignore_errors=True)
+        shutil.rmtree(output_folder() / master.stem.partition("_")[0], ignore_errors=True)
         execute(notebook, Path.cwd())
     nbformat.validate(notebook)
     nbformat.write(notebook, target)
@@ -124,14 +130,16 @@ def main() -> None:
     parser.add_argument("kind", choices=("execute", "student"))
     parser.add_argument("folder", type=Path, help="where they go")
     parser.add_argument("lessons", nargs="+", type=Path, help="master files")
-    parser.add_argument("--again", action="store_true", help="run unchanged code, too")
+    parser.add_argument(
+        "--again", action="store_true", help="run unchanged code, too; overwrite students' files"
+    )
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for path in args.lessons:
         target = args.folder / f"{path.stem}.ipynb"
         began = time.monotonic()
         if args.kind == "student":
-            write_student(path, target)
+            write_student(path, target, again=args.again)
         else:
             write_executed(path, target, again=args.again)
         print(f"{target}: {time.monotonic() - began:.0f} s", flush=True)

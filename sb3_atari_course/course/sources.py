@@ -11,6 +11,9 @@ from typing import Any
 #: First characters of a line that only a notebook understands.
 _MAGIC = ("%", "!", "?")
 
+#: Magics of a whole cell, which is Python all the same.
+_AROUND_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -36,7 +39,7 @@ def read_cells(path: str | Path) -> list[Cell]:
     if path.suffix not in (".py", ".ipynb"):
         raise ValueError(f"a solution is a .py or an .ipynb file, got {path}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".py":
             return [Cell(path.name, text)]
         cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
@@ -56,17 +59,29 @@ def running_cells() -> list[Cell]:
     """
     ipython = sys.modules.get("IPython")
     shell: Any = ipython.get_ipython() if ipython else None
-    if shell is not None:
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if shell is not None and not str(script).endswith(".py"):  # %run sets it
         history = shell.history_manager.input_hist_raw
         return [Cell(f"In [{i}]", without_magic(text)) for i, text in enumerate(history) if text]
-    script = getattr(sys.modules["__main__"], "__file__", None)
     if script is None:
         raise ValueError("nobody knows where your code is: pass its file, check(exercise, file)")
     return read_cells(script)
 
 
 def without_magic(text: str) -> str:
-    """Return the source of a notebook cell without what is no Python; lines keep their numbers."""
-    if text.lstrip().startswith("%%"):
-        return ""
-    return "\n".join("" if line.lstrip().startswith(_MAGIC) else line for line in text.splitlines())
+    """Return the source of a notebook cell as Python; lines keep their numbers.
+
+    :param text: of the cell, with what only a notebook understands: ``%time``, ``!ls``, ``?help``.
+    """
+    first, newline, rest = text.partition("\n")
+    if first.startswith("%%"):
+        if not first.startswith(_AROUND_PYTHON):
+            return ""
+        text = "pass" + newline + rest
+    try:
+        from IPython.core.inputtransformer2 import TransformerManager
+    except ImportError:
+        lines = text.split("\n")
+        return "\n".join("" if line.lstrip().startswith(_MAGIC) else line for line in lines)
+    python: str = TransformerManager().transform_cell(text)
+    return python.rstrip("\n")

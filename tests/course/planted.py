@@ -115,6 +115,14 @@ MISTAKES = [
         "while not done",
         "max_steps must end it",
     ),
+    Mistake("q_learning", "rng.random() < epsilon", "rng.random() < max_epsilon", "that decides"),
+    Mistake("q_learning", "rng.random() < epsilon", "rng.random() < min_epsilon", "that decides"),
+    Mistake(
+        "q_learning",
+        "= env.reset()\n        steps",
+        "= env.reset(seed=0)\n        steps",
+        "no seed",
+    ),
     # dqn_update
     Mistake(
         "dqn_update", _TARGETS, "targets = batch.rewards + gamma * best_next", "terminal case is"
@@ -125,11 +133,31 @@ MISTAKES = [
         "batch.ended",
         "nothing of the next state counts",
     ),
-    Mistake("dqn_update", _BEST, _BEST.replace("target_net", "q_net"), "not from target_net"),
+    Mistake("dqn_update", _BEST, _BEST.replace("target_net", "q_net"), "not of target_net"),
     Mistake("dqn_update", "target_net(batch.next_", "target_net(batch.", "state that was left"),
     Mistake("dqn_update", ".max(dim=1).values", ".mean(dim=1)", "mean of the next state"),
     Mistake("dqn_update", "+ gamma * (1", "+ (1", "gamma is left out"),
     Mistake("dqn_update", "+ gamma * (1", "- gamma * (1", "the sign of gamma"),
+    Mistake(
+        "dqn_update",
+        _BEST,
+        "next_q = target_net(batch.next_states)\n"
+        "        best = q_net(batch.next_states).argmax(dim=1)\n"
+        "        best_next = next_q[torch.arange(len(best)), best]",
+        "read at one action",
+    ),
+    Mistake(
+        "dqn_update",
+        "= batch.rewards + gamma",
+        "= batch.ended * batch.rewards + gamma",
+        "reward is left out",
+    ),
+    Mistake(
+        "dqn_update",
+        "    optimizer.zero_grad()\n    loss.backward()\n",
+        "    loss.backward()\n    optimizer.zero_grad()\n",
+        "zero_grad() stands between them",
+    ),
     Mistake("dqn_update", "    loss.backward()", "    (-loss).backward()", "sign of the loss"),
     Mistake("dqn_update", "    optimizer.step()\n", "", "optimizer.step() are missing"),
     Mistake("dqn_update", "    optimizer.zero_grad()\n", "", "zero_grad() is missing"),
@@ -206,6 +234,26 @@ MISTAKES = [
     ),
     Mistake("dqn_training", "state, done = next_state, t", "done = t", "become next_state"),
     Mistake("dqn_training", "deque(maxlen=memory_size)", "deque()", "with maxlen"),
+    Mistake("dqn_training", "rng.random() < epsilon", "rng.random() < max_epsilon", "that decides"),
+    Mistake(
+        "dqn_training", "rng.random() < epsilon", "rng.random() < min_epsilon", "all q_net's best"
+    ),
+    Mistake("dqn_training", "float(np.mean([*(g", "float(np.max([*(g", "but"),
+    Mistake(
+        "dqn_training",
+        "score, steps, total_steps = score + reward,",
+        "score, steps, total_steps = score + 1,",
+        "Game.score says",
+    ),
+    Mistake(
+        "dqn_training", "while not done and steps < max_steps:", "while not done:", "must end it"
+    ),
+    Mistake(
+        "dqn_training",
+        "int(rng.integers(env.action_space.n))\n            else",
+        "int(rng.integers(2))\n            else",
+        "the shares",
+    ),
     # build_cnn
     Mistake("build_cnn", "kernel_size=4, stride=2", "kernel_size=4, stride=1", "the convolutions"),
     Mistake("build_cnn", "n_stack, 32, kernel", "4, 32, kernel", "your code raised"),
@@ -229,7 +277,38 @@ MISTAKES = [
         "    return nn.Sequential(\n        Scale(),\n        nn.Conv2d(n_stack",
         "the training loop divides by 255",
     ),
+    Mistake("build_cnn", "Linear(64 * 7 * 7, 512)", "Linear(64 * 7 * 7, 256)", "your code raised"),
+    Mistake(
+        "build_cnn",
+        "        nn.Linear(512, n_actions),\n",
+        "        nn.Linear(512, 512),\n        nn.ReLU(),\n        nn.Linear(512, n_actions),\n",
+        "make 1,686,180",
+    ),
+    Mistake(
+        "build_cnn",
+        "        nn.Flatten(),\n",
+        "        nn.BatchNorm2d(64, affine=False),\n        nn.ReLU(),\n        nn.Flatten(),\n",
+        "other values alone than in a batch",
+    ),
     # atari_training
+    Mistake(
+        "atari_training", "rng.random() < epsilon", "rng.random() < max_epsilon", "that decides"
+    ),
+    Mistake(
+        "atari_training", "memory = deque(maxlen=memory_size)", "memory = deque()", "with maxlen"
+    ),
+    Mistake(
+        "atari_training",
+        _PUSH,
+        _PUSH.replace("stack, action", "stack / 255, action"),
+        "keep bytes",
+    ),
+    Mistake(
+        "atari_training",
+        "score, steps, total_steps = score + reward,",
+        "score, steps, total_steps = score + np.sign(reward),",
+        "Game.score says",
+    ),
     Mistake(
         "atari_training",
         _PUSH,
@@ -293,6 +372,8 @@ MISTAKES = [
     Mistake("own_env", "integers(self.size - 1)", "integers(self.size)", "begin at the goal"),
     Mistake("own_env", "max(0, self.position + (", "(self.position + (", ""),
     Mistake("own_env", "(1 if action == 1 else -1)", "(-1 if action == 1 else 1)", "leads to cell"),
+    Mistake("own_env", "< self.slip", "< self.slip / 4", "stayed where they were"),
+    Mistake("own_env", "self.np_random.random() < ", "np.random.random() < ", "another episode"),
     Mistake("own_env", "if not slipped:", "if slipped:", "leads to cell"),
     Mistake(
         "own_env", "1.0 if terminated else -0.1", "1.0 if terminated else 0.1", "-0.1 expected"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sb3_atari_course.course import check
@@ -46,7 +50,48 @@ def test_a_loop_without_an_end_is_ended() -> None:
     )
     short = dataclasses.replace(OWN_ENV, seconds=8.0)
     verdict = judge_apart(short, [Cell("mine", text)])
-    assert "not finished after 8 seconds: is there a loop" in verdict.findings[-1].message
+    assert "not finished after 8 seconds: a loop without an end?" in verdict.findings[-1].message
+
+
+def test_modules_beside_the_file_can_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("GOAL = 1.0\n", encoding="utf-8")
+    text = solution_of("own_env").replace("reward = 1.0 if", "reward = GOAL if")
+    (tmp_path / "mine.py").write_text(f"from helper import GOAL\n{text}", encoding="utf-8")
+    assert check("own_env", tmp_path / "mine.py")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+def test_processes_that_the_code_started_end_with_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    text = solution_of("own_env").replace(
+        "        super().reset(seed=seed)",
+        "        super().reset(seed=seed)\n"
+        "        import pathlib, subprocess\n"
+        f"        note = pathlib.Path({str(note)!r})\n"
+        "        if not note.exists():\n"
+        "            note.write_text(str(subprocess.Popen(['sleep', '60']).pid))",
+    )
+    began = time.monotonic()
+    judge_apart(OWN_ENV, [Cell("mine", text)])
+    assert time.monotonic() - began < 50
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(note.read_text())).wait(timeout=5)
+
+
+def test_a_script_that_is_not_right_stops_at_its_check(tmp_path: Path) -> None:
+    lesson = tmp_path / "lesson.py"
+    lesson.write_text(
+        "from sb3_atari_course.course import check\nclass Corridor:\n    size = ...\n"
+        "check('own_env')\nprint('went on')\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(lesson)], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "still blank" in done.stdout
+    assert "went on" not in done.stdout
+    assert done.stderr == "own_env first, then run this script again\n"
 
 
 def test_what_a_solution_prints_does_not_disturb(capfd: pytest.CaptureFixture[str]) -> None:

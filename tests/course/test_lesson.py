@@ -44,10 +44,11 @@ def test_smoke_is_asked_for_by_a_flag_or_the_environment(monkeypatch: pytest.Mon
 def test_wrong_arguments_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["lesson", "--fast"])
-    with pytest.raises(SystemExit):
-        begin("lesson1")
-    assert "unrecognized arguments: --fast" in capsys.readouterr().err
+    for argument in ("--fast", "--smok"):
+        monkeypatch.setattr(sys, "argv", ["lesson", argument])
+        with pytest.raises(SystemExit):
+            begin("lesson1")
+        assert f"unrecognized arguments: {argument}" in capsys.readouterr().err
 
 
 def test_a_script_says_where_its_picture_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,32 @@ def test_a_cell_that_is_no_python_does_not_spoil_the_others() -> None:
         run(["f"], "def f(:\n")
 
 
+def test_a_name_in_a_cell_that_is_no_python_is_not_called_missing() -> None:
+    with pytest.raises(SyntaxError, match="never closed"):
+        run(["f"], "def f(\n", "x = 1\n")
+
+
+def test_globals_that_a_function_changes_come_along() -> None:
+    made = run(["f"], "n = 3\n", "def f():\n    global n\n    n += 1\n    return n\n")
+    assert made["f"]() == 4
+
+
+def test_names_of_a_star_import_are_there() -> None:
+    assert run(["f"], "from math import *\n", "def f(): return sqrt(4)\n")["f"]() == 2
+
+
+def test_what_is_changed_in_place_is_changed() -> None:
+    made = run(
+        ["f", "Box"],
+        "pay = {}\npay[1] = 2\nsizes = []\nsizes.append(3)\nother.append(1)\n",
+        "class Box: pass\n",
+        "Box.size = 5\n",
+        "def f(): return pay[1], sizes[0]\n",
+    )
+    assert made["f"]() == (2, 3)
+    assert made["Box"].size == 5
+
+
 def test_errors_show_the_line_of_the_cell() -> None:
     import traceback
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -26,12 +27,32 @@ def test_a_script_is_one_cell(tmp_path: Path) -> None:
 
 def test_only_code_cells_of_a_notebook_are_read(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "mine.ipynb", "x = 1", "%pip install this\ny = 2")
-    assert read_cells(path) == [Cell("code cell 1", "x = 1"), Cell("code cell 2", "\ny = 2")]
+    first, second = read_cells(path)
+    assert first == Cell("code cell 1", "x = 1")
+    assert second.name == "code cell 2"
+    assert second.text.split("\n")[1:] == ["y = 2"]
 
 
 def test_magic_leaves_the_numbers_of_lines_as_they_are() -> None:
-    assert without_magic("a = 1\n  !ls\n?help\nb = a % 2") == "a = 1\n\n\nb = a % 2"
+    lines = without_magic("a = 1\n!ls\nfiles = !ls\ngym.Env?\nb = (a\n% 2)").split("\n")
+    assert lines[0] == "a = 1"
+    assert lines[4:] == ["b = (a", "% 2)"]
+    ast.parse("\n".join(lines))
+
+
+def test_a_timed_cell_is_python_and_a_cell_of_another_language_is_none() -> None:
+    assert without_magic("%%time\nx = 1") == "pass\nx = 1"
     assert without_magic("%%bash\nls") == ""
+
+
+def test_without_ipython_lines_of_magic_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython.core.inputtransformer2", None)
+    assert without_magic("a = 1\n%time a\nb = 2") == "a = 1\n\nb = 2"
+
+
+def test_a_byte_order_mark_is_no_code(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_bytes(b"\xef\xbb\xbfx = 1\n")
+    assert read_cells(tmp_path / "mine.py") == [Cell("mine.py", "x = 1\n")]
 
 
 @pytest.mark.parametrize(

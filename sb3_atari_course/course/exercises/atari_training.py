@@ -9,6 +9,7 @@ from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongErro
 from sb3_atari_course.course.exercises.loop_checks import (
     check_best_actions,
     check_epsilon_falls,
+    check_epsilon_used,
     check_games,
     check_random_actions,
     check_stop,
@@ -86,6 +87,28 @@ def pixels_are_scaled(solution: Solution) -> None:
     check_best_actions(training, [grey % 3 for grey in greys])
 
 
+def epsilon_is_used(solution: Solution) -> None:
+    """Once epsilon has fallen to 0, actions are no longer random."""
+    training = _train(solution, n_episodes=25, max_epsilon=1.0, min_epsilon=0.0, epsilon_decay=0.01)
+    greys = [grey_inside(step.state) for step in training.played_steps]
+    check_epsilon_used(training, [grey % 3 for grey in greys])
+
+
+def memory_forgets(solution: Solution) -> None:
+    """The memory holds the newest memory_size transitions, and no older ones."""
+    training = _train(solution, n_episodes=11, memory_size=40)
+    moments = {grey_inside(step.state): i for i, step in enumerate(training.world.log)}
+    for update in training.updates:
+        newest = update.batch.states[:, -1, 0, 0].tolist()
+        ages = [update.n_steps - moments[grey] for grey in newest if grey in moments]
+        age = max(ages, default=0)
+        if age > 41:
+            raise WrongError(
+                f"with memory_size=40 a transition of {age} steps ago was learned from: a deque"
+                " with maxlen forgets by itself"
+            )
+
+
 def epsilon_falls_per_step(solution: Solution) -> None:
     """Epsilon falls in a straight line, once for every step of the training."""
     check_epsilon_falls(partial(_train, solution))
@@ -114,11 +137,13 @@ ATARI_TRAINING = Exercise(
     properties=(
         memory_is_filled_first,
         games_are_played_whole,
+        memory_forgets,
         stacks_are_right,
         n_stack_is_an_argument,
         pixels_are_scaled,
         epsilon_falls_per_step,
         random_actions_at_epsilon_one,
+        epsilon_is_used,
         target_is_copied,
         training_stops,
     ),

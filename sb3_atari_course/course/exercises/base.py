@@ -13,7 +13,7 @@ from sb3_atari_course.course.needed import Statement, needed_statements
 from sb3_atari_course.course.sources import Cell
 
 #: Name of what is looked at before any property.
-READING = "your code can be read, and nothing is blank"
+READING = "The code is Python, and no blank is left"
 
 #: Name of the module in which the student's code lives while it is judged.
 _MODULE = "student_code"
@@ -110,7 +110,7 @@ class Exercise:
             raise WrongError(f"there is no {sorted(missing)[0]} in your code: define it")
         blanks = [blank for s in statements for blank in find_blanks(s)]
         if blanks:
-            raise WrongError("\n      ".join(["still blank:", *blanks]))
+            raise WrongError("\n      ".join(["not yet, still blank:", *blanks]))
         return Solution(statements)
 
 
@@ -121,7 +121,7 @@ def find_blanks(statement: Statement) -> Iterator[str]:
     """
     if not isinstance(statement.node, (ast.FunctionDef, ast.ClassDef)):
         return
-    lines = statement.cell.text.splitlines()
+    lines = statement.cell.text.split("\n")
     nodes = list(ast.walk(statement.node))
     indices = {id(n) for s in nodes if isinstance(s, ast.Subscript) for n in ast.walk(s.slice)}
     found = {
@@ -130,5 +130,7 @@ def find_blanks(statement: Statement) -> Iterator[str]:
         if isinstance(node, ast.Constant) and node.value is ... and id(node) not in indices
     }
     for number in sorted(found):
+        if lines[number - 1].lstrip().startswith(("def ", "async def ", "class ")):
+            continue  # def method(self): ...
         where = f"line {number} of {statement.cell.name}, in {statement.node.name}"
         yield f"{where}: {lines[number - 1].strip()}"

@@ -18,6 +18,7 @@ from sb3_atari_course.course.exercises.counting_world import (
 from sb3_atari_course.course.exercises.loop_checks import (
     check_best_actions,
     check_epsilon_falls,
+    check_epsilon_used,
     check_games,
     check_random_actions,
     check_stop,
@@ -85,6 +86,13 @@ def best_actions_at_epsilon_zero(solution: Solution) -> None:
     check_best_actions(training, best_actions(torch.as_tensor(states)).tolist())
 
 
+def epsilon_is_used(solution: Solution) -> None:
+    """Once epsilon has fallen to 0, actions are no longer random."""
+    training = _train(solution, max_epsilon=1.0, min_epsilon=0.0, epsilon_decay=0.01)
+    states = np.array([step.state for step in training.played_steps])
+    check_epsilon_used(training, best_actions(torch.as_tensor(states)).tolist())
+
+
 def random_actions_at_epsilon_one(solution: Solution) -> None:
     """With epsilon 1 every action is random, and so are those that fill the memory."""
     check_random_actions(_train(solution, n_episodes=100, prefill=700))
@@ -149,6 +157,7 @@ DQN_TRAINING = Exercise(
         epsilon_falls_per_step,
         best_actions_at_epsilon_zero,
         random_actions_at_epsilon_one,
+        epsilon_is_used,
         target_is_copied,
         training_stops,
         corridor_is_learned,

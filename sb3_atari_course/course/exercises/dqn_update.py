@@ -102,31 +102,30 @@ def end_is_worth_its_reward(solution: Solution) -> None:
 
 def target_is_bellmans(solution: Solution) -> None:
     """Any other target is reward + gamma * the target network's best value of the next state."""
-    right = 2.0 + _GAMMA * 19.0
-    if abs(_Case(solution, (0, 1, 2.0, 1, False), already=right).moves()) <= _STILL:
+    row = (0, 1, 1.0, 1, False)
+    right = 1.0 + _GAMMA * 19.0
+    if abs(_Case(solution, row, already=right).moves()) <= _STILL:
         return
     mistakes = {
-        2.0
-        + _GAMMA * 9.0: "the best value comes from the network that learns, not from target_net",
-        2.0 + 19.0: "gamma is left out",
-        2.0: "the future is left out: only the reward counts",
-        2.0 - _GAMMA * 19.0: "the future is subtracted: the sign of gamma is wrong",
-        2.0
-        + _GAMMA * 12.0: "the best value is that of the state that was left, not of next_states",
-        2.0 + _GAMMA * 14.0: "the smallest value of the next state is taken, not the largest",
-        2.0 + _GAMMA * 16.0: "the mean of the next state's values is taken, not the largest",
-        2.0 + _GAMMA * 48.0: "the sum of the next state's values is taken, not the largest",
-        2.0 + _GAMMA * 15.0: "the next state's value is read at one action (the old one, or the"
+        1.0 + _GAMMA * 9.0: "the best value is that of q_net, which learns, not of target_net",
+        1.0 + 19.0: "gamma is left out",
+        1.0: "the future is left out: only the reward counts",
+        1.0 - _GAMMA * 19.0: "the future is subtracted: the sign of gamma is wrong",
+        1.0 + _GAMMA * 12.0: "the best value is that of the state that was left, not the next",
+        1.0 + _GAMMA * 14.0: "the smallest value of the next state is taken, not the largest",
+        1.0 + _GAMMA * 16.0: "the mean of the next state's values is taken, not the largest",
+        1.0 + _GAMMA * 48.0: "the sum of the next state's values is taken, not the largest",
+        1.0 + _GAMMA * 15.0: "the next state's value is read at one action (the old one, or the"
         " online network's best), not at target_net's best",
-        _GAMMA * (2.0 + 19.0): "gamma is applied to the reward too",
+        _GAMMA * (1.0 + 19.0): "gamma is applied to the reward too",
         _GAMMA * 19.0: "the reward is left out",
     }
     for target, hint in mistakes.items():
-        if abs(_Case(solution, (0, 1, 2.0, 1, False), already=target).moves()) <= _STILL:
+        if abs(_Case(solution, row, already=target).moves()) <= _STILL:
             raise WrongError(f"the target is {target:g} where {right:g} is right: {hint}")
-    moved = _Case(solution, (0, 1, 2.0, 1, False), already=right).moves()
+    moved = _Case(solution, row, already=right).moves()
     raise WrongError(
-        f"the step paid 2, gamma is {_GAMMA}, target_net's best value of the next state is 19: the"
+        f"the step paid 1, gamma is {_GAMMA}, target_net's best value of the next state is 19: the"
         f" target is {right:g}. Q was {right:g} already, and moved by {moved:+.3f}"
     )
 
@@ -138,8 +137,8 @@ def value_moves_to_target(solution: Solution) -> None:
     if moved == 0:
         raise WrongError(
             f"the target is {target:g}, Q is -100 and does not move: loss.backward() and"
-            " optimizer.step() are missing, or the gradient does not reach q_net (is `predicted`"
-            " inside no_grad?)"
+            " optimizer.step() are missing, zero_grad() stands between them, `predicted` is not the"
+            " value of the action that was taken, or it is computed inside no_grad"
         )
     if moved < 0:
         raise WrongError(

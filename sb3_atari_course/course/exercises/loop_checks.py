@@ -192,6 +192,25 @@ def check_random_actions(training: Training) -> None:
             )
 
 
+def check_epsilon_used(training: Training, best: Sequence[int]) -> None:
+    """Check that the epsilon that falls is the one that decides.
+
+    :param training: in which it falls from 1 to 0 within 100 steps.
+    :param best: best action of each step after the filling.
+    :raises WrongError: if actions are never random, or always.
+    """
+    equal = [
+        step.action == action for step, action in zip(training.played_steps, best, strict=True)
+    ]
+    if all(equal[:60]):
+        raise WrongError("epsilon begins with 1, but the first 60 actions are all q_net's best")
+    if not all(equal[100:]):
+        raise WrongError(
+            f"after 100 steps epsilon is 0, but {equal[100:].count(False)} of the later actions are"
+            " not q_net's best: the epsilon that falls must be the one that decides"
+        )
+
+
 def check_stop(train: Train) -> None:
     """Check that a training stops when the mean of the last games is high enough.
 

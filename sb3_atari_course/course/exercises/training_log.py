@@ -34,7 +34,9 @@ class RuleNet(nn.Module):
         self.largest_input = 0.0
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Return values (B, n_actions), 1 for the best and 0 for the others."""
+        """Return values (B, n_actions), 1 for the best and 0 for the others; or (n_actions,)."""
+        if observations.ndim in (1, 3):  # a state or a stack alone
+            return self.forward(observations[None])[0]
         self.largest_input = max(self.largest_input, float(observations.max()))
         best = self.best_actions(observations)
         return nn.functional.one_hot(best, self.n_actions) + 0 * self.version

@@ -1,0 +1,118 @@
+"""Notebooks and masters: the same cells, and nothing that only this machine has."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sb3_atari_course.course.blanks import blank
+from sb3_atari_course.course.notebooks import (
+    execute,
+    main,
+    read_lesson,
+    read_notebook,
+    sources,
+    take_outputs,
+)
+from tests.course.lessons import EXAMPLES, MASTERS
+
+FIRST_CELLS = 3  # title, installation, imports
+
+
+@pytest.mark.parametrize("master", MASTERS, ids=lambda path: path.stem)
+def test_committed_notebooks_have_the_cells_of_their_master(master: Path) -> None:
+    notebook = read_notebook(EXAMPLES / "notebooks" / f"{master.stem}.ipynb")
+    assert sources(notebook) == sources(read_lesson(master)), "run make notebooks"
+
+
+@pytest.mark.parametrize("master", MASTERS, ids=lambda path: path.stem)
+def test_committed_notebooks_were_executed_without_an_error(master: Path) -> None:
+    path = EXAMPLES / "notebooks" / f"{master.stem}.ipynb"
+    cells = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/home/|/work/|/tmp/|/root/|site-packages", text)
+    assert path.stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("master", MASTERS, ids=lambda path: path.stem)
+def test_every_lesson_begins_alike(master: Path) -> None:
+    title, installation, *_ = sources(read_lesson(master))
+    number = re.fullmatch(r"lesson(\d)_\w+", master.stem)
+    assert number is not None
+    assert title[0] == "markdown"
+    assert title[1].startswith(f"# Lesson {number[1]}: ")
+    for words in ("**You will learn**", "**Time**", "**Expected result:**"):
+        assert words in title[1]
+    assert "pip" in installation[1]
+    assert f'begin("lesson{number[1]}")' in installation[1]
+
+
+def test_a_students_notebook_has_blanks_and_no_markers() -> None:
+    text = "\n".join(source for _, source in sources(read_lesson(MASTERS[0], blank)))
+    assert "table = ..." in text
+    assert ">>>" not in text
+    assert "<<<" not in text
+
+
+def test_students_get_blanks_and_keep_their_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make_student(*more: str) -> str:
+        arguments = ["notebooks", "student", str(tmp_path), str(MASTERS[0]), *more]
+        monkeypatch.setattr(sys, "argv", arguments)
+        main()
+        return capsys.readouterr().out
+
+    assert "kept" not in make_student()
+    script, notebook = tmp_path / "lesson1_taxi.py", tmp_path / "lesson1_taxi.ipynb"
+    for path in (script, notebook):
+        text = path.read_text(encoding="utf-8")
+        assert "table = ..." in text
+        assert "np.zeros((env" not in text
+    assert "kept" not in make_student()
+    script.write_text("my work", encoding="utf-8")
+    assert f"{script}: kept, it is yours" in make_student()
+    assert script.read_text(encoding="utf-8") == "my work"
+    make_student("--again")
+    assert "table = ..." in script.read_text(encoding="utf-8")
+
+
+def test_outputs_stay_while_only_the_text_changes(tmp_path: Path) -> None:
+    master = tmp_path / "lesson1_small.py"
+    text = "# %% [markdown]\n# # Before\n\n# %%\nprint(6 * 7)\n"
+    master.write_text(text, encoding="utf-8")
+    executed = read_lesson(master)
+    execute(executed, tmp_path)
+    master.write_text(text.replace("Before", "Now"), encoding="utf-8")
+    notebook = read_lesson(master)
+    assert take_outputs(notebook, executed)
+    assert notebook.cells[1].outputs[0].text == "42\n"
+    assert notebook.cells[0].source == "# Now"
+    master.write_text(text.replace("6", "5"), encoding="utf-8")
+    notebook = read_lesson(master)
+    assert not take_outputs(notebook, executed)
+    assert notebook.cells[1].outputs == []
+    assert not take_outputs(read_lesson(master), read_lesson(master))  # never executed
+
+
+def test_a_notebook_is_executed_in_its_folder_and_checks_its_own_cells(tmp_path: Path) -> None:
+    master = tmp_path / "lesson1_small.py"
+    master.write_text(
+        "# %% [markdown]\n# # Small\n\n"
+        "# %%\nfrom sb3_atari_course.course import begin, check\n"
+        'SMOKE, OUT = begin("lesson1")\n\n'
+        "# %%\ndef q_learning():\n    # >>> return ...\n    return None\n    # <<<\n\n"
+        '# %%\ncheck("q_learning")\n',
+        encoding="utf-8",
+    )
+    notebook = read_lesson(master)
+    execute(notebook, tmp_path)
+    printed = notebook.cells[3].outputs[0].text
+    assert "q_learning() got an unexpected keyword argument" in printed
+    assert (tmp_path / "course_output" / "lesson1").is_dir()
