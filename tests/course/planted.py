@@ -135,7 +135,9 @@ MISTAKES = [
     ),
     Mistake("dqn_update", _BEST, _BEST.replace("target_net", "q_net"), "not of target_net"),
     Mistake("dqn_update", "target_net(batch.next_", "target_net(batch.", "state that was left"),
-    Mistake("dqn_update", ".max(dim=1).values", ".mean(dim=1)", "mean of the next state"),
+    Mistake(
+        "dqn_update", _BEST, _BEST.replace("max(dim=1).values", "mean(dim=1)"), "mean of the next"
+    ),
     Mistake("dqn_update", "+ gamma * (1", "+ (1", "gamma is left out"),
     Mistake("dqn_update", "+ gamma * (1", "- gamma * (1", "the sign of gamma"),
     Mistake(
