@@ -22,7 +22,7 @@ help:
 	@echo "make notebooks   run them at full size, with outputs: examples/notebooks/ (LESSONS=...)"
 	@echo "make student     write the students' versions, with blanks: examples/student/"
 	@echo "make test        run the tests; make test-slow: the slow ones too"
-	@echo "make test-services   run those that start a server, a browser, or workers"
+	@echo "make test-services   run those that start a server, a browser or other processes"
 	@echo "make check       format, lint, types: what CI checks beside the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
 
@@ -62,7 +62,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not services"
 
 test-services: $(SERVICES)
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/services -m services
+	$(BIN)/python -m pytest -n auto --dist loadfile -m services
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -49,9 +49,13 @@ def test_train_leaves_sb3s_log_as_csv(logs: Path) -> None:
 
 def test_plot_draws_the_curve(logs: Path) -> None:
     printed = python_m("sb3_atari_course", "plot", *RUN, "-f", str(logs))
-    picture = logs / f"dqn/{GAME}_1/learning_curve.png"
-    assert printed.splitlines()[-1] == f"learning curve: {picture}"
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    run = logs / f"dqn/{GAME}_1"
+    assert printed.splitlines()[-2:] == [
+        f"learning curve: {run / 'learning_curve.png'}",
+        f"report: {run / 'report.html'}",
+    ]
+    assert (run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_evaluate_says_where_everything_is_and_the_score(logs: Path) -> None:

@@ -89,6 +89,7 @@ def test_what_was_scored_is_neither_trained_nor_scored_again(
     assert "-100.0 -170.0" in lines[3]
 
 
+@pytest.mark.services
 def test_it_trains_and_scores_through_our_launcher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

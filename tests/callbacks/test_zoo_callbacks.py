@@ -6,6 +6,8 @@ import csv
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.zoo_runs import python_m
 
 YML = """
@@ -22,6 +24,7 @@ CartPole-v1:
 """
 
 
+@pytest.mark.services
 def test_a_yml_names_them(tmp_path: Path) -> None:
     (tmp_path / "conf.yml").write_text(YML)
     printed = python_m(

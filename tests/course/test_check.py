@@ -21,6 +21,9 @@ from sb3_atari_course.course.needed import needed_statements
 from sb3_atari_course.course.sources import Cell
 from tests.course.lessons import last_finding, solution_of
 
+#: runs a student's code as `check` does
+in_its_own_process = pytest.mark.services
+
 OWN_ENV = EXERCISES["own_env"]
 
 
@@ -34,6 +37,7 @@ def test_a_right_solution_passes_and_says_what_was_looked_at(
     assert printed.endswith("own_env: right\n")
 
 
+@in_its_own_process
 def test_code_that_ends_its_process_is_told_and_ends_no_other() -> None:
     text = solution_of("own_env").replace(
         "        return self._observe(), {}", "        import os; os._exit(3)"
@@ -44,6 +48,7 @@ def test_code_that_ends_its_process_is_told_and_ends_no_other() -> None:
     assert "ended with status 3" in verdict.findings[-1].message
 
 
+@in_its_own_process
 def test_a_loop_without_an_end_is_ended() -> None:
     text = solution_of("own_env").replace(
         "        return self._observe(), {}", "        while True: pass"
@@ -53,6 +58,7 @@ def test_a_loop_without_an_end_is_ended() -> None:
     assert "not finished after 8 seconds: a loop without an end?" in verdict.findings[-1].message
 
 
+@in_its_own_process
 def test_modules_beside_the_file_can_be_imported(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("GOAL = 1.0\n", encoding="utf-8")
     text = solution_of("own_env").replace("reward = 1.0 if", "reward = GOAL if")
@@ -61,6 +67,7 @@ def test_modules_beside_the_file_can_be_imported(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
+@in_its_own_process
 def test_processes_that_the_code_started_end_with_it(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     text = solution_of("own_env").replace(
@@ -78,6 +85,7 @@ def test_processes_that_the_code_started_end_with_it(tmp_path: Path) -> None:
         psutil.Process(int(note.read_text())).wait(timeout=5)
 
 
+@in_its_own_process
 def test_a_script_that_is_not_right_stops_at_its_check(tmp_path: Path) -> None:
     lesson = tmp_path / "lesson.py"
     lesson.write_text(
@@ -94,6 +102,7 @@ def test_a_script_that_is_not_right_stops_at_its_check(tmp_path: Path) -> None:
     assert done.stderr == "own_env first, then run this script again\n"
 
 
+@in_its_own_process
 def test_what_a_solution_prints_does_not_disturb(capfd: pytest.CaptureFixture[str]) -> None:
     text = solution_of("own_env").replace(
         "        return self._observe(), {}", "        print('hello'); return self._observe(), {}"

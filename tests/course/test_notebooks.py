@@ -101,6 +101,7 @@ def test_outputs_stay_while_only_the_text_changes(tmp_path: Path) -> None:
     assert not take_outputs(read_lesson(master), read_lesson(master))  # never executed
 
 
+@pytest.mark.services
 def test_a_notebook_is_executed_in_its_folder_and_checks_its_own_cells(tmp_path: Path) -> None:
     master = tmp_path / "lesson1_small.py"
     master.write_text(

@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.zoo_runs import TOY, TOY_PARAMS, python_m
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.services
 
@@ -62,6 +64,8 @@ def browser() -> Iterator[Browser]:
             f"no browser found ({', '.join(NAMES)}): install Chromium with the system's package"
             " manager, or name its program in the environment variable CHROMIUM"
         )
+    from playwright.sync_api import sync_playwright  # of the extra services
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
