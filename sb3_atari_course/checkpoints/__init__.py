@@ -1,0 +1,1 @@
+"""Exact checkpoints: stop a training anywhere, resume it to the bit."""
