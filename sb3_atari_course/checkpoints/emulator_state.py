@@ -1,0 +1,101 @@
+"""The state of an ale-py emulator, exactly: its console, its random stream, its sticky action."""
+
+from __future__ import annotations
+
+from ale_py import Action, ALEInterface, ALEState
+from ale_py.env import AtariEnv
+
+from sb3_atari_course.checkpoints.env_errors import UnsavableEnvError
+from sb3_atari_course.checkpoints.sticky_actions import stuck_frames
+from sb3_atari_course.checkpoints.tree import Tree
+
+#: Of ALE: it is drawn in every frame, and is no part of what ``cloneState`` returns.
+_STICKINESS = "repeat_action_probability"
+
+
+def read_emulator(env: AtariEnv) -> Tree:
+    """Return the state of the emulator of an :class:`ale_py.env.AtariEnv`.
+
+    ale-py saves all but two things. One is whether a frame was played since the last reset, on
+    which Q*bert and Tetris depend: the number of frames tells. The other is the action that sticks.
+    It matters in every game, if the random stream says that the next frame repeats it. Then we play
+    those frames, compare them with what each action would do, and put the emulator back; its
+    screen shows the last of these frames until the next step.
+
+    :raises UnsavableEnvError: for sounds as observations, and for sticky continuous actions.
+    """
+    _refuse_inexact(env)
+    ale: ALEInterface = env.ale
+    state = ale.cloneState(include_rng=True).serialize()
+    return {"console": state, "sticky_action": _sticky_action(ale, state)}
+
+
+def write_emulator(env: AtariEnv, state: Tree) -> None:
+    """Put a state into the emulator of the same game; it may have played or not.
+
+    Its screen shows another frame until the next step.
+    """
+    _put(env.ale, state["console"], state["sticky_action"])
+
+
+def is_atari_env(env: object) -> bool:
+    """Tell whether this is a game of ale-py's Gymnasium interface, and no subclass of it."""
+    return type(env) is AtariEnv
+
+
+def _refuse_inexact(env: AtariEnv) -> None:
+    """Raise an UnsavableEnvError if the emulator cannot be restored exactly."""
+    if env.sound_obs:
+        raise UnsavableEnvError(
+            "the emulator's sounds cannot be restored in ale-py 0.12.1: make the game with"
+            " sound_obs=False"
+        )
+    if env.continuous and env.ale.getFloat(_STICKINESS) > 0:
+        raise UnsavableEnvError(
+            "sticky continuous actions cannot be restored in ale-py 0.12.1: make the game with"
+            " repeat_action_probability=0 or continuous=False"
+        )
+
+
+def _sticky_action(ale: ALEInterface, state: bytes) -> int:
+    """Return the action that the next frames repeat, 0 if the next one repeats none."""
+    n_frames = _n_stuck(ale, state)
+    if n_frames == 0:
+        return 0
+    truth = _play(ale, Action.NOOP, n_frames)  # whatever is asked, the sticky action is played
+    for action in ale.getLegalActionSet():
+        _put(ale, state, action.value)
+        if _play(ale, Action.NOOP, n_frames) == truth:
+            # others may look the same: then they are, for no later frame knows the difference
+            _put(ale, state, action.value)
+            return int(action.value)
+    raise AssertionError("an emulator played no action that it has")
+
+
+def _put(ale: ALEInterface, console: bytes, sticky_action: int) -> None:
+    """Restore what ale-py saves, and with the last frames before it what it does not save."""
+    state = ALEState(console)
+    ale.reset_game()  # forgets the frames played, and the sticky action
+    if state.getEpisodeFrameNumber() > 0:
+        ale.restoreState(state)  # its random stream knows in which frame the action is taken
+        for _ in range(_n_stuck(ale, console) + 1):
+            ale.act(sticky_action)
+    ale.restoreState(state)
+
+
+def _n_stuck(ale: ALEInterface, state: bytes) -> int:
+    """Return how many of the next frames play the sticky action, whatever is asked."""
+    episode_begins = ALEState(state).getEpisodeFrameNumber() == 0
+    stickiness = ale.getFloat(_STICKINESS)
+    if episode_begins or not 0 < stickiness < 1:
+        return 0  # the sticky action is then NOOP, or there is none
+    return stuck_frames(state, stickiness)
+
+
+def _play(ale: ALEInterface, action: Action, n_frames: int) -> list[bytes]:
+    """Return the states after each of some frames."""
+    states = []
+    for _ in range(n_frames):
+        ale.act(action)
+        states.append(ale.cloneState(include_rng=True).serialize())
+    return states
