@@ -10,6 +10,7 @@ The way of the data::
       -> frame_table.py           frames, when each was used last, free places
       -> frame_stores.py          where the pixels lie: plain_frames.py, lz4_frames.py (packed),
                                   device_frames.py (on a card)
+      <-> packed_frames.py        from one store into another: checkpoints
     build.py                      from settings to these
     budget.py, memory.py          will it fit?
     saving.py, files.py           saved without pickle

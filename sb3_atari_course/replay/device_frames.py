@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.packed_frames import PackedFrames, pack_plain, unpacked
 
 #: By which part a store grows when there are more frames than expected.
 GROWTH = 1 / 16
@@ -73,6 +74,15 @@ class DeviceFrames:
             frames = th.where((flat >= first)[:, None], here, frames) if first else here
             first += len(block)
         return frames.reshape(*numbers.shape, self.frame_size)
+
+    def pack(self, numbers: Numbers) -> PackedFrames:
+        """Return these frames, packed, in the memory of the CPU."""
+        return pack_plain(lambda some: self.take(some).cpu().numpy(), numbers)
+
+    def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
+        """Keep packed frames under these numbers (n,)."""
+        for some, frames in unpacked(packed, numbers, self.frame_size):
+            self.put(some, frames)
 
     @property
     def addresses(self) -> tuple[int, ...]:

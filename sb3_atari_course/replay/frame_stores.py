@@ -9,6 +9,7 @@ import torch as th
 from numpy.typing import NDArray
 
 from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.packed_frames import PackedFrames
 
 Frames = NDArray[np.uint8]
 Numbers = NDArray[np.int32]
@@ -29,6 +30,15 @@ class FrameStore(Protocol):
         """Return the frames with these numbers: (*numbers.shape, frame_size) uint8, new memory.
 
         An array; a tensor where the frames lie on a card.
+        """
+
+    def pack(self, numbers: Numbers) -> PackedFrames:
+        """Return the frames with these numbers (n,), packed."""
+
+    def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
+        """Keep packed frames under these numbers (n,), of which there are as many.
+
+        :raises ReplayFileError: if they cannot be unpacked.
         """
 
     @property

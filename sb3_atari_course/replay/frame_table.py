@@ -82,6 +82,34 @@ class FrameTable:
         self._last_use = np.zeros(max(self.n_numbers, 1024), np.int32)
         self.recount(used, first_time)
 
+    @property
+    def free(self) -> Numbers:
+        """Numbers that nobody uses, the one given out next at the end."""
+        return np.array(self._free, np.int32)
+
+    def frames_in(self, numbers: Numbers) -> Numbers:
+        """Return which frames these are, each once, in the order of their numbers; not black."""
+        is_there = np.zeros(self.n_numbers, bool)
+        is_there[numbers] = True
+        is_there[BLACK] = False
+        return np.flatnonzero(is_there).astype(np.int32)
+
+    def adopt(self, used: Numbers, first_time: int, free: Numbers) -> None:
+        """Take over frames that were put into the store under numbers of another table.
+
+        :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
+        :param free: what :attr:`free` was there: frames to come get the same numbers as there, if
+            it agrees with what is used.
+        """
+        self.n_numbers = 1 + max(int(numbers.max(initial=BLACK)) for numbers in (used, free))
+        self.store.reserve(self.n_numbers)
+        self.store.put(np.array([BLACK], np.int32), np.zeros((1, self.frame_size), np.uint8))
+        self._black_is_there = True
+        self._last_use = np.zeros(max(self.n_numbers, 1024), np.int32)
+        self.recount(used, first_time)
+        if sorted(self._free, reverse=True) == sorted(free.tolist(), reverse=True):
+            self._free = free.tolist()
+
     def recount(self, used: Numbers, first_time: int) -> None:
         """Forget all uses but these.
 

@@ -9,9 +9,15 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course.replay.files import ReplayFileError, saved_array
+from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.packed_frames import (
+    PackedFrames,
+    join_blocks,
+    unpack_block,
+    unpacked,
+)
 from sb3_atari_course.scratch import Scratch
 
 #: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
@@ -71,6 +77,25 @@ class Lz4Frames:
         frames ^= reference
         return frames
 
+    def pack(self, numbers: Numbers) -> PackedFrames:
+        """Return these frames as they are kept."""
+        blobs = self._blobs
+        return join_blocks([blobs[number] for number in numbers.tolist()], self._own_reference())
+
+    def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
+        """Keep packed frames under these numbers (n,); as they are, if the reference is ours."""
+        if self._reference is None and packed.reference.size:
+            self._reference = packed.reference.copy()
+        if not np.array_equal(packed.reference, self._own_reference()):
+            for some, frames in unpacked(packed, numbers, self.frame_size):
+                self.put(some, frames)
+            return
+        blobs, new_blobs = self._blobs, packed.blocks(self.frame_size)
+        for number, blob in zip(numbers.tolist(), new_blobs, strict=True):
+            unpack_block(blob, self.frame_size)  # found damaged here, and not in a training
+            self._n_packed += len(blob) - len(blobs[number])
+            blobs[number] = blob
+
     @property
     def n_bytes(self) -> int:
         """Bytes that the frames take now."""
@@ -86,26 +111,19 @@ class Lz4Frames:
 
     def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
         """Return the blocks one after the other, their lengths and the reference frame."""
-        blobs = self._blobs[:n_frames]
-        return {
-            "reference": np.zeros(0, np.uint8) if self._reference is None else self._reference,
-            "lengths": np.array([len(blob) for blob in blobs], np.int32),
-            "blobs": np.frombuffer(b"".join(blobs), np.uint8),
-        }
+        return join_blocks(self._blobs[:n_frames], self._own_reference())._asdict()
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
         """Take over these blocks."""
-        lengths = saved_array(arrays, "lengths", np.int32, (None,))
-        blobs = saved_array(arrays, "blobs", np.uint8, (int(lengths.sum(dtype=np.int64)),))
-        reference = saved_array(arrays, "reference", np.uint8, (None,))
-        if reference.size not in (0, self.frame_size):
-            raise ReplayFileError(f"a reference of {reference.size} bytes, not {self.frame_size}")
-        ends = np.cumsum(lengths, dtype=np.int64)
-        packed = blobs.data
-        self._blobs = [
-            packed[start:end].tobytes()
-            for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)
-        ]
-        self._reference = reference.copy() if reference.size else None
-        self._n_packed = len(blobs)
-        return len(lengths)
+        packed = PackedFrames(
+            saved_array(arrays, "reference", np.uint8, (None,)),
+            saved_array(arrays, "lengths", np.int32, (None,)),
+            saved_array(arrays, "blobs", np.uint8, (None,)),
+        )
+        self._blobs = packed.blocks(self.frame_size)
+        self._reference = packed.reference.copy() if packed.reference.size else None
+        self._n_packed = len(packed.blobs)
+        return len(self._blobs)
+
+    def _own_reference(self) -> Frames:
+        return np.zeros(0, np.uint8) if self._reference is None else self._reference

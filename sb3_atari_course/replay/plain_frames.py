@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
+from sb3_atari_course.replay.packed_frames import PackedFrames, pack_plain, unpacked
 from sb3_atari_course.scratch import Scratch
 
 #: By which part a store grows when there are more frames than expected.
@@ -56,6 +57,15 @@ class PlainFrames:
         """Return a copy of these frames."""
         out = self._scratch.array((*numbers.shape, self.frame_size))
         return np.take(self._frames, numbers, axis=0, out=out, mode="clip")
+
+    def pack(self, numbers: Numbers) -> PackedFrames:
+        """Return these frames, packed."""
+        return pack_plain(self.take, numbers)
+
+    def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
+        """Keep packed frames under these numbers (n,)."""
+        for some, frames in unpacked(packed, numbers, self.frame_size):
+            self.put(some, frames)
 
     @property
     def n_bytes(self) -> int:

@@ -95,7 +95,7 @@ class StackMemory:
 
         :param obs: what :meth:`checked` returned, as is ``next_obs``.
         """
-        self._recover()
+        self.recover()
         self._is_writing = True
         numbers = np.empty(self.numbers.shape[1:], np.int32)
         numbers[:, OBS] = self._number(obs, OBS)
@@ -163,9 +163,24 @@ class StackMemory:
         self.table.restore(arrays, *self._uses())
         self._remember_last()
 
+    @property
+    def most_numbers(self) -> int:
+        """How many numbers of frames can be given out: each stack of one row more is new."""
+        return 1 + (len(self.numbers) + 1) * math.prod(self.numbers.shape[1:])
+
+    def adopt(self, n_written: int, free: Numbers) -> None:
+        """Let rows count that were put into ``numbers``, their frames into the table's store.
+
+        :param n_written: how many rows were written, those included that others have replaced.
+        :param free: numbers of the table that nobody uses, see there.
+        """
+        self._n_written = n_written
+        self.table.adopt(*self._uses(), free)
+        self._remember_last()
+
     def check_valid(self) -> None:
         """Assert that numbers, uses and frames agree."""
-        self._recover()
+        self.recover()
         uses, first_time = self._uses()
         self.table.check_valid(uses, first_time)
         page = Page(self.n_stack, self.n_envs, self.image_shape)
@@ -173,7 +188,7 @@ class StackMemory:
         assert page.continues(self._last[0], 0), "frames were overwritten"
         assert not self.table.take(np.array([BLACK], np.int32)).any(), "black is not black"
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """If a writing was interrupted, count anew which frames are used, and since when."""
         if self._is_writing:
             self.table.recount(*self._uses())
