@@ -1,0 +1,1 @@
+"""Agents' files: opened safely, or refused."""

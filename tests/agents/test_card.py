@@ -1,0 +1,182 @@
+"""card.json: what the agents of a folder are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3 import DQN, SAC
+from torch import nn
+
+from sb3_atari_course import AtariCNN, AtariCnnPolicy
+from sb3_atari_course.agents import AgentFileError, load_agent, read_card, write_card
+from sb3_atari_course.agents.plain_spaces import read_space, write_space
+from tests.agents.test_load_agent import BUTTONS, ENV, SCREEN, SMALL, VECTOR, Spaces
+
+
+def make_model(**kwargs: Any) -> DQN:
+    return DQN("MlpPolicy", ENV, device="cpu", policy_kwargs=dict(SMALL), **kwargs)
+
+
+def test_a_card_says_what_is_needed_to_play(tmp_path: Path) -> None:
+    kwargs = {
+        "dueling": True,
+        "net_arch": [16],
+        "features_extractor_kwargs": {"activation_fn": nn.Tanh},
+        "features_extractor_class": AtariCNN,
+        "optimizer_kwargs": {"eps": 1e-3},
+    }
+    env = Spaces(SCREEN, BUTTONS)
+    model = DQN(AtariCnnPolicy, env, buffer_size=9, policy_kwargs=kwargs, device="cpu")
+    model.exploration_rate = 0.125
+    model.save(tmp_path / "Screen-v0.zip")
+    content = (tmp_path / "Screen-v0.zip").read_bytes()
+    assert write_card(tmp_path, model, env_id="Screen-v0", score=3.5) == tmp_path / "card.json"
+    assert read_card(tmp_path) == {
+        "format": 1,
+        "algorithm": "dqn",
+        "env_id": "Screen-v0",
+        "policy": "sb3_atari_course.policies.AtariCnnPolicy",
+        "policy_kwargs": {
+            "dueling": True,
+            "net_arch": [16],
+            "features_extractor_kwargs": {"activation_fn": "torch.nn.modules.activation.Tanh"},
+            "features_extractor_class": "sb3_atari_course.cnn.AtariCNN",
+        },
+        "observation_space": {
+            "type": "Box",
+            "shape": [2, 40, 44],
+            "dtype": "uint8",
+            "low": 0,
+            "high": 255,
+        },
+        "action_space": {"type": "Discrete", "n": 3, "start": 0},
+        "exploration_rate": 0.125,
+        "files": {
+            "Screen-v0.zip": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        },
+        "score": 3.5,
+    }
+    loaded = load_agent(tmp_path)
+    assert isinstance(loaded.policy.q_net.features_extractor.cnn[1], nn.Tanh)
+
+
+def test_one_card_knows_all_zips_of_a_folder(tmp_path: Path) -> None:
+    model = make_model()
+    for name in ("best.zip", "last.zip"):
+        model.save(tmp_path / name)
+    write_card(tmp_path, model)
+    assert list(read_card(tmp_path)["files"]) == ["best.zip", "last.zip"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "best.zip",
+        "card.json",
+        "last.zip",
+    ]
+    model.save(tmp_path / "new.zip")
+    with pytest.raises(AgentFileError, match=r"knows \['best.zip', 'last.zip'\].*write_card adds"):
+        load_agent(tmp_path / "new.zip", ENV)
+    load_agent(tmp_path / "best.zip", ENV)
+
+
+def test_another_file_under_its_name_is_refused(tmp_path: Path) -> None:
+    model = make_model(seed=1)
+    model.save(tmp_path / "a.zip")
+    write_card(tmp_path, model)
+    make_model(seed=2).save(tmp_path / "a.zip")
+    with pytest.raises(AgentFileError, match="SHA-256"):
+        load_agent(tmp_path, ENV)
+
+
+def test_an_env_with_other_spaces_than_the_card_is_refused(tmp_path: Path) -> None:
+    """SAC's actions mean something else in wider bounds, though no shape tells."""
+    narrow, wide = (spaces.Box(-one, one, (2,), np.float32) for one in (1, 2))
+    model = SAC("MlpPolicy", Spaces(VECTOR, narrow), device="cpu", buffer_size=1)
+    model.save(tmp_path / "a.zip")
+    write_card(tmp_path, model)
+    load_agent(tmp_path, Spaces(VECTOR, narrow))
+    with pytest.raises(AgentFileError, match="its card says action_space"):
+        load_agent(tmp_path, Spaces(VECTOR, wide))
+
+
+def test_a_card_is_refused_as_a_whole(tmp_path: Path) -> None:
+    model = make_model()
+    model.save(tmp_path / "a.zip")
+    good = json.loads(write_card(tmp_path, model).read_text())
+    for wrong, match in (
+        ({"format": 2}, "format is not 1"),
+        ({"algorithm": "os.system"}, "algorithm is none of"),
+        ({"policy": "os.system"}, "policy is none"),
+        ({"policy": "sb3_atari_course.policies.AtariQuantileCnnPolicy"}, "policy is none"),
+        ({"policy_kwargs": {"activation_fn": "os.system"}}, "activation_fn='os.system'"),
+        ({"exploration_rate": 2}, "0 to 1"),
+        ({"files": {"../a.zip": good["files"]["a.zip"]}}, "no name in this folder"),
+    ):
+        (tmp_path / "card.json").write_text(json.dumps({**good, **wrong}))
+        with pytest.raises(AgentFileError, match=match):
+            read_card(tmp_path / "card.json")
+    with pytest.raises(FileNotFoundError):
+        read_card(tmp_path / "nothing")
+
+
+def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
+    class Mine(nn.ReLU):
+        pass
+
+    with pytest.raises(FileNotFoundError, match="save the model there first"):
+        write_card(tmp_path, make_model())
+    model = DQN("MlpPolicy", ENV, policy_kwargs={"activation_fn": Mine})
+    model.save(tmp_path / "a.zip")
+    with pytest.raises(ValueError, match="Mine"):
+        write_card(tmp_path, model)
+    with pytest.raises(ValueError, match=r"by itself what \['policy'\]"):
+        write_card(tmp_path, make_model(), policy="MlpPolicy")
+    with pytest.raises(TypeError, match="JSON"):
+        write_card(tmp_path, make_model(), score=Mine)
+    assert not (tmp_path / "card.json").exists()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(5, start=-2),
+        spaces.MultiDiscrete([3, 4], start=[1, 0]),
+        spaces.MultiBinary(7),
+        spaces.MultiBinary([2, 3]),
+        spaces.Box(0, 255, (4, 84, 84), np.uint8),
+        spaces.Box(-np.inf, np.inf, (3,), np.float64),
+        spaces.Box(np.array([-4.8, -np.inf], np.float32), np.array([4.8, 3e38], np.float32)),
+        spaces.Box(-(2**63), 2**63 - 1, (), np.int64),
+        spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Box(0, 1, (2, 2))}),
+    ],
+    ids=str,
+)
+def test_spaces_come_back_from_json(space: spaces.Space[Any]) -> None:
+    assert read_space(json.loads(json.dumps(write_space(space)))) == space
+
+
+def test_spaces_that_are_none_are_refused() -> None:
+    deep: Any = {"type": "Discrete", "n": 2}
+    for _ in range(2):
+        deep = {"type": "Dict", "spaces": {"a": deep}}
+    box = {"type": "Box", "shape": [2], "dtype": "uint8", "low": 0, "high": 255}
+    for wrong in (
+        deep,
+        [],
+        {"type": "Discrete", "n": 0},
+        {"type": "Discrete", "n": True},
+        {"type": "MultiDiscrete", "nvec": []},
+        {**box, "high": 256},
+        {**box, "low": -1},
+        {**box, "low": None},
+        {**box, "low": [0, 0, 0]},
+        {**box, "low": "0"},
+        {**box, "shape": [2**12, 2**12]},
+        {**box, "dtype": "object"},
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            read_space(wrong)

@@ -1,0 +1,141 @@
+"""Two hundred malformed agents: each is refused, and none does anything else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import DQN
+
+from sb3_atari_course.agents import AgentFileError, load_agent, read_card, write_card
+from tests.agents.fuzzer import KINDS, Fuzzer
+from tests.agents.making import pack, payload, unpack, with_payload_in_data
+
+ROOT = Path(__file__).parents[2]
+N_FILES = 200
+#: Of all files together, on a busy core.
+TIME_LIMIT = 100
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a good agent, small, with its card."""
+    folder = tmp_path_factory.mktemp("good")
+    model = DQN("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [16]}, seed=1, device="cpu")
+    model.save(folder / "agent.zip")
+    write_card(folder, model, env_id="CartPole-v1")
+    return folder / "agent.zip"
+
+
+def make_fuzzer(good: Path, canary: Path, seed: int) -> Fuzzer:
+    rng = np.random.default_rng(seed)
+    return Fuzzer(good.read_bytes(), read_card(good.parent), str(canary), rng)
+
+
+def open_all(paths: list[Path], tmp_path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Open files in one other process; return what it says of each, and its peak memory."""
+    listed = tmp_path / "paths.json"
+    listed.write_text(json.dumps([str(path) for path in paths]))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.agents.opening", str(listed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, (said[-1:], done.stderr[-2000:])
+    return said[:-1], said[-1]
+
+
+def test_200_malformed_agents_are_refused_and_do_nothing_else(good: Path, tmp_path: Path) -> None:
+    canary, kinds = tmp_path / "canary", list(KINDS)
+    paths = []
+    for i in range(N_FILES):
+        kind = kinds[i % len(kinds)]
+        folder = tmp_path / f"{i:03d} {kind}"
+        paths.append(make_fuzzer(good, canary, seed=i).write(kind, folder))
+    found, peak = open_all([good, *paths], tmp_path)
+    assert found[0]["outcome"] == "opened"
+    assert len(found) == 1 + N_FILES
+    odd = [one for one in found[1:] if one["outcome"] != "refused" or one["memory"]]
+    assert odd == []
+    assert max(one["seconds"] for one in found[1:]) < 5
+    assert peak < 2**30
+    assert not canary.exists()
+    for one in found[1:]:
+        assert str(tmp_path) in one["message"]  # which file it was
+        assert len(one["message"]) < 1500
+
+
+def test_equal_seeds_make_equal_files(good: Path, tmp_path: Path) -> None:
+    for kind in ("odd tensor", "truncated", "something else"):
+        one, same, other = (
+            make_fuzzer(good, tmp_path / "canary", seed).write(kind, tmp_path / f"{kind}{i}")
+            for i, seed in enumerate((3, 3, 4))
+        )
+        contents = [
+            [file.read_bytes() for file in sorted(path.parent.iterdir())]
+            for path in (one, same, other)
+        ]
+        assert contents[0] == contents[1] != contents[2]
+
+
+@pytest.mark.parametrize("member", ["data", "policy.optimizer.pth", "pytorch_variables.pth"])
+def test_a_payload_beside_good_weights_stays_asleep(
+    good: Path, tmp_path: Path, member: str
+) -> None:
+    """Every file of SB3 has pickles in it; they are not opened, so it plays."""
+    canary, members = tmp_path / "canary", unpack(good.read_bytes())
+    poison = b"\x80\x02" + payload(str(canary)) + b"."
+    if member == "data":
+        members["data"] = with_payload_in_data(members["data"], str(canary))
+    else:
+        members[member] = poison
+    path = tmp_path / "agent.zip"
+    path.write_bytes(pack(members))
+    env = gym.make("CartPole-v1")
+    loaded, original = load_agent(path, env), load_agent(good)
+    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    expected = original.predict(obs, deterministic=True)[0]
+    np.testing.assert_array_equal(loaded.predict(obs, deterministic=True)[0], expected)
+    assert not canary.exists()
+
+
+def test_the_same_payload_runs_in_sb3s_own_load(good: Path, tmp_path: Path) -> None:
+    canary, members = tmp_path / "canary", unpack(good.read_bytes())
+    members["data"] = with_payload_in_data(members["data"], str(canary))
+    path = tmp_path / "agent.zip"
+    path.write_bytes(pack(members))
+    code = f"from stable_baselines3 import DQN; DQN.load({str(path)!r})"
+    subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=100, check=False)
+    assert canary.exists()
+
+
+def test_any_flipped_bit_is_refused_or_changes_nothing(good: Path, tmp_path: Path) -> None:
+    """Dates and permissions of members mean nothing; all other bits are guarded."""
+    content, rng = good.read_bytes(), np.random.default_rng(0)
+    begins = [content.index(b"PK\1\2"), 0]
+    places = [*range(begins[0], len(content)), *rng.integers(len(content), size=100).tolist()]
+    env, obs = gym.make("CartPole-v1"), rng.normal(size=(50, 4)).astype(np.float32)
+    expected = load_agent(good).predict(obs, deterministic=True)[0]
+    path = tmp_path / "agent.zip"
+    n_refused = 0
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        try:
+            loaded = load_agent(path, env, device="cpu")
+        except AgentFileError:
+            n_refused += 1
+            continue
+        np.testing.assert_array_equal(loaded.predict(obs, deterministic=True)[0], expected)
+    assert n_refused > 0.9 * len(places)
