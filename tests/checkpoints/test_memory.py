@@ -593,7 +593,8 @@ class TestDamage:
         for names in (["reference"], ["lengths", "blobs"], ["reference", "lengths", "blobs"]):
             damaged = {**ours, **{name: theirs[name] for name in names}}
             self.refuse(small, [(first, end, damaged)], "frame|reference|array")
-        too_small = {**theirs, **{name: ours[name] for name in ("used", "lengths", "blobs")}}
+        frames = ("numbers", "numbers.sizes", "used", "free", "lengths", "blobs")
+        too_small = {**theirs, **{name: ours[name] for name in frames}}
         self.refuse(large, [(first, end, too_small)], "a frame of 42 bytes, not 48")
 
     def test_a_frame_that_a_row_uses_is_not_there(self) -> None:
