@@ -13,6 +13,8 @@ The way of the data::
       -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
       -> SB3's DQN, our fast_dqn/, sb3-contrib's QR-DQN, ...; or q_learning/ for tables
     hyperparams/*.yml -> zoo.py (callbacks/) -> run folder (runs.py)
+                      -> checkpoints/ (stop anywhere, resume to the bit)
+                      -> agents/ (open any agent's file safely)
                       -> evaluation.py, plots/, videos/, breakout/ (habits in numbers)
                       -> tuning/ writes the next yml
     examples/lesson*.py -> course/ (exercises judged, notebooks written)
@@ -24,6 +26,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sb3_atari_course.agents import load_agent
+    from sb3_atari_course.checkpoints import ExactCheckpoint, resume
     from sb3_atari_course.cnn import AtariCNN
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
@@ -40,6 +44,7 @@ __all__ = [
     "AtariCnnPolicy",
     "AtariQuantileCnnPolicy",
     "EpisodeDecay",
+    "ExactCheckpoint",
     "FastDQN",
     "FrameReplayBuffer",
     "GamesReport",
@@ -47,8 +52,10 @@ __all__ = [
     "QLearning",
     "QTablePolicy",
     "evaluate_games",
+    "load_agent",
     "make_atari_env",
     "register_envs",
+    "resume",
     "wrap_atari",
 ]
 
@@ -58,6 +65,7 @@ _HOME = {
     "AtariCnnPolicy": "policies",
     "AtariQuantileCnnPolicy": "policies",
     "EpisodeDecay": "q_learning",
+    "ExactCheckpoint": "checkpoints",
     "FastDQN": "fast_dqn",
     "FrameReplayBuffer": "replay",
     "GamesReport": "evaluation",
@@ -65,8 +73,10 @@ _HOME = {
     "QLearning": "q_learning",
     "QTablePolicy": "q_learning",
     "evaluate_games": "evaluation",
+    "load_agent": "agents",
     "make_atari_env": "envs",
     "register_envs": "envs",
+    "resume": "checkpoints",
     "wrap_atari": "envs",
 }
 

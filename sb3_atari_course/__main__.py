@@ -2,6 +2,7 @@
 
 commands:
   train      train an agent: RL Zoo's train, with our hyperparameters found without -conf
+  resume     go on with a training that was stopped or killed, as if it never had been
   enjoy      watch an agent: RL Zoo's enjoy
   record     film an agent: RL Zoo's record_video
   evaluate   score an agent on whole games, random play beside it
@@ -62,6 +63,7 @@ def _fail(message: str) -> None:
 #: command -> module and function; imported when asked for, so that --help answers at once
 _COMMANDS = {
     "train": ("zoo", "train"),
+    "resume": ("checkpoints.command", "main"),
     "enjoy": ("zoo", "enjoy"),
     "record": ("zoo", "record"),
     "evaluate": ("commands", "evaluate"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecTransposeImage
 
 from sb3_atari_course.wrappers import (
     ActionRepeat,
@@ -120,9 +120,11 @@ def make_atari_env(
         frames) in ``info["episode"]``.
     :raises ValueError: for an unknown game, for no game at all, and as :func:`wrap_atari` does.
     """
+    made_by = {key: value for key, value in locals().items() if key != "vec_env_kwargs"}
     integer_at_least(1, "n_envs", n_envs)
+    vec_env: VecEnv
     if native:
-        return _make_native(
+        vec_env = _make_native(
             env_id,
             n_envs,
             seed=seed,
@@ -133,16 +135,33 @@ def make_atari_env(
                 **vec_env_kwargs,
             },
         )
-    vec_env = make_vec_env(
-        partial(make_game, env_id),
-        n_envs=n_envs,
-        seed=seed,
-        env_kwargs={**GRAY_SCREENS, "render_mode": "rgb_array", **(env_kwargs or {})},
-        wrapper_class=wrap_atari,
-        wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
-        **vec_env_kwargs,
-    )
-    return VecTransposeImage(vec_env)
+    else:
+        vec_env = VecTransposeImage(
+            make_vec_env(
+                partial(make_game, env_id),
+                n_envs=n_envs,
+                seed=seed,
+                env_kwargs={**GRAY_SCREENS, "render_mode": "rgb_array", **(env_kwargs or {})},
+                wrapper_class=_wrapper_for(vec_env_kwargs.get("vec_env_cls")),
+                wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
+                **vec_env_kwargs,
+            )
+        )
+    setattr(vec_env, "made_by", {**made_by, **vec_env_kwargs})  # noqa: B010  # to be made again
+    return vec_env
+
+
+def _wrapper_for(vec_env_cls: type[VecEnv] | None) -> Callable[..., gym.Env[Screen, int]]:
+    """Return what is put around a game; in a process of its own it must be reached from outside."""
+    if vec_env_cls is SubprocVecEnv:
+        return _wrap_savable
+    return wrap_atari
+
+
+def _wrap_savable(env: gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Screen, int]:
+    from sb3_atari_course.checkpoints.savable import SavableEnv  # which needs this module
+
+    return SavableEnv(wrap_atari(env, **kwargs))
 
 
 def _make_native(env_id: str, n_envs: int, **settings: Any) -> VecEnv:

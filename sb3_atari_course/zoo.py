@@ -5,18 +5,26 @@ from __future__ import annotations
 import importlib
 import runpy
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 from gymnasium import spaces
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
+from sb3_atari_course.checkpoints.callback import ExactCheckpoint, how_to_resume
+from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
+from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.savable import SavableEnv
+from sb3_atari_course.checkpoints.training import KNOWN
 from sb3_atari_course.envs import GRAY_SCREENS, is_atari, register_envs
 from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
@@ -33,8 +41,12 @@ class CourseExperimentManager(ExperimentManager):
     Where it differs: our yml is read, if it knows the environment, unless ``-conf`` names another;
     ``env_kwargs`` of a yml reach the evaluation environment too, and those of the command line are
     added to them instead of replacing them; continuous actions are refused
-    before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``.
+    before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``,
+    and exact checkpoints where the algorithm is one of those that can be resumed.
     """
+
+    #: Agent steps between two checkpoints; 0 for none.
+    checkpoint_freq = 50_000
 
     def __init__(self, args: Any, algo: str, env_id: str, *positional: Any, **kwargs: Any) -> None:
         if not kwargs.get("config"):
@@ -90,7 +102,11 @@ class CourseExperimentManager(ExperimentManager):
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""
+        wrapper = self.env_wrapper
+        if self.vec_env_class is SubprocVecEnv:
+            self.env_wrapper = partial(_wrap_savable, wrapper=wrapper)
         vec_env: VecEnv = super().create_envs(*args, **kwargs)
+        self.env_wrapper = wrapper
         if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
             self._check_native(vec_env)
         if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
@@ -116,16 +132,32 @@ class CourseExperimentManager(ExperimentManager):
             )
 
     def learn(self, model: BaseAlgorithm) -> None:
-        """Train, with the log in the run folder."""
+        """Train, with the log and the checkpoints in the run folder."""
         self.callbacks.append(CsvLog(self.save_path))
+        own = [one for one in self.callbacks if isinstance(one, ExactCheckpoint)]
+        if not own and self.checkpoint_freq > 0 and isinstance(model, KNOWN):
+            self.callbacks.append(ExactCheckpoint(self.checkpoint_freq))
         try:
             super().learn(model)
-        except (SettingError, ReplayMemoryError):
+        except (SettingError, ReplayMemoryError, CheckpointError):
             raise
         except Exception as error:
             raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
         if model.num_timesteps < self.n_timesteps:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
+
+    def save_trained_model(self, model: BaseAlgorithm) -> None:
+        """Save the model; after a signal end with the exit status that tells so."""
+        super().save_trained_model(model)
+        for one in self.callbacks:
+            if isinstance(one, ExactCheckpoint) and one.stop_signal is not None:
+                print(f"go on with: {how_to_resume(Path(self.save_path))}")
+                raise SystemExit(128 + one.stop_signal)
+
+
+def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:
+    """Put our wrapper outside of all others, so that checkpoints reach a worker process."""
+    return SavableEnv(env if wrapper is None else wrapper(env))
 
 
 def _our_file(algo: str, env_id: str) -> str | None:
@@ -167,6 +199,8 @@ def train() -> None:
 
     _register()
     _play_natively_if_asked()
+    CourseExperimentManager.checkpoint_freq = take_frequency(sys.argv)
+    hint_at_unfinished(sys.argv[1:])
     rl_zoo3_train.ExperimentManager = CourseExperimentManager  # type: ignore[attr-defined]
     rl_zoo3_train.train()
 

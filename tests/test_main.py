@@ -94,7 +94,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         (["enjoy", *RUN, "--no-render"], "The logs/dqn folder was not found"),
         (["record", *RUN], "The logs/dqn folder was not found"),
         (["record", *RUN, "-f", "nowhere"], "folder was not found"),
-        (["dance"], "unknown command 'dance': one of train, enjoy"),
+        (["dance"], "unknown command 'dance': one of train, resume, enjoy"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import CSVOutputFormat
+from stable_baselines3.common.logger import CSVOutputFormat, filter_excluded_keys
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_atari_course.q_learning import QLearning
@@ -23,13 +26,14 @@ class CsvLog(BaseCallback):
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.path = Path(folder) / "progress.csv"
-        self._format: CSVOutputFormat | None = None
+        self._format: LogTable | None = None
+        self._append = False  # goes on with a file of another process
         self._last_row = 0  # agent steps
 
     def _on_training_start(self) -> None:
         if self._format is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._format = CSVOutputFormat(str(self.path))
+            self._format = LogTable(str(self.path), append=self._append)
         if self._format not in self.logger.output_formats:
             self.logger.output_formats.append(self._format)
 
@@ -43,3 +47,54 @@ class CsvLog(BaseCallback):
         if logs_at_any_time and self.num_timesteps > self._last_row:
             self.model.dump_logs()
         self._last_row = self.num_timesteps
+
+    def checkpoint_state(self) -> Any:
+        """Return what changes while training; the file itself is cut and kept by its rows."""
+        return {"last_row": self._last_row}
+
+    def restore_checkpoint_state(self, state: Any) -> None:
+        """Go on with the file that is there."""
+        self._last_row, self._append = state["last_row"], True
+
+
+class LogTable(CSVOutputFormat):
+    """SB3's CSV format, never half rewritten: new columns go into a file aside that replaces it.
+
+    :param filename: where the table goes.
+    :param append: go on with the table that is there.
+    """
+
+    def __init__(self, filename: str, *, append: bool = False) -> None:
+        if not append or not os.path.isfile(filename):
+            super().__init__(filename)
+            return
+        self.file = open(filename, "r+", newline="")  # noqa: SIM115  # closed by close()
+        self.keys = next(csv.reader(self.file), [])
+        self.separator, self.quotechar = ",", '"'
+        self.file.seek(0, os.SEEK_END)
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
+    ) -> None:
+        """Write one row, and the names of new columns before it."""
+        values = filter_excluded_keys(key_values, key_excluded, "csv")
+        new = [key for key in values if key not in self.keys]
+        if new:
+            self._add_columns(new)
+        super().write(key_values, key_excluded, step)
+
+    def _add_columns(self, names: list[str]) -> None:
+        """Write the table with more columns, empty in the rows so far."""
+        path = self.file.name
+        with open(path, newline="") as file:
+            rows = list(csv.reader(file))[1:]
+        self.keys += names
+        aside = f"{path}.part"
+        with open(aside, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.keys)
+            writer.writerows([*row, *[""] * (len(self.keys) - len(row))] for row in rows)
+        self.file.close()  # Windows replaces no file that is open
+        os.replace(aside, path)
+        self.file = open(path, "r+", newline="")  # noqa: SIM115
+        self.file.seek(0, os.SEEK_END)

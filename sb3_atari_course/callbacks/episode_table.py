@@ -107,8 +107,29 @@ class EpisodeTable(BaseCallback):
                 print(row, flush=True)
         return True
 
+    def checkpoint_state(self) -> Any:
+        """Return what changes while training; the rows as float64, NaN for no number."""
+        rows = np.array(self.rows, dtype=np.float64).reshape(-1, len(EpisodeRow._fields))
+        return {"rows": rows, "is_begun": self._is_begun, "games": self._games.checkpoint_state()}
+
+    def restore_checkpoint_state(self, state: Any) -> None:
+        """Go on with the table; its file was cut back already."""
+        self._is_begun = state["is_begun"]
+        self.rows = [_row_of(numbers) for numbers in state["rows"].tolist()]
+        self._scores.clear()
+        self._scores.extend(row.score for row in self.rows[-(self._scores.maxlen or 0) :])
+        self._games.restore_checkpoint_state(state["games"])
+
     def _write(self, mode: str, values: Any) -> None:
         """Write one line; the file is closed in between, whatever ends the training."""
         assert self.path is not None
         with open(self.path, mode, newline="") as file:
             csv.writer(file).writerow(values)
+
+
+def _row_of(numbers: list[float]) -> EpisodeRow:
+    """Return a row of the table from numbers alone."""
+    game, steps, game_steps, epsilon, *others = numbers
+    return EpisodeRow(
+        int(game), int(steps), int(game_steps), None if np.isnan(epsilon) else epsilon, *others
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -52,3 +53,14 @@ class StopOnMovingAverage(BaseCallback):
                     )
                 return False
         return True
+
+    def checkpoint_state(self) -> Any:
+        """Return what changes while training."""
+        games = self._games.checkpoint_state()
+        return {"n_games": self.n_games, "scores": list(self._scores), "games": games}
+
+    def restore_checkpoint_state(self, state: Any) -> None:
+        """Go on counting from there."""
+        self.n_games = state["n_games"]
+        self._scores = deque(state["scores"], maxlen=self.window)
+        self._games.restore_checkpoint_state(state["games"])

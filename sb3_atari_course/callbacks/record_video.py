@@ -81,6 +81,21 @@ class RecordVideo(BaseCallback):
     def _on_training_end(self) -> None:
         self._discard()
 
+    def checkpoint_state(self) -> Any:
+        """Return what changes while training; a film that is being taken is not in it."""
+        return {
+            "paths": [str(path) for path in self.paths],
+            "number": self._number,
+            "games": self._games.checkpoint_state(),
+        }
+
+    def restore_checkpoint_state(self, state: Any) -> None:
+        """Go on with the games; the one that is being played is not filmed."""
+        self.paths = [Path(path) for path in state["paths"]]
+        self._number = state["number"]
+        self._games.restore_checkpoint_state(state["games"])
+        self._discard()
+
     def _check_render_mode(self) -> None:
         if self.training_env.render_mode != "rgb_array":
             raise ValueError(

@@ -62,6 +62,18 @@ class WholeGames:
             self._env = env
         return anew
 
+    def checkpoint_state(self) -> Any:
+        """Return the games that are being played, times as seconds since their beginnings."""
+        now = time.perf_counter()
+        begun_at = [(step, now - at) for step, at in self._begun_at]
+        return {"n_calls": self._n_calls, "seen": self._seen, "begun_at": begun_at}
+
+    def restore_checkpoint_state(self, state: Any) -> None:
+        """Go on in the middle of these games."""
+        now = time.perf_counter()
+        self._n_calls, self._seen = state["n_calls"], list(state["seen"])
+        self._begun_at = [(step, now - seconds) for step, seconds in state["begun_at"]]
+
     def is_at_start(self, env: int) -> bool:
         """Tell whether an environment shows the first screen of a game."""
         return self._seen[env] and self._begun_at[env][0] == self._n_calls

@@ -1,1 +1,36 @@
-"""Exact checkpoints: stop a training anywhere, resume it to the bit."""
+"""Exact checkpoints: stop a training anywhere, resume it to the bit.
+
+- when: ``callback.py`` (``ExactCheckpoint``), ``signals.py``
+- what: ``snapshot.py`` (all of it at one moment), ``training.py`` (weights, optimiser, counters),
+  ``random_streams.py``, ``callback_states.py``, ``logs.py`` (how far the files have come),
+  environments (``env_state.py``, ``vec_env_state.py``, ...), the replay memory (``memory.py``, ...)
+- where: ``folder.py`` (which checkpoints are whole), ``files.py`` (whole or not there), ``tree.py``
+  (plain data)
+- going on: ``resuming.py``, ``origin.py`` and ``settings.py`` (how the training was begun),
+  ``experiment.py`` (RL Zoo's), ``resumption.py``, ``command.py``
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sb3_atari_course.checkpoints.callback import ExactCheckpoint
+    from sb3_atari_course.checkpoints.errors import CheckpointError
+    from sb3_atari_course.checkpoints.resuming import resume
+    from sb3_atari_course.checkpoints.savable import SavableEnv
+
+__all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]
+
+#: public name -> module; imported when asked for: workers need little of it
+_HOME = {
+    "CheckpointError": "errors",
+    "ExactCheckpoint": "callback",
+    "SavableEnv": "savable",
+    "resume": "resuming",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,7 +29,7 @@ def pack(tree: Tree) -> tuple[Any, list[NDArray[Any]]]:
 
 
 def unpack(packed: Any, arrays: list[NDArray[Any]]) -> Tree:
-    """Return what :func:`pack` was given; tensors and arrays share memory with ``arrays``."""
+    """Return what :func:`pack` was given; arrays are those of ``arrays``."""
     if isinstance(packed, list):
         return [unpack(item, arrays) for item in packed]
     if not isinstance(packed, dict):
@@ -96,6 +96,7 @@ _READ: dict[str, Any] = {
     "$tuple": lambda value, arrays, _: tuple(_read_items(value, arrays)),
     "$array": lambda value, arrays, _: arrays[value],
     "$scalar": lambda value, arrays, _: arrays[value][()],
-    "$tensor": lambda value, arrays, _: th.from_numpy(arrays[value]),
+    # in memory of torch's own, aligned as its other tensors
+    "$tensor": lambda value, arrays, _: th.from_numpy(arrays[value]).clone(),
     "$bytes": lambda value, arrays, _: arrays[value].tobytes(),
 }

@@ -137,4 +137,5 @@ def _monitor_settings(monitor: Monitor[Any, Any]) -> Settings:
         )
     if monitor.results_writer is None:
         return {}
-    return {"monitor_dir": os.path.dirname(monitor.results_writer.file_handler.name)}
+    file = monitor.results_writer.file_handler
+    return {"monitor_dir": os.path.dirname(file.name), "monitor_append": "a" in file.mode}

@@ -15,16 +15,28 @@ class MonitorFiles:
     :param folder: where the files are written, None for none.
     :param n_envs: number of games played side by side: one file each.
     :param env_id: for their headers.
+    :param append: go on with the files that are there.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, n_envs: int, env_id: str) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None,
+        n_envs: int,
+        env_id: str,
+        *,
+        append: bool = False,
+    ) -> None:
         self._start = time.time()
         self._writers: list[ResultsWriter] = []
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             header: dict[str, float | str] = {"t_start": self._start, "env_id": env_id}
             self._writers = [
-                ResultsWriter(str(Path(folder) / f"{i}.{Monitor.EXT}"), header=header)
+                ResultsWriter(
+                    str(Path(folder) / f"{i}.{Monitor.EXT}"),
+                    header=header,
+                    override_existing=not append,
+                )
                 for i in range(n_envs)
             ]
 

@@ -67,6 +67,7 @@ class NativeAtariVecEnv(VecEnv):
         ``"zero"``.
     :param n_threads: cores to play on; None for all of them, at most one a game.
     :param monitor_dir: where ``{i}.monitor.csv`` are written; None for no files.
+    :param monitor_append: go on with the files that are there, as a resumed training does.
     :param render_mode: None or ``"rgb_array"``: ``render()`` shows the newest pictures, in grey.
     :param options: ``repeat_action_probability``, ``max_num_frames_per_episode``, ``frameskip``,
         ``full_action_space``, ``max_episode_steps``, as for :func:`gymnasium.make`.
@@ -93,6 +94,7 @@ class NativeAtariVecEnv(VecEnv):
         padding: Literal["repeat", "zero"] = "repeat",
         n_threads: int | None = None,
         monitor_dir: str | os.PathLike[str] | None = None,
+        monitor_append: bool = False,
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
@@ -116,7 +118,7 @@ class NativeAtariVecEnv(VecEnv):
         sizes = batch_sizes(n_envs, usable_threads(n_threads, n_envs), draws=cut is not None)
         self._batches = Batches(make_batch, sizes)
         self._games = Games(emulators.n_held)
-        self._monitors = MonitorFiles(monitor_dir, n_envs, env_id)
+        self._monitors = MonitorFiles(monitor_dir, n_envs, env_id, append=monitor_append)
         self._n_counted = emulators.n_counted
         self._meanings = self._batches.meanings
         self.fire_action = (

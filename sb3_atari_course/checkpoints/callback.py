@@ -1,0 +1,249 @@
+"""The callback: when a checkpoint is written, and when a training stops or goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from weakref import WeakSet
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_atari_course.callbacks.run_folder import find_run_folder
+from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.files import write_json
+from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.checkpoints.memory import UnknownMemoryError
+from sb3_atari_course.checkpoints.origin import describe_run, experiment_behind
+from sb3_atari_course.checkpoints.signals import StopSignals
+from sb3_atari_course.checkpoints.snapshot import Snapshots
+from sb3_atari_course.checkpoints.training import check_known
+from sb3_atari_course.errors import SettingError
+from sb3_atari_course.wrappers.checks import integer_at_least
+
+#: Of the folder in a run folder, and of the file in it that says how the training was begun.
+FOLDER, RUN_FILE = "checkpoints", "run.json"
+
+
+#: Those of this process that hold a folder.
+_RUNNING: WeakSet[ExactCheckpoint] = WeakSet()
+
+
+class ExactCheckpoint(BaseCallback):
+    """Writes checkpoints from which a training goes on to the bit, and stops it at a signal.
+
+    At the first rollout boundary after every ``every`` steps, and after Ctrl-C (SIGINT) or SIGTERM,
+    the whole training goes into ``RUN/checkpoints``: weights, optimiser, replay memory, counters,
+    random streams, environments, callbacks, how far the logs have come. After a signal the training
+    then ends as if it were finished. The last two checkpoints are kept; a kill in the middle of a
+    writing, or a full disk, leaves the one before. What is written is what is new, so the size of
+    the replay memory does not matter.
+
+    For DQN, QRDQN, FastDQN and QLearning; ``sb3_atari_course.checkpoints.resume`` goes on.
+    In an RL Zoo yml ``callback: [{sb3_atari_course.checkpoints.ExactCheckpoint: {every: 50000}}]``.
+
+    :param every: agent steps of all environments between two checkpoints.
+    :param folder: the run folder; by default RL Zoo's, or that of the log.
+    :param verbose: 0 prints only what went wrong, and how to go on after a signal.
+    :raises ValueError: for an ``every`` below 1.
+    :raises TypeError: for one that is no integer.
+    :raises SettingError: when the training begins: for another algorithm or replay buffer, without
+        a folder, in a folder with the checkpoints of another training, or where nothing can be
+        written.
+    """
+
+    #: What it knows is in the checkpoint itself.
+    is_stateless = True
+
+    def __init__(
+        self, every: int = 50_000, *, folder: str | Path | None = None, verbose: int = 0
+    ) -> None:
+        super().__init__(verbose)
+        self.every = integer_at_least(1, "every", every)
+        self.folder = None if folder is None else Path(folder)
+        #: The signal that has stopped the training, None if none did.
+        self.stop_signal: int | None = None
+        self._signals = StopSignals(self._is_learning)
+        self._checkpoints: CheckpointFolder | None = None
+        self._snapshots: Snapshots | None = None
+        self._to_resume: Checkpoint | None = None
+        self._last_step = 0  # agent steps at the last checkpoint, or at the last attempt
+        self._is_in_rollout = self._is_running = False
+
+    def resume_from(self, folder: CheckpointFolder, checkpoint: Checkpoint) -> None:
+        """Let the next ``learn()`` go on from a checkpoint.
+
+        :param folder: locked for this process.
+        """
+        self._checkpoints, self._to_resume = folder, checkpoint
+        self.folder = folder.path.parent
+
+    @property
+    def training_steps(self) -> int:
+        """Agent steps after which the training is finished."""
+        return int(self.locals["total_timesteps"])
+
+    def _on_training_start(self) -> None:
+        experiment = experiment_behind()
+        if experiment is not None and experiment.optimize_hyperparameters:
+            return  # trials of a search leave nothing behind
+        try:
+            check_known(self.model)
+            run = self._run_folder(experiment)
+            folder = self._locked(run)
+            if self._snapshots is None:
+                self._snapshots = Snapshots(folder, run)
+                self._snapshots.begin(self.model)
+            if not (folder.path / RUN_FILE).exists():
+                described = describe_run(self.model, experiment, self.locals, self.every)
+                write_json(folder.path / RUN_FILE, described)
+        except (TypeError, CheckpointError, UnknownMemoryError) as error:
+            raise SettingError(str(error)) from error
+        except OSError as error:
+            raise SettingError(f"checkpoints cannot be written: {error}") from error
+        self.stop_signal, self._is_running = None, True
+        self._signals.listen()
+
+    def _on_rollout_start(self) -> None:
+        self._is_in_rollout = True
+        if not self._is_running:
+            return
+        if self._to_resume is not None:
+            self._resume()
+        is_due = self.model.num_timesteps // self.every > self._last_step // self.every
+        if self._signals.received is not None and self.stop_signal is None:
+            self.stop_signal = self._signals.received
+            is_due = self.model.num_timesteps > self._last_step or not self._has_written()
+        if is_due:
+            self._take()
+        self._keep_progress()
+
+    def _on_step(self) -> bool:
+        self._keep_progress()
+        return self.stop_signal is None
+
+    def _on_rollout_end(self) -> None:
+        self._is_in_rollout = False
+
+    def _on_training_end(self) -> None:
+        if not self._is_running:
+            return
+        assert self._checkpoints is not None
+        if self.stop_signal is not None:
+            self._note("stopped", step=self._last_step, signal=self.stop_signal)
+        elif self.model.num_timesteps >= self.training_steps and not self._is_in_rollout:
+            self._take(finished=True)
+        else:
+            self._note("ended", step=self.model.num_timesteps)  # by another callback, or an error
+        self.let_go()
+
+    def _run_folder(self, experiment: Any) -> Path:
+        run = self.folder
+        if run is None:
+            run = find_run_folder(self) if experiment is None else Path(experiment.save_path)
+        if run is None:
+            raise CheckpointError("nobody has named a run folder: ExactCheckpoint(folder=...)")
+        return run
+
+    def _locked(self, run: Path) -> CheckpointFolder:
+        """Return the folder of the checkpoints, which no other training uses or has used."""
+        folder = self._checkpoints or CheckpointFolder(run / FOLDER)
+        let_go_of_dead_trainings()
+        if not folder.is_locked:
+            folder.lock()
+        goes_on = self._to_resume is not None or 0 < self._last_step <= self.model.num_timesteps
+        if folder.has_checkpoints and not goes_on:
+            folder.unlock()
+            raise CheckpointError(
+                f"{run} has the checkpoints of another training: go on with it by"
+                f" `{how_to_resume(run)}`, or choose another folder"
+            )
+        self._checkpoints = folder
+        _RUNNING.add(self)
+        return folder
+
+    def _resume(self) -> None:
+        """Put everything in its place, at the first rollout."""
+        assert self._snapshots is not None
+        checkpoint, self._to_resume = self._to_resume, None
+        assert checkpoint is not None
+        started = time.perf_counter()
+        fresh = self._snapshots.put_back(checkpoint, self.model, self.locals["callback"])
+        self.num_timesteps = self._last_step = checkpoint.step
+        seconds = round(time.perf_counter() - started, 3)
+        self._note("resumed", step=checkpoint.step, seconds=seconds, new_episodes=fresh)
+        print(f"Resumed at step {checkpoint.step:,} of {self.training_steps:,}", flush=True)
+        for env, reason in fresh.items():
+            print(f"  the {env} begins a new episode: {reason}", flush=True)
+
+    def _take(self, *, finished: bool = False) -> None:
+        """Write a checkpoint; if that fails, say so and go on: the one before is still there."""
+        assert self._snapshots is not None
+        step, before = self.model.num_timesteps, self._last_step
+        self._last_step = step
+        started = time.perf_counter()
+        try:
+            self._note("write", step=step)
+            checkpoint = self._snapshots.take(
+                self.model,
+                self.locals["callback"],
+                n_timesteps=self.training_steps,
+                finished=finished,
+            )
+        except OSError as error:
+            self._note("failed", step=step, error=str(error))
+            kept = f"that of step {before:,} is kept" if self._has_written() else "there is none"
+            print(f"The checkpoint at step {step:,} could not be written ({error}): {kept}")
+            return
+        seconds = round(time.perf_counter() - started, 3)
+        self._note("written", step=step, seconds=seconds, bytes=checkpoint.state.n_bytes)
+        if self.verbose:
+            print(f"Checkpoint at step {step:,} ({seconds:.2f} s)")
+
+    def _keep_progress(self) -> None:
+        """Let schedules stay at their end in a training that is longer than they are."""
+        model = self.model
+        model._total_timesteps = max(model._total_timesteps, model.num_timesteps)
+
+    def _has_written(self) -> bool:
+        return self._checkpoints is not None and self._checkpoints.has_checkpoints
+
+    def _note(self, event: str, **facts: Any) -> None:
+        assert self._checkpoints is not None
+        with contextlib.suppress(OSError):  # a full disk: the log is the least
+            self._checkpoints.note(event, **facts)
+
+    def let_go(self) -> None:
+        """Give back the folder and the signals."""
+        self._is_running = False
+        self._signals.let_go()
+        if self._checkpoints is not None:
+            self._checkpoints.unlock()
+
+    def is_learning(self) -> bool:
+        """Tell whether ``learn()`` of the model runs, in whatever thread."""
+        return any(map(self._is_learning, sys._current_frames().values()))
+
+    def _is_learning(self, frame: FrameType | None) -> bool:
+        """Tell whether some code was called by ``learn()`` of the model."""
+        while frame is not None:
+            if frame.f_code.co_name == "learn" and frame.f_locals.get("self") is self.model:
+                return True
+            frame = frame.f_back
+        return False
+
+
+def let_go_of_dead_trainings() -> None:
+    """Free the folders of trainings in this process that have ended in an error."""
+    for one in list(_RUNNING):
+        if not one.is_learning():
+            one.let_go()
+            _RUNNING.discard(one)
+
+
+def how_to_resume(run: Path) -> str:
+    """Return the command that goes on with a run."""
+    return f"python -m sb3_atari_course resume {run}"

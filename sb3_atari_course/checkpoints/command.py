@@ -1,0 +1,87 @@
+"""``resume``, and what ``train`` says of checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_sb3 import EnvironmentName
+
+from sb3_atari_course.checkpoints.callback import FOLDER, how_to_resume
+from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.wrappers.checks import integer_at_least
+
+#: Agent steps between two checkpoints of our launcher.
+FREQUENCY = 50_000
+_FLAG = "--checkpoint-freq"
+
+
+def main() -> None:
+    """Run ``resume`` on ``sys.argv``."""
+    parser = argparse.ArgumentParser(
+        description="Go on with a training from its newest whole checkpoint, in the same folder, as"
+        " if it had never stopped. The run's own settings are imported: trust the folder.",
+    )
+    parser.add_argument("run", metavar="RUN_DIR", help="run folder, with checkpoints/ in it")
+    parser.add_argument(
+        "-n",
+        "--n-timesteps",
+        type=int,
+        help="agent steps after which the training is finished (default: as it was begun)",
+    )
+    given = parser.parse_args()
+    from sb3_atari_course.checkpoints.resuming import resume  # which imports the algorithms
+
+    resume(given.run, n_timesteps=given.n_timesteps)
+
+
+def take_frequency(arguments: list[str]) -> int:
+    """Take ``--checkpoint-freq N``, which RL Zoo's parser does not know, out of the arguments.
+
+    :return: agent steps, 0 for no checkpoints.
+    :raises ValueError: for no number, or a negative one.
+    """
+    for i, argument in enumerate(arguments):
+        name, equals, word = argument.partition("=")
+        if name != _FLAG:
+            continue
+        n_words = 1 if equals else 2
+        word = word if equals else "".join(arguments[i + 1 : i + 2])
+        del arguments[i : i + n_words]
+        if not word.isdigit():
+            raise ValueError(f"{_FLAG} is a number of steps, 0 for no checkpoints, got {word!r}")
+        return integer_at_least(0, _FLAG, int(word))
+    return FREQUENCY
+
+
+def hint_at_unfinished(arguments: list[str]) -> None:
+    """Print how to resume the unfinished runs beside the one that is about to begin.
+
+    :param arguments: of ``train``.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--algo", default="ppo")
+    parser.add_argument("--env", default="CartPole-v1")
+    parser.add_argument("-f", "--log-folder", default="logs")
+    given, _ = parser.parse_known_args(arguments)
+    runs = Path(given.log_folder) / given.algo
+    for run, checkpoint in unfinished_runs(runs, EnvironmentName(given.env)):
+        print(
+            f"{run} is unfinished ({checkpoint.step:,} of {checkpoint.n_timesteps:,} steps). To go"
+            f" on with it: {how_to_resume(run)}"
+        )
+
+
+def unfinished_runs(runs: Path, name: str) -> Iterator[tuple[Path, Checkpoint]]:
+    """Yield the runs of an environment that can go on, with their newest checkpoints.
+
+    :param runs: where RL Zoo puts the runs of one algorithm.
+    :param name: of the environment.
+    """
+    for run in sorted(runs.glob(f"{name}_*")):
+        folder = CheckpointFolder(run / FOLDER)
+        checkpoint = folder.glance()
+        if checkpoint is None or checkpoint.finished or folder.is_used():
+            continue
+        yield run, checkpoint

@@ -1,0 +1,251 @@
+"""The folder of a training's checkpoints: what is in it, which of them are valid, who uses it.
+
+``RUN/checkpoints/`` holds::
+
+    run.json               how the training was begun: to build it again
+    step-000050000.json    a checkpoint: its files with their checksums, written last
+    step-000050000.npz     weights, optimiser, counters, random streams, environments, callbacks
+    memory-000050000.npz   transitions of the replay memory, those since the checkpoint before
+    log.jsonl              when what was written
+    lock                   held by the process that trains
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.files import (
+    ASIDE,
+    FileFacts,
+    read_archive,
+    read_json,
+    write_archive,
+    write_json,
+)
+from sb3_atari_course.checkpoints.tree import Tree
+
+#: Of the files; one of another version is refused.
+VERSION = 1
+#: So many checkpoints are kept: if the newest is damaged there is another.
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the replay memory in a file of its own.
+
+    :param first: number of rows that were written before its first one.
+    :param end: the same for the row after its last one.
+    """
+
+    name: str
+    first: int
+    end: int
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the JSON of a checkpoint says.
+
+    :param step: agent steps of the training so far, of all environments.
+    :param n_timesteps: steps after which the training is finished.
+    :param finished: whether it was.
+    :param facts: what a training must agree with to be resumed from it.
+    :param n_rows: rows written to the replay memory so far.
+    :param segments: those that hold the rows which are still in the memory.
+    """
+
+    step: int
+    n_timesteps: int
+    finished: bool
+    facts: dict[str, Any]
+    state: FileFacts
+    n_rows: int = 0
+    segments: tuple[Segment, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def state_name(self) -> str:
+        """Name of the file with all but the replay memory."""
+        return f"step-{self.step:09}.npz"
+
+    @property
+    def manifest_name(self) -> str:
+        """Name of the file that says all this."""
+        return f"step-{self.step:09}.json"
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all files that belong to it."""
+        return {self.manifest_name, self.state_name, *(one.name for one in self.segments)}
+
+
+class CheckpointFolder:
+    """The checkpoints of one training.
+
+    :param path: ``RUN/checkpoints``; made by :meth:`lock`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / "lock", timeout=0, thread_local=False)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether a checkpoint lies there, valid or not."""
+        return any(self.path.glob("step-*.json"))
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether this object has the folder for itself."""
+        return self._lock.is_locked
+
+    def lock(self) -> None:
+        """Take the folder for this process alone; the kernel gives it back when that dies.
+
+        :raises CheckpointError: if another process has it.
+        :raises OSError: if nothing can be written there.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise CheckpointError(
+                f"another process trains in {self.path.parent}: wait for its end, or stop it"
+            ) from None
+
+    def unlock(self) -> None:
+        """Let other processes have it."""
+        self._lock.release()
+
+    def is_used(self) -> bool:
+        """Tell whether some process, this one included, trains here now."""
+        if self.is_locked or not self.path.is_dir():
+            return self.is_locked
+        try:
+            self._lock.acquire()
+        except (Timeout, OSError):
+            return True
+        self._lock.release()
+        return False
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Let what was written for a checkpoint count, and delete what is needed no more."""
+        content = {"version": VERSION, **asdict(checkpoint)}
+        del content["warnings"]
+        write_json(self.path / checkpoint.manifest_name, content)
+        self._prune(checkpoint)
+
+    def write_state(self, step: int, tree: Tree) -> FileFacts:
+        """Write all but the replay memory; it counts from :meth:`write` on."""
+        return write_archive(self.path / f"step-{step:09}.npz", tree)
+
+    def write_segment(self, step: int, first: int, end: int, tree: Tree) -> Segment:
+        """Write rows of the replay memory; they count from :meth:`write` on."""
+        name = f"memory-{step:09}.npz"  # rows may be counted anew, steps are not
+        return Segment(name, first, end, *write_archive(self.path / name, tree))
+
+    def read_state(self, checkpoint: Checkpoint) -> Tree:
+        """Return what :meth:`write_state` was given."""
+        return read_archive(self.path / checkpoint.state_name, checkpoint.state)
+
+    def read_segment(self, segment: Segment) -> Tree:
+        """Return what :meth:`write_segment` was given."""
+        return read_archive(self.path / segment.name, FileFacts(segment.sha256, segment.n_bytes))
+
+    def newest(self) -> Checkpoint:
+        """Return the newest checkpoint that is whole, with warnings of newer ones that are not.
+
+        :raises CheckpointError: if there is none.
+        """
+        problems: list[str] = []
+        for path in self._manifests():
+            try:
+                checkpoint = self._checked(path)
+            except CheckpointError as error:
+                problems.append(str(error))
+            else:
+                return Checkpoint(**{**vars(checkpoint), "warnings": tuple(problems)})
+        if problems:
+            raise CheckpointError(
+                f"no checkpoint in {self.path} is whole: {'; '.join(problems)}. The last model that"
+                " was saved can go on as a new training: rl_zoo3.train -i MODEL.zip"
+            )
+        raise CheckpointError(f"{self.path.parent} has no checkpoint: nothing to resume")
+
+    def glance(self) -> Checkpoint | None:
+        """Return the newest checkpoint by what it says itself; nothing else is read."""
+        for path in self._manifests():
+            try:
+                return _read_manifest(path)
+            except CheckpointError:
+                continue
+        return None
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Add a line to the log; whatever ends the process later, it is there."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})
+        with open(self.path / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _checked(self, manifest: Path) -> Checkpoint:
+        """Return a checkpoint of which all files are there and unaltered."""
+        checkpoint = _read_manifest(manifest)
+        self.read_state(checkpoint)
+        for segment in checkpoint.segments:
+            self.read_segment(segment)
+        return checkpoint
+
+    def _manifests(self) -> Iterator[Path]:
+        """Yield the JSON files of all checkpoints, the newest first."""
+        yield from sorted(self.path.glob("step-*.json"), reverse=True)
+
+    def _prune(self, newest: Checkpoint) -> None:
+        """Delete all files but those of the last checkpoints, this one included."""
+        kept, n_kept = set(newest.names), 1
+        for path in self._manifests():
+            if path.name == newest.manifest_name:
+                continue
+            try:
+                older = _read_manifest(path)
+            except CheckpointError:
+                continue
+            if older.step < newest.step and n_kept < KEPT:
+                kept |= older.names
+                n_kept += 1
+        for pattern in ("step-*", "memory-*"):
+            for path in self.path.glob(pattern):
+                if path.name.removesuffix(ASIDE) not in kept or path.name.endswith(ASIDE):
+                    path.unlink(missing_ok=True)
+
+
+def _read_manifest(path: Path) -> Checkpoint:
+    content = read_json(path)
+    if content.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path} was written by another version of this package: format"
+            f" {content.get('version')}, here it is {VERSION}"
+        )
+    del content["version"]
+    try:
+        segments = tuple(Segment(**one) for one in content.pop("segments"))
+        state = FileFacts(*content.pop("state"))
+        checkpoint = Checkpoint(**content, state=state, segments=segments)
+    except TypeError as error:
+        raise CheckpointError(f"{path} is no checkpoint: {error}") from error
+    if path.name != checkpoint.manifest_name or any(
+        os.path.basename(name) != name for name in checkpoint.names
+    ):
+        raise CheckpointError(f"{path} names files of another place")
+    return checkpoint

@@ -1,0 +1,193 @@
+"""The log files beside a training: how far each had come, cut back to there, gone on with.
+
+What was written after a checkpoint is played again when the training resumes, so it is cut off
+first: the curves then have neither a gap nor a row twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import (
+    CSVOutputFormat,
+    HumanOutputFormat,
+    JSONOutputFormat,
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+)
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_atari_course.callbacks import CsvLog, EpisodeTable
+from sb3_atari_course.callbacks.csv_log import LogTable
+from sb3_atari_course.checkpoints.callback_states import all_within
+from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.tree import Tree
+from sb3_atari_course.checkpoints.vec_env_state import monitor_files
+
+#: How the names of TensorBoard's files begin.
+_EVENTS = "events.out.tfevents"
+
+
+def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
+    """Return how far the files have come, their paths relative to the run folder.
+
+    :param callback: the outermost one.
+    :param run: the run folder.
+    """
+    formats = model.logger.output_formats
+    own = [one._format for one in all_within(callback) if isinstance(one, CsvLog)]
+    writers = [_read_writer(one, run) for one in formats if one not in own]
+    tables = [one for one in formats if isinstance(one, CSVOutputFormat)]
+    files = {*_grown(formats, callback), *_monitor_files(model, run)}
+    return {
+        "folder": _relative(_chosen_folder(model), run),
+        "writers": [one for one in writers if one is not None],
+        "sizes": {_relative(path, run): os.path.getsize(path) for path in sorted(files)},
+        "tables": {
+            _relative(one.file.name, run): {"keys": list(one.keys), "rows": _count_rows(one)}
+            for one in tables
+        },
+        "events": {
+            _relative(folder, run): {path.name: path.stat().st_size for path in _events(folder)}
+            for folder in _event_folders(formats)
+        },
+    }
+
+
+def cut_logs(state: Tree, run: Path) -> None:
+    """Cut the files back to what they held.
+
+    :raises CheckpointError: if one holds less: somebody has begun it anew.
+    """
+    for name, size in state["sizes"].items():
+        _cut(run / name, size)
+    for name, table in state["tables"].items():
+        _cut_table(run / name, table["keys"], table["rows"])
+    for name, sizes in state["events"].items():
+        for path in _events(run / name):
+            if path.name in sizes:
+                _cut(path, sizes[path.name])
+            else:
+                path.unlink()
+
+
+def reopen_logger(state: Tree, run: Path) -> Logger:
+    """Return a logger that goes on with these files (a file of TensorBoard beside the others)."""
+    writers = [_reopen(kind, name, run) for kind, name in state["writers"]]
+    folder = state["folder"]
+    return Logger(None if folder is None else str(run / folder), writers)
+
+
+def _chosen_folder(model: BaseAlgorithm) -> str | None:
+    """Return the folder of SB3's log, None for the temporary one that nobody asked for."""
+    is_chosen = model._custom_logger or model.tensorboard_log is not None
+    return model.logger.dir if is_chosen else None
+
+
+def _read_writer(writer: KVWriter, run: Path) -> tuple[str, str | None] | None:
+    """Return what is needed to open a writer again; None for one that nobody here knows."""
+    if isinstance(writer, HumanOutputFormat):
+        return ("log", _relative(writer.file.name, run)) if writer.own_file else ("stdout", None)
+    if isinstance(writer, JSONOutputFormat):
+        return "json", _relative(writer.file.name, run)
+    if isinstance(writer, CSVOutputFormat):
+        return "csv", _relative(writer.file.name, run)
+    if isinstance(writer, TensorBoardOutputFormat):
+        return "tensorboard", _relative(writer.writer.log_dir, run)
+    return None
+
+
+def _reopen(kind: str, name: str | None, run: Path) -> KVWriter:
+    if kind == "stdout":
+        return HumanOutputFormat(sys.stdout)
+    path = str(run / str(name))
+    if kind == "tensorboard":
+        return TensorBoardOutputFormat(path)
+    if kind == "csv":
+        return LogTable(path, append=True)
+    writer: Any = (HumanOutputFormat if kind == "log" else JSONOutputFormat)(os.devnull)
+    writer.file.close()
+    writer.file = open(path, "a")  # noqa: SIM115  # SB3's own would empty it
+    return writer  # type: ignore[no-any-return]
+
+
+def _grown(formats: list[KVWriter], callback: BaseCallback) -> Iterator[Path]:
+    """Yield the files to which lines are only added."""
+    for one in formats:
+        if isinstance(one, JSONOutputFormat) or (
+            isinstance(one, HumanOutputFormat) and one.own_file
+        ):
+            yield Path(one.file.name)
+    for table in all_within(callback):
+        if isinstance(table, EpisodeTable) and table.path is not None and table.path.is_file():
+            yield table.path
+
+
+def _monitor_files(model: BaseAlgorithm, run: Path) -> Iterator[Path]:
+    """Yield the files in which Monitor counts games, in the run folder or elsewhere."""
+    assert model.env is not None
+    yield from (path.resolve() for path in run.glob(f"*{Monitor.EXT}"))
+    yield from (Path(path).resolve() for path in monitor_files(model.env) if path is not None)
+
+
+def _event_folders(formats: list[KVWriter]) -> Iterator[Path]:
+    for one in formats:
+        if isinstance(one, TensorBoardOutputFormat):
+            one.writer.flush()
+            yield Path(one.writer.log_dir)
+
+
+def _events(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{_EVENTS}*"))
+
+
+def _count_rows(writer: CSVOutputFormat) -> int:
+    """Return how many rows follow the header."""
+    with open(writer.file.name, "rb") as file:
+        n_lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    return max(n_lines - 1, 0)
+
+
+def _cut(path: Path, size: int) -> None:
+    here = path.stat().st_size if path.is_file() else 0
+    if here < size:
+        raise CheckpointError(
+            f"{path} has {here} bytes, it had {size} at the checkpoint: it was deleted or begun"
+            " anew. Put it back; environments for resume(path, env) are made with"
+            " monitor_kwargs={'override_existing': False}"
+        )
+    if here > size:
+        os.truncate(path, size)
+
+
+def _cut_table(path: Path, keys: list[str], n_rows: int) -> None:
+    """Cut a table of SB3 back, which gets its columns as they come: the new ones go, too."""
+    rows: list[list[str]] = []
+    if path.is_file():
+        with open(path, newline="") as file:
+            rows = list(csv.reader(file))[1:]
+    if len(rows) < n_rows:
+        raise CheckpointError(
+            f"{path} has {len(rows)} rows, it had {n_rows} at the checkpoint: put it back"
+        )
+    aside = path.with_name(path.name + ".part")
+    with open(aside, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([keys, *(row[: len(keys)] for row in rows[:n_rows])] if keys else [])
+    os.replace(aside, path)
+
+
+def _relative(path: Any, run: Path) -> str | None:
+    """Return a path relative to the run folder, so that the folder may be moved."""
+    try:
+        return None if path is None else os.path.relpath(path, run)
+    except ValueError:  # another drive of Windows
+        return str(path)

@@ -1,0 +1,138 @@
+"""Go on with a training from its newest whole checkpoint, in the same run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.type_aliases import GymEnv
+
+from sb3_atari_course.checkpoints.callback import (
+    FOLDER,
+    RUN_FILE,
+    ExactCheckpoint,
+    let_go_of_dead_trainings,
+)
+from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.experiment import resume_experiment
+from sb3_atari_course.checkpoints.files import read_json
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.origin import build_model
+from sb3_atari_course.checkpoints.resumption import Resumption
+from sb3_atari_course.checkpoints.settings import from_json
+from sb3_atari_course.envs import make_atari_env
+from sb3_atari_course.wrappers.checks import integer_at_least
+
+
+def resume(
+    path: str | os.PathLike[str],
+    env: GymEnv | None = None,
+    *,
+    model: BaseAlgorithm | None = None,
+    callback: BaseCallback | Sequence[BaseCallback] | None = None,
+    n_timesteps: int | None = None,
+    device: str = "auto",
+) -> BaseAlgorithm:
+    """Go on with a training as if it had never stopped, and return its model at the end.
+
+    A training of RL Zoo, of our launcher, or with an env of ``make_atari_env`` is built again from
+    what was written down; any other needs its ``env``, made in the same way. What was logged after
+    the checkpoint is cut off first, and comes again. Schedules stay those of the first
+    ``n_timesteps``; in a longer training they stay at their end.
+
+    What the run's settings name is imported: trust a run folder as you trust a script.
+
+    :param path: the run folder, in which ``checkpoints`` lies.
+    :param env: as for the model's constructor; with Monitor files, made with
+        ``monitor_kwargs={"override_existing": False}``.
+    :param model: instead of ``env``: built with the same settings, for those that cannot be
+        written down, a function as a schedule, say.
+    :param callback: the callbacks that the training had, in the same order; ``ExactCheckpoint``
+        may be left out. (RL Zoo's and our launcher's are built again.)
+    :param n_timesteps: agent steps after which the training is finished; None: as it was begun.
+    :param device: of the new model.
+    :raises CheckpointError: if there is no whole checkpoint, if another process trains there, if
+        what is passed does not fit.
+    :raises ValueError: if the training is finished already.
+    """
+    folder = CheckpointFolder(Path(path) / FOLDER)
+    if not folder.path.is_dir():
+        raise CheckpointError(f"{path} has no folder {FOLDER}: nothing to resume there")
+    let_go_of_dead_trainings()
+    try:
+        folder.lock()
+    except OSError as error:
+        raise CheckpointError(f"{folder.path} cannot be written to: {error}") from error
+    try:
+        resumption = _find(folder, n_timesteps)
+        description = read_json(folder.path / RUN_FILE)
+        resumption.cut_logs()
+        if description["kind"] == "rl_zoo":
+            if not (env is None and model is None and callback is None):
+                raise CheckpointError(
+                    f"{path} is a run of RL Zoo, which is built again from its settings: leave env,"
+                    " model and callback out"
+                )
+            return resume_experiment(description, resumption)
+        th.set_num_threads(description["threads"])
+        if model is None:
+            model = build_model(description, _env_of(description, env), device)
+        callbacks = _callbacks(callback, description["every"])
+        resumption.prepare(model, callbacks)
+        return model.learn(
+            resumption.n_timesteps,
+            callback=callbacks,
+            reset_num_timesteps=False,
+            **description["learn"],
+        )
+    finally:
+        folder.unlock()
+
+
+def _find(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
+    """Return the newest whole checkpoint, and how long the training shall be."""
+    if n_timesteps is not None:
+        integer_at_least(1, "n_timesteps", n_timesteps)
+    checkpoint = folder.newest()
+    for warning in checkpoint.warnings:
+        print(f"{warning}; the checkpoint before it is taken")
+    n_timesteps = n_timesteps or checkpoint.n_timesteps
+    if n_timesteps <= checkpoint.step:
+        raise ValueError(
+            f"{folder.path.parent} has finished {checkpoint.step:,} steps already: to train longer,"
+            f" ask for more than that (--n-timesteps N)"
+        )
+    return Resumption(folder, checkpoint, folder.read_state(checkpoint), n_timesteps)
+
+
+def _env_of(description: dict[str, Any], env: GymEnv | None) -> Any:
+    """Return the environments: what was passed, or made again as ``make_atari_env`` made them."""
+    if env is not None:
+        return env
+    if description["made_by"] is None:
+        raise CheckpointError(
+            "the environment was not made by make_atari_env: pass one that is made in the same way,"
+            " resume(path, env)"
+        )
+    settings = from_json(description["made_by"])
+    if settings.get("native"):
+        settings["monitor_append"] = True
+    else:
+        monitor = {**(settings.pop("monitor_kwargs", None) or {}), "override_existing": False}
+        settings["monitor_kwargs"] = monitor
+    return make_atari_env(**settings)
+
+
+def _callbacks(
+    callback: BaseCallback | Sequence[BaseCallback] | None, every: int
+) -> list[BaseCallback]:
+    """Return the callbacks as a list, our own among them."""
+    given = [callback] if isinstance(callback, BaseCallback) else list(callback or [])
+    if not any(isinstance(one, ExactCheckpoint) for one in given):
+        given.append(ExactCheckpoint(every))
+    return given
