@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 from ale_py import Action, ALEInterface, ALEState
 from ale_py.env import AtariEnv
 
@@ -62,14 +64,17 @@ def _sticky_action(ale: ALEInterface, state: bytes) -> int:
     n_frames = _n_stuck(ale, state)
     if n_frames == 0:
         return 0
-    truth = _play(ale, Action.NOOP, n_frames)  # whatever is asked, the sticky action is played
+    truth = _play(ale, n_frames)
+    misfits: dict[int, int] = {}
     for action in ale.getLegalActionSet():
         _put(ale, state, action.value)
-        if _play(ale, Action.NOOP, n_frames) == truth:
-            # others may look the same: then they are, for no later frame knows the difference
-            _put(ale, state, action.value)
-            return int(action.value)
-    raise AssertionError("an emulator played no action that it has")
+        misfits[action.value] = _n_bytes_differing(_play(ale, n_frames), truth)
+        if misfits[action.value] == 0:
+            break  # others may fit as well: then no later frame knows the difference
+    # in Pitfall II and Miniature Golf some bytes that no frame shows always differ
+    best = min(misfits, key=misfits.__getitem__)
+    _put(ale, state, best)
+    return best
 
 
 def _put(ale: ALEInterface, console: bytes, sticky_action: int) -> None:
@@ -77,7 +82,9 @@ def _put(ale: ALEInterface, console: bytes, sticky_action: int) -> None:
     state = ALEState(console)
     ale.reset_game()  # forgets the frames played, and the sticky action
     if state.getEpisodeFrameNumber() > 0:
-        ale.restoreState(state)  # its random stream knows in which frame the action is taken
+        # its random stream knows in which frame the action is taken; and frames played from any
+        # other state were seen to leave something behind in Tic-Tac-Toe 3D
+        ale.restoreState(state)
         for _ in range(_n_stuck(ale, console) + 1):
             ale.act(sticky_action)
     ale.restoreState(state)
@@ -92,10 +99,15 @@ def _n_stuck(ale: ALEInterface, state: bytes) -> int:
     return stuck_frames(state, stickiness)
 
 
-def _play(ale: ALEInterface, action: Action, n_frames: int) -> list[bytes]:
-    """Return the states after each of some frames."""
+def _play(ale: ALEInterface, n_frames: int) -> list[bytes]:
+    """Return the states after each of some frames, in which the sticky action is played."""
     states = []
     for _ in range(n_frames):
-        ale.act(action)
+        ale.act(Action.NOOP)  # whatever is asked
         states.append(ale.cloneState(include_rng=True).serialize())
     return states
+
+
+def _n_bytes_differing(states: list[bytes], others: list[bytes]) -> int:
+    pairs = zip(states, others, strict=True)
+    return sum(a != b for one, other in pairs for a, b in zip_longest(one, other))

@@ -31,14 +31,14 @@ def play(env: AtariEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
     return seen, n_ends
 
 
-# all 104 games were tried in this way, with 31 states each
+# all 104 games of ale-py were tried in this way, with 16 states each or more
 @pytest.mark.parametrize(
     ("game", "stickiness", "obs_type"),
     [
         ("breakout", 0.25, "grayscale"),
+        ("miniature_golf", 0.25, "ram"),
         ("ms_pacman", 0.0, "rgb"),
         ("pong", 0.5, "grayscale"),
-        ("qbert", 0.0, "grayscale"),
         ("qbert", 0.25, "grayscale"),
         ("seaquest", 0.25, "ram"),
         ("space_invaders", 0.0, "rgb"),
@@ -54,12 +54,12 @@ def test_a_restored_game_goes_on_with_the_same_frames(
     fresh = make(game, repeat_action_probability=stickiness, obs_type=obs_type)
     fresh.reset(seed=99)
     play(fresh, 7, seed=5)
-    for i in range(6):
+    for i in range(5):
         play(env, 3 * i, seed=i)
         write_env(fresh, through_a_file(read_env(env)))
         assert same(play(env, 9, seed=20 + i), play(fresh, 9, seed=20 + i)), i
-    seen, n_ends = play(env, 120, seed=3)
-    assert same((seen, n_ends), play(fresh, 120, seed=3))
+    seen, n_ends = play(env, 105, seed=3)
+    assert same((seen, n_ends), play(fresh, 105, seed=3))
     assert n_ends >= 2  # games that began with the random stream of the emulator
 
 
