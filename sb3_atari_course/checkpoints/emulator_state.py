@@ -27,9 +27,8 @@ def read_emulator(env: AtariEnv) -> Tree:
     :raises UnsavableEnvError: for sounds as observations, and for sticky continuous actions.
     """
     _refuse_inexact(env)
-    ale: ALEInterface = env.ale
-    state = ale.cloneState(include_rng=True).serialize()
-    return {"console": state, "sticky_action": _sticky_action(ale, state)}
+    state = env.ale.cloneState(include_rng=True).serialize()
+    return {"console": state, "sticky_action": _sticky_action(env, state)}
 
 
 def write_emulator(env: AtariEnv, state: Tree) -> None:
@@ -59,17 +58,18 @@ def _refuse_inexact(env: AtariEnv) -> None:
         )
 
 
-def _sticky_action(ale: ALEInterface, state: bytes) -> int:
+def _sticky_action(env: AtariEnv, state: bytes) -> int:
     """Return the action that the next frames repeat, 0 if the next one repeats none."""
+    ale: ALEInterface = env.ale
     n_frames = _n_stuck(ale, state)
     if n_frames == 0:
         return 0
     truth = _play(ale, n_frames)
     misfits: dict[int, int] = {}
-    for action in ale.getLegalActionSet():
-        _put(ale, state, action.value)
-        misfits[action.value] = _n_bytes_differing(_play(ale, n_frames), truth)
-        if misfits[action.value] == 0:
+    for action in [Action.NOOP.value, *(action.value for action in env._action_set)]:
+        _put(ale, state, action)
+        misfits[action] = _n_bytes_differing(_play(ale, n_frames), truth)
+        if misfits[action] == 0:
             break  # others may fit as well: then no later frame knows the difference
     # in Pitfall II and Miniature Golf some bytes that no frame shows always differ
     best = min(misfits, key=misfits.__getitem__)
