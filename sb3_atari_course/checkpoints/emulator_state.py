@@ -80,8 +80,9 @@ def _sticky_action(env: AtariEnv, state: bytes) -> int:
 def _put(ale: ALEInterface, console: bytes, sticky_action: int) -> None:
     """Restore what ale-py saves, and with the last frames before it what it does not save."""
     state = ALEState(console)
-    ale.reset_game()  # forgets the frames played, and the sticky action
-    if state.getEpisodeFrameNumber() > 0:
+    if state.getEpisodeFrameNumber() == 0:
+        ale.reset_game()  # forgets the frames played, and the sticky action
+    else:
         # its random stream knows in which frame the action is taken; and frames played from any
         # other state were seen to leave something behind in Tic-Tac-Toe 3D
         ale.restoreState(state)
