@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/checkpoint_cost.py`
 from benchmarks.played_games import SCENES, Recording, record
 from sb3_atari_course import FrameReplayBuffer
-from sb3_atari_course.checkpoints.memory import RowMark, pack_rows, restore_rows
+from sb3_atari_course.checkpoints.memory.segments import RowMark, pack_rows, restore_rows
 from sb3_atari_course.replay.saving import SMALL_ARRAYS
 
 #: Cropped Breakout, played by the script.

@@ -15,7 +15,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_atari_course.checkpoints.callback import FOLDER
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
-from sb3_atari_course.checkpoints.memory import restore_rows
+from sb3_atari_course.checkpoints.memory.segments import restore_rows
 
 #: Wall-clock times, which no two trainings share; of the numbers and of the columns of tables.
 _TIMES = {"seconds", "t_start", "begun_at", "t", "episode_times"}

@@ -159,7 +159,9 @@ def _wrapper_for(vec_env_cls: type[VecEnv] | None) -> Callable[..., gym.Env[Scre
 
 
 def _wrap_savable(env: gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Screen, int]:
-    from sb3_atari_course.checkpoints.savable import SavableEnv  # which needs this module
+    from sb3_atari_course.checkpoints.environments.savable import (
+        SavableEnv,  # which needs this module
+    )
 
     return SavableEnv(wrap_atari(env, **kwargs))
 

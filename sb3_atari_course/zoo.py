@@ -22,8 +22,8 @@ from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint, how_to_resume
 from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
+from sb3_atari_course.checkpoints.environments.savable import SavableEnv
 from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.savable import SavableEnv
 from sb3_atari_course.checkpoints.training import KNOWN
 from sb3_atari_course.envs import GRAY_SCREENS, is_atari, register_envs
 from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError

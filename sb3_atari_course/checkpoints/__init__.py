@@ -3,11 +3,10 @@
 - when: ``callback.py`` (``ExactCheckpoint``), ``signals.py``
 - what: ``snapshot.py`` (all of it at one moment), ``training.py`` (weights, optimiser, counters),
   ``random_streams.py``, ``callback_states.py``, ``logs.py`` (how far the files have come),
-  environments (``env_state.py``, ``vec_env_state.py``, ...), the replay memory (``memory.py``, ...)
+  ``environments/``, ``memory/`` (the replay memory)
 - where: ``folder.py`` (which checkpoints are whole), ``files.py`` (whole or not there), ``tree.py``
   (plain data)
-- going on: ``resuming.py``, ``origin.py`` and ``settings.py`` (how the training was begun),
-  ``experiment.py`` (RL Zoo's), ``resumption.py``, ``command.py``
+- going on: ``resuming/``, ``command.py``
 """
 
 from importlib import import_module
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb3_atari_course.checkpoints.callback import ExactCheckpoint
+    from sb3_atari_course.checkpoints.environments.savable import SavableEnv
     from sb3_atari_course.checkpoints.errors import CheckpointError
-    from sb3_atari_course.checkpoints.resuming import resume
-    from sb3_atari_course.checkpoints.savable import SavableEnv
+    from sb3_atari_course.checkpoints.resuming.resume import resume
 
 __all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]
 
@@ -25,8 +24,8 @@ __all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]
 _HOME = {
     "CheckpointError": "errors",
     "ExactCheckpoint": "callback",
-    "SavableEnv": "savable",
-    "resume": "resuming",
+    "SavableEnv": "environments.savable",
+    "resume": "resuming.resume",
 }
 
 

@@ -16,8 +16,8 @@ from sb3_atari_course.callbacks.run_folder import find_run_folder
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
-from sb3_atari_course.checkpoints.memory import UnknownMemoryError
-from sb3_atari_course.checkpoints.origin import describe_run, experiment_behind
+from sb3_atari_course.checkpoints.memory.segments import UnknownMemoryError
+from sb3_atari_course.checkpoints.resuming.origin import describe_run, experiment_behind
 from sb3_atari_course.checkpoints.signals import StopSignals
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.checkpoints.training import check_known

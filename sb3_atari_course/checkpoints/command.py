@@ -31,7 +31,7 @@ def main() -> None:
         help="agent steps after which the training is finished (default: as it was begun)",
     )
     given = parser.parse_args()
-    from sb3_atari_course.checkpoints.resuming import resume  # which imports the algorithms
+    from sb3_atari_course.checkpoints.resuming.resume import resume  # which imports the algorithms
 
     resume(given.run, n_timesteps=given.n_timesteps)
 

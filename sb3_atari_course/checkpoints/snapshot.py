@@ -15,10 +15,15 @@ from sb3_atari_course.checkpoints.callback_states import (
     read_callbacks,
     write_callbacks,
 )
+from sb3_atari_course.checkpoints.environments.vec_env_state import (
+    read_vec_env,
+    unsaved_envs,
+    write_vec_env,
+)
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder, Segment
 from sb3_atari_course.checkpoints.logs import read_logs
-from sb3_atari_course.checkpoints.memory import (
+from sb3_atari_course.checkpoints.memory.segments import (
     RowMark,
     check_memory_settings,
     end_episodes,
@@ -34,11 +39,6 @@ from sb3_atari_course.checkpoints.training import (
     write_training,
 )
 from sb3_atari_course.checkpoints.tree import Tree
-from sb3_atari_course.checkpoints.vec_env_state import (
-    read_vec_env,
-    unsaved_envs,
-    write_vec_env,
-)
 
 
 class Snapshots:

@@ -15,8 +15,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course.algorithms import register_algorithms
 from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.resumption import Resumption
-from sb3_atari_course.checkpoints.settings import from_json
+from sb3_atari_course.checkpoints.resuming.resumption import Resumption
+from sb3_atari_course.checkpoints.resuming.settings import from_json
 from sb3_atari_course.envs import register_envs
 
 

@@ -7,8 +7,8 @@ from itertools import zip_longest
 from ale_py import Action, ALEInterface, ALEState
 from ale_py.env import AtariEnv
 
-from sb3_atari_course.checkpoints.env_errors import UnsavableEnvError
-from sb3_atari_course.checkpoints.sticky_actions import stuck_frames
+from sb3_atari_course.checkpoints.environments.errors import UnsavableEnvError
+from sb3_atari_course.checkpoints.environments.sticky_actions import stuck_frames
 from sb3_atari_course.checkpoints.tree import Tree
 
 #: Of ALE: it is drawn in every frame, and is no part of what ``cloneState`` returns.

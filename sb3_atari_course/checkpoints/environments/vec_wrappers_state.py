@@ -20,8 +20,8 @@ from stable_baselines3.common.vec_env import (
 )
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from sb3_atari_course.checkpoints.env_layers import full_name
-from sb3_atari_course.checkpoints.fields import read_fields, write_fields
+from sb3_atari_course.checkpoints.environments.env_layers import full_name
+from sb3_atari_course.checkpoints.environments.fields import read_fields, write_fields
 from sb3_atari_course.checkpoints.tree import Tree
 from sb3_atari_course.fast_dqn.overlap import WorkWhilePlaying
 

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from ale_py.env import AtariEnv
 
-from sb3_atari_course.checkpoints.emulator_state import read_emulator, write_emulator
-from sb3_atari_course.checkpoints.env_state import UnsavableEnvError, read_env, write_env
-from tests.checkpoints.players import same, through_a_file
+from sb3_atari_course.checkpoints.environments.emulator_state import read_emulator, write_emulator
+from sb3_atari_course.checkpoints.environments.env_state import (
+    UnsavableEnvError,
+    read_env,
+    write_env,
+)
+from tests.checkpoints.environments.players import same, through_a_file
 
 
 def make(game: str, **kwargs: Any) -> AtariEnv:

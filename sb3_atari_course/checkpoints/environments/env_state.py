@@ -18,16 +18,16 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.checkpoints.emulator_state import (
+from sb3_atari_course.checkpoints.environments.emulator_state import (
     is_atari_env,
     read_emulator,
     write_emulator,
 )
-from sb3_atari_course.checkpoints.env_errors import EnvStateError, UnsavableEnvError
-from sb3_atari_course.checkpoints.env_layers import FIELDS, full_name
-from sb3_atari_course.checkpoints.fields import read_fields, write_fields
+from sb3_atari_course.checkpoints.environments.env_layers import FIELDS, full_name
+from sb3_atari_course.checkpoints.environments.errors import EnvStateError, UnsavableEnvError
+from sb3_atari_course.checkpoints.environments.fields import read_fields, write_fields
+from sb3_atari_course.checkpoints.environments.spaces_state import read_space, write_space
 from sb3_atari_course.checkpoints.random_streams import read_generator, write_generator
-from sb3_atari_course.checkpoints.spaces_state import read_space, write_space
 from sb3_atari_course.checkpoints.tree import NotPlainError, Tree, pack
 
 __all__ = ["EnvStateError", "UnsavableEnvError", "monitor_file", "read_env", "write_env"]
@@ -35,7 +35,7 @@ __all__ = ["EnvStateError", "UnsavableEnvError", "monitor_file", "read_env", "wr
 Env = gym.Env[Any, Any]
 
 #: Stands around an environment only to call this module, and is no layer of it.
-_SAVABLE = "sb3_atari_course.checkpoints.savable.SavableEnv"
+_SAVABLE = "sb3_atari_course.checkpoints.environments.savable.SavableEnv"
 
 
 def read_env(env: Env) -> Tree:

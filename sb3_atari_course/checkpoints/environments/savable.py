@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from sb3_atari_course.checkpoints.env_state import (
+from sb3_atari_course.checkpoints.environments.env_state import (
     EnvStateError,
     UnsavableEnvError,
     monitor_file,

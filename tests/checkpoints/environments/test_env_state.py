@@ -20,17 +20,17 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import wrappers as ours
-from sb3_atari_course.checkpoints.env_layers import FIELDS, full_name
-from sb3_atari_course.checkpoints.env_state import (
+from sb3_atari_course.checkpoints.environments.env_layers import FIELDS, full_name
+from sb3_atari_course.checkpoints.environments.env_state import (
     EnvStateError,
     UnsavableEnvError,
     monitor_file,
     read_env,
     write_env,
 )
-from sb3_atari_course.checkpoints.savable import SavableEnv
+from sb3_atari_course.checkpoints.environments.savable import SavableEnv
 from sb3_atari_course.envs import wrap_atari
-from tests.checkpoints.players import play, same, through_a_file
+from tests.checkpoints.environments.players import play, same, through_a_file
 
 Env = gym.Env[Any, Any]
 

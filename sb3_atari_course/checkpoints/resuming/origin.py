@@ -19,7 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
 from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.settings import from_json, to_json
+from sb3_atari_course.checkpoints.resuming.settings import from_json, to_json
 from sb3_atari_course.checkpoints.tree import NotPlainError
 from sb3_atari_course.runs import read_yml
 

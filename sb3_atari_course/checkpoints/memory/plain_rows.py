@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_atari_course.checkpoints.ring_blocks import Times, pack_ring, restore_ring
+from sb3_atari_course.checkpoints.memory.ring_blocks import Times, pack_ring, restore_ring
 from sb3_atari_course.replay.saving import SMALL_ARRAYS
 
 

@@ -8,31 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from sb3_atari_course.checkpoints.env_layers import full_name
-from sb3_atari_course.checkpoints.env_state import (
+from sb3_atari_course.checkpoints.environments.env_layers import full_name
+from sb3_atari_course.checkpoints.environments.env_state import (
     EnvStateError,
     UnsavableEnvError,
     monitor_file,
     read_env,
     write_env,
 )
-from sb3_atari_course.checkpoints.savable import SavableEnv
-from sb3_atari_course.checkpoints.spaces_state import read_space, write_space
-from sb3_atari_course.checkpoints.tree import Tree, is_plain
-from sb3_atari_course.checkpoints.vec_wrappers_state import (
+from sb3_atari_course.checkpoints.environments.savable import SavableEnv
+from sb3_atari_course.checkpoints.environments.spaces_state import read_space, write_space
+from sb3_atari_course.checkpoints.environments.vec_wrappers_state import (
     is_known,
     read_wrapper,
     wrappers_of,
     write_lasting,
     write_per_env,
 )
+from sb3_atari_course.checkpoints.tree import Tree, is_plain
 from sb3_atari_course.native_vec_env import NativeAtariVecEnv
 
 #: Two ways to run the same environments: what one saved the other can go on with.
 _ALIKE = (DummyVecEnv, SubprocVecEnv)
 
 #: As a yml names it.
-_SAVABLE = f"{SavableEnv.__module__}.{SavableEnv.__name__}"
+_SAVABLE = "sb3_atari_course.checkpoints.SavableEnv"
 
 
 class NewEpisodes(NamedTuple):

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 
-from sb3_atari_course.checkpoints.frame_rows import FrameRows
-from sb3_atari_course.checkpoints.plain_rows import PlainRows
-from sb3_atari_course.checkpoints.ring_blocks import Times
+from sb3_atari_course.checkpoints.memory.frame_rows import FrameRows
+from sb3_atari_course.checkpoints.memory.plain_rows import PlainRows
+from sb3_atari_course.checkpoints.memory.ring_blocks import Times
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 
 #: The times of the first row and of the one after the last, and what :func:`pack_rows` returned.

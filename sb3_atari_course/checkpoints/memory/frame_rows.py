@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_atari_course.cards import check_card
-from sb3_atari_course.checkpoints.ring_blocks import Times, pack_ring, restore_ring
+from sb3_atari_course.checkpoints.memory.ring_blocks import Times, pack_ring, restore_ring
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Numbers

@@ -30,8 +30,8 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_atari_course import NativeAtariVecEnv
-from sb3_atari_course.checkpoints.savable import SavableEnv
-from sb3_atari_course.checkpoints.vec_env_state import (
+from sb3_atari_course.checkpoints.environments.savable import SavableEnv
+from sb3_atari_course.checkpoints.environments.vec_env_state import (
     EnvStateError,
     monitor_files,
     read_vec_env,
@@ -39,7 +39,7 @@ from sb3_atari_course.checkpoints.vec_env_state import (
     write_vec_env,
 )
 from sb3_atari_course.envs import wrap_atari
-from tests.checkpoints.players import same, through_a_file
+from tests.checkpoints.environments.players import same, through_a_file
 
 
 def cart() -> gym.Env[Any, Any]:
@@ -189,7 +189,7 @@ def test_workers_without_the_wrapper_are_told_what_to_add() -> None:
         venv = SubprocVecEnv([maker], start_method="forkserver")
         try:
             reasons = unsaved_envs(read_vec_env(venv))
-            assert "savable.SavableEnv around it, last in env_wrapper" in reasons[0]
+            assert "checkpoints.SavableEnv around it, last in env_wrapper" in reasons[0]
             saved = read_vec_env(DummyVecEnv([cart]))
             with pytest.raises(EnvStateError, match=r"put .*SavableEnv around them"):
                 write_vec_env(venv, saved, fresh_seed=0)
@@ -293,7 +293,7 @@ def test_the_wrapper_for_workers_can_stand_in_a_yml(tmp_path: Path) -> None:
     from rl_zoo3.utils import get_wrapper_class
 
     wrapper = get_wrapper_class(
-        {"env_wrapper": ["sb3_atari_course.checkpoints.savable.SavableEnv"]}
+        {"env_wrapper": ["sb3_atari_course.checkpoints.SavableEnv"]}
     )
     venv = make_vec_env("CartPole-v1", 2, wrapper_class=wrapper, monitor_dir=str(tmp_path / "run"))
     assert isinstance(venv, DummyVecEnv)

@@ -17,7 +17,7 @@ from stable_baselines3.common.buffers import (
 )
 from stable_baselines3.her import HerReplayBuffer
 
-from sb3_atari_course.checkpoints.memory import (
+from sb3_atari_course.checkpoints.memory.segments import (
     MemorySegmentError,
     NewRows,
     RowMark,
@@ -239,7 +239,7 @@ def test_observations_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_blocks_end_in_the_middle_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for n_bytes in (1, 100, 1000):
-        monkeypatch.setattr("sb3_atari_course.checkpoints.ring_blocks.BLOCK_BYTES", n_bytes)
+        monkeypatch.setattr("sb3_atari_course.checkpoints.memory.ring_blocks.BLOCK_BYTES", n_bytes)
         for kind in ("plain", "frames"):
             run_with_checkpoints(Training(kind, StackedPlay(0, n_envs=3)), seed=n_bytes)
 

@@ -19,12 +19,12 @@ from sb3_atari_course.checkpoints.callback import (
     let_go_of_dead_trainings,
 )
 from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.experiment import resume_experiment
 from sb3_atari_course.checkpoints.files import read_json
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from sb3_atari_course.checkpoints.origin import build_model
-from sb3_atari_course.checkpoints.resumption import Resumption
-from sb3_atari_course.checkpoints.settings import from_json
+from sb3_atari_course.checkpoints.resuming.experiment import resume_experiment
+from sb3_atari_course.checkpoints.resuming.origin import build_model
+from sb3_atari_course.checkpoints.resuming.resumption import Resumption
+from sb3_atari_course.checkpoints.resuming.settings import from_json
 from sb3_atari_course.envs import make_atari_env
 from sb3_atari_course.wrappers.checks import integer_at_least
 
