@@ -1,18 +1,20 @@
-"""Replay memory in checkpoints: what a segment of new transitions costs, and to restore them all.
+"""What a checkpoint costs beside a million transitions, and what it takes to restore them.
 
-Run:  python benchmarks/checkpoint_cost.py [--transitions 1000000] [--quick]      (2 minutes, 3 GB)
+Run:  python benchmarks/checkpoint_cost.py [--transitions 1000000] [--quick]      (5 minutes, 3 GB)
 
-Cropped Breakout is played once, by a script that follows the ball, one environment at a time, and
-repeated until the memory (lz4) has gone round by a half: so rows are replaced, numbers of frames
-are given out again, and the oldest segment has rows that count no more. Every ``--interval``
-transitions a segment is packed, as at a checkpoint; nothing is written to disk. Segments of which
-no row counts any more are let go of.
+FastDQN with the DQN paper's network learns Breakout (cropped) for a while, to know its speed. Then
+its memory (lz4) is filled: a game is played once, by a script that follows the ball, and repeated
+until the memory has gone round by a half, so that rows are replaced and the oldest file has rows
+that count no more. Every ``--interval`` transitions a whole checkpoint is written to the disk, as
+the training would: weights, optimiser, environments, new transitions, checksums.
 
-Then all that are left are restored into a fresh memory, which must give the same batches.
+Then the newest is put back into a fresh training, whose memory must give the same batches.
 
-The last line is JSON. Seconds are the median of the segments while the memory is full, ``pack_max``
-the longest; ``disk_over_memory``: bytes of the segments that are needed, by the bytes of the frames
-in memory (packed, with what Python adds to each) and of all that goes with them.
+The last line is JSON. ``seconds`` is the median of the checkpoints while the memory is full,
+``seconds_max`` the longest; ``share_of_time`` is ``seconds`` by the time that the training would
+take for an interval at its measured ``steps_per_second``; ``disk_over_memory``: bytes of all files
+of the folder, by those of the frames in memory (packed, with what Python adds to each) and of all
+that goes with them.
 """
 
 from __future__ import annotations
@@ -21,36 +23,55 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
-from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import CallbackList
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/checkpoint_cost.py`
 from benchmarks.played_games import SCENES, Recording, record
-from sb3_atari_course import FrameReplayBuffer
-from sb3_atari_course.checkpoints.memory.segments import RowMark, pack_rows, restore_rows
+from sb3_atari_course import AtariCnnPolicy, FastDQN, FrameReplayBuffer, make_atari_env
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.replay.saving import SMALL_ARRAYS
 
 #: Cropped Breakout, played by the script.
 SCENE = SCENES[1]
+NO_CALLBACKS = CallbackList([])
 
-Segment = tuple[int, int, dict[str, NDArray[Any]]]
 
-
-def make_buffer(n_transitions: int, recording: Recording) -> FrameReplayBuffer:
-    """Return an empty memory for one environment."""
-    return FrameReplayBuffer(
-        n_transitions,
-        recording.observation_space,
-        spaces.Discrete(4),
-        "cpu",
-        compression="lz4",
+def build(n_transitions: int) -> FastDQN:
+    """Return a training of Breakout, one environment, with an empty memory."""
+    env = make_atari_env(
+        "BreakoutNoFrameskip-v4", seed=0, wrapper_kwargs={"crop": (30, 195, 5, 155)}
     )
+    return FastDQN(
+        AtariCnnPolicy,
+        env,
+        buffer_size=n_transitions,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"compression": "lz4"},
+        learning_starts=200,
+        learning_rate=1e-4,
+        device="cpu",
+        seed=0,
+    )
+
+
+def memory_of(model: FastDQN) -> FrameReplayBuffer:
+    assert isinstance(model.replay_buffer, FrameReplayBuffer)
+    return model.replay_buffer
+
+
+def measure_speed(model: FastDQN, n_steps: int) -> float:
+    """Return the agent steps per second of the training, once it learns."""
+    model.learn(400)
+    begin = time.perf_counter()
+    model.learn(n_steps, reset_num_timesteps=False)
+    return n_steps / (time.perf_counter() - begin)
 
 
 def bytes_in_memory(buffer: FrameReplayBuffer) -> int:
@@ -59,39 +80,29 @@ def bytes_in_memory(buffer: FrameReplayBuffer) -> int:
     return int(buffer.stacks.table.store.n_bytes + buffer.stacks.numbers.nbytes + small)
 
 
-def bytes_of(segment: Segment) -> int:
-    return sum(array.nbytes for array in segment[2].values())
+def bytes_on_disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def fill(
-    buffer: FrameReplayBuffer, recording: Recording, n_transitions: int, interval: int
-) -> tuple[list[Segment], list[float], list[float]]:
-    """Add transitions and pack those of each interval.
-
-    :return: the segments still needed, the seconds that each of all of them took, and the seconds
-        of adding what is in it.
-    """
-    segments: list[Segment] = []
-    pack_seconds, add_seconds = [], []
-    mark = RowMark(buffer, n_written=0)
+    model: FastDQN, snapshots: Snapshots, recording: Recording, n_transitions: int, interval: int
+) -> list[float]:
+    """Add transitions and take a checkpoint after each interval; return the seconds of each."""
+    buffer, seconds = memory_of(model), []
     for step in range(0, n_transitions, interval):
-        begin = time.perf_counter()
         for transition in recording.transitions(step, step + interval):
             buffer.add(*transition)
-        add_seconds.append(time.perf_counter() - begin)
+        model.num_timesteps += interval
         begin = time.perf_counter()
-        first, end, _ = mark.rows_since(buffer, n_steps=interval)
-        segments.append((first, end, pack_rows(buffer, first, end)))
-        pack_seconds.append(time.perf_counter() - begin)
-        mark = RowMark(buffer, n_written=end)
-        segments = [each for each in segments if each[1] > end - buffer.buffer_size]
+        snapshots.take(model, NO_CALLBACKS, n_timesteps=n_transitions, finished=False)
+        seconds.append(time.perf_counter() - begin)
         print(
-            f"{end:>12,}{pack_seconds[-1]:>12.3f} s{bytes_of(segments[-1]) / 1e6:>12.1f} MB"
-            f"{sum(map(bytes_of, segments)) / 1e6:>12.1f} MB{bytes_in_memory(buffer) / 1e6:>12.1f}"
-            " MB",
+            f"{step + interval:>12,}{seconds[-1]:>12.3f} s"
+            f"{bytes_on_disk(snapshots.folder.path) / 1e6:>12.1f} MB"
+            f"{bytes_in_memory(buffer) / 1e6:>12.1f} MB",
             flush=True,
         )
-    return segments, pack_seconds, add_seconds
+    return seconds
 
 
 def same_batches(one: FrameReplayBuffer, other: FrameReplayBuffer) -> bool:
@@ -107,44 +118,60 @@ def same_batches(one: FrameReplayBuffer, other: FrameReplayBuffer) -> bool:
     return True
 
 
+def restore(model: FastDQN, snapshots: Snapshots) -> float:
+    """Put the newest checkpoint back into a fresh training; return the seconds."""
+    fresh = build(memory_of(model).buffer_size)
+    fresh._setup_learn(0, None)
+    begin = time.perf_counter()
+    snapshots.put_back(snapshots.folder.newest(), fresh, NO_CALLBACKS)
+    seconds = time.perf_counter() - begin
+    memory_of(fresh).check_valid()
+    if not same_batches(memory_of(fresh), memory_of(model)):
+        raise SystemExit("the restored memory is another one")
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--transitions", type=int, default=1_000_000, help="in the full memory")
-    parser.add_argument("--interval", type=int, default=50_000, help="transitions in a segment")
+    parser.add_argument("--interval", type=int, default=50_000, help="between two checkpoints")
     parser.add_argument("--played", type=int, default=20_000, help="transitions before repetition")
     parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean nothing")
     settings = parser.parse_args()
-    n, interval, n_played = settings.transitions, settings.interval, settings.played
+    n, interval, n_played, n_steps = settings.transitions, settings.interval, settings.played, 3000
     if settings.quick:
         print("a try-out: the figures mean nothing")
-        n, interval, n_played = 1000, 200, 100
+        n, interval, n_played, n_steps = 1000, 200, 100, 40
+    model = build(n)
+    speed = measure_speed(model, n_steps)
+    print(f"the training plays and learns {speed:.0f} steps/s\n")
     recording = record(SCENE, n_played, 1)
     print(f"{n_played:,} transitions of {SCENE.name}, repeated\n")
-    heads = (("transitions", 12), ("pack", 14), ("segment", 15), ("segments", 15), ("memory", 15))
+    heads = (("transitions", 12), ("checkpoint", 14), ("disk", 15), ("memory", 15))
     print("".join(f"{head:>{width}}" for head, width in heads))
-    buffer = make_buffer(n, recording)
-    segments, pack_seconds, add_seconds = fill(buffer, recording, n + n // 2, interval)
-    restored = make_buffer(n, recording)
-    begin = time.perf_counter()
-    restore_rows(restored, segments, n_written=segments[-1][1])
-    restore_seconds = time.perf_counter() - begin
-    restored.check_valid()
-    if not same_batches(restored, buffer):
-        raise SystemExit("the restored memory is another one")
-    full = pack_seconds[-(n // 2 // interval) :]
-    disk, memory = sum(map(bytes_of, segments)), bytes_in_memory(buffer)
+    memory_of(model).reset()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = CheckpointFolder(Path(folder) / "checkpoints")
+        checkpoints.lock()
+        snapshots = Snapshots(checkpoints, Path(folder))
+        snapshots.begin(model)
+        seconds = fill(model, snapshots, recording, n + n // 2, interval)
+        disk, memory = bytes_on_disk(checkpoints.path), bytes_in_memory(memory_of(model))
+        restore_seconds = restore(model, snapshots)
+        checkpoints.unlock()
+    full = seconds[-(n // 2 // interval) :]
     print(f"\nrestored in {restore_seconds:.2f} s; the batches are the same")
     result = {
         "transitions": n,
         "interval": interval,
-        "pack_seconds": round(statistics.median(full), 4),
-        "pack_max": round(max(full), 4),
-        "add_seconds": round(statistics.median(add_seconds), 3),
-        "segment_megabytes": round(statistics.median(map(bytes_of, segments)) / 1e6, 2),
+        "seconds": round(statistics.median(full), 3),
+        "seconds_max": round(max(full), 3),
+        "steps_per_second": round(speed, 1),
+        "share_of_time": round(statistics.median(full) / (interval / speed), 5),
         "disk_over_memory": round(disk / memory, 3),
-        "restore_seconds": round(restore_seconds, 3),
+        "restore_seconds": round(restore_seconds, 2),
     }
     print(json.dumps(result))
 

@@ -1,6 +1,6 @@
 """Whether a training that is killed again and again ends as if nobody had touched it.
 
-Run:  python benchmarks/kill_and_resume.py [--taxi] [--steps N] [--kills N]     (12 minutes)
+Run:  python benchmarks/kill_and_resume.py [--taxi] [--steps N] [--kills N]     (6 minutes)
 
 A small real training of DQN on Breakout (the settings of ``hyperparams/dqn_laptop.yml``, learning,
 through game overs and evaluations), once in peace and once SIGKILLed at random moments and resumed
@@ -31,6 +31,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/kill_and_resume.py`
 from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
