@@ -292,9 +292,7 @@ def test_the_streams_of_actions_are_kept() -> None:
 def test_the_wrapper_for_workers_can_stand_in_a_yml(tmp_path: Path) -> None:
     from rl_zoo3.utils import get_wrapper_class
 
-    wrapper = get_wrapper_class(
-        {"env_wrapper": ["sb3_atari_course.checkpoints.SavableEnv"]}
-    )
+    wrapper = get_wrapper_class({"env_wrapper": ["sb3_atari_course.checkpoints.SavableEnv"]})
     venv = make_vec_env("CartPole-v1", 2, wrapper_class=wrapper, monitor_dir=str(tmp_path / "run"))
     assert isinstance(venv, DummyVecEnv)
     assert type(venv.envs[0]) is SavableEnv
