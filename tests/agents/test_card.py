@@ -20,7 +20,7 @@ from tests.agents.test_load_agent import BUTTONS, ENV, SCREEN, SMALL, VECTOR, Sp
 
 
 def make_model(**kwargs: Any) -> DQN:
-    return DQN("MlpPolicy", ENV, device="cpu", policy_kwargs=dict(SMALL), **kwargs)
+    return DQN("MlpPolicy", ENV, buffer_size=9, policy_kwargs=dict(SMALL), **kwargs)
 
 
 def test_a_card_says_what_is_needed_to_play(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match="save the model there first"):
         write_card(tmp_path, make_model())
-    model = DQN("MlpPolicy", ENV, policy_kwargs={"activation_fn": Mine})
+    model = DQN("MlpPolicy", ENV, buffer_size=9, policy_kwargs={"activation_fn": Mine})
     model.save(tmp_path / "a.zip")
     with pytest.raises(ValueError, match="Mine"):
         write_card(tmp_path, model)

@@ -19,6 +19,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
@@ -49,6 +50,8 @@ class Spaces(gym.Env[Any, Any]):
 
 def save(cls: type[BaseAlgorithm], policy: Any, env: Any, path: Path, **kwargs: Any) -> Any:
     """Save a model with weights of its own, by which not all actions are alike; return it."""
+    if issubclass(cls, OffPolicyAlgorithm):
+        kwargs["buffer_size"] = 9
     model: Any = cls(policy, env, device="cpu", **copy.deepcopy(kwargs))  # SB3 changes them
     obs = observations(env.observation_space)
     for seed in range(100):
@@ -75,10 +78,10 @@ OUR_CNN = {"features_extractor_class": AtariCNN}
 #: name -> policy, observations, actions, further settings.
 AGENTS: dict[str, tuple[Any, Any, Any, dict[str, Any]]] = {
     "dqn": ("MlpPolicy", VECTOR, BUTTONS, {"policy_kwargs": SMALL}),
-    "dqn cnn": ("CnnPolicy", SCREEN, BUTTONS, {"buffer_size": 9}),
+    "dqn cnn": ("CnnPolicy", SCREEN, BUTTONS, {}),
     "fast_dqn": (AtariCnnPolicy, SCREEN, BUTTONS, {"policy_kwargs": {"dueling": True}}),
     "qrdqn": ("MlpPolicy", VECTOR, BUTTONS, {"policy_kwargs": {**SMALL, "n_quantiles": 7}}),
-    "qrdqn cnn": (AtariQuantileCnnPolicy, SCREEN, BUTTONS, {"buffer_size": 9}),
+    "qrdqn cnn": (AtariQuantileCnnPolicy, SCREEN, BUTTONS, {}),
     "q_learning": ("QTablePolicy", STATES, BUTTONS, {}),
     "ppo": ("MlpPolicy", VECTOR, BUTTONS, {"policy_kwargs": {"activation_fn": nn.ELU}}),
     "ppo cnn": ("CnnPolicy", SCREEN, BUTTONS, {"policy_kwargs": OUR_CNN}),
@@ -127,7 +130,7 @@ ENV = Spaces(VECTOR, BUTTONS)
 
 
 def test_images_are_transposed_as_sb3_does_it(tmp_path: Path) -> None:
-    save(DQN, "CnnPolicy", Spaces(SCREEN, BUTTONS), tmp_path / "a.zip", buffer_size=9)
+    save(DQN, "CnnPolicy", Spaces(SCREEN, BUTTONS), tmp_path / "a.zip")
     venv = DummyVecEnv([lambda: Spaces(SCREEN, BUTTONS)] * 2)
     model = load_agent(tmp_path / "a", venv, device="cpu")
     assert model.observation_space.shape == (2, 40, 44)
@@ -142,7 +145,7 @@ def test_averages_of_vec_normalize_are_those_of_the_env(agent: Path) -> None:
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.05, 1.0])
 def test_explores_as_when_it_was_saved(epsilon: float, tmp_path: Path) -> None:
-    model = DQN("MlpPolicy", ENV)
+    model = DQN("MlpPolicy", ENV, buffer_size=9)
     model.exploration_rate = epsilon
     model.save(tmp_path / "a.zip")
     assert load_agent(tmp_path, ENV).exploration_rate == epsilon
@@ -272,7 +275,7 @@ def test_an_agent_of_the_hugging_face_hub_opens(agent: Path, tmp_path: Path) -> 
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    model = DQN("MlpPolicy", ENV, policy_kwargs=dict(SMALL))
+    model = DQN("MlpPolicy", ENV, buffer_size=9, policy_kwargs=dict(SMALL))
     with th.no_grad():
         model.q_net.q_net[0].bias[2] = math.nan
     model.save(tmp_path / "a.zip")
