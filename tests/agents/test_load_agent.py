@@ -242,6 +242,10 @@ def test_paths(agent: Path, tmp_path: Path) -> None:
         load_agent(tmp_path / "empty", ENV)
     with pytest.raises(FileNotFoundError, match="nothing"):
         load_agent(tmp_path / "nothing.zip", ENV)
+    for odd in ("pipe.zip", "zero.zip"):
+        os.mkfifo(tmp_path / odd) if odd == "pipe.zip" else (tmp_path / odd).symlink_to("/dev/zero")
+        with pytest.raises(AgentFileError, match="no regular file"):
+            load_agent(tmp_path / odd, ENV)
     with pytest.raises(AgentFileError, match="a larger max_bytes"):
         load_agent(agent, ENV, max_bytes=1000)
 

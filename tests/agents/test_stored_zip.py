@@ -56,6 +56,8 @@ def test_names_differ_whatever_their_case() -> None:
         (b"", "no zip"),
         (GOOD + b"\0", "no zip"),
         (GOOD[:-2] + b"\1\0" + b"c", "no zip"),
+        (GOOD[:-2] + b"\1\0", "has a comment"),
+        (GOOD[:-14] + b"\1" + GOOD[-13:], "part of something larger"),
         (b"\0" + GOOD, "directory is not where it says"),
         (pack({"../a": b""}), "no plain name"),
         (pack({"a/": b""}), "no plain name"),
