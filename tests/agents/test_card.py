@@ -123,6 +123,17 @@ def test_a_card_is_refused_as_a_whole(tmp_path: Path) -> None:
         read_card(tmp_path / "nothing")
 
 
+def test_a_card_that_leads_elsewhere_is_refused_though_it_is_good(tmp_path: Path) -> None:
+    model = make_model()
+    model.save(tmp_path / "a.zip")
+    write_card(tmp_path, model)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "card.json").rename(tmp_path / "other" / "card.json")
+    (tmp_path / "card.json").symlink_to("other/card.json")
+    with pytest.raises(AgentFileError, match="link to another folder"):
+        load_agent(tmp_path, ENV)
+
+
 def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
     class Mine(nn.ReLU):
         pass
