@@ -40,14 +40,18 @@ def read_file(path: Path, *, max_bytes: int, remedy: str = "") -> bytes:
     :raises FileNotFoundError: if it is not there.
     :raises AgentFileError: if it is no regular file, or larger; it was not read then.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise refuse(path, "it is no regular file")
         if found.st_size > max_bytes:
             raise refuse(path, f"it has {found.st_size} bytes, more than {max_bytes}", remedy)
-        content = file.read(found.st_size + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:  # it cannot take a folder
+            content = file.read(found.st_size + 1)
+    finally:
+        os.close(handle)
     if len(content) != found.st_size:
         raise refuse(path, "its size changed while it was read")
     return content

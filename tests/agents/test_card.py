@@ -132,6 +132,10 @@ def test_a_card_that_leads_elsewhere_is_refused_though_it_is_good(tmp_path: Path
     (tmp_path / "card.json").symlink_to("other/card.json")
     with pytest.raises(AgentFileError, match="link to another folder"):
         load_agent(tmp_path, ENV)
+    (tmp_path / "card.json").unlink()
+    (tmp_path / "card.json").mkdir()
+    with pytest.raises(AgentFileError, match="no regular file"):
+        load_agent(tmp_path, ENV)
 
 
 def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
