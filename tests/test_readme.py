@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.parametrize(
     "code",
     blocks("python"),
-    ids=["a network", "many games", "a fast DQN", "a memory", "a table"],
+    ids=["a network", "many games", "a fast DQN", "a memory", "a resumed training", "a table"],
 )
 def test_the_python_prints_what_it_says(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
