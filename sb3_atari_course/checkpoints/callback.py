@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -79,6 +80,7 @@ class ExactCheckpoint(BaseCallback):
         :param folder: locked for this process.
         """
         self._checkpoints, self._to_resume = folder, checkpoint
+        self._snapshots = None  # of an earlier training
         self.folder = folder.path.parent
 
     @property
@@ -97,12 +99,16 @@ class ExactCheckpoint(BaseCallback):
             if self._snapshots is None:
                 self._snapshots = Snapshots(folder, run)
                 self._snapshots.begin(self.model)
-            if not (folder.path / RUN_FILE).exists():
-                described = describe_run(self.model, experiment, self.locals, self.every)
+            if not folder.has_checkpoints:  # nor does a file of another training count
+                described = describe_run(
+                    run, self.model, experiment, learn=self.locals, every=self.every
+                )
                 write_json(folder.path / RUN_FILE, described)
         except (TypeError, CheckpointError, UnknownMemoryError) as error:
+            self.let_go()
             raise SettingError(str(error)) from error
         except OSError as error:
+            self.let_go()
             raise SettingError(f"checkpoints cannot be written: {error}") from error
         self.stop_signal, self._is_running = None, True
         self._signals.listen()
@@ -134,6 +140,9 @@ class ExactCheckpoint(BaseCallback):
         assert self._checkpoints is not None
         if self.stop_signal is not None:
             self._note("stopped", step=self._last_step, signal=self.stop_signal)
+            run = self._checkpoints.path.parent
+            if experiment_behind() is None:  # else the command says so
+                print(f"Stopped at step {self._last_step:,}. To go on: resume({str(run)!r}, ...)")
         elif self.model.num_timesteps >= self.training_steps and not self._is_in_rollout:
             self._take(finished=True)
         else:
@@ -182,6 +191,7 @@ class ExactCheckpoint(BaseCallback):
     def _take(self, *, finished: bool = False) -> None:
         """Write a checkpoint; if that fails, say so and go on: the one before is still there."""
         assert self._snapshots is not None
+        assert self._checkpoints is not None
         step, before = self.model.num_timesteps, self._last_step
         self._last_step = step
         started = time.perf_counter()
@@ -193,10 +203,15 @@ class ExactCheckpoint(BaseCallback):
                 n_timesteps=self.training_steps,
                 finished=finished,
             )
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._note("failed", step=step, error=str(error))
             kept = f"that of step {before:,} is kept" if self._has_written() else "there is none"
-            print(f"The checkpoint at step {step:,} could not be written ({error}): {kept}")
+            print(
+                f"The checkpoint at step {step:,} could not be written ({error}): {kept}",
+                flush=True,
+            )
+            with contextlib.suppress(OSError):  # room for the next one
+                self._checkpoints.clear()
             return
         seconds = round(time.perf_counter() - started, 3)
         self._note("written", step=step, seconds=seconds, bytes=checkpoint.state.n_bytes)
@@ -246,4 +261,4 @@ def let_go_of_dead_trainings() -> None:
 
 def how_to_resume(run: Path) -> str:
     """Return the command that goes on with a run."""
-    return f"python -m sb3_atari_course resume {run}"
+    return f"python -m sb3_atari_course resume {shlex.quote(str(run))}"

@@ -6,6 +6,7 @@ tree of plain data they belong. A checked JSON holds its own SHA-256. Nothing in
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -54,7 +55,7 @@ def write_archive(path: Path, tree: Tree) -> FileFacts:
                     np.lib.format.write_array(member, array, allow_pickle=False)
         return FileFacts(counted.sha256.hexdigest(), counted.n_bytes)
 
-    facts: FileFacts = _write_aside(path, write)
+    facts: FileFacts = write_aside(path, write)
     return facts
 
 
@@ -79,7 +80,7 @@ def read_archive(path: Path, facts: FileFacts) -> Tree:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON with its checksum; a file of that name is replaced once all is on the disk."""
     text = _canonical(content)
-    _write_aside(path, lambda file: file.write(text.encode()))
+    write_aside(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -99,11 +100,31 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def flush_folder(folder: Path) -> None:
-    """Bring the names of a folder's files to the disk, where the system can do that."""
+def write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> Any:
+    """Let ``write`` fill a file aside, which then takes this name; return what it returns.
+
+    :raises OSError: if the disk is full, say; a file of that name stays as it was.
+    """
+    aside = path.with_name(path.name + ASIDE)
+    try:
+        with open(aside, "wb") as file:
+            result = write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what went wrong first is what is told
+            aside.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+    return result
+
+
+def flush(path: Path) -> None:
+    """Bring a file, or the names of a folder's files, to the disk, where the system can do that."""
     if os.name != "posix":
         return
-    number = os.open(folder, os.O_RDONLY)
+    number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
     finally:
@@ -115,22 +136,6 @@ def _canonical(content: dict[str, Any]) -> str:
     inner = json.dumps(content, sort_keys=True)
     digest = hashlib.sha256(inner.encode()).hexdigest()
     return json.dumps({"content": json.loads(inner), "sha256": digest}, indent=1) + "\n"
-
-
-def _write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> Any:
-    """Let ``write`` fill a file aside; return what it returns."""
-    aside = path.with_name(path.name + ASIDE)
-    try:
-        with open(aside, "wb") as file:
-            result = write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
-    return result
 
 
 def _read(path: Path) -> bytes:

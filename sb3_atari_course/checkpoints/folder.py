@@ -24,7 +24,6 @@ from filelock import FileLock, Timeout
 
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import (
-    ASIDE,
     FileFacts,
     read_archive,
     read_json,
@@ -64,6 +63,7 @@ class Checkpoint:
     :param facts: what a training must agree with to be resumed from it.
     :param n_rows: rows written to the replay memory so far.
     :param segments: those that hold the rows which are still in the memory.
+    :param versions: of the packages that wrote it.
     """
 
     step: int
@@ -73,6 +73,7 @@ class Checkpoint:
     state: FileFacts
     n_rows: int = 0
     segments: tuple[Segment, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -114,7 +115,7 @@ class CheckpointFolder:
     def lock(self) -> None:
         """Take the folder for this process alone; the kernel gives it back when that dies.
 
-        :raises CheckpointError: if another process has it.
+        :raises CheckpointError: if another training has it, in this process or another.
         :raises OSError: if nothing can be written there.
         """
         self.path.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,7 @@ class CheckpointFolder:
             self._lock.acquire()
         except Timeout:
             raise CheckpointError(
-                f"another process trains in {self.path.parent}: wait for its end, or stop it"
+                f"another training runs in {self.path.parent}: wait for its end, or stop it"
             ) from None
 
     def unlock(self) -> None:
@@ -146,6 +147,14 @@ class CheckpointFolder:
         del content["warnings"]
         write_json(self.path / checkpoint.manifest_name, content)
         self._prune(checkpoint)
+
+    def clear(self) -> None:
+        """Delete what belongs to no checkpoint: a writing that failed leaves it, or a kill."""
+        try:
+            kept = {name for path in self._manifests() for name in _read_manifest(path).names}
+        except CheckpointError:  # nobody knows what belongs to that one
+            return
+        self._delete_all_but(kept)
 
     def write_state(self, step: int, tree: Tree) -> FileFacts:
         """Write all but the replay memory; it counts from :meth:`write` on."""
@@ -209,7 +218,8 @@ class CheckpointFolder:
 
     def _manifests(self) -> Iterator[Path]:
         """Yield the JSON files of all checkpoints, the newest first."""
-        yield from sorted(self.path.glob("step-*.json"), reverse=True)
+        paths = self.path.glob("step-*.json")
+        yield from sorted(paths, key=lambda path: (len(path.name), path.name), reverse=True)
 
     def _prune(self, newest: Checkpoint) -> None:
         """Delete all files but those of the last checkpoints, this one included."""
@@ -224,25 +234,29 @@ class CheckpointFolder:
             if older.step < newest.step and n_kept < KEPT:
                 kept |= older.names
                 n_kept += 1
+        self._delete_all_but(kept)
+
+    def _delete_all_but(self, kept: set[str]) -> None:
+        """Delete checkpoints and parts of them, files that were still being written too."""
         for pattern in ("step-*", "memory-*"):
             for path in self.path.glob(pattern):
-                if path.name.removesuffix(ASIDE) not in kept or path.name.endswith(ASIDE):
+                if path.name not in kept:
                     path.unlink(missing_ok=True)
 
 
 def _read_manifest(path: Path) -> Checkpoint:
     content = read_json(path)
-    if content.get("version") != VERSION:
+    version = content.pop("version", None)
+    if version != VERSION:
         raise CheckpointError(
-            f"{path} was written by another version of this package: format"
-            f" {content.get('version')}, here it is {VERSION}"
+            f"{path} has format {version}, and this version of sb3_atari_course reads format"
+            f" {VERSION}: go on with the version that wrote it"
         )
-    del content["version"]
     try:
         segments = tuple(Segment(**one) for one in content.pop("segments"))
         state = FileFacts(*content.pop("state"))
         checkpoint = Checkpoint(**content, state=state, segments=segments)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise CheckpointError(f"{path} is no checkpoint: {error}") from error
     if path.name != checkpoint.manifest_name or any(
         os.path.basename(name) != name for name in checkpoint.names

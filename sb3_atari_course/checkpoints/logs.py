@@ -10,8 +10,9 @@ import csv
 import os
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -30,6 +31,7 @@ from sb3_atari_course.callbacks.csv_log import LogTable
 from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.environments.vec_env_state import monitor_files
 from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.files import flush, write_aside
 from sb3_atari_course.checkpoints.tree import Tree
 
 #: How the names of TensorBoard's files begin.
@@ -47,6 +49,10 @@ def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
     writers = [_read_writer(one, run) for one in formats if one not in own]
     tables = [one for one in formats if isinstance(one, CSVOutputFormat)]
     files = {*_grown(formats, callback), *_monitor_files(model, run)}
+    folders = list(_event_folders(formats))
+    events = [path for folder in folders for path in _events(folder)]
+    for path in (*files, *events, *(Path(one.file.name) for one in tables)):
+        flush(path)  # else a power failure could leave less of it than the checkpoint says
     return {
         "folder": _relative(_chosen_folder(model), run),
         "writers": [one for one in writers if one is not None],
@@ -57,7 +63,7 @@ def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
         },
         "events": {
             _relative(folder, run): {path.name: path.stat().st_size for path in _events(folder)}
-            for folder in _event_folders(formats)
+            for folder in folders
         },
     }
 
@@ -65,17 +71,23 @@ def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
 def cut_logs(state: Tree, run: Path) -> None:
     """Cut the files back to what they held.
 
-    :raises CheckpointError: if one holds less: somebody has begun it anew.
+    :raises CheckpointError: if one holds less: somebody has begun it anew; none is cut then.
     """
-    for name, size in state["sizes"].items():
-        _cut(run / name, size)
-    for name, table in state["tables"].items():
-        _cut_table(run / name, table["keys"], table["rows"])
-    for name, sizes in state["events"].items():
+    sizes = {run / name: size for name, size in state["sizes"].items()}
+    for name, events in state["events"].items():
+        sizes.update({run / name / event: size for event, size in events.items()})
+    for path, size in sizes.items():
+        _check_size(path, size)
+    tables = {run / name: table for name, table in state["tables"].items()}
+    for path, table in tables.items():
+        _check_rows(path, table["rows"])
+    for path, size in sizes.items():
+        os.truncate(path, size)
+    for path, table in tables.items():
+        _cut_table(path, table["keys"], table["rows"])
+    for name, events in state["events"].items():
         for path in _events(run / name):
-            if path.name in sizes:
-                _cut(path, sizes[path.name])
-            else:
+            if path.name not in events:
                 path.unlink()
 
 
@@ -156,7 +168,15 @@ def _count_rows(writer: CSVOutputFormat) -> int:
     return max(n_lines - 1, 0)
 
 
-def _cut(path: Path, size: int) -> None:
+def _rows(path: Path) -> list[list[str]]:
+    """Return what follows the header of a table."""
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def _check_size(path: Path, size: int) -> None:
     here = path.stat().st_size if path.is_file() else 0
     if here < size:
         raise CheckpointError(
@@ -164,30 +184,31 @@ def _cut(path: Path, size: int) -> None:
             " anew. Put it back; environments for resume(path, env) are made with"
             " monitor_kwargs={'override_existing': False}"
         )
-    if here > size:
-        os.truncate(path, size)
+
+
+def _check_rows(path: Path, n_rows: int) -> None:
+    here = len(_rows(path))
+    if here < n_rows:
+        raise CheckpointError(
+            f"{path} has {here} rows, it had {n_rows} at the checkpoint: put it back"
+        )
 
 
 def _cut_table(path: Path, keys: list[str], n_rows: int) -> None:
     """Cut a table of SB3 back, which gets its columns as they come: the new ones go, too."""
-    rows: list[list[str]] = []
-    if path.is_file():
-        with open(path, newline="") as file:
-            rows = list(csv.reader(file))[1:]
-    if len(rows) < n_rows:
-        raise CheckpointError(
-            f"{path} has {len(rows)} rows, it had {n_rows} at the checkpoint: put it back"
-        )
-    aside = path.with_name(path.name + ".part")
-    with open(aside, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([keys, *(row[: len(keys)] for row in rows[:n_rows])] if keys else [])
-    os.replace(aside, path)
+    rows = [keys, *(row[: len(keys)] for row in _rows(path)[:n_rows])] if keys else []
+
+    def write(file: BinaryIO) -> None:
+        text = TextIOWrapper(file, newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        text.detach()  # which leaves the file open
+
+    write_aside(path, write)
 
 
 def _relative(path: Any, run: Path) -> str | None:
     """Return a path relative to the run folder, so that the folder may be moved."""
     try:
-        return None if path is None else os.path.relpath(path, run)
+        return None if path is None else os.path.relpath(Path(path).resolve(), run)
     except ValueError:  # another drive of Windows
         return str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -25,6 +26,7 @@ class StopSignals:
 
     def __init__(self, is_running: Callable[[FrameType | None], bool]) -> None:
         self._is_running = is_running
+        #: Kept for ever: whoever has taken the signals from us may give them back to us.
         self._before: dict[int, Any] = {}
         #: The number of the signal that came, None if none did.
         self.received: int | None = None
@@ -32,11 +34,12 @@ class StopSignals:
     def listen(self) -> None:
         """Take the signals; those that are ignored (``nohup``) stay ignored."""
         self.received = None
-        if self._before or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
             handler = signal.getsignal(number)
-            if handler is not signal.SIG_IGN:
+            # None: one of another language, which nobody could give back
+            if handler not in (signal.SIG_IGN, None, self._receive):
                 self._before[number] = handler
                 signal.signal(number, self._receive)
 
@@ -46,13 +49,13 @@ class StopSignals:
             for number, handler in self._before.items():
                 if signal.getsignal(number) == self._receive:
                     signal.signal(number, handler)
-        self._before = {}
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None and self._is_running(frame):
             self.received = number
-            # print() could be what was interrupted, and does not bear it
-            os.write(2, f"\n{signal.Signals(number).name}: {_STOPPING}\n".encode())
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                # print() could be what was interrupted, and does not bear it
+                os.write(2, f"\n{signal.Signals(number).name}: {_STOPPING}\n".encode())
             return
         self.let_go()
         signal.raise_signal(number)

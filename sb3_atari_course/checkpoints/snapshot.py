@@ -15,6 +15,7 @@ from sb3_atari_course.checkpoints.callback_states import (
     read_callbacks,
     write_callbacks,
 )
+from sb3_atari_course.checkpoints.environments.env_state import EnvStateError
 from sb3_atari_course.checkpoints.environments.vec_env_state import (
     read_vec_env,
     unsaved_envs,
@@ -24,6 +25,7 @@ from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder, Segment
 from sb3_atari_course.checkpoints.logs import read_logs
 from sb3_atari_course.checkpoints.memory.segments import (
+    MemorySegmentError,
     RowMark,
     check_memory_settings,
     end_episodes,
@@ -39,6 +41,7 @@ from sb3_atari_course.checkpoints.training import (
     write_training,
 )
 from sb3_atari_course.checkpoints.tree import Tree
+from sb3_atari_course.checkpoints.versions import installed_versions
 
 
 class Snapshots:
@@ -90,7 +93,14 @@ class Snapshots:
         if buffer is not None:
             facts["memory"] = memory_settings(buffer)
         checkpoint = Checkpoint(
-            step, n_timesteps, finished, facts, state, n_rows=n_rows, segments=segments
+            step,
+            n_timesteps,
+            finished,
+            facts,
+            state,
+            n_rows=n_rows,
+            segments=segments,
+            versions=installed_versions(),
         )
         self.folder.write(checkpoint)
         self._remember(model, checkpoint)
@@ -105,7 +115,15 @@ class Snapshots:
         :return: environments that begin a new episode, and why.
         :raises CheckpointError: if it is one of another training.
         """
-        check_facts(model, checkpoint.facts)
+        try:
+            return self._put_back(checkpoint, model, callback)
+        except (EnvStateError, MemorySegmentError) as error:
+            raise CheckpointError(str(error)) from error
+
+    def _put_back(
+        self, checkpoint: Checkpoint, model: BaseAlgorithm, callback: BaseCallback
+    ) -> dict[str, str]:
+        check_fits(checkpoint, model)
         assert model.env is not None
         tree = self.folder.read_state(checkpoint)
         envs = {"training": (model.env, tree["env"])}
@@ -152,7 +170,6 @@ class Snapshots:
         buffer = _buffer_of(model)
         if buffer is None:
             return
-        check_memory_settings(buffer, checkpoint.facts["memory"])
 
         def segments() -> Iterator[tuple[int, int, Tree]]:
             for one in checkpoint.segments:
@@ -167,6 +184,21 @@ class Snapshots:
             self._mark = RowMark(buffer, n_written=checkpoint.n_rows)
         self._at_mark, self._n_rows = checkpoint.step, checkpoint.n_rows
         self._segments = checkpoint.segments
+
+
+def check_fits(checkpoint: Checkpoint, model: BaseAlgorithm) -> None:
+    """Refuse a checkpoint of another training, as far as can be told before one begins.
+
+    :raises CheckpointError: with what differs.
+    """
+    check_facts(model, checkpoint.facts)
+    buffer = _buffer_of(model)
+    if buffer is None:
+        return
+    try:
+        check_memory_settings(buffer, checkpoint.facts["memory"])
+    except MemorySegmentError as error:
+        raise CheckpointError(f"{error}: build the model as the first time") from error
 
 
 def _buffer_of(model: BaseAlgorithm) -> ReplayBuffer | None:

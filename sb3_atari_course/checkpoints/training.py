@@ -6,6 +6,7 @@ Taken between two rollouts, and put into a model that was built with the same se
 from __future__ import annotations
 
 import time
+from textwrap import shorten
 from typing import Any
 
 import torch as th
@@ -83,10 +84,7 @@ def write_training(model: BaseAlgorithm, state: Tree) -> None:
 
     :raises CheckpointError: if the weights do not fit.
     """
-    try:
-        model.set_parameters(state["parameters"], exact_match=True, device=model.device)
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"the checkpoint has other weights than the model: {error}") from None
+    write_parameters(model, state)
     for name, value in state["counters"].items():
         setattr(model, name, value)
     model.start_time = time.time_ns() - int(state["seconds"] * 1e9)
@@ -97,6 +95,20 @@ def write_training(model: BaseAlgorithm, state: Tree) -> None:
         write_generator(model._rng, state["own_stream"])
     _write_pending(model, state["log"])
     write_global_streams(state["streams"])  # last: nothing above may draw from them
+
+
+def write_parameters(model: BaseAlgorithm, state: Tree) -> None:
+    """Put weights and optimiser into a model.
+
+    :raises CheckpointError: if they do not fit.
+    """
+    try:
+        model.set_parameters(state["parameters"], exact_match=True, device=model.device)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            "the checkpoint has other weights than the model: build it with the same policy and"
+            f" policy_kwargs. {shorten(str(error), 200)}"
+        ) from None
 
 
 def training_facts(model: BaseAlgorithm) -> dict[str, Any]:
@@ -123,7 +135,7 @@ def check_facts(model: BaseAlgorithm, facts: dict[str, Any]) -> None:
         if facts.get(name) != here:
             raise CheckpointError(
                 f"the checkpoint is of another training: {name} was {facts.get(name)}, here it is"
-                f" {here}"
+                f" {here}: build model and env as the first time"
             )
 
 

@@ -6,6 +6,7 @@ Whoever resumes a training imports what they name, as its script did: trust the 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -41,10 +42,16 @@ def experiment_behind() -> ExperimentManager | None:
 
 
 def describe_run(
-    model: BaseAlgorithm, experiment: ExperimentManager | None, learn: dict[str, Any], every: int
+    run: Path,
+    model: BaseAlgorithm,
+    experiment: ExperimentManager | None,
+    *,
+    learn: dict[str, Any],
+    every: int,
 ) -> dict[str, Any]:
     """Return how a training was begun, as JSON.
 
+    :param run: its folder.
     :param experiment: None if it was no command of RL Zoo or ours.
     :param learn: the local variables of ``model.learn``.
     :param every: steps between two checkpoints.
@@ -58,9 +65,9 @@ def describe_run(
         "threads": th.get_num_threads(),
         "made_by": None,
     }
+    with contextlib.suppress(NotPlainError):  # else whoever resumes it passes an env
+        description["made_by"] = to_json(_made_by(model, run))
     try:
-        made_by = vars(model.env).get("made_by")  # not that of an env inside of others
-        description["made_by"] = made_by and to_json(made_by)
         description["model"] = to_json(_settings_of(model))
     except NotPlainError as error:
         description["unknown"] = str(error)
@@ -81,6 +88,15 @@ def build_model(description: dict[str, Any], env: Any, device: str) -> BaseAlgor
     algorithm = settings.pop("algorithm")
     model: BaseAlgorithm = algorithm(env=env, device=device, **settings)
     return model
+
+
+def _made_by(model: BaseAlgorithm, run: Path) -> dict[str, Any] | None:
+    """Return the arguments of ``make_atari_env``, with folders as seen from the run folder."""
+    made_by: dict[str, Any] | None = vars(model.env).get("made_by")  # not of an env inside others
+    if made_by is None or made_by.get("monitor_dir") is None:
+        return made_by
+    monitor_dir = os.path.relpath(Path(made_by["monitor_dir"]).resolve(), run.resolve())
+    return {**made_by, "monitor_dir": monitor_dir}
 
 
 def _settings_of(model: BaseAlgorithm) -> dict[str, Any]:

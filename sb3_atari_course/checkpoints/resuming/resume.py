@@ -11,6 +11,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.checkpoints.callback import (
     FOLDER,
@@ -18,6 +19,7 @@ from sb3_atari_course.checkpoints.callback import (
     ExactCheckpoint,
     let_go_of_dead_trainings,
 )
+from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import read_json
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
@@ -25,6 +27,7 @@ from sb3_atari_course.checkpoints.resuming.experiment import resume_experiment
 from sb3_atari_course.checkpoints.resuming.origin import build_model
 from sb3_atari_course.checkpoints.resuming.resumption import Resumption
 from sb3_atari_course.checkpoints.resuming.settings import from_json
+from sb3_atari_course.checkpoints.versions import version_changes
 from sb3_atari_course.envs import make_atari_env
 from sb3_atari_course.wrappers.checks import integer_at_least
 
@@ -58,7 +61,7 @@ def resume(
     :param device: of the new model.
     :raises CheckpointError: if there is no whole checkpoint, if another process trains there, if
         what is passed does not fit.
-    :raises ValueError: if the training is finished already.
+    :raises ValueError: if the training is finished already, for ``env`` and ``model`` together.
     """
     folder = CheckpointFolder(Path(path) / FOLDER)
     if not folder.path.is_dir():
@@ -71,7 +74,6 @@ def resume(
     try:
         resumption = _find(folder, n_timesteps)
         description = read_json(folder.path / RUN_FILE)
-        resumption.cut_logs()
         if description["kind"] == "rl_zoo":
             if not (env is None and model is None and callback is None):
                 raise CheckpointError(
@@ -79,19 +81,38 @@ def resume(
                     " model and callback out"
                 )
             return resume_experiment(description, resumption)
-        th.set_num_threads(description["threads"])
-        if model is None:
-            model = build_model(description, _env_of(description, env), device)
+        if not (env is None or model is None):
+            raise ValueError("pass env or model, not both: the model has its own env")
         callbacks = _callbacks(callback, description["every"])
-        resumption.prepare(model, callbacks)
-        return model.learn(
-            resumption.n_timesteps,
-            callback=callbacks,
-            reset_num_timesteps=False,
-            **description["learn"],
-        )
+        if model is not None:
+            return _go_on(resumption, model, callbacks, description)
+        made = _env_of(description, folder.path.parent) if env is None else env
+        try:
+            return _go_on(
+                resumption, build_model(description, made, device), callbacks, description
+            )
+        except BaseException:
+            if env is None:
+                made.close()  # nobody else has it
+            raise
     finally:
         folder.unlock()
+
+
+def _go_on(
+    resumption: Resumption,
+    model: BaseAlgorithm,
+    callbacks: list[BaseCallback],
+    description: dict[str, Any],
+) -> BaseAlgorithm:
+    th.set_num_threads(description["threads"])
+    resumption.prepare(model, callbacks)
+    return model.learn(
+        resumption.n_timesteps,
+        callback=callbacks,
+        reset_num_timesteps=False,
+        **description["learn"],
+    )
 
 
 def _find(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
@@ -100,7 +121,12 @@ def _find(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
         integer_at_least(1, "n_timesteps", n_timesteps)
     checkpoint = folder.newest()
     for warning in checkpoint.warnings:
-        print(f"{warning}; the checkpoint before it is taken")
+        print(f"{warning}; the checkpoint before it is taken", flush=True)
+    changes = version_changes(checkpoint.versions)
+    if changes:
+        print(
+            f"It may not go on to the bit: since the checkpoint, {', '.join(changes)}", flush=True
+        )
     n_timesteps = n_timesteps or checkpoint.n_timesteps
     if n_timesteps <= checkpoint.step:
         raise ValueError(
@@ -110,16 +136,16 @@ def _find(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
     return Resumption(folder, checkpoint, folder.read_state(checkpoint), n_timesteps)
 
 
-def _env_of(description: dict[str, Any], env: GymEnv | None) -> Any:
-    """Return the environments: what was passed, or made again as ``make_atari_env`` made them."""
-    if env is not None:
-        return env
+def _env_of(description: dict[str, Any], run: Path) -> VecEnv:
+    """Return environments as ``make_atari_env`` made them, whose Monitor files go on."""
     if description["made_by"] is None:
         raise CheckpointError(
-            "the environment was not made by make_atari_env: pass one that is made in the same way,"
-            " resume(path, env)"
+            f"{run} does not know how its environment was made, which make_atari_env would have"
+            " noted: from Python, pass one that is made in the same way, resume(path, env)"
         )
     settings = from_json(description["made_by"])
+    if settings.get("monitor_dir") is not None:
+        settings["monitor_dir"] = str(run / settings["monitor_dir"])
     if settings.get("native"):
         settings["monitor_append"] = True
     else:
@@ -133,6 +159,6 @@ def _callbacks(
 ) -> list[BaseCallback]:
     """Return the callbacks as a list, our own among them."""
     given = [callback] if isinstance(callback, BaseCallback) else list(callback or [])
-    if not any(isinstance(one, ExactCheckpoint) for one in given):
+    if not any(isinstance(one, ExactCheckpoint) for one in all_within(given)):
         given.append(ExactCheckpoint(every))
     return given

@@ -10,9 +10,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
-from sb3_atari_course.checkpoints.callback_states import write_callbacks
+from sb3_atari_course.checkpoints.callback_states import all_within, write_callbacks
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from sb3_atari_course.checkpoints.logs import cut_logs, reopen_logger
+from sb3_atari_course.checkpoints.snapshot import check_fits
+from sb3_atari_course.checkpoints.training import write_parameters
 from sb3_atari_course.checkpoints.tree import Tree
 
 
@@ -35,14 +37,18 @@ class Resumption:
         """The run folder."""
         return self.folder.path.parent
 
-    def cut_logs(self) -> None:
-        """Cut off what was logged after the checkpoint, before anybody opens the files."""
-        cut_logs(self.tree["logs"], self.run.resolve())
-
     def prepare(self, model: BaseAlgorithm, callbacks: Sequence[BaseCallback]) -> None:
-        """Let callbacks and log go on; the rest is put in its place at the first rollout."""
+        """Let callbacks and log go on; the rest is put in its place at the first rollout.
+
+        What was logged after the checkpoint is cut off, once nothing speaks against going on.
+
+        :raises CheckpointError: if model or callbacks are others than the training had.
+        """
+        check_fits(self.checkpoint, model)
+        write_parameters(model, self.tree["training"])
         write_callbacks(callbacks, self.tree["callbacks"])
+        cut_logs(self.tree["logs"], self.run.resolve())
         model.set_logger(reopen_logger(self.tree["logs"], self.run.resolve()))
-        for one in callbacks:
+        for one in all_within(callbacks):
             if isinstance(one, ExactCheckpoint):
                 one.resume_from(self.folder, self.checkpoint)

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
@@ -25,12 +26,16 @@ def to_json(value: Any, name: str = "this setting") -> Any:
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, np.generic):
+        return to_json(value.item(), name)
     if isinstance(value, Enum):
         return to_json(value.value, name)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
-        return {"dict": [[to_json(key, name), to_json(one, name)] for key, one in value.items()]}
+        return {
+            "dict": [[to_json(key, name), to_json(one, str(key))] for key, one in value.items()]
+        }
     if isinstance(value, (list, tuple)):
         kind = "list" if isinstance(value, list) else "tuple"
         return {kind: [to_json(one, name) for one in value]}
@@ -72,5 +77,8 @@ def _named(name: str) -> Any:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"{name} is not there any more: {error}") from None
+        raise CheckpointError(
+            f"{name}, which the training used, is not there any more ({error}): put it back, or go"
+            " on from Python where it is, resume(path, model=model)"
+        ) from None
     return found
