@@ -6,7 +6,6 @@ import importlib
 import runpy
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +19,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.checkpoints.callback import ExactCheckpoint, how_to_resume
+from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
 from sb3_atari_course.checkpoints.environments.savable import SavableEnv
 from sb3_atari_course.checkpoints.errors import CheckpointError
@@ -151,7 +150,6 @@ class CourseExperimentManager(ExperimentManager):
         super().save_trained_model(model)
         for one in self.callbacks:
             if isinstance(one, ExactCheckpoint) and one.stop_signal is not None:
-                print(f"go on with: {how_to_resume(Path(self.save_path))}")
                 raise SystemExit(128 + one.stop_signal)
 
 

@@ -1,11 +1,11 @@
 """Exact checkpoints: stop a training anywhere, resume it to the bit.
 
-- when: ``callback.py`` (``ExactCheckpoint``), ``signals.py``
+- when: ``callback.py`` (``ExactCheckpoint``), ``signals.py``, ``running.py``
 - what: ``snapshot.py`` (all of it at one moment), ``training.py`` (weights, optimiser, counters),
   ``random_streams.py``, ``callback_states.py``, ``logs.py`` (how far the files have come),
   ``environments/``, ``memory/`` (the replay memory)
 - where: ``folder.py`` (which checkpoints are whole), ``files.py`` (whole or not there), ``tree.py``
-  (plain data)
+  (plain data), ``versions.py``
 - going on: ``resuming/``, ``command.py``
 """
 

@@ -7,30 +7,27 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
-from weakref import WeakSet
 
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 
 from sb3_atari_course.callbacks.run_folder import find_run_folder
+from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from sb3_atari_course.checkpoints.memory.segments import UnknownMemoryError
 from sb3_atari_course.checkpoints.resuming.origin import describe_run, experiment_behind
+from sb3_atari_course.checkpoints.running import hold, is_learning, let_go_of_dead_trainings
 from sb3_atari_course.checkpoints.signals import StopSignals
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.checkpoints.training import check_known
+from sb3_atari_course.checkpoints.tree import NotPlainError
 from sb3_atari_course.errors import SettingError
 from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: Of the folder in a run folder, and of the file in it that says how the training was begun.
 FOLDER, RUN_FILE = "checkpoints", "run.json"
-
-
-#: Those of this process that hold a folder.
-_RUNNING: WeakSet[ExactCheckpoint] = WeakSet()
 
 
 class ExactCheckpoint(BaseCallback):
@@ -67,7 +64,7 @@ class ExactCheckpoint(BaseCallback):
         self.folder = None if folder is None else Path(folder)
         #: The signal that has stopped the training, None if none did.
         self.stop_signal: int | None = None
-        self._signals = StopSignals(self._is_learning)
+        self._signals = StopSignals(lambda frame: is_learning(self.model, frame))
         self._checkpoints: CheckpointFolder | None = None
         self._snapshots: Snapshots | None = None
         self._to_resume: Checkpoint | None = None
@@ -90,7 +87,9 @@ class ExactCheckpoint(BaseCallback):
 
     def _on_training_start(self) -> None:
         experiment = experiment_behind()
-        if experiment is not None and experiment.optimize_hyperparameters:
+        if experiment is not None and (
+            experiment.optimize_hyperparameters or not experiment.log_folder
+        ):
             return  # trials of a search leave nothing behind
         try:
             check_known(self.model)
@@ -140,14 +139,19 @@ class ExactCheckpoint(BaseCallback):
         assert self._checkpoints is not None
         if self.stop_signal is not None:
             self._note("stopped", step=self._last_step, signal=self.stop_signal)
-            run = self._checkpoints.path.parent
-            if experiment_behind() is None:  # else the command says so
-                print(f"Stopped at step {self._last_step:,}. To go on: resume({str(run)!r}, ...)")
+            print(f"Stopped at step {self._last_step:,}. To go on: {self._how_to_resume()}")
         elif self.model.num_timesteps >= self.training_steps and not self._is_in_rollout:
             self._take(finished=True)
-        else:
-            self._note("ended", step=self.model.num_timesteps)  # by another callback, or an error
+        elif sys.exc_info()[0] is None:
+            self._note("ended", step=self.model.num_timesteps)  # by another callback
         self.let_go()
+
+    def _how_to_resume(self) -> str:
+        assert self._checkpoints is not None
+        run = self._checkpoints.path.parent
+        if experiment_behind() is None:
+            return f"sb3_atari_course.resume({str(run)!r}, ...)"
+        return how_to_resume(run)
 
     def _run_folder(self, experiment: Any) -> Path:
         run = self.folder
@@ -171,7 +175,7 @@ class ExactCheckpoint(BaseCallback):
                 f" `{how_to_resume(run)}`, or choose another folder"
             )
         self._checkpoints = folder
-        _RUNNING.add(self)
+        hold(self)
         return folder
 
     def _resume(self) -> None:
@@ -185,6 +189,9 @@ class ExactCheckpoint(BaseCallback):
         seconds = round(time.perf_counter() - started, 3)
         self._note("resumed", step=checkpoint.step, seconds=seconds, new_episodes=fresh)
         print(f"Resumed at step {checkpoint.step:,} of {self.training_steps:,}", flush=True)
+        for bar in all_within(self.locals["callback"]):
+            if isinstance(bar, ProgressBarCallback):
+                bar.pbar.update(checkpoint.step)
         for env, reason in fresh.items():
             print(f"  the {env} begins a new episode: {reason}", flush=True)
 
@@ -192,8 +199,7 @@ class ExactCheckpoint(BaseCallback):
         """Write a checkpoint; if that fails, say so and go on: the one before is still there."""
         assert self._snapshots is not None
         assert self._checkpoints is not None
-        step, before = self.model.num_timesteps, self._last_step
-        self._last_step = step
+        self._last_step = step = self.model.num_timesteps
         started = time.perf_counter()
         try:
             self._note("write", step=step)
@@ -203,20 +209,23 @@ class ExactCheckpoint(BaseCallback):
                 n_timesteps=self.training_steps,
                 finished=finished,
             )
-        except (OSError, MemoryError) as error:
-            self._note("failed", step=step, error=str(error))
-            kept = f"that of step {before:,} is kept" if self._has_written() else "there is none"
-            print(
-                f"The checkpoint at step {step:,} could not be written ({error}): {kept}",
-                flush=True,
-            )
-            with contextlib.suppress(OSError):  # room for the next one
-                self._checkpoints.clear()
+        except (OSError, MemoryError, NotPlainError) as error:
+            self._tell_failure(step, error)
             return
         seconds = round(time.perf_counter() - started, 3)
         self._note("written", step=step, seconds=seconds, bytes=checkpoint.state.n_bytes)
         if self.verbose:
             print(f"Checkpoint at step {step:,} ({seconds:.2f} s)")
+
+    def _tell_failure(self, step: int, error: Exception) -> None:
+        """Say that a checkpoint could not be written, and make room for the next one."""
+        assert self._checkpoints is not None
+        self._note("failed", step=step, error=str(error))
+        before = self._checkpoints.glance()
+        kept = f"that of step {before.step:,} is kept" if before else "there is none before it"
+        print(f"The checkpoint at step {step:,} could not be written ({error}): {kept}", flush=True)
+        with contextlib.suppress(OSError):
+            self._checkpoints.clear()
 
     def _keep_progress(self) -> None:
         """Let schedules stay at their end in a training that is longer than they are."""
@@ -237,26 +246,6 @@ class ExactCheckpoint(BaseCallback):
         self._signals.let_go()
         if self._checkpoints is not None:
             self._checkpoints.unlock()
-
-    def is_learning(self) -> bool:
-        """Tell whether ``learn()`` of the model runs, in whatever thread."""
-        return any(map(self._is_learning, sys._current_frames().values()))
-
-    def _is_learning(self, frame: FrameType | None) -> bool:
-        """Tell whether some code was called by ``learn()`` of the model."""
-        while frame is not None:
-            if frame.f_code.co_name == "learn" and frame.f_locals.get("self") is self.model:
-                return True
-            frame = frame.f_back
-        return False
-
-
-def let_go_of_dead_trainings() -> None:
-    """Free the folders of trainings in this process that have ended in an error."""
-    for one in list(_RUNNING):
-        if not one.is_learning():
-            one.let_go()
-            _RUNNING.discard(one)
 
 
 def how_to_resume(run: Path) -> str:

@@ -82,6 +82,6 @@ def unfinished_runs(runs: Path, name: str) -> Iterator[tuple[Path, Checkpoint]]:
     for run in sorted(runs.glob(f"{name}_*")):
         folder = CheckpointFolder(run / FOLDER)
         checkpoint = folder.glance()
-        if checkpoint is None or checkpoint.finished or folder.is_used():
+        if checkpoint is None or checkpoint.finished or folder.is_used() or folder.was_ended():
             continue
         yield run, checkpoint

@@ -202,6 +202,14 @@ class CheckpointFolder:
                 continue
         return None
 
+    def was_ended(self) -> bool:
+        """Tell whether the last thing that happened was an end by another callback."""
+        try:
+            lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines()
+            return bool(lines) and json.loads(lines[-1]).get("event") == "ended"
+        except (OSError, ValueError):
+            return False
+
     def note(self, event: str, **facts: Any) -> None:
         """Add a line to the log; whatever ends the process later, it is there."""
         line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})

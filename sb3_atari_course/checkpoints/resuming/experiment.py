@@ -45,9 +45,8 @@ def _build(description: dict[str, Any], resumption: Resumption) -> Any:
         importlib.import_module("sb3_atari_course.native_zoo")
     if given.env not in gym.registry:
         raise CheckpointError(f"the environment {given.env} is not registered any more")
-    if given.num_threads > 0:
-        th.set_num_threads(given.num_threads)
-    base = from_json({"name": description["experiment"]})
+    th.set_num_threads(description["threads"])
+    base = from_json(description["experiment"])
     parents = (_Resumed,) if base is ExperimentManager else (base, _Resumed)
     experiment: Any = type(f"Resumed{base.__name__}", parents, {})(
         given,

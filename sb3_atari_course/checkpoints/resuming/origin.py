@@ -56,13 +56,13 @@ def describe_run(
     :param learn: the local variables of ``model.learn``.
     :param every: steps between two checkpoints.
     """
+    common = {"every": every, "threads": th.get_num_threads()}
     if experiment is not None:
-        return {"kind": "rl_zoo", "every": every, **_describe_experiment(experiment)}
+        return {"kind": "rl_zoo", **common, **_describe_experiment(experiment)}
     description: dict[str, Any] = {
         "kind": "python",
-        "every": every,
+        **common,
         "learn": {name: learn[name] for name in ("log_interval", "tb_log_name")},
-        "threads": th.get_num_threads(),
         "made_by": None,
     }
     with contextlib.suppress(NotPlainError):  # else whoever resumes it passes an env
@@ -129,9 +129,8 @@ def _describe_experiment(experiment: ExperimentManager) -> dict[str, Any]:
             arguments[name] = os.path.abspath(arguments[name])
     config = Path(experiment.params_path) / "config.yml"
     by_name = "python/name" in config.read_text(encoding="utf-8")  # a Python file, read again
-    kind = type(experiment)
     return {
-        "experiment": f"{kind.__module__}:{kind.__qualname__}",
+        "experiment": to_json(type(experiment), "the experiment"),
         "native": experiment.default_vec_env_cls is not None,
         "arguments": to_json(arguments, "the command line"),
         "settings": None if by_name else to_json(dict(read_yml(config)), "the yml"),

@@ -17,7 +17,6 @@ from sb3_atari_course.checkpoints.callback import (
     FOLDER,
     RUN_FILE,
     ExactCheckpoint,
-    let_go_of_dead_trainings,
 )
 from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.errors import CheckpointError
@@ -27,6 +26,7 @@ from sb3_atari_course.checkpoints.resuming.experiment import resume_experiment
 from sb3_atari_course.checkpoints.resuming.origin import build_model
 from sb3_atari_course.checkpoints.resuming.resumption import Resumption
 from sb3_atari_course.checkpoints.resuming.settings import from_json
+from sb3_atari_course.checkpoints.running import let_go_of_dead_trainings
 from sb3_atari_course.checkpoints.versions import version_changes
 from sb3_atari_course.envs import make_atari_env
 from sb3_atari_course.wrappers.checks import integer_at_least

@@ -33,34 +33,42 @@ def to_json(value: Any, name: str = "this setting") -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
-        return {
-            "dict": [[to_json(key, name), to_json(one, str(key))] for key, one in value.items()]
-        }
+        return _dict_to_json(value, name)
     if isinstance(value, (list, tuple)):
-        kind = "list" if isinstance(value, list) else "tuple"
-        return {kind: [to_json(one, name) for one in value]}
+        items = [to_json(one, name) for one in value]
+        return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, _OBJECTS):
-        return {"object": to_json(type(value), name), "attributes": to_json(vars(value), name)}
+        return {"$object": to_json(type(value), name), "attributes": to_json(vars(value), name)}
     if hasattr(value, "__qualname__") and _found(value) is value:
-        return {"name": f"{value.__module__}:{value.__qualname__}"}
+        return {"$name": f"{value.__module__}:{value.__qualname__}"}
     raise NotPlainError(f"{name} = {value!r} cannot be written down")
 
 
 def from_json(packed: Any) -> Any:
     """Return what :func:`to_json` was given; modules that it names are imported."""
+    if isinstance(packed, list):
+        return [from_json(one) for one in packed]
     if not isinstance(packed, dict):
         return packed
-    kind = next(iter(packed))
-    if kind == "dict":
-        return {from_json(key): from_json(value) for key, value in packed["dict"]}
-    if kind == "object":
-        made = object.__new__(from_json(packed["object"]))
+    if "$dict" in packed:
+        return {from_json(key): from_json(value) for key, value in packed["$dict"]}
+    if "$tuple" in packed:
+        return tuple(from_json(packed["$tuple"]))
+    if "$name" in packed:
+        return _named(packed["$name"])
+    if "$object" in packed:
+        made = object.__new__(from_json(packed["$object"]))
         made.__dict__.update(from_json(packed["attributes"]))
         return made
-    if kind == "name":
-        return _named(packed["name"])
-    items = [from_json(one) for one in packed[kind]]
-    return items if kind == "list" else tuple(items)
+    return {key: from_json(value) for key, value in packed.items()}
+
+
+def _dict_to_json(value: dict[Any, Any], name: str) -> dict[str, Any]:
+    """Return a dict as it is, or as pairs if a key is no word (or one of our marks)."""
+    if all(type(key) is str and not key.startswith("$") for key in value):
+        return {key: to_json(one, key) for key, one in value.items()}
+    pairs = [[to_json(key, name), to_json(one, str(key))] for key, one in value.items()]
+    return {"$dict": pairs}
 
 
 def _found(value: Any) -> Any:
