@@ -58,20 +58,22 @@ class CsvLog(BaseCallback):
 
 
 class LogTable(CSVOutputFormat):
-    """SB3's CSV format, never half rewritten: new columns go into a file aside that replaces it.
+    """SB3's CSV format with a file that is closed between two rows, and never half rewritten.
+
+    New columns go into a file aside that replaces it.
 
     :param filename: where the table goes.
     :param append: go on with the table that is there.
     """
 
     def __init__(self, filename: str, *, append: bool = False) -> None:
-        if not append or not os.path.isfile(filename):
+        if append and os.path.isfile(filename):
+            self.separator, self.quotechar = ",", '"'
+            with open(filename, newline="") as self.file:
+                self.keys = next(csv.reader(self.file), [])
+        else:
             super().__init__(filename)
-            return
-        self.file = open(filename, "r+", newline="")  # noqa: SIM115  # closed by close()
-        self.keys = next(csv.reader(self.file), [])
-        self.separator, self.quotechar = ",", '"'
-        self.file.seek(0, os.SEEK_END)
+            self.file.close()
 
     def write(
         self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
@@ -81,7 +83,8 @@ class LogTable(CSVOutputFormat):
         new = [key for key in values if key not in self.keys]
         if new:
             self._add_columns(new)
-        super().write(key_values, key_excluded, step)
+        with open(self.file.name, "a", newline="") as self.file:
+            super().write(key_values, key_excluded, step)
 
     def _add_columns(self, names: list[str]) -> None:
         """Write the table with more columns, empty in the rows so far."""
@@ -94,7 +97,4 @@ class LogTable(CSVOutputFormat):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.keys)
             writer.writerows([*row, *[""] * (len(self.keys) - len(row))] for row in rows)
-        self.file.close()  # Windows replaces no file that is open
         os.replace(aside, path)
-        self.file = open(path, "r+", newline="")  # noqa: SIM115
-        self.file.seek(0, os.SEEK_END)
