@@ -43,6 +43,7 @@ def test_stock_rl_zoo_trains_and_evaluates(logs: Path) -> None:
     assert all(score % 1 == 0 and 200 <= n_frames <= 230 for score, n_frames in games)
 
 
+@pytest.mark.services
 def test_stock_enjoy_and_record_video(logs: Path) -> None:
     """Enjoy plays natively; record_video, which knows no --gym-packages, as ever."""
     printed = python_m("rl_zoo3.enjoy", *RUN, *NATIVE, "-f", str(logs), "--no-render", "-n", "150")
@@ -51,6 +52,7 @@ def test_stock_enjoy_and_record_video(logs: Path) -> None:
     assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
 
 
+@pytest.mark.services
 def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None:
     """Pong has no entry of its own: ``atari`` stacks by SB3's VecFrameStack."""
     pong = ["--algo", "dqn", "--env", "PongNoFrameskip-v4"]

@@ -98,6 +98,7 @@ def test_breakout_deterministic_by_its_old_id(tmp_path: Path) -> None:
     assert_learned(model)
 
 
+@pytest.mark.services
 def test_pong_by_qrdqn(tmp_path: Path) -> None:
     env_id = "PongNoFrameskip-v4"
     train("--algo", "qrdqn", "--env", env_id, "-conf", "hyperparams/qrdqn.yml", logs=tmp_path)
@@ -150,6 +151,7 @@ def test_going_on_with_training(logs: Path) -> None:
     assert updates[1] > updates[0] > 0
 
 
+@pytest.mark.services
 def test_optimize(tmp_path: Path) -> None:
     """Sampled policy_kwargs replace the yml's; our network is the policy's own default."""
     printed = python_m(

@@ -74,6 +74,7 @@ def test_evaluate_says_where_everything_is_and_the_score(logs: Path) -> None:
         assert expected in printed
 
 
+@pytest.mark.services
 def test_enjoy_and_record(logs: Path) -> None:
     python_m("sb3_atari_course", "enjoy", *RUN, "-f", str(logs), "--no-render", "-n", "50")
     python_m("sb3_atari_course", "record", *RUN, "-f", str(logs), "-n", "20")

@@ -41,6 +41,7 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
         assert th.equal(our, their)
 
 
+@pytest.mark.services
 def test_enjoy_and_evaluate_find_it(logs: Path) -> None:
     printed = python_m(
         *("sb3_atari_course", "enjoy", *RUN, "--no-render", "-n", "20"), cwd=logs.parent
@@ -53,6 +54,7 @@ def test_enjoy_and_evaluate_find_it(logs: Path) -> None:
     assert "screens grayscale" in printed  # those of native games, which it has learned from
 
 
+@pytest.mark.services
 def test_it_can_be_tuned(tmp_path: Path) -> None:
     printed = python_m(
         *("sb3_atari_course", "train", "--algo", "fast_dqn", "--env", "CartPole-v1"),
@@ -82,6 +84,7 @@ def test_a_wrong_setting_is_one_line(arguments: list[str], expected: str, tmp_pa
     assert printed.splitlines()[-1].startswith("sb3-atari: error: ")
 
 
+@pytest.mark.services
 def test_on_policy_algorithms_do_not_press_fire_natively(tmp_path: Path) -> None:
     """RL Zoo's ppo.yml presses it; ours, with ``fire_on_reset: false``, does not."""
     ppo = ["sb3_atari_course", "train", "--algo", "ppo", "--env", "BreakoutNoFrameskip-v4"]

@@ -55,6 +55,7 @@ def test_a_training_that_stops_early_says_where(tmp_path: Path) -> None:
     assert "stopped after 400 of 5000 steps" in printed
 
 
+@pytest.mark.services
 def test_evaluate_enjoy_record_and_plot(logs: Path) -> None:
     printed = python_m(
         *("sb3_atari_course", "evaluate", *RUN, "-f", str(logs), "-n", "3", "--penalty", "-100"),

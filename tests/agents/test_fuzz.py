@@ -56,6 +56,7 @@ def open_all(paths: list[Path], tmp_path: Path) -> tuple[list[dict[str, Any]], i
     return said[:-1], said[-1]
 
 
+@pytest.mark.services
 def test_200_malformed_agents_are_refused_and_do_nothing_else(good: Path, tmp_path: Path) -> None:
     canary, kinds = tmp_path / "canary", list(KINDS)
     paths = []

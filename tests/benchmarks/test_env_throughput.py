@@ -54,6 +54,7 @@ def test_the_emulator_plays_four_frames_a_step() -> None:
     assert env_throughput.emulator_alone()(50) == 200
 
 
+@pytest.mark.services
 def test_the_last_line_is_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

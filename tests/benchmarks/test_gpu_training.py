@@ -14,6 +14,7 @@ from benchmarks import gpu_training
 from sb3_atari_course import FastDQN, make_atari_env
 
 
+@pytest.mark.services
 def test_a_profile_finds_each_step_of_the_emulators() -> None:
     env = gpu_training.Marked(make_atari_env(gpu_training.GAME, 4, native=True, seed=0))
     model = gpu_training.make_model(FastDQN, env, buffer_size=64)

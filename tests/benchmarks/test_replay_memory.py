@@ -80,6 +80,7 @@ def test_the_script_plays_better_than_chance() -> None:
     assert lives_lost[1] < lives_lost[0] / 2
 
 
+@pytest.mark.services
 def test_growth_of_memory_is_that_of_the_buffer(tmp_path: Path) -> None:
     """SB3's own buffer is known: two stacks, an action, a reward, done and timeout."""
     record(SCENES[0], 100, replay_memory.N_ENVS).save(tmp_path)
@@ -98,6 +99,7 @@ def test_speeds_are_those_of_add_and_sample() -> None:
     assert 0 < speed["add"] < 1
 
 
+@pytest.mark.services
 def test_the_whole_benchmark() -> None:
     done = subprocess.run(
         [sys.executable, "benchmarks/replay_memory.py", "--quick"],

@@ -33,6 +33,7 @@ def test_an_error_of_the_function_itself_is_raised() -> None:
         Compiled(wrong)(th.zeros(2, 3))
 
 
+@pytest.mark.services
 def test_without_a_compiler_there_is_one_line_and_training_goes_on(tmp_path: Path) -> None:
     code = (
         "from sb3_atari_course import FastDQN\n"

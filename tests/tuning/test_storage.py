@@ -97,6 +97,7 @@ def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
     assert (storage.grace_period, storage.heartbeat_interval) == (30, 5)
 
 
+@pytest.mark.services
 def test_a_server_that_says_nothing_is_told_soon(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -114,6 +114,7 @@ def test_joining_without_a_budget_takes_that_of_the_study() -> None:
     assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
 
 
+@pytest.mark.services
 def test_a_study_that_looks_for_the_worst_is_refused() -> None:
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="ice", direction="minimize")
