@@ -65,7 +65,9 @@ def count_differing_bytes(a: Any, b: Any) -> int:
 
 def count_differences(a: dict[str, Any], b: dict[str, Any]) -> tuple[int, list[str]]:
     """Return how many bytes differ, and the places where."""
-    places = [name for name in {**a, **b} if not _same(a.get(name), b.get(name))]
+    places = [
+        name for name in {**a, **b} if not (name in a and name in b and _same(a[name], b[name]))
+    ]
     return sum(count_differing_bytes(a.get(one), b.get(one)) for one in places), places
 
 

@@ -24,7 +24,19 @@ TOY_PARAMS = ["learning_starts:100", "buffer_size:300"]
 
 def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0) -> str:
     """Run ``python -m ...``; return what it printed, after checking its exit status."""
-    done = subprocess.run(
+    process = start(*arguments, cwd=cwd)
+    try:
+        printed, _ = process.communicate(timeout=500)
+    except BaseException:
+        process.kill()
+        raise
+    assert process.returncode == status, printed
+    return printed
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start ``python -m ...``."""
+    return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
@@ -32,10 +44,7 @@ def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=500,
     )
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 def cli(*arguments: str) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
-from tests.zoo_runs import ROOT, python_m
+from tests.zoo_runs import python_m, start
 
 pytestmark = pytest.mark.services
 
@@ -38,18 +36,6 @@ BreakoutNoFrameskip-v4:
   train_freq: 4
   callback: [{sb3_atari_course.checkpoints.ExactCheckpoint: {every: 60}}]
 """
-
-
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def events(run: Path) -> list[dict[str, Any]]:
