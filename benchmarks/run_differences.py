@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_atari_course.checkpoints.callback import FOLDER
-from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.checkpoints.memory.segments import restore_rows
 
 #: Wall-clock times, which no two trainings share; of the numbers and of the columns of tables.

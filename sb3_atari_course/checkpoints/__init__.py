@@ -4,8 +4,8 @@
 - what: ``snapshot.py`` (all of it at one moment), ``training.py`` (weights, optimiser, counters),
   ``random_streams.py``, ``callback_states.py``, ``logs.py`` (how far the files have come),
   ``environments/``, ``memory/`` (the replay memory)
-- where: ``folder.py`` (which checkpoints are whole), ``files.py`` (whole or not there), ``tree.py``
-  (plain data), ``versions.py``
+- where: ``folder.py`` (which checkpoints are whole), ``manifest.py``, ``files.py`` (whole or not
+  there), ``tree.py`` (plain data), ``versions.py``
 - going on: ``resuming/``, ``command.py``
 """
 

@@ -15,7 +15,8 @@ from sb3_atari_course.callbacks.run_folder import find_run_folder
 from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import write_json
-from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.checkpoints.memory.segments import UnknownMemoryError
 from sb3_atari_course.checkpoints.resuming.origin import describe_run, experiment_behind
 from sb3_atari_course.checkpoints.running import hold, is_learning, let_go_of_dead_trainings

@@ -9,7 +9,8 @@ from pathlib import Path
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.checkpoints.callback import FOLDER, how_to_resume
-from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: Agent steps between two checkpoints of our launcher.
@@ -49,7 +50,7 @@ def take_frequency(arguments: list[str]) -> int:
         n_words = 1 if equals else 2
         word = word if equals else "".join(arguments[i + 1 : i + 2])
         del arguments[i : i + n_words]
-        if not word.isdigit():
+        if not word.isdecimal():
             raise ValueError(f"{_FLAG} is a number of steps, 0 for no checkpoints, got {word!r}")
         return integer_at_least(0, _FLAG, int(word))
     return FREQUENCY

@@ -12,84 +12,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.files import (
-    FileFacts,
-    read_archive,
-    read_json,
-    write_archive,
-    write_json,
+from sb3_atari_course.checkpoints.files import FileFacts, read_archive, write_archive
+from sb3_atari_course.checkpoints.manifest import (
+    Checkpoint,
+    Segment,
+    read_manifest,
+    write_manifest,
 )
 from sb3_atari_course.checkpoints.tree import Tree
 
-#: Of the files; one of another version is refused.
-VERSION = 1
 #: So many checkpoints are kept: if the newest is damaged there is another.
 KEPT = 2
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A part of the replay memory in a file of its own.
-
-    :param first: number of rows that were written before its first one.
-    :param end: the same for the row after its last one.
-    """
-
-    name: str
-    first: int
-    end: int
-    sha256: str
-    n_bytes: int
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What the JSON of a checkpoint says.
-
-    :param step: agent steps of the training so far, of all environments.
-    :param n_timesteps: steps after which the training is finished.
-    :param finished: whether it was.
-    :param facts: what a training must agree with to be resumed from it.
-    :param n_rows: rows written to the replay memory so far.
-    :param segments: those that hold the rows which are still in the memory.
-    :param versions: of the packages that wrote it.
-    """
-
-    step: int
-    n_timesteps: int
-    finished: bool
-    facts: dict[str, Any]
-    state: FileFacts
-    n_rows: int = 0
-    segments: tuple[Segment, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def state_name(self) -> str:
-        """Name of the file with all but the replay memory."""
-        return f"step-{self.step:09}.npz"
-
-    @property
-    def manifest_name(self) -> str:
-        """Name of the file that says all this."""
-        return f"step-{self.step:09}.json"
-
-    @property
-    def names(self) -> set[str]:
-        """Names of all files that belong to it."""
-        return {self.manifest_name, self.state_name, *(one.name for one in self.segments)}
 
 
 class CheckpointFolder:
@@ -143,15 +86,13 @@ class CheckpointFolder:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Let what was written for a checkpoint count, and delete what is needed no more."""
-        content = {"version": VERSION, **asdict(checkpoint)}
-        del content["warnings"]
-        write_json(self.path / checkpoint.manifest_name, content)
+        write_manifest(self.path, checkpoint)
         self._prune(checkpoint)
 
     def clear(self) -> None:
         """Delete what belongs to no checkpoint: a writing that failed leaves it, or a kill."""
         try:
-            kept = {name for path in self._manifests() for name in _read_manifest(path).names}
+            kept = {name for path in self._manifests() for name in read_manifest(path).names}
         except CheckpointError:  # nobody knows what belongs to that one
             return
         self._delete_all_but(kept)
@@ -196,10 +137,8 @@ class CheckpointFolder:
     def glance(self) -> Checkpoint | None:
         """Return the newest checkpoint by what it says itself; nothing else is read."""
         for path in self._manifests():
-            try:
-                return _read_manifest(path)
-            except CheckpointError:
-                continue
+            with contextlib.suppress(CheckpointError):
+                return read_manifest(path)
         return None
 
     def was_ended(self) -> bool:
@@ -218,7 +157,7 @@ class CheckpointFolder:
 
     def _checked(self, manifest: Path) -> Checkpoint:
         """Return a checkpoint of which all files are there and unaltered."""
-        checkpoint = _read_manifest(manifest)
+        checkpoint = read_manifest(manifest)
         self.read_state(checkpoint)
         for segment in checkpoint.segments:
             self.read_segment(segment)
@@ -233,15 +172,11 @@ class CheckpointFolder:
         """Delete all files but those of the last checkpoints, this one included."""
         kept, n_kept = set(newest.names), 1
         for path in self._manifests():
-            if path.name == newest.manifest_name:
-                continue
-            try:
-                older = _read_manifest(path)
-            except CheckpointError:
-                continue
-            if older.step < newest.step and n_kept < KEPT:
-                kept |= older.names
-                n_kept += 1
+            with contextlib.suppress(CheckpointError):
+                older = read_manifest(path)
+                if older.step < newest.step and n_kept < KEPT:
+                    kept |= older.names
+                    n_kept += 1
         self._delete_all_but(kept)
 
     def _delete_all_but(self, kept: set[str]) -> None:
@@ -250,24 +185,3 @@ class CheckpointFolder:
             for path in self.path.glob(pattern):
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
-
-
-def _read_manifest(path: Path) -> Checkpoint:
-    content = read_json(path)
-    version = content.pop("version", None)
-    if version != VERSION:
-        raise CheckpointError(
-            f"{path} has format {version}, and this version of sb3_atari_course reads format"
-            f" {VERSION}: go on with the version that wrote it"
-        )
-    try:
-        segments = tuple(Segment(**one) for one in content.pop("segments"))
-        state = FileFacts(*content.pop("state"))
-        checkpoint = Checkpoint(**content, state=state, segments=segments)
-    except (TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} is no checkpoint: {error}") from error
-    if path.name != checkpoint.manifest_name or any(
-        os.path.basename(name) != name for name in checkpoint.names
-    ):
-        raise CheckpointError(f"{path} names files of another place")
-    return checkpoint

@@ -35,7 +35,7 @@ def let_go_of_dead_trainings() -> None:
 
 
 def is_learning(model: Any, frame: FrameType | None) -> bool:
-    """Tell whether some code was called by ``learn()`` of a model."""
+    """Tell whether some code was called by ``learn()`` of a model: errors end it, too."""
     while frame is not None:
         if frame.f_code.co_name == "learn" and frame.f_locals.get("self") is model:
             return True

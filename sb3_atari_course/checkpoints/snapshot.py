@@ -15,15 +15,15 @@ from sb3_atari_course.checkpoints.callback_states import (
     read_callbacks,
     write_callbacks,
 )
-from sb3_atari_course.checkpoints.environments.env_state import EnvStateError
 from sb3_atari_course.checkpoints.environments.vec_env_state import (
     read_vec_env,
     unsaved_envs,
     write_vec_env,
 )
 from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder, Segment
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.logs import read_logs
+from sb3_atari_course.checkpoints.manifest import Checkpoint, Segment
 from sb3_atari_course.checkpoints.memory.segments import (
     MemorySegmentError,
     RowMark,
@@ -115,14 +115,6 @@ class Snapshots:
         :return: environments that begin a new episode, and why.
         :raises CheckpointError: if it is one of another training.
         """
-        try:
-            return self._put_back(checkpoint, model, callback)
-        except (EnvStateError, MemorySegmentError) as error:
-            raise CheckpointError(str(error)) from error
-
-    def _put_back(
-        self, checkpoint: Checkpoint, model: BaseAlgorithm, callback: BaseCallback
-    ) -> dict[str, str]:
         check_fits(checkpoint, model)
         assert model.env is not None
         tree = self.folder.read_state(checkpoint)

@@ -1,0 +1,152 @@
+"""A model that is built from what was written down has the settings of the first one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch as th
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import LinearSchedule
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_atari_course import FastDQN, QLearning
+from sb3_atari_course.checkpoints import CheckpointError
+from sb3_atari_course.checkpoints.resuming.origin import (
+    build_model,
+    describe_run,
+    experiment_behind,
+)
+from sb3_atari_course.q_learning import EpisodeDecay
+from tests.checkpoints.small import dqn, poles
+from tests.checkpoints.trainings import breakout, deep
+
+LEARN = {"log_interval": 4, "tb_log_name": "DQN"}
+
+
+def again(model: BaseAlgorithm, run: Path = Path()) -> BaseAlgorithm:
+    """Return a model that is built from the description of another one."""
+    description = describe_run(run, model, None, learn=LEARN, every=7)
+    description = json.loads(json.dumps(description))
+    assert (description["every"], description["learn"]) == (7, LEARN)
+    assert description["threads"] == th.get_num_threads()
+    return build_model(description, model.env, "cpu")
+
+
+#: What no two models share, or what learning changes.
+_NOT_SETTINGS = {"policy", "env", "replay_buffer", "action_space", "action_noise", "lr_schedule"}
+_NOT_SETTINGS |= {"q_net", "q_net_target", "quantile_net", "quantile_net_target", "_logger"}
+
+
+def settings(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return all that a model keeps, functions and schedules by what they return."""
+    found = {}
+    for name, value in vars(model).items():
+        if name in _NOT_SETTINGS or isinstance(value, (th.Tensor, th.nn.Module)):
+            continue
+        found[name] = [value(x) for x in (0.0, 0.3, 1.0)] if "schedule" in name else repr(value)
+    return {name: one for name, one in found.items() if " at 0x" not in str(one).lower()}
+
+
+MODELS: dict[str, Any] = {
+    "defaults": lambda env: DQN("MlpPolicy", env, device="cpu"),
+    "many": lambda env: dqn(
+        env,
+        learning_rate=LinearSchedule(1e-3, 1e-5, 0.7),
+        train_freq=(2, "episode"),
+        gradient_steps=-1,
+        gamma=0.9,
+        tau=0.5,
+        n_steps=3,
+        exploration_initial_eps=0.7,
+        max_grad_norm=1,
+        stats_window_size=7,
+        optimize_memory_usage=False,
+        verbose=1,
+        policy_kwargs={
+            "net_arch": [8, 4],
+            "activation_fn": th.nn.Tanh,
+            "optimizer_class": th.optim.RMSprop,
+            "optimizer_kwargs": {"alpha": 0.9},
+        },
+    ),
+    "qrdqn": lambda env: QRDQN(
+        "MlpPolicy", env, policy_kwargs={"n_quantiles": 5}, learning_rate=1e-2, device="cpu"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_built_again_with_its_settings(name: str) -> None:
+    env = poles(None, n_envs=2)
+    if name == "many":
+        env = poles(None)
+    model = MODELS[name](env)
+    other = again(model)
+    assert settings(other) == settings(model)
+    assert type(other.policy) is type(model.policy)
+    assert type(other.replay_buffer) is type(model.replay_buffer)  # type: ignore[attr-defined]
+    assert str(other.policy) == str(model.policy)
+    pairs = zip(model.policy.parameters(), other.policy.parameters(), strict=True)
+    if model.seed is not None:
+        assert all((a == b).all() for a, b in pairs)
+    env.close()
+
+
+@pytest.mark.parametrize("algorithm", [DQN, FastDQN])
+def test_our_own_pieces_are_found_by_their_names(algorithm: Any) -> None:
+    env = breakout(None)
+    model: Any = deep(algorithm, env)
+    other: Any = again(model)
+    assert settings(other) == settings(model)
+    assert type(other.replay_buffer) is type(model.replay_buffer)
+    assert other.replay_buffer.n_steps == 2
+    env.close()
+
+
+def test_a_table_is_built_again() -> None:
+    env = make_vec_env("Taxi-v4", 2)
+    for kwargs in (
+        {"exploration": EpisodeDecay(1.0, 0.1, 0.9), "learning_rate": "visits"},
+        {"exploration": LinearSchedule(1.0, 0.1, 0.5), "learning_rate": 0.5, "gamma": 0.8},
+    ):
+        model = QLearning("QTablePolicy", env, seed=3, **kwargs)
+        assert settings(again(model)) == settings(model)
+    env.close()
+
+
+def test_a_function_is_asked_for(tmp_path: Path) -> None:
+    env = poles(None)
+    with pytest.raises(CheckpointError, match=r"^learning_rate = .*: build the model as the first"):
+        again(dqn(env, learning_rate=lambda progress: 0.1 * progress))
+    env.close()
+
+
+def test_make_atari_env_is_noted_with_folders_seen_from_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    env = breakout(run / "monitors")
+    description = describe_run(run, deep(DQN, env), None, learn=LEARN, every=7)
+    noted = description["made_by"]
+    assert noted["monitor_dir"] == "monitors"
+    assert noted["env_id"] == "BreakoutNoFrameskip-v4"
+    env.close()
+
+
+def test_an_env_that_cannot_be_noted_keeps_nobody_from_noting_the_model(tmp_path: Path) -> None:
+    class Local(DummyVecEnv):  # nobody finds it by its name
+        pass
+
+    env = breakout(None, vec_env_cls=Local)
+    description = describe_run(tmp_path, deep(DQN, env), None, learn=LEARN, every=7)
+    assert description["made_by"] is None
+    assert type(build_model(description, env, "cpu")) is DQN
+    env.close()
+
+
+def test_nobody_is_behind_a_training_from_python() -> None:
+    assert experiment_behind() is None

@@ -1,0 +1,121 @@
+"""Trainings of a second: poles that are balanced, with a file of each kind of log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from benchmarks.run_differences import count_differing_bytes, differing_rows, memory_arrays
+from sb3_atari_course.checkpoints import ExactCheckpoint, resume
+from tests.checkpoints.trainings import CutError, CutOff, assert_same_end
+
+#: Agent steps: of a training, between two checkpoints, and after which it is cut off.
+STEPS, EVERY, CUT = 200, 40, 150
+
+
+def poles(
+    folder: Path | None,
+    *,
+    again: bool = False,
+    env_id: str = "CartPole-v1",
+    **kwargs: Any,
+) -> VecEnv:
+    """Return CartPole, with a Monitor file in a folder.
+
+    :param again: go on with that file.
+    """
+    return make_vec_env(
+        env_id,
+        **{"n_envs": 1, "seed": 4, **kwargs},
+        monitor_dir=None if folder is None else str(folder),
+        monitor_kwargs={"override_existing": not again} if folder is not None else {},
+    )
+
+
+def dqn(env: VecEnv, **kwargs: Any) -> DQN:
+    """Return an agent that learns from its 20th step on."""
+    settings: dict[str, Any] = {
+        "policy_kwargs": {"net_arch": [8]},
+        "buffer_size": 90,
+        "learning_starts": 20,
+        "batch_size": 8,
+        "target_update_interval": 30,
+        "exploration_fraction": 0.8,
+        "seed": 3,
+        "device": "cpu",
+    }
+    return DQN("MlpPolicy", env, **{**settings, **kwargs})
+
+
+def learn(
+    folder: Path,
+    *others: BaseCallback,
+    model: BaseAlgorithm | None = None,
+    cut: int | None = None,
+    steps: int = STEPS,
+    every: int = EVERY,
+    **kwargs: Any,
+) -> BaseAlgorithm:
+    """Train with checkpoints, to the end or until it is cut off; close what was opened."""
+    model = dqn(poles(folder)) if model is None else model
+    callbacks = [*others, ExactCheckpoint(every, folder=folder)]
+    try:
+        model.learn(steps, callbacks + ([CutOff(cut)] if cut else []), **kwargs)
+        assert cut is None, "it should have been cut off"
+    except CutError:
+        pass
+    finally:
+        close(model)
+    return model
+
+
+def go_on(folder: Path, env: VecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
+    """Resume a training; close what was opened."""
+    made = env if env is not None else poles(folder, again=True, seed=99)
+    try:
+        model = resume(folder, None if "model" in kwargs else made, **kwargs)
+        model.logger.close()
+    finally:
+        made.close()
+    return model
+
+
+def close(model: BaseAlgorithm) -> None:
+    """Close the files of a training."""
+    if hasattr(model, "_logger"):
+        model.logger.close()
+    assert model.env is not None
+    model.env.close()
+
+
+def assert_same_training(a: Path, b: Path) -> None:
+    """Assert that two trainings have ended alike, to the bit, memory and games too."""
+    assert_same_end(a, b)
+    assert_same_games(a, b)
+    env = poles(None)
+    memories = [memory_arrays(run, dqn(env).replay_buffer) for run in (a, b)]
+    env.close()
+    n_arrays = 0
+    for one, other in zip(*memories, strict=True):
+        assert count_differing_bytes(one, other) == 0
+        n_arrays += 1
+    assert n_arrays == 90 * 6  # the buffer is full
+
+
+def assert_same_games(a: Path, b: Path) -> None:
+    """Assert that the same games were played, more than one."""
+    assert differing_rows(a, b, "*.monitor.csv") == 0
+    assert len((a / "0.monitor.csv").read_text().splitlines()) > 4
+
+
+def arrays_of(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of an evaluation."""
+    with np.load(folder / "evaluations.npz") as file:
+        return dict(file)

@@ -1,0 +1,267 @@
+"""When checkpoints are written, and what ExactCheckpoint refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch as th
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+
+from sb3_atari_course.callbacks import CsvLog
+from sb3_atari_course.checkpoints import ExactCheckpoint, running
+from sb3_atari_course.checkpoints.callback import how_to_resume
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.snapshot import Snapshots
+from sb3_atari_course.errors import SettingError
+from tests.checkpoints.faults import contents
+from tests.checkpoints.small import assert_same_training, close, dqn, go_on, learn, poles
+
+
+def steps_in(run: Path) -> list[int]:
+    """Return the steps of all checkpoints that were written."""
+    log = (run / "checkpoints" / "log.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    return [event["step"] for event in events if event["event"] == "written"]
+
+
+def test_checkpoints_come_after_every_so_many_steps_and_at_the_end(tmp_path: Path) -> None:
+    learn(tmp_path, steps=130, every=50)
+    assert steps_in(tmp_path) == [52, 100, 132]  # SB3 collects 4 steps at a time
+    newest = CheckpointFolder(tmp_path / "checkpoints").newest()
+    assert (newest.step, newest.n_timesteps, newest.finished) == (132, 130, True)
+    assert newest.versions["torch"] == th.__version__
+
+
+def test_equal_trainings_with_and_without_checkpoints_are_equal(tmp_path: Path) -> None:
+    model = learn(tmp_path, steps=100)
+    other = dqn(poles(None))
+    other.learn(100)
+    close(other)
+    pairs = zip(model.policy.parameters(), other.policy.parameters(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("every", "error"), [(0, ValueError), (-5, ValueError), (2.5, TypeError), ("9", TypeError)]
+)
+def test_every_is_a_number_of_steps(every: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="every must be"):
+        ExactCheckpoint(every)
+
+
+def refused(callbacks: Any, model: BaseAlgorithm, message: str, **kwargs: Any) -> None:
+    with pytest.raises(SettingError, match=message):
+        model.learn(60, callbacks, **kwargs)
+    for one in list(running._HOLDERS):
+        one.let_go()
+
+
+def test_an_algorithm_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    env = poles(None)
+    model = PPO("MlpPolicy", env, device="cpu", n_steps=8, batch_size=8)
+    refused(ExactCheckpoint(folder=tmp_path), model, "know DQN, .* got PPO: take SB3's Checkpoint")
+    assert os.listdir(tmp_path) == []
+    env.close()
+
+
+def test_a_memory_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    class Ranked(ReplayBuffer):
+        pass
+
+    env = poles(None)
+    callback = ExactCheckpoint(folder=tmp_path)
+    refused(callback, dqn(env, replay_buffer_class=Ranked), "cannot hold a Ranked, only SB3's")
+    assert not CheckpointFolder(tmp_path / "checkpoints").is_used()
+    env.close()
+
+
+def test_without_a_folder_it_is_that_of_the_log_or_refused(tmp_path: Path) -> None:
+    env = poles(None)
+    refused(ExactCheckpoint(), dqn(env), r"nobody has named a run folder: ExactCheckpoint\(folder=")
+    model = dqn(env)
+    model.set_logger(configure(str(tmp_path / "log"), []))
+    model.learn(30, ExactCheckpoint())
+    assert steps_in(tmp_path / "log") == [32]
+    model = dqn(env)
+    model.learn(30, [CsvLog(tmp_path / "csv"), ExactCheckpoint()])
+    assert steps_in(tmp_path / "csv") == [32]
+    close(model)
+
+
+def test_two_in_one_list_need_two_folders(tmp_path: Path) -> None:
+    env = poles(None)
+    twice = [ExactCheckpoint(50, folder=tmp_path / "a") for _ in range(2)]
+    refused(twice, dqn(env), "another training runs in")
+    handler = signal.getsignal(signal.SIGTERM)
+    dqn(env).learn(60, [ExactCheckpoint(n, folder=tmp_path / f"{n}") for n in (30, 50)])
+    assert steps_in(tmp_path / "30") == [32, 60]
+    assert steps_in(tmp_path / "50") == [52, 60]
+    signal.signal(signal.SIGTERM, handler)
+    with pytest.raises(KeyboardInterrupt):  # whoever of them has it still hands it on
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    env.close()
+
+
+def test_a_folder_with_checkpoints_of_another_training_is_refused(tmp_path: Path) -> None:
+    learn(tmp_path, steps=60)
+    before, env = contents(tmp_path), poles(None)
+    message = r"has the checkpoints of another training: go on with it by `python -m .* resume .*`"
+    refused(ExactCheckpoint(folder=tmp_path), dqn(env), message)
+    assert contents(tmp_path) == before
+    assert not CheckpointFolder(tmp_path / "checkpoints").is_used()
+    env.close()
+
+
+def test_a_second_learn_goes_on_in_the_folder(tmp_path: Path) -> None:
+    peace, twice = tmp_path / "peace", tmp_path / "twice"
+    for folder, cut in ((peace, None), (twice, 150)):
+        model, callback = dqn(poles(folder)), ExactCheckpoint(40, folder=folder)
+        model.learn(100, callback)
+        if cut is None:
+            model.learn(100, callback, reset_num_timesteps=False)
+        else:
+            with pytest.raises(RuntimeError):
+                model.learn(100, [callback, Dying(150)], reset_num_timesteps=False)
+        close(model)
+    assert steps_in(peace) == [40, 80, 100, 120, 160, 200]
+    go_on(twice)
+    assert CheckpointFolder(twice / "checkpoints").newest().n_timesteps == 200
+    assert_same_training(peace, twice)
+
+
+def test_a_second_learn_from_step_0_is_another_training(tmp_path: Path) -> None:
+    env = poles(None)
+    model, callback = dqn(env), ExactCheckpoint(40, folder=tmp_path)
+    model.learn(60, callback)
+    before = contents(tmp_path)
+    refused(callback, model, "has the checkpoints of another training")
+    assert contents(tmp_path) == before
+    env.close()
+
+
+class Dying(BaseCallback):
+    """Raises an error at some step."""
+
+    is_stateless = True
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.step:
+            raise RuntimeError
+        return True
+
+
+def test_what_a_training_without_checkpoints_left_is_not_taken_for_another(tmp_path: Path) -> None:
+    env = poles(None)
+    with pytest.raises(RuntimeError):
+        dqn(env, gamma=0.5).learn(100, [ExactCheckpoint(90, folder=tmp_path), Dying(50)])
+    env.close()
+    learn(tmp_path, cut=150)  # another one, which is resumed as it was begun
+    assert go_on(tmp_path).gamma == 0.99
+
+
+class Signalled(BaseCallback):
+    """Sends this process a signal at some step."""
+
+    is_stateless = True
+
+    def __init__(self, step: int, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.step, self.number = step, number
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == self.step:
+            signal.raise_signal(self.number)
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_with_a_checkpoint(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peace, run = tmp_path / "peace", tmp_path / "run"
+    learn(peace)
+    handler = signal.getsignal(number)
+    model, callback = dqn(poles(run)), ExactCheckpoint(40, folder=run)
+    model.learn(200, [Signalled(101, number), callback])
+    close(model)
+    assert callback.stop_signal == number
+    assert steps_in(run) == [40, 80, 104]
+    assert model.num_timesteps == 105  # SB3 looks at a callback's answer after a step
+    assert signal.getsignal(number) is handler
+    said = f"Stopped at step 104. To go on: sb3_atari_course.resume({str(run)!r}, ...)\n"
+    assert capsys.readouterr().out == said
+    go_on(run)
+    assert_same_training(peace, run)
+
+
+def test_a_signal_in_the_last_rollout_changes_nothing(tmp_path: Path) -> None:
+    learn(tmp_path, Signalled(199))
+    newest = CheckpointFolder(tmp_path / "checkpoints").newest()
+    assert (newest.step, newest.finished) == (200, True)
+
+
+def test_a_signal_after_a_training_that_died_is_as_before(tmp_path: Path) -> None:
+    env = poles(None)
+    with pytest.raises(RuntimeError):
+        dqn(env).learn(100, [ExactCheckpoint(90, folder=tmp_path), Dying(50)])
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    env.close()
+
+
+def test_a_checkpoint_that_lacks_memory_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def take(*args: Any, **kwargs: Any) -> Any:
+        raise MemoryError("a lot")
+
+    monkeypatch.setattr(Snapshots, "take", take)
+    learn(tmp_path, steps=60)
+    assert capsys.readouterr().out.startswith(
+        "The checkpoint at step 40 could not be written (a lot): there is none before it\n"
+    )
+
+
+def test_a_training_that_another_callback_ends_is_not_finished(tmp_path: Path) -> None:
+    class Enough(BaseCallback):
+        is_stateless = True
+
+        def _on_step(self) -> bool:
+            return self.num_timesteps < 100
+
+    learn(tmp_path, Enough())
+    newest = CheckpointFolder(tmp_path / "checkpoints").newest()
+    assert (newest.step, newest.finished) == (80, False)
+    assert not CheckpointFolder(tmp_path / "checkpoints").is_used()
+
+
+def test_the_command_bears_blanks() -> None:
+    assert how_to_resume(Path("logs/dqn/a_1")) == "python -m sb3_atari_course resume logs/dqn/a_1"
+    assert how_to_resume(Path("my logs/a")).endswith(" resume 'my logs/a'")
+
+
+def test_a_checkpoint_that_was_used_before_follows_its_new_training(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    learn(second, cut=150)
+    model, callback = dqn(poles(first)), ExactCheckpoint(40, folder=first)
+    model.learn(60, callback)
+    close(model)
+    before = contents(first)
+    go_on(second, callback=callback)
+    assert contents(first) == before
+    assert steps_in(second) == [40, 80, 120, 160, 200]

@@ -1,0 +1,336 @@
+"""Whatever happens to its files, a folder has a whole checkpoint, or says which file is damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.files import read_json, write_json
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.manifest import Checkpoint, Segment
+from tests.checkpoints.faults import (
+    KilledError,
+    contents,
+    cut_short,
+    flip,
+    full_disk,
+    kill_at,
+)
+
+#: Of three checkpoints with a segment each, in a memory of 25 rows: the last two.
+KEPT = {
+    "step-000000020.json",
+    "step-000000020.npz",
+    "step-000000030.json",
+    "step-000000030.npz",
+    "memory-000000010.npz",
+    "memory-000000020.npz",
+    "memory-000000030.npz",
+}
+
+
+def noise(step: int) -> bytes:
+    return np.random.default_rng(step).bytes(300)
+
+
+def write(folder: CheckpointFolder, step: int, finished: bool = False) -> Checkpoint:
+    """Write a checkpoint with ten new rows; those of the last three are in the memory."""
+    try:
+        segments = folder.newest().segments
+    except CheckpointError:
+        segments = ()
+    tree = {"step": step, "noise": noise(step), "time": time.perf_counter()}
+    state = folder.write_state(step, tree)
+    new = folder.write_segment(step, step - 10, step, {"rows": noise(-step % 1000)})
+    segments = (*(one for one in segments if one.end > step - 25), new)
+    checkpoint = Checkpoint(step, 1000, finished, {}, state, n_rows=step, segments=segments)
+    folder.write(checkpoint)
+    return checkpoint
+
+
+def begun(path: Path, *steps: int) -> CheckpointFolder:
+    folder = CheckpointFolder(path)
+    folder.path.mkdir(parents=True)
+    for step in steps or (10, 20, 30):
+        write(folder, step)
+    return folder
+
+
+def check(folder: CheckpointFolder) -> int:
+    """Return the step of the newest checkpoint, after a look at all that it has."""
+    newest = folder.newest()
+    state = folder.read_state(newest)
+    assert (state["step"], state["noise"]) == (newest.step, noise(newest.step))
+    for one in newest.segments:
+        assert folder.read_segment(one) == {"rows": noise(-one.end % 1000)}
+    assert newest.segments[-1].end == newest.n_rows == newest.step
+    return newest.step
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a")
+    assert set(os.listdir(folder.path)) == KEPT
+    assert check(folder) == 30
+    write(folder, 40)
+    write(folder, 50)
+    assert {name for name in os.listdir(folder.path) if name.startswith("memory")} == {
+        "memory-000000020.npz",  # of step 40: rows 15 to 40
+        "memory-000000030.npz",
+        "memory-000000040.npz",
+        "memory-000000050.npz",
+    }
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    state = folder.write_state(5, [1])
+    segment = folder.write_segment(5, 0, 5, {"a": np.arange(3)})
+    facts = {"algorithm": "DQN", "memory": {"arrays": {"rewards": ["<f4", 2]}}}
+    written = Checkpoint(
+        5,
+        9,
+        True,
+        facts,
+        state,
+        n_rows=5,
+        segments=(segment,),
+        versions={"torch": "2.9"},
+    )
+    folder.write(written)
+    assert folder.newest() == folder.glance() == written
+    assert isinstance(folder.newest().segments[0], Segment)
+
+
+def test_more_than_a_milliard_of_steps_are_more(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a", 999_999_990, 1_000_000_000, 1_000_000_010)
+    assert check(folder) == 1_000_000_010
+    newest = folder.glance()
+    assert newest is not None
+    assert newest.step == 1_000_000_010
+
+
+def test_a_kill_at_any_moment_leaves_the_checkpoint_before_or_the_new_one(tmp_path: Path) -> None:
+    source = begun(tmp_path / "source").path
+    found, last = [], 0
+    while True:
+        path = tmp_path / "copy"
+        shutil.copytree(source, path)
+        try:
+            with kill_at(last):
+                write(CheckpointFolder(path), 40)
+        except KilledError:
+            pass
+        else:
+            break
+        folder = CheckpointFolder(path)
+        found.append(check(folder))
+        assert folder.newest().warnings == ()
+        write(folder, 50)  # goes on, and nothing is left over
+        kept = {folder.newest().manifest_name, f"step-0000000{found[-1]}.json"}
+        assert {name for name in os.listdir(path) if name.endswith(".json")} == kept
+        assert not list(path.glob("*.part"))
+        needed = {name for step in folder._manifests() for name in _names(step)}
+        assert set(os.listdir(path)) == needed
+        shutil.rmtree(path)
+        last += 1
+    assert found == sorted(found)
+    assert set(found) == {30, 40}
+    assert last > 40
+
+
+def _names(manifest: Path) -> set[str]:
+    content = read_json(manifest)
+    own = {manifest.name, manifest.with_suffix(".npz").name}
+    return own | {one["name"] for one in content["segments"]}
+
+
+def test_a_kill_while_a_damaged_checkpoint_is_written_again(tmp_path: Path) -> None:
+    source = begun(tmp_path / "source").path
+    flip(source / "step-000000030.npz", np.random.default_rng(0))
+    found, last = [], 0
+    while not found or found[-1] == 20 or last < 30:
+        path = tmp_path / str(last)
+        shutil.copytree(source, path)
+        try:
+            with kill_at(last):
+                write(CheckpointFolder(path), 30)
+        except KilledError:
+            pass
+        found.append(check(CheckpointFolder(path)))
+        last += 1
+    assert set(found) == {20, 30}
+    assert found == sorted(found)
+
+
+#: What is damaged -> the checkpoint that is left; None: neither.
+DAMAGE = {
+    "step-000000030.json": 20,
+    "step-000000030.npz": 20,
+    "memory-000000030.npz": 20,
+    "step-000000020.json": 30,
+    "step-000000020.npz": 30,
+    "memory-000000020.npz": None,
+    "memory-000000010.npz": None,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("damage", [flip, cut_short])
+def test_of_damaged_files_the_older_checkpoint_is_taken(
+    damage: Callable[[Path, Any], None], name: str, tmp_path: Path
+) -> None:
+    folder, rng = begun(tmp_path / "a"), np.random.default_rng(sum(name.encode()))
+    whole = (folder.path / name).read_bytes()
+    for _ in range(25):
+        damage(folder.path / name, rng)
+        expect(folder, name, DAMAGE[name])
+        (folder.path / name).write_bytes(whole)
+    assert check(folder) == 30
+
+
+def expect(folder: CheckpointFolder, name: str, step: int | None) -> None:
+    before = contents(folder.path)
+    if step is None:
+        with pytest.raises(CheckpointError, match=f"no checkpoint in .* is whole: .*{name}"):
+            folder.newest()
+    else:
+        assert check(folder) == step
+        warnings = folder.newest().warnings
+        assert len(warnings) == (step == 20)
+        assert all(name in warning for warning in warnings)
+    assert contents(folder.path) == before
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_of_missing_files_the_older_checkpoint_is_taken(name: str, tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a")
+    (folder.path / name).unlink()
+    if name == "step-000000030.json":  # as if it had never been
+        assert check(folder) == 20
+        assert folder.newest().warnings == ()
+    else:
+        expect(folder, name, DAMAGE[name])
+
+
+def test_another_file_under_a_name_is_seen(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a")
+    shutil.copy(folder.path / "step-000000020.npz", folder.path / "step-000000030.npz")
+    assert check(folder) == 20
+    shutil.copy(folder.path / "step-000000020.json", folder.path / "step-000000099.json")
+    assert check(folder) == 20
+    assert "names files of another place" in folder.newest().warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"version": 2}, r"has format 2, .* reads format 1: go on with the version"),
+        ({}, "has format None"),
+        ({"version": 1}, "is no checkpoint"),
+        ({"version": 1, "segments": [{}], "state": ["", 0]}, "is no checkpoint"),
+        ({"version": 1, "segments": [], "state": ["", 0], "sun": 1}, "is no checkpoint"),
+    ],
+)
+def test_what_else_calls_itself_a_checkpoint_is_refused(
+    content: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write_json(tmp_path / "step-000000030.json", content)
+    with pytest.raises(CheckpointError, match=message):
+        CheckpointFolder(tmp_path).newest()
+    assert CheckpointFolder(tmp_path).glance() is None
+
+
+def test_no_file_of_another_place_is_read(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a")
+    newest = folder.newest()
+    for name in ("../secret.npz", "/etc/passwd", "a/b"):
+        stray = replace(newest, segments=(replace(newest.segments[0], name=name),))
+        folder.write(stray)
+        assert check(folder) == 20
+        assert "names files of another place" in folder.newest().warnings[0]
+
+
+def test_an_empty_folder_and_none_have_nothing(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "not there"):
+        folder = CheckpointFolder(path)
+        assert not folder.has_checkpoints
+        assert not folder.is_used()
+        assert folder.glance() is None
+        with pytest.raises(CheckpointError, match="has no checkpoint: nothing to resume"):
+            folder.newest()
+    assert not (tmp_path / "not there").exists()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a")
+    names, n_failed = set(os.listdir(folder.path)), 0
+    for n_bytes in (0, 100, 300, 400, 600, 800, 1000, 1200):
+        with full_disk(n_bytes):
+            try:
+                write(folder, 40)
+            except OSError:
+                folder.clear()
+                n_failed += 1
+            else:
+                break
+        assert set(os.listdir(folder.path)) == names
+        assert check(folder) == 30
+    assert n_failed >= 4
+    assert check(folder) == 40
+
+
+def test_nothing_is_cleared_that_somebody_may_need(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "a")
+    (folder.path / "step-000000040.npz").touch()
+    (folder.path / "memory-000000040.npz.part").touch()
+    (folder.path / "notes.txt").touch()
+    flip(folder.path / "step-000000020.json", np.random.default_rng(1))
+    before = set(os.listdir(folder.path))
+    folder.clear()  # nobody knows what the damaged one needs
+    assert set(os.listdir(folder.path)) == before
+    (folder.path / "step-000000020.json").unlink()
+    folder.clear()
+    left = {name for name in KEPT if name not in ("step-000000020.json", "step-000000020.npz")}
+    assert set(os.listdir(folder.path)) == {*left, "notes.txt"}
+    assert check(folder) == 30
+
+
+def test_a_folder_is_for_one_training(tmp_path: Path) -> None:
+    first, second = (CheckpointFolder(tmp_path / "run" / "checkpoints") for _ in range(2))
+    first.lock()
+    assert first.is_locked
+    assert first.is_used()
+    assert second.is_used()
+    with pytest.raises(CheckpointError, match=r"another training runs in .*run: wait for its end"):
+        second.lock()
+    first.unlock()
+    assert not second.is_used()
+    second.lock()
+    assert first.is_used()
+    second.unlock()
+    second.unlock()  # twice is once
+
+
+def test_a_folder_that_is_a_file_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(OSError, match="run"):
+        CheckpointFolder(tmp_path / "run" / "checkpoints").lock()
+
+
+def test_the_log_has_a_line_for_each_event(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path)
+    folder.note("write", step=3)
+    folder.note("written", step=3, bytes=10)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["event"], line["step"]) for line in lines] == [("write", 3), ("written", 3)]
+    assert 0 <= lines[1]["time"] - lines[0]["time"] < 60

@@ -1,0 +1,124 @@
+"""A training in a process of its own is stopped by signals, killed, and resumed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sb3_atari_course.checkpoints import resume
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from tests.checkpoints.small import assert_same_training, poles
+
+pytestmark = pytest.mark.services
+
+#: Trains in the folder that it is given, slowly, so that there is time for signals.
+TRAINING = """
+import sys, time
+from pathlib import Path
+from stable_baselines3.common.callbacks import ConvertCallback
+from sb3_atari_course.checkpoints import ExactCheckpoint
+from tests.checkpoints.small import dqn, poles
+import torch; torch.set_num_threads(1)
+run, seconds = Path(sys.argv[1]), float(sys.argv[2])
+slow = ConvertCallback(lambda *_: time.sleep(seconds) or True)
+slow.is_stateless = True
+own = ExactCheckpoint(40, folder=run)
+model = dqn(poles(run))
+model.learn(200, [slow, own])
+print("the end", own.stop_signal, flush=True)
+"""
+
+
+def begin(run: Path, seconds: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAINING, str(run), str(seconds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(run: Path, event: str, n: int) -> None:
+    """Wait until the log says something for the nth time."""
+    path = run / "checkpoints" / "log.jsonl"
+    for _ in range(6000):
+        lines = path.read_text().splitlines() if path.is_file() else []
+        if sum(json.loads(line)["event"] == event for line in lines) >= n:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {n} times {event}")
+
+
+@pytest.fixture(scope="module")
+def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a training in peace."""
+    folder = tmp_path_factory.mktemp("peace")
+    with begin(folder, 0) as child:
+        out, err = child.communicate()
+    assert (out, err) == ("the end None\n", "")
+    return folder
+
+
+def go_on(run: Path) -> None:
+    env = poles(run, again=True)
+    resume(run, env).logger.close()
+    env.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_process_with_a_checkpoint(
+    number: int, peace: Path, tmp_path: Path
+) -> None:
+    with begin(tmp_path, 0.01) as child:
+        wait_for(tmp_path, "written", 2)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+    step = CheckpointFolder(tmp_path / "checkpoints").newest().step
+    assert 80 <= step < 200
+    assert out == (
+        f"Stopped at step {step}. To go on: resume({str(tmp_path)!r}, ...)\nthe end {int(number)}\n"
+    )
+    name = signal.Signals(number).name
+    assert err == (
+        f"\n{name}: stopping after this rollout, with a checkpoint (once more: at once)\n"
+    )
+    assert child.returncode == 0
+    go_on(tmp_path)
+    assert_same_training(peace, tmp_path)
+
+
+def test_a_second_signal_stops_at_once(peace: Path, tmp_path: Path) -> None:
+    with begin(tmp_path, 0.5) as child:  # a rollout has four steps
+        time.sleep(0.1)
+        wait_for_lock(tmp_path)
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=60)
+    assert err.startswith("\nSIGTERM: stopping")
+    assert child.returncode == -signal.SIGTERM
+
+
+def wait_for_lock(run: Path) -> None:
+    for _ in range(6000):
+        if (run / "checkpoints" / "run.json").is_file():
+            time.sleep(0.3)
+            return
+        time.sleep(0.01)
+    raise AssertionError("it has not begun")
+
+
+def test_a_killed_process_gives_its_folder_back(peace: Path, tmp_path: Path) -> None:
+    with begin(tmp_path, 0.01) as child:
+        wait_for(tmp_path, "written", 2)
+        assert CheckpointFolder(tmp_path / "checkpoints").is_used()
+        child.kill()
+    assert not CheckpointFolder(tmp_path / "checkpoints").is_used()
+    go_on(tmp_path)
+    assert_same_training(peace, tmp_path)
