@@ -100,8 +100,14 @@ class ExactCheckpoint(BaseCallback):
                 self._snapshots = Snapshots(folder, run)
                 self._snapshots.begin(self.model)
             if not folder.has_checkpoints:  # nor does a file of another training count
+                beside = getattr(self.locals["callback"], "callbacks", [])
                 described = describe_run(
-                    run, self.model, experiment, learn=self.locals, every=self.every
+                    run,
+                    self.model,
+                    experiment,
+                    learn=self.locals,
+                    every=self.every,
+                    place=beside.index(self) if self in beside else None,
                 )
                 write_json(folder.path / RUN_FILE, described)
         except (TypeError, CheckpointError, UnknownMemoryError) as error:

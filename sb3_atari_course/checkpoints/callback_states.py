@@ -7,6 +7,7 @@ things, has two methods: ``checkpoint_state()``, which returns plain data, and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -80,21 +81,30 @@ def _with_state(callback: Callbacks) -> Iterator[BaseCallback]:
 
 def _read(callback: Any) -> Tree:
     if hasattr(callback, "checkpoint_state"):
-        return callback.checkpoint_state()
+        return {"own": callback.checkpoint_state(), "n_calls": callback.n_calls}
     return {name: value for name, value in vars(callback).items() if _is_state(name, value)}
 
 
 def _write(callback: Any, state: Tree) -> None:
     if hasattr(callback, "restore_checkpoint_state"):
-        callback.restore_checkpoint_state(state)
+        callback.restore_checkpoint_state(state["own"])
+        callback.n_calls = state["n_calls"]
         return
     for name, value in state.items():
-        setattr(callback, name, value)
+        here = vars(callback).get(name)
+        if isinstance(value, dict) and isinstance(here, dict):  # a Counter, say, stays one
+            here.clear()
+            here.update(value)
+        elif isinstance(value, tuple) and hasattr(here, "_make"):  # a named one
+            setattr(callback, name, here._make(value))
+        elif value is not None or is_plain(here):
+            setattr(callback, name, value)
 
 
 def _is_state(name: str, value: Any) -> bool:
-    """Tell whether an attribute changes while training; words and None are settings."""
-    return name not in _NOT_SAVED and not isinstance(value, (str, type(None))) and is_plain(value)
+    """Tell whether an attribute may change while training; paths are settings."""
+    is_path = isinstance(value, str) and ("/" in value or os.sep in value)
+    return name not in _NOT_SAVED and not is_path and is_plain(value)
 
 
 def _kind(callback: BaseCallback) -> str:

@@ -28,7 +28,7 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable
 from sb3_atari_course.callbacks.csv_log import LogTable
-from sb3_atari_course.checkpoints.callback_states import all_within
+from sb3_atari_course.checkpoints.callback_states import all_within, evaluation_envs
 from sb3_atari_course.checkpoints.environments.vec_env_state import monitor_files
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import flush, write_aside
@@ -48,7 +48,8 @@ def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
     own = [one._format for one in all_within(callback) if isinstance(one, CsvLog)]
     writers = [_read_writer(one, run) for one in formats if one not in own]
     tables = [one for one in formats if isinstance(one, CSVOutputFormat)]
-    files = {*_grown(formats, callback), *_monitor_files(model, run)}
+    envs = [model.env, *evaluation_envs(callback)]
+    files = {*_grown(formats, callback), *_monitor_files(envs, run)}
     folders = list(_event_folders(formats))
     events = [path for folder in folders for path in _events(folder)]
     for path in (*files, *events, *(Path(one.file.name) for one in tables)):
@@ -143,11 +144,11 @@ def _grown(formats: list[KVWriter], callback: BaseCallback) -> Iterator[Path]:
             yield table.path
 
 
-def _monitor_files(model: BaseAlgorithm, run: Path) -> Iterator[Path]:
+def _monitor_files(envs: list[Any], run: Path) -> Iterator[Path]:
     """Yield the files in which Monitor counts games, in the run folder or elsewhere."""
-    assert model.env is not None
     yield from (path.resolve() for path in run.glob(f"*{Monitor.EXT}"))
-    yield from (Path(path).resolve() for path in monitor_files(model.env) if path is not None)
+    for env in envs:
+        yield from (Path(path).resolve() for path in monitor_files(env) if path is not None)
 
 
 def _event_folders(formats: list[KVWriter]) -> Iterator[Path]:
@@ -163,8 +164,8 @@ def _events(folder: Path) -> list[Path]:
 
 def _count_rows(writer: CSVOutputFormat) -> int:
     """Return how many rows follow the header."""
-    with open(writer.file.name, "rb") as file:
-        n_lines = sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    with open(writer.file.name, newline="") as file:
+        n_lines = sum(1 for _ in csv.reader(file))  # a word may have line ends in it
     return max(n_lines - 1, 0)
 
 

@@ -11,6 +11,7 @@ environment (``np_random``) are saved for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,6 +126,8 @@ def _write_layer(layer: Env, part: Tree) -> None:
         write_fields(layer, FIELDS[full_name(layer)], part["fields"])
         if isinstance(layer, Monitor):
             layer.rewards = part["fields"]["rewards"].tolist()
+            if layer.results_writer is not None:  # its file was cut back, perhaps while it is open
+                layer.results_writer.file_handler.seek(0, os.SEEK_END)
     space = _own_space(layer)
     if space is not None:
         write_space(space, part["action_space"])

@@ -48,6 +48,7 @@ def describe_run(
     *,
     learn: dict[str, Any],
     every: int,
+    place: int | None = None,
 ) -> dict[str, Any]:
     """Return how a training was begun, as JSON.
 
@@ -55,6 +56,7 @@ def describe_run(
     :param experiment: None if it was no command of RL Zoo or ours.
     :param learn: the local variables of ``model.learn``.
     :param every: steps between two checkpoints.
+    :param place: of ``ExactCheckpoint`` among the callbacks; None for the last.
     """
     common = {"every": every, "threads": th.get_num_threads()}
     if experiment is not None:
@@ -63,6 +65,7 @@ def describe_run(
         "kind": "python",
         **common,
         "learn": {name: learn[name] for name in ("log_interval", "tb_log_name")},
+        "place": place,
         "made_by": None,
     }
     with contextlib.suppress(NotPlainError):  # else whoever resumes it passes an env
@@ -105,8 +108,9 @@ def _settings_of(model: BaseAlgorithm) -> dict[str, Any]:
     settings = {name: own[name] for name in _parameters(type(model)) if name in own}
     if settings.get("train_freq") is not None:
         settings["train_freq"] = tuple(settings["train_freq"])
-    if settings.get("replay_buffer_class") in (ReplayBuffer, NStepReplayBuffer):  # SB3's choice
-        del settings["replay_buffer_class"], settings["replay_buffer_kwargs"]
+    chosen = NStepReplayBuffer if own.get("n_steps", 1) > 1 else ReplayBuffer
+    if settings.get("replay_buffer_class") is chosen:  # by SB3, which would warn of one given
+        del settings["replay_buffer_class"]
     return {"algorithm": type(model), "policy": model.policy_class, **settings}
 
 

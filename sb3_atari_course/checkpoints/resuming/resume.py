@@ -83,7 +83,7 @@ def resume(
             return resume_experiment(description, resumption)
         if not (env is None or model is None):
             raise ValueError("pass env or model, not both: the model has its own env")
-        callbacks = _callbacks(callback, description["every"])
+        callbacks = _callbacks(callback, description["every"], description.get("place"))
         if model is not None:
             return _go_on(resumption, model, callbacks, description)
         made = _env_of(description, folder.path.parent) if env is None else env
@@ -155,10 +155,10 @@ def _env_of(description: dict[str, Any], run: Path) -> VecEnv:
 
 
 def _callbacks(
-    callback: BaseCallback | Sequence[BaseCallback] | None, every: int
+    callback: BaseCallback | Sequence[BaseCallback] | None, every: int, place: int | None
 ) -> list[BaseCallback]:
     """Return the callbacks as a list, our own among them."""
     given = [callback] if isinstance(callback, BaseCallback) else list(callback or [])
     if not any(isinstance(one, ExactCheckpoint) for one in all_within(given)):
-        given.append(ExactCheckpoint(every))
+        given.insert(len(given) if place is None else place, ExactCheckpoint(every))
     return given

@@ -46,6 +46,7 @@ class Resumption:
         :raises CheckpointError: if model or callbacks are others than the training had.
         """
         check_fits(self.checkpoint, model)
+        model.num_timesteps = 0  # learn() adds the steps of a model that has trained to its length
         write_parameters(model, self.tree["training"])
         write_callbacks(callbacks, self.tree["callbacks"])
         cut_logs(self.tree["logs"], self.run.resolve())
