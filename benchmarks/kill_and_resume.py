@@ -7,11 +7,14 @@ through game overs and evaluations), once in peace and once SIGKILLed at random 
 each time. Every second kill is aimed at the writing of a checkpoint, at a random moment after its
 beginning; whether it hit is read from the log. With ``--taxi`` Q-learning with a table on Taxi.
 
+The training in peace writes one checkpoint, at its end: what a writing might do beside is seen too.
+
 One line of JSON: ``kills``, ``kills_inside_a_write``, ``bytes_differing`` (weights, optimiser and
-replay memory at the end), ``monitor_rows_differing`` (columns r and l), ``log_rows_differing``
+replay memory in the last checkpoint), ``memory_rows_differing`` (of the memory as the process had
+it at the end), ``monitor_rows_differing`` (columns r and l), ``log_rows_differing``
 (``progress.csv`` but for its times), ``states_differing`` (everything else in the last checkpoint:
 counters, random streams, environments, callbacks), ``checkpoint_share_of_time`` (seconds inside the
-checkpoint code, of the wall-clock of the training in peace).
+checkpoint code, of the wall-clock from one checkpoint to the next).
 
 ``--forget STREAM`` leaves one random stream where it is on resume, and must make bytes differ.
 """
@@ -19,6 +22,7 @@ checkpoint code, of the wall-clock of the training in peace).
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -36,14 +40,16 @@ from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
     differing_rows,
+    live_rows_differing,
     memory_arrays,
     newest,
+    note_live_memory,
     other_numbers,
     spaces_of,
     weights_and_optimizer,
 )
 from sb3_atari_course.checkpoints import random_streams, training
-from sb3_atari_course.checkpoints.callback import FOLDER
+from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.replay import FrameReplayBuffer
 
 #: Random streams that ``--forget`` can leave as a new process has them.
@@ -79,6 +85,7 @@ def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
 def run_child(forget: str, arguments: list[str]) -> None:
     """Be that process: run the command, without one of the streams if asked to."""
     from sb3_atari_course.__main__ import main
+    from sb3_atari_course.zoo import CourseExperimentManager
 
     if forget != "none":
         original = random_streams.write_global_streams
@@ -87,6 +94,14 @@ def run_child(forget: str, arguments: list[str]) -> None:
             original({**state, forget: random_streams.read_global_streams()[forget]})
 
         training.write_global_streams = without_one  # type: ignore[attr-defined]
+    save = CourseExperimentManager.save_trained_model
+
+    def note_and_save(experiment: CourseExperimentManager, model: Any) -> None:
+        run = Path(experiment.save_path)
+        note_live_memory(run, getattr(model, "replay_buffer", None))
+        save(experiment, model)
+
+    setattr(CourseExperimentManager, "save_trained_model", note_and_save)  # noqa: B010
     sys.argv = ["sb3-atari", *arguments]
     main()
 
@@ -130,7 +145,7 @@ class Killer:
     def _events(self) -> list[dict[str, Any]]:
         if not self.log.exists():
             return []
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        return CheckpointFolder(self.log.parent).events()
 
 
 def train_in_peace(game: str, arguments: list[str], folder: Path) -> Path:
@@ -173,6 +188,7 @@ def compare(game: str, peaceful: Path, killed: Path) -> dict[str, int]:
         print(f"differs: {place}")
     return {
         "bytes_differing": n_bytes,
+        "memory_rows_differing": live_rows_differing(peaceful, killed),
         "monitor_rows_differing": differing_rows(peaceful, killed, "*.monitor.csv"),
         "log_rows_differing": differing_rows(peaceful, killed, "progress.csv"),
         "states_differing": len(others),
@@ -180,10 +196,12 @@ def compare(game: str, peaceful: Path, killed: Path) -> dict[str, int]:
 
 
 def share_of_time(run: Path) -> float:
-    """Return the part of a training in peace that was spent on checkpoints."""
-    events = [json.loads(line) for line in (run / FOLDER / "log.jsonl").read_text().splitlines()]
-    inside = sum(one.get("seconds", 0) for one in events)
-    return float(inside / (events[-1]["time"] - (run / FOLDER / "run.json").stat().st_mtime))
+    """Return the part of the time from one checkpoint to the next that was spent on it."""
+    events = CheckpointFolder(run / FOLDER).events()
+    written = [(i, one) for i, one in enumerate(events) if one["event"] == "written"]
+    pairs = [(a, b) for (i, a), (j, b) in itertools.pairwise(written) if j == i + 2]  # no kill
+    inside = sum(b["seconds"] for _, b in pairs)
+    return float(inside / sum(b["time"] - a["time"] for a, b in pairs))
 
 
 def _run_of(game: str, folder: Path) -> Path:
@@ -217,7 +235,8 @@ def main() -> None:
     arguments = command(game, steps, given.every or steps // 40)
     folder = Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
     try:
-        peaceful = train_in_peace(game, arguments, folder / "peace")
+        in_peace = command(game, steps, 10 * steps)  # one checkpoint, at the end
+        peaceful = train_in_peace(game, in_peace, folder / "peace")
         killed, n_kills, n_inside = train_with_kills(
             game, arguments, folder / "kills", steps=steps, kills=given.kills, forget=given.forget
         )
@@ -227,7 +246,7 @@ def main() -> None:
             "kills": n_kills,
             "kills_inside_a_write": n_inside,
             **compare(game, peaceful, killed),
-            "checkpoint_share_of_time": round(share_of_time(peaceful), 4),
+            "checkpoint_share_of_time": round(share_of_time(killed), 4),
         }
     finally:
         shutil.rmtree(folder)

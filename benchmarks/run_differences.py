@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_atari_course.checkpoints.callback import FOLDER
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.checkpoints.memory.segments import restore_rows
 
+#: Name of the file with the rows of a live memory.
+LIVE = "live_memory.npy"
 #: Wall-clock times, which no two trainings share; of the numbers and of the columns of tables.
 _TIMES = {"seconds", "t_start", "begun_at", "t", "episode_times"}
 _TIME_COLUMNS = {"t", "time/fps", "time/time_elapsed", "time/gradient_steps_per_second"}
-#: Of the log files: how long they are depends on the digits of such times.
-_SIZES = {"sizes", "events"}
+#: Of the log files: how long they are depends on the digits of such times; and where they lie.
+_SIZES = {"sizes", "events", "home"}
 
 
 def weights_and_optimizer(run: Path) -> dict[str, Any]:
@@ -40,6 +42,24 @@ def other_numbers(run: Path) -> dict[str, Any]:
     return dict(_leaves(tree, ""))
 
 
+def note_live_memory(run: Path, buffer: ReplayBuffer | None) -> None:
+    """Write a SHA-256 of each row that a memory holds now, whatever its checkpoints say."""
+    n_rows = 0 if buffer is None else buffer.size()
+    digests = [
+        hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in _row(buffer, row)))
+        for row in range(n_rows)
+    ]
+    array = np.array([list(one.digest()) for one in digests], np.uint8).reshape(-1, 32)
+    np.save(run / LIVE, array)
+
+
+def live_rows_differing(a: Path, b: Path) -> int:
+    """Return how many rows of two live memories differ."""
+    x, y = np.load(a / LIVE), np.load(b / LIVE)
+    n = min(len(x), len(y))
+    return int((x[:n] != y[:n]).any(axis=1).sum()) + abs(len(x) - len(y))
+
+
 def memory_arrays(run: Path, empty_buffer: ReplayBuffer | None) -> Iterator[NDArray[Any]]:
     """Yield what the replay memory of the last checkpoint holds, row by row, stacks unpacked.
 
@@ -52,10 +72,7 @@ def memory_arrays(run: Path, empty_buffer: ReplayBuffer | None) -> Iterator[NDAr
     segments = ((one.first, one.end, folder.read_segment(one)) for one in checkpoint.segments)
     restore_rows(empty_buffer, segments, n_written=checkpoint.n_rows)
     for row in range(empty_buffer.size()):
-        yield np.asarray(empty_buffer.observations[row])
-        yield np.asarray(empty_buffer.next_observations[row])
-        for name in ("actions", "rewards", "dones", "timeouts"):
-            yield getattr(empty_buffer, name)[row]
+        yield from _row(empty_buffer, row)
 
 
 def count_differing_bytes(a: Any, b: Any) -> int:
@@ -96,6 +113,14 @@ def spaces_of(env_id: str, wrapper: Any) -> tuple[gym.Space[Any], gym.Space[Any]
         seen = gym.spaces.Box(0, 255, (seen.shape[2], *seen.shape[:2]), np.uint8)
     env.close()
     return seen, env.action_space
+
+
+def _row(buffer: Any, row: int) -> Iterator[NDArray[Any]]:
+    """Yield all that a memory holds of one row."""
+    yield np.asarray(buffer.observations[row])
+    yield np.asarray(buffer.next_observations[row])
+    for name in ("actions", "rewards", "dones", "timeouts"):
+        yield getattr(buffer, name)[row]
 
 
 def _leaves(tree: Any, place: str) -> Iterator[tuple[str, Any]]:

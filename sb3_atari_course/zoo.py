@@ -6,6 +6,7 @@ import importlib
 import runpy
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -23,12 +24,20 @@ from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
 from sb3_atari_course.checkpoints.environments.savable import SavableEnv
 from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course.checkpoints.folder import how_to_resume
 from sb3_atari_course.checkpoints.training import KNOWN
 from sb3_atari_course.envs import GRAY_SCREENS, is_atari, register_envs
 from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.native_vec_env import NativeAtariVecEnv
 from sb3_atari_course.q_learning.schedules import VISITS
+
+#: What ``train`` takes beside RL Zoo's flags, whose parser knows nothing of them.
+_OUR_FLAGS = """Beside RL Zoo's own flags, below:
+  --vec-env native       play Atari games in ale-py's C++ threads
+  --checkpoint-freq N    steps between two checkpoints for resume (default 50000; 0: none);
+                         dqn, qrdqn, fast_dqn, q_learning
+"""
 
 #: Algorithms that choose among finitely many actions.
 _DISCRETE_ONLY = ("dqn", "qrdqn", *OUR_ALGORITHMS)
@@ -142,15 +151,21 @@ class CourseExperimentManager(ExperimentManager):
             raise
         except Exception as error:
             raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
-        if model.num_timesteps < self.n_timesteps:
+        if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """Save the model; after a signal end with the exit status that tells so."""
         super().save_trained_model(model)
-        for one in self.callbacks:
-            if isinstance(one, ExactCheckpoint) and one.stop_signal is not None:
-                raise SystemExit(128 + one.stop_signal)
+        number = self._stop_signal()
+        if number is not None:
+            print(f"To go on: {how_to_resume(Path(self.save_path))}")
+            raise SystemExit(128 + number)
+
+    def _stop_signal(self) -> int | None:
+        """Return the number of the signal that has stopped the training, None if none did."""
+        own = (one for one in self.callbacks if isinstance(one, ExactCheckpoint))
+        return next((one.received_signal for one in own), None)
 
 
 def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:
@@ -197,6 +212,8 @@ def train() -> None:
 
     _register()
     _play_natively_if_asked()
+    if {"-h", "--help"} & set(sys.argv):
+        print(_OUR_FLAGS)
     CourseExperimentManager.checkpoint_freq = take_frequency(sys.argv)
     hint_at_unfinished(sys.argv[1:])
     rl_zoo3_train.ExperimentManager = CourseExperimentManager  # type: ignore[attr-defined]

@@ -79,6 +79,8 @@ def load_agent(
     :raises ValueError: for an algorithm or policy that is not known.
     """
     check_card("device", device)
+    if isinstance(env, str):
+        raise TypeError(f"env is an environment, not its id: gym.make({env!r})")
     max_bytes = integer_at_least(1, "max_bytes", max_bytes)
     agent = find_agent(Path(path))
     content = read_file(agent, max_bytes=max_bytes, remedy="a larger max_bytes allows it")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,12 @@ from sb3_atari_course.callbacks.run_folder import find_run_folder
 from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import write_json
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.folder import (
+    FOLDER,
+    RUN_FILE,
+    CheckpointFolder,
+    how_to_resume,
+)
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.checkpoints.memory.segments import UnknownMemoryError
 from sb3_atari_course.checkpoints.resuming.origin import describe_run, experiment_behind
@@ -26,9 +30,6 @@ from sb3_atari_course.checkpoints.training import check_known
 from sb3_atari_course.checkpoints.tree import NotPlainError
 from sb3_atari_course.errors import SettingError
 from sb3_atari_course.wrappers.checks import integer_at_least
-
-#: Of the folder in a run folder, and of the file in it that says how the training was begun.
-FOLDER, RUN_FILE = "checkpoints", "run.json"
 
 
 class ExactCheckpoint(BaseCallback):
@@ -70,6 +71,7 @@ class ExactCheckpoint(BaseCallback):
         self._snapshots: Snapshots | None = None
         self._to_resume: Checkpoint | None = None
         self._last_step = 0  # agent steps at the last checkpoint, or at the last attempt
+        self._planned_steps = 0  # what schedules refer to
         self._is_in_rollout = self._is_running = False
 
     def resume_from(self, folder: CheckpointFolder, checkpoint: Checkpoint) -> None:
@@ -82,9 +84,19 @@ class ExactCheckpoint(BaseCallback):
         self.folder = folder.path.parent
 
     @property
+    def received_signal(self) -> int | None:
+        """The signal that came, whether the training has stopped cleanly or at once."""
+        return self._signals.received
+
+    @property
     def training_steps(self) -> int:
-        """Agent steps after which the training is finished."""
+        """Agent steps after which the training ends."""
         return int(self.locals["total_timesteps"])
+
+    @property
+    def _folder(self) -> CheckpointFolder:
+        assert self._checkpoints is not None, "the training has not begun"
+        return self._checkpoints
 
     def _on_training_start(self) -> None:
         experiment = experiment_behind()
@@ -125,10 +137,11 @@ class ExactCheckpoint(BaseCallback):
             return
         if self._to_resume is not None:
             self._resume()
+        self._planned_steps = self._planned_steps or self.model._total_timesteps
         is_due = self.model.num_timesteps // self.every > self._last_step // self.every
         if self._signals.received is not None and self.stop_signal is None:
             self.stop_signal = self._signals.received
-            is_due = self.model.num_timesteps > self._last_step or not self._has_written()
+            is_due = self.model.num_timesteps > self._last_step or not self._folder.has_checkpoints
         if is_due:
             self._take()
         self._keep_progress()
@@ -143,7 +156,6 @@ class ExactCheckpoint(BaseCallback):
     def _on_training_end(self) -> None:
         if not self._is_running:
             return
-        assert self._checkpoints is not None
         if self.stop_signal is not None:
             self._note("stopped", step=self._last_step, signal=self.stop_signal)
             print(f"Stopped at step {self._last_step:,}. To go on: {self._how_to_resume()}")
@@ -154,16 +166,15 @@ class ExactCheckpoint(BaseCallback):
         self.let_go()
 
     def _how_to_resume(self) -> str:
-        assert self._checkpoints is not None
-        run = self._checkpoints.path.parent
+        run = self._folder.path.parent
         if experiment_behind() is None:
             return f"sb3_atari_course.resume({str(run)!r}, ...)"
         return how_to_resume(run)
 
     def _run_folder(self, experiment: Any) -> Path:
-        run = self.folder
-        if run is None:
-            run = find_run_folder(self) if experiment is None else Path(experiment.save_path)
+        if self.folder is None and experiment is not None:
+            return Path(experiment.save_path)
+        run = self.folder or find_run_folder(self)
         if run is None:
             raise CheckpointError("nobody has named a run folder: ExactCheckpoint(folder=...)")
         return run
@@ -200,12 +211,11 @@ class ExactCheckpoint(BaseCallback):
             if isinstance(bar, ProgressBarCallback):
                 bar.pbar.update(checkpoint.step)
         for env, reason in fresh.items():
-            print(f"  the {env} begins a new episode: {reason}", flush=True)
+            print(f"  {env} begins a new episode: {reason}", flush=True)
 
     def _take(self, *, finished: bool = False) -> None:
         """Write a checkpoint; if that fails, say so and go on: the one before is still there."""
         assert self._snapshots is not None
-        assert self._checkpoints is not None
         self._last_step = step = self.model.num_timesteps
         started = time.perf_counter()
         try:
@@ -213,7 +223,7 @@ class ExactCheckpoint(BaseCallback):
             checkpoint = self._snapshots.take(
                 self.model,
                 self.locals["callback"],
-                n_timesteps=self.training_steps,
+                n_timesteps=max(self.training_steps, self._planned_steps),
                 finished=finished,
             )
         except (OSError, MemoryError, NotPlainError) as error:
@@ -226,26 +236,21 @@ class ExactCheckpoint(BaseCallback):
 
     def _tell_failure(self, step: int, error: Exception) -> None:
         """Say that a checkpoint could not be written, and make room for the next one."""
-        assert self._checkpoints is not None
         self._note("failed", step=step, error=str(error))
-        before = self._checkpoints.glance()
+        before = self._folder.glance()
         kept = f"that of step {before.step:,} is kept" if before else "there is none before it"
         print(f"The checkpoint at step {step:,} could not be written ({error}): {kept}", flush=True)
         with contextlib.suppress(OSError):
-            self._checkpoints.clear()
+            self._folder.clear()
 
     def _keep_progress(self) -> None:
         """Let schedules stay at their end in a training that is longer than they are."""
         model = self.model
         model._total_timesteps = max(model._total_timesteps, model.num_timesteps)
 
-    def _has_written(self) -> bool:
-        return self._checkpoints is not None and self._checkpoints.has_checkpoints
-
     def _note(self, event: str, **facts: Any) -> None:
-        assert self._checkpoints is not None
         with contextlib.suppress(OSError):  # a full disk: the log is the least
-            self._checkpoints.note(event, **facts)
+            self._folder.note(event, **facts)
 
     def let_go(self) -> None:
         """Give back the folder and the signals."""
@@ -253,8 +258,3 @@ class ExactCheckpoint(BaseCallback):
         self._signals.let_go()
         if self._checkpoints is not None:
             self._checkpoints.unlock()
-
-
-def how_to_resume(run: Path) -> str:
-    """Return the command that goes on with a run."""
-    return f"python -m sb3_atari_course resume {shlex.quote(str(run))}"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from huggingface_sb3 import EnvironmentName
 
-from sb3_atari_course.checkpoints.callback import FOLDER, how_to_resume
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder, how_to_resume
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.wrappers.checks import integer_at_least
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,9 @@ from sb3_atari_course.checkpoints.manifest import (
     write_manifest,
 )
 from sb3_atari_course.checkpoints.tree import Tree
+
+#: Of the folder in a run folder, and of the file in it that says how the training was begun.
+FOLDER, RUN_FILE = "checkpoints", "run.json"
 
 #: So many checkpoints are kept: if the newest is damaged there is another.
 KEPT = 2
@@ -129,8 +134,8 @@ class CheckpointFolder:
                 return Checkpoint(**{**vars(checkpoint), "warnings": tuple(problems)})
         if problems:
             raise CheckpointError(
-                f"no checkpoint in {self.path} is whole: {'; '.join(problems)}. The last model that"
-                " was saved can go on as a new training: rl_zoo3.train -i MODEL.zip"
+                f"no checkpoint in {self.path} is whole: {'; '.join(dict.fromkeys(problems))}."
+                " The model that was saved last can begin another one: rl_zoo3.train -i MODEL.zip"
             )
         raise CheckpointError(f"{self.path.parent} has no checkpoint: nothing to resume")
 
@@ -143,17 +148,30 @@ class CheckpointFolder:
 
     def was_ended(self) -> bool:
         """Tell whether the last thing that happened was an end by another callback."""
-        try:
-            lines = (self.path / "log.jsonl").read_text(encoding="utf-8").splitlines()
-            return bool(lines) and json.loads(lines[-1]).get("event") == "ended"
-        except (OSError, ValueError):
-            return False
+        events = self.events()
+        return bool(events) and events[-1]["event"] == "ended"
+
+    def noted_files(self) -> set[str]:
+        """Return the files that were noted as opened by a process that had resumed the run."""
+        return {name for event in self.events() for name in event.get("files", [])}
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the lines of the log that can be read."""
+        events = []
+        path = self.path / "log.jsonl"
+        for line in path.read_bytes().splitlines() if path.is_file() else []:
+            with contextlib.suppress(ValueError):
+                events.append(dict(json.loads(line)))
+        return events
 
     def note(self, event: str, **facts: Any) -> None:
         """Add a line to the log; whatever ends the process later, it is there."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts})
-        with open(self.path / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n"
+        with open(self.path / "log.jsonl", "ab+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            is_torn = file.read(1) not in (b"", b"\n")  # by a full disk, say
+            file.write((b"\n" if is_torn else b"") + line.encode())
 
     def _checked(self, manifest: Path) -> Checkpoint:
         """Return a checkpoint of which all files are there and unaltered."""
@@ -185,3 +203,8 @@ class CheckpointFolder:
             for path in self.path.glob(pattern):
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
+
+
+def how_to_resume(run: Path) -> str:
+    """Return the command that goes on with a run."""
+    return f"python -m sb3_atari_course resume {shlex.quote(str(run))}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,7 +30,6 @@ from sb3_atari_course.callbacks import CsvLog, EpisodeTable
 from sb3_atari_course.callbacks.csv_log import LogTable
 from sb3_atari_course.checkpoints.callback_states import all_within, evaluation_envs
 from sb3_atari_course.checkpoints.environments.vec_env_state import monitor_files
-from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import flush, write_aside
 from sb3_atari_course.checkpoints.tree import Tree
 
@@ -39,7 +38,7 @@ _EVENTS = "events.out.tfevents"
 
 
 def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
-    """Return how far the files have come, their paths relative to the run folder.
+    """Return how far the files have come; paths inside the run folder as seen from there.
 
     :param callback: the outermost one.
     :param run: the run folder.
@@ -55,6 +54,7 @@ def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
     for path in (*files, *events, *(Path(one.file.name) for one in tables)):
         flush(path)  # else a power failure could leave less of it than the checkpoint says
     return {
+        "home": str(run),
         "folder": _relative(_chosen_folder(model), run),
         "writers": [one for one in writers if one is not None],
         "sizes": {_relative(path, run): os.path.getsize(path) for path in sorted(files)},
@@ -69,32 +69,66 @@ def read_logs(model: BaseAlgorithm, callback: BaseCallback, run: Path) -> Tree:
     }
 
 
-def cut_logs(state: Tree, run: Path) -> None:
-    """Cut the files back to what they held.
+def cut_logs(state: Tree, run: Path, *, opened: Collection[str] = ()) -> list[str]:
+    """Cut the files back to what they held; return what is wrong with some, which are left alone.
 
-    :raises CheckpointError: if one holds less: somebody has begun it anew; none is cut then.
+    A file that is shorter than it was has been begun anew by somebody, or is missing; what it held
+    is gone. Files outside of a run folder that is a copy belong to the original.
+
+    :param opened: paths of TensorBoard's files that this run has opened later: they go.
     """
-    sizes = {run / name: size for name, size in state["sizes"].items()}
-    for name, events in state["events"].items():
+    problems = []
+    mine = _of_this_run(state, run)
+    sizes = {run / name: size for name, size in mine["sizes"].items()}
+    for name, events in mine["events"].items():
         sizes.update({run / name / event: size for event, size in events.items()})
     for path, size in sizes.items():
-        _check_size(path, size)
-    tables = {run / name: table for name, table in state["tables"].items()}
-    for path, table in tables.items():
-        _check_rows(path, table["rows"])
-    for path, size in sizes.items():
-        os.truncate(path, size)
-    for path, table in tables.items():
-        _cut_table(path, table["keys"], table["rows"])
-    for name, events in state["events"].items():
+        here = path.stat().st_size if path.is_file() else 0
+        if here >= size:
+            os.truncate(path, size)
+        else:
+            problems.append(f"{path} has {here} bytes, it had {size} at the checkpoint")
+            if not here and path.name.endswith(Monitor.EXT):
+                path.write_text('#{"t_start": 0.0, "env_id": "None"}\nr,l,t\n')  # to go on with
+    for name, table in mine["tables"].items():
+        here = len(_rows(run / name))
+        if here >= table["rows"]:
+            _cut_table(run / name, table["keys"], table["rows"])
+        else:
+            problems.append(f"{run / name} has {here} rows, it had {table['rows']}")
+    for name, events in mine["events"].items():
         for path in _events(run / name):
-            if path.name not in events:
+            if path.name not in events and str(path) in opened:
                 path.unlink()
+    return problems
+
+
+def _of_this_run(state: Tree, run: Path) -> Tree:
+    """Return the state without the files that belong to another run, of which this is a copy."""
+    home = Path(state["home"])
+    if home == run or not home.is_dir():
+        return state
+    parts = {
+        part: {name: value for name, value in state[part].items() if not os.path.isabs(name)}
+        for part in ("sizes", "tables", "events")
+    }
+    writers = [
+        (kind, None if kind == "stdout" else _place_in_copy(kind, name))
+        for kind, name in state["writers"]
+    ]
+    return {**state, **parts, "writers": writers}
+
+
+def _place_in_copy(kind: str, name: str) -> str:
+    """Return where a copy of a run writes what the original writes outside of its folder."""
+    if not os.path.isabs(name):
+        return name
+    return kind if kind == "tensorboard" else os.path.basename(name)
 
 
 def reopen_logger(state: Tree, run: Path) -> Logger:
     """Return a logger that goes on with these files (a file of TensorBoard beside the others)."""
-    writers = [_reopen(kind, name, run) for kind, name in state["writers"]]
+    writers = [_reopen(kind, name, run) for kind, name in _of_this_run(state, run)["writers"]]
     folder = state["folder"]
     return Logger(None if folder is None else str(run / folder), writers)
 
@@ -177,24 +211,6 @@ def _rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def _check_size(path: Path, size: int) -> None:
-    here = path.stat().st_size if path.is_file() else 0
-    if here < size:
-        raise CheckpointError(
-            f"{path} has {here} bytes, it had {size} at the checkpoint: it was deleted or begun"
-            " anew. Put it back; environments for resume(path, env) are made with"
-            " monitor_kwargs={'override_existing': False}"
-        )
-
-
-def _check_rows(path: Path, n_rows: int) -> None:
-    here = len(_rows(path))
-    if here < n_rows:
-        raise CheckpointError(
-            f"{path} has {here} rows, it had {n_rows} at the checkpoint: put it back"
-        )
-
-
 def _cut_table(path: Path, keys: list[str], n_rows: int) -> None:
     """Cut a table of SB3 back, which gets its columns as they come: the new ones go, too."""
     rows = [keys, *(row[: len(keys)] for row in _rows(path)[:n_rows])] if keys else []
@@ -208,8 +224,8 @@ def _cut_table(path: Path, keys: list[str], n_rows: int) -> None:
 
 
 def _relative(path: Any, run: Path) -> str | None:
-    """Return a path relative to the run folder, so that the folder may be moved."""
-    try:
-        return None if path is None else os.path.relpath(Path(path).resolve(), run)
-    except ValueError:  # another drive of Windows
-        return str(path)
+    """Return a path inside the run folder as seen from there: the folder may be moved."""
+    if path is None:
+        return None
+    place = Path(path).resolve()
+    return os.path.relpath(place, run) if place.is_relative_to(run) else str(place)

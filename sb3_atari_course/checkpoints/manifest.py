@@ -34,8 +34,8 @@ class Checkpoint:
     """What the JSON of a checkpoint says.
 
     :param step: agent steps of the training so far, of all environments.
-    :param n_timesteps: steps after which the training is finished.
-    :param finished: whether it was.
+    :param n_timesteps: steps after which the training is finished, as it was first planned.
+    :param finished: whether it was, or was ended earlier as it had been asked to.
     :param facts: what a training must agree with to be resumed from it.
     :param n_rows: rows written to the replay memory so far.
     :param segments: those that hold the rows which are still in the memory.

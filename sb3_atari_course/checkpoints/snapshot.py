@@ -137,7 +137,7 @@ class Snapshots:
                 end_episodes(buffer, np.flatnonzero(episodes.begun).tolist())
         self._remember(model, checkpoint)
         return {
-            f"{name} environment {i}": reason
+            f"environment {i} of the {name}": reason
             for name, (_, state) in envs.items()
             for i, reason in unsaved_envs(state).items()
         }

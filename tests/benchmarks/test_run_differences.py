@@ -18,8 +18,7 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
-from sb3_atari_course.checkpoints.callback import FOLDER
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.checkpoints.memory.segments import pack_rows, restore_rows
 from tests.checkpoints.trainings import breakout, deep, train
 

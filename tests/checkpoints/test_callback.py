@@ -18,8 +18,7 @@ from stable_baselines3.common.logger import configure
 
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints import ExactCheckpoint, running
-from sb3_atari_course.checkpoints.callback import how_to_resume
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.folder import CheckpointFolder, how_to_resume
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.errors import SettingError
 from tests.checkpoints.faults import contents

@@ -35,6 +35,7 @@ class Counting(BaseCallback):
         super().__init__()
         self.best, self.lengths, self.name = -np.inf, deque(maxlen=3), "a word"
         self.seen: Any = None
+        self.path = ""
         self.function = print
 
     def _on_step(self) -> bool:
@@ -61,12 +62,14 @@ def test_plain_attributes_come_back(tmp_path: Any) -> None:
     one.best, one.n_calls, one.num_timesteps = 3.5, 7, 28
     one.lengths.extend([1, 2, 3, 4])
     one.seen, one.name, other.name = np.arange(3), "a word", "another word"
+    one.path, other.path = "a/path", "another/path"
     there_and_back(one, other)
     assert (other.best, other.n_calls, other.num_timesteps) == (3.5, 7, 28)
     assert list(other.lengths) == [2, 3, 4]
     assert other.lengths.maxlen == 3
     assert other.seen.tolist() == [0, 1, 2]
-    assert other.name == "another word"  # a setting, not a state
+    assert other.name == "a word"
+    assert other.path == "another/path"  # a setting, not a state
     assert other.function is print
 
 
@@ -74,7 +77,7 @@ def test_a_callback_may_say_itself_what_it_keeps() -> None:
     one, other = Own(), Own()
     one.best, one.n_calls = 2.0, 5
     there_and_back(one, other)
-    assert (other.best, other.n_calls) == (2.0, 0)
+    assert (other.best, other.n_calls) == (2.0, 5)
 
 
 def test_those_within_others_are_found() -> None:

@@ -82,7 +82,7 @@ def _same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             ["no such run"],
-            "error: no such run has no folder checkpoints: nothing to resume there\n",
+            "error: no such run does not exist: nothing to resume there\n",
         ),
         ([], "the following arguments are required: RUN_DIR\n"),
         (["a", "-n", "many"], "argument -n/--n-timesteps: invalid int value: 'many'\n"),
@@ -104,7 +104,7 @@ def test_a_run_of_a_script_says_what_to_do(
     learn(tmp_path, steps=100, cut=60)
     for arguments, message in (
         ([], "does not know how its environment was made, which make_atari_env would have noted:"),
-        (["-n", "40"], "has finished 40 steps already: to train longer, ask for more than that"),
+        (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
         (["-n", "0"], "n_timesteps must be at least 1, got 0"),
     ):
         with pytest.raises(SystemExit) as end:

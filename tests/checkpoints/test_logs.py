@@ -15,9 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable
-from sb3_atari_course.checkpoints import CheckpointError
 from sb3_atari_course.checkpoints.logs import cut_logs, read_logs, reopen_logger
-from tests.checkpoints.faults import contents
 from tests.checkpoints.small import close, dqn, go_on, learn, poles
 from tests.checkpoints.trainings import CutError, CutOff
 
@@ -165,6 +163,7 @@ def state_of(folder: Path) -> tuple[Any, list[Path]]:
         "events": {".": {"events.out.tfevents.1": 3}},
         "writers": [],
         "folder": None,
+        "home": str(folder),
     }
     for name, text in (("1", "123+new"), ("2", "new")):
         (folder / f"events.out.tfevents.{name}").write_text(text)
@@ -177,38 +176,81 @@ def test_files_are_cut_back(tmp_path: Path) -> None:
         cut_logs(state, tmp_path)
         assert [one.read_text() for one in log] == ["1234", "12345", 'x,y\n1,2\n3,"a,b"\n']
         assert (tmp_path / "events.out.tfevents.1").read_text() == "123"
-        assert len(os.listdir(tmp_path)) == 4
+        assert len(os.listdir(tmp_path)) == 5
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("b.json", "1234", "b.json has 4 bytes, it had 5 at the checkpoint: it was deleted or"),
+        ("b.json", "1234", "b.json has 4 bytes, it had 5 at the checkpoint"),
         ("b.json", None, "b.json has 0 bytes, it had 5 at the checkpoint"),
-        ("t.csv", "x,y\n1,2\n", "t.csv has 1 rows, it had 2 at the checkpoint: put it back"),
+        ("t.csv", "x,y\n1,2\n", "t.csv has 1 rows, it had 2"),
         ("t.csv", None, "t.csv has 0 rows, it had 2"),
         ("events.out.tfevents.1", None, "tfevents.1 has 0 bytes, it had 3"),
     ],
 )
-def test_if_one_is_too_short_none_is_cut(
+def test_one_that_is_too_short_is_told_and_left_alone(
     name: str, text: str | None, message: str, tmp_path: Path
 ) -> None:
-    state, _ = state_of(tmp_path)
+    state, log = state_of(tmp_path)
     if text is None:
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_text(text)
-    before = contents(tmp_path)
-    with pytest.raises(CheckpointError, match=message):
-        cut_logs(state, tmp_path)
-    assert contents(tmp_path) == before
+    (problem,) = cut_logs(state, tmp_path)
+    assert message in problem
+    assert (tmp_path / name).exists() == (text is not None)
+    assert log[0].read_text() == "1234"  # the others are cut
 
 
-def test_monitor_files_begun_anew_are_told(tmp_path: Path) -> None:
+def test_only_what_this_run_has_opened_goes(tmp_path: Path) -> None:
+    state, _ = state_of(tmp_path)
+    later = tmp_path / "events.out.tfevents.2"
+    cut_logs(state, tmp_path)
+    assert later.exists()  # of another run in the same folder, say
+    cut_logs(state, tmp_path, opened={str(tmp_path / "." / later.name)})
+    assert not later.exists()
+
+
+def test_a_copy_leaves_the_files_of_the_original_alone(tmp_path: Path) -> None:
+    home, copy, outside = (tmp_path / name for name in ("home", "copy", "outside"))
+    for folder in (home, copy, outside):
+        folder.mkdir()
+    state, log = state_of(copy)
+    (outside / "x.json").write_text("123+new")
+    state["home"] = str(home)
+    state["sizes"][str(outside / "x.json")] = 3
+    state["writers"] = [["json", str(outside / "x.json")], ["json", "b.json"], ["stdout", None]]
+    assert cut_logs(state, copy) == []
+    assert (outside / "x.json").read_text() == "123+new"
+    assert log[1].read_text() == "12345"
+    logger = reopen_logger(state, copy)
+    paths = [Path(one.file.name) for one in logger.output_formats[:2]]  # type: ignore[attr-defined]
+    logger.close()
+    assert paths == [copy / "x.json", copy / "b.json"]
+    home.rmdir()  # moved, not copied
+    cut_logs(state, copy)
+    assert (outside / "x.json").read_text() == "123"
+
+
+def test_a_monitor_file_begun_anew_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     learn(tmp_path, cut=150)
     env = poles(tmp_path)  # which empties the file
-    with pytest.raises(CheckpointError, match=r"with monitor_kwargs=\{'override_exist"):
-        go_on(tmp_path, env)
+    go_on(tmp_path, env)
+    assert "0.monitor.csv has" in (said := capsys.readouterr().out)
+    assert "at the checkpoint: what is missing is lost, the file goes on" in said
+
+
+def test_a_lost_monitor_file_begins_anew(tmp_path: Path) -> None:
+    learn(tmp_path, cut=150)
+    monitor = tmp_path / "0.monitor.csv"
+    n_before = monitor.read_text().count("\n")
+    monitor.unlink()
+    go_on(tmp_path)
+    assert monitor.read_text().startswith("#{")
+    assert 2 < monitor.read_text().count("\n") < n_before + 20
 
 
 def test_logs_are_on_the_disk_before_the_checkpoint_counts_on_them(

@@ -110,9 +110,12 @@ def beside(kind: str, folder: Path) -> list[BaseCallback]:
 
 
 def train(kind: str, folder: Path, *, cut: int | None = None, steps: int = STEPS) -> None:
-    """Train with checkpoints, to the end or until it is cut off."""
+    """Train until it is cut off, or to the end, with a checkpoint there and none before."""
     model = build(kind, folder)
-    callbacks = [*beside(kind, folder), ExactCheckpoint(EVERY, folder=folder)]
+    callbacks = [
+        *beside(kind, folder),
+        ExactCheckpoint(EVERY if cut else 10 * steps, folder=folder),
+    ]
     assert model.env is not None
     try:
         model.learn(steps, callback=callbacks + ([CutOff(cut)] if cut else []), log_interval=1)

@@ -71,7 +71,7 @@ def soak(*arguments: str) -> dict[str, Any]:
 def test_a_killed_training_of_breakout_ends_as_one_in_peace() -> None:
     result = soak("--steps", "1200", "--kills", "4")
     assert result["kills"] == 4
-    for name in ("bytes", "monitor_rows", "log_rows", "states"):
+    for name in ("bytes", "memory_rows", "monitor_rows", "log_rows", "states"):
         assert result[f"{name}_differing"] == 0, result
     assert 0 < result["checkpoint_share_of_time"] < 1
 
@@ -148,10 +148,15 @@ def test_native_games_lose_nothing_but_their_running_episodes(tmp_path: Path) ->
     stop(process, run, signal.SIGKILL, after=4)
     assert process.returncode == -signal.SIGKILL
     printed = python_m("sb3_atari_course", "resume", str(run), cwd=tmp_path)
-    assert "the training environment 0 begins a new episode: ale-py's native emulators" in printed
+    assert (
+        "environment 0 of the training begins a new episode: ale-py's native emulators" in printed
+    )
     (resumed,) = (event for event in events(run) if event["event"] == "resumed")
     assert resumed["step"] >= 800
-    assert list(resumed["new_episodes"]) == ["training environment 0", "training environment 1"]
+    assert list(resumed["new_episodes"]) == [
+        "environment 0 of the training",
+        "environment 1 of the training",
+    ]
     assert events(run)[-1]["step"] >= 1500
     for monitor in run.glob("*.monitor.csv"):
         text = monitor.read_text()

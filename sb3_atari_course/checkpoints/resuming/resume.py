@@ -13,15 +13,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_course.checkpoints.callback import (
-    FOLDER,
-    RUN_FILE,
-    ExactCheckpoint,
-)
+from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import read_json
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.folder import FOLDER, RUN_FILE, CheckpointFolder
 from sb3_atari_course.checkpoints.resuming.experiment import resume_experiment
 from sb3_atari_course.checkpoints.resuming.origin import build_model
 from sb3_atari_course.checkpoints.resuming.resumption import Resumption
@@ -60,12 +56,12 @@ def resume(
     :param n_timesteps: agent steps after which the training is finished; None: as it was begun.
     :param device: of the new model.
     :raises CheckpointError: if there is no whole checkpoint, if another process trains there, if
-        what is passed does not fit.
-    :raises ValueError: if the training is finished already, for ``env`` and ``model`` together.
+        the training is finished already, if what is passed does not fit.
+    :raises ValueError: for ``env`` and ``model`` together.
     """
     folder = CheckpointFolder(Path(path) / FOLDER)
     if not folder.path.is_dir():
-        raise CheckpointError(f"{path} has no folder {FOLDER}: nothing to resume there")
+        raise CheckpointError(_what_is_missing(Path(path)))
     let_go_of_dead_trainings()
     try:
         folder.lock()
@@ -99,6 +95,20 @@ def resume(
         folder.unlock()
 
 
+def _what_is_missing(path: Path) -> str:
+    """Return why there is nothing to resume."""
+    if not path.exists():
+        return f"{path} does not exist: nothing to resume there"
+    if not path.is_dir():
+        return f"{path} is a file: resume takes the run folder, which has {FOLDER}/ in it"
+    if path.resolve().name == FOLDER:
+        return f"{path} is the folder of the checkpoints: resume takes its parent, the run folder"
+    return (
+        f"{path} has no folder {FOLDER}: nothing to resume there. A model without checkpoints can"
+        " begin a new training: rl_zoo3.train -i MODEL.zip"
+    )
+
+
 def _go_on(
     resumption: Resumption,
     model: BaseAlgorithm,
@@ -129,9 +139,9 @@ def _find(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
         )
     n_timesteps = n_timesteps or checkpoint.n_timesteps
     if n_timesteps <= checkpoint.step:
-        raise ValueError(
-            f"{folder.path.parent} has finished {checkpoint.step:,} steps already: to train longer,"
-            f" ask for more than that (--n-timesteps N)"
+        raise CheckpointError(
+            f"{folder.path.parent} is at step {checkpoint.step:,} already, {n_timesteps:,} are"
+            " asked for: to train longer ask for more, with -n N or resume(path, n_timesteps=N)"
         )
     return Resumption(folder, checkpoint, folder.read_state(checkpoint), n_timesteps)
 

@@ -49,8 +49,13 @@ class Resumption:
         model.num_timesteps = 0  # learn() adds the steps of a model that has trained to its length
         write_parameters(model, self.tree["training"])
         write_callbacks(callbacks, self.tree["callbacks"])
-        cut_logs(self.tree["logs"], self.run.resolve())
-        model.set_logger(reopen_logger(self.tree["logs"], self.run.resolve()))
+        run, logs = self.run.resolve(), self.tree["logs"]
+        for problem in cut_logs(logs, run, opened=self.folder.noted_files()):
+            print(f"{problem}: what is missing is lost, the file goes on", flush=True)
+        before = {path for folder in logs["events"] for path in (run / folder).glob("*")}
+        model.set_logger(reopen_logger(logs, run))
+        after = {path for folder in logs["events"] for path in (run / folder).glob("*")}
+        self.folder.note("opened", files=sorted(map(str, after - before)))
         for one in all_within(callbacks):
             if isinstance(one, ExactCheckpoint):
                 one.resume_from(self.folder, self.checkpoint)

@@ -217,6 +217,8 @@ def test_a_shorter_training_keeps_its_schedules(run: Path) -> None:
     model = go_on(run, n_timesteps=160)
     assert model.num_timesteps == 160
     assert model._current_progress_remaining == pytest.approx(1 - 160 / 200)
+    assert (newest(run).step, newest(run).n_timesteps, newest(run).finished) == (160, 200, True)
+    assert go_on(run).num_timesteps == 200  # as it was planned
 
 
 @pytest.mark.parametrize("n", [-1, 0])
@@ -225,8 +227,8 @@ def test_n_timesteps_is_a_number(n: int, run: Path) -> None:
 
 
 def test_a_finished_run_is_not_resumed(peace: Path, run: Path) -> None:
-    refused(peace, "has finished 200 steps already: to train longer, ask for more than that")
-    refused(run, "has finished 120 steps already", n_timesteps=120)
+    refused(peace, "is at step 200 already, 200 are asked for: to train longer ask for more")
+    refused(run, "is at step 120 already, 120 are asked for", n_timesteps=120)
 
 
 def test_other_versions_of_packages_are_told(
