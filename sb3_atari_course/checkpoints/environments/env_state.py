@@ -86,8 +86,8 @@ def _refuse_unknown(layer: Env) -> None:
     name = full_name(layer)
     if not _saves_itself(layer) and name not in FIELDS:
         raise UnsavableEnvError(
-            f"nobody knows which state {name} has: give it the methods checkpoint_state() and"
-            " restore_checkpoint_state(state), or leave it out"
+            f"nobody knows which state {name} has, which a class tells by checkpoint_state() and"
+            " restore_checkpoint_state(state)"
         )
 
 

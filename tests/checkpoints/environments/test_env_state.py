@@ -269,7 +269,7 @@ def test_what_rl_zoo_puts_in_the_place_of_timelimit_is_the_same_layer() -> None:
 @pytest.mark.parametrize("wrap", [Forgetful, lambda env: Monitor(Forgetful(env))])
 def test_a_foreign_wrapper_is_named(wrap: Callable[[Env], Env]) -> None:
     with pytest.raises(
-        UnsavableEnvError, match=r"test_env_state\.Forgetful has: .*checkpoint_state"
+        UnsavableEnvError, match=r"test_env_state\.Forgetful has, .*checkpoint_state"
     ):
         read_env(wrap(cart()))
 
