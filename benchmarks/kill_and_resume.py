@@ -28,6 +28,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -129,7 +130,7 @@ class Killer:
             if passed and passed[-1] >= after and (not aimed or events[-1]["event"] == "write"):
                 break
             time.sleep(0.0002 if aimed else 0.01)
-        time.sleep(self.rng.uniform(0, 0.03 if aimed else self._between_writes()))
+        time.sleep(self.rng.uniform(0, self._in_write() if aimed else self._between_writes()))
         if process.poll() is not None:
             return False
         os.kill(process.pid, signal.SIGKILL)
@@ -141,6 +142,10 @@ class Killer:
     def _between_writes(self) -> float:
         times = [one["time"] for one in self._events() if one["event"] == "written"]
         return float(times[-1] - times[-2]) if len(times) > 1 else 1.0
+
+    def _in_write(self) -> float:
+        seconds = [one["seconds"] for one in self._events() if one["event"] == "written"]
+        return 0.8 * statistics.median(seconds) if seconds else 0.01
 
     def _events(self) -> list[dict[str, Any]]:
         if not self.log.exists():
@@ -164,7 +169,7 @@ def train_with_kills(
     rng = random.Random(kills)
     run = _run_of(game, folder)
     killer, n_kills = Killer(run, rng), 0
-    moments = sorted(rng.uniform(0.05, 0.95) * steps for _ in range(kills))
+    moments = sorted(rng.uniform(0.05, 0.9) * steps for _ in range(kills))
     process = start(forget, "train", *arguments, "-f", str(folder))
     for i, moment in enumerate(moments):
         n_kills += killer.kill(process, after=int(moment), aimed=i % 2 == 1)
@@ -225,13 +230,13 @@ def _buffer(game: str, run: Path) -> FrameReplayBuffer | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--taxi", action="store_true", help="Q-learning on Taxi")
-    parser.add_argument("--steps", type=int, help="agent steps (20,000; with --taxi 1,000,000)")
+    parser.add_argument("--steps", type=int, help="agent steps (20,000; with --taxi 3,000,000)")
     parser.add_argument("--every", type=int, help="steps between two checkpoints (steps / 40)")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--forget", choices=STREAMS, help="leave this stream where it is on resume")
     given = parser.parse_args()
     game = "taxi" if given.taxi else "breakout"
-    steps = given.steps or (1_000_000 if given.taxi else 20_000)
+    steps = given.steps or (3_000_000 if given.taxi else 20_000)
     arguments = command(game, steps, given.every or steps // 40)
     folder = Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
     try:

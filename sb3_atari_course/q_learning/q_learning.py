@@ -178,14 +178,13 @@ class QLearning(BaseAlgorithm):
         callback.on_training_start(locals(), globals())
         assert self.env is not None
         reader, table = TransitionReader(self.policy, self.env), self.policy.table()
-        seen, states = None, []
+        states: list[int] | None = None
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
-            if self._last_obs is not seen:  # at first, and when a checkpoint was put back
+            if states is None:  # now: a checkpoint may have been put back
                 states = reader.states(self._last_obs)
             n_before = self._episode_num
             states, go_on = self._step(table, reader, states, callback)
-            seen = self._last_obs
             if log_interval and self._episode_num // log_interval > n_before // log_interval:
                 self.dump_logs()
             if not go_on:
