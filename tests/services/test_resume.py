@@ -180,4 +180,4 @@ def test_two_processes_on_one_run_folder(tmp_path: Path) -> None:
     finally:
         printed = stop(process, run, signal.SIGTERM, after=1)
     assert process.returncode == 143
-    assert "go on with" in printed
+    assert "To go on: python -m sb3_atari_course resume" in printed
