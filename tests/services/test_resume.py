@@ -175,7 +175,7 @@ def test_two_processes_on_one_run_folder(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.05)
         printed = python_m("sb3_atari_course", "resume", str(run), cwd=tmp_path, status=2)
-        assert "another process trains in" in printed
+        assert "another training runs in" in printed
         assert process.poll() is None
     finally:
         printed = stop(process, run, signal.SIGTERM, after=1)
