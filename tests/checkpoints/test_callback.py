@@ -23,6 +23,7 @@ from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.errors import SettingError
 from tests.checkpoints.faults import contents
 from tests.checkpoints.small import assert_same_training, close, dqn, go_on, learn, poles
+from tests.checkpoints.trainings import CutError, CutOff
 
 
 def steps_in(run: Path) -> list[int]:
@@ -129,8 +130,8 @@ def test_a_second_learn_goes_on_in_the_folder(tmp_path: Path) -> None:
         if cut is None:
             model.learn(100, callback, reset_num_timesteps=False)
         else:
-            with pytest.raises(RuntimeError):
-                model.learn(100, [callback, Dying(150)], reset_num_timesteps=False)
+            with pytest.raises(CutError):
+                model.learn(100, [callback, CutOff(150)], reset_num_timesteps=False)
         close(model)
     assert steps_in(peace) == [40, 80, 100, 120, 160, 200]
     go_on(twice)
@@ -148,25 +149,10 @@ def test_a_second_learn_from_step_0_is_another_training(tmp_path: Path) -> None:
     env.close()
 
 
-class Dying(BaseCallback):
-    """Raises an error at some step."""
-
-    is_stateless = True
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self.step = step
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps >= self.step:
-            raise RuntimeError
-        return True
-
-
 def test_what_a_training_without_checkpoints_left_is_not_taken_for_another(tmp_path: Path) -> None:
     env = poles(None)
-    with pytest.raises(RuntimeError):
-        dqn(env, gamma=0.5).learn(100, [ExactCheckpoint(90, folder=tmp_path), Dying(50)])
+    with pytest.raises(CutError):
+        dqn(env, gamma=0.5).learn(100, [ExactCheckpoint(90, folder=tmp_path), CutOff(50)])
     env.close()
     learn(tmp_path, cut=150)  # another one, which is resumed as it was begun
     assert go_on(tmp_path).gamma == 0.99
@@ -215,8 +201,8 @@ def test_a_signal_in_the_last_rollout_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_signal_after_a_training_that_died_is_as_before(tmp_path: Path) -> None:
     env = poles(None)
-    with pytest.raises(RuntimeError):
-        dqn(env).learn(100, [ExactCheckpoint(90, folder=tmp_path), Dying(50)])
+    with pytest.raises(CutError):
+        dqn(env).learn(100, [ExactCheckpoint(90, folder=tmp_path), CutOff(50)])
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

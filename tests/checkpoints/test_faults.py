@@ -35,28 +35,6 @@ NEWEST = ("step-000000120.json", "step-000000120.npz", "memory-000000120.npz")
 SHARED = ("memory-000000080.npz", "memory-000000040.npz", "run.json")
 
 
-@pytest.fixture(scope="module")
-def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training without faults."""
-    folder = tmp_path_factory.mktemp("peace")
-    learn(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training that was cut off."""
-    folder = tmp_path_factory.mktemp("cut")
-    learn(folder, cut=150)
-    return folder
-
-
-@pytest.fixture
-def run(cut: Path, tmp_path: Path) -> Path:
-    """Return a copy of the one that was cut off."""
-    return Path(shutil.copytree(cut, tmp_path / "run"))
-
-
 class KilledInWrite(ExactCheckpoint):
     """Dies while it writes its third checkpoint, after so many operations on files."""
 

@@ -340,7 +340,7 @@ class TestCost:
                 return self.arrays[name]
 
             def __iter__(self) -> Any:
-                raise NotImplementedError
+                raise AssertionError("arrays are read one by one, by name")
 
             __len__ = __iter__
 

@@ -36,28 +36,6 @@ from tests.checkpoints.small import (
 from tests.checkpoints.trainings import CutError, CutOff, breakout, deep
 
 
-@pytest.fixture(scope="module")
-def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training in peace."""
-    folder = tmp_path_factory.mktemp("peace")
-    learn(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training that was cut off."""
-    folder = tmp_path_factory.mktemp("cut")
-    learn(folder, cut=150)
-    return folder
-
-
-@pytest.fixture
-def run(cut: Path, tmp_path: Path) -> Path:
-    """Return a copy of the one that was cut off."""
-    return Path(shutil.copytree(cut, tmp_path / "run"))
-
-
 def refused(run: Path, message: str, env: Any = None, **kwargs: Any) -> None:
     """Assert that a run is not gone on with, and that nothing of it is altered."""
     before = contents(run)
