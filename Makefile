@@ -6,10 +6,10 @@ STAMP := .venv/.installed
 SERVICES := .venv/.services
 
 # make breakout: length in agent steps; within ten minutes on 2 cores
-STEPS ?= 100000
+STEPS ?= 150000
 SEED ?= 1
-CONF := hyperparams/dqn_laptop.yml
-RUN := --algo dqn --env BreakoutNoFrameskip-v4 -f logs
+CONF := hyperparams/fast_dqn_laptop.yml
+RUN := --algo fast_dqn --env BreakoutNoFrameskip-v4 -f logs
 
 LESSONS := $(sort $(wildcard examples/lesson*.py))
 
@@ -17,7 +17,7 @@ LESSONS := $(sort $(wildcard examples/lesson*.py))
 .PHONY: format lint types check lock clean
 
 help:
-	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
+	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=150000)"
 	@echo "make lessons     run all lessons of the course, each within seconds"
 	@echo "make notebooks   run them at full size, with outputs: examples/notebooks/ (LESSONS=...)"
 	@echo "make student     write the students' versions, with blanks: examples/student/"
@@ -38,7 +38,7 @@ $(SERVICES): $(STAMP)
 	@touch $(SERVICES)
 
 breakout: $(STAMP)
-	$(BIN)/python -m sb3_atari_course train $(RUN) -conf $(CONF) -n $(STEPS) --seed $(SEED) -P --log-interval 200
+	$(BIN)/python -m sb3_atari_course train $(RUN) --vec-env native -conf $(CONF) -n $(STEPS) --seed $(SEED) -P --log-interval 200
 	$(BIN)/python -m sb3_atari_course record $(RUN) -n 500
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
 	$(BIN)/python -m sb3_atari_course plot $(RUN)

@@ -8,6 +8,7 @@ commands:
   evaluate   score an agent on whole games, random play beside it
   plot       draw a run or compare several; write a report
   tune       search hyperparameters, with Optuna, on one machine or many
+  publish    make small files of a run's agents, with scores and a card
   check      check your solution of an exercise of the course
 
 `COMMAND --help` tells its flags. SB3_ATARI_TRACEBACK=1 shows where an error comes from.
@@ -69,6 +70,7 @@ _COMMANDS = {
     "evaluate": ("commands", "evaluate"),
     "tune": ("tuning.command", "tune"),
     "plot": ("plots.command", "plot"),
+    "publish": ("agents.publishing.command", "main"),
     "check": ("course.command", "main"),
 }
 

@@ -7,8 +7,7 @@ import importlib
 import json
 import sys
 
-from sb3_atari_course.envs import is_atari
-from sb3_atari_course.evaluation import MAX_FRAMES, evaluate_games
+from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.runs import find_run
 
 
@@ -37,8 +36,6 @@ def evaluate() -> None:
     parser.add_argument("--device", default="auto", help="PyTorch device (default auto)")
     args = parse(parser)
 
-    is_game = is_atari(args.env)
-    default_epsilon = 0.05 if is_game else 0.0
     run = find_run(
         args.algo,
         args.env,
@@ -48,17 +45,14 @@ def evaluate() -> None:
         load_checkpoint=args.load_checkpoint,
         load_last_checkpoint=args.load_last_checkpoint,
     )
-    report = evaluate_games(
-        run.load_model(args.device),
-        run.env_id,
-        n_games=args.n_games,
+    report = run.evaluate(
         seed=args.seed,
-        epsilon=default_epsilon if args.epsilon is None else args.epsilon,
+        epsilon=args.epsilon,
+        device=args.device,
+        n_games=args.n_games,
         max_frames=args.max_frames,
         sticky_actions=args.sticky_actions,
-        env_wrapper=run.env_wrapper(),
         penalty=args.penalty,
-        env_kwargs={"obs_type": "rgb", **run.env_kwargs} if is_game else run.env_kwargs,
     )
     result = {"model": run.model_path.name, **report.as_dict()}
     (run.folder / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")

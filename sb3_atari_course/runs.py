@@ -16,6 +16,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_atari_course.algorithms import register_algorithms
+from sb3_atari_course.envs import is_atari
+from sb3_atari_course.evaluation import GamesReport, evaluate_games
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,29 @@ class Run:
                     " evaluate does not know; use rl_zoo3.enjoy"
                 )
         return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
+
+    def evaluate(
+        self, *, seed: int, epsilon: float | None = None, device: str = "auto", **kwargs: Any
+    ) -> GamesReport:
+        """Score the model in what its training put around the environment.
+
+        :param seed: decides the starts and the random actions.
+        :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
+        :param kwargs: of :func:`~sb3_atari_course.evaluate_games`.
+        :raises ValueError: as ``evaluate_games`` and :meth:`env_wrapper`.
+        """
+        is_game = is_atari(self.env_id)
+        if epsilon is None:
+            epsilon = 0.05 if is_game else 0.0
+        return evaluate_games(
+            self.load_model(device),
+            self.env_id,
+            seed=seed,
+            epsilon=epsilon,
+            env_wrapper=self.env_wrapper(),
+            env_kwargs={"obs_type": "rgb", **self.env_kwargs} if is_game else self.env_kwargs,
+            **kwargs,
+        )
 
 
 def find_run(

@@ -15,7 +15,7 @@ import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3 import DQN
 
-from sb3_atari_course import commands
+from sb3_atari_course import commands, runs
 from sb3_atari_course.errors import TrainingFailedError
 from sb3_atari_course.wrappers import ClipReward
 from tests.fakes import ScriptedPlayer
@@ -179,13 +179,13 @@ class TestEvaluate:
     def arguments(self, monkeypatch: pytest.MonkeyPatch, *flags: str) -> dict[str, Any]:
         """Return what ``evaluate`` passes on to ``evaluate_games``."""
         passed: dict[str, Any] = {}
-        evaluate_games = commands.evaluate_games
+        evaluate_games = runs.evaluate_games
 
         def spy(model: Any, env_id: str, **kwargs: Any) -> Any:
             passed.update(kwargs, model=model, env_id=env_id)
             return evaluate_games(ScriptedPlayer([0]), "CartPole-v1", n_games=1, seed=0)
 
-        monkeypatch.setattr(commands, "evaluate_games", spy)
+        monkeypatch.setattr(runs, "evaluate_games", spy)
         assert cli("evaluate", *CARTPOLE, "-f", "logs", *flags) == 0
         return passed
 

@@ -59,6 +59,7 @@ def test_every_module_is_on_the_map() -> None:
             "dqn.py",
             "qrdqn.py",
             "dqn_laptop.py",
+            "fast_dqn_laptop.py",
         ) and path.parts[-2:] != ("hyperparams", "q_learning.py"):
             assert path.name in README, path
 

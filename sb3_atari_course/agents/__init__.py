@@ -11,6 +11,7 @@
 - ``plain_spaces.py``  spaces as JSON
 - ``build.py``         the model, first without memory
 - ``errors.py``        the one error
+- ``publishing/``      the other way round: from a run folder to small files with a card
 """
 
 from sb3_atari_course.agents.card import read_card, write_card

@@ -85,7 +85,7 @@ def read_run(folder: str | Path) -> RunCurves:
     need_extra()
     games = _read_games(folder)
     facts = read_facts(folder)
-    progress = _read_progress(folder / "progress.csv")
+    progress = read_progress(folder / "progress.csv")
     counted = games["l"].cumsum().to_numpy(np.float64)
     steps_per_count = _steps_per_count(facts, counted[-1], progress)
     loss_column = next(
@@ -138,7 +138,7 @@ def _read_games(folder: Path) -> pd.DataFrame:
     return games
 
 
-def _read_progress(path: Path) -> pd.DataFrame | None:
+def read_progress(path: Path) -> pd.DataFrame | None:
     """Return SB3's CSV log, None if there is none or it is empty."""
     import pandas as pd
 

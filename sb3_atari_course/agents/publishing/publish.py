@@ -1,0 +1,154 @@
+"""The way of a run: choose the best, slim, score what was written, describe it in a card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from huggingface_sb3 import EnvironmentName
+
+from sb3_atari_course.agents.card import write_card
+from sb3_atari_course.agents.publishing.provenance import describe_training
+from sb3_atari_course.agents.publishing.selection import checkpoints_of, choose_best
+from sb3_atari_course.agents.publishing.settings import PLAYED_BY, write_settings
+from sb3_atari_course.agents.publishing.slim import write_slim
+from sb3_atari_course.plots.run import plot_run
+from sb3_atari_course.plots.run_data import RunCurves, read_run
+from sb3_atari_course.runs import Run, find_run
+
+#: RL Zoo's name of the best model (``--load-best``).
+_BEST = "best_model.zip"
+
+
+def publish(
+    run_folder: str | Path,
+    folder: str | Path = "trained_agents",
+    *,
+    stages: Sequence[int] = (),
+    n_games: int = 30,
+    seed: int = 1000,
+    selection_games: int = 10,
+    selection_seed: int = 500,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Publish the agents of a finished run: small files, settings, curve and card.
+
+    The best is chosen on games of its own: among the last model, that of RL Zoo's evaluations and
+    the checkpoints of the second half. It becomes both the agent and ``best_model.zip``; ``stages``
+    are shipped beside it. Each is scored once, as it was written. FastDQN's agents are published as
+    DQN's, which they are.
+
+    :param run_folder: of RL Zoo or our launcher, ``logs/dqn/CartPole-v1_1``, from a trusted hand:
+        its files are unpickled.
+    :param folder: in RL Zoo's layout; the agents come to ``folder/ALGO/ENV_1``, which must not be
+        there.
+    :param stages: steps of checkpoints (``--save-freq``) to be shipped.
+    :param n_games: whole games of each score.
+    :param seed: of these games.
+    :param selection_games: whole games by which each file is judged.
+    :param selection_seed: of those games.
+    :param say: is told what is going on.
+    :return: the folder of the agents.
+    :raises ValueError: for a folder that is no finished run, a checkpoint that is not there, equal
+        seeds, and if the agents are there already.
+    """
+    if seed == selection_seed:
+        raise ValueError(
+            f"seed and selection_seed are both {seed}: who is chosen on the games of the score"
+            " scores too well, take two"
+        )
+    curves = read_run(run_folder)
+    find = _finder(curves)
+    final = find()
+    _check_stages(stages, final)
+    algo, name = PLAYED_BY.get(final.algo, final.algo), EnvironmentName(final.env_id)
+    target = Path(folder) / algo / f"{name}_1"
+    if target.exists():
+        raise ValueError(f"{target} is there already: remove it, or publish to another folder")
+
+    candidates = _candidates(final, find)
+    selection = choose_best(candidates, seed=selection_seed, n_games=selection_games)
+    say(f"best of {selection.means}: {selection.run.model_path.name}")
+    sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
+    sources[_BEST] = selection.run
+
+    aside = target.with_name(f"{target.name}.part")
+    agents = _write_agents(aside, sources, algo)
+    scores = _score(agents, n_games=n_games, seed=seed, say=say)
+    shutil.copyfile(aside / _BEST, aside / f"{name}.zip")  # what RL Zoo plays if nothing is said
+    scores[f"{name}.zip"] = scores[_BEST]
+    write_settings(aside / name, curves.facts)
+    plot_run(curves.facts.folder, output=aside)
+    write_card(
+        aside,
+        agents[_BEST].load_model("cpu"),
+        env_id=final.env_id,
+        training=describe_training(curves),
+        selection=selection.as_dict(),
+        scores=scores,
+    )
+    os.replace(aside, target)
+    return target
+
+
+def _finder(curves: RunCurves) -> Callable[..., Run]:
+    """Return ``find_run`` for the files of one run folder."""
+    facts = curves.facts
+    folder = facts.folder.resolve()
+    number = folder.name.rsplit("_", 1)[-1]
+    if facts.algo is None or facts.env_id is None or not number.isdecimal():
+        raise ValueError(
+            f"{facts.folder} is no run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with its"
+            " args.yml"
+        )
+    if not facts.is_finished:
+        raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
+    return partial(find_run, facts.algo, facts.env_id, folder.parents[1], exp_id=int(number))
+
+
+def _check_stages(stages: Sequence[int], final: Run) -> None:
+    known = checkpoints_of(final.folder)
+    missing = sorted(set(stages) - set(known))
+    if missing:
+        raise ValueError(
+            f"no checkpoint after {missing} steps in {final.folder}: it has those after {known}"
+            " (--save-freq)"
+        )
+
+
+def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
+    """Return who may be the best: the last, the evaluations' best, checkpoints after half time."""
+    candidates = [final]
+    if (final.folder / _BEST).is_file():
+        candidates.append(find(load_best=True))
+    steps = checkpoints_of(final.folder)
+    return [*candidates, *(find(load_checkpoint=n) for n in reversed(steps[len(steps) // 2 :]))]
+
+
+def _write_agents(folder: Path, sources: dict[str, Run], algo: str) -> dict[str, Run]:
+    """Write the small files of agents into a new folder; return whom they make, by file."""
+    shutil.rmtree(folder, ignore_errors=True)  # of a publishing that was interrupted
+    folder.mkdir(parents=True)
+    agents = {}
+    for file, source in sources.items():
+        write_slim(source.model_path, folder / file)
+        agents[file] = replace(source, algo=algo, folder=folder, model_path=folder / file)
+    return agents
+
+
+def _score(
+    agents: dict[str, Run], *, n_games: int, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the report of each file as plain data."""
+    scores: dict[str, Any] = {}
+    for file, agent in agents.items():
+        report = agent.evaluate(seed=seed, n_games=n_games, device="cpu")
+        say(f"{file}: {report.summary()}")
+        scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
+    return scores

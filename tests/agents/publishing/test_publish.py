@@ -1,0 +1,236 @@
+"""From a run folder to agents that are shipped: who is chosen, what is written, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from stable_baselines3 import DQN
+
+from sb3_atari_course.agents import load_agent, read_card
+from sb3_atari_course.agents.publishing import publish
+from sb3_atari_course.evaluation import GamesReport
+from sb3_atari_course.runs import Run, find_run, read_yml
+from tests.zoo_runs import cli
+
+GAMES = {"n_games": 2, "selection_games": 1}
+#: File -> what the fake evaluation says of it on the games of the selection and of the score.
+MEANS = {
+    "CartPole-v1.zip": (20.0, 1.0),
+    "best_model.zip": (30.0, 2.0),
+    "rl_model_10_steps.zip": (99.0, 9.0),
+    "rl_model_20_steps.zip": (98.0, 8.0),
+    "rl_model_30_steps.zip": (40.0, 3.0),
+    "rl_model_40_steps.zip": (35.0, 4.0),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return the folder of a run with six models, each with weights of its own."""
+    folder = tmp_path / "logs" / "dqn" / "CartPole-v1_3"
+    settings = folder / "CartPole-v1"
+    settings.mkdir(parents=True)
+    for seed, name in enumerate(MEANS):
+        DQN("MlpPolicy", "CartPole-v1", seed=seed, buffer_size=9, device="cpu").save(folder / name)
+    (folder / "0.monitor.csv").write_text('#{"t_start": 0.0}\nr,l,t\n9.0,9,1.0\n31.0,31,2.0\n')
+    log = "time/total_timesteps,time/time_elapsed\n40,120\n"
+    (folder / "progress.csv").write_text(log)
+    config = {"policy": "MlpPolicy", "n_timesteps": 50, "policy_kwargs": {"net_arch": (64, 64)}}
+    (settings / "config.yml").write_text(yaml.dump({**config, "double_q": True}))
+    arguments = {"algo": "dqn", "env": "CartPole-v1", "seed": 5, "n_timesteps": 40}
+    arguments |= {"env_kwargs": None, "log_folder": "/home/me/logs"}
+    (settings / "args.yml").write_text(yaml.dump(arguments))
+    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 40 -f /home/me"
+    (settings / "command.txt").write_text(command)
+    return folder
+
+
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Replace the games by known means; return which files were played, by which seed."""
+    played = []
+
+    def evaluate(self: Run, *, seed: int, n_games: int, **kwargs: Any) -> GamesReport:
+        name = self.model_path.name
+        if self.folder.name.endswith(".part"):
+            name = next(one for one in MEANS if same_weights(self.folder / name, one))
+        played.append((name, seed))
+        mean = MEANS[name][seed == 1000]
+        return GamesReport("CartPole-v1", (mean,) * n_games, (1,) * n_games, (), {"seed": seed})
+
+    originals = {}
+
+    def same_weights(path: Path, name: str) -> bool:
+        if path not in originals:
+            model = DQN.load(path, device="cpu")
+            originals[path] = model.policy.state_dict()["q_net.q_net.0.weight"]
+        seed = list(MEANS).index(name)
+        model = DQN("MlpPolicy", "CartPole-v1", seed=seed, buffer_size=9, device="cpu")
+        return bool((model.policy.state_dict()["q_net.q_net.0.weight"] == originals[path]).all())
+
+    monkeypatch.setattr(Run, "evaluate", evaluate)
+    return played
+
+
+def test_the_best_is_chosen_on_other_games_than_it_is_scored_on(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    target = publish(run, tmp_path / "agents", stages=[10, 40], **GAMES)
+    assert target == tmp_path / "agents" / "dqn" / "CartPole-v1_1"
+    candidates = [name for name, seed in evaluated if seed == 500]
+    assert candidates == [  # no checkpoint of the first half, good as they would be
+        "CartPole-v1.zip",
+        "best_model.zip",
+        "rl_model_40_steps.zip",
+        "rl_model_30_steps.zip",
+    ]
+    scored = [name for name, seed in evaluated if seed == 1000]
+    assert scored == ["rl_model_10_steps.zip", "rl_model_40_steps.zip", "rl_model_30_steps.zip"]
+    card = read_card(target)
+    assert card["selection"]["chosen"] == "rl_model_30_steps.zip"
+    assert card["selection"]["means"]["best_model.zip"] == 30.0
+    assert {name: score["mean"] for name, score in card["scores"].items()} == {
+        "rl_model_10_steps.zip": 9.0,
+        "rl_model_40_steps.zip": 4.0,
+        "best_model.zip": 3.0,  # the same agent, and so is the next
+        "CartPole-v1.zip": 3.0,
+    }
+    assert set(card["files"]) == set(card["scores"])
+
+
+def test_real_games_are_those_of_evaluate(run: Path, tmp_path: Path) -> None:
+    target = publish(run, tmp_path / "agents", **GAMES)
+    card = read_card(target)
+    found = find_run("dqn", "CartPole-v1", tmp_path / "agents")
+    again = found.evaluate(seed=1000, n_games=2)
+    assert card["scores"]["CartPole-v1.zip"] == json.loads(json.dumps(again.as_dict()))
+    assert card["scores"]["CartPole-v1.zip"]["protocol"]["epsilon"] == 0.0
+
+
+def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    target = publish(run, tmp_path / "agents", stages=[20], **GAMES)
+    files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    assert files == [
+        "CartPole-v1.zip",
+        "CartPole-v1/args.yml",
+        "CartPole-v1/command.txt",
+        "CartPole-v1/config.yml",
+        "best_model.zip",
+        "card.json",
+        "learning_curve.png",
+        "rl_model_20_steps.zip",
+    ]
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 40"
+    training = read_card(target)["training"]
+    expected = {"command": command, "algorithm": "dqn", "seed": 5, "minutes": 2.0, "games": 2}
+    assert {name: training[name] for name in expected} == expected
+    assert training["steps"] == 40
+    assert training["hyperparams"]["double_q"] is True
+    for path in target.rglob("*.*"):
+        assert b"/home/me" not in path.read_bytes(), path
+
+
+def test_the_settings_are_plain_and_stock(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    settings = publish(run, tmp_path / "agents", **GAMES) / "CartPole-v1"
+    config = yaml.safe_load((settings / "config.yml").read_text())
+    assert config == {
+        "policy": "MlpPolicy",
+        "n_timesteps": 50,
+        "policy_kwargs": {"net_arch": [64, 64]},
+    }
+    assert yaml.safe_load((settings / "args.yml").read_text()) == {
+        "algo": "dqn",
+        "env": "CartPole-v1",
+        "env_kwargs": None,
+        "n_timesteps": 40,
+        "seed": 5,
+    }
+
+
+def test_agents_of_fast_dqn_are_published_as_those_of_dqn(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    fast = run.parents[1] / "fast_dqn" / run.name
+    shutil.copytree(run, fast)
+    arguments = {**read_yml(run / "CartPole-v1" / "args.yml"), "algo": "fast_dqn"}
+    (fast / "CartPole-v1" / "args.yml").write_text(yaml.dump(arguments))
+    target = publish(fast, tmp_path / "agents", **GAMES)
+    assert target.parent.name == "dqn"
+    card = read_card(target)
+    assert (card["algorithm"], card["training"]["algorithm"]) == ("dqn", "fast_dqn")
+    assert read_yml(target / "CartPole-v1" / "args.yml")["algo"] == "dqn"
+    assert type(load_agent(target / "best_model.zip")) is DQN
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stages", "15"], r"no checkpoint after \[15\] steps in .* after \[10, 20, 30, 40\]"),
+        (["--seed", "4", "--selection-seed", "4"], "seed and selection_seed are both 4"),
+        (["-n", "0"], "n_games must be"),
+    ],
+)
+def test_what_cannot_be_published_is_one_line(
+    arguments: list[str],
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    to = tmp_path / "agents"
+    assert cli("publish", str(run), "-f", str(to), "--selection-games", "1", *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line), line
+    assert not (to / "dqn" / "CartPole-v1_1").exists()
+
+
+def test_unfinished_runs_and_other_folders_are_refused(run: Path, tmp_path: Path) -> None:
+    os.remove(run / "CartPole-v1.zip")
+    with pytest.raises(ValueError, match="is not finished: resume it first"):
+        publish(run, tmp_path / "agents", **GAMES)
+    moved = run.rename(run.with_name("mine"))
+    with pytest.raises(ValueError, match="mine is no run folder of RL Zoo, such as"):
+        publish(moved, tmp_path / "agents", **GAMES)
+    with pytest.raises(ValueError, match="is no folder"):
+        publish(tmp_path / "nothing", tmp_path / "agents", **GAMES)
+
+
+def test_agents_that_are_there_are_not_overwritten(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    target = publish(run, tmp_path / "agents", **GAMES)
+    content = (target / "card.json").read_bytes()
+    with pytest.raises(ValueError, match="CartPole-v1_1 is there already: remove it, or publish"):
+        publish(run, tmp_path / "agents", **GAMES)
+    assert (target / "card.json").read_bytes() == content
+
+
+def test_an_interrupted_publishing_leaves_no_agents(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    evaluate = Run.evaluate
+
+    def interrupt(self: Run, *, seed: int, **kwargs: Any) -> GamesReport:
+        if seed == 1000:
+            raise KeyboardInterrupt
+        return evaluate(self, seed=seed, **kwargs)
+
+    monkeypatch.setattr(Run, "evaluate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        publish(run, tmp_path / "agents", **GAMES)
+    assert not (tmp_path / "agents" / "dqn" / "CartPole-v1_1").exists()
+    monkeypatch.undo()
+    target = publish(run, tmp_path / "agents", **GAMES)  # what was left is no hindrance
+    assert [path.name for path in target.parent.iterdir()] == [target.name]

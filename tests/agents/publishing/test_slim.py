@@ -1,0 +1,113 @@
+"""Small zips: what is left out, and that they play as before."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from numpy.typing import NDArray
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from sb3_atari_course import FastDQN, QLearning, load_agent
+from sb3_atari_course.agents.publishing.slim import write_slim
+
+ENV = "CartPole-v1"
+#: Some updates, and a target network that is not the online one in the end.
+LEARN = {"learning_starts": 10, "target_update_interval": 30, "seed": 0}
+LOOKS = np.random.default_rng(0).uniform(-1, 1, (64, 4)).astype(np.float32)
+
+
+def trained(algorithm: type[BaseAlgorithm], folder: Path, **kwargs: object) -> BaseAlgorithm:
+    model = algorithm("MlpPolicy", ENV, device="cpu", **LEARN, **kwargs)  # type: ignore[arg-type]
+    model.learn(50)
+    model.save(folder / "before.zip")
+    return model
+
+
+def q_values(model: BaseAlgorithm) -> NDArray[np.float32]:
+    with th.no_grad():
+        values: NDArray[np.float32] = model.policy.q_net(th.as_tensor(LOOKS)).numpy()
+    return values
+
+
+def test_sb3_loads_it_and_it_plays_the_same(tmp_path: Path) -> None:
+    model = trained(DQN, tmp_path)
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    loaded = DQN.load(tmp_path / "after.zip", device="cpu")
+    assert (q_values(loaded) == q_values(model)).all()
+    opened = load_agent(tmp_path / "after.zip", model.get_env())
+    assert (q_values(opened) == q_values(model)).all()
+
+
+def test_a_fast_dqn_becomes_a_dqn(tmp_path: Path) -> None:
+    model = trained(FastDQN, tmp_path, double_q=True, n_steps=3)
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    loaded = DQN.load(tmp_path / "after.zip", device="cpu")
+    assert not {"double_q", "compile"} & set(vars(loaded))
+    assert loaded.gamma == model.gamma
+    assert (q_values(loaded) == q_values(model)).all()
+
+
+@pytest.mark.parametrize(("algorithm", "net"), [(DQN, "q_net"), (QRDQN, "quantile_net")])
+def test_the_target_is_the_online_network_and_is_held_once(
+    algorithm: type[BaseAlgorithm], net: str, tmp_path: Path
+) -> None:
+    model = trained(algorithm, tmp_path)
+    weights = model.policy.state_dict()
+    first = next(name for name in weights if name.startswith(f"{net}."))
+    stale = first.replace(f"{net}.", f"{net}_target.", 1)
+    assert not th.equal(weights[first], weights[stale])
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    _, parameters, _ = load_from_zip_file(tmp_path / "after.zip", device="cpu")
+    after = parameters["policy"]
+    assert list(after) == list(weights)
+    assert th.equal(after[stale], weights[first])
+    n_bytes = [policy_bytes(tmp_path / f"{name}.zip") for name in ("before", "after")]
+    assert n_bytes[1] < 0.6 * n_bytes[0]
+
+
+def policy_bytes(path: Path) -> int:
+    with zipfile.ZipFile(path) as file:
+        return file.getinfo("policy.pth").file_size
+
+
+def test_nothing_of_the_training_is_left(tmp_path: Path) -> None:
+    model = trained(DQN, tmp_path, tensorboard_log=str(tmp_path / "a_folder_of_mine"))
+    assert model.policy.optimizer.state
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    data, parameters, _ = load_from_zip_file(tmp_path / "after.zip", device="cpu")
+    assert data is not None
+    assert not {"_last_obs", "_last_episode_starts", "ep_info_buffer"} & set(data)
+    optimizer = parameters["policy.optimizer"]
+    assert optimizer["state"] == {}
+    assert optimizer["param_groups"][0]["lr"] == pytest.approx(1e-4)
+    with zipfile.ZipFile(tmp_path / "after.zip") as file:
+        assert all(b"a_folder_of_mine" not in file.read(name) for name in file.namelist())
+
+
+def test_a_training_can_begin_with_it(tmp_path: Path) -> None:
+    trained(DQN, tmp_path)
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    loaded = DQN.load(tmp_path / "after.zip", env=gym.make(ENV), device="cpu")
+    before = loaded.policy.state_dict()["q_net.q_net.0.weight"].clone()
+    loaded.learn(50)
+    assert not th.equal(before, loaded.policy.state_dict()["q_net.q_net.0.weight"])
+    online, target = loaded.q_net.state_dict(), loaded.q_net_target.state_dict()
+    assert online["q_net.0.weight"].data_ptr() != target["q_net.0.weight"].data_ptr()
+
+
+def test_a_table_stays_what_it_is(tmp_path: Path) -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4", seed=0).learn(2000)
+    model.save(tmp_path / "before.zip")
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    loaded = QLearning.load(tmp_path / "after.zip")
+    states = np.arange(500)
+    expected = model.predict(states, deterministic=True)[0]
+    assert (loaded.predict(states, deterministic=True)[0] == expected).all()
