@@ -66,7 +66,8 @@ def settings_of(variant: str, minutes: float) -> dict[str, Any]:
 
 def train_and_score(variant: str, folder: Path, *, minutes: float, core: int) -> dict[str, Any]:
     """Train a variant on one core, unless it was scored in the folder; return its result."""
-    known = read_result(folder)
+    asked = [variant, f"{minutes:g} minutes"]
+    known = read_result(folder, asked)
     if known is not None:
         return known
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def train_and_score(variant: str, folder: Path, *, minutes: float, core: int) ->
     on_one_core(train, core, folder)
     score = ["evaluate", *run, "-n", str(N_GAMES), "--seed", str(GAMES_SEED)]
     on_one_core(score, core, folder)
-    return write_result(folder, minutes)
+    return write_result(folder, asked, minutes)
 
 
 def on_one_core(words: Sequence[str], core: int, folder: Path) -> None:
@@ -87,10 +88,21 @@ def on_one_core(words: Sequence[str], core: int, folder: Path) -> None:
         command = [sys.executable, "-m", "sb3_atari_course", *words]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=environment)
-        if hasattr(psutil.Process, "cpu_affinity"):  # not on macOS
-            psutil.Process(process.pid).cpu_affinity([core])
-        if process.wait():
-            raise subprocess.CalledProcessError(process.returncode, command)
+        try:
+            if hasattr(psutil.Process, "cpu_affinity"):  # not on macOS
+                psutil.Process(process.pid).cpu_affinity([core])
+            status = process.wait()
+        finally:
+            process.kill()
+    if status:
+        raise subprocess.CalledProcessError(status, command)
+
+
+def cores_of_this_process(n_cores: int) -> list[int]:
+    """Return as many cores as are wanted, of those that this process may use."""
+    known = hasattr(psutil.Process, "cpu_affinity")
+    cores = psutil.Process().cpu_affinity() if known else range(psutil.cpu_count() or 1)
+    return [*cores][:n_cores]
 
 
 def main() -> None:
@@ -107,7 +119,7 @@ def main() -> None:
         parser.error(f"no variant {unknown}: choose among {[*VARIANTS]}")
     names = args.variants or [*VARIANTS]
     cores: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for core in range(args.cores):
+    for core in cores_of_this_process(args.cores):
         cores.put(core)
 
     def work(name: str) -> dict[str, Any]:

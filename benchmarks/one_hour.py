@@ -5,8 +5,8 @@ Run:  python benchmarks/one_hour.py [--minutes 60] [--folder one_hour] [--seed 1
 Ours is ``python -m sb3_atari_course train --algo fast_dqn`` by hyperparams/fast_dqn_laptop.yml,
 whose steps are an hour's on 2 cores of an AMD EPYC; other minutes get their share of them. RL Zoo's
 is its own ``rl_zoo3.train --algo dqn`` by its own yml with all cores, for as many minutes as ours
-took, start and compiler included; its schedules (epsilon) are stretched over that time, see
-``wall_clock.py``: as if its ten million steps were those that fit. Neither is evaluated on the way.
+took, start and compiler included. Its schedules (epsilon) follow the share of that time, see
+``wall_clock.py``; its warm-up of 100,000 steps stays. Neither is evaluated on the way.
 
 Both last agents play the same 30 whole games. Stopped, the same command goes on with the side that
 was not scored yet. The last line is JSON: ``ours`` and ``stock``, mean scores, the ``minutes`` that
@@ -23,8 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3.common.save_util import load_from_zip_file
+
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
-from sb3_atari_course.plots.run_data import read_run
 
 ROOT = Path(__file__).parents[1]
 GAME = "BreakoutNoFrameskip-v4"
@@ -60,39 +61,51 @@ def train_and_score(algo: str, words: list[str], folder: Path, *, seed: int) -> 
     :return: score, its SD, minutes, steps.
     :raises subprocess.CalledProcessError: if a command fails; ``output.txt`` says why.
     """
-    known = read_result(folder)
+    words = [*words, "--seed", str(seed), "--eval-freq", "-1"]
+    known = read_result(folder, words)
     if known is not None:
         return known
     began = time.perf_counter()
     which = ["--env", GAME, "-f", str(folder)]
-    run_module([*words, *which, "--seed", str(seed), "--eval-freq", "-1"], folder)
+    run_module([*words, *which], folder)
     minutes = (time.perf_counter() - began) / 60
     score = ["sb3_atari_course", "evaluate", "--algo", algo, *which]
     run_module([*score, "-n", str(N_GAMES), "--seed", str(GAMES_SEED)], folder)
-    return write_result(folder, minutes)
+    return write_result(folder, words, minutes)
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return the result of a training that was scored in a folder, None if there is none."""
+def read_result(folder: Path, words: list[str]) -> dict[str, Any] | None:
+    """Return the result of a training that was scored in a folder, None if there is none.
+
+    :param words: what was asked for.
+    :raises SystemExit: if something else was asked for then.
+    """
     path = folder / "result.json"
     if not path.is_file():
         return None
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if result.pop("words") != words:
+        raise SystemExit(
+            f"{folder} holds another training (seed, minutes): choose another --folder"
+        )
     return result
 
 
-def write_result(folder: Path, minutes: float) -> dict[str, Any]:
+def write_result(folder: Path, words: list[str], minutes: float) -> dict[str, Any]:
     """Keep and return the result of a training that was scored."""
     evaluations = folder.glob(f"*/{GAME}_*/evaluation.json")
     evaluation = max(evaluations, key=lambda path: path.stat().st_mtime_ns)
     content = json.loads(evaluation.read_text(encoding="utf-8"))
+    settings, _, _ = load_from_zip_file(evaluation.parent / f"{GAME}.zip", device="cpu")
+    assert settings is not None
     found = {
         "score": round(content["mean"], 2),
         "sd": round(content["std"], 2),
         "minutes": round(minutes, 1),
-        "steps": read_run(evaluation.parent).n_steps,
+        "steps": settings["num_timesteps"],
     }
-    (folder / "result.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+    text = json.dumps({**found, "words": words})
+    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
     return found
 
 
@@ -112,6 +125,8 @@ def main() -> None:
     parser.add_argument("--folder", default="one_hour", help="log folder (default one_hour)")
     parser.add_argument("--seed", type=int, default=1, help="of both trainings (default 1)")
     args = parser.parse_args()
+    if args.minutes <= 0:
+        parser.error(f"--minutes must be above 0, got {args.minutes:g}")
     folder = Path(args.folder).resolve()
     mine = ours(folder, minutes=args.minutes, seed=args.seed)
     theirs = stock(folder, minutes=mine["minutes"], seed=args.seed)

@@ -10,9 +10,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 class WallClock(BaseCallback):
     """Ends a training after so many minutes, and stretches its schedules over them.
 
-    What falls with SB3's progress (epsilon, learning rates) falls with the time that has gone by,
-    as if ``n_timesteps`` were just what fits into it. Such a training cannot be repeated to the
-    bit. It has to be given more ``n_timesteps`` than it can play.
+    What falls with SB3's progress (epsilon, learning rates) falls with the share of the time that
+    has gone by, whatever ``n_timesteps`` says; counts of steps (``learning_starts``) stay. Such a
+    training cannot be repeated to the bit, and has to be given more ``n_timesteps`` than it plays.
 
     :param minutes: from the first step of the environments on.
     """

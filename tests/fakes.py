@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 from tests.naive import Rules
 
 
+class Clock:
+    """In place of the module ``time``: a clock that is set by hand."""
+
+    now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
 class FakeGame(gym.Env[NDArray[np.uint8], int]):
     """A game of three small channels: pixel = (episode, frame of the episode, 100 - frame).
 

@@ -69,7 +69,7 @@ def write_card(
     zips = sorted(Path(folder).glob("*.zip"))
     if not zips:
         raise FileNotFoundError(f"the folder {folder} has no .zip: save the model there first")
-    card: dict[str, Any] = {"format": _FORMAT, **_describe(model)}
+    card: dict[str, Any] = {"format": _FORMAT, **describe(model)}
     if env_id is not None:
         card["env_id"] = env_id
     card["files"] = {one.name: _fingerprint(one.read_bytes()) for one in zips}
@@ -128,8 +128,11 @@ def _fingerprint(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def _describe(model: BaseAlgorithm) -> dict[str, Any]:
-    """Return what a card says of a model."""
+def describe(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return what a card says of a model.
+
+    :raises ValueError: for a model that no card can describe.
+    """
     names = [name for name, cls in algorithms().items() if cls is type(model)]
     if not names:
         raise ValueError(f"{type(model).__name__} is none of RL Zoo's algorithms nor ours")

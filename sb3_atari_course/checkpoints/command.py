@@ -80,8 +80,15 @@ def unfinished_runs(runs: Path, name: str) -> Iterator[tuple[Path, Checkpoint]]:
     :param name: of the environment.
     """
     for run in sorted(runs.glob(f"{name}_*")):
-        folder = CheckpointFolder(run / FOLDER)
-        checkpoint = folder.glance()
-        if checkpoint is None or checkpoint.finished or folder.is_used() or folder.was_ended():
-            continue
-        yield run, checkpoint
+        checkpoint = unfinished_checkpoint(run)
+        if checkpoint is not None and not CheckpointFolder(run / FOLDER).is_used():
+            yield run, checkpoint
+
+
+def unfinished_checkpoint(run: Path) -> Checkpoint | None:
+    """Return the newest checkpoint of a run that was stopped or still goes on, None otherwise."""
+    folder = CheckpointFolder(run / FOLDER)
+    checkpoint = folder.glance()
+    if checkpoint is None or checkpoint.finished or folder.was_ended():
+        return None
+    return checkpoint

@@ -139,7 +139,12 @@ def _read_games(folder: Path) -> pd.DataFrame:
 
 
 def read_progress(path: Path) -> pd.DataFrame | None:
-    """Return SB3's CSV log, None if there is none or it is empty."""
+    """Return SB3's CSV log, None if there is none or it is empty.
+
+    :raises ValueError: for a file that cannot be read or ends in the middle of a line.
+    :raises ImportError: without the extra ``plots``.
+    """
+    need_extra()
     import pandas as pd
 
     if not path.is_file() or path.stat().st_size == 0:

@@ -12,7 +12,7 @@ Make agents of a finished run that can be shipped: small zips, settings that sto
 learning curve, and a card.json with where they come from and how they score.
 
 The best of all files of the run is chosen on games of its own. Watch it by
-  python -m rl_zoo3.enjoy --algo dqn --env ENV -f trained_agents --no-render
+  python -m rl_zoo3.enjoy --algo dqn --env ENV -f my_agents --no-render
 """
 
 
@@ -24,16 +24,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", metavar="RUN", help="run folder, such as logs/dqn/CartPole-v1_1")
-    parser.add_argument(
-        "-f", "--folder", default="trained_agents", help="where to (default trained_agents)"
-    )
+    parser.add_argument("-f", "--folder", default="my_agents", help="where to (default my_agents)")
     parser.add_argument(
         "--stages",
         type=int,
         nargs="+",
         default=[],
         metavar="STEPS",
-        help="checkpoints (--save-freq) to ship beside the best",
+        help="checkpoints (--save-freq) to ship beside the best; behind RUN",
     )
     parser.add_argument("-n", "--n-games", type=int, default=30, help="games of a score (30)")
     parser.add_argument("--seed", type=int, default=1000, help="of these games (default 1000)")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
 import subprocess
+import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,24 @@ import sb3_atari_course
 from sb3_atari_course.agents.publishing.settings import plain, shown_command
 from sb3_atari_course.plots.run_data import RunCurves, read_progress
 
+#: Name in SB3's ``system_info.txt`` -> ours.
+_SAID_BY_SB3 = {
+    "Python": "python",
+    "Stable-Baselines3": "stable-baselines3",
+    "PyTorch": "torch",
+    "Numpy": "numpy",
+    "Gymnasium": "gymnasium",
+}
 _PACKAGES = ("stable-baselines3", "sb3-contrib", "rl-zoo3", "gymnasium", "ale-py", "torch", "numpy")
 
 
-def describe_training(curves: RunCurves) -> dict[str, Any]:
+def describe_training(curves: RunCurves, model: Path) -> dict[str, Any]:
     """Return plain data that tells how a run was trained.
 
-    Commit and versions are those of now: publish a run with what has trained it.
+    Commit, hardware, and the versions that SB3 did not write into its zip are those of now:
+    publish a run where it was trained, with what has trained it.
+
+    :param model: a zip of the run, as SB3 has saved it.
     """
     facts = curves.facts
     return {
@@ -32,7 +45,7 @@ def describe_training(curves: RunCurves) -> dict[str, Any]:
         "hyperparams": plain(facts.hyperparams),
         "seed": facts.seed,
         "commit": find_commit(Path(sb3_atari_course.__file__).parent),
-        "versions": find_versions(),
+        "versions": {**find_versions(), **saved_versions(model)},
         "hardware": describe_machine(),
         "minutes": wall_clock(facts.folder),
         "steps": curves.n_steps,
@@ -45,11 +58,17 @@ def find_commit(folder: Path) -> str | None:
 
     :return: None where there is no Git or no checkout.
     """
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude", "*"]
+    describe = ["describe", "--always", "--abbrev=40", "--dirty", "--exclude", "*"]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        _git(folder, "ls-files", "--error-unmatch", ".")  # not installed inside somebody's checkout
+        return _git(folder, *describe)
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -65,6 +84,16 @@ def find_versions() -> dict[str, str]:
         except PackageNotFoundError:  # vendored, or run from a bare source tree
             found[name] = "unknown"
     return found
+
+
+def saved_versions(model: Path) -> dict[str, str]:
+    """Return the versions that SB3 has written into a zip when it saved it."""
+    with zipfile.ZipFile(model) as file:
+        if "system_info.txt" not in file.namelist():  # of an old SB3
+            return {}
+        text = file.read("system_info.txt").decode("utf-8", "replace")
+    said = dict(re.findall(r"^- ([\w-]+): (\S+)\s*$", text, flags=re.MULTILINE))
+    return {name: said[key] for key, name in _SAID_BY_SB3.items() if key in said}
 
 
 def describe_machine() -> str:
@@ -84,8 +113,12 @@ def _processor() -> str:
 
 
 def wall_clock(run: Path) -> float | None:
-    """Return the minutes that a training took by SB3's log, None without one."""
+    """Return the minutes that a training took by SB3's log, None if that does not tell.
+
+    :raises ValueError: for a log that cannot be read.
+    """
     progress = read_progress(run / "progress.csv")
-    if progress is None:
+    if progress is None or "time/time_elapsed" not in progress:
         return None
-    return round(float(progress["time/time_elapsed"].max()) / 60, 1)
+    seconds = float(progress["time/time_elapsed"].max())
+    return round(seconds / 60, 1) if math.isfinite(seconds) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -13,14 +14,16 @@ from typing import Any
 
 from huggingface_sb3 import EnvironmentName
 
-from sb3_atari_course.agents.card import write_card
+from sb3_atari_course.agents.card import describe, write_card
 from sb3_atari_course.agents.publishing.provenance import describe_training
-from sb3_atari_course.agents.publishing.selection import checkpoints_of, choose_best
+from sb3_atari_course.agents.publishing.selection import Selection, checkpoints_of, choose_best
 from sb3_atari_course.agents.publishing.settings import PLAYED_BY, write_settings
 from sb3_atari_course.agents.publishing.slim import write_slim
+from sb3_atari_course.checkpoints.command import unfinished_checkpoint
 from sb3_atari_course.plots.run import plot_run
 from sb3_atari_course.plots.run_data import RunCurves, read_run
 from sb3_atari_course.runs import Run, find_run
+from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: RL Zoo's name of the best model (``--load-best``).
 _BEST = "best_model.zip"
@@ -28,7 +31,7 @@ _BEST = "best_model.zip"
 
 def publish(
     run_folder: str | Path,
-    folder: str | Path = "trained_agents",
+    folder: str | Path = "my_agents",
     *,
     stages: Sequence[int] = (),
     n_games: int = 30,
@@ -56,17 +59,21 @@ def publish(
     :param say: is told what is going on.
     :return: the folder of the agents.
     :raises ValueError: for a folder that is no finished run, a checkpoint that is not there, equal
-        seeds, and if the agents are there already.
+        seeds, a number out of range, an agent that no card can describe, and if the agents are
+        there already.
+    :raises ImportError: without the extra ``plots``.
     """
     if seed == selection_seed:
         raise ValueError(
             f"seed and selection_seed are both {seed}: who is chosen on the games of the score"
             " scores too well, take two"
         )
+    integer_at_least(1, "n_games", n_games)
+    integer_at_least(1, "selection_games", selection_games)
     curves = read_run(run_folder)
     find = _finder(curves)
     final = find()
-    _check_stages(stages, final)
+    _check_run(final, curves, stages)
     algo, name = PLAYED_BY.get(final.algo, final.algo), EnvironmentName(final.env_id)
     target = Path(folder) / algo / f"{name}_1"
     if target.exists():
@@ -77,22 +84,14 @@ def publish(
     say(f"best of {selection.means}: {selection.run.model_path.name}")
     sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
     sources[_BEST] = selection.run
-
     aside = target.with_name(f"{target.name}.part")
-    agents = _write_agents(aside, sources, algo)
-    scores = _score(agents, n_games=n_games, seed=seed, say=say)
-    shutil.copyfile(aside / _BEST, aside / f"{name}.zip")  # what RL Zoo plays if nothing is said
-    scores[f"{name}.zip"] = scores[_BEST]
-    write_settings(aside / name, curves.facts)
-    plot_run(curves.facts.folder, output=aside)
-    write_card(
-        aside,
-        agents[_BEST].load_model("cpu"),
-        env_id=final.env_id,
-        training=describe_training(curves),
-        selection=selection.as_dict(),
-        scores=scores,
-    )
+    try:
+        agents = _write_agents(aside, sources, algo)
+        scores = _score(agents, n_games=n_games, seed=seed, say=say)
+        _describe(aside, agents[_BEST], curves, final, scores=scores, selection=selection)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     os.replace(aside, target)
     return target
 
@@ -107,12 +106,20 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
             f"{facts.folder} is no run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with its"
             " args.yml"
         )
-    if not facts.is_finished:
+    if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
         raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
+    for module in facts.arguments.get("gym_packages") or []:
+        importlib.import_module(module)
     return partial(find_run, facts.algo, facts.env_id, folder.parents[1], exp_id=int(number))
 
 
-def _check_stages(stages: Sequence[int], final: Run) -> None:
+def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
+    """Refuse before the first game what could not be published after the last one."""
+    if final.folder.resolve() != curves.facts.folder.resolve():
+        raise ValueError(
+            f"{curves.facts.folder} was trained as {final.algo} on {final.env_id}, so RL Zoo looks"
+            f" for it in {final.folder}: give its folder that name"
+        )
     known = checkpoints_of(final.folder)
     missing = sorted(set(stages) - set(known))
     if missing:
@@ -120,6 +127,8 @@ def _check_stages(stages: Sequence[int], final: Run) -> None:
             f"no checkpoint after {missing} steps in {final.folder}: it has those after {known}"
             " (--save-freq)"
         )
+    final.env_wrapper()
+    describe(final.load_model("cpu"))
 
 
 def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
@@ -152,3 +161,27 @@ def _score(
         say(f"{file}: {report.summary()}")
         scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
     return scores
+
+
+def _describe(
+    folder: Path,
+    best: Run,
+    curves: RunCurves,
+    final: Run,
+    *,
+    scores: dict[str, Any],
+    selection: Selection,
+) -> None:
+    """Write what stands beside the zips: the best one again, settings, curve, card."""
+    name = EnvironmentName(final.env_id)
+    shutil.copyfile(best.model_path, folder / f"{name}.zip")  # what RL Zoo plays by default
+    write_settings(folder / name, curves.facts)
+    plot_run(curves.facts.folder, output=folder)
+    write_card(
+        folder,
+        best.load_model("cpu"),
+        env_id=final.env_id,
+        training=describe_training(curves, final.model_path),
+        selection=selection.as_dict(),
+        scores={**scores, f"{name}.zip": scores[_BEST]},
+    )

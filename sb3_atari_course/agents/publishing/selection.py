@@ -39,7 +39,10 @@ class Selection:
 
 
 def choose_best(candidates: list[Run], *, seed: int, n_games: int) -> Selection:
-    """Score each file and return the best; of equal ones the first."""
+    """Score each file and return the best; of equal ones the first.
+
+    :raises ValueError: as :meth:`Run.evaluate`.
+    """
     means = {
         run.model_path.name: round(
             run.evaluate(seed=seed, n_games=n_games, random_play=False, device="cpu").mean, 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,18 @@ PLAYED_BY = {"fast_dqn": "dqn"}
 #: What stock RL Zoo, or the algorithm in it, does not know.
 _OURS = ("double_q", "compile", "callback")
 #: Of the arguments of a training: what whoever plays its agent reads.
-_ARGUMENTS = ("env", "env_kwargs", "n_timesteps", "seed")
+_ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
 
-#: Flags whose value is a path of the machine that trained -> whether the value's name is kept.
-_PATHS = {"-conf": True, "--conf-file": True, "-f": False, "--log-folder": False}
+#: Flags that name folders of the machine that trained; they are left out.
+_FOLDERS = ("-f", "--log-folder", "-tb", "--tensorboard-log", "--optimization-log-path")
+#: What a command may begin with -> how it is typed elsewhere.
+_SCRIPTS = {
+    "sb3-atari": "sb3_atari_course",
+    "rl_zoo3": "rl_zoo3",
+    "train.py": "rl_zoo3.train",
+}
+#: Absolute paths, on any system, and addresses with their passwords.
+_PLACE = re.compile(r"(?<![\w.-])(?:[A-Za-z][A-Za-z+0-9]*:)?(?:[\\/]{1,4}[^\\/\s'\",\]})]+){2,}")
 
 
 def write_settings(folder: Path, facts: RunFacts) -> None:
@@ -39,35 +47,50 @@ def write_settings(folder: Path, facts: RunFacts) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a yml as mappings, lists and scalars.
+    """Return a value of a yml as mappings, lists and scalars, without folders of a machine.
 
-    >>> plain({"net_arch": (64, 64)})
-    {'net_arch': [64, 64]}
+    >>> plain({"net_arch": (64, 64), "log": "/home/me/logs"})
+    {'net_arch': [64, 64], 'log': 'logs'}
     """
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    return value
+    return without_folders(value) if isinstance(value, str) else value
+
+
+def without_folders(text: str) -> str:
+    """Return a text with the last name of each absolute path in it.
+
+    >>> without_folders("/home/me/dqn.yml ALE/Pong-v5 logs/dqn/A_1 sqlite:////home/me/x.db")
+    'dqn.yml ALE/Pong-v5 logs/dqn/A_1 x.db'
+    """
+    return _PLACE.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
 
 
 def shown_command(command: str) -> str:
     """Return the command of a training without the folders of the machine that ran it.
 
-    >>> shown_command("/home/me/.venv/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f /b")
+    >>> shown_command("/home/me/.venv/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
     'python -m sb3_atari_course train -conf hyperparams/dqn.yml'
     """
     words = command.split()  # as RL Zoo joined them: quotes are lost already
-    shown = ["python"] if words else []
+    if not words:
+        return ""
+    if len(words) > 1:
+        script = re.split(r"[\\/]", words[1])[-1].removesuffix(".exe")
+        words[1:2] = ["-m", _SCRIPTS[script]] if script in _SCRIPTS else [words[1]]
+    shown = ["python"]
     rest = iter(words[1:])
-    if len(words) > 1 and Path(words[1]).name == "sb3-atari":
-        shown += ["-m", "sb3_atari_course"]
-        next(rest)
     for word in rest:
-        if word not in _PATHS:
-            shown.append(word)
-            continue
-        value = next(rest, "")
-        if _PATHS[word]:
-            shown += [word, f"hyperparams/{Path(value).name}" if os.sep in value else value]
+        flag, equals, value = word.partition("=")
+        if flag in _FOLDERS:
+            if not equals:
+                next(rest, None)
+        elif flag in ("-conf", "--conf-file"):
+            value = value if equals else next(rest, "")
+            name = without_folders(value)
+            shown += [flag, name if name == value else f"hyperparams/{name}"]
+        else:
+            shown.append(without_folders(word))
     return " ".join(shown)

@@ -17,6 +17,7 @@ _OF_A_TRAINING = (
     "ep_info_buffer",
     "ep_success_buffer",
     "tensorboard_log",
+    "lr_schedule",  # made anew from learning_rate; pickled functions tell where their source lay
 )
 #: Settings of FastDQN, which SB3's DQN does not know.
 _OF_FAST_DQN = ("double_q", "compile")
@@ -31,13 +32,15 @@ def write_slim(source: Path, path: Path) -> None:
 
     :param source: saved by SB3, from a trusted hand: it is unpickled.
     :param path: of the new zip.
+    :raises ValueError: if the source has no settings.
     """
     data, parameters, variables = load_from_zip_file(source, device="cpu")
-    assert data is not None
+    if data is None:
+        raise ValueError(f"{source} holds no settings: is it an agent that SB3 has saved?")
     for name in (*_OF_A_TRAINING, *_OF_FAST_DQN):
         data.pop(name, None)
-    if data.get("n_steps", 1) > 1 and data["replay_buffer_class"] is NStepReplayBuffer:
-        data["replay_buffer_class"] = None  # SB3 chose it, and warns if it finds it chosen
+    if data.get("replay_buffer_class") is NStepReplayBuffer:
+        _let_sb3_choose_memory(data)
     states: list[Any] = [*parameters.values()]  # SB3 types them as tensors
     for state in states:
         if "param_groups" in state:
@@ -45,6 +48,14 @@ def write_slim(source: Path, path: Path) -> None:
         else:
             _share_targets(state)
     save_to_zip_file(path, data=data, params=parameters, pytorch_variables=variables)
+
+
+def _let_sb3_choose_memory(data: dict[str, Any]) -> None:
+    """Undo SB3's choice for ``n_steps``: it makes it again, and warns where it finds it made."""
+    data["replay_buffer_class"] = None
+    kwargs = data["replay_buffer_kwargs"]
+    rest = {key: value for key, value in kwargs.items() if key not in ("n_steps", "gamma")}
+    data["replay_buffer_kwargs"] = rest
 
 
 def _share_targets(state: dict[str, Any]) -> None:

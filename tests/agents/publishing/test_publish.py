@@ -17,7 +17,8 @@ from sb3_atari_course.agents import load_agent, read_card
 from sb3_atari_course.agents.publishing import publish
 from sb3_atari_course.evaluation import GamesReport
 from sb3_atari_course.runs import Run, find_run, read_yml
-from tests.zoo_runs import cli
+from tests.agents.publishing.reading import all_of
+from tests.zoo_runs import cli, python_m
 
 GAMES = {"n_games": 2, "selection_games": 1}
 #: File -> what the fake evaluation says of it on the games of the selection and of the score.
@@ -137,7 +138,9 @@ def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
     assert training["steps"] == 40
     assert training["hyperparams"]["double_q"] is True
     for path in target.rglob("*.*"):
-        assert b"/home/me" not in path.read_bytes(), path
+        said = all_of(path)
+        assert b"/home/me" not in said, path
+        assert str(tmp_path).encode() not in said, path
 
 
 def test_the_settings_are_plain_and_stock(
@@ -159,19 +162,28 @@ def test_the_settings_are_plain_and_stock(
     }
 
 
-def test_agents_of_fast_dqn_are_published_as_those_of_dqn(
-    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fast = run.parents[1] / "fast_dqn" / run.name
-    shutil.copytree(run, fast)
-    arguments = {**read_yml(run / "CartPole-v1" / "args.yml"), "algo": "fast_dqn"}
-    (fast / "CartPole-v1" / "args.yml").write_text(yaml.dump(arguments))
-    target = publish(fast, tmp_path / "agents", **GAMES)
-    assert target.parent.name == "dqn"
+    train = ["train", "--algo", "fast_dqn", "--env", "CartPole-v1", "--seed", "1", "-n", "300"]
+    train += ["--save-freq", "100", "--eval-freq", "-1", "-f", str(tmp_path / "logs")]
+    settings = ["-params", "learning_starts:50", "n_steps:3", "double_q:True", "train_freq:4"]
+    assert cli(*train, *settings) == 0
+    run = tmp_path / "logs" / "fast_dqn" / "CartPole-v1_1"
+    to = tmp_path / "agents"
+    flags = ["-n", "2", "--selection-games", "1", "--stages", "100", "200"]
+    assert cli("publish", str(run), "-f", str(to), *flags) == 0
+    target = to / "dqn" / "CartPole-v1_1"
+    assert capsys.readouterr().out.splitlines()[-1] == f"published: {target}"
     card = read_card(target)
     assert (card["algorithm"], card["training"]["algorithm"]) == ("dqn", "fast_dqn")
+    assert card["training"]["hyperparams"]["double_q"] is True
+    assert card["training"]["steps"] == 300
     assert read_yml(target / "CartPole-v1" / "args.yml")["algo"] == "dqn"
     assert type(load_agent(target / "best_model.zip")) is DQN
+    model = find_run("dqn", "CartPole-v1", to, load_checkpoint=100).load_model()
+    assert type(model) is DQN
+    assert not any(str(tmp_path).encode() in all_of(path) for path in target.rglob("*.*"))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +192,7 @@ def test_agents_of_fast_dqn_are_published_as_those_of_dqn(
         (["--stages", "15"], r"no checkpoint after \[15\] steps in .* after \[10, 20, 30, 40\]"),
         (["--seed", "4", "--selection-seed", "4"], "seed and selection_seed are both 4"),
         (["-n", "0"], "n_games must be"),
+        (["--selection-games", "0"], "selection_games must be"),
     ],
 )
 def test_what_cannot_be_published_is_one_line(
@@ -190,21 +203,44 @@ def test_what_cannot_be_published_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     to = tmp_path / "agents"
-    assert cli("publish", str(run), "-f", str(to), "--selection-games", "1", *arguments) == 2
+    assert cli("publish", str(run), "-f", str(to), *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line), line
-    assert not (to / "dqn" / "CartPole-v1_1").exists()
+    assert not to.exists()
 
 
 def test_unfinished_runs_and_other_folders_are_refused(run: Path, tmp_path: Path) -> None:
     os.remove(run / "CartPole-v1.zip")
     with pytest.raises(ValueError, match="is not finished: resume it first"):
         publish(run, tmp_path / "agents", **GAMES)
+    (run / "CartPole-v1.zip").write_bytes((run / "best_model.zip").read_bytes())
     moved = run.rename(run.with_name("mine"))
     with pytest.raises(ValueError, match="mine is no run folder of RL Zoo, such as"):
         publish(moved, tmp_path / "agents", **GAMES)
     with pytest.raises(ValueError, match="is no folder"):
         publish(tmp_path / "nothing", tmp_path / "agents", **GAMES)
+
+
+@pytest.mark.services
+def test_a_training_that_was_stopped_is_not_finished(tmp_path: Path) -> None:
+    """Though RL Zoo saves a model then."""
+    python_m(
+        *("sb3_atari_course", "train", "--algo", "q_learning", "--env", "Taxi-v4", "-n", "4000000"),
+        *("--eval-freq", "-1", "-f", str(tmp_path / "logs"), "--checkpoint-freq", "2000"),
+        *("-params", "callback:['tests.agents.publishing.reading.StopYourself']"),
+        status=143,
+    )
+    run = tmp_path / "logs" / "q_learning" / "Taxi-v4_1"
+    assert (run / "Taxi-v4.zip").is_file()
+    with pytest.raises(ValueError, match="is not finished: resume it first"):
+        publish(run, tmp_path / "agents", **GAMES)
+
+
+def test_models_and_curves_are_those_of_one_run(run: Path, tmp_path: Path) -> None:
+    elsewhere = run.parents[1] / "dqn_old" / run.name
+    shutil.copytree(run, elsewhere)
+    with pytest.raises(ValueError, match=r"so RL Zoo looks for it in .*: give its folder"):
+        publish(elsewhere, tmp_path / "agents", **GAMES)
 
 
 def test_agents_that_are_there_are_not_overwritten(
@@ -230,7 +266,11 @@ def test_an_interrupted_publishing_leaves_no_agents(
     monkeypatch.setattr(Run, "evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         publish(run, tmp_path / "agents", **GAMES)
-    assert not (tmp_path / "agents" / "dqn" / "CartPole-v1_1").exists()
+    assert not [*(tmp_path / "agents" / "dqn").iterdir()]
     monkeypatch.undo()
-    target = publish(run, tmp_path / "agents", **GAMES)  # what was left is no hindrance
+    part = tmp_path / "agents" / "dqn" / "CartPole-v1_1.part"  # of one that was killed
+    part.mkdir()
+    (part / "old.zip").write_text("")
+    target = publish(run, tmp_path / "agents", **GAMES)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert not (target / "old.zip").exists()

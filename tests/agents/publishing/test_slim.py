@@ -11,12 +11,15 @@ import pytest
 import torch as th
 from numpy.typing import NDArray
 from sb3_contrib import QRDQN
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.buffers import NStepReplayBuffer
+from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_file
 
 from sb3_atari_course import FastDQN, QLearning, load_agent
 from sb3_atari_course.agents.publishing.slim import write_slim
+from sb3_atari_course.runs import Run
+from tests.agents.publishing.reading import all_of
 
 ENV = "CartPole-v1"
 #: Some updates, and a target network that is not the online one in the end.
@@ -88,8 +91,8 @@ def test_nothing_of_the_training_is_left(tmp_path: Path) -> None:
     optimizer = parameters["policy.optimizer"]
     assert optimizer["state"] == {}
     assert optimizer["param_groups"][0]["lr"] == pytest.approx(1e-4)
-    with zipfile.ZipFile(tmp_path / "after.zip") as file:
-        assert all(b"a_folder_of_mine" not in file.read(name) for name in file.namelist())
+    assert b"a_folder_of_mine" in all_of(tmp_path / "before.zip")
+    assert b"a_folder_of_mine" not in all_of(tmp_path / "after.zip")
 
 
 def test_a_training_can_begin_with_it(tmp_path: Path) -> None:
@@ -101,6 +104,47 @@ def test_a_training_can_begin_with_it(tmp_path: Path) -> None:
     assert not th.equal(before, loaded.policy.state_dict()["q_net.q_net.0.weight"])
     online, target = loaded.q_net.state_dict(), loaded.q_net_target.state_dict()
     assert online["q_net.0.weight"].data_ptr() != target["q_net.0.weight"].data_ptr()
+
+
+def test_steps_of_reward_are_kept_and_nothing_warns(tmp_path: Path) -> None:
+    trained(DQN, tmp_path, n_steps=3, gamma=0.9)
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    loaded = DQN.load(tmp_path / "after.zip", device="cpu")
+    memory = loaded.replay_buffer
+    assert isinstance(memory, NStepReplayBuffer)
+    assert (memory.n_steps, memory.gamma) == (3, 0.9)
+    run = Run(tmp_path, tmp_path / "after.zip", "dqn", ENV, {}, {})  # as evaluate loads it
+    assert (q_values(run.load_model("cpu")) == q_values(loaded)).all()
+
+
+def test_algorithms_without_a_target_or_a_memory_become_small_too(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", ENV, n_steps=16, batch_size=16, device="cpu", seed=0).learn(16)
+    model.save(tmp_path / "before.zip")
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    loaded = PPO.load(tmp_path / "after.zip", device="cpu")
+    for name, weight in model.policy.state_dict().items():
+        assert th.equal(loaded.policy.state_dict()[name], weight)
+    assert (tmp_path / "after.zip").stat().st_size < (tmp_path / "before.zip").stat().st_size
+
+
+def test_no_folder_is_told_not_even_in_what_is_pickled(tmp_path: Path) -> None:
+    def schedule(progress: float) -> float:  # pickled with the path of this file
+        return 1e-3 * progress
+
+    model = trained(DQN, tmp_path, learning_rate=1e-3)
+    model.lr_schedule = schedule  # type: ignore[assignment]
+    model.save(tmp_path / "before.zip")
+    here = str(Path(__file__).parent).encode()
+    assert here in all_of(tmp_path / "before.zip")
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    assert here not in all_of(tmp_path / "after.zip")
+    assert DQN.load(tmp_path / "after.zip", device="cpu").lr_schedule(1.0) == 1e-3
+
+
+def test_a_zip_without_settings_is_refused(tmp_path: Path) -> None:
+    save_to_zip_file(tmp_path / "weights.zip", params={})
+    with pytest.raises(ValueError, match="holds no settings: is it an agent that SB3 has saved"):
+        write_slim(tmp_path / "weights.zip", tmp_path / "after.zip")
 
 
 def test_a_table_stays_what_it_is(tmp_path: Path) -> None:
