@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 
+from sb3_atari_course.envs import find_spec
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.runs import find_run
 
@@ -36,6 +37,7 @@ def evaluate() -> None:
     parser.add_argument("--device", default="auto", help="PyTorch device (default auto)")
     args = parse(parser)
 
+    find_spec(args.env)  # an unknown id is told before its folder is missed
     run = find_run(
         args.algo,
         args.env,

@@ -19,7 +19,7 @@ def all_of(path: Path) -> bytes:
     with zipfile.ZipFile(path) as file:
         members = {name: file.read(name) for name in file.namelist()}
     settings = json.loads(members["data"])
-    pickled = [one[":serialized:"] for one in settings.values() if isinstance(one, dict)]
+    pickled = [one.get(":serialized:", "") for one in settings.values() if isinstance(one, dict)]
     return b"\n".join([*members.values(), *map(base64.b64decode, pickled)])
 
 

@@ -157,6 +157,7 @@ def test_the_settings_are_plain_and_stock(
         "algo": "dqn",
         "env": "CartPole-v1",
         "env_kwargs": None,
+        "gym_packages": None,
         "n_timesteps": 40,
         "seed": 5,
     }
