@@ -1,0 +1,155 @@
+"""The agents in ``trained_agents/``: small, openable by everybody, as good as their cards say."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from sb3_atari_course.agents import load_agent, read_card
+from sb3_atari_course.runs import Run, find_run
+from tests.agents.publishing.reading import all_of
+from tests.zoo_runs import python_m
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "trained_agents"
+CARDS = sorted(FOLDER.glob("*/*/card.json"))
+FILES = [
+    pytest.param(card.parent / name, id=f"{card.parent.name}-{name}")
+    for card in CARDS
+    for name in read_card(card)["files"]
+]
+BREAKOUT = FOLDER / "dqn" / "BreakoutNoFrameskip-v4_1"
+GAMES = ["BreakoutNoFrameskip-v4"]
+SMALL_WORLDS = ["CartPole-v1", "LunarLander-v3", "MountainCar-v0", "Pendulum-v1"]
+WORLDS = {"dqn": [*GAMES, *SMALL_WORLDS], "q_learning": ["Taxi-v4"]}
+MOST_BYTES = 60_000_000
+
+
+def find(file: Path) -> Run:
+    """Find the run of a file as ``enjoy`` and ``evaluate`` do."""
+    folder, algo = file.parent, file.parents[1].name
+    env_id = folder.name.removesuffix("_1")
+    steps = re.fullmatch(r"rl_model_(\d+)_steps", file.stem)
+    run = find_run(
+        algo,
+        env_id,
+        FOLDER,
+        load_best=file.stem == "best_model",
+        load_checkpoint=int(steps[1]) if steps else None,
+    )
+    assert run.model_path == file
+    return run
+
+
+def test_every_world_is_there_and_all_of_it_is_small() -> None:
+    for algo, worlds in WORLDS.items():
+        assert sorted(path.name for path in (FOLDER / algo).iterdir()) == [f"{w}_1" for w in worlds]
+    files = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
+    assert len([*BREAKOUT.glob("rl_model_*_steps.zip")]) == 3
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
+def test_a_card_tells_where_its_agents_come_from(path: Path) -> None:
+    card = read_card(path)
+    training = card["training"]
+    assert training["command"].startswith("python -m sb3_atari_course train --algo ")
+    assert re.fullmatch(r"[0-9a-f]{40}", training["commit"])
+    assert training["versions"]["torch"].startswith("2.13.0")
+    assert " cores, " in training["hardware"]
+    assert isinstance(training["seed"], int)
+    for name in ("minutes", "steps", "games"):
+        assert training[name] > 0
+    assert set(card["scores"]) == set(card["files"])
+    n_games = 30 if "Breakout" in path.parent.name else 100
+    for report in card["scores"].values():
+        assert len(report["scores"]) == n_games
+        assert report["protocol"]["seed"] != card["selection"]["seed"]
+        assert report["mean"] == pytest.approx(np.mean(report["scores"]))
+    assert (path.parent / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
+def test_the_best_was_chosen_among_several_and_is_played_by_default(path: Path) -> None:
+    card = read_card(path)
+    means = card["selection"]["means"]
+    assert means[card["selection"]["chosen"]] == max(means.values())
+    name = f"{card['env_id']}.zip"
+    assert card["files"][name] == card["files"]["best_model.zip"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_it_opens_without_unpickling_and_plays_as_with_it(file: Path) -> None:
+    safe, run = load_agent(file, device="cpu"), find(file)
+    model = run.load_model("cpu")
+    space = model.observation_space
+    space.seed(0)
+    looks = np.array([space.sample() for _ in range(20)])
+    expected = model.predict(looks, deterministic=True)[0]
+    assert (safe.predict(looks, deterministic=True)[0] == expected).all()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_it_holds_no_optimiser_and_each_tensor_once(file: Path) -> None:
+    _, parameters, _ = load_from_zip_file(file, device="cpu")
+    assert parameters.get("policy.optimizer", {"state": {}})["state"] == {}
+    policy = parameters["policy"]
+    for name, tensor in policy.items():
+        if "_target." in name:
+            online = policy[name.replace("_target.", ".")]
+            assert tensor.data_ptr() == online.data_ptr(), name
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
+def test_its_settings_are_stock_and_tell_nothing_of_the_machine(path: Path) -> None:
+    settings = path.parent / read_card(path)["env_id"]
+    config = yaml.safe_load((settings / "config.yml").read_text())
+    assert not {"double_q", "compile", "callback"} & set(config)
+    assert yaml.safe_load((settings / "args.yml").read_text())["algo"] == path.parents[1].name
+    for file in path.parent.rglob("*"):
+        if file.is_file():
+            assert not re.search(rb"/(root|home|work|tmp|Users|mnt)/", all_of(file)), file
+
+
+def row_of(card: dict[str, Any], file: str) -> str:
+    """Return how ``docs/results.md`` writes a score."""
+    report = card["scores"][file]
+    return f"{report['mean']:.1f} +- {report['std']:.1f}"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_results_say_what_the_cards_say(file: Path) -> None:
+    card = read_card(file.parent)
+    text = (ROOT / "docs" / "results.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith(f"| {card['env_id']}")]
+    assert any(row_of(card, file.name) in line for line in lines), row_of(card, file.name)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("stage", [[], ["--load-best"], ["--load-checkpoint"]], ids=str)
+def test_stock_rl_zoo_shows_breakout(stage: list[str], tmp_path: Path) -> None:
+    if stage == ["--load-checkpoint"]:
+        first = min(int(p.stem.split("_")[2]) for p in BREAKOUT.glob("rl_model_*_steps.zip"))
+        stage = [*stage, str(first)]
+    which = ["--algo", "dqn", "--env", "BreakoutNoFrameskip-v4", "-f", str(FOLDER)]
+    printed = python_m("rl_zoo3.enjoy", *which, "--no-render", "-n", "3000", *stage, cwd=tmp_path)
+    assert "Atari Episode Score" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES)
+def test_it_scores_what_its_card_says(file: Path) -> None:
+    """Equal to the point where it was made; elsewhere rounding may lead into other games."""
+    told = read_card(file.parent)["scores"][file.name]
+    n_games, seed = told["protocol"]["n_games"], told["protocol"]["seed"]
+    report = find(file).evaluate(seed=seed, n_games=n_games, random_play=False, device="cpu")
+    error = math.hypot(told["std"], report.std) / math.sqrt(n_games)
+    assert report.protocol == told["protocol"]
+    assert abs(report.mean - told["mean"]) <= 3 * error
