@@ -6,18 +6,19 @@ STAMP := .venv/.installed
 SERVICES := .venv/.services
 
 # make breakout: length in agent steps; within ten minutes on 2 cores
-STEPS ?= 150000
+STEPS ?= 100000
 SEED ?= 1
-CONF := hyperparams/fast_dqn_laptop.yml
-RUN := --algo fast_dqn --env BreakoutNoFrameskip-v4 -f logs
+CONF := hyperparams/dqn_laptop.yml
+GAME := --env BreakoutNoFrameskip-v4 -f logs
 
 LESSONS := $(sort $(wildcard examples/lesson*.py))
 
-.PHONY: help install breakout lessons notebooks student test test-slow test-services
+.PHONY: help install breakout hour lessons notebooks student test test-slow test-services
 .PHONY: format lint types check lock clean
 
 help:
-	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=150000)"
+	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
+	@echo "make hour        the same by FastDQN, in an hour"
 	@echo "make lessons     run all lessons of the course, each within seconds"
 	@echo "make notebooks   run them at full size, with outputs: examples/notebooks/ (LESSONS=...)"
 	@echo "make student     write the students' versions, with blanks: examples/student/"
@@ -37,8 +38,13 @@ $(SERVICES): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test,services]"
 	@touch $(SERVICES)
 
-breakout: $(STAMP)
-	$(BIN)/python -m sb3_atari_course train $(RUN) --vec-env native -conf $(CONF) -n $(STEPS) --seed $(SEED) -P --log-interval 200
+breakout: RUN = --algo dqn $(GAME)
+breakout: HOW = -conf $(CONF) -n $(STEPS)
+hour: RUN = --algo fast_dqn $(GAME)
+hour: HOW = -conf hyperparams/fast_dqn_laptop.yml --vec-env native --save-freq 50000
+
+breakout hour: $(STAMP)
+	$(BIN)/python -m sb3_atari_course train $(RUN) $(HOW) --seed $(SEED) -P --log-interval 200
 	$(BIN)/python -m sb3_atari_course record $(RUN) -n 500
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
 	$(BIN)/python -m sb3_atari_course plot $(RUN)

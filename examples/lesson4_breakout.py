@@ -417,8 +417,8 @@ assert SMOKE or report.mean > report.random_mean
 # python -m sb3_atari_course plot --algo fast_dqn --env BreakoutNoFrameskip-v4
 # ```
 #
-# `make breakout` does all that with the first minutes of it, `make breakout STEPS=1400000` with the
-# whole hour. Who does not want to wait finds its agents in `trained_agents/`, with a card that says
+# `make hour` does all that, and a film (`make breakout` with ten minutes of the settings above). Who
+# does not want to wait finds agents of such a training in `trained_agents/`, with a card that says
 # where they come from and how they score. They are opened without running anything that is in the
 # files (`load_agent`), which unpickling would.
 

@@ -92,7 +92,7 @@ print("agents from", folder)
 # ## Three stages, and the best
 #
 # `find_run` finds the files and what the training put around the game. Early is the first
-# checkpoint, when nearly all actions were still random; then one in the middle, then the last; and
+# checkpoint, when many actions were still random; then one in the middle, then the last; and
 # the best, which need not be the last.
 
 # %%

@@ -27,10 +27,13 @@ from sb3_atari_course.tuning.study import find_study
 from tests.tuning.studies import Quick
 
 def sleep(trial):
+    while not storage._held:  # a thread of Optuna's takes the lock
+        time.sleep(0.01)
     print("at work", flush=True)
     time.sleep(600)
 
-study = find_study(LockedJournalStorage(Path(sys.argv[1])), "ice")
+storage = LockedJournalStorage(Path(sys.argv[1]))
+study = find_study(storage, "ice")
 study.optimize(Quick(sleep), n_trials=1)
 """
 
