@@ -41,7 +41,7 @@ $(SERVICES): $(STAMP)
 breakout: RUN = --algo dqn $(GAME)
 breakout: HOW = -conf $(CONF) -n $(STEPS)
 hour: RUN = --algo fast_dqn $(GAME)
-hour: HOW = -conf hyperparams/fast_dqn_laptop.yml --vec-env native --save-freq 50000
+hour: HOW = -conf hyperparams/fast_dqn_laptop.yml --vec-env native --save-freq 50000 --eval-freq -1
 
 breakout hour: $(STAMP)
 	$(BIN)/python -m sb3_atari_course train $(RUN) $(HOW) --seed $(SEED) -P --log-interval 200

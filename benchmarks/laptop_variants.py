@@ -26,7 +26,14 @@ import psutil
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/laptop_variants.py`
-from benchmarks.one_hour import GAME, ROOT, read_result, write_result
+from benchmarks.one_hour import (
+    GAME,
+    ROOT,
+    read_result,
+    read_score,
+    tell_failure,
+    write_result,
+)
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.tuning.places import At, NSteps, Place, features, policy_kwargs, top, wrapper
 
@@ -68,7 +75,7 @@ def train_and_score(variant: str, folder: Path, *, minutes: float, core: int) ->
     """Train a variant on one core, unless it was scored in the folder; return its result."""
     asked = [variant, f"{minutes:g} minutes"]
     known = read_result(folder, asked)
-    if known is not None:
+    if known:
         return known
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "variant.yml"
@@ -79,7 +86,9 @@ def train_and_score(variant: str, folder: Path, *, minutes: float, core: int) ->
     on_one_core(train, core, folder)
     score = ["evaluate", *run, "-n", str(N_GAMES), "--seed", str(GAMES_SEED)]
     on_one_core(score, core, folder)
-    return write_result(folder, asked, minutes)
+    found = {"minutes": minutes, **read_score(folder)}
+    write_result(folder, asked, found)
+    return found
 
 
 def on_one_core(words: Sequence[str], core: int, folder: Path) -> None:
@@ -94,8 +103,7 @@ def on_one_core(words: Sequence[str], core: int, folder: Path) -> None:
             status = process.wait()
         finally:
             process.kill()
-    if status:
-        raise subprocess.CalledProcessError(status, command)
+    tell_failure(words, status, folder)
 
 
 def cores_of_this_process(n_cores: int) -> list[int]:
@@ -117,6 +125,10 @@ def main() -> None:
     unknown = sorted(set(args.variants) - set(VARIANTS))
     if unknown:
         parser.error(f"no variant {unknown}: choose among {[*VARIANTS]}")
+    if args.minutes <= 0 or args.cores < 1:
+        parser.error(
+            f"--minutes must be above 0 and --cores at least 1, got {args.minutes:g}, {args.cores}"
+        )
     names = args.variants or [*VARIANTS]
     cores: queue.SimpleQueue[int] = queue.SimpleQueue()
     for core in cores_of_this_process(args.cores):

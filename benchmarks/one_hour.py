@@ -5,12 +5,13 @@ Run:  python benchmarks/one_hour.py [--minutes 60] [--folder one_hour] [--seed 1
 Ours is ``python -m sb3_atari_course train --algo fast_dqn`` by hyperparams/fast_dqn_laptop.yml,
 whose steps are an hour's on 2 cores of an AMD EPYC; other minutes get their share of them. RL Zoo's
 is its own ``rl_zoo3.train --algo dqn`` by its own yml with all cores, for as many minutes as ours
-took, start and compiler included. Its schedules (epsilon) follow the share of that time, see
-``wall_clock.py``; its warm-up of 100,000 steps stays. Neither is evaluated on the way.
+took, start and compiler included. Its epsilon follows the share of that time, see
+``wall_clock.py``; its warm-up of 100,000 steps and its constant learning rate stay. Neither is
+evaluated on the way.
 
-Both last agents play the same 30 whole games. Stopped, the same command goes on with the side that
-was not scored yet. The last line is JSON: ``ours`` and ``stock``, mean scores, the ``minutes`` that
-each had, the ``steps`` that each played in them.
+Both last agents play the same 30 whole games. Stopped, the same command goes on with what was not
+trained or scored yet. The last line is JSON: ``ours`` and ``stock``, mean scores, the ``minutes``
+that each had, the ``steps`` that each played in them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,30 +61,33 @@ def train_and_score(algo: str, words: list[str], folder: Path, *, seed: int) -> 
     :param words: what is run by ``python -m``.
     :param folder: of logs, output and result; a result that is there is returned.
     :return: score, its SD, minutes, steps.
-    :raises subprocess.CalledProcessError: if a command fails; ``output.txt`` says why.
+    :raises SystemExit: if a command fails; ``output.txt`` says why.
     """
     words = [*words, "--seed", str(seed), "--eval-freq", "-1"]
-    known = read_result(folder, words)
-    if known is not None:
-        return known
-    began = time.perf_counter()
     which = ["--env", GAME, "-f", str(folder)]
-    run_module([*words, *which], folder)
-    minutes = (time.perf_counter() - began) / 60
-    score = ["sb3_atari_course", "evaluate", "--algo", algo, *which]
-    run_module([*score, "-n", str(N_GAMES), "--seed", str(GAMES_SEED)], folder)
-    return write_result(folder, words, minutes)
+    found = read_result(folder, words)
+    if "minutes" not in found:
+        began = time.perf_counter()
+        run_module([*words, *which], folder)
+        found["minutes"] = round((time.perf_counter() - began) / 60, 1)
+        write_result(folder, words, found)
+    if "score" not in found:
+        score = ["sb3_atari_course", "evaluate", "--algo", algo, *which]
+        run_module([*score, "-n", str(N_GAMES), "--seed", str(GAMES_SEED)], folder)
+        found |= read_score(folder)
+        write_result(folder, words, found)
+    return found
 
 
-def read_result(folder: Path, words: list[str]) -> dict[str, Any] | None:
-    """Return the result of a training that was scored in a folder, None if there is none.
+def read_result(folder: Path, words: list[str]) -> dict[str, Any]:
+    """Return what is known of a training in a folder, {} if nothing is.
 
     :param words: what was asked for.
     :raises SystemExit: if something else was asked for then.
     """
     path = folder / "result.json"
     if not path.is_file():
-        return None
+        return {}
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if result.pop("words") != words:
         raise SystemExit(
@@ -91,30 +96,43 @@ def read_result(folder: Path, words: list[str]) -> dict[str, Any] | None:
     return result
 
 
-def write_result(folder: Path, words: list[str], minutes: float) -> dict[str, Any]:
-    """Keep and return the result of a training that was scored."""
+def write_result(folder: Path, words: list[str], found: dict[str, Any]) -> None:
+    """Keep what is known of a training."""
+    text = json.dumps({**found, "words": words})
+    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read_score(folder: Path) -> dict[str, Any]:
+    """Return score, its SD and steps of the training that was scored last in a folder."""
     evaluations = folder.glob(f"*/{GAME}_*/evaluation.json")
     evaluation = max(evaluations, key=lambda path: path.stat().st_mtime_ns)
     content = json.loads(evaluation.read_text(encoding="utf-8"))
     settings, _, _ = load_from_zip_file(evaluation.parent / f"{GAME}.zip", device="cpu")
     assert settings is not None
-    found = {
+    return {
         "score": round(content["mean"], 2),
         "sd": round(content["std"], 2),
-        "minutes": round(minutes, 1),
         "steps": settings["num_timesteps"],
     }
-    text = json.dumps({**found, "words": words})
-    (folder / "result.json").write_text(text + "\n", encoding="utf-8")
-    return found
 
 
 def run_module(words: list[str], folder: Path) -> None:
-    """Run ``python -m`` in the checkout; what it prints goes to ``output.txt`` in the folder."""
+    """Run ``python -m`` in the checkout; what it prints goes to ``output.txt`` in the folder.
+
+    :raises SystemExit: if it fails.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a", encoding="utf-8") as output:
         command = [sys.executable, "-m", *words]
-        subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, check=True)
+        done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output)
+    tell_failure(words, done.returncode, folder)
+
+
+def tell_failure(words: Sequence[str], status: int, folder: Path) -> None:
+    """End with one line if a command has failed."""
+    if status:
+        said = folder / "output.txt"
+        raise SystemExit(f"{' '.join(words[:2])} ended with status {status}: {said} says why")
 
 
 def main() -> None:

@@ -14,8 +14,8 @@
 # # Lesson 5: Watch it
 #
 # **You will learn**
-# - how one agent plays early, halfway and late in its training, and at its best, seen in a video
-#   and counted in numbers;
+# - how one agent plays after minutes, a quarter of an hour and an hour of its training, and at its
+#   best, seen in a video and counted in numbers;
 # - whether it follows the ball, whether it presses FIRE itself, whether it digs a tunnel;
 # - what its network expects from each action while it plays;
 # - how a score is made that can be compared with others.
@@ -42,8 +42,8 @@ SMOKE, OUT = begin("lesson5")  # python lesson5_watch.py --smoke: every point, i
 # ## An agent with a past
 #
 # RL Zoo keeps a run in a folder: `rl_model_10000_steps.zip` is what the agent was after 10,000
-# steps (a *step* is one decision, four frames of the game), `best_model.zip` what did best in the
-# evaluations during training. If there is such a run in `trained_agents/` it is used; otherwise
+# steps (a *step* is one decision, four frames of the game), `best_model.zip` what did best in
+# evaluations, during training or (`publish`) after it. If there is such a run in `trained_agents/` it is used; otherwise
 # one is trained here. You could type the same command yourself.
 
 # %%
@@ -189,8 +189,7 @@ for name, report in watched.items():
 # not press FIRE by itself never begins, so there is a cap (the column "cut off": how many games it
 # ended). "Waited" are the steps before FIRE in those lives that the agent began.
 #
-# Whether an agent fires here is luck: no reward ever depended on it. Some stages of one
-# training do it at once and others never.
+# Whether an agent fires here is luck: no reward ever depended on it.
 
 # %%
 how = {"n_games": 1 if SMOKE else 4, "seed": 0, "max_frames": 1_000 if SMOKE else 6_000}
@@ -301,14 +300,14 @@ print(scores["best"])
 # other numbers.
 #
 # - **It learns to follow the ball, but not closely.** While the ball falls, the middle of the paddle
-#   is 57 pixels away at random, 34 early, 31 at its best; who follows every ball is within 8, half
-#   the paddle. It need not be near early: what counts is to be there in time, and rallies grow from 1
-#   to 15 returns and more.
+#   is 57 pixels away at random, in the stages 34, 44 and 35, and 31 at its best; who follows every
+#   ball is within 8, half the paddle. Scores grow all the same: what counts is to be there in time,
+#   and rallies grow from 1 to 15 returns and more.
 # - **It digs a tunnel now and then.** Early and at 250,000 steps not a brick is hit from above; at
 #   1,150,000 steps 15 % of them are, in the best's five games none. A game with a tunnel can pay 200
-#   points and more, which is why some standard deviations are as large as the mean.
+#   points and more, which is why some standard deviations are nearly as large as the mean.
 # - **FIRE is a habit of the training, not of the agent.** These fire in at least 9 of 10 lives, though
-#   no reward ever depended on it; another training of the same length may never do it.
+#   no reward ever depended on it.
 # - **The best is the best on the games that it was chosen on.** Of files that were saved in the second
 #   half of the training it scored 62.2 in ten games; in the thirty others of its card 52.3, and 77.2
 #   in the ten above, one of which paid 267. Look at the standard deviations before you say that one

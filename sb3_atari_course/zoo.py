@@ -30,6 +30,7 @@ from sb3_atari_course.envs import GRAY_SCREENS, is_atari, register_envs
 from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.native_vec_env import NativeAtariVecEnv
+from sb3_atari_course.provenance import note_provenance
 from sb3_atari_course.q_learning.schedules import VISITS
 
 #: What ``train`` takes beside RL Zoo's flags, whose parser knows nothing of them.
@@ -49,8 +50,9 @@ class CourseExperimentManager(ExperimentManager):
     Where it differs: our yml is read, if it knows the environment, unless ``-conf`` names another;
     ``env_kwargs`` of a yml reach the evaluation environment too, and those of the command line are
     added to them instead of replacing them; continuous actions are refused
-    before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``,
-    and exact checkpoints where the algorithm is one of those that can be resumed.
+    before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``, a
+    note of commit, versions and machine, and exact checkpoints where the algorithm is one of those
+    that can be resumed.
     """
 
     #: Agent steps between two checkpoints; 0 for none.
@@ -138,6 +140,13 @@ class CourseExperimentManager(ExperimentManager):
                 " press FIRE instead where a life begins: set fire_on_reset: false for wrap_atari"
                 " in env_wrapper, or take --vec-env dummy"
             )
+
+    def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        folder = Path(self.params_path)
+        begins = not (folder / "config.yml").exists()  # else it is resumed
+        super()._save_config(saved_hyperparams)
+        if begins:
+            note_provenance(folder)
 
     def learn(self, model: BaseAlgorithm) -> None:
         """Train, with the log and the checkpoints in the run folder."""

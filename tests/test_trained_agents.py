@@ -13,6 +13,7 @@ import yaml
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_atari_course.agents import load_agent, read_card
+from sb3_atari_course.provenance import describe_machine
 from sb3_atari_course.runs import Run, find_run
 from tests.agents.publishing.reading import all_of
 from tests.zoo_runs import python_m
@@ -68,6 +69,7 @@ def test_a_card_tells_where_its_agents_come_from(path: Path) -> None:
     for name in ("minutes", "steps", "games"):
         assert training[name] > 0
     assert set(card["scores"]) == set(card["files"])
+    assert training["noted"].startswith("commit, versions and hardware: when ")
     n_games = 30 if "Breakout" in path.parent.name else 100
     for report in card["scores"].values():
         assert len(report["scores"]) == n_games
@@ -97,8 +99,11 @@ def test_it_opens_without_unpickling_and_plays_as_with_it(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_it_holds_no_optimiser_and_each_tensor_once(file: Path) -> None:
-    _, parameters, _ = load_from_zip_file(file, device="cpu")
+def test_it_holds_no_optimiser_each_tensor_once_and_the_epsilon_of_its_card(file: Path) -> None:
+    data, parameters, _ = load_from_zip_file(file, device="cpu")
+    assert data is not None
+    if "exploration_final_eps" in data:  # else a table
+        assert data["exploration_rate"] == read_card(file.parent)["exploration_rate"]
     assert parameters.get("policy.optimizer", {"state": {}})["state"] == {}
     policy = parameters["policy"]
     for name, tensor in policy.items():
@@ -118,8 +123,8 @@ def test_its_settings_are_stock_and_tell_nothing_of_the_machine(path: Path) -> N
             assert not re.search(rb"/(root|home|work|tmp|Users|mnt)/", all_of(file)), file
 
 
-def row_of(card: dict[str, Any], file: str) -> str:
-    """Return how ``docs/results.md`` writes a score."""
+def score_of(card: dict[str, Any], file: str) -> str:
+    """Return how our documents write a score."""
     report = card["scores"][file]
     return f"{report['mean']:.1f} +- {report['std']:.1f}"
 
@@ -128,8 +133,32 @@ def row_of(card: dict[str, Any], file: str) -> str:
 def test_the_results_say_what_the_cards_say(file: Path) -> None:
     card = read_card(file.parent)
     text = (ROOT / "docs" / "results.md").read_text()
-    lines = [line for line in text.splitlines() if line.startswith(f"| {card['env_id']}")]
-    assert any(row_of(card, file.name) in line for line in lines), row_of(card, file.name)
+    (row,) = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith(f"| {card['env_id']}") and f"`{file.name}`" in line
+    ]
+    source = "best_model.zip" if file.stem == card["env_id"] else file.name
+    agent = card["training"]["agents"][source]
+    random_mean = card["scores"][file.name]["random_mean"]
+    assert row[2:7] == [
+        score_of(card, file.name),
+        f"{random_mean:.1f}",
+        f"{agent['steps']:,}",
+        f"{agent['minutes']:.1f}",
+        f"{card['training']['seed']}",
+    ]
+
+
+def test_the_readme_says_what_the_card_of_breakout_says() -> None:
+    card = read_card(BREAKOUT)
+    (row,) = [
+        line
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith("| Breakout, the best agent")
+    ]
+    for file in card["training"]["agents"]:
+        assert score_of(card, file) in row
 
 
 @pytest.mark.services
@@ -147,9 +176,12 @@ def test_stock_rl_zoo_shows_breakout(stage: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_it_scores_what_its_card_says(file: Path) -> None:
     """Equal to the point where it was made; elsewhere rounding may lead into other games."""
-    told = read_card(file.parent)["scores"][file.name]
+    card = read_card(file.parent)
+    told = card["scores"][file.name]
     n_games, seed = told["protocol"]["n_games"], told["protocol"]["seed"]
     report = find(file).evaluate(seed=seed, n_games=n_games, random_play=False, device="cpu")
+    if describe_machine() == card["training"]["hardware"]:
+        assert [*report.scores] == told["scores"]
     error = math.hypot(told["std"], report.std) / math.sqrt(n_games)
     assert report.protocol == told["protocol"]
     assert abs(report.mean - told["mean"]) <= 3 * error

@@ -83,6 +83,18 @@ def test_an_unknown_variant_is_one_line(
     assert "no variant ['no such thing']: choose among ['the yml'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--cores", "0"], ["--minutes", "0"]])
+def test_no_core_and_no_time_are_one_line(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run_main(monkeypatch, tmp_path, *arguments)
+    assert "--minutes must be above 0 and --cores at least 1, got" in capsys.readouterr().err
+
+
 @pytest.mark.services
 def test_a_variant_trains_for_its_time_on_one_core(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

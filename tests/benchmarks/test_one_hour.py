@@ -88,6 +88,34 @@ def test_what_was_scored_is_not_trained_again(
     assert "41.50 +-   9.00" in printed
 
 
+def test_what_was_trained_is_only_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = fake_modules(monkeypatch, {"ours": 40.0, "stock": 8.0})
+    fake = one_hour.run_module
+
+    def stop(words: list[str], folder: Path) -> None:
+        if "evaluate" in words:
+            raise KeyboardInterrupt
+        fake(words, folder)
+
+    monkeypatch.setattr(one_hour, "run_module", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_main(monkeypatch, tmp_path)
+    monkeypatch.setattr(one_hour, "run_module", fake)
+    run_main(monkeypatch, tmp_path)
+    done = ["train" if "evaluate" not in words else "score" for _, words in called]
+    assert done == ["train", "score", "train", "score"]
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["minutes"] == {"ours": 1.5, "stock": 1.5}
+
+
+def test_a_command_that_fails_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no_such_module x ended with status 1: .*output\.txt"):
+        one_hour.run_module(["no_such_module", "x", "y"], tmp_path)
+    assert "No module named no_such_module" in (tmp_path / "output.txt").read_text()
+
+
 @pytest.mark.parametrize("minutes", ["0", "-3"])
 def test_no_time_is_refused(
     minutes: str,

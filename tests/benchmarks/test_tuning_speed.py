@@ -24,7 +24,7 @@ def test_empty_trials_have_parameters_scores_and_no_training(tmp_path: Path) -> 
     assert len(trials) == 4
     assert all(len(trial.params) > 10 for trial in trials)
     assert all(len(trial.intermediate_values) == 4 for trial in trials)
-    assert 0 < seconds < 1
+    assert 0 < seconds < 10
     assert not list(tmp_path.iterdir())
 
 

@@ -49,7 +49,7 @@ def children() -> set[int]:
 
 
 def test_two_workers_share_the_budget(tmp_path: Path) -> None:
-    study, stream = begin_in(tmp_path, 6, n_timesteps=20_000), StringIO()
+    study, stream = begin_in(tmp_path, 6, n_timesteps=60_000), StringIO()
     launcher(study, tmp_path, stream, n_workers=2).run()
     assert standing_of(study).is_done
     assert states(study) == ["COMPLETE"] * 6
@@ -101,7 +101,7 @@ def test_ctrl_c_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     starter = launcher(study, tmp_path, stream)
 
     def interrupt(*args: object, **kwargs: object) -> None:
-        if states(study):
+        if any(trial.params for trial in study.get_trials(deepcopy=False)):  # it is at work
             raise KeyboardInterrupt
 
     monkeypatch.setattr(starter, "_look", interrupt)

@@ -26,7 +26,7 @@ from tests.zoo_runs import ROOT, cli, python_m
 pytestmark = pytest.mark.services
 
 ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
-GRACE = 3  # seconds
+GRACE = 6  # seconds
 
 #: A process that begins a trial and then sleeps; arguments: the URL, the study.
 WORKER_THAT_SLEEPS = f"""
@@ -173,7 +173,8 @@ def test_machines_may_begin_at_the_same_moment(tmp_path: Path) -> None:
 
 def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path: Path) -> None:
     """The same command twice, from two folders: each does a part, together the budget."""
-    command = [*ICE, "--storage", server.url, "--study-name", name, "--n-trials", "8"]
+    command = [*ICE[:-1], "20000", "--storage", server.url, "--study-name", name]
+    command += ["--n-trials", "8"]
     processes = []
     for machine in ("a", "b"):
         (tmp_path / machine).mkdir()

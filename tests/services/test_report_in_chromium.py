@@ -34,7 +34,7 @@ BOXES = """svg => [...svg.querySelectorAll('path')].map(path => {
 PLAY = """async video => {
   video.muted = true;
   await video.play();
-  for (let i = 0; i < 20 && video.currentTime < 0.3; i++)
+  for (let i = 0; i < 300 && video.currentTime < 0.3; i++)
     await new Promise(resolve => setTimeout(resolve, 100));
   return [video.currentTime, video.videoWidth, video.videoHeight, video.error];
 }"""

@@ -108,10 +108,13 @@ def test_a_worker_that_is_about_to_take_its_lock_is_left_in_peace(tmp_path: Path
 
 
 def test_no_lock_is_left_of_a_trial_that_ended(tmp_path: Path) -> None:
-    study = begin(open_journal(tmp_path))
+    storage = open_journal(tmp_path)
+    study = begin(storage)
     seen = []
 
     def look(trial: optuna.Trial) -> None:
+        while not storage._held:  # a thread of Optuna's takes the lock
+            time.sleep(0.01)
         seen.append([path.name for path in (tmp_path / "journal.log.running").iterdir()])
 
     study.optimize(Quick(look), n_trials=2)

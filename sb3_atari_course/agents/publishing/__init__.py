@@ -4,7 +4,7 @@
 - ``selection.py``   which of its files is the best, on games of their own
 - ``slim.py``        an agent's zip without what only a training needs
 - ``settings.py``    ``config.yml`` and ``args.yml`` that stock RL Zoo reads, without Python objects
-- ``provenance.py``  command, commit, versions, hardware, wall-clock
+- ``training.py``    how it was trained: command, commit, versions, hardware, wall-clock
 - ``command.py``     ``python -m sb3_atari_course publish``
 """
 

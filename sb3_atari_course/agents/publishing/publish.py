@@ -15,10 +15,10 @@ from typing import Any
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.agents.card import describe, write_card
-from sb3_atari_course.agents.publishing.provenance import describe_training
 from sb3_atari_course.agents.publishing.selection import Selection, checkpoints_of, choose_best
 from sb3_atari_course.agents.publishing.settings import PLAYED_BY, write_settings
 from sb3_atari_course.agents.publishing.slim import write_slim
+from sb3_atari_course.agents.publishing.training import describe_training, wall_clock
 from sb3_atari_course.checkpoints.command import unfinished_checkpoint
 from sb3_atari_course.plots.run import plot_run
 from sb3_atari_course.plots.run_data import RunCurves, read_run
@@ -43,9 +43,9 @@ def publish(
     """Publish the agents of a finished run: small files, settings, curve and card.
 
     The best is chosen on games of its own: among the last model, that of RL Zoo's evaluations and
-    the checkpoints of the second half. It becomes both the agent and ``best_model.zip``; ``stages``
-    are shipped beside it. Each is scored once, as it was written. FastDQN's agents are published as
-    DQN's, which they are.
+    the checkpoints of the second half of the training. It becomes both the agent and
+    ``best_model.zip``; ``stages`` are shipped beside it. Each is scored once, as it was written.
+    FastDQN's agents are published as DQN's, which they are.
 
     :param run_folder: of RL Zoo or our launcher, ``logs/dqn/CartPole-v1_1``, from a trusted hand:
         its files are unpickled.
@@ -68,8 +68,13 @@ def publish(
             f"seed and selection_seed are both {seed}: who is chosen on the games of the score"
             " scores too well, take two"
         )
-    integer_at_least(1, "n_games", n_games)
-    integer_at_least(1, "selection_games", selection_games)
+    for name, least, value in (
+        ("n_games", 1, n_games),
+        ("seed", 0, seed),
+        ("selection_games", 1, selection_games),
+        ("selection_seed", 0, selection_seed),
+    ):
+        integer_at_least(least, name, value)
     curves = read_run(run_folder)
     find = _finder(curves)
     final = find()
@@ -80,15 +85,17 @@ def publish(
         raise ValueError(f"{target} is there already: remove it, or publish to another folder")
 
     candidates = _candidates(final, find)
-    selection = choose_best(candidates, seed=selection_seed, n_games=selection_games)
-    say(f"best of {selection.means}: {selection.run.model_path.name}")
-    sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
-    sources[_BEST] = selection.run
     aside = target.with_name(f"{target.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)  # of a publishing that was interrupted
+    aside.mkdir(parents=True)
     try:
+        selection = choose_best(candidates, seed=selection_seed, n_games=selection_games)
+        say(f"best of {selection.means}: {selection.run.model_path.name}")
+        sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
+        sources[_BEST] = selection.run
         agents = _write_agents(aside, sources, algo)
         scores = _score(agents, n_games=n_games, seed=seed, say=say)
-        _describe(aside, agents[_BEST], curves, final, scores=scores, selection=selection)
+        _describe(aside, agents, curves, final, scores=scores, selection=selection)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -132,18 +139,34 @@ def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
 
 
 def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
-    """Return who may be the best: the last, the evaluations' best, checkpoints after half time."""
+    """Return who may be the best: the last, the evaluations' best, checkpoints after half time.
+
+    :raises ValueError: for a file that cannot be opened.
+    """
     candidates = [final]
     if (final.folder / _BEST).is_file():
         candidates.append(find(load_best=True))
-    steps = checkpoints_of(final.folder)
-    return [*candidates, *(find(load_checkpoint=n) for n in reversed(steps[len(steps) // 2 :]))]
+    end = _steps_of(final)
+    later = [n for n in reversed(checkpoints_of(final.folder)) if end / 2 <= n < end]
+    candidates += [find(load_checkpoint=n) for n in later]
+    for run in candidates:
+        _steps_of(run)
+    return candidates
+
+
+def _steps_of(run: Run) -> int:
+    """Return the agent steps after which a model was saved.
+
+    :raises ValueError: if its file cannot be opened.
+    """
+    try:
+        return run.load_model("cpu").num_timesteps
+    except Exception as error:  # what unpickling may raise
+        raise ValueError(f"{run.model_path} cannot be opened: {error!r}; remove it") from error
 
 
 def _write_agents(folder: Path, sources: dict[str, Run], algo: str) -> dict[str, Run]:
-    """Write the small files of agents into a new folder; return whom they make, by file."""
-    shutil.rmtree(folder, ignore_errors=True)  # of a publishing that was interrupted
-    folder.mkdir(parents=True)
+    """Write the small files of agents into a folder; return whom they make, by file."""
     agents = {}
     for file, source in sources.items():
         write_slim(source.model_path, folder / file)
@@ -165,7 +188,7 @@ def _score(
 
 def _describe(
     folder: Path,
-    best: Run,
+    agents: dict[str, Run],
     curves: RunCurves,
     final: Run,
     *,
@@ -173,15 +196,18 @@ def _describe(
     selection: Selection,
 ) -> None:
     """Write what stands beside the zips: the best one again, settings, curve, card."""
-    name = EnvironmentName(final.env_id)
+    name, best = EnvironmentName(final.env_id), agents[_BEST]
     shutil.copyfile(best.model_path, folder / f"{name}.zip")  # what RL Zoo plays by default
+    steps = {file: _steps_of(agent) for file, agent in agents.items()}
+    run = curves.facts.folder
+    when = {file: {"steps": n, "minutes": wall_clock(run, n)} for file, n in steps.items()}
     write_settings(folder / name, curves.facts)
     plot_run(curves.facts.folder, output=folder)
     write_card(
         folder,
         best.load_model("cpu"),
         env_id=final.env_id,
-        training=describe_training(curves, final.model_path),
+        training={**describe_training(curves, final.model_path), "agents": when},
         selection=selection.as_dict(),
         scores={**scores, f"{name}.zip": scores[_BEST]},
     )

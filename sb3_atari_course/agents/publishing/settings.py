@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.plots.run_facts import RunFacts
 
 #: Our algorithms whose agents one of stock RL Zoo's plays -> its name.
@@ -65,7 +66,15 @@ def without_folders(text: str) -> str:
     >>> without_folders("/home/me/dqn.yml ALE/Pong-v5 logs/dqn/A_1 sqlite:////home/me/x.db")
     'dqn.yml ALE/Pong-v5 logs/dqn/A_1 x.db'
     """
-    return _PLACE.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
+    return _PLACE.sub(lambda match: re.split(r"[\\/]", match[0])[-1], _without_spaces(text))
+
+
+def _without_spaces(text: str) -> str:
+    """Shorten the folders of this machine whose names would pass for several words."""
+    for place in (str(Path.cwd()), str(Path.home())):
+        if " " in place:
+            text = text.replace(place, "/here")
+    return text
 
 
 def shown_command(command: str) -> str:
@@ -74,7 +83,7 @@ def shown_command(command: str) -> str:
     >>> shown_command("/home/me/.venv/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
     'python -m sb3_atari_course train -conf hyperparams/dqn.yml'
     """
-    words = command.split()  # as RL Zoo joined them: quotes are lost already
+    words = _without_spaces(command).split()  # as RL Zoo joined them: quotes are lost already
     if not words:
         return ""
     if len(words) > 1:
@@ -89,8 +98,17 @@ def shown_command(command: str) -> str:
                 next(rest, None)
         elif flag in ("-conf", "--conf-file"):
             value = value if equals else next(rest, "")
-            name = without_folders(value)
-            shown += [flag, name if name == value else f"hyperparams/{name}"]
+            shown += [flag, _shown_file(value)]
         else:
             shown.append(without_folders(word))
     return " ".join(shown)
+
+
+def _shown_file(path: str) -> str:
+    """Return how the yml of a training is called elsewhere: ours by its place in a checkout."""
+    name = without_folders(path)
+    try:
+        is_ours = hyperparams_file(Path(name).stem).name == name
+    except FileNotFoundError:
+        is_ours = False
+    return f"hyperparams/{name}" if is_ours and name != path else name

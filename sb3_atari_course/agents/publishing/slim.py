@@ -29,6 +29,8 @@ def write_slim(source: Path, path: Path) -> None:
     The optimiser's state is left out (its settings stay), and a target network becomes the online
     one, whose tensors the file then holds once: a quarter of DQN's file is left. SB3's own ``load``
     opens it, and so does ``load_agent``. A training that begins with it begins with new averages.
+    Played with chance it plays by the epsilon at which its training was to end, as its card says,
+    not by that of its moment: RL Zoo's ``enjoy`` of an early agent shows what that had learned.
 
     :param source: saved by SB3, from a trusted hand: it is unpickled.
     :param path: of the new zip.
@@ -39,6 +41,8 @@ def write_slim(source: Path, path: Path) -> None:
         raise ValueError(f"{source} holds no settings: is it an agent that SB3 has saved?")
     for name in (*_OF_A_TRAINING, *_OF_FAST_DQN):
         data.pop(name, None)
+    if {"exploration_rate", "exploration_final_eps"} <= set(data):
+        data["exploration_rate"] = data["exploration_final_eps"]
     if data.get("replay_buffer_class") is NStepReplayBuffer:
         _let_sb3_choose_memory(data)
     states: list[Any] = [*parameters.values()]  # SB3 types them as tensors

@@ -16,6 +16,7 @@ from stable_baselines3 import DQN
 from sb3_atari_course.agents import load_agent, read_card
 from sb3_atari_course.agents.publishing import publish
 from sb3_atari_course.evaluation import GamesReport
+from sb3_atari_course.provenance import find_versions
 from sb3_atari_course.runs import Run, find_run, read_yml
 from tests.agents.publishing.reading import all_of
 from tests.zoo_runs import cli, python_m
@@ -27,28 +28,32 @@ MEANS = {
     "best_model.zip": (30.0, 2.0),
     "rl_model_10_steps.zip": (99.0, 9.0),
     "rl_model_20_steps.zip": (98.0, 8.0),
+    "rl_model_24_steps.zip": (97.0, 7.0),
     "rl_model_30_steps.zip": (40.0, 3.0),
     "rl_model_40_steps.zip": (35.0, 4.0),
+    "rl_model_50_steps.zip": (96.0, 6.0),
 }
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Return the folder of a run with six models, each with weights of its own."""
+    """Return the folder of a run with eight models, each with weights of its own."""
     folder = tmp_path / "logs" / "dqn" / "CartPole-v1_3"
     settings = folder / "CartPole-v1"
     settings.mkdir(parents=True)
     for seed, name in enumerate(MEANS):
-        DQN("MlpPolicy", "CartPole-v1", seed=seed, buffer_size=9, device="cpu").save(folder / name)
+        model = DQN("MlpPolicy", "CartPole-v1", seed=seed, buffer_size=9, device="cpu")
+        model.num_timesteps = int(name.split("_")[2]) if name.startswith("rl_model") else 50
+        model.save(folder / name)
     (folder / "0.monitor.csv").write_text('#{"t_start": 0.0}\nr,l,t\n9.0,9,1.0\n31.0,31,2.0\n')
-    log = "time/total_timesteps,time/time_elapsed\n40,120\n"
+    log = "time/total_timesteps,time/time_elapsed\n50,150\n"
     (folder / "progress.csv").write_text(log)
     config = {"policy": "MlpPolicy", "n_timesteps": 50, "policy_kwargs": {"net_arch": (64, 64)}}
     (settings / "config.yml").write_text(yaml.dump({**config, "double_q": True}))
-    arguments = {"algo": "dqn", "env": "CartPole-v1", "seed": 5, "n_timesteps": 40}
+    arguments = {"algo": "dqn", "env": "CartPole-v1", "seed": 5, "n_timesteps": 50}
     arguments |= {"env_kwargs": None, "log_folder": "/home/me/logs"}
     (settings / "args.yml").write_text(yaml.dump(arguments))
-    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 40 -f /home/me"
+    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 50 -f /home/me"
     (settings / "command.txt").write_text(command)
     return folder
 
@@ -86,7 +91,8 @@ def test_the_best_is_chosen_on_other_games_than_it_is_scored_on(
     target = publish(run, tmp_path / "agents", stages=[10, 40], **GAMES)
     assert target == tmp_path / "agents" / "dqn" / "CartPole-v1_1"
     candidates = [name for name, seed in evaluated if seed == 500]
-    assert candidates == [  # no checkpoint of the first half, good as they would be
+    # no checkpoint of the first half, good as they would be, and the last one only once
+    assert candidates == [
         "CartPole-v1.zip",
         "best_model.zip",
         "rl_model_40_steps.zip",
@@ -104,6 +110,11 @@ def test_the_best_is_chosen_on_other_games_than_it_is_scored_on(
         "CartPole-v1.zip": 3.0,
     }
     assert set(card["files"]) == set(card["scores"])
+    assert card["training"]["agents"] == {
+        "rl_model_10_steps.zip": {"steps": 10, "minutes": 0.5},
+        "rl_model_40_steps.zip": {"steps": 40, "minutes": 2.0},
+        "best_model.zip": {"steps": 30, "minutes": 1.5},
+    }
 
 
 def test_real_games_are_those_of_evaluate(run: Path, tmp_path: Path) -> None:
@@ -131,12 +142,13 @@ def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
         "rl_model_20_steps.zip",
     ]
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 40"
+    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 50"
     training = read_card(target)["training"]
-    expected = {"command": command, "algorithm": "dqn", "seed": 5, "minutes": 2.0, "games": 2}
+    expected = {"command": command, "algorithm": "dqn", "seed": 5, "minutes": 2.5, "games": 2}
     assert {name: training[name] for name in expected} == expected
-    assert training["steps"] == 40
+    assert training["steps"] == 50
     assert training["hyperparams"]["double_q"] is True
+    assert training["noted"].endswith("when it was published")
     for path in target.rglob("*.*"):
         said = all_of(path)
         assert b"/home/me" not in said, path
@@ -158,7 +170,7 @@ def test_the_settings_are_plain_and_stock(
         "env": "CartPole-v1",
         "env_kwargs": None,
         "gym_packages": None,
-        "n_timesteps": 40,
+        "n_timesteps": 50,
         "seed": 5,
     }
 
@@ -178,6 +190,8 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
     assert capsys.readouterr().out.splitlines()[-1] == f"published: {target}"
     card = read_card(target)
     assert (card["algorithm"], card["training"]["algorithm"]) == ("dqn", "fast_dqn")
+    assert card["training"]["noted"].endswith("when the training began")
+    assert card["training"]["versions"] == find_versions()
     assert card["training"]["hyperparams"]["double_q"] is True
     assert card["training"]["steps"] == 300
     assert read_yml(target / "CartPole-v1" / "args.yml")["algo"] == "dqn"
@@ -190,10 +204,15 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--stages", "15"], r"no checkpoint after \[15\] steps in .* after \[10, 20, 30, 40\]"),
+        (
+            ["--stages", "15"],
+            r"no checkpoint after \[15\] steps in .* after \[10, 20, 24, 30, 40, 50",
+        ),
         (["--seed", "4", "--selection-seed", "4"], "seed and selection_seed are both 4"),
         (["-n", "0"], "n_games must be"),
         (["--selection-games", "0"], "selection_games must be"),
+        (["--seed", "-1"], "seed must be at least 0, got -1"),
+        (["--selection-seed", "-1"], "selection_seed must be at least 0, got -1"),
     ],
 )
 def test_what_cannot_be_published_is_one_line(
@@ -208,6 +227,19 @@ def test_what_cannot_be_published_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line), line
     assert not to.exists()
+
+
+def test_what_would_fail_after_the_games_fails_before_them(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert cli("publish", str(run), "-f", str(tmp_path / "file")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "file") in line
+    (run / "rl_model_40_steps.zip").write_text("half a zip")
+    with pytest.raises(ValueError, match=r"rl_model_40_steps\.zip cannot be opened: .*; remove it"):
+        publish(run, tmp_path / "agents", **GAMES)
+    assert evaluated == []
 
 
 def test_unfinished_runs_and_other_folders_are_refused(run: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
-"""Settings and commands that can be read and typed elsewhere, and tell nothing of the machine."""
+"""Settings and commands that can be read elsewhere, and tell nothing of the machine."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -15,13 +17,13 @@ OURS = "python -m sb3_atari_course train"
         ("/home/me/.venv/bin/python -m sb3_atari_course train --algo dqn --seed 2",
          f"{OURS} --algo dqn --seed 2"),
         ("python3 -m sb3_atari_course train -conf /home/me/a.yml -f /home/me/logs -n 9",
-         f"{OURS} -conf hyperparams/a.yml -n 9"),
+         f"{OURS} -conf a.yml -n 9"),
         ("python -m sb3_atari_course train -conf hyperparams/dqn.yml -f logs",
          f"{OURS} -conf hyperparams/dqn.yml"),
         ("python -m rl_zoo3.train --conf-file sb3_atari_course.hyperparams.dqn --log-folder logs",
          "python -m rl_zoo3.train --conf-file sb3_atari_course.hyperparams.dqn"),
         ("python -m rl_zoo3.train --conf-file=/home/me/x.yml --log-folder=/home/me/l -n 5",
-         "python -m rl_zoo3.train --conf-file hyperparams/x.yml -n 5"),
+         "python -m rl_zoo3.train --conf-file x.yml -n 5"),
         ("/home/me/.venv/bin/python /home/me/.venv/bin/sb3-atari train --algo dqn",
          f"{OURS} --algo dqn"),
         ("C:\\me\\python.exe C:\\me\\Scripts\\sb3-atari.exe train -conf C:\\me\\dqn.yml",
@@ -39,8 +41,19 @@ OURS = "python -m sb3_atari_course train"
         ("", ""),
     ],
 )  # fmt: skip
-def test_the_command_can_be_typed_elsewhere(command: str, shown: str) -> None:
+def test_the_command_tells_nothing_of_the_machine(command: str, shown: str) -> None:
     assert shown_command(command) == shown
+
+
+def test_a_space_in_the_name_of_a_folder_hides_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "John Smith"
+    home.mkdir()
+    monkeypatch.setattr(Path, "home", lambda: home)
+    command = f"{home}/bin/python -m sb3_atari_course train -f {home}/logs -conf {home}/mine.yml"
+    assert shown_command(command) == f"{OURS} -conf mine.yml"
+    assert plain([f"{home}/x.csv"]) == ["x.csv"]
 
 
 def test_settings_are_plain() -> None:

@@ -58,6 +58,16 @@ def test_a_fast_dqn_becomes_a_dqn(tmp_path: Path) -> None:
     assert (q_values(loaded) == q_values(model)).all()
 
 
+def test_an_early_agent_plays_by_the_epsilon_of_the_end(tmp_path: Path) -> None:
+    """RL Zoo's enjoy plays Atari games with chance; 0.65 would hide what it has learned."""
+    model = trained(DQN, tmp_path, exploration_final_eps=0.25, exploration_fraction=1.0)
+    model.exploration_rate = 0.65
+    model.save(tmp_path / "before.zip")
+    write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
+    assert DQN.load(tmp_path / "after.zip", device="cpu").exploration_rate == 0.25
+    assert load_agent(tmp_path / "after.zip", model.get_env()).exploration_rate == 0.25
+
+
 @pytest.mark.parametrize(("algorithm", "net"), [(DQN, "q_net"), (QRDQN, "quantile_net")])
 def test_the_target_is_the_online_network_and_is_held_once(
     algorithm: type[BaseAlgorithm], net: str, tmp_path: Path

@@ -1,22 +1,22 @@
-"""Where an agent comes from."""
+"""What a training is run with."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 import torch as th
 
-from sb3_atari_course.agents.publishing.provenance import (
+from sb3_atari_course.provenance import (
+    PROVENANCE,
     describe_machine,
     find_commit,
     find_versions,
-    saved_versions,
-    wall_clock,
+    note_provenance,
 )
 
 
@@ -60,25 +60,14 @@ def test_versions_and_machine() -> None:
     versions = find_versions()
     assert {"python", "sb3_atari_course", "torch", "ale-py"} <= set(versions)
     assert "unknown" not in versions.values()
-    card = th.cuda.get_device_name() if th.cuda.is_available() else "no card"
-    assert re.fullmatch(rf".+, \d+ cores, \d+ GB, {re.escape(card)}", describe_machine())
+    gpu = th.cuda.get_device_name() if th.cuda.is_available() else "no GPU"
+    assert re.fullmatch(rf".+, \d+ cores, \d+ GB, {re.escape(gpu)}", describe_machine())
 
 
-def test_versions_are_those_of_the_training_as_far_as_its_zip_tells(tmp_path: Path) -> None:
-    said = "- OS: Linux-6 # 1\n- Python: 3.10.1\n- PyTorch: 2.1.0+cu121\n- Numpy: 1.26.0\n"
-    with zipfile.ZipFile(tmp_path / "agent.zip", "w") as file:
-        file.writestr("system_info.txt", said)
-    versions = {"python": "3.10.1", "torch": "2.1.0+cu121", "numpy": "1.26.0"}
-    assert saved_versions(tmp_path / "agent.zip") == versions
-    with zipfile.ZipFile(tmp_path / "old.zip", "w") as file:
-        file.writestr("data", "{}")
-    assert saved_versions(tmp_path / "old.zip") == {}
-
-
-def test_minutes_are_those_of_the_log(tmp_path: Path) -> None:
-    assert wall_clock(tmp_path) is None
-    log = "time/total_timesteps,time/time_elapsed\n10,6\n20,93\n"
-    (tmp_path / "progress.csv").write_text(log)
-    assert wall_clock(tmp_path) == 1.6  # 93 s
-    (tmp_path / "progress.csv").write_text("time/total_timesteps,eval/mean_reward\n10,6\n")
-    assert wall_clock(tmp_path) is None
+def test_a_note_holds_all_of_it(tmp_path: Path) -> None:
+    note_provenance(tmp_path)
+    assert json.loads((tmp_path / PROVENANCE).read_text()) == {
+        "commit": find_commit(Path(__file__).parents[1] / "sb3_atari_course"),
+        "versions": find_versions(),
+        "hardware": describe_machine(),
+    }
