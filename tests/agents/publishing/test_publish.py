@@ -181,6 +181,7 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
     train = ["train", "--algo", "fast_dqn", "--env", "CartPole-v1", "--seed", "1", "-n", "300"]
     train += ["--save-freq", "100", "--eval-freq", "-1", "-f", str(tmp_path / "logs")]
     settings = ["-params", "learning_starts:50", "n_steps:3", "double_q:True", "train_freq:4"]
+    settings += ["gradient_steps:1"]
     assert cli(*train, *settings) == 0
     run = tmp_path / "logs" / "fast_dqn" / "CartPole-v1_1"
     to = tmp_path / "agents"
