@@ -55,8 +55,3 @@ def test_every_module_says_in_its_first_line_what_it_is() -> None:
 
 def test_the_version_is_in_the_changelog() -> None:
     assert f"## {sb3_atari_course.__version__}" in (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_no_file_has_outgrown_its_question() -> None:
-    for path in (ROOT / "sb3_atari_course").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 260, path

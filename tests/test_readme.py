@@ -50,20 +50,6 @@ def test_every_path_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-def test_every_module_is_on_the_map() -> None:
-    for path in (ROOT / "sb3_atari_course").rglob("*.py"):
-        if path.name not in (
-            "__init__.py",
-            "__main__.py",
-            "checks.py",
-            "dqn.py",
-            "qrdqn.py",
-            "dqn_laptop.py",
-            "fast_dqn_laptop.py",
-        ) and path.parts[-2:] != ("hyperparams", "q_learning.py"):
-            assert path.name in README, path
-
-
 def test_every_lesson_and_exercise_is_in_the_table_of_the_course() -> None:
     table = README[README.index("## The course") :]
     for lesson in (ROOT / "examples").glob("lesson*.py"):

@@ -32,6 +32,32 @@ def integer_at_least(minimum: int, name: str, value: Any) -> int:
     return number
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool.
+
+    :param name: name of the argument, for the message.
+    :param value: what the caller passed: a Python or NumPy bool; ``"no"`` or 0 are not flags.
+    :raises TypeError: if it is anything else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def probability(name: str, value: Any) -> float:
+    """Return ``value`` as a float from 0 to 1.
+
+    :param name: name of the argument, for the message.
+    :param value: what the caller passed; any real number, numpy's too.
+    :raises TypeError: if it is not a number.
+    :raises ValueError: if it is below 0, above 1 or NaN.
+    """
+    number = finite_number(name, value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name} must be a probability from 0 to 1, got {value!r}")
+    return number
+
+
 def finite_number(name: str, value: Any) -> float:
     """Return ``value`` as a float.
 
