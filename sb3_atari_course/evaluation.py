@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
-from stable_baselines3.common.atari_wrappers import NoopResetEnv
+from stable_baselines3.common.atari_wrappers import WarpFrame
 
 from sb3_atari_course.envs import is_atari, wrap_atari
+from sb3_atari_course.player import Model, Player, fit_to_model
+from sb3_atari_course.protocol import find_noops, layers, protocol_of
 from sb3_atari_course.referee import Referee, Tally, make_referee
-from sb3_atari_course.wrappers import FrameStack, NoopReset
-from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+from sb3_atari_course.wrappers import NoopReset
+from sb3_atari_course.wrappers.checks import boolean, finite_number, integer_at_least, probability
 
 #: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
 MAX_FRAMES = 108_000
@@ -25,13 +25,6 @@ _MOST_SCORES = 100
 
 #: Most no-ops (emulator frames) before a game; Mnih et al. 2015, Extended Data Table 1.
 NOOP_MAX = 30
-
-
-class Model(Protocol):
-    """What is needed of a model: SB3's ``predict`` (any SB3 algorithm, or a player of yours)."""
-
-    def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[NDArray[Any], Any]:
-        """Return actions for a batch of observations, and a state that is not used."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +118,14 @@ def evaluate_games(
 
     Game i depends on ``seed`` and i only: the first ten scores of thirty are those of ten. Actions
     are the model's best ones, replaced by random ones with probability ``epsilon``: the model's
-    own exploration, whatever its training left behind, plays no part. A game lasts until it is
-    over, through all lives, whatever the training saw as an episode; scores are not clipped. A
-    model that wants more channels than the environment shows gets a zero-padded frame stack, as
-    RL Zoo's ``frame_stack`` makes it.
+    own exploration, whatever its training left behind, plays no part. A recurrent policy keeps its
+    state through a game. A game lasts until it is over, through all lives, whatever the training
+    saw as an episode; scores are not clipped. Observations are those of the training: normalised
+    by the ``VecNormalize`` that the model carries, and in a zero-padded stack for a model that
+    reads several at once, as RL Zoo's ``frame_stack`` makes it.
+
+    The protocol in the report is read from the environment that was played: sticky actions, mode,
+    difficulty, limits and no-ops of wrappers are in it.
 
     :param model: an SB3 model, or anything with its ``predict``.
     :param env_id: e.g. ``"BreakoutNoFrameskip-v4"``; small environments work as well.
@@ -142,54 +139,56 @@ def evaluate_games(
     :param env_wrapper: what the model was trained with, :func:`wrap_atari` with the same crop,
         shape, ... for a game; default: ``wrap_atari`` for a game, else nothing. No-op starts are
         added where it brings none.
-    :param env_kwargs: for :func:`gymnasium.make`. Screens are grey as in :func:`make_atari_env`;
-        for a model trained by RL Zoo pass ``{"obs_type": "rgb"}``, as the command does.
+    :param env_kwargs: for :func:`gymnasium.make`. Screens are grey as in :func:`make_atari_env`,
+        or RGB if ``env_wrapper`` brings SB3's ``WarpFrame``; for a model trained by RL Zoo pass
+        ``{"obs_type": "rgb"}``, as the command does.
     :param random_play: play the same games at random too.
     :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
-    :raises TypeError: for a penalty that is no number.
-    :raises ValueError: for a number out of range, for sticky actions where there is no game, for
-        observations that do not fit the model, for a wrapper that restarts the game at a lost life.
+    :raises TypeError: for an environment instead of its id, a penalty that is not a number, a
+        ``random_play`` that is not a bool, a model without ``predict``.
+    :raises ValueError: for a number out of range, for sticky actions where there is no game or
+        twice, for spaces that are not those of the model, for a wrapper that restarts the game at
+        a life loss.
     """
+    if not isinstance(env_id, str):
+        raise TypeError(
+            f"env_id must be the id of an environment, e.g. 'BreakoutNoFrameskip-v4', got {env_id}:"
+            " evaluate_games makes the environment itself, with env_wrapper around it"
+        )
     integer_at_least(1, "n_games", n_games)
     integer_at_least(0, "seed", seed)
     integer_at_least(1, "max_frames", max_frames)
-    for name, value in (("epsilon", epsilon), ("sticky_actions", sticky_actions)):
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} is a probability, 0 to 1, got {value}")
+    epsilon = probability("epsilon", epsilon)
+    sticky_actions = probability("sticky_actions", sticky_actions)
+    random_play = boolean("random_play", random_play)
     if penalty is not None:
         finite_number("penalty", penalty)
-    if sticky_actions and not is_atari(env_id):
+    is_game = is_atari(env_id)
+    if sticky_actions and not is_game:
         raise ValueError(f"sticky_actions are for Atari games, {env_id} is none: leave them out")
 
-    referee = make_referee(env_id, max_frames, sticky_actions, env_kwargs)
+    player = Player(model)
+    wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
+    given, rules = dict(env_kwargs or {}), (max_frames, sticky_actions)
+    referee, env = _wrapped_game(wrap, make_referee(env_id, *rules, given))
+    if is_game and "obs_type" not in given and _reads_rgb(env):
+        env.close()
+        referee, env = _wrapped_game(
+            wrap, make_referee(env_id, *rules, {**given, "obs_type": "rgb"})
+        )
     referee.penalty = penalty
-    start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
-    wrap = env_wrapper or (wrap_atari if is_atari(env_id) else lambda env: env)
-    env = fit_to_model(wrap(start), model)
-    theirs = _noops_of(env, start)
-    if theirs is not None:
-        start.noop_max = 0  # the model's wrappers bring some
+    env = fit_to_model(env, model)
     try:
-        games = [play_game(model, env, referee, [seed, game], epsilon) for game in range(n_games)]
+        protocol = protocol_of(env, referee, given)
+        games = [play_game(player, env, referee, [seed, game], epsilon) for game in range(n_games)]
         at_random = [
-            play_game(model, env, referee, [seed, game], 1.0).score
+            play_game(player, env, referee, [seed, game], 1.0).score
             for game in range(n_games * random_play)
         ]
     finally:
         env.close()
-    protocol: dict[str, Any] = {"n_games": n_games, "seed": seed, "epsilon": epsilon}
-    if is_atari(env_id):
-        noop_max = start.noop_max if theirs is None else theirs
-        protocol |= {
-            "max_frames": max_frames,
-            "noop_max_frames": noop_max * referee.frames_per_step,
-            "sticky_actions": sticky_actions,
-            "screens": referee.unwrapped._obs_type,  # type: ignore[attr-defined]
-            "whole_games": True,
-            "clipped": False,
-        }
-    else:
-        protocol["max_steps"] = referee.max_steps
+    if is_game:
+        protocol["whole_games"] = not any(game.was_cut_off for game in games)
     if penalty is not None:
         protocol["penalty"] = penalty
     return GamesReport(
@@ -197,55 +196,51 @@ def evaluate_games(
         scores=tuple(game.score for game in games),
         lengths=tuple(game.n_frames for game in games),
         random_scores=tuple(at_random),
-        protocol=protocol,
+        protocol={"n_games": n_games, "seed": seed, "epsilon": epsilon, **protocol},
         penalties=() if penalty is None else tuple(game.n_penalties for game in games),
     )
 
 
-def _noops_of(env: gym.Env[Any, Any], start: NoopReset) -> int | None:
-    """Return the most no-ops that a wrapper outside ``start`` plays, None if there is none."""
-    while isinstance(env, gym.Wrapper) and env is not start:
-        if isinstance(env, (NoopReset, NoopResetEnv)):
-            return env.noop_max
-        env = env.env
-    return None
+def _wrapped_game(
+    wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], referee: Referee
+) -> tuple[Referee, gym.Env[Any, Any]]:
+    """Put the model's wrappers around the game, and no-op starts inside if they bring none."""
+    start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
+    env = wrap(start)
+    if find_noops(env, outside=start) is not None:
+        start.noop_max = 0
+    return referee, env
 
 
-def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
-    """Stack frames if the model reads more channels than ``env`` shows; refuse what cannot fit."""
-    wanted, shown = getattr(model, "observation_space", None), env.observation_space
-    if wanted is None or wanted == shown:
-        return env
-    is_image = all(isinstance(s, spaces.Box) and len(s.shape) == 3 for s in (wanted, shown))
-    if is_image:
-        height, width, channels = shown.shape or ()
-        n_stack = wanted.shape[0] // channels
-        if wanted.shape == (n_stack * channels, height, width):
-            return FrameStack(env, n_stack=n_stack, padding="zero") if n_stack > 1 else env
-    elif all(isinstance(s, spaces.Box) for s in (wanted, shown)) and wanted.shape == shown.shape:
-        return env  # with other bounds, say
-    env.close()
-    raise ValueError(
-        f"the model reads {wanted}, but the environment shows {shown}: pass the env_wrapper with"
-        " which it was trained (crop, shape and n_stack of wrap_atari, bins), or another env_id"
-    )
+def _reads_rgb(env: gym.Env[Any, Any]) -> bool:
+    """Return whether SB3's WarpFrame, which takes RGB only, is among the wrappers."""
+    return any(isinstance(layer, WarpFrame) for layer in layers(env))
 
 
 def play_game(
-    model: Model, env: gym.Env[Any, Any], referee: Referee, seed: list[int], epsilon: float
+    player: Player, env: gym.Env[Any, Any], referee: Referee, seed: list[int], epsilon: float
 ) -> Tally:
-    """Play one game to its real end; return what the referee counted."""
+    """Play one game to its real end; return what the referee counted.
+
+    :param env: with the referee inside; :func:`.fit_to_model` has made it fit.
+    """
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
     env.action_space.seed(env_seed)
     referee.start_game()
+    player.begin_game()
     obs, _ = env.reset(seed=env_seed)
     while not referee.over:
         if rng.random() < epsilon:
+            if epsilon < 1.0:
+                player.skip(obs)
             action = env.action_space.sample()
         else:
-            action = model.predict(np.asarray(obs)[None], deterministic=True)[0][0]
+            action = player.act(obs)
         obs, _, terminated, truncated, _ = env.step(action)
-        if (terminated or truncated) and not referee.over:  # a lost life
+        if truncated:
+            referee.cut_off()  # maybe by a wrapper outside of it
+        elif terminated and not referee.over:  # a life loss
             obs, _ = env.reset()
+            player.begin_episode()
     return referee.tally

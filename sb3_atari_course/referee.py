@@ -19,11 +19,13 @@ class Tally:
     :param score: its true score.
     :param n_frames: its length in emulator frames (steps for an environment that is no game).
     :param n_penalties: how many of its steps paid exactly the penalty.
+    :param was_cut_off: a limit ended it before it was over.
     """
 
     score: float = 0.0
     n_frames: int = 0
     n_penalties: int = 0
+    was_cut_off: bool = False
 
 
 class Referee(gym.Wrapper[Any, Any, Any, Any]):
@@ -38,13 +40,18 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
         self.frames_per_step = frames_per_step(env)
         #: A reward that is counted as a penalty, None for none.
         self.penalty: float | None = None
-        #: Cap of an episode that is no game, in steps: the environment's own or a lower one.
-        self.max_steps: int | None = None
+        #: Cap of a game, in frames (steps for an environment that is no game).
+        self.max_frames = 0
         self.start_game()
 
     def start_game(self) -> None:
         """Count from here; the next reset starts the game."""
         self.tally, self.over, self._begun = Tally(), False, False
+
+    def cut_off(self) -> None:
+        """End the game here, for a limit that stands outside."""
+        if not self.over:
+            self.over = self.tally.was_cut_off = True
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Reset; refused in the middle of the game."""
@@ -64,6 +71,7 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
             tally.score += float(reward)
             tally.n_penalties += int(float(reward) == self.penalty)
             tally.n_frames = info.get("episode_frame_number", tally.n_frames + 1)
+            tally.was_cut_off = truncated and not terminated
             self.over = terminated or truncated
         return obs, reward, terminated, truncated, info
 
@@ -72,14 +80,14 @@ def make_referee(
     env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any] | None
 ) -> Referee:
     """Make the env with its cap and the rules of the protocol."""
-    if not is_atari(env_id):
-        env = make_game(env_id, **(env_kwargs or {}))
-        own_limit = env.spec.max_episode_steps if env.spec else None
-        referee = Referee(TimeLimit(env, max_frames))
-        referee.max_steps = min(max_frames, own_limit or max_frames)
-        return referee
-    rules = {
-        "max_num_frames_per_episode": max_frames,
-        "repeat_action_probability": sticky_actions,
-    }
-    return Referee(make_game(env_id, **{**GRAY_SCREENS, **(env_kwargs or {}), **rules}))
+    made = env_kwargs or {}
+    if is_atari(env_id):
+        rules = {
+            "max_num_frames_per_episode": max_frames,
+            "repeat_action_probability": sticky_actions,
+        }
+        referee = Referee(make_game(env_id, **{**GRAY_SCREENS, **made, **rules}))
+    else:
+        referee = Referee(TimeLimit(make_game(env_id, **made), max_frames))
+    referee.max_frames = max_frames
+    return referee

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,10 @@ class Run:
     env_kwargs: dict[str, Any]
 
     def load_model(self, device: str = "auto") -> BaseAlgorithm:
-        """Load the model for playing, without its replay memory (SB3 unpickles: trust the file)."""
+        """Load the model for playing, without its replay buffer, with the run's VecNormalize.
+
+        SB3 unpickles: trust the files.
+        """
         playing = {"learning_rate": 0.0, "lr_schedule": 0.0, "clip_range": 0.0}
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = {}
@@ -50,19 +54,33 @@ class Run:
         model: BaseAlgorithm = algorithm.load(
             self.model_path, device=device, custom_objects=playing, **kwargs
         )
+        statistics = self.settings / "vecnormalize.pkl"
+        if self.hyperparams.get("normalize"):
+            # where SB3 keeps it for get_vec_normalize_env(); its own load() needs an environment
+            model._vec_normalize_env = pickle.loads(statistics.read_bytes())
         return model
+
+    @property
+    def settings(self) -> Path:
+        """The folder of ``config.yml`` and of VecNormalize's statistics."""
+        return self.folder / str(EnvironmentName(self.env_id))
 
     def env_wrapper(self) -> Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]:
         """Return what its training put around one environment.
 
         :raises ValueError: if it used what ``evaluate_games`` cannot put around one.
         """
-        for key in ("vec_env_wrapper", "normalize"):
-            if self.hyperparams.get(key):
-                raise ValueError(
-                    f"{self.folder} was trained with {key}: {self.hyperparams[key]!r}, which"
-                    " evaluate does not know; use rl_zoo3.enjoy"
-                )
+        vec_env_wrapper = self.hyperparams.get("vec_env_wrapper")
+        if vec_env_wrapper:
+            raise ValueError(
+                f"{self.folder} was trained with vec_env_wrapper: {vec_env_wrapper!r}, which"
+                " evaluate does not know; use rl_zoo3.enjoy"
+            )
+        if self.hyperparams.get("normalize") and not (self.settings / "vecnormalize.pkl").is_file():
+            raise ValueError(
+                f"{self.settings}/vecnormalize.pkl is missing, so the statistics by which the"
+                " observations were normalised are unknown: finish the training first"
+            )
         return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
 
     def evaluate(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from stable_baselines3 import DQN
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
+from sb3_atari_course import evaluate_games
 from sb3_atari_course.runs import find_run
 
 
@@ -62,9 +67,35 @@ def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
 
 
 def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
-    make_run(tmp_path, {"normalize": True}, {})
-    with pytest.raises(ValueError, match="trained with normalize: True"):
+    make_run(tmp_path, {"vec_env_wrapper": "my.Wrapper"}, {})
+    with pytest.raises(ValueError, match=r"my\.Wrapper"):
         find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
+    make_run(tmp_path, {"normalize": True}, {}, number=2)
+    with pytest.raises(ValueError, match=r"CartPole-v1_2/CartPole-v1/vecnormalize\.pkl is missing"):
+        find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
+
+
+def test_a_run_is_scored_with_what_stood_around_its_environments(tmp_path: Path) -> None:
+    """RL Zoo's normalize, frame_stack of vectors, and a TimeLimit in env_wrapper."""
+    limit = {"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 7}}
+    make_run(tmp_path, {"normalize": True, "frame_stack": 2, "env_wrapper": [limit]}, {})
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    venv = VecFrameStack(VecNormalize(make_vec_env("CartPole-v1", 2, seed=0)), 2)
+    model = DQN("MlpPolicy", venv, buffer_size=10, seed=0)
+    venv.reset()
+    for _ in range(20):
+        venv.step(np.array([0, 1]))
+    model.save(run.model_path)
+    statistics = model.get_vec_normalize_env()
+    assert statistics is not None
+    statistics.save(str(run.settings / "vecnormalize.pkl"))
+    report = run.evaluate(seed=0, n_games=3)
+    assert report.lengths == (7, 7, 7)
+    assert report.protocol["max_steps"] == 7
+    expected = evaluate_games(model, "CartPole-v1", n_games=3, seed=0, epsilon=0.0)
+    assert run.evaluate(seed=0, n_games=3, max_frames=5).lengths == (5, 5, 5)
+    whole = replace(run, hyperparams={**run.hyperparams, "env_wrapper": None})
+    assert whole.evaluate(seed=0, n_games=3).scores == expected.scores
 
 
 def test_a_run_without_a_model_is_passed_over(tmp_path: Path) -> None:

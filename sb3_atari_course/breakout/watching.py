@@ -10,9 +10,11 @@ import numpy as np
 from sb3_atari_course.breakout.report import LifeStart, WatchReport
 from sb3_atari_course.breakout.state import BreakoutState, breakout_behind, read_state
 from sb3_atari_course.breakout.tally import GameTally
-from sb3_atari_course.envs import GRAY_SCREENS, Screen, make_game, wrap_atari
-from sb3_atari_course.evaluation import Model
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.envs import wrap_atari
+from sb3_atari_course.player import Model, Player, fit_to_model
+from sb3_atari_course.protocol import protocol_of
+from sb3_atari_course.referee import make_referee
+from sb3_atari_course.wrappers.checks import boolean, integer_at_least, probability
 from sb3_atari_course.wrappers.timing import frames_per_step
 
 #: Cap of a game in frames: five minutes; an agent that never fires would stand there for ever.
@@ -89,46 +91,42 @@ def watch_games(
         ``n_stack`` is 4 unless told.
     :param env_kwargs: for :func:`gymnasium.make`; screens are grey unless told, as in
         :func:`make_atari_env`.
-    :raises ValueError: for a number out of range, for pictures that do not fit the model, for
+    :raises ValueError: for a number out of range, for spaces that are not those of the model, for
         ``fire_on_reset`` in ``wrapper_kwargs``.
+    :raises TypeError: for a ``forced_fire`` that is not a bool, a model without ``predict``.
     """
     integer_at_least(1, "n_games", n_games)
     integer_at_least(0, "seed", seed)
     integer_at_least(1, "max_frames", max_frames)
-    if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon is a probability, 0 to 1, got {epsilon}")
+    epsilon = probability("epsilon", epsilon)
+    forced_fire = boolean("forced_fire", forced_fire)
     if "fire_on_reset" in (wrapper_kwargs or {}):
         raise ValueError("say forced_fire=... instead of fire_on_reset in wrapper_kwargs")
-    rules = {"max_num_frames_per_episode": max_frames, "repeat_action_probability": 0.0}
-    game = make_game("BreakoutNoFrameskip-v4", **{**GRAY_SCREENS, **(env_kwargs or {}), **rules})
-    watch = BreakoutWatch(game)
+    referee = make_referee("BreakoutNoFrameskip-v4", max_frames, 0.0, env_kwargs)
+    watch = BreakoutWatch(referee)
     settings = {"n_stack": 4, **(wrapper_kwargs or {}), "fire_on_reset": forced_fire}
-    env = wrap_atari(watch, **settings)
+    env = fit_to_model(wrap_atari(watch, **settings), model)
+    player = Player(model)
     games: list[GameTally] = []
     lives: list[LifeStart] = []
     try:
-        _check_fit(model, env)
+        how = protocol_of(env, referee, env_kwargs or {})
         for number in range(n_games):
             watch.finished.clear()
-            begun = _watch_game(model, env, watch, seed=[seed, number], epsilon=epsilon)
+            referee.start_game()
+            begun = _watch_game(player, env, watch, seed=[seed, number], epsilon=epsilon)
             lives += [] if forced_fire else begun
             games.append(watch.finished[0])
     finally:
         env.close()
-    protocol = {
-        "n_games": n_games,
-        "seed": seed,
-        "epsilon": epsilon,
-        "forced_fire": forced_fire,
-        "max_frames": max_frames,
-        "screens": game.unwrapped._obs_type,  # type: ignore[attr-defined]
-    }
-    return WatchReport(tuple(games), tuple(lives), protocol)
+    how["whole_games"] = not any(game.was_capped for game in games)
+    protocol = {"n_games": n_games, "seed": seed, "epsilon": epsilon, "forced_fire": forced_fire}
+    return WatchReport(tuple(games), tuple(lives), {**protocol, **how})
 
 
 def _watch_game(
-    model: Model,
-    env: gym.Env[Screen, int],
+    player: Player,
+    env: gym.Env[Any, Any],
     watch: BreakoutWatch,
     *,
     seed: list[int],
@@ -138,14 +136,16 @@ def _watch_game(
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
     env.action_space.seed(env_seed)
+    player.begin_game()
     obs, _ = env.reset(seed=env_seed)
     lives, n_waited = [], 0
     while not watch.finished:
         is_random = rng.random() < epsilon
         if is_random:
+            player.skip(obs)
             action = env.action_space.sample()
         else:
-            action = model.predict(np.asarray(obs)[None], deterministic=True)[0][0]
+            action = player.act(obs)
         was_waiting = not watch.state.ball_in_play
         tally, n_balls = watch.tally, watch.tally.n_balls
         obs, _, terminated, truncated, _ = env.step(action)
@@ -156,15 +156,5 @@ def _watch_game(
             n_waited += 1
         if (terminated or truncated) and not watch.finished:  # a lost life
             obs, _ = env.reset()
+            player.begin_episode()
     return [*lives, LifeStart(n_waited, "nobody")] if n_waited else lives
-
-
-def _check_fit(model: Model, env: gym.Env[Screen, int]) -> None:
-    """Refuse pictures that the model does not read."""
-    wanted = getattr(getattr(model, "observation_space", None), "shape", None)
-    height, width, n_stack = env.observation_space.shape or ()
-    if wanted not in (None, (height, width, n_stack), (n_stack, height, width)):
-        raise ValueError(
-            f"the model reads pictures of shape {wanted}, but is shown {(n_stack, height, width)}:"
-            " pass the wrapper_kwargs with which it was trained (crop, shape, n_stack)"
-        )

@@ -9,7 +9,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.evaluation import MAX_FRAMES, Model
+from sb3_atari_course.evaluation import MAX_FRAMES
+from sb3_atari_course.player import Model, check_spaces
 from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
 
 
@@ -76,8 +77,8 @@ def evaluate_exactly(
     :param max_steps: cap of an episode; default: the time limit of the id, else 108,000 steps.
     :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
     :raises TypeError: for a number that is none.
-    :raises ValueError: if the environment publishes no rules, or plays by others; if the model
-        knows other states.
+    :raises ValueError: if the environment publishes no rules, or plays by others; if its spaces are
+        not those of the model; if the model's policy is recurrent.
     """
     if isinstance(env, str):
         env = gym.make(env)
@@ -88,9 +89,10 @@ def evaluate_exactly(
     if penalty is not None:
         finite_number("penalty", penalty)
 
+    check_spaces(model, world.observation_space, world.action_space)
     n_states, first_state = len(world.P), int(world.observation_space.start)
-    actions, _ = model.predict(first_state + np.arange(n_states), deterministic=True)
-    policy = np.asarray(actions) - int(world.action_space.start)
+    actions = best_actions(model, first_state + np.arange(n_states))
+    policy = actions - int(world.action_space.start)
     returns, lengths, penalties = _totals(world.P, policy.tolist(), max_steps, penalty)
     starts = np.flatnonzero(world.initial_state_distrib)
     return ExactReport(
@@ -102,6 +104,20 @@ def evaluate_exactly(
         penalties=None if penalty is None else penalties[starts],
         max_steps=max_steps,
     )
+
+
+def best_actions(model: Model, states: NDArray[Any]) -> NDArray[Any]:
+    """Return the model's best action in each state, (n_states,) integers.
+
+    :raises ValueError: if its policy is recurrent: a state alone does not decide an action.
+    """
+    actions, carried = model.predict(states, deterministic=True)
+    if carried is not None:
+        raise ValueError(
+            f"the policy of {type(model).__name__} is recurrent, so a state alone does not decide"
+            " its action: play games with evaluate_games"
+        )
+    return np.asarray(actions)
 
 
 def _name(env: gym.Env[Any, Any]) -> str:

@@ -8,7 +8,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_atari_course.evaluation import Model
+from sb3_atari_course.player import Model, check_spaces
+from sb3_atari_course.toy_text.exact import best_actions
 
 #: One sign for each action; Taxi's last two are pick up and drop off.
 _SIGNS = {"FrozenLakeEnv": "←↓→↑", "CliffWalkingEnv": "↑→↓←", "TaxiEnv": "↓↑→←PD"}
@@ -29,9 +30,12 @@ def draw_policy(
         CliffWalking, for Taxi see :func:`taxi_grid`.
     :param signs: one character for each action; known for the three.
     :return: the rows; ``·`` marks cells where the episode is over: holes, cliff, goal.
-    :raises ValueError: if the states or signs of a world are not known.
+    :raises ValueError: if the states or signs of a world are not known, if the spaces of the model
+        are others than those of ``env`` (with its wrappers), if its policy is recurrent.
     """
-    world: Any = (gym.make(env) if isinstance(env, str) else env).unwrapped
+    env = gym.make(env) if isinstance(env, str) else env
+    check_spaces(model, env.observation_space, env.action_space)
+    world: Any = env.unwrapped
     name = type(world).__name__
     signs = signs or _SIGNS.get(name)
     if signs is None:
@@ -42,7 +46,7 @@ def draw_policy(
     if states is None:
         states, over = _known_grid(world, name)
     states = np.asarray(states)
-    actions = np.asarray(model.predict(states.ravel(), deterministic=True)[0])
+    actions = best_actions(model, states.ravel())
     drawn = np.array(list(signs))[actions - int(world.action_space.start)].reshape(states.shape)
     drawn[np.isin(states, over)] = "·"
     return "\n".join("".join(row) for row in drawn)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 import gymnasium as gym
-import numpy as np
 
-from sb3_atari_course.evaluation import Model
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.player import Model, Player, fit_to_model
+from sb3_atari_course.wrappers.checks import boolean, integer_at_least
 
 _CLEAR_TERMINAL = "\x1b[H\x1b[2J"
 
@@ -65,8 +64,11 @@ def play_episode(
     :param seed: of the reset.
     :param deterministic: False: with the model's own exploration.
     :param max_steps: play no more than these: a policy that walks against a wall never ends.
-    :raises ValueError: if the environment does not render text.
+    :raises ValueError: if the environment does not render text, if its spaces are not those of the
+        model.
+    :raises TypeError: for a ``deterministic`` that is not a bool, a model without ``predict``.
     """
+    player = Player(model, deterministic=boolean("deterministic", deterministic))
     if isinstance(env, str):
         env = gym.make(env, render_mode="ansi")
     if env.render_mode != "ansi":
@@ -74,12 +76,12 @@ def play_episode(
             f"a replay shows text, got render_mode={env.render_mode!r}: make the environment with"
             ' render_mode="ansi"'
         )
+    env = fit_to_model(env, model)
     observation, _ = env.reset(seed=seed)
     steps: list[EpisodeStep] = []
     total, done = 0.0, False
     while not done and len(steps) < max_steps:
-        actions, _ = model.predict(np.asarray(observation)[None], deterministic=deterministic)
-        action = int(actions[0])
+        action = int(player.act(observation))
         observation, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         frame: Any = env.render()

@@ -9,19 +9,20 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.evaluation import Model, fit_to_model, play_game
+from sb3_atari_course.evaluation import play_game
+from sb3_atari_course.player import Model, Player, fit_to_model
 from sb3_atari_course.referee import Referee
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import integer_at_least, probability
 
 Frame = NDArray[np.uint8]
 Draw = Callable[[Frame, Any, Any], Frame]
 
 #: What ``gym.make`` and SB3 put directly around a game: part of it, no wrapper of the model.
-_PART_OF_THE_GAME = (OrderEnforcing, PassiveEnvChecker, TimeLimit, Monitor)
+_PART_OF_THE_GAME = (OrderEnforcing, PassiveEnvChecker, Monitor)
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,18 @@ def film_game(
     :param max_steps: cap on the length, in agent steps.
     :param draw: called with the frame, the observation that belongs to it and the action chosen
         there (for the last frame, on which none is: the last one); returns the frame to keep.
-    :raises ValueError: for another ``render_mode``, a number out of range, observations that do not
-        fit the model (``env`` is closed then), a wrapper that restarts the game at a lost life.
-    :raises TypeError: for a ``max_steps`` that is no integer.
+    :raises ValueError: for another ``render_mode``, a number out of range, spaces that are not
+        those of the model (``env`` is closed then), a wrapper that restarts the game at a life
+        loss.
+    :raises TypeError: for a ``max_steps`` that is not an integer, an ``env`` that is not a single
+        environment, a model without ``predict``.
     """
     integer_at_least(1, "max_steps", max_steps)
-    if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon is a probability, 0 to 1, got {epsilon}")
+    epsilon = probability("epsilon", epsilon)
+    if not isinstance(env, gym.Env):
+        raise TypeError(
+            f"env must be a single environment, got {env!r}: gym.make(..., render_mode='rgb_array')"
+        )
     if env.render_mode != "rgb_array":
         raise ValueError(
             "filming needs an environment made with gym.make(..., render_mode='rgb_array'),"
@@ -78,7 +84,7 @@ def film_game(
     seeds = [seed] if isinstance(seed, int | np.integer) else [*seed]
     with _refereed(env) as (watched, referee):
         camera = _Camera(fit_to_model(watched, model), referee, max_steps, draw)
-        tally = play_game(model, camera, referee, seeds, epsilon)
+        tally = play_game(Player(model), camera, referee, seeds, epsilon)
         camera.shoot()
     return Film(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
 
@@ -111,8 +117,8 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
         self.shoot()
         self._obs, reward, terminated, truncated, info = self.env.step(action)
         self.n_steps += 1
-        if truncated or self.n_steps == self.max_steps:
-            self.referee.over = True
+        if self.n_steps == self.max_steps:
+            self.referee.cut_off()
         return self._obs, reward, terminated, truncated, info
 
     def shoot(self) -> None:
@@ -133,7 +139,9 @@ def _refereed(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], Refer
     outside: gym.Wrapper[Any, Any, Any, Any] | None = None
     layer = env
     while isinstance(layer, gym.Wrapper):
-        if type(layer) not in _PART_OF_THE_GAME:
+        # a time limit has two classes: importing RL Zoo puts its own in place of Gymnasium's
+        is_time_limit = "_max_episode_steps" in vars(layer)
+        if type(layer) not in _PART_OF_THE_GAME and not is_time_limit:
             outside = layer
         layer = layer.env
     if outside is None:

@@ -161,7 +161,7 @@ class TestWrongArguments:
         ("kwargs", "message"),
         [
             ({"n_games": 0}, "n_games must be at least 1, got 0"),
-            ({"epsilon": 1.5}, "epsilon is a probability, 0 to 1, got 1.5"),
+            ({"epsilon": 1.5}, r"epsilon.* 1\.5"),
             ({"max_frames": 0}, "max_frames must be at least 1, got 0"),
             ({"wrapper_kwargs": {"fire_on_reset": True}}, "forced_fire"),
         ],
@@ -174,7 +174,7 @@ class TestWrongArguments:
         player = ScriptedPlayer([NOOP])
         player.observation_space = make_atari_env("BreakoutNoFrameskip-v4").observation_space
         watch_games(player, n_games=1, seed=0, max_frames=100)
-        with pytest.raises(ValueError, match=r"reads pictures of shape \(4, 84, 84\).*crop, shape"):
+        with pytest.raises(ValueError, match=r"\(4, 84, 84\).*\(42, 42, 4\)"):
             watch_games(player, seed=0, wrapper_kwargs={"shape": (42, 42)})
 
     def test_another_game_cannot_be_watched(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, TimeLimit
 from numpy.typing import NDArray
+from rl_zoo3.gym_patches import PatchedTimeLimit
 from stable_baselines3 import DQN
 from stable_baselines3.common.monitor import Monitor
 
@@ -78,6 +79,11 @@ def test_a_game_that_is_cut_off_is_over_wherever_that_happens() -> None:
         assert (film.n_steps, len(film.frames)) == (n_steps, n_steps + 1)
 
 
+def test_rl_zoos_time_limit_is_part_of_the_game_too() -> None:
+    limited = FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3)))
+    assert film_game(ScriptedPlayer([0]), limited, seed=0).n_steps == 1
+
+
 def test_what_is_drawn_is_what_the_model_saw_and_did() -> None:
     seen = []
 
@@ -134,7 +140,7 @@ def test_a_small_environment_without_wrappers() -> None:
     ("make", "settings", "message"),
     [
         (FakeGame, {}, r"gym.make\(..., render_mode='rgb_array'\), got render_mode=None"),
-        (fake, {"epsilon": 2}, "epsilon is a probability, 0 to 1, got 2"),
+        (fake, {"epsilon": 2}, r"epsilon.* 2"),
         (fake, {"max_steps": 0}, "max_steps must be at least 1, got 0"),
     ],
 )

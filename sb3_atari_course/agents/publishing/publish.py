@@ -134,6 +134,11 @@ def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
             f"no checkpoint after {missing} steps in {final.folder}: it has those after {known}"
             " (--save-freq)"
         )
+    if final.hyperparams.get("normalize"):
+        raise ValueError(
+            f"{final.folder} was trained with normalize, whose statistics no published agent"
+            " holds: share the run folder itself"
+        )
     final.env_wrapper()
     describe(final.load_model("cpu"))
 

@@ -1,0 +1,153 @@
+"""Protocol of an evaluation, read from the environment that is played."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.wrappers import AtariPreprocessing, StickyAction, TimeLimit
+from stable_baselines3.common.atari_wrappers import AtariWrapper, NoopResetEnv
+
+from sb3_atari_course import evaluate_games, wrap_atari
+from sb3_atari_course.wrappers import ActionRepeat, NoopReset
+from tests.fakes import ScriptedPlayer
+
+GAME = "BreakoutNoFrameskip-v4"
+
+
+def protocol(env_id: str = GAME, **settings: Any) -> dict[str, Any]:
+    """Return the protocol of a short evaluation."""
+    defaults = {"n_games": 1, "seed": 0, "epsilon": 0.0, "max_frames": 200, "random_play": False}
+    report = evaluate_games(ScriptedPlayer([0]), env_id, **{**defaults, **settings})
+    json.dumps(report.as_dict())
+    assert all(length <= report.protocol.get("max_frames", 10**9) for length in report.lengths)
+    return report.protocol
+
+
+def fixed_noops(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    noops = NoopResetEnv(env, noop_max=30)
+    noops.override_num_noops = 5
+    return wrap_atari(noops, noop_max=0)
+
+
+class TestStickyActions:
+    @pytest.mark.parametrize(
+        ("settings", "chance", "n_frames"),
+        [
+            ({}, 0.0, None),
+            ({"sticky_actions": 0.25}, 0.25, None),
+            ({"env_wrapper": partial(AtariWrapper, action_repeat_probability=0.3)}, 0.3, None),
+            ({"env_wrapper": lambda env: wrap_atari(StickyAction(env, 0.4))}, 0.4, None),
+            ({"env_wrapper": lambda env: StickyAction(wrap_atari(env), 0.5)}, 0.5, 4),
+        ],
+        ids=["none", "asked for", "SB3's", "inside", "outside of the frame skip"],
+    )
+    def test_are_those_of_emulator_and_wrappers(
+        self, settings: dict[str, Any], chance: float, n_frames: int | None
+    ) -> None:
+        found = protocol(**settings)
+        assert found["sticky_actions"] == pytest.approx(chance)
+        assert found.get("sticky_frames") == n_frames
+
+    def test_an_id_does_not_decide_them(self) -> None:
+        assert protocol("ALE/Breakout-v5", env_kwargs={"frameskip": 1})["sticky_actions"] == 0.0
+
+    def test_two_of_them_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"0\.4, 0\.25"):
+            protocol(sticky_actions=0.25, env_wrapper=lambda e: wrap_atari(StickyAction(e, 0.4)))
+
+    def test_a_duration_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"\(2, 3\)"):
+            protocol(env_wrapper=lambda env: wrap_atari(StickyAction(env, 0.4, (2, 3))))
+
+    def test_small_environments_name_them_too(self) -> None:
+        found = protocol("CartPole-v1", env_wrapper=lambda env: StickyAction(env, 0.5))
+        assert found["sticky_actions"] == 0.5
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            ({"max_frames": 120}, 120),
+            ({"env_kwargs": {"max_episode_steps": 90}}, 90),
+            ({"env_kwargs": {"max_episode_steps": 900}}, 200),
+        ],
+    )
+    def test_the_lowest_one_is_the_cap(self, settings: dict[str, Any], expected: int) -> None:
+        found = protocol(**settings)
+        assert found["max_frames"] == expected
+        assert found["whole_games"] is False
+
+    def test_a_game_that_was_not_cut_off_is_whole(self) -> None:
+        assert protocol(max_frames=108_000)["whole_games"] is True
+
+    def test_a_limit_outside_is_named_as_it_counts(self) -> None:
+        found = protocol(env_wrapper=lambda env: TimeLimit(wrap_atari(env), 20))
+        assert found["time_limit"] == "20 steps of 4 frames from each reset"
+        assert found["max_frames"] == 200
+        assert found["whole_games"] is False
+
+    def test_small_environments(self) -> None:
+        limited = protocol("CartPole-v1", env_wrapper=lambda env: TimeLimit(env, 6))
+        assert limited == {"n_games": 1, "seed": 0, "epsilon": 0.0, "max_steps": 6}
+
+
+class TestNoops:
+    @pytest.mark.parametrize(
+        ("env_wrapper", "expected"),
+        [
+            (wrap_atari, 30),
+            (partial(wrap_atari, noop_max=0), 30),  # added by the evaluation
+            (partial(wrap_atari, noop_max=7), 7),
+            (partial(AtariWrapper, noop_max=9), 9),
+            (lambda env: wrap_atari(NoopReset(env, noop_max=2), noop_max=3), 5),
+            (partial(AtariPreprocessing, noop_max=11, grayscale_newaxis=True), 11),
+            (fixed_noops, 5),
+        ],
+    )
+    def test_those_of_the_wrappers_win(self, env_wrapper: Any, expected: int) -> None:
+        assert protocol(env_wrapper=env_wrapper)["noop_max_frames"] == expected
+
+    def test_outside_of_the_frame_skip_each_is_four_frames(self) -> None:
+        starts: list[int] = []
+
+        class Spy(gym.Wrapper[Any, Any, Any, Any]):
+            def reset(self, **kwargs: Any) -> Any:
+                obs, info = self.env.reset(**kwargs)
+                starts.append(info["episode_frame_number"])
+                return obs, info
+
+        def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+            skipping = Spy(NoopReset(ActionRepeat(env, frame_skip=4), noop_max=30))
+            return wrap_atari(skipping, frame_skip=1, noop_max=0, fire_on_reset=False)
+
+        found = protocol(n_games=6, env_wrapper=wrapper)
+        assert found["noop_max_frames"] == 120
+        assert 30 < max(starts) <= 120
+
+
+class TestRules:
+    def test_mode_and_difficulty_are_named(self) -> None:
+        usual = protocol()
+        assert (usual["mode"], usual["difficulty"]) == ("default", "default")
+        other = protocol(env_kwargs={"mode": 16, "difficulty": 1})
+        assert (other["mode"], other["difficulty"]) == (16, 1)
+
+    def test_actions_and_frame_skip_are_named(self) -> None:
+        found = protocol(
+            env_kwargs={"full_action_space": True}, env_wrapper=partial(wrap_atari, frame_skip=2)
+        )
+        assert found["full_action_space"] is True
+        assert found["frames_per_step"] == 2
+
+    def test_settings_of_a_small_environment_are_named(self) -> None:
+        desc = np.array([list("SF"), list("FG")])
+        found = protocol("FrozenLake-v1", env_kwargs={"is_slippery": False, "map_name": None})
+        assert found["env_kwargs"] == {"is_slippery": False, "map_name": None}
+        described = protocol("FrozenLake-v1", env_kwargs={"desc": desc})["env_kwargs"]
+        assert described == {"desc": repr(desc)}
