@@ -101,11 +101,13 @@ class TestRecurrentState:
         assert len(model.calls) == report.lengths[0]
 
     def test_an_episode_starts_after_a_life_loss_and_the_state_goes_to_the_model(self) -> None:
-        model = Counter()
-        watch_games(model, n_games=1, seed=0, max_frames=2000)
-        starts = [i for i, (_, is_start) in enumerate(model.calls) if is_start]
-        assert len(starts) == 5  # one for each life
-        assert all(model.calls[i][0] == 0 for i in starts)
+        watched, evaluated = Counter(), Counter()
+        watch_games(watched, n_games=1, seed=0)
+        evaluate_games(evaluated, BREAKOUT, n_games=1, seed=0, epsilon=0.0, random_play=False)
+        for model in (watched, evaluated):
+            starts = [i for i, (_, is_start) in enumerate(model.calls) if is_start]
+            assert len(starts) == 5  # one for each life
+            assert all(model.calls[i][0] == 0 for i in starts)
 
     def test_an_episode_as_text(self) -> None:
         model = Counter()
