@@ -128,12 +128,12 @@ class WholeGames:
 
         :raises ValueError: if a step was left out.
         """
-        last_step, step = self._last[0], callback.num_timesteps
-        if self._env is None or last_step not in (None, step - self._env.num_envs):
+        last, now_at = self._last[0], callback.num_timesteps
+        if self._env is None or last not in (None, now_at - self._env.num_envs):
             raise ValueError(
-                f"{type(callback).__name__} was called at step {step} after step {last_step}, but"
-                " it has to see each step: pass it to learn() beside other callbacks,"
-                " callback=[...], not inside of one"
+                f"{type(callback).__name__} was called at step {now_at} after step {last}, but it"
+                " has to see each step: pass it to learn() beside other callbacks, callback=[...],"
+                " not inside of one"
             )
         self._n_calls += 1
         games = []
