@@ -22,7 +22,6 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
-    VecEnv,
     VecMonitor,
     VecNormalize,
 )
@@ -303,23 +302,19 @@ def inside_out() -> gym.Env[Any, Any]:
 
 
 def test_the_order_is_checked_in_worker_processes_too() -> None:
-    for maker, vec_monitor, message in [
-        (partial(repeated, 4), False, None),
-        (inside_out, False, "Monitor stands outside of LifeLossTerminal"),
-        (painted, True, "VecMonitor stands outside of LifeLossTerminal"),
-    ]:
-        env: VecEnv = SubprocVecEnv([maker], start_method="forkserver")
-        if vec_monitor:
-            with pytest.warns(UserWarning, match="already wrapped"):
-                env = VecMonitor(env)
-        counting = Counting()
-        if message is None:
-            player(env).learn(4, callback=counting)
-            assert counting.games == [(2, 0, 4.0, 2), (4, 0, 4.0, 2)]
-        else:
-            with pytest.raises(ValueError, match=message):
-                player(env).learn(4, callback=counting)
-        env.close()
+    env = SubprocVecEnv([painted], start_method="forkserver")
+    counting = Counting()
+    player(env).learn(12, callback=counting)
+    assert counting.games == [(6, 0, 6.0, 6), (12, 0, 6.0, 6)]
+    with pytest.warns(UserWarning, match="already wrapped"):
+        outside = VecMonitor(env)
+    with pytest.raises(ValueError, match="VecMonitor stands outside of LifeLossTerminal"):
+        player(outside).learn(4, callback=counting)
+    env.close()
+    env = SubprocVecEnv([inside_out], start_method="forkserver")
+    with pytest.raises(ValueError, match="Monitor stands outside of LifeLossTerminal"):
+        player(env).learn(4, callback=counting)
+    env.close()
 
 
 def shown() -> gym.Env[Any, Any]:
