@@ -9,7 +9,7 @@ import sys
 
 from sb3_atari_course.envs import find_spec
 from sb3_atari_course.evaluation import MAX_FRAMES
-from sb3_atari_course.runs import find_run
+from sb3_atari_course.runs import find_run, sha256_of
 
 
 def evaluate() -> None:
@@ -47,6 +47,7 @@ def evaluate() -> None:
         load_checkpoint=args.load_checkpoint,
         load_last_checkpoint=args.load_last_checkpoint,
     )
+    sha256 = sha256_of(run.model_path)  # now: a training may replace it meanwhile
     report = run.evaluate(
         seed=args.seed,
         epsilon=args.epsilon,
@@ -56,7 +57,7 @@ def evaluate() -> None:
         sticky_actions=args.sticky_actions,
         penalty=args.penalty,
     )
-    result = {"model": run.model_path.name, **report.as_dict()}
+    result = {"model": run.model_path.name, "model_sha256": sha256, **report.as_dict()}
     (run.folder / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"run folder: {run.folder}")
     for path in sorted(run.folder.rglob("*")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -185,6 +186,11 @@ def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0) 
     if not path.is_dir():
         raise ValueError(f"{path} is no folder: train first, or choose the log folder with -f")
     return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, by which a model is known again, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _RunLoader(yaml.SafeLoader):

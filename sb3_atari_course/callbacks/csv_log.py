@@ -2,59 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import CSVOutputFormat, filter_excluded_keys
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, filter_excluded_keys
 
-from sb3_atari_course.q_learning import QLearning
+from sb3_atari_course.callbacks.whole_games import refuse_in_event
 
 
 class CsvLog(BaseCallback):
     """Writes what SB3 logs (loss, epsilon, mean score, ...) to ``progress.csv`` too.
 
-    One row each time SB3 prints its table, and one at the end; ``time/total_timesteps`` counts
-    agent steps. A second ``learn()`` with the same callback goes on in the same file.
+    One row each time SB3 prints its table, and one at the end of each ``learn()``, with what an
+    on-policy algorithm logs after its last table; ``time/total_timesteps`` counts agent steps. A
+    second ``learn()`` with the same callback goes on in the same file. Where SB3's own CSV logger,
+    or another CsvLog, writes that file already, this one only adds the row at the end.
 
     :param folder: where the file goes; made if missing.
+    :raises ValueError: when the training begins, inside of EveryNTimesteps, EvalCallback and other
+        callbacks that do not call this one at the end.
     """
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.path = Path(folder) / "progress.csv"
         self._format: LogTable | None = None
-        self._append = False  # goes on with a file of another process
-        self._last_row = 0  # agent steps
+        self._append = False  # goes on with a file of another process, or of SB3's logger
+        self._begun_at: int | None = None  # agent steps
+
+    def _init_callback(self) -> None:
+        refuse_in_event(self)
 
     def _on_training_start(self) -> None:
+        refuse_in_event(self)
+        self._begun_at = self.num_timesteps
+        formats = self.logger.output_formats
+        if any(_writes_to(one, self.path) for one in formats):
+            self._append = True  # two tables would write into each other's columns
+            return
         if self._format is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._format = LogTable(str(self.path), append=self._append)
-        if self._format not in self.logger.output_formats:
-            self.logger.output_formats.append(self._format)
+        formats.append(self._format)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_training_end(self) -> None:
-        if self._format is None:  # RL Zoo ends trainings that never began, too
-            return
-        logs_at_any_time = isinstance(self.model, (OffPolicyAlgorithm, QLearning))
-        if logs_at_any_time and self.num_timesteps > self._last_row:
-            self.model.dump_logs()
-        self._last_row = self.num_timesteps
+        # RL Zoo ends trainings that never began, too
+        if self._begun_at is not None and self.num_timesteps != self._begun_at:
+            self._begun_at = self.num_timesteps
+            with contextlib.suppress(NotImplementedError):  # of an algorithm that logs nothing
+                self.model.dump_logs()
 
     def checkpoint_state(self) -> Any:
-        """Return what changes while training; the file itself is cut and kept by its rows."""
-        return {"last_row": self._last_row}
+        """Return nothing: the file itself is cut and kept by its rows."""
+        return {}
 
     def restore_checkpoint_state(self, state: Any) -> None:
         """Go on with the file that is there."""
-        self._last_row, self._append = state["last_row"], True
+        self._append = True
+
+
+def _writes_to(one: KVWriter, path: Path) -> bool:
+    return isinstance(one, CSVOutputFormat) and Path(one.file.name).resolve() == path.resolve()
 
 
 class LogTable(CSVOutputFormat):

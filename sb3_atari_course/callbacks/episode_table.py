@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_atari_course.callbacks.whole_games import WholeGames
+from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
 from sb3_atari_course.wrappers.checks import integer_at_least
 
 
@@ -62,7 +62,7 @@ class EpisodeTable(BaseCallback):
         missing, a file of an earlier training is replaced.
     :raises TypeError: for a number that is no integer.
     :raises ValueError: for a number below 1; when the training begins, if no Monitor counts whole
-        games.
+        games, and inside of a callback that does not call this one at each step.
     """
 
     def __init__(
@@ -76,6 +76,9 @@ class EpisodeTable(BaseCallback):
         self._scores: deque[float] = deque(maxlen=integer_at_least(1, "window", window))
         self._games = WholeGames()
         self._is_begun = False
+
+    def _init_callback(self) -> None:
+        refuse_in_event(self)
 
     def _on_training_start(self) -> None:
         if self._games.begin(self) or not self._is_begun:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_atari_course.callbacks.whole_games import WholeGames
+from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
 from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
 
 
@@ -24,7 +24,8 @@ class StopOnMovingAverage(BaseCallback):
     :param verbose: 1 prints a line at the end, 0 nothing.
     :raises TypeError: for a value that is no number.
     :raises ValueError: for a ``window`` below 1, an infinite ``threshold``; when the training
-        begins, if no Monitor counts whole games.
+        begins, if no Monitor counts whole games, and inside of a callback that does not call this
+        one at each step.
     """
 
     def __init__(self, threshold: float, *, window: int = 100, verbose: int = 1) -> None:
@@ -34,6 +35,9 @@ class StopOnMovingAverage(BaseCallback):
         self.n_games = 0
         self._scores: deque[float] = deque(maxlen=self.window)
         self._games = WholeGames()
+
+    def _init_callback(self) -> None:
+        refuse_in_event(self)
 
     def _on_training_start(self) -> None:
         if self._games.begin(self):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.callbacks.run_folder import find_run_folder
-from sb3_atari_course.callbacks.whole_games import WholeGames
+from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
 from sb3_atari_course.native_vec_env import NativeAtariVecEnv
 from sb3_atari_course.videos import VideoWriter
 from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
@@ -34,8 +34,8 @@ class RecordVideo(BaseCallback):
         frames a step.
     :raises TypeError: for a number that is none.
     :raises ValueError: for a number that is not positive; when the training begins, for
-        environments that were not made with ``render_mode="rgb_array"``, or if no Monitor counts
-        whole games.
+        environments that were not made with ``render_mode="rgb_array"``, if no Monitor counts
+        whole games, and inside of a callback that does not call this one at each step.
     """
 
     def __init__(
@@ -58,6 +58,9 @@ class RecordVideo(BaseCallback):
         self._number = 0  # of the game that env 0 plays
         self._film: VideoWriter | None = None
         self._games = WholeGames()
+
+    def _init_callback(self) -> None:
+        refuse_in_event(self)
 
     def _on_training_start(self) -> None:
         self._check_render_mode()

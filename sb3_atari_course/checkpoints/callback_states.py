@@ -8,7 +8,7 @@ things, has two methods: ``checkpoint_state()``, which returns plain data, and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from stable_baselines3.common.callbacks import (
@@ -19,6 +19,7 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course.callbacks import WholeGames
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.tree import Tree, is_plain
 
@@ -70,6 +71,17 @@ def write_callbacks(callback: Callbacks, states: Tree) -> None:
         )
     for one, state in zip(callbacks, states, strict=True):
         _write(one, state["state"])
+
+
+def begin_games(callback: Callbacks, envs: Iterable[int]) -> None:
+    """Let callbacks count new games in environments that could not be saved.
+
+    :param envs: their numbers.
+    """
+    for one in all_within(callback):
+        for value in vars(one).values():
+            if isinstance(value, WholeGames):
+                value.begin_again(envs)
 
 
 def _with_state(callback: Callbacks) -> Iterator[BaseCallback]:

@@ -11,6 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.checkpoints.callback_states import (
+    begin_games,
     evaluation_envs,
     read_callbacks,
     write_callbacks,
@@ -125,16 +126,18 @@ class Snapshots:
         for i, pair in enumerate(zip(others, tree["evaluation_envs"], strict=True)):
             envs[f"evaluation {i + 1}"] = pair
         seed = _fresh_seed(model, checkpoint.step)
-        begun = {name: write_vec_env(*pair, fresh_seed=seed) for name, pair in envs.items()}
+        new = {name: write_vec_env(*pair, fresh_seed=seed) for name, pair in envs.items()}
         self._put_back_memory(checkpoint, model)
         write_callbacks(callback, tree["callbacks"])
         write_training(model, tree["training"])
-        episodes = begun["training"]
+        episodes = new["training"]
         if episodes is not None:
+            begun = np.flatnonzero(episodes.begun).tolist()
             begin_episodes(model, episodes)
+            begin_games(callback, begun)
             buffer = _buffer_of(model)
             if buffer is not None:
-                end_episodes(buffer, np.flatnonzero(episodes.begun).tolist())
+                end_episodes(buffer, begun)
         self._remember(model, checkpoint)
         return {
             f"environment {i} of the {name}": reason

@@ -67,8 +67,12 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
 def _settings(run: RunCurves) -> dict[str, Any]:
     """Return what makes two runs the same training but for their seeds."""
     hyperparams = {k: v for k, v in run.facts.hyperparams.items() if k != "n_timesteps"}
-    env_kwargs = run.facts.arguments.get("env_kwargs")
-    return {**hyperparams, **({"env_kwargs": env_kwargs} if env_kwargs else {})}
+    arguments = {
+        name: run.facts.arguments[name]
+        for name in ("env_kwargs", "trained_agent")  # a training from another's model is another
+        if run.facts.arguments.get(name)
+    }
+    return {**hyperparams, **arguments}
 
 
 def _differences(settings: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:

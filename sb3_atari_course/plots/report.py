@@ -71,7 +71,9 @@ def _table_of_runs(runs: Sequence[RunCurves]) -> str:
         link = Markup(f'<a href="#run-{i}">{html.escape(facts.folder.resolve().name)}</a>')
         seed = "" if facts.seed is None else Markup(html.escape(str(facts.seed)))
         score = number(last_games(curves)[1])
-        evaluation = mean_and_sd(facts.report) if facts.report else "not evaluated"
+        evaluation: Any = "not evaluated"
+        if facts.report is not None:
+            evaluation = mean_and_sd(facts.report, facts.evaluated)
         n_games = len(curves.games.values)
         known = [link, facts.algo, facts.env_id, seed]
         rows.append([*known, curves.n_steps, n_games, score, evaluation])

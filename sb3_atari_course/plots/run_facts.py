@@ -10,13 +10,23 @@ from typing import Any
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.evaluation import GamesReport
-from sb3_atari_course.runs import read_yml
+from sb3_atari_course.runs import read_yml, sha256_of
 
-#: Wrappers that hold an action for some frames, ours and SB3's; 4 is the default of them all.
-_SKIPPING = ("wrap_atari", "ActionRepeat", "AtariWrapper", "MaxAndSkipEnv")
+#: Wrappers that hold an action for some frames, also of SB3, RL Zoo and Gymnasium; 4 by default.
+_SKIPPING = (
+    "wrap_atari",
+    "ActionRepeat",
+    "AtariPreprocessing",
+    "AtariWrapper",
+    "FrameSkip",
+    "MaxAndSkipEnv",
+)
 
 #: What the games report has beside its own fields.
-_SUMMARY = ("model", "mean", "std", "random_mean")
+_SUMMARY = ("model", "model_sha256", "mean", "std", "random_mean")
+
+#: What :attr:`RunFacts.evaluated` says of the model that RL Zoo has saved last, and of one before.
+AGENT, EARLIER = "the agent", "an earlier model"
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class RunFacts:
     :param command: the command that trained it, "" if nobody knows.
     :param report: ``evaluation.json``, None if it was not evaluated.
     :param evaluated_model: file that was evaluated.
+    :param evaluated: whose scores these are: "the agent", as it is in the folder now, "an earlier
+        model" if that file has been replaced since, or another file, "best_model.zip".
     """
 
     folder: Path
@@ -43,6 +55,7 @@ class RunFacts:
     command: str
     report: GamesReport | None
     evaluated_model: str
+    evaluated: str
 
     @property
     def title(self) -> str:
@@ -86,24 +99,43 @@ def read_facts(folder: Path) -> RunFacts:
     )
     arguments = read_yml(settings / "args.yml")
     command = settings / "command.txt"
-    report, model = _read_evaluation(folder / "evaluation.json")
+    env_id = str(arguments["env"]) if arguments.get("env") else None
+    report, model, sha256 = _read_evaluation(folder / "evaluation.json")
+    evaluated = model
+    if _was_replaced(folder / model, sha256, folder / "evaluation.json"):
+        evaluated = EARLIER
+    elif model == "" or env_id is None or model == f"{EnvironmentName(env_id)}.zip":
+        evaluated = AGENT
     return RunFacts(
         folder=folder,
         algo=str(arguments["algo"]) if arguments.get("algo") else None,
-        env_id=str(arguments["env"]) if arguments.get("env") else None,
+        env_id=env_id,
         seed=arguments.get("seed"),
         arguments=arguments,
         hyperparams=read_yml(settings / "config.yml"),
         command=command.read_text(encoding="utf-8").strip() if command.is_file() else "",
         report=report,
         evaluated_model=model,
+        evaluated=evaluated,
     )
 
 
-def _read_evaluation(path: Path) -> tuple[GamesReport | None, str]:
-    """Return what the ``evaluate`` command wrote: the report and the model's file."""
+def _was_replaced(model: Path, sha256: str | None, evaluation: Path) -> bool:
+    """Tell whether a model is not the one that was evaluated; one that is gone is not another.
+
+    :param sha256: of the one that was evaluated; None: an older version did not write it down.
+    """
+    if not model.is_file():
+        return False
+    if sha256 is None:
+        return model.stat().st_mtime > evaluation.stat().st_mtime
+    return sha256_of(model) != sha256
+
+
+def _read_evaluation(path: Path) -> tuple[GamesReport | None, str, str | None]:
+    """Return what the ``evaluate`` command wrote: the report, the model's file and its SHA-256."""
     if not path.is_file():
-        return None, ""
+        return None, "", None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         fields: dict[str, Any] = {
@@ -117,7 +149,7 @@ def _read_evaluation(path: Path) -> tuple[GamesReport | None, str]:
         if not report.scores:
             raise ValueError("no scores")
         dict(report.protocol)
-        return report, str(content.get("model", ""))
+        return report, str(content.get("model", "")), content.get("model_sha256")
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be read: {error}; run the evaluate command again, or remove the file"

@@ -12,7 +12,7 @@ import numpy as np
 from sb3_atari_course.evaluation import GamesReport
 from sb3_atari_course.plots.run import draw_run
 from sb3_atari_course.plots.run_data import WINDOW, RunCurves
-from sb3_atari_course.plots.run_facts import RunFacts
+from sb3_atari_course.plots.run_facts import AGENT, EARLIER, RunFacts
 from sb3_atari_course.plots.svg import inline_svg
 from sb3_atari_course.plots.tables import Markup, key_table, number, table
 from sb3_atari_course.videos.player import video_html
@@ -58,10 +58,11 @@ def last_games(curves: RunCurves) -> tuple[str, float]:
     return f"mean of the last {n_games} games", float(curves.average.values[-1])
 
 
-def mean_and_sd(report: GamesReport) -> Markup:
-    """Return the score of an evaluation, and of how many games it is."""
+def mean_and_sd(report: GamesReport, evaluated: str) -> Markup:
+    """Return the score of an evaluation, of how many games it is, and of which model."""
     n = len(report.scores)
-    return Markup(f"{number(report.mean)} ± {number(report.std)} (n = {n})")
+    whose = "" if evaluated == AGENT else f", {html.escape(evaluated)}"
+    return Markup(f"{number(report.mean)} ± {number(report.std)} (n = {n}{whose})")
 
 
 def _headline(text: str, level: int) -> str:
@@ -78,7 +79,8 @@ def _tiles(curves: RunCurves) -> str:
         f"training: {name}": number(mean),
     }
     if facts.report is not None:
-        tiles["evaluation: mean"] = number(facts.report.mean)
+        whose = "" if facts.evaluated == AGENT else f" of {facts.evaluated}"
+        tiles[f"evaluation{whose}: mean"] = number(facts.report.mean)
     items = "".join(
         f"<div><dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd></div>"
         for key, value in tiles.items()
@@ -92,10 +94,12 @@ def _scores(facts: RunFacts) -> str:
         return _advice("Not evaluated yet", "evaluate", facts)
     unit = "frames" if "max_frames" in report.protocol else "steps"
     columns = ["", "mean", "SD", "lowest", "highest", "games"]
-    rows: list[list[Any]] = [["the agent", *_summary(report.scores)]]
+    rows: list[list[Any]] = [[facts.evaluated, *_summary(report.scores)]]
     if report.random_scores:
         rows.append(["random play, same games", *_summary(report.random_scores)])
-    model = facts.evaluated_model
+    model, advice = facts.evaluated_model, ""
+    if facts.evaluated == EARLIER:
+        advice = _advice(f"{model} has been replaced since", "evaluate", facts)
     protocol: dict[str, Any] = {"model": model} if model else {}
     protocol |= {key.replace("_", " "): value for key, value in report.protocol.items()}
     if report.lengths:
@@ -105,8 +109,8 @@ def _scores(facts: RunFacts) -> str:
     shown = " ".join(f"{score:g}" for score in report.scores[:_MOST_SCORES])
     more = f" and {len(report.scores) - _MOST_SCORES} more" * (len(report.scores) > _MOST_SCORES)
     return (
-        f"{table(columns, rows)}\n<p class=soft>Whole games, scores not clipped; SD over the"
-        f" games.</p>\n{key_table(protocol)}\n<details><summary>Every score</summary>"
+        f"{advice}{table(columns, rows)}\n<p class=soft>Whole games, scores not clipped; SD over"
+        f" the games.</p>\n{key_table(protocol)}\n<details><summary>Every score</summary>"
         f'<p class="card"><code>{shown}{more}</code></p></details>'
     )
 
@@ -160,6 +164,7 @@ def _files(facts: RunFacts) -> str:
 
 def _advice(what: str, command: str, facts: RunFacts) -> str:
     """Return a sentence about what is missing, with the command that brings it."""
+    what = html.escape(what)
     if not facts.algo or not facts.env_id:
         return f'<p class="soft">{what}.</p>'
     words = ["python", "-m", "sb3_atari_course", command, "--algo", facts.algo]

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
-from stable_baselines3 import DQN
+import pytest
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.callbacks import ConvertCallback
+from stable_baselines3.common.logger import configure
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import CsvLog
+from tests.callbacks.trainings import PaidGames, player
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "progress.csv", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_what_sb3_logs_is_in_the_file_and_a_second_learn_goes_on(tmp_path: Path) -> None:
@@ -39,3 +50,94 @@ def test_a_table_is_logged_at_the_end_too(tmp_path: Path) -> None:
     assert [int(row["time/total_timesteps"]) for row in rows] == [200, 400, 450]
     assert float(rows[-1]["train/td_error"]) > 0
     model.logger.close()
+
+
+def test_a_learn_that_counts_anew_has_its_last_row_too(tmp_path: Path) -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
+    callback = CsvLog(tmp_path)
+    model.learn(450, callback=callback, log_interval=1)
+    model.learn(250, callback=callback, log_interval=1)
+    model.learn(250, callback=callback, log_interval=1)
+    steps = [int(row["time/total_timesteps"]) for row in rows_of(tmp_path)]
+    assert steps == [200, 400, 450, 200, 250, 200, 250]
+    model.logger.close()
+
+
+@pytest.mark.parametrize("algorithm", [PPO, A2C])
+def test_an_on_policy_algorithm_logs_its_last_update(algorithm: Any, tmp_path: Path) -> None:
+    """SB3 prints its table before each update, every ``log_interval`` of them."""
+    settings: dict[str, Any] = {"batch_size": 32} if algorithm is PPO else {}
+    model = algorithm("MlpPolicy", "CartPole-v1", n_steps=32, seed=0, device="cpu", **settings)
+    callback = CsvLog(tmp_path)
+    model.learn(96, callback=callback, log_interval=2)
+    model.learn(32, callback=callback, log_interval=2)  # an update, and no table of SB3's
+    rows = rows_of(tmp_path)
+    assert [int(row["time/total_timesteps"]) for row in rows] == [64, 96, 32]
+    n_epochs = 10 if algorithm is PPO else 1
+    assert [int(row["train/n_updates"]) for row in rows] == [n_epochs * n for n in (1, 3, 4)]
+    model.logger.close()
+
+
+def test_a_training_that_a_callback_ends_at_once_has_one_row(tmp_path: Path) -> None:
+    model = player(PaidGames([1.0]))
+    model.learn(20, callback=[CsvLog(tmp_path), ConvertCallback(lambda *_: False)])
+    assert [row["time/total_timesteps"] for row in rows_of(tmp_path)] == ["1"]
+    model.logger.close()
+
+
+def test_an_algorithm_that_logs_nothing_is_left_alone(tmp_path: Path) -> None:
+    class Silent(DQN):
+        def dump_logs(self) -> None:
+            raise NotImplementedError  # SB3's default
+
+    model = Silent("MlpPolicy", "CartPole-v1", buffer_size=100, learning_starts=100)
+    model.learn(5, callback=CsvLog(tmp_path))
+    assert rows_of(tmp_path) == []
+    model.logger.close()
+
+
+@pytest.mark.parametrize("n_ours", [1, 2])
+def test_a_file_that_sb3_writes_has_each_row_once_under_its_own_columns(
+    n_ours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = DQN("MlpPolicy", "CartPole-v1", learning_starts=50, seed=0)
+    model.set_logger(configure(str(tmp_path), ["csv", "json"]))
+    callback: Any = [CsvLog(Path()) for _ in range(n_ours)]  # the same folder by another name
+    model.learn(150, callback=callback, log_interval=1)
+    model.learn(150, callback=callback, log_interval=1, reset_num_timesteps=False)
+    model.logger.close()
+    check_against_json(tmp_path)
+
+
+def test_two_of_them_write_one_file(tmp_path: Path) -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", learning_starts=50, seed=0)
+    model.set_logger(configure(str(tmp_path), ["json"]))
+    callback: Any = [CsvLog(tmp_path), CsvLog(tmp_path / "." / "x" / "..")]
+    (tmp_path / "x").mkdir()
+    model.learn(150, callback=callback, log_interval=1)
+    model.logger.close()
+    check_against_json(tmp_path)
+
+
+def test_what_sb3_wrote_is_kept_where_its_logger_is_replaced(tmp_path: Path) -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
+    callback = CsvLog(tmp_path)
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    model.learn(250, callback=callback, log_interval=1)
+    model.logger.close()
+    model.set_logger(configure(str(tmp_path), ["json"]))
+    model.learn(200, callback=callback, log_interval=1, reset_num_timesteps=False)
+    model.logger.close()
+    steps = [int(row["time/total_timesteps"]) for row in rows_of(tmp_path)]
+    assert steps == [200, 250, 400, 450]
+
+
+def check_against_json(folder: Path) -> None:
+    """Assert that the table says what SB3's other logger was given."""
+    given = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]
+    table = rows_of(folder)
+    assert len(table) == len(given) > 5
+    for row, values in zip(table, given, strict=True):
+        filled = {key: float(value) for key, value in row.items() if value}
+        assert filled == pytest.approx(values)

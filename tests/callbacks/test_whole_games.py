@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
-from stable_baselines3.common.callbacks import BaseCallback
+from gymnasium.wrappers import AtariPreprocessing, NormalizeReward, TransformReward
+from stable_baselines3 import PPO
+from stable_baselines3.common.atari_wrappers import AtariWrapper, ClipRewardEnv
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    EvalCallback,
+    EveryNTimesteps,
+)
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecMonitor,
+    VecNormalize,
+)
 
-from sb3_atari_course import NativeAtariVecEnv
-from sb3_atari_course.callbacks import Game, WholeGames
+from sb3_atari_course import NativeAtariVecEnv, make_atari_env
+from sb3_atari_course.callbacks import (
+    CsvLog,
+    EpisodeTable,
+    Game,
+    RecordVideo,
+    StopOnMovingAverage,
+    WholeGames,
+)
+from sb3_atari_course.envs import make_game
 from sb3_atari_course.wrappers import ClipReward, LifeLossTerminal
 from tests.callbacks.trainings import PaidGames, painted, player, repeated, vec_env
+from tests.checkpoints.small import go_on, learn
 from tests.fakes import FakeGame
+
+GAME = "BreakoutNoFrameskip-v4"
 
 
 class Counting(BaseCallback):
@@ -23,6 +50,7 @@ class Counting(BaseCallback):
     def __init__(self) -> None:
         super().__init__()
         self.games, self.whole, self.starts = [], WholeGames(), []  # type: ignore[var-annotated]
+        self.seconds: list[float] = []
 
     def _on_training_start(self) -> None:
         self.whole.begin(self)
@@ -31,6 +59,7 @@ class Counting(BaseCallback):
         finished = self.whole.finished(self)
         assert all(isinstance(game, Game) and 0 <= game.seconds < 60 for game in finished)
         self.games += [(self.num_timesteps, *game[:3]) for game in finished]
+        self.seconds += [game.seconds for game in finished]
         self.starts += [self.whole.is_at_start(0)]
         return True
 
@@ -62,6 +91,104 @@ def test_a_game_goes_on_in_the_next_learn() -> None:
     assert counting.games == [(5, 0, 10.0, 5)]
 
 
+class Interrupt(BaseCallback):
+    """Ctrl-C in some step."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def _on_step(self) -> bool:
+        if self.n_calls == self.at:
+            raise KeyboardInterrupt
+        return True
+
+
+@pytest.mark.parametrize("counts_first", [True, False])
+def test_a_game_goes_on_after_an_interrupt(counts_first: bool) -> None:
+    """Whether the callback has seen the step before it, or not."""
+    counting, interrupt = Counting(), Interrupt(3)
+    model = player(vec_env(partial(repeated, 10)))
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(9, callback=[counting, interrupt] if counts_first else [interrupt, counting])
+    model.learn(7, callback=counting, reset_num_timesteps=False)
+    assert counting.games == [(5, 0, 10.0, 5), (10, 0, 10.0, 5)]
+
+
+def test_the_break_between_two_learns_is_no_time_of_a_game() -> None:
+    counting = Counting()
+    model = player(vec_env(partial(repeated, 10)))
+    model.learn(3, callback=counting)
+    time.sleep(0.4)
+    model.learn(2, callback=counting, reset_num_timesteps=False)
+    assert counting.seconds[0] < 0.4
+
+
+def native() -> NativeAtariVecEnv:
+    """Return two games of 80 frames, 20 agent steps."""
+    return NativeAtariVecEnv(GAME, 2, seed=0, noop_max=0, max_num_frames_per_episode=80)
+
+
+@pytest.mark.parametrize(
+    "make", [native, lambda: vec_env(*[partial(repeated, 40)] * 2)], ids=["native", "python"]
+)
+@pytest.mark.parametrize("by", ["set_env", "reset"])
+def test_games_that_are_reset_between_two_learns_are_new_ones(make: Any, by: str) -> None:
+    """By the user after Ctrl-C in the middle of a native step, which needs it, or by SB3."""
+    counting, env = Counting(), make()
+    model = player(env)
+    model.learn(14, callback=counting)  # 7 steps each
+    if by == "reset":
+        env.reset()
+    else:
+        model.set_env(model.env)  # SB3 resets it in learn()
+    model.learn(80, callback=counting, reset_num_timesteps=False)
+    assert [(steps, env, n_steps) for steps, env, _, n_steps in counting.games] == [
+        (54, 0, 20),
+        (54, 1, 20),
+        (94, 0, 20),
+        (94, 1, 20),
+    ]
+    env.close()
+
+
+def test_games_that_ended_in_a_learn_without_the_callback_are_not_counted() -> None:
+    counting = Counting()
+    model = player(vec_env(partial(repeated, 10)))
+    model.learn(3, callback=counting)
+    model.learn(4, reset_num_timesteps=False)  # a game ends at 5
+    model.learn(8, callback=counting, reset_num_timesteps=False)
+    assert counting.games == [(15, 0, 10.0, 5)]
+    model.learn(2, reset_num_timesteps=False)  # none ends
+    model.learn(3, callback=counting, reset_num_timesteps=False)
+    assert counting.games == [(15, 0, 10.0, 5), (20, 0, 10.0, 5)]
+
+
+def test_native_games_begin_anew_where_a_training_resumes(tmp_path: Path) -> None:
+    """Their emulators cannot be saved: cut off in step 13, resumed from the checkpoint at 10."""
+    table = EpisodeTable(path=tmp_path / "games.csv")
+    learn(tmp_path, table, model=player(native()), cut=26, every=20, steps=200)
+    assert table.rows == []
+    table = EpisodeTable(path=tmp_path / "games.csv")
+    go_on(tmp_path, native(), callback=[table], n_timesteps=100)
+    assert [(row.steps, row.game_steps) for row in table.rows] == [(60, 20)] * 2 + [(100, 20)] * 2
+
+
+def test_time_begins_anew_with_a_game() -> None:
+    class Again(Counting):
+        def _on_step(self) -> bool:
+            super()._on_step()
+            if self.n_calls == 2:
+                time.sleep(0.4)
+                self.whole.begin_again([0])
+            return True
+
+    counting = Again()
+    player(vec_env(partial(repeated, 10))).learn(5, callback=counting)
+    assert counting.games == [(5, 0, 10.0, 3)]
+    assert counting.seconds[0] < 0.4
+
+
 def test_a_learn_that_counts_anew_begins_new_games() -> None:
     counting = Counting()
     model = player(vec_env(partial(repeated, 10)))
@@ -89,9 +216,7 @@ def test_a_game_whose_beginning_was_not_seen_is_not_counted() -> None:
 
 def test_native_games_are_counted_too() -> None:
     counting = Counting()
-    env = NativeAtariVecEnv(
-        "BreakoutNoFrameskip-v4", 2, seed=0, noop_max=0, max_num_frames_per_episode=80
-    )
+    env = native()
     model = player(env)
     model.learn(100, callback=counting)
     assert model.ep_info_buffer is not None
@@ -101,12 +226,168 @@ def test_native_games_are_counted_too() -> None:
     env.close()
 
 
-@pytest.mark.parametrize("inside", [LifeLossTerminal, ClipReward])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        LifeLossTerminal,
+        ClipReward,
+        ClipRewardEnv,
+        NormalizeReward,
+        partial(TransformReward, func=lambda reward: reward / 10),
+    ],
+)
 def test_a_monitor_outside_is_refused(inside: Any) -> None:
     """SB3 puts one there by itself."""
-    model = player(inside(FakeGame()))
-    with pytest.raises(ValueError, match=f"outside of {inside.__name__}, so .*wrap_atari"):
-        model.learn(5, callback=Counting())
+    name = getattr(inside, "func", inside).__name__
+    game = FakeGame()
+    for env in (inside(game), vec_env(lambda: Monitor(inside(Monitor(game))))):
+        with pytest.raises(ValueError, match=f"Monitor stands outside of {name}, so .*wrap_atari"):
+            player(env).learn(5, callback=Counting())
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "inside"),
+    [
+        (partial(AtariPreprocessing, terminal_on_life_loss=True), "AtariPreprocessing"),
+        (partial(AtariPreprocessing, terminal_on_life_loss=False), None),
+        (partial(AtariWrapper, clip_reward=False), "EpisodicLifeEnv"),
+        (partial(AtariWrapper, terminal_on_life_loss=False, clip_reward=False), None),
+    ],
+)
+def test_preprocessing_inside_is_refused_if_it_ends_an_episode_with_a_life(
+    wrapper: Any, inside: str | None
+) -> None:
+    model = player(vec_env(lambda: Monitor(wrapper(make_game(GAME)))))
+    if inside is None:
+        model.learn(2, callback=Counting())
+    else:
+        with pytest.raises(ValueError, match=f"Monitor stands outside of {inside}"):
+            model.learn(2, callback=Counting())
+
+
+@pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
+@pytest.mark.parametrize(
+    ("make", "inside"),
+    [
+        (lambda: VecMonitor(vec_env(lambda: LifeLossTerminal(FakeGame()))), "LifeLossTerminal"),
+        (lambda: VecMonitor(vec_env(lambda: ClipReward(FakeGame()))), "ClipReward"),
+        (lambda: VecMonitor(native()), "NativeAtariVecEnv"),
+        (lambda: VecMonitor(VecNormalize(vec_env(FakeGame))), "VecNormalize"),
+    ],
+)
+def test_a_vec_monitor_outside_is_refused(make: Any, inside: str) -> None:
+    env = make()
+    with pytest.raises(ValueError, match=f"VecMonitor stands outside of {inside}"):
+        player(env).learn(4, callback=Counting())
+    env.close()
+
+
+@pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
+def test_a_vec_monitor_that_counts_whole_games_is_welcome() -> None:
+    whole = {"terminal_on_life_loss": False, "clip_reward": False, "noop_max": 0}
+    limit = {"env_kwargs": {"max_num_frames_per_episode": 80}, "wrapper_kwargs": whole}
+    for env, n_steps in [
+        (VecMonitor(VecNormalize(vec_env(partial(FakeGame, ends_at=20)), norm_reward=False)), 20),
+        (VecNormalize(VecMonitor(vec_env(partial(FakeGame, ends_at=20)))), 20),
+        (VecMonitor(make_atari_env(GAME, native=True, **limit)), 20),
+    ]:
+        counting = Counting()
+        player(env).learn(21, callback=counting)
+        assert [game[3] for game in counting.games] == [n_steps]
+        env.close()
+
+
+def inside_out() -> gym.Env[Any, Any]:
+    return Monitor(LifeLossTerminal(FakeGame()))
+
+
+def test_the_order_is_checked_in_worker_processes_too() -> None:
+    env = SubprocVecEnv([painted], start_method="forkserver")
+    counting = Counting()
+    player(env).learn(12, callback=counting)
+    assert counting.games == [(6, 0, 6.0, 6), (12, 0, 6.0, 6)]
+    with pytest.warns(UserWarning, match="already wrapped"):
+        outside = VecMonitor(env)
+    with pytest.raises(ValueError, match="VecMonitor stands outside of LifeLossTerminal"):
+        player(outside).learn(4, callback=counting)
+    env.close()
+    env = SubprocVecEnv([inside_out], start_method="forkserver")
+    with pytest.raises(ValueError, match="Monitor stands outside of LifeLossTerminal"):
+        player(env).learn(4, callback=counting)
+    env.close()
+
+
+def shown() -> gym.Env[Any, Any]:
+    """Return a game whose observations are a vector, and which can be filmed."""
+    return Monitor(gym.make("CartPole-v1", render_mode="rgb_array"))
+
+
+def evaluation(**callbacks: BaseCallback) -> EvalCallback:
+    env = DummyVecEnv([lambda: Monitor(PaidGames([1.0]))])
+    return EvalCallback(env, eval_freq=2, verbose=0, **callbacks)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: EpisodeTable(),
+        lambda _: StopOnMovingAverage(1, window=1),
+        lambda folder: RecordVideo(1, folder=folder),
+        CsvLog,
+    ],
+    ids=["EpisodeTable", "StopOnMovingAverage", "RecordVideo", "CsvLog"],
+)
+@pytest.mark.parametrize(
+    ("inside", "name"),
+    [
+        (lambda one: EveryNTimesteps(10, one), "EveryNTimesteps"),
+        (lambda one: EveryNTimesteps(1, CallbackList([one])), "EveryNTimesteps"),
+        (lambda one: evaluation(callback_after_eval=one), "EvalCallback"),
+        (lambda one: evaluation(callback_on_new_best=one), "EvalCallback"),
+    ],
+    ids=["every", "list", "after", "best"],
+)
+def test_a_callback_that_is_not_called_at_each_step_is_refused_at_once(
+    make: Any, inside: Any, name: str, tmp_path: Path
+) -> None:
+    one, model = make(tmp_path), player(vec_env(shown))
+    callback = [inside(one)]
+    with pytest.raises(ValueError, match=f"{type(one).__name__} .*{name}.* beside the others"):
+        model.learn(20, callback=callback)  # type: ignore[arg-type]
+    assert model.num_timesteps == 0
+    model.learn(20, callback=one)  # where it belongs
+    model.logger.close()
+
+
+class Seldom(BaseCallback):
+    """Somebody's callback that calls another one at every third step."""
+
+    def __init__(self, inner: BaseCallback) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def _on_training_start(self) -> None:
+        self.inner.init_callback(self.model)
+        self.inner.on_training_start(self.locals, self.globals)
+
+    def _on_step(self) -> bool:
+        self.inner.update_locals(self.locals)
+        return self.n_calls % 3 > 0 or self.inner.on_step()
+
+
+@pytest.mark.parametrize("algorithm", [None, PPO])
+def test_a_step_that_was_left_out_is_noticed(algorithm: Any) -> None:
+    games = DummyVecEnv([lambda: Monitor(PaidGames([1.0]))] * 2)
+    model = (
+        player(games)
+        if algorithm is None
+        else algorithm("MlpPolicy", games, n_steps=8, batch_size=16)
+    )
+    with pytest.raises(ValueError, match="EpisodeTable was called at step 6 after step 0"):
+        model.learn(20, callback=Seldom(EpisodeTable()))
+    best = evaluation(callback_on_new_best=CallbackList([EpisodeTable()]))
+    with pytest.raises(ValueError, match="EpisodeTable was called at step 4 after step None"):
+        model.learn(20, callback=best)
 
 
 def test_games_without_a_monitor_are_refused() -> None:

@@ -58,6 +58,17 @@ def test_the_length_of_a_training_makes_no_group(tmp_path: Path) -> None:
     assert len(group_runs(runs)) == 1
 
 
+def test_a_training_that_began_with_anothers_model_is_no_seed_of_it(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / str(n), seed=n) for n in range(3)]
+    arguments = folders[2] / "CartPole-v1/args.yml"
+    arguments.write_text("algo: dqn\nenv: CartPole-v1\nseed: 2\ntrained_agent: a.zip\n")
+    groups = group_runs([read_run(folder) for folder in folders])
+    assert [(group.name, group.count) for group in groups] == [
+        ("dqn, trained_agent default", "2 seeds"),
+        ("dqn, trained_agent a.zip", "1 seed"),
+    ]
+
+
 def test_equal_seeds_are_not_called_seeds(tmp_path: Path) -> None:
     runs = [read_run(make_run(tmp_path / str(i), seed=1)) for i in range(2)]
     assert group_runs(runs)[0].count == "2 runs"

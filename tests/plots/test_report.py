@@ -10,9 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch as th
+from stable_baselines3 import DQN
 
 from sb3_atari_course.plots import sections, write_comparison_report, write_report
 from tests.plots.run_folders import EVALUATION, make_run
+from tests.zoo_runs import cli
 
 EVIL = """</pre></svg><script>alert("x")</script><img src='http://evil/x.png' onerror=y>"""
 
@@ -156,6 +159,39 @@ def test_the_newest_film_is_shown_and_the_length_that_was_asked_for(tmp_path: Pa
     assert base64.b64encode(b"a film").decode() in page
     text = Tags(page).text
     assert "n_timesteps700 by -n (the yml says 5000)" in text
+
+
+def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evaluated, trained for longer, drawn."""
+    monkeypatch.chdir(tmp_path)
+    run = make_run(Path("logs/dqn/CartPole-v1_1"), config={"policy": "MlpPolicy"})
+    other = make_run(Path("other"))
+    model = DQN("MlpPolicy", "CartPole-v1", seed=0, buffer_size=1)
+    model.save(run / "CartPole-v1")
+    assert cli("evaluate", "--algo", "dqn", "--env", "CartPole-v1", "-n", "1") == 0
+    now = Tags(write_report(run).read_text(encoding="utf-8")).text
+    assert "evaluation: mean" in now
+    assert "gamesthe agent" in now
+    th.nn.init.zeros_(model.q_net.q_net[0].weight)  # it has learned
+    model.save(run / "CartPole-v1")
+    later = Tags(write_report(run).read_text(encoding="utf-8")).text
+    assert "evaluation of an earlier model: mean" in later
+    assert "evaluation: mean" not in later
+    assert "gamesan earlier model" in later
+    assert "CartPole-v1.zip has been replaced since:python -m sb3_atari_course evaluate" in later
+    both = write_comparison_report([run, other], "both").read_text(encoding="utf-8")
+    assert "(n = 1, an earlier model)" in Tags(both).text
+
+
+def test_scores_of_another_model_of_the_run_carry_its_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", evaluation={**EVALUATION, "model": "best_<model>.zip"})
+    text = Tags(write_report(run).read_text(encoding="utf-8")).text
+    assert "evaluation of best_<model>.zip: mean" in text
+    assert "best_<model>.zip15050100200" in text
+    both = write_comparison_report([run, film(tmp_path)], tmp_path).read_text(encoding="utf-8")
+    assert "150 ± 50 (n = 2, best_<model>.zip)" in Tags(both).text
 
 
 def test_the_table_of_runs(comparison: str) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stable_baselines3.common.env_util import make_vec_env
 
+from sb3_atari_course import QLearning
+from sb3_atari_course.callbacks import CsvLog, EpisodeTable
 from sb3_atari_course.plots.run_data import read_run
 from tests.plots.run_folders import PROGRESS, make_run, write_games
 
@@ -39,6 +42,8 @@ def test_the_average_is_that_of_a_loop(tmp_path: Path) -> None:
         ({"env_wrapper": "sb3_atari_course.wrappers.ActionRepeat"}, 25.0),
         ({"env_wrapper": {"sb3_atari_course.wrappers.ActionRepeat": {"frame_skip": 2}}}, 50.0),
         ({"env_wrapper": [{"a.MaxAndSkipEnv": {"skip": 5}}]}, 20.0),
+        ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": {"skip": 2}}]}, 50.0),
+        ({"env_wrapper": "gymnasium.wrappers.AtariPreprocessing"}, 25.0),
         ({"env_wrapper": [{"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 4}}]}, 100.0),
         ({"env_wrapper": [{"a.ActionRepeat": {"frame_skip": "four"}}]}, 100.0),
         ({"gamma": 0.9}, 100.0),
@@ -58,6 +63,90 @@ def test_the_log_of_a_finished_training_knows_its_agent_steps_better(tmp_path: P
     assert read_run(run).games.steps.tolist() == [25, 50]  # it goes on: the log lags behind
     (run / f"{GAME}.zip").touch()
     assert read_run(run).games.steps.tolist() == [20, 40]
+
+
+def write_envs(run: Path, *envs: str) -> None:
+    """Write a monitor file of each environment; a game is ``score,length,time``."""
+    for i, games in enumerate(envs):
+        lines = "".join(f"{game}\n" for game in games.split())
+        (run / f"{i}.monitor.csv").write_text(f'#{{"t_start": 5.0}}\nr,l,t\n{lines}')
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+@pytest.mark.parametrize("progress", [None, "1520,,1.0\n"])
+def test_a_game_ended_at_its_own_environments_step(
+    is_finished: bool, progress: str | None, tmp_path: Path
+) -> None:
+    """Two of them, which step together; a long game is not finished."""
+    run = make_run(tmp_path / "run", progress=progress)
+    write_envs(run, "1,100,1.0 3,250,3.5", "2,300,3.0")
+    if is_finished:
+        (run / "CartPole-v1.zip").touch()
+    curves = read_run(run)
+    assert curves.games.values.tolist() == [1, 2, 3]
+    assert curves.games.steps.tolist() == [200, 600, 700]
+    assert curves.n_steps == (700 if progress is None else 1520)
+
+
+def test_a_run_without_settings_is_never_stretched(tmp_path: Path) -> None:
+    """How many frames a step has is unknown: one at least."""
+    write_envs(tmp_path, "1,100,1.0", "2,150,3.0")
+    progress = tmp_path / "progress.csv"
+    for logged, steps in (("500", [200, 300]), ("300", [200, 300]), ("75", [50, 75])):
+        progress.write_text(f"time/total_timesteps\n{logged}\n")
+        curves = read_run(tmp_path)
+        assert curves.games.steps.tolist() == steps
+        assert (curves.unit, curves.n_steps) == ("agent steps", max(int(logged), steps[-1]))
+
+
+def test_the_curve_of_a_real_training_is_that_of_its_table_of_games(tmp_path: Path) -> None:
+    """Eight taxis, whose games of 200 steps all end at once; the last ones are not finished."""
+    env = make_vec_env("Taxi-v4", 8, seed=0, monitor_dir=str(tmp_path))
+    model, table = QLearning("QTablePolicy", env, seed=0), EpisodeTable(every=10**6)
+    model.learn(3000, callback=[table, CsvLog(tmp_path)])
+    model.logger.close()
+    env.close()
+    curves = read_run(tmp_path)
+    assert [row.steps for row in table.rows[:8]] == [1600] * 8
+    assert curves.games.steps.tolist() == [row.steps for row in table.rows]
+    assert curves.n_steps == 3000
+
+
+LOG = "time/total_timesteps,time/episodes,eval/mean_reward\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "steps"),
+    [
+        # of 4 games, at 100 to 400 by their lengths
+        ("", [100, 200, 300, 400]),
+        ("150,1,\n170,,9\n260,3,\n", [100, 200, 260, 400]),  # the third at 260
+        ("150,2,\n350,2,\n500,4,\n", [100, 150, 350, 400]),  # the second by 150, two after 350
+        ("450,2,\n600,2,\n", [100, 200, 600, 600]),  # the others later
+        ("150,5,\n", [100, 200, 300, 400]),  # lives, not games
+    ],
+)
+def test_the_log_says_between_which_steps_a_game_ended(
+    rows: str, steps: list[float], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run", [1, 2, 3, 4])
+    (run / "progress.csv").write_text(LOG + rows)
+    if not rows:
+        (run / "progress.csv").unlink()
+    assert read_run(run).games.steps.tolist() == steps
+
+
+def test_a_second_learn_from_0_continues_the_axis(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [1, 2])
+    log = "time/total_timesteps,time/episodes,train/loss\n110,1,0.5\n50,,0.4\n190,1,0.3\n"
+    (run / "progress.csv").write_text(log)
+    (run / "CartPole-v1.zip").touch()
+    np.savez(run / "evaluations.npz", timesteps=np.array([60, 110, 60]), results=[[1], [2], [3]])
+    curves = read_run(run)
+    assert curves.games.steps.tolist() == [100, 200]
+    assert curves.loss.steps.tolist() == [110, 160, 300]
+    assert curves.evaluations.steps.tolist() == [60, 110, 170]
+    assert curves.n_steps == 300
 
 
 def test_the_last_step_is_that_of_any_file(tmp_path: Path) -> None:

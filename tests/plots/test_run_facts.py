@@ -11,6 +11,9 @@ import pytest
 from sb3_atari_course.plots.run_facts import read_facts
 from tests.plots.run_folders import EVALUATION, make_run, write_games
 
+#: FIPS 180-2, appendix B.1
+SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
 
 def test_what_was_run(tmp_path: Path) -> None:
     facts = read_facts(make_run(tmp_path / "CartPole-v1_3", seed=8, evaluation=EVALUATION))
@@ -20,6 +23,31 @@ def test_what_was_run(tmp_path: Path) -> None:
     assert facts.report is not None
     assert (facts.report.mean, facts.report.std, facts.report.random_mean) == (150, 50, 20)
     assert facts.evaluated_model == "CartPole-v1.zip"
+
+
+@pytest.mark.parametrize(
+    ("model", "sha256", "written_at", "evaluated"),
+    [
+        ("CartPole-v1.zip", SHA_OF_ABC, 20, "the agent"),  # copied: its time says nothing
+        ("CartPole-v1.zip", "0" * 64, 0, "an earlier model"),
+        ("CartPole-v1.zip", None, 0, "the agent"),  # of an older version
+        ("CartPole-v1.zip", None, 20, "an earlier model"),
+        ("best_model.zip", SHA_OF_ABC, 20, "best_model.zip"),
+        ("best_model.zip", "0" * 64, 0, "an earlier model"),
+        ("rl_model_50_steps.zip", "0" * 64, 20, "rl_model_50_steps.zip"),  # not there any more
+    ],
+)
+def test_whose_scores_these_are(
+    model: str, sha256: str | None, written_at: int, evaluated: str, tmp_path: Path
+) -> None:
+    noted = {} if sha256 is None else {"model_sha256": sha256}
+    run = make_run(tmp_path / "run", evaluation={**EVALUATION, **noted, "model": model})
+    os.utime(run / "evaluation.json", (10, 10))
+    for name in ("CartPole-v1.zip", "best_model.zip"):
+        (run / name).write_text("abc")
+        os.utime(run / name, (written_at, written_at))
+    facts = read_facts(run)
+    assert (facts.evaluated, facts.evaluated_model) == (evaluated, model)
 
 
 def test_nothing_of_it_has_to_be_there(tmp_path: Path) -> None:
