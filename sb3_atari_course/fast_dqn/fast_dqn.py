@@ -93,14 +93,17 @@ class FastDQN(DQN):
         **kwargs: Any,
     ) -> None:
         check_card("device", kwargs.get("device", "auto"))
+        boolean("double_q", double_q)
+        boolean("compile", compile)
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
         self.double_q, self.compile = double_q, compile
         if _init_setup_model:
             self._setup_model()
 
     def _setup_model(self) -> None:
-        boolean("double_q", self.double_q)
-        boolean("compile", self.compile)
+        for name in ("double_q", "compile"):
+            if getattr(self, name) not in (0, 1):  # as files of older versions may have it
+                boolean(name, getattr(self, name))
         super()._setup_model()
 
     def predict(
