@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_course.replay import FrameReplayBuffer
@@ -18,12 +21,12 @@ class DeviceRows:
     Batches are those of SB3's ``NStepReplayBuffer``, but the indices come from torch's generator
     of the device instead of numpy's. All tensors keep their addresses.
 
-    :param buffer: its frames lie in :class:`DeviceFrames`.
+    :param buffer: its frames lie in :class:`DeviceFrames`; it is not kept alive.
     :param gamma: discount per step.
     """
 
     def __init__(self, buffer: FrameReplayBuffer, *, gamma: float) -> None:
-        self._buffer, self._gamma = buffer, gamma
+        self._reference, self._gamma = weakref.ref(buffer), gamma
         store = buffer.stacks.table.store
         assert isinstance(store, DeviceFrames)
         self.device = store.device
@@ -37,8 +40,25 @@ class DeviceRows:
         self._timeouts = self._zeros(shape, th.float32)
         self._n_filled = self._zeros((), th.int64)
         self._newest_row = self._zeros((), th.int64)
+        self._discount = th.full((), gamma, dtype=th.float32, device=self.device)
         self._steps = th.arange(buffer.n_steps, device=self.device)
-        self._stacks, self._n_written = buffer.stacks, 0
+        self._stacks, self._n_written = weakref.ref(buffer.stacks), 0
+
+    def belong_to(self, buffer: ReplayBuffer) -> bool:
+        """Return whether these are the rows of this buffer, for as many steps as it has now."""
+        return self._reference() is buffer and len(self._steps) == self._buffer.n_steps
+
+    def set_gamma(self, gamma: float) -> None:
+        """Take another discount per step, where a graph reads it."""
+        if gamma != self._gamma:
+            self._gamma = gamma
+            self._discount.fill_(gamma)
+
+    @property
+    def _buffer(self) -> FrameReplayBuffer:
+        buffer = self._reference()
+        assert buffer is not None, "the replay buffer is gone"
+        return buffer
 
     @property
     def addresses(self) -> tuple[int, ...]:
@@ -51,8 +71,8 @@ class DeviceRows:
         """Copy the rows that were written since the last time."""
         stacks = self._buffer.stacks
         stacks.table.store.reserve(0)  # loaded frames go to the device
-        if stacks is not self._stacks:  # emptied, or loaded from a file
-            self._stacks, self._n_written = stacks, 0
+        if stacks is not self._stacks():  # emptied, or loaded from a file
+            self._stacks, self._n_written = weakref.ref(stacks), 0
         n_new = min(stacks.n_written - self._n_written, self._n_rows)
         if n_new == 0:
             return
@@ -89,15 +109,16 @@ class DeviceRows:
         ends = ends | (several[0] == self._newest_row).int()  # the next row is the oldest
         is_played = ends.cumsum(1) - ends == 0  # no end before it
         n_played = is_played.sum(1, keepdim=True)
-        returns = self._rewards[several] * self._gamma**self._steps * is_played
+        returns = self._rewards[several] * self._discount**self._steps * is_played
+        gather = self._buffer.stacks.gather
         last = (rows + n_played[:, 0] - 1) % self._n_rows, envs
         return ReplayBufferSamples(
-            observations=self._stacks.gather(self._numbers[rows, envs, OBS]),
+            observations=gather(self._numbers[rows, envs, OBS]),
             actions=self._actions[rows, envs],
-            next_observations=self._stacks.gather(self._numbers[(*last, NEXT_OBS)]),
+            next_observations=gather(self._numbers[(*last, NEXT_OBS)]),
             dones=(self._dones[last] * (1 - self._timeouts[last]))[:, None],
             rewards=returns.sum(1, keepdim=True),
-            discounts=(self._gamma**n_played).float(),
+            discounts=self._discount**n_played,
         )
 
     def _pairs(self) -> list[tuple[th.Tensor, NDArray[np.generic]]]:

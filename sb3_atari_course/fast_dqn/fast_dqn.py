@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import torch as th
@@ -14,7 +14,6 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import (
     GymEnv,
     MaybeCallback,
-    ReplayBufferSamples,
     RolloutReturn,
     TrainFreq,
     TrainFrequencyUnit,
@@ -27,15 +26,18 @@ from sb3_atari_course.errors import SettingError
 from sb3_atari_course.fast_dqn.compiler import Compiled
 from sb3_atari_course.fast_dqn.device_rows import DeviceRows
 from sb3_atari_course.fast_dqn.graph_updates import GraphUpdates
-from sb3_atari_course.fast_dqn.images import q_function
 from sb3_atari_course.fast_dqn.loss import temporal_difference_loss
 from sb3_atari_course.fast_dqn.mean_loss import MeanLoss
 from sb3_atari_course.fast_dqn.optimizer import make_fast, plain_state, set_rate
 from sb3_atari_course.fast_dqn.overlap import WorkWhilePlaying
 from sb3_atari_course.fast_dqn.updates import GradientStep, Updates
 from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.wrappers.checks import boolean
 
 SelfFastDQN = TypeVar("SelfFastDQN", bound="FastDQN")
+
+#: Attributes that only speed depends on: neither saved nor copied, made anew where missing.
+_FOR_SPEED = ("_updates", "_compiled", "_mean_loss", "_waiting", "_playing")
 
 
 class FastDQN(DQN):
@@ -50,8 +52,12 @@ class FastDQN(DQN):
     3. On a CUDA card, with ``FrameReplayBuffer`` and its frames there, whole updates are CUDA
        graphs (not with VecNormalize, nor with optimisers that cannot be captured, SGD say).
        Batches then come from torch's generator, and updates run while the emulators play the next
-       step. So the weights that choose an action lag behind SB3's by one call of ``train``.
+       step. So the weights that choose an action lag behind SB3's by one call of ``train``; so do
+       those that a callback sees at the start of a rollout, unless it copies or saves the model.
        Targets are copied at SB3's counts of steps.
+
+    As in SB3, each call of ``train`` reads the settings, networks, optimizer and replay buffer that
+    the model has then.
 
     ``train_freq`` counts steps of all environments at once, as in SB3: the paper's ratio, one
     update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4`` for a multiple of
@@ -67,6 +73,15 @@ class FastDQN(DQN):
     :raises TypeError: for a ``double_q`` or ``compile`` that is neither true nor false.
     """
 
+    #: Kept from one ``train`` to the next, on a GPU only: the replay buffer's rows and a graph.
+    _updates: GraphUpdates | None = None
+    _compiled: Compiled[Any, th.Tensor] | None = None
+    _mean_loss: MeanLoss | None = None
+    #: Updates that were asked for and not begun: how many, of which size, and of which buffer,
+    #: which lives until they are done.
+    _waiting: tuple[Updates | GraphUpdates, int, int, ReplayBuffer | None] | None = None
+    _playing: WorkWhilePlaying | None = None
+
     def __init__(
         self,
         policy: str | type[DQNPolicy],
@@ -78,20 +93,18 @@ class FastDQN(DQN):
         **kwargs: Any,
     ) -> None:
         check_card("device", kwargs.get("device", "auto"))
-        for name, value in (("double_q", double_q), ("compile", compile)):
-            if value not in (False, True):
-                raise TypeError(f"{name} must be True or False, got {value!r}")
+        boolean("double_q", double_q)
+        boolean("compile", compile)
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
         self.double_q, self.compile = double_q, compile
         if _init_setup_model:
             self._setup_model()
 
     def _setup_model(self) -> None:
+        for name in ("double_q", "compile"):
+            if getattr(self, name) not in (0, 1):  # as files of older versions may have it
+                boolean(name, getattr(self, name))
         super()._setup_model()
-        self._updates: Updates | GraphUpdates | None = None
-        self._sampled: ReplayBuffer | None = None  # for which the updates were made
-        self._waiting: tuple[int, int] | None = None  # updates and batch size
-        self._playing: WorkWhilePlaying | None = None
 
     def predict(
         self,
@@ -100,16 +113,25 @@ class FastDQN(DQN):
         episode_start: NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Return actions; unless ``deterministic``, each is random with the chance of epsilon."""
+        """Return actions; unless ``deterministic``, each is random with probability epsilon.
+
+        :param observation: one observation, or (n_envs, *shape of the space); lists are converted.
+        :raises ValueError: as SB3, for observations of another shape and for the pair that
+            ``env.reset()`` of Gymnasium returns.
+        """
+        if not deterministic and not _is_array(observation):
+            self.policy.predict(observation, deterministic=True)  # raises what SB3 raises
+            observation = _as_array(observation)
         if deterministic or not self.policy.is_vectorized_observation(observation):
             return super().predict(observation, state, episode_start, deterministic)
         by_key = observation if isinstance(observation, dict) else {"": observation}
         explores = np.random.rand(len(next(iter(by_key.values())))) < self.exploration_rate  # noqa: NPY002  # as SB3
-        actions = np.array([self.action_space.sample() if random else 0 for random in explores])
+        actions = np.zeros(len(explores), np.int64)
+        actions[explores] = [self.action_space.sample() for _ in range(explores.sum())]
         if not explores.all():
             seen = {key: array[~explores] for key, array in by_key.items()}
             greedy = seen if isinstance(observation, dict) else seen[""]
-            actions[~explores] = self.policy.predict(greedy, deterministic=True)[0]
+            actions[~explores] = self.policy.predict(greedy, state, episode_start, deterministic)[0]
         return actions, state
 
     def learn(
@@ -137,6 +159,8 @@ class FastDQN(DQN):
         except BaseException:
             self._last_obs = None  # the games may be in the middle of a step: reset them next time
             raise
+        finally:
+            self._playing = None  # lets the environments go
         self._run_waiting()
         return self
 
@@ -149,16 +173,17 @@ class FastDQN(DQN):
         return super().collect_rollouts(env, *args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Update the weights; on a card, ask for it with the next step of the environments."""
+        """Update the weights; on a GPU, ask for it with the next step of the environments."""
         self._run_waiting()
-        if self._updates is None or self._sampled is not self.replay_buffer:
-            self._updates, self._sampled = self._make_updates(), self.replay_buffer
-        self._waiting = (gradient_steps, batch_size)
-        if not self._updates.run_behind:
+        updates = self._make_updates()
+        self._update_learning_rate(self.policy.optimizer)
+        self._waiting = (updates, gradient_steps, batch_size, self.replay_buffer)
+        is_last = self.num_timesteps >= self._total_timesteps
+        if is_last or not updates.run_behind:
             self._run_waiting()
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/loss", float(self._updates.step.mean_loss))
+        self.logger.record("train/loss", float(updates.step.mean_loss))
 
     def dump_logs(self) -> None:
         """Write SB3's log, with the gradient steps per second of this training."""
@@ -177,7 +202,6 @@ class FastDQN(DQN):
         """Take over state dicts, FastDQN's or SB3's."""
         self._run_waiting()
         super().set_parameters(*args, **kwargs)
-        self._updates = None  # a loaded optimiser is plain, and lies elsewhere than captured
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
         self._run_waiting()  # of a training that was interrupted
@@ -185,16 +209,15 @@ class FastDQN(DQN):
         return super()._setup_learn(*args, **kwargs)
 
     def _run_waiting(self) -> None:
-        """Run the updates that were asked for and not begun, or ask the card to."""
+        """Run the updates that were asked for and not begun, or ask the GPU to."""
         if self._waiting is None:
             return
-        assert self._updates is not None
-        waiting, self._waiting = self._waiting, None
+        (updates, n_updates, batch_size, _), self._waiting = self._waiting, None
         was_training = self.policy.training
         self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
-        self._updates.run(*waiting)
-        self.policy.set_training_mode(was_training)
+        updates.run(n_updates, batch_size)
+        if updates.run_behind:  # in the middle of a rollout
+            self.policy.set_training_mode(was_training)
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         learning_rate = self.lr_schedule(self._current_progress_remaining)
@@ -202,40 +225,69 @@ class FastDQN(DQN):
         set_rate(optimizers, learning_rate)
 
     def _make_updates(self) -> Updates | GraphUpdates:
-        """Build what updates the weights; so late because loading sets up a model twice."""
+        """Return what updates the weights, with all that it reads as the model has it now."""
         make_fast(self.policy.optimizer)
-        if self.compile and self.verbose:
-            print("Compiling the loss: the first update takes half a minute or more")
-        nets = q_function(self.q_net), q_function(self.q_net_target)
-        gamma, double_q = self.gamma, self.double_q
-
-        def compute_loss(batch: ReplayBufferSamples) -> th.Tensor:
-            return temporal_difference_loss(batch, *nets, gamma=gamma, double_q=double_q)
-
+        if self.compile and self._compiled is None:
+            if self.verbose:
+                print("Compiling the loss: the first update takes half a minute or more")
+            self._compiled = Compiled(temporal_difference_loss)
+        if self._mean_loss is None or self._mean_loss.device != self.device:
+            self._mean_loss = MeanLoss(self.device)
         step = GradientStep(
-            Compiled(compute_loss) if self.compile else compute_loss,
-            self.policy.optimizer,
-            list(self.policy.parameters()),
-            self.max_grad_norm,
-            MeanLoss(self.device),
+            self,
+            self._mean_loss,
+            double_q=bool(self.double_q),
+            compiled=self._compiled if self.compile else None,
         )
-        buffer = self.replay_buffer
+        buffer, env = self.replay_buffer, self._vec_normalize_env
         assert buffer is not None
-        if self._can_be_graphs():
-            return GraphUpdates(step, DeviceRows(cast(FrameReplayBuffer, buffer), gamma=gamma))
-        return Updates(step, lambda size: buffer.sample(size, env=self._vec_normalize_env))
+        if not self._can_be_graphs():
+            self._updates = None
+            return Updates(step, lambda size: buffer.sample(size, env=env))
+        assert isinstance(buffer, FrameReplayBuffer)
+        follows_model = buffer.n_steps == 1 or buffer.gamma is None
+        gamma = self.gamma if follows_model else buffer.gamma
+        if self._updates is None or not self._updates.read(buffer):
+            self._updates = GraphUpdates(step, DeviceRows(buffer, gamma=gamma))
+        self._updates.renew(step, gamma=gamma)
+        return self._updates
 
     def _can_be_graphs(self) -> bool:
-        """Tell whether updates can be CUDA graphs: all that they read must lie on the card."""
+        """Return whether updates can be CUDA graphs: all that they read must lie on one GPU."""
         buffer = self.replay_buffer
         return (
             self.device.type == "cuda"
             and isinstance(buffer, FrameReplayBuffer)
             and buffer.lies_on_card
+            and _is_same_gpu(buffer.storage_device, self.device)
             and self._vec_normalize_env is None
             and all(group.get("capturable") for group in self.policy.optimizer.param_groups)
         )
 
     def _excluded_save_params(self) -> list[str]:
-        ours = ["_updates", "_sampled", "_waiting", "_playing", "_n_updates_at_start"]
-        return [*super()._excluded_save_params(), *ours]
+        return [*super()._excluded_save_params(), *_FOR_SPEED, "_n_updates_at_start"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle gets: the model without what made it fast."""
+        self._run_waiting()
+        return {name: value for name, value in self.__dict__.items() if name not in _FOR_SPEED}
+
+
+def _is_array(observation: Any) -> bool:
+    parts = observation.values() if isinstance(observation, dict) else [observation]
+    return all(isinstance(part, np.ndarray) for part in parts)
+
+
+def _as_array(observation: Any) -> Any:
+    if isinstance(observation, dict):
+        return {key: np.asarray(part) for key, part in observation.items()}
+    return np.asarray(observation)
+
+
+def _is_same_gpu(first: th.device, second: th.device) -> bool:
+    """Return whether two CUDA devices are one; without an index it is the current one."""
+    if first == second:
+        return True
+    current = th.cuda.current_device()
+    numbers = [current if device.index is None else device.index for device in (first, second)]
+    return numbers[0] == numbers[1]

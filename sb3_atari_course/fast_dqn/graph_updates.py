@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch as th
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_atari_course.fast_dqn.device_rows import DeviceRows
 from sb3_atari_course.fast_dqn.updates import GradientStep
@@ -15,11 +16,12 @@ class GraphUpdates:
     """Updates that the card does by itself, while the emulators play.
 
     An update of a small network is forty kernels of a few microseconds, and launching them one by
-    one takes longer than they do. A graph launches them all at once. It holds addresses: after a
-    tensor was replaced (by a loaded optimiser, by a memory that grew) another one is captured.
+    one takes longer than they do. A graph launches them all at once. It holds addresses and
+    numbers: after a tensor or a setting was replaced (by a loaded optimizer, a replay buffer that
+    grew, another ``max_grad_norm``) another one is captured.
 
     :param step: one update.
-    :param rows: the replay memory on the card.
+    :param rows: the replay buffer's rows on the GPU.
     """
 
     run_behind = True
@@ -27,9 +29,18 @@ class GraphUpdates:
     def __init__(self, step: GradientStep, rows: DeviceRows) -> None:
         self.step, self._rows = step, rows
         self._graph: th.cuda.CUDAGraph | None = None
-        self._captured: tuple[int, ...] = ()
+        self._captured: tuple[object, ...] = ()
         self._n_warm_ups = 0
         self._beside: th.cuda.Stream | None = None
+
+    def read(self, buffer: ReplayBuffer) -> bool:
+        """Return whether batches come from this replay buffer."""
+        return self._rows.belong_to(buffer)
+
+    def renew(self, step: GradientStep, *, gamma: float) -> None:
+        """Take over the step and the discount of another call of ``train``."""
+        self.step = step
+        self._rows.set_gamma(gamma)
 
     def run(self, n_updates: int, batch_size: int) -> None:
         """Ask the card for ``n_updates``, each on a batch of its own; nothing is waited for."""
@@ -51,7 +62,7 @@ class GraphUpdates:
             self._captured = self._addresses(batch_size)
         self._graph.replay()
 
-    def _addresses(self, batch_size: int) -> tuple[int, ...]:
+    def _addresses(self, batch_size: int) -> tuple[object, ...]:
         """Return what a graph holds for ever."""
         return (batch_size, *self._rows.addresses, *self.step.addresses)
 

@@ -19,7 +19,8 @@ def q_function(q_net: QNetwork) -> QFunction:
     """Return a Q-network as a function of observations, (B, ...) -> (B, n_actions).
 
     SB3 compares the bounds of the observation space in every call, to see if it holds images; here
-    this is done once, which also lets torch.compile see the whole computation.
+    this is done once, so that torch.compile sees the whole computation. Layers that are replaced
+    later are used, other attributes are those of now.
     """
     if not (q_net.normalize_images and is_image_space(q_net.observation_space)):
         return q_net

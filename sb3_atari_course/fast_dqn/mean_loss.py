@@ -18,6 +18,7 @@ class MeanLoss:
     """
 
     def __init__(self, device: th.device) -> None:
+        self.device = device
         self._sum = th.zeros((), device=device)
         self._mean = th.full((), math.nan, pin_memory=device.type == "cuda")
 

@@ -3,54 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch as th
+from stable_baselines3 import DQN
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from torch.optim import Optimizer
 
-from sb3_atari_course.fast_dqn.images import with_channels_last
+from sb3_atari_course.fast_dqn.compiler import Compiled
+from sb3_atari_course.fast_dqn.images import q_function, with_channels_last
+from sb3_atari_course.fast_dqn.loss import temporal_difference_loss
 from sb3_atari_course.fast_dqn.mean_loss import MeanLoss
-
-Loss = Callable[[ReplayBufferSamples], th.Tensor]
 
 #: What PyTorch adds to the norm before it divides by it.
 _EPSILON = 1e-6
 
 
 class GradientStep:
-    """One update of the weights by one batch; nothing in it waits for the device.
+    """One update of a model's weights by one batch; nothing in it waits for the device.
 
-    :param compute_loss: batch -> () with a gradient.
-    :param optimizer: of the weights.
-    :param weights: whose gradient is clipped, all at once.
-    :param max_grad_norm: to this Euclidean norm.
+    Everything is read from the model when the step is made, as SB3 reads it in each ``train``, so
+    a step serves a single call of ``train``.
+
+    :param model: its networks, optimizer, ``gamma`` and ``max_grad_norm`` are taken.
     :param mean_loss: where losses are added up.
+    :param double_q: see :func:`~sb3_atari_course.fast_dqn.loss.temporal_difference_loss`.
+    :param compiled: that function, compiled; None: as it is.
     """
 
     def __init__(
         self,
-        compute_loss: Loss,
-        optimizer: Optimizer,
-        weights: Sequence[th.Tensor],
-        max_grad_norm: float,
+        model: DQN,
         mean_loss: MeanLoss,
+        *,
+        double_q: bool,
+        compiled: Compiled[Any, th.Tensor] | None = None,
     ) -> None:
-        self.compute_loss, self.optimizer, self.weights = compute_loss, optimizer, weights
-        self.max_grad_norm, self.mean_loss = max_grad_norm, mean_loss
+        self.mean_loss, self.optimizer = mean_loss, model.policy.optimizer
+        self.weights: Sequence[th.Tensor] = list(model.policy.parameters())
+        self._nets = model.q_net, model.q_net_target
+        self._gamma, self._max_grad_norm = model.gamma, model.max_grad_norm
+        self._double_q, self._compiled = double_q, compiled
+        self._loss: Any = compiled or temporal_difference_loss
+        self._q_functions = [q_function(net) for net in self._nets] if compiled else self._nets
 
     @property
-    def addresses(self) -> tuple[int, ...]:
-        """Where the optimiser's tensors lie: elsewhere after it was loaded."""
-        states = [value for state in self.optimizer.state.values() for value in state.values()]
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        return tuple(x.data_ptr() for x in (*states, *rates) if isinstance(x, th.Tensor))
+    def addresses(self) -> tuple[object, ...]:
+        """What a CUDA graph of this step keeps: where tensors lie, layers and numbers.
+
+        ``gamma`` is not among them: batches for a graph bring their own discounts.
+        """
+        tensors = [*self.weights, *(buffer for net in self._nets for buffer in net.buffers())]
+        for state in self.optimizer.state.values():
+            tensors += [value for value in state.values() if isinstance(value, th.Tensor)]
+        numbers: list[Any] = [self._max_grad_norm, self._double_q]
+        for group in self.optimizer.param_groups:
+            tensors += group["params"]
+            for name, value in group.items():
+                if isinstance(value, th.Tensor):
+                    tensors.append(value)
+                elif name != "params":
+                    numbers.append(value)
+        return (
+            *((tensor.data_ptr(), tensor.requires_grad) for tensor in tensors),
+            *(layer for net in self._nets for layer in net.modules()),
+            *(*numbers, self.optimizer, self._compiled, self.mean_loss),
+        )
 
     def __call__(self, batch: ReplayBufferSamples) -> None:
         """Do it."""
         self.optimizer.zero_grad()
-        loss = self.compute_loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_gradient(self.weights, self.max_grad_norm)
+        loss = self._loss(batch, *self._q_functions, gamma=self._gamma, double_q=self._double_q)
+        loss.backward()
+        clip_gradient(self.weights, self._max_grad_norm)
         self.optimizer.step()
         self.mean_loss.add(loss)
 
@@ -69,7 +93,7 @@ class Updates:
         self.step, self._sample = step, sample
 
     def run(self, n_updates: int, batch_size: int) -> None:
-        """Do ``n_updates``, each on a batch of its own."""
+        """Do ``n_updates``, each on a separate batch."""
         for _ in range(n_updates):
             self.step(with_channels_last(self._sample(batch_size)))
         self.step.mean_loss.finish(n_updates)

@@ -87,16 +87,20 @@ class QTablePolicy(BasePolicy):
 
         :param observation: one observation, or (n_envs, *shape of the space).
         :param state: of a recurrent policy; returned as it is.
-        :return: actions, () or (n_envs,) int64, and ``state``.
+        :return: actions, an array of shape () or (n_envs,) int64, and ``state``.
         :raises ValueError: for an observation outside the space.
         """
         batch, is_batch = self.to_batch(observation)
         actions = self.first_action + self.values.numpy()[self.states(batch)].argmax(axis=1)
-        return (actions if is_batch else actions[0]), state
+        return (actions if is_batch else actions.squeeze(axis=0)), state
 
     def to_batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """Return one or many observations as many, and whether they were many."""
-        if isinstance(observation, tuple):
+        if (
+            isinstance(observation, tuple)
+            and len(observation) == 2
+            and isinstance(observation[1], dict)
+        ):
             raise ValueError(
                 f"got a pair {observation!r}: Gymnasium's env.reset() returns one, pass its first"
                 " part, the observation"

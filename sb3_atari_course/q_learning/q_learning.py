@@ -44,6 +44,7 @@ class QLearning(BaseAlgorithm):
       action would be the favourite otherwise. ``predict(deterministic=True)`` takes the lowest.
     - ``predict(deterministic=False)`` is epsilon-greedy with the current epsilon, as SB3's DQN, but
       each observation of a batch gets a coin of its own, from the generator that learning uses.
+    - Each step reads ``learning_rate``, ``gamma`` and ``exploration``, so they may be changed.
     - A step is learned before callbacks see it: one that stops the training loses nothing.
     - A saved model brings its random stream along: after ``load(path, env, force_reset=False)``,
       ``learn(..., reset_num_timesteps=False)`` goes on as if it had never stopped.
@@ -99,14 +100,11 @@ class QLearning(BaseAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        self._rate = LearningRate(self.learning_rate)
-        if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
-            self._rate.check_valid()
+        self._read_schedules()
         if not 0.0 <= finite_number("gamma", self.gamma) <= 1.0:
             raise ValueError(f"gamma is a discount, 0 to 1, got {self.gamma!r}")
         if not issubclass(self.policy_class, QTablePolicy):
             raise ValueError(f'QLearning needs "QTablePolicy", got {self.policy_class.__name__}')
-        self._epsilon = EpsilonSchedule(self.exploration)
         self._rng = np.random.default_rng()
         self.set_random_seed(self.seed)
         if self._rng_state is not None and self._rng_state["seed"] == self.seed:
@@ -114,6 +112,14 @@ class QLearning(BaseAlgorithm):
         self.policy = self.policy_class(
             self.observation_space, self.action_space, **self.policy_kwargs
         )
+
+    def _read_schedules(self) -> None:
+        """Take over ``learning_rate`` and ``exploration``, which may change while learning."""
+        self._rate = LearningRate(self.learning_rate)
+        if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
+            self._rate.check_valid()
+        self._epsilon = EpsilonSchedule(self.exploration)
+        self._read = self.learning_rate, self.exploration
 
     @property
     def q_table(self) -> NDArray[np.float64]:
@@ -152,7 +158,7 @@ class QLearning(BaseAlgorithm):
         states, epsilon = self.policy.states(batch), self.exploration_rate
         columns = self.policy.table().choose(states, epsilon, self._rng)
         actions = np.array(columns, dtype=np.int64) + self.policy.first_action
-        return (actions if is_batch else actions[0]), state
+        return (actions if is_batch else actions.squeeze(axis=0)), state
 
     def learn(
         self: SelfQLearning,
@@ -198,6 +204,8 @@ class QLearning(BaseAlgorithm):
     ) -> tuple[list[int], bool]:
         """Step all environments once and learn from it; return the states and whether to go on."""
         assert self.env is not None
+        if self._read[0] is not self.learning_rate or self._read[1] is not self.exploration:
+            self._read_schedules()
         progress = 1.0 - self.num_timesteps / self._total_timesteps
         self._current_progress_remaining = progress
         self.exploration_rate = self._epsilon(self._episode_num, progress)
@@ -248,4 +256,4 @@ class QLearning(BaseAlgorithm):
         super().save(path, *args, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_rng", "_rate", "_epsilon"]
+        return [*super()._excluded_save_params(), "_rng", "_rate", "_epsilon", "_read"]

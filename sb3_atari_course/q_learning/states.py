@@ -41,7 +41,7 @@ class StateNumbering:
         if observations.dtype.kind not in "iu":
             raise ValueError(f"observations of {self.space} are integers, got {observations!r}")
         if not self.is_discrete:
-            rows = observations.reshape(len(observations), -1).tolist()
+            rows = observations.reshape(len(observations), len(self._sizes)).tolist()
             return [self._ravel(components) for components in rows]
         start, n_states = self._starts[0], self.n_states
         states = []

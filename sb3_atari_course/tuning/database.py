@@ -9,12 +9,19 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 from sb3_atari_course.tuning.retries import retry_dead_trial
 
 #: Seconds until a server that does not answer counts as not there, or gone.
 CONNECT_SECONDS, READ_SECONDS = 4, 8
+
+#: What plain ``mysql://`` and ``postgresql://`` mean: the drivers that we declare.
+_DRIVERS = {
+    "mysql": "mysql+pymysql",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
 
 _WITHOUT_HEARTBEAT = sqlalchemy.text(
     "SELECT trials.trial_id FROM trials"
@@ -31,13 +38,16 @@ class DatabaseStorage(RDBStorage):
     that cannot be told does not end the heartbeats; a trial whose worker died before its first
     heartbeat, which Optuna would take for running for ever, is found too.
 
-    :param url: of SQLAlchemy, e.g. ``postgresql://user:password@host/database``.
+    :param url: of SQLAlchemy, e.g. ``"postgresql://user:password@host/database"``; without a driver
+        it means the one that we declare.
     :param grace_period: seconds of silence after which a worker counts as dead.
     :param patience: seconds to wait for a server that went away.
     :raises Exception: SQLAlchemy's, if the database cannot be opened.
     """
 
-    def __init__(self, url: URL, *, grace_period: int = 60, patience: float = 300.0) -> None:
+    def __init__(self, url: URL | str, *, grace_period: int = 60, patience: float = 300.0) -> None:
+        url = make_url(url)
+        url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
         self._patience = patience
         self._seen_silent: dict[int, float] = {}  # trial id -> time.monotonic()
         super().__init__(
@@ -47,6 +57,23 @@ class DatabaseStorage(RDBStorage):
             grace_period=grace_period,
             heartbeat_stale_trial_callback=retry_dead_trial,
         )
+        sqlalchemy.event.listen(self.engine, "do_connect", self._connect)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return what a copy or another process gets; clocks of processes differ."""
+        return {**super().__getstate__(), "_seen_silent": {}}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Open the database again; wait for a server that is away, now and later."""
+        deadline = time.monotonic() + state["_patience"]
+        while True:
+            try:
+                super().__setstate__(state)
+                break
+            except sqlalchemy.exc.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
         sqlalchemy.event.listen(self.engine, "do_connect", self._connect)
 
     def record_heartbeat(self, trial_id: int) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna import Study
@@ -25,11 +26,11 @@ class KernelLock(BaseJournalFileLock):
     this one a last line that was torn, by a full disk or a lost power supply, is cut off before the
     next is written; left there, it would make every later reading fail.
 
-    :param journal: the file that it guards; the lock lies beside it.
+    :param journal: the path of the file that it guards; the lock lies beside it.
     """
 
-    def __init__(self, journal: Path) -> None:
-        self._journal = journal
+    def __init__(self, journal: Path | str) -> None:
+        self._journal = Path(journal)
         self._lock = FileLock(f"{journal}.lock", poll_interval=0.002, thread_local=False)
 
     def acquire(self) -> bool:
@@ -45,6 +46,9 @@ class KernelLock(BaseJournalFileLock):
     def release(self) -> None:
         """Let the next one write."""
         self._lock.release()
+
+    def __reduce__(self) -> tuple[type[KernelLock], tuple[Path]]:
+        return KernelLock, (self._journal,)  # a copy does not hold what this one holds
 
 
 def cut_torn_line(journal: Path) -> None:
@@ -72,12 +76,12 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
     back when a worker dies, however it dies, and whoever asks for a trial next fails the dead one
     and queues its parameters again, once.
 
-    :param journal: the file; ``{journal}.running/`` beside it has the locks.
+    :param journal: the path of the file; ``{journal}.running/`` beside it has the locks.
     :param patience: seconds for which a trial must be seen without its lock until it counts as
         dead: its worker may be about to take it.
     """
 
-    def __init__(self, journal: Path, *, patience: float = 5.0) -> None:
+    def __init__(self, journal: Path | str, *, patience: float = 5.0) -> None:
         self._locks_folder = Path(f"{journal}.running")
         self._locks_folder.mkdir(parents=True, exist_ok=True)
         self._patience = patience
@@ -114,6 +118,10 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
     def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None]:
         """Return what is done with a dead trial."""
         return retry_dead_trial
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return what a copy or another process gets: the journal, without a lock or a clock."""
+        return {**super().__getstate__(), "_held": {}, "_seen_free": {}}
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))

@@ -87,19 +87,12 @@ def _check_journal(journal: Path) -> None:
 
 
 def _url_of(where: str) -> URL:
-    """Parse a URL; plain ``mysql://`` and ``postgresql://`` mean the drivers that we declare."""
     try:
-        url = make_url(where)
+        return make_url(where)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         raise ValueError(
             f"--storage is a URL such as postgresql://user:password@host/database, got {where!r}"
         ) from None
-    drivers = {
-        "mysql": "mysql+pymysql",
-        "postgresql": "postgresql+psycopg",
-        "postgres": "postgresql+psycopg",
-    }
-    return url.set(drivername=drivers.get(url.drivername, url.drivername))
 
 
 def _open_database(url: URL, grace_period: int) -> DatabaseStorage:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import json
+import pickle
+import weakref
 from typing import Any
 
 import gymnasium as gym
@@ -105,7 +109,9 @@ def test_over_1000_equal_batches_they_are_still_close() -> None:
 
 
 def test_compiled_updates_are_the_same() -> None:
-    eager, compiled = (make_model(FastDQN, 2, compile=compile).learn(200) for compile in (0, 1))
+    eager, compiled = (
+        make_model(FastDQN, 2, compile=compile).learn(200) for compile in (False, True)
+    )
     assert compiled._n_updates == eager._n_updates > 5
     assert distance(compiled, eager) < 1e-4
 
@@ -113,7 +119,7 @@ def test_compiled_updates_are_the_same() -> None:
 def test_double_q_learns_something_else() -> None:
     settings = {"learning_rate": 1e-2, "target_update_interval": 1000}
     plain, double = (
-        make_model(FastDQN, double_q=double_q, **settings).learn(300) for double_q in (0, 1)
+        make_model(FastDQN, double_q=double_q, **settings).learn(300) for double_q in (False, True)
     )
     assert distance(double, plain) > 1e-4
 
@@ -143,6 +149,84 @@ def test_one_observation_alone_is_played_as_sb3_does() -> None:
         played.append([int(model.predict(obs)[0]) for _ in range(50)])
     assert played[0] == played[1]
     assert len(set(played[0])) > 1
+
+
+@pytest.mark.parametrize("cls", [DQN, FastDQN])
+def test_a_policy_sees_whether_to_be_deterministic(cls: Any) -> None:
+    model = make_model(cls, 2)
+    asked: list[bool] = []
+    model.policy._predict = lambda obs, deterministic: (
+        asked.append(deterministic),
+        th.zeros(len(obs), dtype=th.int64),
+    )[1]
+    model.exploration_rate = 0.0
+    for deterministic in (False, True):
+        model.predict(model.env.reset(), deterministic=deterministic)
+    assert asked == [False, True]
+
+
+def play(model: Any, observation: Any, epsilon: float) -> Any:
+    """Return what ``predict`` returns or raises, as something to compare."""
+    model.exploration_rate = epsilon
+    model.set_random_seed(5)
+    try:
+        actions, state = model.predict(observation)
+    except Exception as error:  # of any type: DQN's is the right one
+        return type(error), str(error)
+    return type(actions), actions.dtype, actions.shape, actions.tolist(), state
+
+
+BOX = spaces.Box(-1, 1, (3,))
+IMAGES = spaces.Box(0, 255, (3, 40, 40), np.uint8)
+DICT = spaces.Dict({"a": BOX, "b": spaces.Discrete(3)})
+ZEROS, ZERO_IMAGE = np.zeros(3, np.float32), np.zeros((3, 40, 40), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (BOX, ZEROS),
+        (BOX, [0.5, 0.0, 0.0]),
+        (BOX, [[0.5, 0.0, 0.0]]),
+        (BOX, [ZEROS, ZEROS + 1]),
+        (BOX, (0.5, 0.0, 0.0)),
+        (BOX, (ZEROS, {})),
+        (BOX, (ZEROS[None], {"lives": 3})),
+        (BOX, [[0.5], [0.0, 1.0]]),
+        (BOX, np.zeros((2, 5))),
+        (BOX, {"a": ZEROS}),
+        (BOX, None),
+        (spaces.Discrete(4), 2),
+        (spaces.Discrete(4), [2, 3]),
+        (spaces.Discrete(4), (2, {})),
+        (spaces.MultiDiscrete([3, 4]), [[1, 2]]),
+        (spaces.MultiBinary(3), [1, 0, 1]),
+        (IMAGES, ZERO_IMAGE[None]),
+        (IMAGES, (ZERO_IMAGE, {})),
+        (IMAGES, ZERO_IMAGE.tolist()),
+        (DICT, {"a": ZEROS, "b": 1}),
+        (DICT, {"a": [ZEROS.tolist()], "b": [1]}),
+        (DICT, ({"a": ZEROS, "b": 1}, {})),
+        (DICT, {"a": ZEROS, "c": 1}),
+        (DICT, ZEROS),
+    ],
+)
+def test_observations_are_checked_as_sb3_does(space: Any, observation: Any) -> None:
+    """Whether DQN explores or not: exploring, it fails by accident at what it reads otherwise."""
+    env = FakeGame()
+    env.observation_space = space
+    policy = "MlpPolicy" if space is not IMAGES else "CnnPolicy"
+    policy = "MultiInputPolicy" if space is DICT else policy
+    theirs, ours = (cls(policy, env, buffer_size=1, device="cpu") for cls in (DQN, FastDQN))
+    ours.policy.load_state_dict(theirs.policy.state_dict())
+    expected = play(theirs, observation, 0.0)
+    assert play(ours, observation, 0.0) == expected
+    exploring = play(ours, observation, 1.0)
+    if issubclass(expected[0], Exception):
+        assert exploring == expected
+    else:
+        assert exploring[:3] == expected[:3]
+        assert theirs.action_space.contains(np.int64(np.ravel(exploring[3])[0]))
 
 
 class Cubes(FakeGame):
@@ -192,67 +276,117 @@ def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> N
     assert ours[-1][new] > 0
 
 
-class Behind(Updates):
-    """Updates as on a card: only asked for."""
-
-    run_behind = True
-
-
 class Tape(BaseCallback):
     """Records what happens in which order."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
         self.events: list[str] = []
-        step, run, add = model.env.step_wait, model._updates.run, model.replay_buffer.add
+        step, run, add = model.env.step_wait, Updates.run, model.replay_buffer.add
         send = model.env.step_async
         model.env.step_async = lambda actions: (self.events.append("send"), send(actions))
         model.env.step_wait = lambda: (self.events.append("wait"), step())[1]
-        model._updates.run = lambda *args: (self.events.append("update"), run(*args))
         model.replay_buffer.add = lambda *args: (self.events.append("add"), add(*args))
+        monkeypatch.setattr(
+            Updates, "run", lambda *args: (self.events.append("update"), run(*args))
+        )
 
     def _on_step(self) -> bool:
         self.events.append("step")
         return True
 
+    def _on_training_end(self) -> None:
+        self.events.append("end")
 
-def learn_behind(n_envs: int = 2, n_steps: int = 6) -> tuple[Any, Tape]:
+
+def learn_behind(
+    monkeypatch: pytest.MonkeyPatch, n_envs: int = 2, n_steps: int = 6
+) -> tuple[Any, Tape]:
     """Train for a few steps with updates that wait for the next step of the environments."""
     model = make_model(FastDQN, n_envs, train_freq=1, learning_starts=20).learn(40)
-    updates = model._updates
-    model._updates = Behind(updates.step, updates._sample)
-    tape = Tape(model)
+    monkeypatch.setattr(Updates, "run_behind", True)
+    tape = Tape(model, monkeypatch)
     model.learn(n_steps * n_envs, callback=tape, reset_num_timesteps=False)
     return model, tape
 
 
-def test_on_a_card_updates_run_between_sending_and_waiting() -> None:
-    model, tape = learn_behind()
-    first = ["send", "wait", "step", "add"]
-    assert tape.events == [*first, *["send", "update", "wait", "step", "add"] * 5, "update"]
+def ask_for_an_update(model: Any) -> None:
+    """Call ``train`` in the middle of a training; nothing is updated yet."""
+    model._total_timesteps = model.num_timesteps + 1
+    before = copy.deepcopy(model.policy.state_dict())
+    model.train(1, 8)
+    assert all(th.equal(value, before[name]) for name, value in model.policy.state_dict().items())
+
+
+def test_on_a_card_updates_run_between_sending_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last ones run before a callback sees the end of the training."""
+    model, tape = learn_behind(monkeypatch)
+    first, last = ["send", "wait", "step", "add"], ["update", "end"]
+    assert tape.events == [*first, *["send", "update", "wait", "step", "add"] * 5, *last]
     assert model._n_updates == 10 + 6
 
 
-def test_updates_that_wait_are_run_before_weights_are_read_or_replaced() -> None:
-    model, tape = learn_behind()
-    model._waiting = (1, 8)
-    before = tape.events.count("update")
-    parameters = model.get_parameters()
-    assert tape.events.count("update") == before + 1
-    model._waiting = (1, 8)
+def test_updates_that_wait_are_run_before_weights_are_read_copied_or_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, tape = learn_behind(monkeypatch)
+    model.env = None  # an emulator cannot be copied
+    model.replay_buffer.__dict__.pop("add")
+    weights = []
+    for read in (
+        lambda: model.get_parameters()["policy"],
+        lambda: copy.deepcopy(model).policy.state_dict(),
+        lambda: pickle.loads(pickle.dumps(model)).policy.state_dict(),
+    ):
+        ask_for_an_update(model)
+        tape.events.clear()
+        weights.append(copy.deepcopy(read()))
+        assert tape.events == ["update"]
+        th.testing.assert_close(dict(weights[-1]), dict(model.policy.state_dict()))
+    assert not th.equal(weights[0]["q_net.q_net.0.weight"], weights[1]["q_net.q_net.0.weight"])
+    parameters = copy.deepcopy(model.get_parameters())
+    ask_for_an_update(model)
     model.set_parameters(parameters)
-    assert tape.events.count("update") == before + 2
-    assert model._waiting is None
+    assert tape.events[-1] == "update"
     for name, value in parameters["policy"].items():  # nothing ran afterwards
         assert th.equal(model.policy.state_dict()[name], value)
 
 
-def test_updates_of_an_interrupted_training_come_before_the_next_one() -> None:
-    model, tape = learn_behind()
-    model._waiting = (1, 8)
+def test_updates_that_wait_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes before they run counts for later ones: in SB3 they are done already."""
+    after = []
+    for behind in (False, True):
+        model = make_model(FastDQN, 2, train_freq=1, learning_starts=20).learn(40)
+        model._total_timesteps = model.num_timesteps + 1
+        with monkeypatch.context() as patch:
+            patch.setattr(Updates, "run_behind", behind)
+            np.random.seed(1)  # noqa: NPY002
+            model.train(1, 8)
+            model.gamma, model.max_grad_norm, model.double_q = 0.1, 1e-3, True
+            model.policy.optimizer = th.optim.SGD(model.q_net.parameters(), lr=1.0)
+            model.replay_buffer = None
+            model._run_waiting()
+        after.append(model.policy.state_dict())
+    th.testing.assert_close(dict(after[1]), dict(after[0]), rtol=0, atol=0)
+
+
+def test_updates_of_an_interrupted_training_come_before_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, tape = learn_behind(monkeypatch)
+    ask_for_an_update(model)
     tape.events.clear()
     model.learn(2, reset_num_timesteps=False)
     assert tape.events[:2] == ["update", "send"]
+
+
+def test_the_environments_are_let_go_after_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Updates, "run_behind", True)
+    model = make_model(FastDQN, 2).learn(80)
+    old = weakref.ref(model.env)
+    model.set_env(make_atari_env("BreakoutNoFrameskip-v4", 2, seed=4, wrapper_kwargs=SMALL))
+    gc.collect()
+    assert old() is None
 
 
 def test_episodes_of_several_environments_cannot_be_counted() -> None:
@@ -293,9 +427,18 @@ def test_the_rate_counts_the_gradient_steps_of_this_training() -> None:
 
 
 @pytest.mark.parametrize("name", ["double_q", "compile"])
-def test_a_switch_is_on_or_off(name: str) -> None:
-    with pytest.raises(TypeError, match=f"{name} must be True or False, got 'no'"):
-        make_model(FastDQN, **{name: "no"})
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_a_switch_is_on_or_off(name: str, value: Any, tmp_path: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be True or False, got {value!r}"):
+        make_model(FastDQN, **{name: value})
+    model = make_model(FastDQN, **{name: np.False_})
+    setattr(model, name, value)
+    model.save(tmp_path / "model")
+    if value == 1:  # as older versions took it
+        assert FastDQN.load(tmp_path / "model").double_q == (name == "double_q")
+        return
+    with pytest.raises(TypeError, match=f"{name} must be True or False, got {value!r}"):
+        FastDQN.load(tmp_path / "model")
 
 
 def test_a_memory_that_is_replaced_is_sampled() -> None:
@@ -311,7 +454,7 @@ def test_a_memory_that_is_replaced_is_sampled() -> None:
     assert len(sampled) == 2
 
 
-def test_graphs_need_everything_on_the_card() -> None:
+def test_graphs_need_everything_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decided without a card: what would lie there says so."""
     model = make_model(
         FastDQN,
@@ -319,6 +462,7 @@ def test_graphs_need_everything_on_the_card() -> None:
         replay_buffer_kwargs={"storage_device": "cuda"},
     )
     group = model.policy.optimizer.param_groups[0]
+    monkeypatch.setattr(th.cuda, "current_device", lambda: 0)
     assert not model._can_be_graphs()
     model.device, group["capturable"] = th.device("cuda"), True
     assert model._can_be_graphs()
@@ -328,5 +472,6 @@ def test_graphs_need_everything_on_the_card() -> None:
     group["capturable"] = False  # the learning rate would stay that of the capture
     assert not model._can_be_graphs()
     group["capturable"] = True
-    model.replay_buffer.storage_device = th.device("cpu")
-    assert not model._can_be_graphs()
+    for storage_device, expected in (("cpu", False), ("cuda:1", False), ("cuda:0", True)):
+        model.replay_buffer.storage_device = th.device(storage_device)
+        assert model._can_be_graphs() is expected

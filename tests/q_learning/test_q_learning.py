@@ -166,6 +166,55 @@ def test_epsilon_falls_with_the_episodes_and_begins_anew() -> None:
     assert watch.epsilons[-2:] == [decay(0), decay(0)]
 
 
+class Change(BaseCallback):
+    """Sets attributes of the model after its second step."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        self.values = values
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == 2:
+            self.model.__dict__.update(self.values)
+        return True
+
+
+def test_what_a_callback_changes_counts_from_the_next_step() -> None:
+    """The third step moves its cell a tenth of the way from 0 to 1 + 0.5 * 20."""
+    rules: Rules = {
+        s: {0: [(1.0, min(s + 1, 3), 1.0, False)], 1: [(1.0, s, 0.0, False)]} for s in range(4)
+    }
+    table = [[0, 0], [0, 0], [0, 0], [20, 0]]
+    changes = Change(learning_rate=0.1, gamma=0.5, exploration=1.0)
+    model = make_model(
+        World(rules, [1, 0, 0, 0]), table=table, learning_rate=1.0, exploration=0.0, gamma=0.0
+    )
+    model.q_table[:, 1] = -1
+    model.learn(2, callback=changes)
+    assert model.q_table[:, 0].tolist() == [1, 1, 0, 20]
+    assert model.exploration_rate == 0.0
+    watch = Watch()
+    model.exploration = 0.0
+    model.learn(1, callback=watch, reset_num_timesteps=False)
+    assert watch.rates == [0.1]
+    assert model.q_table[2, 0] == pytest.approx(1.1)
+    model.exploration = {"initial_eps": 0.3, "final_eps": 0.3, "decay": 0}
+    model.learn(1, callback=watch, reset_num_timesteps=False)
+    assert watch.epsilons == [0.0, pytest.approx(0.3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", 2.0), ("learning_rate", "fast"), ("exploration", -1)]
+)
+def test_what_is_changed_is_checked_before_it_is_used(name: str, value: Any) -> None:
+    model = make_model(World(LINE), learning_rate=0.5).learn(5)
+    before = model.q_table.copy()
+    setattr(model, name, value)
+    with pytest.raises(ValueError, match=str(value)):
+        model.learn(5, reset_num_timesteps=False)
+    np.testing.assert_array_equal(model.q_table, before)
+
+
 def test_schedules_follow_the_progress_of_each_training() -> None:
     falling = LinearSchedule(1.0, 0.0, 1.0)
     model = make_model(World(LINE), exploration=falling, learning_rate=falling)

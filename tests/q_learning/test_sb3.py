@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import zipfile
 from collections import deque
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -48,6 +50,33 @@ def test_one_or_many_observations() -> None:
     assert actions.tolist() == [4, 3, 5, 3, 3, 3]  # of several best ones the lowest
     assert model.predict(np.array([10]), deterministic=True)[0].shape == (1,)
     assert model.action_space.contains(actions[0])
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize("n_envs", [None, 0, 1, 3])
+@pytest.mark.parametrize("shape", [None, (2, 3)])
+def test_actions_are_arrays_of_sb3s_shape_and_type(
+    shape: Any, n_envs: int | None, deterministic: bool
+) -> None:
+    env = make_env(shape=shape)
+    theirs = DQN("MlpPolicy", env, buffer_size=1, device="cpu")
+    theirs.exploration_rate = 0.0
+    observation = env.observation_space.sample()
+    if n_envs is not None:
+        observation = np.zeros((n_envs, *np.shape(observation)), np.int64)
+    expected, _ = theirs.predict(observation, deterministic=deterministic)
+    ours = QLearning("QTablePolicy", env, seed=0)
+    for predict in (ours.predict, ours.policy.predict):
+        actions, _ = predict(observation, deterministic=deterministic)
+        assert type(actions) is type(expected) is np.ndarray
+        assert (actions.dtype, actions.shape) == (expected.dtype, expected.shape)
+
+
+def test_a_tuple_of_numbers_is_one_observation_as_a_list_is() -> None:
+    model = QLearning("QTablePolicy", make_env(shape=(2, 3)), seed=0)
+    model.q_table[4] = [0, 0, 7]
+    for observation in ((1, 1), [1, 1]):
+        assert model.predict(observation, deterministic=True)[0] == 2  # type: ignore[arg-type]
 
 
 def test_the_policy_is_greedy_and_agrees() -> None:
@@ -122,6 +151,28 @@ def test_the_table_loads_without_unpickling(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tensors["values"], model.q_table)
     assert data["_rng_state"]["stream"]["bit_generator"] == "PCG64"  # plain JSON
     assert set(model.get_parameters()) == {"policy"}
+
+
+COPY: dict[str, Any] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "cloudpickle": lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
+}
+
+
+@pytest.mark.parametrize("how", COPY)
+@pytest.mark.parametrize("n_steps", [0, 100])
+def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str, n_steps: int) -> None:
+    model = make_model(learning_rate="visits")
+    if n_steps:
+        model.learn(n_steps)
+    copied, before = COPY[how](model), model.q_table.copy()
+    copied.learn(150, reset_num_timesteps=False)
+    np.testing.assert_array_equal(model.q_table, before)
+    assert (copied.q_table != before).any()
+    model.learn(150, reset_num_timesteps=False)
+    np.testing.assert_array_equal(model.q_table, copied.q_table)
+    assert copied.policy.visits.sum() == n_steps + 150
 
 
 @pytest.mark.parametrize("schedule", [EpisodeDecay(1.0, 0.05, 0.1), LinearSchedule(1, 0.1, 1)])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import cloudpickle
 import optuna
 import pytest
+from filelock import Timeout
 from optuna import Study
 
 from sb3_atari_course.tuning.journal import KernelLock, LockedJournalStorage, cut_torn_line
@@ -174,6 +179,50 @@ def test_the_lock_of_a_killed_writer_stalls_nobody(tmp_path: Path) -> None:
     assert lock.acquire()
     lock.release()
     assert time.monotonic() - begun < 1.0
+
+
+COPY: dict[str, Any] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda one: pickle.loads(pickle.dumps(one)),
+    "cloudpickle": lambda one: cloudpickle.loads(cloudpickle.dumps(one)),
+}
+
+
+@pytest.mark.parametrize("how", COPY)
+def test_a_copied_storage_uses_the_same_journal_and_holds_no_lock(tmp_path: Path, how: str) -> None:
+    storage = open_journal(tmp_path)
+    study = begin(storage, n_trials=3)
+    trial_id = storage.create_new_trial(study._study_id)
+    storage.record_heartbeat(trial_id)
+    copied = COPY[how](storage)
+    assert (copied._held, len(storage._held)) == ({}, 1)
+    other = begin_or_join(copied, "ice", settings(), None, 1)
+    sweep(other)
+    assert states(other) == ["RUNNING"]  # the original holds its lock
+    other.optimize(Quick(), n_trials=1)
+    storage.set_trial_state_values(trial_id, optuna.trial.TrialState.FAIL)
+    assert states(study) == states(other) == ["FAIL", "COMPLETE"]
+
+
+@pytest.mark.parametrize("how", COPY)
+def test_a_copied_lock_guards_the_same_journal(tmp_path: Path, how: str) -> None:
+    (tmp_path / "journal.log").touch()
+    lock = KernelLock(tmp_path / "journal.log")
+    lock.acquire()
+    copied = COPY[how](lock)
+    with pytest.raises(Timeout):
+        copied._lock.acquire(blocking=False)
+    lock.release()
+    assert copied.acquire()
+    copied.release()
+
+
+def test_the_path_of_a_journal_may_be_a_string(tmp_path: Path) -> None:
+    storage = LockedJournalStorage(str(tmp_path / "journal.log"))
+    study = begin(storage)
+    study.optimize(Quick(), n_trials=1)
+    assert states(study) == ["COMPLETE"]
+    assert KernelLock(str(tmp_path / "journal.log")).acquire()
 
 
 def test_a_lock_whose_file_cannot_be_mended_is_given_back(tmp_path: Path) -> None:

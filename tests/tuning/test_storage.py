@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import socket
+import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
+import cloudpickle
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from sb3_atari_course.tuning.database import DatabaseStorage
 from sb3_atari_course.tuning.journal import LockedJournalStorage
 from sb3_atari_course.tuning.storage import open_storage
+from sb3_atari_course.tuning.study import find_study
 from tests.tuning.studies import Quick, begin, states
 
 
@@ -95,6 +102,75 @@ def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path, grace_period=30)
     assert isinstance(storage, DatabaseStorage)
     assert (storage.grace_period, storage.heartbeat_interval) == (30, 5)
+
+
+class Away:
+    """Stands for ``sqlite3.connect``; fails a few times first, as if a server were away."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.n_failures, self.n_waits, self._connect = 0, 0, sqlite3.dbapi2.connect
+        monkeypatch.setattr(sqlite3.dbapi2, "connect", self)
+        monkeypatch.setattr("sb3_atari_course.tuning.database.time.sleep", self._wait)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.n_failures:
+            self.n_failures -= 1
+            raise sqlite3.OperationalError("the server is away")
+        return self._connect(*args, **kwargs)
+
+    def _wait(self, seconds: float) -> None:
+        self.n_waits += 1
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        copy.deepcopy,
+        lambda storage: pickle.loads(pickle.dumps(storage)),
+        lambda storage: cloudpickle.loads(cloudpickle.dumps(storage)),
+    ],
+    ids=["deepcopy", "pickle", "cloudpickle"],
+)
+def test_a_copied_database_storage_waits_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: Any
+) -> None:
+    """While it opens the database again, and afterwards."""
+    away = Away(monkeypatch)
+    storage = DatabaseStorage(f"sqlite:///{tmp_path}/study.db", grace_period=30, patience=60)
+    begin(storage).optimize(Quick(), n_trials=1)
+    storage._seen_silent[7] = time.monotonic()
+    away.n_failures = 2
+    other = copied(storage)
+    assert (away.n_failures, away.n_waits) == (0, 2)
+    assert (other.grace_period, other.heartbeat_interval, other._seen_silent) == (30, 5, {})
+    other.engine.dispose()
+    away.n_failures = 3
+    study = find_study(other, "ice")
+    assert states(study) == ["COMPLETE"]
+    assert (away.n_failures, away.n_waits) == (0, 5)
+
+
+def test_a_copy_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Away(monkeypatch)
+    storage = DatabaseStorage(f"sqlite:///{tmp_path}/study.db", patience=0.0)
+    pickled = pickle.dumps(storage)
+    away.n_failures = 10**9
+    with pytest.raises(OperationalError, match="the server is away"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize(
+    ("url", "drivername"),
+    [
+        ("postgresql://me@127.0.0.1:9/none", "postgresql+psycopg"),
+        ("mysql://me@127.0.0.1:9/none", "mysql+pymysql"),
+    ],
+)
+def test_a_storage_takes_its_url_as_a_string(url: str, drivername: str) -> None:
+    """It is opened with the driver that we declare; nothing is there to be opened."""
+    with pytest.raises(OperationalError) as error:
+        DatabaseStorage(url)
+    assert drivername.split("+")[1] in str(error.value)
 
 
 @pytest.mark.services

@@ -1,0 +1,304 @@
+"""Copies learn for themselves, and what is changed between two trainings counts, as with DQN."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_atari_course import FastDQN, FrameReplayBuffer
+from tests.fast_dqn.test_fast_dqn import distance
+from tests.fast_dqn.test_fast_dqn import make_model as make_breakout
+
+COPY: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "cloudpickle": lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
+}
+
+
+def make_model(cls: Any, **kwargs: Any) -> Any:
+    """Return a small model that learns fast enough for each setting to show."""
+    settings: dict[str, Any] = {
+        "learning_rate": 1e-2,
+        "learning_starts": 20,
+        "buffer_size": 300,
+        "batch_size": 8,
+        "target_update_interval": 30,
+        "policy_kwargs": {"net_arch": [8, 8]},
+        "seed": 0,
+        "device": "cpu",
+        **kwargs,
+    }
+    return cls("MlpPolicy", "CartPole-v1", **settings)
+
+
+def weights(model: Any) -> th.Tensor:
+    """Return all weights, the target network's included, as one vector."""
+    return th.cat([value.flatten() for value in model.policy.state_dict().values()]).clone()
+
+
+def learn(model: Any, n_steps: int = 200, **kwargs: Any) -> th.Tensor:
+    """Seed everything, continue the training, and return the weights."""
+    model.set_random_seed(3)
+    return weights(model.learn(n_steps, reset_num_timesteps=False, **kwargs))
+
+
+@pytest.mark.parametrize("how", COPY)
+@pytest.mark.parametrize("n_steps", [0, 100])
+def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str, n_steps: int) -> None:
+    """Before its first training and after it; the copy of SB3's DQN ends with the same weights."""
+    after = []
+    for cls in (DQN, FastDQN):
+        model = make_model(cls)
+        if n_steps:
+            model.learn(n_steps)
+        copied = COPY[how](model)
+        before = weights(model)
+        gradients = [None if w.grad is None else w.grad.clone() for w in model.policy.parameters()]
+        after.append(learn(copied))
+        assert not th.equal(after[-1], before)
+        assert th.equal(weights(model), before)
+        for weight, gradient in zip(model.policy.parameters(), gradients, strict=True):
+            assert gradient is None or th.equal(weight.grad, gradient)
+        assert th.equal(learn(model), after[-1])
+    th.testing.assert_close(after[1], after[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_copy_of_an_atari_model_has_a_separate_replay_buffer() -> None:
+    """Copied without its environment, as neither a VecTransposeImage nor an emulator can be."""
+    model = make_breakout(FastDQN, 2, replay_buffer_class=FrameReplayBuffer).learn(120)
+    env, model.env = model.env, None
+    copied = copy.deepcopy(model)
+    assert distance(copied, model) == 0
+    copied.set_env(env)
+    copied.learn(20, reset_num_timesteps=False)
+    assert distance(copied, model) > 0
+    assert (model.replay_buffer.size(), copied.replay_buffer.size()) == (60, 72)
+    copied.replay_buffer.check_valid()
+
+
+def new_head(model: Any) -> None:
+    th.manual_seed(5)
+    model.q_net.q_net[-1] = th.nn.Linear(8, 2)
+
+
+def new_optimizer(model: Any) -> None:
+    model.policy.optimizer = th.optim.RMSprop(model.q_net.parameters(), lr=1e-3)
+
+
+def new_head_and_optimizer(model: Any) -> None:
+    new_head(model)
+    model.policy.optimizer = th.optim.Adam(model.q_net.parameters(), lr=1e-3)
+
+
+def one_layer_more(model: Any) -> None:
+    th.manual_seed(5)
+    for net in (model.q_net_target, model.q_net):
+        layer = th.nn.Linear(2, 2)
+        net.q_net.append(layer)
+    model.policy.optimizer.add_param_group({"params": layer.parameters()})
+
+
+def another_activation(model: Any) -> None:
+    model.q_net.q_net[1] = th.nn.Tanh()
+
+
+def frozen_layer(model: Any) -> None:
+    model.q_net.q_net[0].requires_grad_(False)
+
+
+def weights_from_a_vector(model: Any) -> None:
+    model.policy.load_from_vector(model.policy.parameters_to_vector() * 1.5)
+
+
+def another_target(model: Any) -> None:
+    th.manual_seed(6)
+    model.policy.q_net_target = model.policy.make_q_net()
+    model._create_aliases()
+
+
+def another_policy(model: Any) -> None:
+    model.policy = copy.deepcopy(model.policy)
+    model._create_aliases()
+    new_head(model)
+
+
+def parameters_of_another_model(model: Any) -> None:
+    model.set_parameters(make_model(type(model), seed=9).learn(80).get_parameters())
+
+
+def another_buffer(model: Any) -> None:
+    other = make_model(type(model), seed=9, learning_starts=300).learn(250)
+    model.replay_buffer = other.replay_buffer
+
+
+def setting(**values: Any) -> Callable[[Any], None]:
+    def change(model: Any) -> None:
+        model.__dict__.update(values)
+
+    change.__name__ = " ".join(values)
+    return change
+
+
+def group_setting(**values: Any) -> Callable[[Any], None]:
+    def change(model: Any) -> None:
+        for group in model.policy.optimizer.param_groups:
+            group.update(values)
+
+    change.__name__ = " ".join(values)
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        setting(gamma=0.5),
+        setting(max_grad_norm=1e-3),
+        setting(batch_size=32),
+        setting(gradient_steps=3),
+        setting(tau=0.1),
+        setting(target_update_interval=5),
+        setting(lr_schedule=lambda _: 1e-3),
+        setting(exploration_schedule=lambda _: 1.0),
+        group_setting(weight_decay=0.5),
+        group_setting(betas=(0.1, 0.5)),
+        new_head,
+        new_optimizer,
+        new_head_and_optimizer,
+        one_layer_more,
+        another_activation,
+        frozen_layer,
+        weights_from_a_vector,
+        another_target,
+        another_policy,
+        parameters_of_another_model,
+        another_buffer,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_what_is_changed_after_a_training_counts_as_with_dqn(change: Any) -> None:
+    theirs, ours, unchanged = (make_model(cls).learn(100) for cls in (DQN, FastDQN, FastDQN))
+    for model in (theirs, ours):
+        change(model)
+    expected = learn(theirs)
+    th.testing.assert_close(learn(ours), expected, rtol=1e-3, atol=1e-4)
+    other = learn(unchanged)
+    assert other.shape != expected.shape or not th.allclose(other, expected, rtol=1e-2, atol=1e-3)
+
+
+class Anneal(BaseCallback):
+    """Lowers gamma and the clipping norm in each step."""
+
+    def _on_step(self) -> bool:
+        model: Any = self.model
+        model.gamma *= 0.99
+        model.max_grad_norm *= 0.99
+        return True
+
+
+def test_a_callback_may_anneal_gamma_and_the_clipping_norm() -> None:
+    theirs, ours = (make_model(cls, max_grad_norm=1.0) for cls in (DQN, FastDQN))
+    expected = learn(theirs, callback=Anneal())
+    th.testing.assert_close(learn(ours, callback=Anneal()), expected, rtol=1e-3, atol=1e-4)
+    assert theirs.gamma == ours.gamma < 0.2
+
+
+def next_loss(model: Any) -> float:
+    """Make one update on a batch that is known, and return the loss that is logged."""
+    np.random.seed(4)  # noqa: NPY002
+    model.train(1, 64)
+    return float(model.logger.name_to_value["train/loss"])
+
+
+@pytest.mark.parametrize("double_q", [False, True])
+def test_double_q_may_be_switched_between_trainings(double_q: bool) -> None:
+    model = make_model(FastDQN, double_q=not double_q).learn(100)
+    model.double_q = double_q
+    with th.no_grad():
+        for weight in model.q_net_target.q_net[-1].parameters():
+            weight.neg_()  # so that the networks choose different actions
+    np.random.seed(4)  # noqa: NPY002
+    batch = model.replay_buffer.sample(64)
+    with th.no_grad():
+        q, nexts, targets = (
+            net(obs).numpy()
+            for net, obs in (
+                (model.q_net, batch.observations),
+                (model.q_net, batch.next_observations),
+                (model.q_net_target, batch.next_observations),
+            )
+        )
+    rows, chooser = np.arange(64), nexts if double_q else targets
+    values = targets[rows, chooser.argmax(axis=1)]
+    wanted = batch.rewards.numpy()[:, 0] + (1 - batch.dones.numpy()[:, 0]) * 0.99 * values
+    errors = np.abs(q[rows, batch.actions.numpy()[:, 0]] - wanted)
+    losses = np.where(errors < 1, errors**2 / 2, errors - 0.5)
+    assert (nexts.argmax(axis=1) != targets.argmax(axis=1)).any()
+    assert next_loss(model) == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_compile_may_be_switched_between_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled once, for all layers, and not for a copy; compiling itself is not tested here."""
+    compiled: list[Any] = []
+    monkeypatch.setattr(th, "compile", lambda function: (compiled.append(function), function)[1])
+    model = make_model(FastDQN, compile=True).learn(60)
+    assert len(compiled) == 1
+    new_head_and_optimizer(model)
+    model.gamma = 0.5
+    model.learn(20, reset_num_timesteps=False)
+    assert len(compiled) == 1
+    plain = copy.deepcopy(model)
+    plain.compile = False
+    after = [learn(one, 60) for one in (model, plain)]
+    assert th.equal(*after)
+    assert len(compiled) == 1
+
+
+def test_normalised_observations_of_another_environment_are_used() -> None:
+    after = []
+    for cls in (DQN, FastDQN):
+        model = make_model(cls).learn(100)
+        model.set_env(VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")])))
+        after.append(learn(model))
+    th.testing.assert_close(after[1], after[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("by", ["assignment", "file"])
+def test_a_replaced_replay_buffer_is_freed(by: str, tmp_path: Path) -> None:
+    model = make_breakout(FastDQN, replay_buffer_class=FrameReplayBuffer).learn(80)
+    model.save_replay_buffer(tmp_path / "buffer")
+    old = weakref.ref(model.replay_buffer)
+    if by == "file":
+        model.load_replay_buffer(tmp_path / "buffer")
+    else:
+        model.replay_buffer = copy.deepcopy(model.replay_buffer)
+    gc.collect()
+    assert old() is None
+    model.train(1, 8)
+
+
+def test_layers_that_were_trained_are_those_that_play() -> None:
+    """Transfer: after a new head the greedy actions are those of the new head."""
+    model = make_model(FastDQN).learn(100)
+    new_head_and_optimizer(model)
+    before = model.q_net.q_net[-1].weight.detach().clone()
+    model.learn(200, reset_num_timesteps=False)
+    assert not th.equal(model.q_net.q_net[-1].weight, before)
+    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    with th.no_grad():
+        expected = model.q_net(th.as_tensor(obs)).argmax(dim=1).numpy()
+    np.testing.assert_array_equal(model.predict(obs, deterministic=True)[0], expected)
