@@ -68,9 +68,11 @@ def keep_in_memory(address: str) -> str:
         return address
 
     def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        known = dialect.create_connect_args(make_url(shown))[1]
-        if known.items() <= kwargs.items():  # not to another database
-            kwargs |= {**dialect.create_connect_args(make_url(address))[1], **kwargs}
+        url, full_url = make_url(shown), make_url(address)
+        if url.get_backend_name() != dialect.name:
+            return
+        if dialect.create_connect_args(url)[1].items() <= kwargs.items():  # this database
+            kwargs |= {**dialect.create_connect_args(full_url)[1], **kwargs}
 
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "do_connect", connect)
     return shown

@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -301,6 +302,8 @@ def record() -> None:
         _run_record()
         return
     folder = Path(flags.output_folder or flags.run / "videos")
+    # of SB3's recorder when it is deleted after an error, which says so already
+    warnings.filterwarnings("ignore", ".*Unable to save last video")
     with _taking(flags, rl_zoo3.utils), _video_aside(folder) as aside:
         sys.argv += ["-o", str(aside)]
         _run_record(flags.n_timesteps)
