@@ -17,8 +17,8 @@ from sqlalchemy.engine import make_url
 STORAGE_VARIABLE = "SB3_ATARI_STORAGE"
 
 #: ``scheme://user:password@``; as SQLAlchemy reads it, a password may have any character but @,
-#: and here up to the last one, which somebody forgot to write as %40.
-_USER = re.compile(r"([A-Za-z][\w+.-]*://[^:/]*):.*@", re.DOTALL)
+#: and here up to the last one, which somebody forgot to write as %40 (or one of the slashes).
+_USER = re.compile(r"([A-Za-z][\w+.-]+:/{1,3}[^:/]*):.*@", re.DOTALL)
 #: A parameter of the query whose value is a secret: password, sslpassword, passwd, PWD, ...
 _PARAMETER = re.compile(
     r"(?<=[?&])[^=&?]*(?:passw|pwd|passphrase|secret|token|odbc_connect)[^=&?]*=[^&]*&?",
@@ -41,7 +41,7 @@ def without_passwords(value: Any) -> Any:
         return {key: without_passwords(one) for key, one in value.items()}
     if type(value) in (list, tuple):
         return type(value)(without_passwords(one) for one in value)
-    if not isinstance(value, str) or "://" not in value:
+    if not isinstance(value, str) or ":/" not in value:
         return value
     hidden = _PARAMETER.sub("", _USER.sub(r"\1@", value))
     return value if hidden == value else hidden.rstrip("?&")

@@ -120,12 +120,14 @@ def _checked_changes(
 
 def _with_changes(description: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return how a training was begun, with these changes."""
-    description["threads"] = changes.get("num_threads", description["threads"])
+    changed = dict(description)
+    if "num_threads" in changes:
+        changed["threads"] = changes["num_threads"]
     if description["kind"] == "rl_zoo":
-        description["arguments"] |= changes
+        changed["arguments"] = {**description.get("arguments", {}), **changes}
     else:
-        description["learn"]["progress_bar"] = "progress" in changes
-    return description
+        changed["learn"] = {**description["learn"], "progress_bar": "progress" in changes}
+    return changed
 
 
 def _what_is_missing(path: Path) -> str:
