@@ -236,7 +236,7 @@ def check_model(path: Path) -> None:
     if not is_whole:
         raise ValueError(
             f"{path} is cut off, damaged or not a model of SB3: wait if a training is writing it,"
-            " else choose another one with --load-best, --load-checkpoint or --exp-id"
+            " else choose another model (--load-best, --load-checkpoint) or another run"
         )
 
 

@@ -289,8 +289,14 @@ class TestEvaluate:
     @pytest.mark.parametrize("command", ["evaluate", "enjoy", "record"])
     @pytest.mark.parametrize("file", ["CartPole-v1.zip", "CartPole-v1/config.yml"])
     def test_files_that_were_cut_off_are_refused(
-        self, command: str, file: str, logs: Path, capsys: pytest.CaptureFixture[str]
+        self,
+        command: str,
+        file: str,
+        logs: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
+        monkeypatch.setattr(DQN, "load", None)  # whose own errors name no remedy
         path = logs / "dqn/CartPole-v1_2" / file
         path.write_bytes(path.read_bytes()[: 3000 if path.suffix == ".zip" else 0])
         assert cli(command, *CARTPOLE, "-n", "1") == 2
