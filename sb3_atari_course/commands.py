@@ -139,10 +139,14 @@ def add_exp_id(parser: argparse.ArgumentParser) -> None:
     """Add ``--exp-id``: an integer as in RL Zoo, or what a folder of ``--uuid`` is called."""
     parser.add_argument(
         "--exp-id",
-        type=lambda word: int(word) if word.lstrip("-").isdecimal() else word,
+        type=_exp_id,
         default=0,
         help="run number, 3_<uuid> for one of --uuid (default 0: the latest run with the model)",
     )
+
+
+def _exp_id(word: str) -> int | str:
+    return int(word) if word.removeprefix("-").isdecimal() else word
 
 
 def add_device(parser: argparse.ArgumentParser, default: str | None = "auto") -> None:
