@@ -460,13 +460,12 @@ def _run_record(n_steps: int | None = None) -> None:
         interrupts.append(number)
         raise KeyboardInterrupt
 
-    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if listens:
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:  # of a job in the background
         signal.signal(signal.SIGINT, interrupt)
     try:
         made = runpy.run_module("rl_zoo3.record_video", run_name="__main__")
     finally:
-        if listens:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
     if interrupts or (n_steps is not None and made["env"].step_id < n_steps):
         raise KeyboardInterrupt

@@ -307,10 +307,11 @@ class TestPlaying:
         monkeypatch.setattr(DQN, "predict", interrupted)
         monkeypatch.setattr(ImageSequenceClip, "write_videofile", write_and_interrupt)
         before = sorted(Path().rglob("*"))
+        handler = signal.getsignal(signal.SIGINT)
         assert cli("record", *CARTPOLE, "-n", "8") == 130
         assert n_steps
         assert sorted(Path().rglob("*")) == before
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is handler
 
     @pytest.mark.parametrize("flags", [[], ["-o", "here"], ["-o", "here/deeper"]], ids=" ".join)
     def test_a_video_that_cannot_be_written_is_one_line(
