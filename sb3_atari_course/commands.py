@@ -52,7 +52,7 @@ def evaluate() -> None:
         action="extend",
         default=[],
         metavar="NAME:VALUE",
-        help="arguments of the environment, beside those of the training",
+        help="arguments of the environment, added to those of the training",
     )
     add_device(parser)
     args = parse(parser)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 STORAGE_VARIABLE = "SB3_ATARI_STORAGE"
 
 #: ``scheme://user:password@``; as SQLAlchemy reads it, a password may have any character but @,
-#: and here up to the last one, which somebody forgot to write as %40 (or one of the slashes).
+#: and here up to the last one, if one was not written as %40 (or a slash is missing).
 _USER = re.compile(r"([A-Za-z][\w+.-]+:/{1,3}[^:/]*):.*@", re.DOTALL)
 #: A parameter of the query whose value is a secret: password, sslpassword, passwd, PWD, ...
 _PARAMETER = re.compile(
@@ -59,7 +59,7 @@ def command_without_passwords(command: str) -> str:
 def keep_in_memory(address: str) -> str:
     """Return an address without its passwords, and let connections to it get them from memory.
 
-    For somebody else's code that writes the address that it connects to into its files.
+    For code of a library that writes the address of its connection into its files.
 
     :raises sqlalchemy.exc.ArgumentError: if it is not an address of SQLAlchemy.
     """

@@ -62,8 +62,8 @@ _OUR_FLAGS = """Beside RL Zoo's own flags, below:
                          dqn, qrdqn, fast_dqn, q_learning
 """
 
-#: The same of ``record``.
-_FLAGS_OF_RECORD = """Beside RL Zoo's own flags, below:
+#: Flags of ``record`` that RL Zoo's does not have.
+_FLAGS_OF_RECORD = """In addition to RL Zoo's own flags, below:
   --gym-packages MODULE ...   modules to import that register environments
   --device DEVICE             PyTorch device (default auto)
 The default of -f is logs here, and -n is the length of the video in agent steps.
@@ -302,7 +302,7 @@ def record() -> None:
         _run_record()
         return
     folder = Path(flags.output_folder or flags.run / "videos")
-    # of SB3's recorder when it is deleted after an error, which says so already
+    # of SB3's recorder when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
     with _taking(flags, rl_zoo3.utils), _video_aside(folder) as aside:
         sys.argv += ["-o", str(aside)]
@@ -398,7 +398,7 @@ def _taking(flags: argparse.Namespace | None, module: Any) -> Iterator[None]:
 
 
 def _check_display() -> None:
-    """Refuse to open a window that nobody sees: SDL plays without one, and says nothing of it.
+    """Refuse to open a window without a display: SDL then draws off screen, in silence.
 
     :raises ValueError: where there is no display.
     """

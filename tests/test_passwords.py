@@ -1,4 +1,4 @@
-"""Passwords of addresses: nowhere but in the memory of who connects."""
+"""Passwords of addresses are removed from settings, commands and files."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ class TestPlaying:
     def test_a_display_that_is_gone_is_none(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """SDL draws for nobody then."""
+        """SDL draws off screen then."""
         pygame = pytest.importorskip("pygame")
         monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
         monkeypatch.setenv("DISPLAY", ":77")

@@ -30,7 +30,7 @@ def plot_comparison(folders: Sequence[str | Path], path: str | Path) -> Path:
     :param path: of the PNG to write; its folder is made if missing.
     :return: the same path.
     :raises ValueError: for fewer than two runs, the same run twice, runs that cannot be read or
-        compared, and a picture that cannot be written.
+        compared, and a figure that cannot be written.
     :raises ImportError: without the extra ``plots``.
     """
     figure = draw_comparison(read_runs(folders))

@@ -25,7 +25,7 @@ def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
         ``evaluation.json`` are drawn if there.
     :param output: folder of the picture, made if missing; default: the run folder.
     :return: the path of the picture, ``learning_curve.png`` in that folder.
-    :raises ValueError: if there is nothing to draw, a file cannot be read, or the picture cannot be
+    :raises ValueError: if there is nothing to draw, a file cannot be read, or the figure cannot be
         written.
     :raises ImportError: without the extra ``plots``.
     """

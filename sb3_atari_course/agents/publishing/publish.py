@@ -62,8 +62,8 @@ def publish(
     :param epsilon: probability of a random action in all of them; None for 0.05 in an Atari game,
         else 0.
     :param device: of PyTorch, on which they are played.
-    :param gym_packages: modules to import that register the environment, beside those that the
-        training has noted.
+    :param gym_packages: modules to import that register the environment, in addition to those
+        that the training has noted.
     :param say: is told what is going on.
     :return: the folder of the agents.
     :raises ValueError: for a folder that is no finished run, a checkpoint that is not there, equal
