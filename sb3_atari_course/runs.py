@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import pickle
+import re
+import sys
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +18,20 @@ from typing import Any
 import gymnasium as gym
 import yaml
 from huggingface_sb3 import EnvironmentName
-from rl_zoo3.utils import ALGOS, get_latest_run_id, get_model_path, get_wrapper_class
+from rl_zoo3.utils import ALGOS, get_wrapper_class
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_atari_course.algorithms import register_algorithms
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import GamesReport, evaluate_games
+
+#: A run folder's name: environment, number, and what ``--uuid`` adds.
+_RUN = re.compile(
+    r"(?P<name>.+)_(?P<number>\d+)(?P<uuid>(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?)",
+    re.ASCII,
+)
+_CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -113,51 +125,31 @@ def find_run(
     env_id: str,
     folder: str | Path,
     *,
-    exp_id: int = 0,
+    exp_id: int | str = 0,
     load_best: bool = False,
     load_checkpoint: int | None = None,
     load_last_checkpoint: bool = False,
 ) -> Run:
-    """Find a run as RL Zoo's ``enjoy`` does, but pass over runs without a model.
+    """Find a run as :func:`find_model` does, with what is noted of its training.
 
-    :param folder: RL Zoo's log folder.
-    :param exp_id: number of the run, 0 for the latest that left the model, -1 for no numbered
-        folder.
-    :raises ValueError: if there is no such run or model, if its yml files hold Python objects.
+    :raises ValueError: as ``find_model``, if its yml files are missing or cannot be read.
     """
-    register_algorithms()
-    if algo not in ALGOS:
-        raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
-    latest = get_latest_run_id(str(Path(folder) / algo), EnvironmentName(env_id))
-    numbers = [exp_id] if exp_id else range(latest, 0, -1) or [0]
-    failures = []
-    for number in numbers:
-        try:
-            _, model_path, log_path = get_model_path(
-                number,
-                str(folder),
-                algo,
-                EnvironmentName(env_id),
-                load_best,
-                load_checkpoint,  # type: ignore[arg-type]
-                load_last_checkpoint,
-            )
-            break
-        except (AssertionError, ValueError) as error:
-            failures.append(error)
-    else:
-        evaluations = " with evaluations (--eval-freq)" if load_best else ""
-        raise ValueError(
-            f"{failures[0]}: train first{evaluations}, or choose the log folder with -f"
-        )
-    settings = Path(log_path) / EnvironmentName(env_id)
+    run, model_path = find_model(
+        algo,
+        env_id,
+        folder,
+        exp_id=exp_id,
+        load_best=load_best,
+        load_checkpoint=load_checkpoint,
+        load_last_checkpoint=load_last_checkpoint,
+    )
+    settings = run / EnvironmentName(env_id)
     if not (settings / "config.yml").is_file():
         raise ValueError(f"{settings}/config.yml is missing: nobody knows what the model saw")
-    hyperparams = read_yml(settings / "config.yml")
-    arguments = read_yml(settings / "args.yml")
+    hyperparams, arguments = read_settings(settings)
     return Run(
-        folder=Path(log_path),
-        model_path=Path(model_path),
+        folder=run,
+        model_path=model_path,
         algo=algo,
         env_id=env_id,
         hyperparams=hyperparams,
@@ -168,24 +160,170 @@ def find_run(
     )
 
 
-def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int = 0) -> Path:
-    """Find the folder of a run, finished or not.
+def find_model(
+    algo: str,
+    env_id: str,
+    folder: str | Path,
+    *,
+    exp_id: int | str = 0,
+    load_best: bool = False,
+    load_checkpoint: int | None = None,
+    load_last_checkpoint: bool = False,
+) -> tuple[Path, Path]:
+    """Find a model among the runs of an environment, those of ``--uuid`` too.
 
     :param folder: RL Zoo's log folder.
-    :param exp_id: number of the run, 0 for the latest, -1 for no numbered folder.
+    :param exp_id: 0 for the latest run that has the model, with a line on stderr if a newer one is
+        passed over; the number of a run, ``"3_<uuid>"`` for one of several with that number; -1
+        for no numbered folder.
+    :param load_best: the best model of RL Zoo's evaluations.
+    :param load_checkpoint: the checkpoint after so many agent steps.
+    :param load_last_checkpoint: the last checkpoint.
+    :return: the folder of the run, and the zip in it.
+    :raises ValueError: if there is no such run or model.
+    """
+    register_algorithms()
+    if algo not in ALGOS:
+        raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
+    name, place = EnvironmentName(env_id), Path(folder) / algo
+    which = (load_best, load_checkpoint, load_last_checkpoint)
+    what = "model"
+    if load_best:
+        what = "best model"
+    elif load_checkpoint is not None or load_last_checkpoint:
+        what = "checkpoint" + f" after {load_checkpoint} steps" * (load_checkpoint is not None)
+    runs = _runs_of(name, place, exp_id)
+    run = _latest_with(lambda run: _model_of(run, name, *which).is_file(), runs, what)
+    if run is not None:
+        return run, _model_of(run, name, *which)
+    if what.startswith("checkpoint"):
+        known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
+        raise ValueError(
+            f"No {what} found for {algo} on {env_id} in {place}, there are {known}: choose one of"
+            " them, or train with --save-freq"
+        )
+    evaluations = " with evaluations (--eval-freq)" if load_best else ""
+    raise ValueError(
+        f"No model found for {algo} on {env_id}, path: {_model_of(runs[0], name, *which)}: train"
+        f" first{evaluations}, or choose the log folder with -f"
+    )
+
+
+def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int | str = 0) -> Path:
+    """Find the folder of a run, by the rule of :func:`find_model`.
+
+    :param exp_id: as there; 0 for the latest run if none has a model yet.
     :raises ValueError: if there is no such run.
     """
-    runs, name = Path(folder) / algo, EnvironmentName(env_id)
-    number = exp_id or get_latest_run_id(str(runs), name)
-    if number == 0:
+    name, place = EnvironmentName(env_id), Path(folder) / algo
+    runs = _runs_of(name, place, exp_id)
+    if exp_id == 0 and runs == [place]:
         raise ValueError(
-            f"{runs} is no folder with a run of {env_id}: train first, or choose the log folder"
-            " with -f"
+            f"{place} has no run of {env_id}: train first, or choose the log folder with -f"
         )
-    path = runs if number < 0 else runs / f"{name}_{number}"
-    if not path.is_dir():
-        raise ValueError(f"{path} is no folder: train first, or choose the log folder with -f")
-    return path
+    return _latest_with(lambda run: (run / f"{name}.zip").is_file(), runs, "model") or runs[0]
+
+
+def run_number(folder: Path) -> str | None:
+    """Return what a run folder is called behind the environment, for ``--exp-id``.
+
+    >>> run_number(Path("logs/dqn/CartPole-v1_12"))
+    '12'
+
+    :return: None if it is not called as RL Zoo calls its run folders.
+    """
+    match = _RUN.fullmatch(folder.name)
+    return match["number"] + match["uuid"] if match else None
+
+
+def checkpoints_of(run: Path) -> list[int]:
+    """Return the steps of RL Zoo's checkpoints (``--save-freq``) in a run folder, in order."""
+    found = (_CHECKPOINT.fullmatch(path.name) for path in run.glob("rl_model_*_steps.zip"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def check_model(path: Path) -> None:
+    """Check that a model's file is whole, which SB3 finds out in the middle of it.
+
+    :raises ValueError: if it was cut off or damaged, or was not saved by SB3.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            is_whole = file.testzip() is None and "data" in file.namelist()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"{path} is cut off, damaged or not a model of SB3: wait if a training is writing it,"
+            " else choose another model (--load-best, --load-checkpoint) or another run"
+        )
+
+
+def _model_of(run: Path, name: str, best: bool, steps: int | None, last_checkpoint: bool) -> Path:
+    """Return where a model of a run lies, if it is there."""
+    if best:
+        return run / "best_model.zip"
+    if steps is None and last_checkpoint:
+        steps = max(checkpoints_of(run), default=-1)
+    return run / (f"{name}.zip" if steps is None else f"rl_model_{steps}_steps.zip")
+
+
+def _runs_of(name: str, place: Path, exp_id: int | str) -> list[Path]:
+    """Return the run folders among which ``exp_id`` chooses, the latest first.
+
+    RL Zoo's ``--uuid`` makes ``NAME_1_<uuid>``, and counts no such folder: of those with the same
+    number the one that began last is the latest.
+
+    :param place: where RL Zoo puts the runs of one algorithm.
+    :raises ValueError: if there is none.
+    """
+    found = []
+    for path in place.glob(f"{glob.escape(name)}_*"):
+        match = _RUN.fullmatch(path.name)
+        if match and match["name"] == name and path.is_dir():
+            arguments = path / name / "args.yml"  # written once, when the training begins
+            began = (arguments if arguments.is_file() else path).stat().st_mtime_ns
+            found.append((int(match["number"]), began, path))
+    chosen = [path for _, _, path in sorted(found, reverse=True)]
+    wanted = place
+    if isinstance(exp_id, str) or exp_id > 0:
+        wanted = place / f"{name}_{exp_id}"
+        with_uuid = [path for path in chosen if path.name.startswith(f"{wanted.name}_")]
+        chosen = [wanted] if wanted.is_dir() else with_uuid
+    elif exp_id < 0 or not chosen:
+        chosen = [place] if place.is_dir() else []
+    if not chosen:
+        known = ", ".join(path.name for _, _, path in sorted(found))
+        advice = f"there are {known}" if known else "train first, or choose the log folder with -f"
+        raise ValueError(f"The {wanted} folder was not found: {advice}")
+    return chosen
+
+
+def _latest_with(has: Callable[[Path], bool], runs: list[Path], what: str) -> Path | None:
+    """Return the first run that has something; name those that are passed over on stderr."""
+    for i, run in enumerate(runs):
+        if has(run):
+            for newer in runs[:i]:
+                print(f"{newer.name} has no {what} yet: taking {run.name}", file=sys.stderr)
+            return run
+    return None
+
+
+def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what RL Zoo noted when a training began: ``config.yml`` and ``args.yml``.
+
+    :param folder: that of the settings, ``.../CartPole-v1_1/CartPole-v1``.
+    :return: hyperparameters and arguments, {} for a file that is missing.
+    :raises ValueError: for a file that cannot be read.
+    """
+    both = read_yml(folder / "config.yml"), read_yml(folder / "args.yml")
+    for file, content in zip(("config.yml", "args.yml"), both, strict=True):
+        if not isinstance(content.get("env_kwargs") or {}, dict):
+            raise ValueError(
+                f"{folder / file} cannot be read: env_kwargs is a mapping, got"
+                f" {content['env_kwargs']!r}"
+            )
+    return both
 
 
 def sha256_of(path: Path) -> str:
@@ -213,10 +351,21 @@ _RunLoader.add_multi_constructor(f"{_TAG}name:", _RunLoader._name)
 
 
 def read_yml(path: Path) -> dict[str, Any]:
-    """Read ``config.yml`` or ``args.yml`` of a run without running any code; {} if missing."""
+    """Read ``config.yml`` or ``args.yml`` of a run without running any code; {} if missing.
+
+    :raises ValueError: for a file that is empty, malformed, or not a mapping.
+    """
     if not path.is_file():
         return {}
     try:
-        return dict(yaml.load(path.read_text(encoding="utf-8"), Loader=_RunLoader) or {})
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_RunLoader)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError) as error:
+        reason = " ".join(str(error).split())  # in one line
+        raise ValueError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(content, dict):
+        found = "it is empty" if content is None else f"it holds {str(content)[:40]!r}"
+        raise ValueError(
+            f"{path} cannot be read: {found} and not the settings of a training; copy it from a"
+            " run with the same ones, or train again"
+        )
+    return dict(content)

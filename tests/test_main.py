@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3 import DQN
 
 from sb3_atari_course import commands, runs
+from sb3_atari_course.envs import import_packages
 from sb3_atari_course.errors import TrainingFailedError
 from sb3_atari_course.wrappers import ClipReward
 from tests.fakes import ScriptedPlayer
@@ -86,7 +89,11 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         (["evaluate", "--algo", "dqm", "--env", GAME], "unknown algo 'dqm': one of"),
         (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "did you mean 'Breakout-v4'?"),
         (["evaluate", *RUN, "-n", "many"], "invalid int value: 'many'"),
-        (["plot", *RUN, "-f", "nowhere"], "nowhere/dqn is no folder with a run of Breakout"),
+        (["evaluate", *RUN, "--device", "banana"], "--device: 'banana' is not a PyTorch device"),
+        (["evaluate", *RUN, "--env-kwargs", "frameskip=1"], "--env-kwargs: 'frameskip=1' is not"),
+        (["evaluate", *RUN, "--env-kwargs", "a:1", "mode:human"], "'mode:human' is not NAME:VALUE"),
+        (["evaluate", *RUN, "--env-kwargs", "a:exit()"], "--env-kwargs: 'a:exit()' is not"),
+        (["plot", *RUN, "-f", "nowhere"], "The nowhere/dqn folder was not found"),
         (["plot", *RUN, "--gym-packages", "nowhere"], "No module named 'nowhere'"),
         (["enjoy", *RUN, "-f", "nowhere", "--no-render"], "The nowhere/dqn folder was not found"),
         (["enjoy", *RUN, "-fnowhere", "--no-render"], "The nowhere/dqn folder was not found"),
@@ -219,6 +226,93 @@ class TestEvaluate:
         passed = self.arguments(monkeypatch, "--exp-id", "1")
         assert (passed["n_games"], passed["epsilon"], passed["max_frames"]) == (30, 0.0, 108_000)
         assert passed["env_kwargs"] == {}
+
+    def test_arguments_of_the_environment_are_added_to_those_of_the_training(
+        self, monkeypatch: pytest.MonkeyPatch, logs: Path
+    ) -> None:
+        flags = ["--env-kwargs", "render_mode:'rgb_array'", "--env-kwargs", "max_episode_steps:9"]
+        passed = self.arguments(monkeypatch, *flags)
+        assert passed["env_kwargs"] == {
+            "sutton_barto_reward": True,
+            "render_mode": "rgb_array",
+            "max_episode_steps": 9,
+        }
+        passed = self.arguments(monkeypatch, "--env-kwargs", "sutton_barto_reward:False")
+        assert passed["env_kwargs"] == {"sutton_barto_reward": False}
+
+    def test_arguments_that_the_environment_does_not_have_are_refused(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli("evaluate", *CARTPOLE, "--env-kwargs", "nonsense:7") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "--env-kwargs nonsense:7" in line
+
+    def test_it_prints_the_score_and_no_list_of_files(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli("evaluate", *CARTPOLE, "-n", "1") == 0
+        folder, evaluated, *report = capsys.readouterr().out.splitlines()
+        assert folder == "run folder: logs/dqn/CartPole-v1_2"
+        assert evaluated == "evaluated: logs/dqn/CartPole-v1_2/CartPole-v1.zip"
+        starts = ["CartPole-v1", "random play", "length", "scores", "protocol"]
+        assert [line.partition(":")[0] for line in report] == starts
+
+    def test_a_score_that_cannot_be_kept_is_printed(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = logs / "dqn/CartPole-v1_2"
+        (run / "evaluation.json").mkdir()
+        before = sorted(run.iterdir())
+        assert cli("evaluate", *CARTPOLE, "-n", "1") == 2
+        printed = capsys.readouterr()
+        assert "CartPole-v1: " in printed.out
+        assert "scores: " in printed.out
+        (line,) = printed.err.splitlines()
+        assert "logs/dqn/CartPole-v1_2/evaluation.json" in line
+        assert sorted(run.iterdir()) == before
+
+    def test_a_full_disk_keeps_the_score_before(
+        self, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = logs / "dqn/CartPole-v1_2/evaluation.json"
+        path.write_text("of before")
+
+        def full(number: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        assert cli("evaluate", *CARTPOLE, "-n", "1") == 2
+        assert "No space left on device" in capsys.readouterr().err
+        assert path.read_text() == "of before"
+        assert not list(path.parent.glob("*.part"))
+
+    @pytest.mark.parametrize("command", ["evaluate", "enjoy", "record"])
+    @pytest.mark.parametrize("file", ["CartPole-v1.zip", "CartPole-v1/config.yml"])
+    def test_files_that_were_cut_off_are_refused(
+        self,
+        command: str,
+        file: str,
+        logs: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(DQN, "load", None)  # whose own errors name no remedy
+        path = logs / "dqn/CartPole-v1_2" / file
+        path.write_bytes(path.read_bytes()[: 3000 if path.suffix == ".zip" else 0])
+        assert cli(command, *CARTPOLE, "-n", "1") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(path.relative_to(logs.parent)) in line
+
+    def test_a_package_that_is_not_there_is_named(
+        self, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("nowhere", "json.nowhere"):
+            with pytest.raises(ValueError, match=f"--gym-packages {name}"):
+                import_packages([name])
+        (tmp_path / "broken_package.py").write_text("import nowhere")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(ModuleNotFoundError, match="nowhere"):
+            import_packages(["json", "broken_package"])
 
     def test_a_model_is_loaded_without_its_memory(
         self, monkeypatch: pytest.MonkeyPatch, logs: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder, how_to_resume
 from sb3_atari_course.checkpoints.manifest import Checkpoint
+from sb3_atari_course.commands import add_device
+from sb3_atari_course.passwords import STORAGE_VARIABLE
 from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: Agent steps between two checkpoints of our launcher.
@@ -30,10 +33,29 @@ def main() -> None:
         type=int,
         help="agent steps after which the training is finished (default: as it was begun)",
     )
+    parser.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
+    parser.add_argument(
+        "--num-threads", type=int, help="threads of PyTorch (default: as the training began)"
+    )
+    add_device(parser, None)
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        default=os.environ.get(STORAGE_VARIABLE),
+        help="database from which --trial-id took the hyperparameters, with its password, which"
+        f" the run folder does not keep (default: ${STORAGE_VARIABLE}, else as the training began)",
+    )
     given = parser.parse_args()
     from sb3_atari_course.checkpoints.resuming.resume import resume  # which imports the algorithms
 
-    resume(given.run, n_timesteps=given.n_timesteps)
+    resume(
+        given.run,
+        n_timesteps=given.n_timesteps,
+        device=given.device,
+        num_threads=given.num_threads,
+        progress=given.progress,
+        storage=given.storage,
+    )
 
 
 def take_frequency(arguments: list[str]) -> int:

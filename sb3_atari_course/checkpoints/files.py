@@ -120,6 +120,21 @@ def write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> Any:
     return result
 
 
+def write_result(path: Path, write: Callable[[BinaryIO], Any], *, advice: str) -> None:
+    """Write a file that a command was asked for, as :func:`write_aside` does.
+
+    :param path: its folder is made if missing.
+    :param advice: end of the message if that fails.
+    :raises ValueError: naming the file, if it cannot be written; one of that name stays as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_aside(path, write)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"{path} cannot be written ({reason}): {advice}") from error
+
+
 def flush(path: Path) -> None:
     """Bring a file, or the names of a folder's files, to the disk, where the system can do that."""
     if os.name != "posix":

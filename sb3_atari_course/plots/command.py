@@ -15,7 +15,8 @@ _DESCRIPTION = """\
 Draw the learning curve of a run, finished or not, or compare several runs, and write a report:
 one HTML file that needs no network and nothing beside it.
 
-Name run folders (logs/dqn/CartPole-v1_1), or choose one run with --algo and --env.
+Name run folders (logs/dqn/CartPole-v1_1), or choose one run with --algo and --env: the latest that
+has a model, or the latest if none has one. To draw a training that still runs, name its folder.
 One run: learning_curve.png and report.html, in its folder. Several: comparison.png and
 report.html in --output; runs with the same algorithm, environment and settings are seeds of one
 line, drawn as their mean with its 95 % interval.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sb3_atari_course.plots.averages import mean_of_seeds
-from sb3_atari_course.plots.figure import COLORS, make_figure, plain, tidy
+from sb3_atari_course.plots.figure import COLORS, make_figure, plain, save_figure, tidy
 from sb3_atari_course.plots.groups import Group, group_runs
 from sb3_atari_course.plots.run_data import WINDOW, RunCurves, read_run
 
@@ -29,14 +29,13 @@ def plot_comparison(folders: Sequence[str | Path], path: str | Path) -> Path:
     :param folders: at least two run folders of RL Zoo, each with its ``args.yml``.
     :param path: of the PNG to write; its folder is made if missing.
     :return: the same path.
-    :raises ValueError: for fewer than two runs, the same run twice, and runs that cannot be read
-        or compared.
+    :raises ValueError: for fewer than two runs, the same run twice, runs that cannot be read or
+        compared, and a figure that cannot be written.
     :raises ImportError: without the extra ``plots``.
     """
     figure = draw_comparison(read_runs(folders))
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path)
     return path
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sb3_atari_course.checkpoints.files import write_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +34,20 @@ def make_figure(
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     share = share and columns == 1
     return figure, figure.subplots(rows, columns, sharex=share, height_ratios=heights)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to a file, whole or not at all; its folder is made if missing.
+
+    :param path: its ending names the format, PNG without one.
+    :raises ValueError: if it cannot be written.
+    """
+    kind = path.suffix[1:] or "png"
+    write_result(
+        path,
+        lambda file: figure.savefig(file, format=kind),
+        advice="choose another output folder (-o)",
+    )
 
 
 def need_extra() -> None:

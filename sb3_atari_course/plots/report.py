@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sb3_atari_course.checkpoints.files import write_result
 from sb3_atari_course.plots.comparison import draw_comparison, read_runs
 from sb3_atari_course.plots.page import html_page
 from sb3_atari_course.plots.run_data import WINDOW, RunCurves, read_run
@@ -23,7 +24,8 @@ def write_report(folder: str | Path, *, output: str | Path | None = None) -> Pat
     :param folder: a run folder of RL Zoo.
     :param output: folder of the report, made if missing; default: the run folder.
     :return: the path of the report.
-    :raises ValueError: for a folder that is no run, or cannot be read.
+    :raises ValueError: for a folder that is no run, or cannot be read, and a report that cannot be
+        written.
     :raises ImportError: without the extra ``plots``.
     """
     curves = read_run(folder)
@@ -37,7 +39,8 @@ def write_comparison_report(folders: Sequence[str | Path], output: str | Path) -
     :param folders: at least two run folders of RL Zoo.
     :param output: folder of the report, made if missing.
     :return: the path of the report.
-    :raises ValueError: for runs that cannot be read or compared.
+    :raises ValueError: for runs that cannot be read or compared, and a report that cannot be
+        written.
     :raises ImportError: without the extra ``plots``.
     """
     runs = read_runs(folders)
@@ -81,7 +84,8 @@ def _table_of_runs(runs: Sequence[RunCurves]) -> str:
 
 
 def _write(folder: Path, page: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_result(
+        path, lambda file: file.write(page.encode()), advice="choose another output folder (-o)"
+    )
     return path

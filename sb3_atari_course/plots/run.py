@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_atari_course.plots.figure import COLORS, make_figure, plain, tidy
+from sb3_atari_course.plots.figure import COLORS, make_figure, plain, save_figure, tidy
 from sb3_atari_course.plots.run_data import WINDOW, RunCurves, read_run
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
         ``evaluation.json`` are drawn if there.
     :param output: folder of the picture, made if missing; default: the run folder.
     :return: the path of the picture, ``learning_curve.png`` in that folder.
-    :raises ValueError: if there is nothing to draw, or a file cannot be read.
+    :raises ValueError: if there is nothing to draw, a file cannot be read, or the figure cannot be
+        written.
     :raises ImportError: without the extra ``plots``.
     """
     figure = draw_run(read_run(folder))
     path = Path(output or folder) / "learning_curve.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path)
     return path
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.evaluation import GamesReport
-from sb3_atari_course.runs import read_yml, sha256_of
+from sb3_atari_course.passwords import command_without_passwords, without_passwords
+from sb3_atari_course.runs import read_settings, sha256_of
 
 #: Wrappers that hold an action for some frames, also of SB3, RL Zoo and Gymnasium; 4 by default.
 _SKIPPING = (
@@ -78,7 +79,8 @@ class RunFacts:
     @property
     def video(self) -> Path | None:
         """The newest video in the folder, None if it was not filmed."""
-        videos = sorted(self.folder.rglob("*.mp4"))
+        found = self.folder.rglob("*.mp4")  # ".part-...": of a record that was killed
+        videos = [one for one in found if not one.parent.name.startswith(".part-")]
         return max(videos, key=lambda path: path.stat().st_mtime_ns, default=None)
 
     @property
@@ -91,14 +93,17 @@ class RunFacts:
 def read_facts(folder: Path) -> RunFacts:
     """Read what a run folder tells beside its curves; no file of it has to be there.
 
+    Passwords of addresses (``--storage``) are left out: what is read here is made to be shown.
+
     :raises ValueError: for a file that cannot be read.
     """
     settings = min(
         [path.parent for name in ("args.yml", "config.yml") for path in folder.glob(f"*/{name}")],
         default=folder,
     )
-    arguments = read_yml(settings / "args.yml")
+    hyperparams, arguments = (without_passwords(one) for one in read_settings(settings))
     command = settings / "command.txt"
+    words = command.read_text(encoding="utf-8").strip() if command.is_file() else ""
     env_id = str(arguments["env"]) if arguments.get("env") else None
     report, model, sha256 = _read_evaluation(folder / "evaluation.json")
     evaluated = model
@@ -112,8 +117,8 @@ def read_facts(folder: Path) -> RunFacts:
         env_id=env_id,
         seed=arguments.get("seed"),
         arguments=arguments,
-        hyperparams=read_yml(settings / "config.yml"),
-        command=command.read_text(encoding="utf-8").strip() if command.is_file() else "",
+        hyperparams=hyperparams,
+        command=command_without_passwords(words),
         report=report,
         evaluated_model=model,
         evaluated=evaluated,

@@ -15,6 +15,7 @@ from sb3_atari_course.plots.run_data import WINDOW, RunCurves
 from sb3_atari_course.plots.run_facts import AGENT, EARLIER, RunFacts
 from sb3_atari_course.plots.svg import inline_svg
 from sb3_atari_course.plots.tables import Markup, key_table, number, table
+from sb3_atari_course.runs import run_number
 from sb3_atari_course.videos.player import video_html
 
 #: A longer video makes the file too heavy to send: 24 MB, 32 MB as base64.
@@ -169,8 +170,8 @@ def _advice(what: str, command: str, facts: RunFacts) -> str:
         return f'<p class="soft">{what}.</p>'
     words = ["python", "-m", "sb3_atari_course", command, "--algo", facts.algo]
     words += ["--env", facts.env_id, "-f", str(facts.folder.parent.parent)]
-    number = facts.folder.name.rpartition("_")[2]
-    words += ["--exp-id", number] if number.isdigit() else []
+    number = run_number(facts.folder)
+    words += ["--exp-id", number] if number else []
     return f'<p class="soft">{what}:</p><pre class="command">{html.escape(shlex.join(words))}</pre>'
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from rl_zoo3.utils import StoreDict
 
 from sb3_atari_course.evaluation import MAX_FRAMES
+from sb3_atari_course.passwords import STORAGE_VARIABLE
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.sampler import SAMPLERS
 from sb3_atari_course.tuning.settings import PRUNERS
@@ -50,8 +52,10 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--storage",
         metavar="URL",
+        default=os.environ.get(STORAGE_VARIABLE),
         help="postgresql://..., mysql://..., sqlite:///x.db (one worker), or a file of Optuna's"
-        " journal (default: journal.log in the study's folder)",
+        f" journal (default: ${STORAGE_VARIABLE}, which shows no password to others, else"
+        " journal.log in the study's folder)",
     )
     group.add_argument(
         "--n-trials",

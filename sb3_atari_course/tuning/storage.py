@@ -10,6 +10,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage
 from sqlalchemy.engine import URL, make_url
 
+from sb3_atari_course.passwords import without_passwords
 from sb3_atari_course.tuning.database import DatabaseStorage
 from sb3_atari_course.tuning.journal import LockedJournalStorage
 
@@ -91,12 +92,13 @@ def _url_of(where: str) -> URL:
         return make_url(where)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         raise ValueError(
-            f"--storage is a URL such as postgresql://user:password@host/database, got {where!r}"
+            "--storage is a URL such as postgresql://user:password@host/database, got"
+            f" {without_passwords(where)!r}"
         ) from None
 
 
 def _open_database(url: URL, grace_period: int) -> DatabaseStorage:
-    shown = url.render_as_string(hide_password=True)
+    shown = without_passwords(url.render_as_string(hide_password=False))
     try:
         return _make_tables(url, grace_period)
     except ImportError:

@@ -7,10 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
 
 #: More would be no use to a table or a Q-network.
 _MAX_ACTIONS = 10_000

@@ -73,6 +73,22 @@ def finite_number(name: str, value: Any) -> float:
     return float(value)
 
 
+class RecordConstructorArgs(gym.utils.RecordConstructorArgs):
+    """Gymnasium's record of a wrapper's arguments, by which ``env.spec`` goes to JSON and back.
+
+    NumPy's arrays and numbers, which JSON does not hold, are recorded as lists and Python's own.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{name: _plain(value) for name, value in kwargs.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def image_space(env: gym.Env[Any, Any], wrapper: str) -> spaces.Box:
     """Return the observation space of ``env`` if it holds images.
 

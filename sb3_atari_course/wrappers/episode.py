@@ -6,10 +6,9 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
 
 Screen = NDArray[np.uint8]
 Step = tuple[Screen, SupportsFloat, bool, bool, dict[str, Any]]

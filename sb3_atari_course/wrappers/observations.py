@@ -8,10 +8,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
 
 
 class DiscretizeObservations(

@@ -10,10 +10,9 @@ import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import image_space, integer_at_least
+from sb3_atari_course.wrappers.checks import RecordConstructorArgs, image_space, integer_at_least
 
 Screen = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]

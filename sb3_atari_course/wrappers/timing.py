@@ -9,7 +9,6 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 from ale_py.env import AtariEnv
-from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import (
     AtariPreprocessing,
     MaxAndSkipObservation,
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
 from sb3_atari_course.wrappers.episode import NoopReset
 
 #: Wrappers that hand on the observation untouched and never look at it after the first steps.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+import torch as th
+from rl_zoo3.exp_manager import ExperimentManager
 
 from sb3_atari_course.__main__ import main
 from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
+from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from tests.checkpoints.small import learn
@@ -111,3 +115,100 @@ def test_a_run_of_a_script_says_what_to_do(
             run_command(str(tmp_path), *arguments)
         assert end.value.code == 2
         assert message in capsys.readouterr().err
+
+
+STORAGE = "postgresql://me@host/db"
+#: What RL Zoo's parser makes of `train --algo dqn --env CartPole-v1 --trial-id 3 ...`.
+ARGUMENTS = {
+    "algo": "dqn",
+    "env": "CartPole-v1",
+    "log_folder": "logs",
+    "tensorboard_log": "",
+    "eval_freq": -1,
+    "eval_episodes": 5,
+    "n_eval_envs": 1,
+    "save_freq": -1,
+    "seed": 1,
+    "hyperparams": None,
+    "env_kwargs": None,
+    "eval_env_kwargs": None,
+    "trained_agent": "",
+    "truncate_last_trajectory": True,
+    "log_interval": -1,
+    "save_replay_buffer": False,
+    "verbose": 1,
+    "vec_env": "dummy",
+    "device": "auto",
+    "conf_file": None,
+    "progress": False,
+    "gym_packages": [],
+    "storage": STORAGE,
+    "study_name": "s",
+    "trial_id": 3,
+}
+
+
+class Built(ExperimentManager):
+    """Notes what it is built from, and ends the command."""
+
+    kwargs: ClassVar[list[dict[str, Any]]] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.kwargs.append({**kwargs, "n_threads": th.get_num_threads()})
+        raise SystemExit(0)
+
+
+def run_of_rl_zoo(run: Path) -> None:
+    """Write a run folder of RL Zoo with a checkpoint of nothing."""
+    unfinished(run, 12_000)
+    description = {
+        "kind": "rl_zoo",
+        "threads": 1,
+        "every": 100,
+        "native": False,
+        "settings": None,
+        "experiment": {"$name": f"{__name__}:Built"},
+        "arguments": ARGUMENTS,
+    }
+    write_json(run / "checkpoints" / "run.json", description)
+    Built.kwargs.clear()
+
+
+def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
+    run_of_rl_zoo(tmp_path)
+    with pytest.raises(SystemExit):
+        run_command(str(tmp_path))
+    expected = {"device": "auto", "show_progress": False, "storage": STORAGE, "study_name": "s"}
+    expected |= {"trial_id": 3, "n_threads": 1}
+    assert {name: Built.kwargs[0][name] for name in expected} == expected
+
+
+def test_flags_of_resume_take_the_place_of_those_of_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of_rl_zoo(tmp_path)
+    secret = "postgresql://me:secret@host/db"
+    monkeypatch.setenv("SB3_ATARI_STORAGE", secret)
+    flags = ["-P", "--num-threads", "2", "--device", "cpu"]
+    with pytest.raises(SystemExit):
+        run_command(str(tmp_path), *flags)
+    with pytest.raises(SystemExit):
+        run_command(str(tmp_path), *flags, "--storage", "mysql://host/db")
+    th.set_num_threads(1)
+    expected = {"device": "cpu", "show_progress": True, "storage": secret, "n_threads": 2}
+    assert {name: Built.kwargs[0][name] for name in expected} == expected
+    assert Built.kwargs[1]["storage"] == "mysql://host/db"
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [(["--num-threads", "0"], "0"), (["--device", "banana"], "banana")],
+)
+def test_a_wrong_flag_is_refused_before_anything_is_touched(
+    flags: list[str], value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of_rl_zoo(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        run_command(str(tmp_path), *flags)
+    assert end.value.code == 2
+    assert value in capsys.readouterr().err.splitlines()[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,61 @@ def test_help_says_what_is_written_where(capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     for word in ("RUN", "learning_curve.png", "comparison.png", "report.html", "--no-html", "-o"):
         assert word in printed
+
+
+CHOICE = ["plot", "--algo", "dqn", "--env", "CartPole-v1", "--no-html"]
+
+
+def test_the_latest_run_with_a_model_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(ONE, "CartPole-v1.zip").touch()
+    assert cli(*CHOICE) == 0
+    assert pictures() == [f"{ONE}/learning_curve.png"]
+    said = capsys.readouterr().err
+    assert said == "CartPole-v1_2 has no model yet: taking CartPole-v1_1\n"
+    assert cli(*CHOICE, "--exp-id", "2") == 0
+    assert pictures() == [f"{ONE}/learning_curve.png", f"{TWO}/learning_curve.png"]
+    Path(TWO, "CartPole-v1.zip").touch()
+    assert cli(*CHOICE) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ([ONE], f"{ONE}/learning_curve.png"),
+        ([ONE], f"{ONE}/report.html"),
+        ([ONE, TWO], "comparison/comparison.png"),
+        ([ONE, TWO], "comparison/report.html"),
+        ([ONE, "-o", "here/x"], "here/x/learning_curve.png"),
+        ([ONE, TWO, "-o", "here"], "here/comparison.png"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_written_is_one_line(
+    arguments: list[str], path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if path.startswith("here"):
+        Path("here").write_text("a file in the place of the folder")
+    else:
+        Path(path).mkdir(parents=True)
+    assert cli("plot", *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert path in line
+    assert not list(Path().rglob("*.part"))
+
+
+def test_a_full_disk_leaves_the_files_of_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(ONE, "learning_curve.png")
+    path.write_text("of before")
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert cli("plot", ONE) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line
+    assert path.read_text() == "of before"
+    assert not list(Path().rglob("*.part"))

@@ -141,6 +141,13 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(tmp_path: Path)
     assert f"Not filmed yet:python -m sb3_atari_course record {flags}" in text
 
 
+def test_the_command_names_a_run_of_uuid(tmp_path: Path) -> None:
+    uuid = "28bf65b8-5e5b-4de1-b5da-3522d497669e"
+    folder = make_run(tmp_path / f"logs/dqn/CartPole-v1_2_{uuid}")
+    text = Tags(write_report(folder).read_text(encoding="utf-8")).text
+    assert f" --exp-id 2_{uuid}" in text
+
+
 def test_a_film_may_be_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sections, "MOST_VIDEO_BYTES", 5)
     tags = Tags(write_report(film(tmp_path)).read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sb3_atari_course.plots.report import write_report
 from sb3_atari_course.plots.run_facts import read_facts
 from tests.plots.run_folders import EVALUATION, make_run, write_games
 
@@ -124,3 +125,41 @@ def test_an_evaluation_that_cannot_be_read_is_named(content: str, tmp_path: Path
     (run / "evaluation.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=r"evaluation.json cannot be read: .*evaluate command aga"):
         read_facts(run)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://me:TOPSECRET@host/db", "postgresql://me@host/db"),
+        ("mysql://host?user=me&password=TOPSECRET", "mysql://host?user=me"),
+    ],
+)
+def test_a_password_of_an_older_run_is_not_read(address: str, shown: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "CartPole-v1_1")
+    settings = run / "CartPole-v1"
+    (settings / "args.yml").write_text(f"algo: dqn\nenv: CartPole-v1\nstorage: {address}\n")
+    (settings / "command.txt").write_text(f"python -m rl_zoo3.train --storage {address} --seed 1")
+    (settings / "config.yml").write_text(f"callback: {{my.Log: {{to: '{address}'}}}}\n")
+    facts = read_facts(run)
+    assert facts.arguments["storage"] == shown
+    assert facts.command == f"python -m rl_zoo3.train --storage {shown} --seed 1"
+    assert facts.hyperparams == {"callback": {"my.Log": {"to": shown}}}
+    assert "TOPSECRET" not in write_report(run).read_text()
+
+
+def test_a_video_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
+    """A ``record`` that was killed leaves it."""
+    run = make_run(tmp_path / "run")
+    (run / "videos/.part-x").mkdir(parents=True)
+    (run / "videos/.part-x/a.mp4").touch()
+    assert read_facts(run).video is None
+
+
+def test_settings_that_are_empty_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for name in ("args.yml", "config.yml"):
+        content = (run / "CartPole-v1" / name).read_text()
+        (run / "CartPole-v1" / name).write_text("")
+        with pytest.raises(ValueError, match=name):
+            read_facts(run)
+        (run / "CartPole-v1" / name).write_text(content)

@@ -11,6 +11,7 @@ import pytest
 from sb3_atari_course.tuning import command
 from sb3_atari_course.tuning.launcher import Launcher
 from sb3_atari_course.tuning.objective import Objective
+from sb3_atari_course.tuning.options import parse_options
 from sb3_atari_course.tuning.study import settings_of
 from sb3_atari_course.tuning.worker import work
 from tests.zoo_runs import cli
@@ -46,6 +47,17 @@ def test_a_finished_study_starts_no_worker(
     printed = capsys.readouterr().out
     assert "all trials are finished; a larger --n-trials extends the study" in printed
     assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
+
+
+def test_the_environment_may_hold_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sb3-atari tune", *ICE[1:]])
+    assert parse_options().storage is None
+    monkeypatch.setenv("SB3_ATARI_STORAGE", "postgresql://me:secret@host/db")
+    assert parse_options().storage == "postgresql://me:secret@host/db"
+    monkeypatch.setattr("sys.argv", ["sb3-atari tune", *ICE[1:], "--storage", "x.log"])
+    assert parse_options().storage == "x.log"
 
 
 def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

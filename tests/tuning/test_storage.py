@@ -98,6 +98,20 @@ def test_a_database_that_nobody_knows(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "foo://me:TOPSECRET@here",
+        "postgresql:/me:TOPSECRET@here/x",
+        "postgresql://127.0.0.1:9/none?user=me&password=TOPSECRET",
+    ],
+)
+def test_no_error_shows_a_password(address: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"here|127\.0\.0\.1") as error:
+        open_storage(address, tmp_path)
+    assert "TOPSECRET" not in str(error.value)
+
+
 def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path, grace_period=30)
     assert isinstance(storage, DatabaseStorage)

@@ -8,10 +8,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import DiscretizeObservation
 from stable_baselines3.common.env_checker import check_env
 
-from sb3_atari_course.wrappers import DiscretizeObservations
+from sb3_atari_course.envs import make_game, wrap_atari
+from sb3_atari_course.wrappers import DiscretizeActions, DiscretizeObservations
 
 CARTPOLE = {"low": [-2.4, -3.0, -0.21, -3.0], "high": [2.4, 3.0, 0.21, 3.0]}
 
@@ -104,3 +106,36 @@ def test_arguments_that_make_no_bins(
 ) -> None:
     with pytest.raises(error, match=message):
         DiscretizeObservations(gym.make(env_id), **kwargs)
+
+
+def test_a_spec_with_bounds_of_numpy_goes_to_json() -> None:
+    env = DiscretizeObservations(
+        gym.make("MountainCar-v0"),
+        n_bins=np.array([3, 5]),  # type: ignore[arg-type]
+        low=np.array([-1.0, -0.05], np.float32),
+        high=(np.float64(0.5), 0.05),
+    )
+    assert env.spec is not None
+    again: Any = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    for name in ("low", "high", "n_bins"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(env, name))
+    assert again.observation_space == env.observation_space
+
+
+def test_numbers_of_numpy_go_to_json_with_any_wrapper() -> None:
+    four, crop = np.int64(4), (np.int32(30), 195, 5, 155)
+    env = wrap_atari(
+        make_game("BreakoutNoFrameskip-v4"), frame_skip=four, noop_max=four, n_stack=four, crop=crop
+    )
+    assert env.spec is not None
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert (
+        again.observation_space
+        == env.observation_space
+        == spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    )
+    env.close()
+    again.close()
+    cart = DiscretizeActions(gym.make("Pendulum-v1"), n_bins=np.int16(5))  # type: ignore[arg-type]
+    assert cart.spec is not None
+    assert gym.make(EnvSpec.from_json(cart.spec.to_json())).action_space == spaces.Discrete(5)

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from sb3_atari_course.agents.publishing.publish import publish
+from sb3_atari_course.commands import add_device, add_gym_packages
 
 _DESCRIPTION = """\
 Make agents of a finished run that can be shipped: small zips, settings that stock RL Zoo reads, the
@@ -41,6 +42,13 @@ def main() -> None:
     parser.add_argument(
         "--selection-seed", type=int, default=500, help="of those games (default 500)"
     )
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        help="probability of a random action (default 0.05 for an Atari game, else 0)",
+    )
+    add_device(parser, "cpu")
+    add_gym_packages(parser)
     args = parser.parse_args()
     target = publish(
         args.run,
@@ -50,5 +58,8 @@ def main() -> None:
         seed=args.seed,
         selection_games=args.selection_games,
         selection_seed=args.selection_seed,
+        epsilon=args.epsilon,
+        device=args.device,
+        gym_packages=args.gym_packages,
     )
     print(f"published: {target}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -15,15 +14,16 @@ from typing import Any
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course.agents.card import describe, write_card
-from sb3_atari_course.agents.publishing.selection import Selection, checkpoints_of, choose_best
+from sb3_atari_course.agents.publishing.selection import Selection, choose_best
 from sb3_atari_course.agents.publishing.settings import PLAYED_BY, write_settings
 from sb3_atari_course.agents.publishing.slim import write_slim
 from sb3_atari_course.agents.publishing.training import describe_training, wall_clock
 from sb3_atari_course.checkpoints.command import unfinished_checkpoint
+from sb3_atari_course.envs import import_packages
 from sb3_atari_course.plots.run import plot_run
 from sb3_atari_course.plots.run_data import RunCurves, read_run
-from sb3_atari_course.runs import Run, find_run
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.runs import Run, check_model, checkpoints_of, find_run, run_number
+from sb3_atari_course.wrappers.checks import integer_at_least, probability
 
 #: RL Zoo's name of the best model (``--load-best``).
 _BEST = "best_model.zip"
@@ -38,6 +38,9 @@ def publish(
     seed: int = 1000,
     selection_games: int = 10,
     selection_seed: int = 500,
+    epsilon: float | None = None,
+    device: str = "cpu",
+    gym_packages: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> Path:
     """Publish the agents of a finished run: small files, settings, curve and card.
@@ -56,11 +59,16 @@ def publish(
     :param seed: of these games.
     :param selection_games: whole games by which each file is judged.
     :param selection_seed: of those games.
+    :param epsilon: probability of a random action in all of them; None for 0.05 in an Atari game,
+        else 0.
+    :param device: of PyTorch, on which they are played.
+    :param gym_packages: modules to import that register the environment, in addition to those
+        that the training has noted.
     :param say: is told what is going on.
     :return: the folder of the agents.
     :raises ValueError: for a folder that is no finished run, a checkpoint that is not there, equal
-        seeds, a number out of range, an agent that no card can describe, and if the agents are
-        there already.
+        seeds, a number out of range, an agent that no card can describe, a folder that cannot be
+        written, and if the agents are there already.
     :raises ImportError: without the extra ``plots``.
     """
     if seed == selection_seed:
@@ -75,6 +83,9 @@ def publish(
         ("selection_seed", 0, selection_seed),
     ):
         integer_at_least(least, name, value)
+    if epsilon is not None:
+        probability("epsilon", epsilon)
+    import_packages(gym_packages)
     curves = read_run(run_folder)
     find = _finder(curves)
     final = find()
@@ -85,21 +96,26 @@ def publish(
         raise ValueError(f"{target} is there already: remove it, or publish to another folder")
 
     candidates = _candidates(final, find)
+    games: dict[str, Any] = {"epsilon": epsilon, "device": device}
     aside = target.with_name(f"{target.name}.part")
     shutil.rmtree(aside, ignore_errors=True)  # of a publishing that was interrupted
-    aside.mkdir(parents=True)
     try:
-        selection = choose_best(candidates, seed=selection_seed, n_games=selection_games)
+        aside.mkdir(parents=True)
+        selection = choose_best(candidates, seed=selection_seed, n_games=selection_games, **games)
         say(f"best of {selection.means}: {selection.run.model_path.name}")
         sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
         sources[_BEST] = selection.run
         agents = _write_agents(aside, sources, algo)
-        scores = _score(agents, n_games=n_games, seed=seed, say=say)
+        scores = _score(agents, n_games=n_games, seed=seed, say=say, **games)
         _describe(aside, agents, curves, final, scores=scores, selection=selection)
-    except BaseException:
+        os.replace(aside, target)
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ValueError(
+                f"{target} cannot be written: {error}; choose another folder"
+            ) from error
         raise
-    os.replace(aside, target)
     return target
 
 
@@ -107,17 +123,16 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
     """Return ``find_run`` for the files of one run folder."""
     facts = curves.facts
     folder = facts.folder.resolve()
-    number = folder.name.rsplit("_", 1)[-1]
-    if facts.algo is None or facts.env_id is None or not number.isdecimal():
+    number = run_number(folder)
+    if facts.algo is None or facts.env_id is None or number is None:
         raise ValueError(
             f"{facts.folder} is no run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with its"
             " args.yml"
         )
     if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
         raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
-    for module in facts.arguments.get("gym_packages") or []:
-        importlib.import_module(module)
-    return partial(find_run, facts.algo, facts.env_id, folder.parents[1], exp_id=int(number))
+    import_packages(facts.arguments.get("gym_packages") or [])
+    return partial(find_run, facts.algo, facts.env_id, folder.parents[1], exp_id=number)
 
 
 def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
@@ -139,6 +154,7 @@ def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
             f"{final.folder} was trained with normalize, whose statistics no published agent"
             " holds: share the run folder itself"
         )
+    check_model(final.model_path)
     final.env_wrapper()
     describe(final.load_model("cpu"))
 
@@ -180,12 +196,12 @@ def _write_agents(folder: Path, sources: dict[str, Run], algo: str) -> dict[str,
 
 
 def _score(
-    agents: dict[str, Run], *, n_games: int, seed: int, say: Callable[[str], None]
+    agents: dict[str, Run], *, say: Callable[[str], None], **settings: Any
 ) -> dict[str, Any]:
     """Return the report of each file as plain data."""
     scores: dict[str, Any] = {}
     for file, agent in agents.items():
-        report = agent.evaluate(seed=seed, n_games=n_games, device="cpu")
+        report = agent.evaluate(**settings)
         say(f"{file}: {report.summary()}")
         scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
     return scores

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sb3_atari_course.runs import Run
-
-_CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -38,22 +34,17 @@ class Selection:
         }
 
 
-def choose_best(candidates: list[Run], *, seed: int, n_games: int) -> Selection:
+def choose_best(candidates: list[Run], *, seed: int, n_games: int, **settings: Any) -> Selection:
     """Score each file and return the best; of equal ones the first.
 
+    :param settings: further arguments of :meth:`Run.evaluate`.
     :raises ValueError: as :meth:`Run.evaluate`.
     """
     means = {
         run.model_path.name: round(
-            run.evaluate(seed=seed, n_games=n_games, random_play=False, device="cpu").mean, 3
+            run.evaluate(seed=seed, n_games=n_games, random_play=False, **settings).mean, 3
         )
         for run in candidates
     }
     best = max(candidates, key=lambda run: means[run.model_path.name])
     return Selection(best, seed, n_games, means)
-
-
-def checkpoints_of(folder: Path) -> list[int]:
-    """Return the steps of RL Zoo's checkpoints (``--save-freq``) in a run folder, in order."""
-    found = (_CHECKPOINT.fullmatch(path.name) for path in folder.glob("rl_model_*_steps.zip"))
-    return sorted(int(match[1]) for match in found if match)

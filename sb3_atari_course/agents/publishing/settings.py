@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from sb3_atari_course.hyperparams import hyperparams_file
+from sb3_atari_course.passwords import command_without_passwords, without_passwords
 from sb3_atari_course.plots.run_facts import RunFacts
 
 #: Our algorithms whose agents one of stock RL Zoo's plays -> its name.
@@ -26,7 +27,7 @@ _SCRIPTS = {
     "rl_zoo3": "rl_zoo3",
     "train.py": "rl_zoo3.train",
 }
-#: Absolute paths, on any system, and addresses with their passwords.
+#: Absolute paths, on any system, and addresses.
 _PLACE = re.compile(r"(?<![\w.-])(?:[A-Za-z][A-Za-z+0-9]*:)?(?:[\\/]{1,4}[^\\/\s'\",\]})]+){2,}")
 
 
@@ -48,7 +49,7 @@ def write_settings(folder: Path, facts: RunFacts) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a yml as mappings, lists and scalars, without folders of a machine.
+    """Return a value of a yml as mappings, lists and scalars, without passwords and folders.
 
     >>> plain({"net_arch": (64, 64), "log": "/home/me/logs"})
     {'net_arch': [64, 64], 'log': 'logs'}
@@ -57,7 +58,7 @@ def plain(value: Any) -> Any:
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    return without_folders(value) if isinstance(value, str) else value
+    return without_folders(without_passwords(value)) if isinstance(value, str) else value
 
 
 def without_folders(text: str) -> str:
@@ -78,12 +79,14 @@ def _without_spaces(text: str) -> str:
 
 
 def shown_command(command: str) -> str:
-    """Return the command of a training without the folders of the machine that ran it.
+    """Return the command of a training without passwords and folders of the machine that ran it.
 
     >>> shown_command("/home/me/.venv/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
     'python -m sb3_atari_course train -conf hyperparams/dqn.yml'
     """
-    words = _without_spaces(command).split()  # as RL Zoo joined them: quotes are lost already
+    words = _without_spaces(
+        command_without_passwords(command)
+    ).split()  # as RL Zoo joined them: quotes are lost already
     if not words:
         return ""
     if len(words) > 1:

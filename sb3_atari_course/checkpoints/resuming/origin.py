@@ -22,6 +22,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.resuming.settings import from_json, to_json
 from sb3_atari_course.checkpoints.tree import NotPlainError
+from sb3_atari_course.passwords import without_passwords
 from sb3_atari_course.runs import read_yml
 
 #: Of a constructor: what is no setting, or not one that an algorithm here passes on.
@@ -126,8 +127,11 @@ def _parameters(algorithm: type) -> Iterator[str]:
 
 
 def _describe_experiment(experiment: ExperimentManager) -> dict[str, Any]:
-    """Return the command line of a training, and the settings that it has read from its yml."""
-    arguments = dict(vars(experiment.args))
+    """Return the command line of a training, and the settings that it has read from its yml.
+
+    The address of ``--storage`` loses its password: whoever resumes the training gives it again.
+    """
+    arguments = without_passwords(vars(experiment.args))
     for name in ("trained_agent", "conf_file"):
         if arguments.get(name) and os.path.exists(arguments[name]):
             arguments[name] = os.path.abspath(arguments[name])

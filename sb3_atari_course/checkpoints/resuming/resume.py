@@ -25,7 +25,7 @@ from sb3_atari_course.checkpoints.resuming.settings import from_json
 from sb3_atari_course.checkpoints.running import let_go_of_dead_trainings
 from sb3_atari_course.checkpoints.versions import version_changes
 from sb3_atari_course.envs import make_atari_env
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import boolean, integer_at_least
 
 
 def resume(
@@ -35,7 +35,10 @@ def resume(
     model: BaseAlgorithm | None = None,
     callback: BaseCallback | Sequence[BaseCallback] | None = None,
     n_timesteps: int | None = None,
-    device: str = "auto",
+    device: str | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+    storage: str | None = None,
 ) -> BaseAlgorithm:
     """Go on with a training as if it had never stopped, and return its model at the end.
 
@@ -54,11 +57,20 @@ def resume(
     :param callback: the callbacks that the training had, in the same order; ``ExactCheckpoint``
         may be left out. (RL Zoo's and our launcher's are built again.)
     :param n_timesteps: agent steps after which the training is finished; None: as it was begun.
-    :param device: of the new model.
+    :param device: of the new model; None: as the training was begun by RL Zoo or our launcher,
+        ``"auto"`` for others. Not with ``model``, which is on its device already.
+    :param num_threads: of PyTorch; None: as the training was begun. Another number may change the
+        last digits of a sum, and so the training.
+    :param progress: show a progress bar, whether or not the training had one.
+    :param storage: address of the Optuna database from which RL Zoo took the hyperparameters
+        (``--trial-id``), for a run whose yml cannot be written down: a run folder keeps no
+        password. None: as the training was begun.
     :raises CheckpointError: if there is no whole checkpoint, if another process trains there, if
         the training is finished already, if what is passed does not fit.
-    :raises ValueError: for ``env`` and ``model`` together.
+    :raises TypeError: for a ``progress`` that is not a bool.
+    :raises ValueError: for ``env`` and ``model`` together, a number out of range.
     """
+    changes = _checked_changes(device, num_threads, progress, storage)
     folder = CheckpointFolder(Path(path) / FOLDER)
     if not folder.path.is_dir():
         raise CheckpointError(_what_is_missing(Path(path)))
@@ -69,7 +81,7 @@ def resume(
         raise CheckpointError(f"{folder.path} cannot be written to: {error}") from error
     try:
         resumption = _find(folder, n_timesteps)
-        description = read_json(folder.path / RUN_FILE)
+        description = _with_changes(read_json(folder.path / RUN_FILE), changes)
         if description["kind"] == "rl_zoo":
             if not (env is None and model is None and callback is None):
                 raise CheckpointError(
@@ -85,7 +97,7 @@ def resume(
         made = _env_of(description, folder.path.parent) if env is None else env
         try:
             return _go_on(
-                resumption, build_model(description, made, device), callbacks, description
+                resumption, build_model(description, made, device or "auto"), callbacks, description
             )
         except BaseException:
             if env is None:
@@ -93,6 +105,29 @@ def resume(
             raise
     finally:
         folder.unlock()
+
+
+def _checked_changes(
+    device: str | None, num_threads: int | None, progress: bool, storage: str | None
+) -> dict[str, Any]:
+    """Return what shall differ from the training's beginning, in the names of RL Zoo."""
+    if num_threads is not None:
+        integer_at_least(1, "num_threads", num_threads)
+    changes = {"device": device, "num_threads": num_threads, "storage": storage}
+    changes["progress"] = boolean("progress", progress) or None
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def _with_changes(description: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return how a training was begun, with these changes."""
+    changed = dict(description)
+    if "num_threads" in changes:
+        changed["threads"] = changes["num_threads"]
+    if description["kind"] == "rl_zoo":
+        changed["arguments"] = {**description.get("arguments", {}), **changes}
+    else:
+        changed["learn"] = {**description["learn"], "progress_bar": "progress" in changes}
+    return changed
 
 
 def _what_is_missing(path: Path) -> str:

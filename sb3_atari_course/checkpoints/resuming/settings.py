@@ -1,4 +1,4 @@
-"""Settings as JSON, and back: numbers and words, classes by their names, SB3's schedules."""
+"""Settings as JSON, and back: numbers, strings, arrays, classes by their names, schedules."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def to_json(value: Any, name: str = "this setting") -> Any:
         return value
     if isinstance(value, np.generic):
         return to_json(value.item(), name)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
+        return {"$array": value.tolist(), "dtype": value.dtype.str}
     if isinstance(value, Enum):
         return to_json(value.value, name)
     if isinstance(value, Path):
@@ -54,6 +56,8 @@ def from_json(packed: Any) -> Any:
         return {from_json(key): from_json(value) for key, value in packed["$dict"]}
     if "$tuple" in packed:
         return tuple(from_json(packed["$tuple"]))
+    if "$array" in packed:
+        return np.array(packed["$array"], packed["dtype"])
     if "$name" in packed:
         return _named(packed["$name"])
     if "$object" in packed:

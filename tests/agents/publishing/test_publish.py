@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +310,84 @@ def test_an_interrupted_publishing_leaves_no_agents(
     target = publish(run, tmp_path / "agents", **GAMES)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
     assert not (target / "old.zip").exists()
+
+
+def test_a_run_of_uuid_is_published(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    """Not the one with the same number."""
+    renamed = run.with_name("CartPole-v1_3_28bf65b8-5e5b-4de1-b5da-3522d497669e")
+    shutil.copytree(run, renamed)
+    (run / "CartPole-v1.zip").unlink()
+    target = publish(renamed, tmp_path / "agents", **GAMES)
+    assert target == tmp_path / "agents/dqn/CartPole-v1_1"
+    assert read_card(target)["training"]["seed"] == 5
+
+
+def test_how_it_is_played_can_be_chosen(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    played = []
+
+    def evaluate(self: Run, *, n_games: int, **kwargs: Any) -> GamesReport:
+        played.append((kwargs["epsilon"], kwargs["device"], "registered" in sys.modules))
+        return GamesReport("CartPole-v1", (1.0,) * n_games, (1,) * n_games, (), {})
+
+    monkeypatch.setattr(Run, "evaluate", evaluate)
+    publish(run, tmp_path / "a", **GAMES)
+    assert set(played) == {(None, "cpu", False)}
+    played.clear()
+    (tmp_path / "registered.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    flags = ["--epsilon", "0.25", "--device", "cuda:1", "--gym-packages", "registered"]
+    assert cli("publish", str(run), "-f", str(tmp_path / "b"), *flags) == 0
+    del sys.modules["registered"]
+    assert set(played) == {(0.25, "cuda:1", True)}
+    assert len(played) == 4 + 1  # candidates, and the best
+
+
+def test_the_score_says_by_which_epsilon_it_was_played(run: Path, tmp_path: Path) -> None:
+    card = read_card(publish(run, tmp_path / "agents", epsilon=1.0, **GAMES))
+    assert card["scores"]["CartPole-v1.zip"]["protocol"]["epsilon"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--epsilon", "1.5"], "1.5"),
+        (["--epsilon", "nan"], "nan"),
+        (["--device", "banana"], "banana"),
+        (["--gym-packages", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_wrong_way_to_play_is_refused(
+    flags: list[str], value: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli("publish", str(run), "-f", str(tmp_path / "agents"), *flags) == 2
+    assert value in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "agents").exists()
+
+
+def test_a_model_that_was_cut_off_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DQN, "load", None)  # whose own error names no remedy
+    path = run / "CartPole-v1.zip"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"CartPole-v1\.zip"):
+        publish(run, tmp_path / "agents", **GAMES)
+    assert not (tmp_path / "agents").exists()
+
+
+def test_agents_that_cannot_be_written_leave_nothing(
+    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    said: list[str] = []
+    with pytest.raises(ValueError, match=r"agents/dqn/CartPole-v1_1 .*No space left on device"):
+        publish(run, tmp_path / "agents", say=said.append, **GAMES)
+    assert any(line.startswith("best_model.zip: ") for line in said)  # the score is not lost
+    assert not [*(tmp_path / "agents/dqn").iterdir()]

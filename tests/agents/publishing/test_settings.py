@@ -34,6 +34,10 @@ OURS = "python -m sb3_atari_course train"
          "python -m rl_zoo3.train -i old.zip"),
         ("python -m rl_zoo3.train --trial-id 3 --storage postgresql://me:secret@host/optuna",
          "python -m rl_zoo3.train --trial-id 3 --storage optuna"),
+        ("python -m rl_zoo3.train --storage postgresql://me:TOPSECRET@host --trial-id 3",
+         "python -m rl_zoo3.train --storage postgresql://me@host --trial-id 3"),
+        ("python -m rl_zoo3.train --storage=mysql://host/db?user=me&password=TOPSECRET -n 5",
+         "python -m rl_zoo3.train --storage=db?user=me -n 5"),
         ("python -m sb3_atari_course train -params replay_buffer_kwargs:{'n_steps': 3}",
          f"{OURS} -params replay_buffer_kwargs:{{'n_steps': 3}}"),
         ("python -m rl_zoo3.train --env-kwargs file:'/home/me/a.csv' --env ALE/Pong-v5",
@@ -63,9 +67,11 @@ def test_settings_are_plain() -> None:
         "env_wrapper": "sb3_atari_course.envs.wrap_atari",
         "policy_kwargs": "dict(net_arch=[256, 256])",
         "gamma": None,
+        "log": "mysql://me:TOPSECRET@host",
     }
     assert plain(settings) == {
         **settings,
         "net_arch": [64, [64]],
+        "log": "mysql://me@host",
         "callback": [{"mine.Log": {"to": "log.csv", "every": 3}}],
     }

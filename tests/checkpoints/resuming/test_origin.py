@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch as th
+from rl_zoo3.exp_manager import ExperimentManager
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,6 +25,7 @@ from sb3_atari_course.checkpoints.resuming.origin import (
     describe_run,
     experiment_behind,
 )
+from sb3_atari_course.checkpoints.resuming.settings import from_json
 from sb3_atari_course.q_learning import EpisodeDecay
 from tests.checkpoints.small import dqn, poles
 from tests.checkpoints.trainings import breakout, deep
@@ -150,3 +154,29 @@ def test_an_env_that_cannot_be_noted_keeps_nobody_from_noting_the_model(tmp_path
 
 def test_nobody_is_behind_a_training_from_python() -> None:
     assert experiment_behind() is None
+
+
+def test_arrays_for_the_wrappers_are_noted(tmp_path: Path) -> None:
+    crop = np.array([30, 195, 5, 155])
+    env = breakout(None, wrapper_kwargs={"shape": (36, 36), "crop": tuple(crop)})
+    env.made_by["wrapper_kwargs"]["crop"] = crop  # type: ignore[attr-defined]
+    description = describe_run(tmp_path, deep(DQN, env), None, learn=LEARN, every=7)
+    noted = from_json(json.loads(json.dumps(description))["made_by"])
+    np.testing.assert_array_equal(noted["wrapper_kwargs"]["crop"], crop)
+    env.close()
+
+
+def test_the_password_of_a_storage_is_not_noted(tmp_path: Path) -> None:
+    """By the callback, in a training that stock RL Zoo has started."""
+    arguments = argparse.Namespace(
+        storage="postgresql://me:TOPSECRET@host/db", trained_agent="", conf_file=None
+    )
+    experiment = ExperimentManager(arguments, "dqn", "CartPole-v1", str(tmp_path))
+    (tmp_path / "config.yml").write_text("policy: MlpPolicy\n")
+    experiment.params_path = str(tmp_path)
+    model = dqn(poles(None))
+    description = describe_run(tmp_path, model, experiment, learn=LEARN, every=7)
+    assert description["arguments"]["storage"] == "postgresql://me@host/db"
+    assert "TOPSECRET" not in json.dumps(description)
+    assert arguments.storage == "postgresql://me:TOPSECRET@host/db"  # RL Zoo may still need it
+    model.env.close()

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback
@@ -302,3 +303,37 @@ def test_it_can_be_cut_off_in_every_rollout(peace: Path, tmp_path: Path) -> None
             go_on(tmp_path, env, callback=[callback, ExactCheckpoint(8)])
     go_on(tmp_path)
     assert_same_training(peace, tmp_path)
+
+
+def test_threads_and_a_progress_bar_can_be_asked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    learn = DQN.learn
+
+    def spy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append((th.get_num_threads(), kwargs["progress_bar"]))
+        return learn(self, *args, **{**kwargs, "progress_bar": False})
+
+    monkeypatch.setattr(DQN, "learn", spy)
+    go_on(run, num_threads=2, progress=True)
+    go_on(run, n_timesteps=STEPS + 40)
+    th.set_num_threads(1)
+    assert seen == [(2, True), (1, False)]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"num_threads": 0}, ValueError, "num_threads .* 0"),
+        ({"num_threads": 1.5}, TypeError, r"num_threads .* 1\.5"),
+        ({"progress": "no"}, TypeError, "progress .* 'no'"),
+    ],
+)
+def test_a_wrong_argument_alters_nothing(
+    kwargs: dict[str, Any], error: type[Exception], message: str, run: Path
+) -> None:
+    before = contents(run)
+    with pytest.raises(error, match=message):
+        resume(run, **kwargs)
+    assert contents(run) == before

@@ -51,6 +51,16 @@ def test_they_come_back(value: Any) -> None:
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize(
+    "array",
+    [np.array([1.5, -np.inf]), np.array([[1, 2]], np.uint8), np.array([True]), np.array(["ab"])],
+)
+def test_arrays_come_back(array: Any) -> None:
+    found = there_and_back({"low": array})["low"]
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)
+
+
 class Unit(Enum):
     STEP = "step"
 

@@ -1,0 +1,78 @@
+"""Passwords in the addresses of databases: kept out of every file, and out of messages.
+
+An address without its password still works: ``resume`` and ``tune`` take one from their flag or
+from the environment variable ``SB3_ATARI_STORAGE``, and PostgreSQL's driver looks up the password
+in ``PGPASSWORD`` or ``~/.pgpass``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.engine import make_url
+
+#: Environment variable with the address that ``--storage`` would name; `ps` does not show it.
+STORAGE_VARIABLE = "SB3_ATARI_STORAGE"
+
+#: ``scheme://user:password@``; as SQLAlchemy reads it, a password may have any character but @,
+#: and here up to the last one, if one was not written as %40 (or a slash is missing).
+_USER = re.compile(r"([A-Za-z][\w+.-]+:/{1,3}[^:/]*):.*@", re.DOTALL)
+#: A parameter of the query whose value is a secret: password, sslpassword, passwd, PWD, ...
+_PARAMETER = re.compile(
+    r"(?<=[?&])[^=&?]*(?:passw|pwd|passphrase|secret|token|odbc_connect)[^=&?]*=[^&]*&?",
+    re.IGNORECASE,
+)
+
+
+def without_passwords(value: Any) -> Any:
+    """Return settings without the passwords of addresses in them.
+
+    >>> without_passwords("postgresql://me:secret@host/db?sslmode=require&password=secret")
+    'postgresql://me@host/db?sslmode=require'
+    >>> without_passwords({"storage": "mysql://root:secret@host", "n_jobs": 2})
+    {'storage': 'mysql://root@host', 'n_jobs': 2}
+
+    :param value: a text with at most one setting, or mappings, lists and tuples of them; anything
+        else is returned as it is.
+    """
+    if isinstance(value, dict):
+        return {key: without_passwords(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(without_passwords(one) for one in value)
+    if not isinstance(value, str) or ":/" not in value:
+        return value
+    hidden = _PARAMETER.sub("", _USER.sub(r"\1@", value))
+    return value if hidden == value else hidden.rstrip("?&")
+
+
+def command_without_passwords(command: str) -> str:
+    """Return a command line without the passwords of addresses in it.
+
+    :param command: its words joined by blanks, so that a value reaches to the next flag.
+    """
+    parts = re.split(r"(\s+(?=-))", command)
+    return "".join(without_passwords(part) for part in parts)
+
+
+def keep_in_memory(address: str) -> str:
+    """Return an address without its passwords, and let connections to it get them from memory.
+
+    For code of a library that writes the address of its connection into its files.
+
+    :raises sqlalchemy.exc.ArgumentError: if it is not an address of SQLAlchemy.
+    """
+    shown: str = without_passwords(address)
+    if shown == address:
+        return address
+
+    def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        url, full_url = make_url(shown), make_url(address)
+        if url.get_backend_name() != dialect.name:
+            return
+        if dialect.create_connect_args(url)[1].items() <= kwargs.items():  # this database
+            kwargs |= {**dialect.create_connect_args(full_url)[1], **kwargs}
+
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "do_connect", connect)
+    return shown
