@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import explain_arguments, integer_at_least
 
 
 class DiscretizeObservations(
@@ -37,6 +37,7 @@ class DiscretizeObservations(
     (MultiDiscrete([18 14]), [7, 7])
     """
 
+    @explain_arguments
     def __init__(
         self,
         env: gym.Env[NDArray[Any], Any],
