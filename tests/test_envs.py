@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
-from sb3_atari_course import make_atari_env, register_envs, wrap_atari
+from sb3_atari_course import FastDQN, make_atari_env, register_envs, wrap_atari
 from sb3_atari_course.envs import find_spec, is_atari, make_game, warn_if_stacked_twice
 from sb3_atari_course.wrappers import ClipReward, FrameStack
 from tests import naive
@@ -34,6 +34,7 @@ from tests.fakes import FakeGame, Tape
 
 GAME = "BreakoutNoFrameskip-v4"
 FIELD = (30, 195, 5, 155)
+SMALL = {"shape": (36, 36)}
 
 
 def layers(env: gym.Env[Any, Any]) -> list[str]:
@@ -332,6 +333,15 @@ class TestStackedTwice:
         env = self.make_dummy(partial(wrap_atari, n_stack=4))
         with pytest.warns(UserWarning, match=self.TEXT):
             warn_if_stacked_twice(VecTransposeImage(VecFrameStack(VecMonitor(env), 4)))
+
+    def test_fast_dqn_warns(self) -> None:
+        env = VecFrameStack(make_atari_env(GAME, 1, native=True, wrapper_kwargs=SMALL), 4)
+        with pytest.warns(UserWarning, match=self.TEXT):
+            FastDQN("CnnPolicy", env, buffer_size=10)
+        env.close()
+        single = make_atari_env(GAME, 1, native=True, wrapper_kwargs=SMALL)
+        FastDQN("CnnPolicy", single, buffer_size=10)
+        single.close()
 
     def test_in_worker_processes(self) -> None:
         env = VecFrameStack(make_atari_env(GAME, 1, vec_env_cls=SubprocVecEnv), 4)

@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from sb3_atari_course.cards import check_card
+from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.errors import SettingError
 from sb3_atari_course.fast_dqn.compiler import Compiled
 from sb3_atari_course.fast_dqn.device_rows import DeviceRows
@@ -88,6 +89,7 @@ class FastDQN(DQN):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        warn_if_stacked_twice(self.env)
         self._updates: Updates | GraphUpdates | None = None
         self._sampled: ReplayBuffer | None = None  # for which the updates were made
         self._waiting: tuple[int, int] | None = None  # updates and batch size
