@@ -120,7 +120,7 @@ def _remedy(space: spaces.Space[Any]) -> str:
     if space.dtype == np.uint8:
         return "give the space the bounds 0 and 255"
     return (
-        "pass norm_obs=False to VecNormalize (SB3's policies scale uint8 images by themselves);"
+        "pass norm_obs=False to VecNormalize (SB3's policies scale uint8 images already);"
         " an environment with images of floats must show them as uint8 images, or take SB3's own"
         " network: 'CnnPolicy' with policy_kwargs=dict(normalize_images=False)"
     )

@@ -164,16 +164,15 @@ def make_atari_env(
         ``monitor_dir`` or ``vec_env_cls``.
     :return: observations (n_envs, n_stack, h, w) uint8; in ``info["episode"]`` true scores and
         lengths (in emulator frames) of whole games, as SB3's Monitor counts them: unclipped, with
-        no-ops and their rewards, without the frames that some emulators play by themselves at a
-        reset.
+        no-ops and their rewards, without the frames that some emulators play during a reset.
     :raises ValueError: for an unknown game, for another environment than an Atari game, for no game
         at all, and as :func:`wrap_atari` does.
     :raises TypeError: for an unknown argument, for an ``env_id`` that is not a string, for a
         ``native`` that is not a bool.
     """
+    native = boolean("native", native)
     made_by = {key: value for key, value in locals().items() if key != "vec_env_kwargs"}
     integer_at_least(1, "n_envs", n_envs)
-    native = boolean("native", native)
     check_atari(env_id)
     vec_env: VecEnv
     if native:
@@ -301,7 +300,7 @@ def find_spec(env_id: str) -> EnvSpec:
 def _nearest_id(env_id: str) -> str | None:
     """Return the id most like another one, of a game one that our wrappers can be put around.
 
-    That is none with a random frame skip, and if it may be one without any.
+    A random frame skip cannot be; without "ALE/" the id with one frame a step is meant, if any.
     """
     usable = [
         name

@@ -25,8 +25,7 @@ class Step:
     :param lives: (n,) lives left; 0 at a game over.
     :param frame_number: (n,) frames that the emulator has played since it was seeded.
     :param episode_frame_number: (n,) frames of the game, no-ops included.
-    :param lengths: (n,) frames of the game, without those that the emulator plays by itself at a
-        reset.
+    :param lengths: (n,) frames of the game, without those that the emulator plays during a reset.
     :param scores: (n,) unclipped score of the game so far, no-ops included.
     """
 
@@ -44,7 +43,7 @@ class Games:
     """Counts along, as SB3's Monitor between emulator and wrappers does.
 
     :param n_held: frames of an agent step.
-    :param n_first_frames: frames that the emulator plays by itself at a reset.
+    :param n_first_frames: frames that the emulator plays during a reset.
     :param noop_scores: scores of a new game after 0, 1, ... no-ops; the last one after more.
     """
 

@@ -52,8 +52,8 @@ class NativeAtariVecEnv(VecEnv):
     It does what :func:`~sb3_atari_course.envs.wrap_atari` around SB3's Monitor does. Without FIRE
     and no-ops, observations, rewards and dones equal those of its grey screens. Scores and lengths
     in ``info["episode"]`` are those that Monitor counts: of whole games, unclipped, with no-ops and
-    their rewards, without the frames that the emulators of some games play by themselves at a
-    reset (NameThisGame: 134). What differs:
+    their rewards, without the frames that the emulators of some games play during a reset
+    (NameThisGame: 134). What differs:
 
     1. FIRE is the first agent step of a life; the wrappers play it inside ``reset()``. It is
        written into the caller's array of actions, which SB3's off-policy algorithms store. An
@@ -64,8 +64,8 @@ class NativeAtariVecEnv(VecEnv):
     3. The maximum over two frames is one of greys, as in Gymnasium and Dopamine; SB3, RL Zoo and
        the DQN paper take it of colours.
     4. No-ops: 0 to ``noop_max`` of them (the wrappers: 1 to ``noop_max``). They are no part of
-       ``max_num_frames_per_episode``, nor are the frames that the emulator plays by itself at a
-       reset. If they end a game, its frames are not counted.
+       ``max_num_frames_per_episode``, nor are the frames that the emulator plays during a reset.
+       If they end a game, its frames are not counted.
     5. The same seed gives other games than the wrappers'. ``info["lives"]`` is 0 at a game over.
 
     :param env_id: a Gymnasium id, e.g. ``"BreakoutNoFrameskip-v4"``; sticky actions, limits and
@@ -168,7 +168,7 @@ class NativeAtariVecEnv(VecEnv):
     def reset(self) -> NDArray[np.uint8]:
         """Begin new games; a step that nobody waited for is forgotten.
 
-        Options of ``set_options`` have no effect, and a warning says so.
+        Options of ``set_options`` have no effect, of which a warning informs.
 
         :return: (n_envs, n_stack, h, w) uint8.
         """

@@ -41,7 +41,7 @@ OPTIONS = (
     "repeat_action_probability",
 )
 
-#: Those that an id may have, but nobody need ask for.
+#: Those that an id may have, and that change nothing or are refused.
 UNLISTED = ("game", "continuous_action_threshold", *_CANNOT)
 
 #: Longest game if there is no limit, in frames.
@@ -53,7 +53,7 @@ class Start(NamedTuple):
 
     #: (rows, columns) of the screen; some have 250 rows, most 210
     screen: tuple[int, int]
-    #: frames that the emulator plays by itself at a reset, 0 in most games
+    #: frames that the emulator plays during a reset, 0 in most games
     n_frames: int
     #: (most no-ops + 1,) int64, the score after so many no-ops, 0 in most games
     noop_scores: NDArray[np.int64]

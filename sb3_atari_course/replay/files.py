@@ -27,7 +27,7 @@ VERSION = 1
 CPU = th.device("cpu")
 SETTINGS, CHECKSUM = "replay.json", "sha256"
 
-#: What to do if a setting differs that is no argument of the buffer.
+#: What to do if a setting differs that is not an argument of the buffer.
 _REMEDIES = {
     "version": "open it with the version of sb3_atari_course that saved it",
     "observations": "make the buffer for the environment that filled it",

@@ -80,8 +80,8 @@ def test_a_game_that_a_no_op_ended_is_not_counted() -> None:
     assert games.step(over).episode_frame_number.tolist() == [54] * 3  # at most a step
 
 
-def test_no_ops_count_and_the_frames_that_the_emulator_plays_by_itself_do_not() -> None:
-    """Those are 10; new games begin with 2, 0 and 9 no-ops, of which 2 at most can be told."""
+def test_no_ops_count_and_the_frames_that_the_emulator_plays_during_a_reset_do_not() -> None:
+    """Those are 10; games begin with 2, 0 and 9 no-ops; only the scores of 0 to 2 are known."""
     games = Games(4, n_first_frames=10, noop_scores=[0, -1, -5])
     games.begin(played(lives=[0] * 3, frame=[12, 10, 19], episode_frame=[12, 10, 19]))
     step = games.step(

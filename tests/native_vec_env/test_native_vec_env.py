@@ -159,10 +159,11 @@ def test_score_and_length_are_those_of_a_bare_emulator(game: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("game", "sticky"), [("NameThisGame", 0.0), ("Skiing", 0.0), ("Skiing", 0.25)]
+    ("game", "sticky"),
+    [("NameThisGame", 0.0), ("Berzerk", 0.0), ("Skiing", 0.0), ("Skiing", 0.25)],
 )
 def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) -> None:
-    """The emulator of NameThisGame plays frames by itself at a reset; Skiing's no-ops cost points.
+    """Some emulators play frames during a reset; Skiing's no-ops cost points.
 
     With sticky actions only no-ops are compared: which others stick is random.
     """
@@ -180,7 +181,7 @@ def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) 
     native.reset()
     n_noops = []
     rng = np.random.default_rng(0)
-    for _ in range(2):  # games: the second begins by itself
+    for _ in range(2):  # games: the second begins within a step
         for info, monitor in zip(native.reset_infos, monitors, strict=True):
             n_own = monitor.reset(seed=0)[1]["episode_frame_number"]
             assert (n_own > 0) == (game != "Skiing")

@@ -78,7 +78,7 @@ def test_some_screens_are_higher() -> None:
     np.testing.assert_array_equal(native.reset()[0, 0], expected[..., 0])
 
 
-def test_what_the_emulator_plays_by_itself_and_what_no_ops_score() -> None:
+def test_what_the_emulator_plays_during_a_reset_and_what_no_ops_score() -> None:
     """By hand: frame numbers after a reset of gym.make, and its rewards of no-ops."""
     assert ask("PongNoFrameskip-v4", noop_max=2).start().n_frames == 0
     assert ask("NameThisGameNoFrameskip-v4").start().n_frames == 134
