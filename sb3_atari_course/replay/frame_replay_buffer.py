@@ -176,7 +176,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
         place = self.storage_device if "stacks" in self.__dict__ else None
         self._device = self._asked_device = th.device(device)
         if place not in (None, self.storage_device):  # frames follow
-            take_over(self, arrays_of(self), pos=self.stacks.next_row, full=self.full)
+            self._follow_stacks()
+            take_over(self, arrays_of(self), pos=self.pos, full=self.full)
 
     @property
     def storage_device(self) -> th.device:
