@@ -6,13 +6,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    explain_arguments,
+    integer_at_least,
+    warn_of_many_channels,
+)
 
 #: (channels, kernel, stride) of each convolution; Mnih et al. 2015, Methods, "Model architecture".
 NATURE_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -40,8 +45,10 @@ class AtariCNN(BaseFeaturesExtractor):
         afterwards unless ``ortho_init=False``.
     :raises ValueError: if the observations are no images, if the screen is too small for the
         kernels, for an unknown name.
+    :raises TypeError: for an unknown argument.
     """
 
+    @explain_arguments
     def __init__(
         self,
         observation_space: spaces.Space[Any],
@@ -55,6 +62,7 @@ class AtariCNN(BaseFeaturesExtractor):
         super().__init__(observation_space, integer_at_least(1, "features_dim", features_dim))
         layers = _checked_layers(layers)
         _refuse_small_screen(height, width, layers)
+        warn_of_many_channels("AtariCNN", channels)
         make_activation = _activation(activation_fn)
 
         modules: list[nn.Module] = []
@@ -93,8 +101,8 @@ def _image_shape(space: spaces.Space[Any]) -> tuple[int, int, int]:
     """Return (c, h, w) of an image space, channels first."""
     if not is_image_space(space):
         raise ValueError(
-            f"AtariCNN needs uint8 images of shape (channels, height, width), got {space}:"
-            " for an Atari game put sb3_atari_course.envs.wrap_atari around it"
+            "AtariCNN needs uint8 images of shape (channels, height, width), 0 to 255, got"
+            f" {space}: {_remedy(space)}"
         )
     channels, height, width = space.shape or ()
     if not is_image_space_channels_first(space):  # type: ignore[arg-type]
@@ -103,6 +111,19 @@ def _image_shape(space: spaces.Space[Any]) -> tuple[int, int, int]:
             " around the environment (SB3's algorithms do so by themselves)"
         )
     return channels, height, width
+
+
+def _remedy(space: spaces.Space[Any]) -> str:
+    """Return what to do with observations that are no images."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
+        return "for an Atari game put sb3_atari_course.envs.wrap_atari around it"
+    if space.dtype == np.uint8:
+        return "give the space the bounds 0 and 255"
+    return (
+        "pass norm_obs=False to VecNormalize (SB3's policies scale uint8 images already);"
+        " an environment with images of floats must show them as uint8 images, or take SB3's own"
+        " network: 'CnnPolicy' with policy_kwargs=dict(normalize_images=False)"
+    )
 
 
 def _checked_layers(layers: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:

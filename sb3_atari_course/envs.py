@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Sequence
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,11 +16,20 @@ import ale_py.registration
 import ale_py.roms
 import gymnasium as gym
 import numpy as np
+from ale_py.env import AtariEnv
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.wrappers import FrameStackObservation
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecTransposeImage
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+    VecTransposeImage,
+)
 
 from sb3_atari_course.wrappers import (
     ActionRepeat,
@@ -28,7 +40,12 @@ from sb3_atari_course.wrappers import (
     LifeLossTerminal,
     NoopReset,
 )
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    boolean,
+    explain_arguments,
+    integer_at_least,
+    refuse_unknown,
+)
 
 Screen = NDArray[np.uint8]
 
@@ -37,6 +54,23 @@ Screen = NDArray[np.uint8]
 GRAY_SCREENS = {"obs_type": "grayscale"}
 
 
+#: Wrappers that stack frames, and the attribute with their number.
+_STACKS: dict[type[gym.Wrapper[Any, Any, Any, Any]], str] = {
+    FrameStack: "n_stack",
+    FrameStackObservation: "stack_size",
+}
+
+#: Arguments of SB3's make_vec_env that :func:`make_atari_env` hands on.
+_FOR_MAKE_VEC_ENV = {
+    "start_index",
+    "monitor_dir",
+    "vec_env_cls",
+    "vec_env_kwargs",
+    "monitor_kwargs",
+}
+
+
+@explain_arguments
 def wrap_atari(
     env: gym.Env[Any, Any],
     *,
@@ -65,30 +99,39 @@ def wrap_atari(
         None leaves the stacking to others (``frame_stack`` in a yml, SB3's VecFrameStack).
     :return: observations (h, w, 1) uint8, or (h, w, n_stack).
     :raises ValueError: if a value is out of range, if ``env`` skips frames already while
-        ``frame_skip > 1``, if its actions are continuous.
+        ``frame_skip > 1``, if its actions are continuous, if it is not a game with a screen.
+    :raises TypeError: for an unknown argument, for a flag that is not a bool, if ``env`` is not
+        an environment.
     """
+    if not isinstance(env, gym.Env):
+        raise TypeError(
+            f"wrap_atari needs one Gymnasium environment, got {env!r}: make_atari_env takes an id"
+        )
+    if not isinstance(env.unwrapped, AtariEnv) and not _shows_images(env.observation_space):
+        raise ValueError(_not_atari(env.spec.id if env.spec else str(env)))
     if not isinstance(env.action_space, spaces.Discrete):
         raise ValueError(
             f"wrap_atari needs a game with discrete actions, got {env.action_space}:"
             " make it with continuous=False"
         )
     # what one step is and shows                        one step is     the agent sees
-    if noop_max != 0:
+    if integer_at_least(0, "noop_max", noop_max) != 0:
         env = NoopReset(env, noop_max=noop_max)  #      1 frame         (210, 160, 3)
     if integer_at_least(1, "frame_skip", frame_skip) != 1:
         env = ActionRepeat(env, frame_skip=frame_skip)  # 4 frames      max of the last 2
-    if terminal_on_life_loss:
+    if boolean("terminal_on_life_loss", terminal_on_life_loss):
         env = LifeLossTerminal(env)  #                  done: a life    "
-    if fire_on_reset:
+    if boolean("fire_on_reset", fire_on_reset):
         env = FireOnReset(env)  #                       first: FIRE     "
     env = CropGrayResize(env, crop=crop, shape=shape)  #                (84, 84, 1)
-    if clip_reward:
+    if boolean("clip_reward", clip_reward):
         env = ClipReward(env)  #                        paid: the sign  "
     if n_stack is not None:
         env = FrameStack(env, n_stack=n_stack)  #                       (84, 84, 4)
     return env
 
 
+@explain_arguments
 def make_atari_env(
     env_id: str,
     n_envs: int = 1,
@@ -101,6 +144,9 @@ def make_atari_env(
     **vec_env_kwargs: Any,
 ) -> VecEnv:
     """Make an SB3 VecEnv of Atari games, ready for a CnnPolicy of any SB3 algorithm.
+
+    The observations are stacked already: no VecFrameStack goes around it. (SB3's own function of
+    the same name does not stack.)
 
     The emulator is asked for grey screens (``obs_type="grayscale"``), so the maximum over two
     frames is one of greys, as in Gymnasium, Dopamine and ale-py's vector env; SB3, RL Zoo and the
@@ -117,12 +163,18 @@ def make_atari_env(
     :param wrapper_kwargs: for :func:`wrap_atari`.
     :param vec_env_kwargs: for SB3's :func:`~stable_baselines3.common.env_util.make_vec_env`, e.g.
         ``monitor_dir`` or ``vec_env_cls``.
-    :return: observations (n_envs, n_stack, h, w) uint8, whole-game scores and lengths (in emulator
-        frames) in ``info["episode"]``.
-    :raises ValueError: for an unknown game, for no game at all, and as :func:`wrap_atari` does.
+    :return: observations (n_envs, n_stack, h, w) uint8; in ``info["episode"]`` true scores and
+        lengths (in emulator frames) of whole games, as SB3's Monitor counts them: unclipped, with
+        no-ops and their rewards, without the frames that some emulators play during a reset.
+    :raises ValueError: for an unknown game, for another environment than an Atari game, for no game
+        at all, and as :func:`wrap_atari` does.
+    :raises TypeError: for an unknown argument, for an ``env_id`` that is not a string, for a
+        ``native`` that is not a bool.
     """
+    native = boolean("native", native)
     made_by = {key: value for key, value in locals().items() if key != "vec_env_kwargs"}
     integer_at_least(1, "n_envs", n_envs)
+    check_atari(env_id)
     vec_env: VecEnv
     if native:
         vec_env = _make_native(
@@ -137,6 +189,19 @@ def make_atari_env(
             },
         )
     else:
+        wrapper_names = inspect.signature(wrap_atari).parameters
+        refuse_unknown(
+            "make_atari_env",
+            vec_env_kwargs,
+            [*(name for name in made_by), *sorted(_FOR_MAKE_VEC_ENV)],
+            {
+                "wrapper_kwargs": wrapper_names,
+                "env_kwargs": inspect.signature(AtariEnv.__init__).parameters,
+            },
+        )
+        refuse_unknown("wrap_atari", wrapper_kwargs or {}, wrapper_names)
+        for flag in {"full_action_space", "continuous", "sound_obs"}.intersection(env_kwargs or {}):
+            boolean(flag, (env_kwargs or {})[flag])
         vec_env = VecTransposeImage(
             make_vec_env(
                 partial(make_game, env_id),
@@ -195,17 +260,41 @@ def is_atari(env_id: str) -> bool:
     return "AtariEnv" in str(find_spec(env_id).entry_point)
 
 
+def check_atari(env_id: str) -> None:
+    """Raise an error if an id names another environment than an Atari game.
+
+    An entry point that is a function may make anything, and is not refused.
+
+    :raises ValueError: for another environment, and for an unknown id, with the nearest one.
+    """
+    if is_atari(env_id):
+        return
+    made_by: Any = find_spec(env_id).entry_point
+    try:
+        made_by = load_env_creator(made_by) if isinstance(made_by, str) else made_by
+    except (ImportError, gym.error.Error):  # it needs what is not installed
+        made_by = object
+    if isinstance(made_by, type) and not issubclass(made_by, AtariEnv):
+        raise ValueError(_not_atari(env_id))
+
+
 def find_spec(env_id: str) -> EnvSpec:
     """Return the registered specification of an id; ale-py's and our ids are registered first.
 
     :raises ValueError: for an unknown id, with the nearest one.
+    :raises TypeError: if it is not a string.
     """
+    if not isinstance(env_id, str):
+        raise TypeError(
+            f"an id must be a string such as 'BreakoutNoFrameskip-v4', got {env_id!r}: an"
+            " environment that is made already is for wrap_atari"
+        )
     register_envs()
     try:
         return gym.spec(env_id)
     except (gym.error.Error, ImportError):
-        near = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "gymnasium.registry holds all ids"
+        near = _nearest_id(env_id)
+        hint = f"did you mean {near!r}?" if near else "gymnasium.registry holds all ids"
         raise ValueError(f"unknown environment {env_id!r}: {hint}") from None
 
 
@@ -223,6 +312,70 @@ def import_packages(modules: Sequence[str]) -> None:
             raise ValueError(
                 f"--gym-packages {module}: {error}; install it, or add its folder to PYTHONPATH"
             ) from None
+
+
+def _nearest_id(env_id: str) -> str | None:
+    """Return the id most like another one, of a game one that our wrappers can be put around.
+
+    A random frame skip cannot be; without "ALE/" the id with one frame a step is meant, if any.
+    """
+    usable = [
+        name
+        for name, spec in gym.registry.items()
+        if not isinstance(spec.kwargs.get("frameskip"), tuple)
+    ]
+    near = difflib.get_close_matches(env_id, usable, n=1, cutoff=0.4)
+    if not near:
+        return None
+    frame_by_frame = f"{near[0].removeprefix('ALE/').rpartition('-')[0]}NoFrameskip-v4"
+    is_asked_for = near[0].startswith("ALE/") and not env_id.startswith("ALE/")
+    return frame_by_frame if is_asked_for and frame_by_frame in gym.registry else near[0]
+
+
+def _not_atari(env_id: str) -> str:
+    return f"{env_id!r} is not an Atari game: use SB3's make_vec_env, without wrap_atari"
+
+
+def _shows_images(space: spaces.Space[Any]) -> bool:
+    return isinstance(space, spaces.Box) and len(space.shape) > 1 and space.dtype == np.uint8
+
+
+def warn_if_stacked_twice(env: gym.Env[Any, Any] | VecEnv | None) -> None:
+    """Warn if frames that are stacked are stacked again, which shows n_stack * n_stack of them.
+
+    Found are VecFrameStack, :class:`.FrameStack`, Gymnasium's FrameStackObservation and the stacks
+    of :class:`.NativeAtariVecEnv`. The warning is shown once.
+
+    :param env: an environment with all its wrappers; None for none yet.
+    """
+    stacks = [one for one in _stacks_of(env) if one[1] > 1]
+    if len(stacks) > 1:
+        inner_to_outer = " in ".join(f"{name} of {n_stack}" for name, n_stack in reversed(stacks))
+        n_frames = math.prod(n_stack for _, n_stack in stacks)
+        warnings.warn(
+            f"frames are stacked twice: {inner_to_outer}, {n_frames} at once. Leave one out:"
+            " make_atari_env (other than SB3's) and n_stack of wrap_atari stack already, without"
+            " VecFrameStack, or frame_stack in a yml",
+            stacklevel=1,  # this line, so that Python shows the same text once
+        )
+
+
+def _stacks_of(env: gym.Env[Any, Any] | VecEnv | None) -> Iterator[tuple[str, int]]:
+    """Yield who stacks frames, and how many, the outermost first."""
+    while isinstance(env, VecEnvWrapper):
+        if isinstance(env, VecFrameStack):
+            yield "VecFrameStack", env.stacked_obs.n_stack
+        env = env.venv
+    if isinstance(env, DummyVecEnv):
+        env = env.envs[0]
+    elif isinstance(env, VecEnv):  # native, or in other processes
+        for attribute in filter(env.has_attr, _STACKS.values()):
+            yield type(env).__name__, env.get_attr(attribute, [0])[0]
+    while isinstance(env, gym.Wrapper):
+        for kind, attribute in _STACKS.items():
+            if isinstance(env, kind):
+                yield type(env).__name__, getattr(env, attribute)
+        env = env.env
 
 
 def register_envs() -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch as th
 from gymnasium import spaces
+from sb3_contrib import QRDQN
 from sb3_contrib.qrdqn.policies import CnnPolicy as QuantileCnnPolicy
+from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, create_mlp
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import CnnPolicy, QNetwork
 from torch import nn
 
 from sb3_atari_course.cnn import AtariCNN
+from sb3_atari_course.wrappers.checks import boolean, callers, refuse_unknown
 
 
 class DuelingQNetwork(QNetwork):
@@ -52,6 +59,8 @@ class AtariCnnPolicy(CnnPolicy):
     :param dueling: estimate value and advantages apart, see :class:`DuelingQNetwork`.
     :param kwargs: of SB3's DQN CnnPolicy, ``features_extractor_kwargs`` for :class:`AtariCNN`
         among them.
+    :raises TypeError: for another algorithm than DQN, for an unknown argument, for a ``dueling``
+        that is not a bool.
     """
 
     def __init__(
@@ -65,7 +74,9 @@ class AtariCnnPolicy(CnnPolicy):
         dueling: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.dueling = dueling
+        _refuse_for(self, QRDQN, "AtariQuantileCnnPolicy")
+        _refuse_unknown(AtariCnnPolicy, kwargs, CnnPolicy)
+        self.dueling = boolean("dueling", dueling)
         super().__init__(
             observation_space,
             action_space,
@@ -96,6 +107,7 @@ class AtariQuantileCnnPolicy(QuantileCnnPolicy):
     :param net_arch: widths of dense layers between features and quantiles; none by default.
     :param features_extractor_class: :class:`AtariCNN` unless told.
     :param kwargs: of sb3-contrib's QR-DQN CnnPolicy.
+    :raises TypeError: for another algorithm than QR-DQN, and for an unknown argument.
     """
 
     def __init__(
@@ -109,6 +121,8 @@ class AtariQuantileCnnPolicy(QuantileCnnPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] = AtariCNN,
         **kwargs: Any,
     ) -> None:
+        _refuse_for(self, DQN, "AtariCnnPolicy")
+        _refuse_unknown(AtariQuantileCnnPolicy, kwargs, QuantileCnnPolicy)
         super().__init__(
             observation_space,
             action_space,
@@ -118,3 +132,32 @@ class AtariQuantileCnnPolicy(QuantileCnnPolicy):
             features_extractor_class=features_extractor_class,
             **kwargs,
         )
+
+
+def _refuse_for(policy: BasePolicy, other: type[BaseAlgorithm], its_policy: str) -> None:
+    """Raise an error if the algorithm that makes a policy is an on-policy or another one.
+
+    :param other: an algorithm with which it is easily confused.
+    :param its_policy: the policy for that.
+    :raises TypeError: with the policy to take.
+    """
+    for model in callers(BaseAlgorithm):  # type: ignore[type-abstract]
+        if model.policy_class is not type(policy):
+            continue
+        name, remedy = type(model).__name__, f"take {its_policy}"
+        if isinstance(model, OnPolicyAlgorithm):
+            of_cnn = next(key for key in model.policy_aliases if key.startswith("Cnn"))
+            extractor = "policy_kwargs=dict(features_extractor_class=AtariCNN)"
+            remedy = f"take its own on our network, {name}({of_cnn!r}, env, {extractor})"
+        elif not isinstance(model, other):
+            continue
+        raise TypeError(f"{type(policy).__name__} is not a policy for {name}: {remedy}")
+
+
+def _refuse_unknown(
+    policy: type[BasePolicy], kwargs: dict[str, Any], parent: type[BasePolicy]
+) -> None:
+    """Raise an error if neither a policy nor its parent has an argument."""
+    own, inherited = (inspect.signature(one).parameters for one in (policy, parent))
+    names = [name for name in {**own, **inherited} if name != "kwargs"]
+    refuse_unknown(policy.__name__, kwargs, names)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.torch_layers import NatureCNN
+from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
-from sb3_atari_course import AtariCNN
+from sb3_atari_course import AtariCNN, make_atari_env
 from sb3_atari_course.cnn import smallest_side
 
 SCREENS = spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -113,6 +115,42 @@ def test_an_observation_that_is_no_image_is_refused(space: spaces.Space[Any]) ->
 def test_a_wrong_value_is_named(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AtariCNN(SCREENS, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [
+        (spaces.Box(-10, 10, (84, 84, 4), np.float32), "VecNormalize"),  # as it makes it
+        (spaces.Box(0, 1, (4, 84, 84), np.float64), "uint8 images"),
+        (spaces.Box(0, 1, (4, 84, 84), np.uint8), "0 and 255"),
+        (spaces.Box(0, 255, (84, 84), np.uint8), "wrap_atari"),
+        (spaces.Discrete(3), "wrap_atari"),
+    ],
+)
+def test_the_remedy_fits_what_is_wrong(space: spaces.Space[Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named) as caught:
+        AtariCNN(space)
+    assert ("wrap_atari" in str(caught.value)) == (named == "wrap_atari")
+
+
+@pytest.mark.parametrize(("algorithm", "kwargs"), [(DQN, {"buffer_size": 10}), (PPO, {})])
+def test_normalised_images_name_vecnormalize(algorithm: Any, kwargs: dict[str, Any]) -> None:
+    env = VecNormalize(make_atari_env("BreakoutNoFrameskip-v4", 1, native=True))
+    policy_kwargs = {"features_extractor_class": AtariCNN}
+    with pytest.raises(ValueError, match="norm_obs=False to VecNormalize"):
+        algorithm("CnnPolicy", env, policy_kwargs=policy_kwargs, **kwargs)
+    env.close()
+
+
+def test_a_stack_that_was_stacked_again_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"AtariCNN .*16 channels.*VecFrameStack"):
+        AtariCNN(spaces.Box(0, 255, (16, 84, 84), np.uint8))
+    AtariCNN(spaces.Box(0, 255, (12, 84, 84), np.uint8))  # four colour frames
+
+
+def test_an_unknown_argument_is_named_with_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"feature_dim=64: did you mean features_dim\?"):
+        AtariCNN(SCREENS, feature_dim=64)  # type: ignore[call-arg]
 
 
 def test_channels_last_are_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -9,20 +10,31 @@ import ale_py.roms
 import gymnasium as gym
 import numpy as np
 import pytest
+from ale_py.env import AtariEnv
 from gymnasium import spaces
+from gymnasium.wrappers import FrameStackObservation
 from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecFrameStack,
+    VecMonitor,
+    VecTransposeImage,
+)
 
-from sb3_atari_course import make_atari_env, register_envs, wrap_atari
-from sb3_atari_course.envs import find_spec, is_atari, make_game
+from sb3_atari_course import FastDQN, make_atari_env, register_envs, wrap_atari
+from sb3_atari_course.envs import find_spec, is_atari, make_game, warn_if_stacked_twice
+from sb3_atari_course.wrappers import ClipReward, FrameStack
 from tests import naive
 from tests.fakes import FakeGame, Tape
 
 GAME = "BreakoutNoFrameskip-v4"
 FIELD = (30, 195, 5, 155)
+SMALL = {"shape": (36, 36)}
 
 
 def layers(env: gym.Env[Any, Any]) -> list[str]:
@@ -138,6 +150,42 @@ class TestWrapAtari:
         with pytest.raises(ValueError, match=message):
             wrap_atari(gym.make(GAME), **kwargs)
 
+    @pytest.mark.parametrize("flag", ["terminal_on_life_loss", "fire_on_reset", "clip_reward"])
+    @pytest.mark.parametrize("value", ["no", 0, None])
+    def test_a_flag_is_a_bool(self, flag: str, value: Any) -> None:
+        kwargs: dict[str, Any] = {flag: value}
+        with pytest.raises(TypeError, match=f"{flag} .*{value!r}"):
+            wrap_atari(FakeGame(shape=(210, 160, 3)), **kwargs)
+        kwargs[flag] = np.False_
+        wrap_atari(FakeGame(shape=(210, 160, 3)), **kwargs)
+
+    @pytest.mark.parametrize(
+        ("name", "near"),
+        [
+            ("crops", "crop"),
+            ("screen_size", "shape"),
+            ("frameskip", "frame_skip"),
+            ("frame_stack", "n_stack"),
+            ("terminal_on_lifeloss", "terminal_on_life_loss"),
+            ("noop", "noop_max"),
+            ("fire", "fire_on_reset"),
+        ],
+    )
+    def test_an_unknown_argument_is_named_with_the_nearest(self, name: str, near: str) -> None:
+        kwargs: dict[str, Any] = {name: 84}
+        with pytest.raises(TypeError, match=rf"wrap_atari .*{name}=84.* {near}\?"):
+            wrap_atari(FakeGame(shape=(210, 160, 3)), **kwargs)
+
+    @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
+    def test_another_environment_than_a_game_is_refused(self, env_id: str) -> None:
+        with pytest.raises(ValueError, match=f"'{env_id}' is not an Atari game.*make_vec_env"):
+            wrap_atari(gym.make(env_id))
+
+    @pytest.mark.parametrize("wrong", [GAME, None, 4])
+    def test_what_is_not_an_environment_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match=f"wrap_atari needs .*{wrong!r}"):
+            wrap_atari(wrong)
+
 
 class TestMakeAtariEnv:
     def test_is_ready_for_a_cnn_policy(self) -> None:
@@ -196,11 +244,136 @@ class TestMakeAtariEnv:
         with pytest.raises(ValueError, match=f"unknown environment '{env_id}'") as caught:
             make_atari_env(env_id)
         if "Br" in env_id:
-            assert "did you mean 'Breakout" in str(caught.value)
+            assert "did you mean 'BreakoutNoFrameskip-v4'?" in str(caught.value)
 
     def test_a_game_that_skips_is_refused(self) -> None:
         with pytest.raises(ValueError, match="skip twice"):
             make_atari_env("ALE/Breakout-v5")
+
+    @pytest.mark.parametrize("native", [False, True])
+    @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+    def test_another_environment_than_a_game_is_refused(self, env_id: str, native: bool) -> None:
+        with pytest.raises(ValueError, match=f"'{env_id}' is not an Atari game.*make_vec_env"):
+            make_atari_env(env_id, native=native)
+
+    def test_a_custom_entry_point_is_not_refused(self) -> None:
+        """A function may make anything, and a class may be derived from the emulator's."""
+        entry_points = {"Function-v0": make_breakout, "Class-v0": f"{__name__}:OwnGame"}
+        for env_id, entry_point in entry_points.items():
+            gym.register(env_id, entry_point)
+            try:
+                env = make_atari_env(env_id, 1, seed=0)
+                assert env.reset().shape == (1, 4, 84, 84)
+                env.close()
+            finally:
+                del gym.registry[env_id]
+
+    @pytest.mark.parametrize("wrong", [None, 4, FakeGame(), gym.spec("CartPole-v1")])
+    def test_an_id_is_a_string(self, wrong: Any) -> None:
+        for native in (False, True):
+            with pytest.raises(TypeError, match=r"BreakoutNoFrameskip-v4.*wrap_atari"):
+                make_atari_env(wrong, native=native)
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"native": "no"}, "native .*'no'"),
+            ({"native": 0}, "native .*0"),
+            ({"wrapper_kwargs": {"crops": FIELD}}, r"crops=\(30, 195, 5, 155\).* crop\?"),
+            ({"wrapper_kwargs": {"clip_reward": "no"}}, "clip_reward .*'no'"),
+            ({"env_kwargs": {"full_action_space": "no"}}, "full_action_space .*'no'"),
+            ({"env_kwargs": {"continuous": 0}}, "continuous .*0"),
+            ({"crop": FIELD}, r"crop=\(30.* wrapper_kwargs=dict\(crop=...\)\?"),
+            ({"screen_size": 84}, r"screen_size=84.* wrapper_kwargs=dict\(shape=...\)\?"),
+            ({"mode": 3}, r"mode=3.* env_kwargs=dict\(mode=...\)\?"),
+            ({"frame_stack": 4}, r"frame_stack=4.* n_stack\?"),
+            ({"monitor_dirs": "logs"}, r"monitor_dirs='logs'.* monitor_dir\?"),
+            ({"n_threads": 2}, "n_threads=2"),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_argument_is_named(self, kwargs: dict[str, Any], message: str) -> None:
+        with pytest.raises(TypeError, match=message) as caught:
+            make_atari_env(GAME, **kwargs)
+        assert "\n" not in str(caught.value)
+
+    def test_native_knows_the_names_of_the_wrappers(self) -> None:
+        with pytest.raises(TypeError, match=r"crops=1.* crop\?"):
+            make_atari_env(GAME, native=True, wrapper_kwargs={"crops": 1})
+
+    def test_a_seed_by_position_as_sb3_has_it_is_refused(self) -> None:
+        with pytest.raises(TypeError, match=r"make_atari_env got 7 by position: .*seed="):
+            make_atari_env(GAME, 2, 7)  # type: ignore[misc]
+
+
+def make_breakout(**kwargs: Any) -> gym.Env[Any, Any]:
+    return gym.make(GAME, **kwargs)
+
+
+class OwnGame(AtariEnv):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("breakout", frameskip=1, repeat_action_probability=0.0, **kwargs)
+
+
+class TestStackedTwice:
+    TEXT = r"stacked twice: .* of 4 in VecFrameStack of 4, 16 at once.*frame_stack"
+
+    @staticmethod
+    def make_dummy(wrap: Any) -> VecEnv:
+        return DummyVecEnv([lambda: wrap(FakeGame(shape=(40, 40, 3)))])
+
+    def test_vec_frame_stack_around_make_atari_env(self) -> None:
+        for native in (False, True):
+            env = VecFrameStack(make_atari_env(GAME, 2, native=native), 4)
+            with pytest.warns(UserWarning, match=self.TEXT):
+                warn_if_stacked_twice(env)
+            env.close()
+
+    def test_frame_stack_of_rl_zoo_around_wrap_atari(self) -> None:
+        env = self.make_dummy(partial(wrap_atari, n_stack=4))
+        with pytest.warns(UserWarning, match=self.TEXT):
+            warn_if_stacked_twice(VecTransposeImage(VecFrameStack(VecMonitor(env), 4)))
+
+    def test_fast_dqn_warns(self) -> None:
+        env = VecFrameStack(make_atari_env(GAME, 1, native=True, wrapper_kwargs=SMALL), 4)
+        with pytest.warns(UserWarning, match=self.TEXT):
+            FastDQN("CnnPolicy", env, buffer_size=10)
+        env.close()
+        single = make_atari_env(GAME, 1, native=True, wrapper_kwargs=SMALL)
+        FastDQN("CnnPolicy", single, buffer_size=10)
+        single.close()
+
+    def test_in_worker_processes(self) -> None:
+        env = VecFrameStack(make_atari_env(GAME, 1, vec_env_cls=SubprocVecEnv), 4)
+        try:
+            with pytest.warns(UserWarning, match=self.TEXT):
+                warn_if_stacked_twice(env)
+        finally:
+            env.close()
+
+    def test_wrappers_in_wrappers(self) -> None:
+        env: gym.Env[Any, Any] = FrameStackObservation(FrameStack(FakeGame(), n_stack=3), 2)
+        match = "FrameStack of 3 in FrameStackObservation of 2, 6 at once"
+        with pytest.warns(UserWarning, match=match):
+            warn_if_stacked_twice(ClipReward(env))
+
+    def test_a_single_stack_is_none_too_many(self) -> None:
+        warn_if_stacked_twice(None)
+        warn_if_stacked_twice(FakeGame())
+        warn_if_stacked_twice(wrap_atari(FakeGame(shape=(40, 40, 3)), n_stack=4))
+        for native in (False, True):
+            for outer, inner in ((1, 4), (4, 1)):
+                env = make_atari_env(GAME, 1, native=native, n_stack=inner)
+                warn_if_stacked_twice(VecFrameStack(env, outer))
+                env.close()
+
+    def test_the_same_text_is_shown_once(self) -> None:
+        env = VecFrameStack(self.make_dummy(partial(wrap_atari, n_stack=2)), 2)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            warn_if_stacked_twice(env)
+            warn_if_stacked_twice(env)  # of another line
+        assert len(caught) == 1
 
 
 class TestAllGames:
@@ -242,6 +415,23 @@ class TestIds:
         assert env.step(0)[-1]["frame_number"] - before == 4
         assert env.spec is not None
         assert env.spec.kwargs["repeat_action_probability"] == 0.0
+
+    @pytest.mark.parametrize(
+        ("wrong", "near"),
+        [
+            ("Breakout-v5", "BreakoutNoFrameskip-v4"),
+            ("breakout-v4", "BreakoutNoFrameskip-v4"),
+            ("Pong", "PongNoFrameskip-v4"),
+            ("KeystoneKapers-v5", "ALE/KeystoneKapers-v5"),  # there is no other
+            ("ALE/Brekout-v5", "ALE/Breakout-v5"),
+            ("BreakoutDeterministic-v5", "BreakoutDeterministic-v4"),
+            ("CartPole-v7", "CartPole-v1"),
+        ],
+    )
+    def test_the_id_suggested_can_be_played(self, wrong: str, near: str) -> None:
+        """None with a random frame skip, which our wrappers refuse."""
+        with pytest.raises(ValueError, match=f"'{wrong}': did you mean '{near}'"):
+            find_spec(wrong)
 
     def test_there_is_one_for_each_game_that_had_one(self) -> None:
         old = [env_id for env_id in gym.registry if env_id.endswith("Deterministic-v4")]

@@ -13,14 +13,16 @@ import torch as th
 from gymnasium import spaces
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import get_class_by_name
-from sb3_contrib import QRDQN
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import QRDQN, RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
 from sb3_atari_course import (
     AtariCNN,
     AtariCnnPolicy,
     AtariQuantileCnnPolicy,
+    FastDQN,
     make_atari_env,
     wrap_atari,
 )
@@ -141,3 +143,73 @@ class TestPolicies:
         first = weights(1)
         assert (first == weights(1)).all()
         assert (first != weights(2)).any()
+
+
+@pytest.fixture(scope="module")
+def env() -> Any:
+    """Return a native game."""
+    env = make_atari_env("BreakoutNoFrameskip-v4", 1, native=True, seed=0)
+    yield env
+    env.close()
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize("policy", [AtariCnnPolicy, AtariQuantileCnnPolicy])
+    @pytest.mark.parametrize(
+        ("algorithm", "own"),
+        [(PPO, "CnnPolicy"), (A2C, "CnnPolicy"), (RecurrentPPO, "CnnLstmPolicy")],
+    )
+    def test_on_policy_algorithms_take_their_own_on_our_network(
+        self, algorithm: Any, own: str, policy: Any, env: Any
+    ) -> None:
+        name = f"{policy.__name__} is not a policy for {algorithm.__name__}"
+        with pytest.raises(TypeError, match=rf"{name}: .*\('{own}'.*extractor_class=AtariCNN"):
+            algorithm(policy, env)
+
+    def test_dqn_and_qrdqn_have_one_each(self, env: Any) -> None:
+        for algorithm, policy, right in (
+            (QRDQN, AtariCnnPolicy, "AtariQuantileCnnPolicy"),
+            (DQN, AtariQuantileCnnPolicy, "AtariCnnPolicy"),
+            (FastDQN, AtariQuantileCnnPolicy, "AtariCnnPolicy"),
+            (QRDQN, type("Own", (AtariCnnPolicy,), {}), "AtariQuantileCnnPolicy"),
+        ):
+            name = f"{policy.__name__} is not a policy for {algorithm.__name__}: take {right}"
+            with pytest.raises(TypeError, match=name):
+                algorithm(policy, env, buffer_size=10)
+
+    def test_an_algorithm_that_only_calls_is_not_refused(self, env: Any, tmp_path: Path) -> None:
+        """A DQN is opened in a callback of PPO."""
+        path = tmp_path / "policy"
+        AtariCnnPolicy(SCREENS, spaces.Discrete(4), lambda _: 1e-4).save(str(path))
+        opened: list[Any] = []
+
+        class Open(BaseCallback):
+            def _on_step(self) -> bool:
+                opened.append(AtariCnnPolicy.load(str(path)))
+                opened.append(DQN(AtariCnnPolicy, env, buffer_size=10).policy)
+                return False
+
+        quiet = make_atari_env("MsPacmanNoFrameskip-v4", 1, native=True)
+        PPO("CnnPolicy", quiet, n_steps=4, batch_size=4).learn(4, Open())
+        quiet.close()
+        assert [type(one) for one in opened] == [AtariCnnPolicy] * 2
+
+    @pytest.mark.parametrize(
+        ("policy", "wrong", "near"),
+        [
+            (AtariCnnPolicy, "duelling", "dueling"),
+            (AtariCnnPolicy, "feature_extractor_kwargs", "features_extractor_kwargs"),
+            (AtariQuantileCnnPolicy, "n_quantile", "n_quantiles"),
+        ],
+    )
+    def test_an_unknown_argument_is_named_with_the_nearest(
+        self, policy: Any, wrong: str, near: str
+    ) -> None:
+        kwargs = {wrong: True}
+        with pytest.raises(TypeError, match=rf"{wrong}=True: did you mean {near}\?"):
+            policy(SCREENS, spaces.Discrete(4), lambda _: 1e-4, **kwargs)
+
+    @pytest.mark.parametrize("value", ["no", 0, None])
+    def test_dueling_is_a_bool(self, value: Any) -> None:
+        with pytest.raises(TypeError, match=f"dueling .*{value!r}"):
+            AtariCnnPolicy(SCREENS, spaces.Discrete(4), lambda _: 1e-4, dueling=value)

@@ -76,7 +76,9 @@ class DeviceRows:
         n_new = min(stacks.n_written - self._n_written, self._n_rows)
         if n_new == 0:
             return
-        rows = np.arange(stacks.n_written - n_new, stacks.n_written) % self._n_rows
+        # the row before them too: it may have been marked as cut off since
+        first = max(stacks.n_written - min(n_new + 1, self._n_rows), 0)
+        rows = np.arange(first, stacks.n_written) % self._n_rows
         places = send(rows, self.device)
         for tensor, array in self._pairs():
             tensor.index_copy_(0, places, send(array[rows], self.device).to(tensor.dtype))

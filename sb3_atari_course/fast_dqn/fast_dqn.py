@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
 from sb3_atari_course.cards import check_card
+from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.errors import SettingError
 from sb3_atari_course.fast_dqn.compiler import Compiled
 from sb3_atari_course.fast_dqn.device_rows import DeviceRows
@@ -105,6 +106,7 @@ class FastDQN(DQN):
             if getattr(self, name) not in (0, 1):  # as files of older versions may have it
                 boolean(name, getattr(self, name))
         super()._setup_model()
+        warn_if_stacked_twice(self.env)
 
     def predict(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -12,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.envs import find_spec
@@ -21,9 +24,20 @@ from sb3_atari_course.native_vec_env.batches import Batches, batch_sizes
 from sb3_atari_course.native_vec_env.games import Games, Step, infos_of
 from sb3_atari_course.native_vec_env.monitor_files import MonitorFiles
 from sb3_atari_course.native_vec_env.seeds import emulator_seeds, first_seed
-from sb3_atari_course.native_vec_env.settings import find_emulators, usable_threads
+from sb3_atari_course.native_vec_env.settings import (
+    OPTIONS,
+    UNLISTED,
+    find_emulators,
+    usable_threads,
+)
 from sb3_atari_course.native_vec_env.stacks import Stacks
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    boolean,
+    callers,
+    explain_arguments,
+    integer_at_least,
+    refuse_unknown,
+)
 from sb3_atari_course.wrappers.screen import checked_crop, checked_shape
 
 _NO_OBJECTS = "the games of a NativeAtariVecEnv are no Python objects"
@@ -36,18 +50,22 @@ class NativeAtariVecEnv(VecEnv):
     """Plays many Atari games at once in ale-py's C++ threads, ready for a CnnPolicy of SB3.
 
     It does what :func:`~sb3_atari_course.envs.wrap_atari` around SB3's Monitor does. Without FIRE
-    and no-ops, observations, rewards and dones equal those of its grey screens. What differs:
+    and no-ops, observations, rewards and dones equal those of its grey screens. Scores and lengths
+    in ``info["episode"]`` are those that Monitor counts: of whole games, unclipped, with no-ops and
+    their rewards, without the frames that the emulators of some games play during a reset
+    (NameThisGame: 134). What differs:
 
     1. FIRE is the first agent step of a life; the wrappers play it inside ``reset()``. It is
        written into the caller's array of actions, which SB3's off-policy algorithms store. An
        on-policy algorithm (PPO, A2C) would keep the probability of the action that was not
-       executed: give it ``fire=False``.
+       executed: give it ``fire=False``; else a warning is shown when its training begins.
     2. The last picture of a game that is over or cut off is up to a step old: ale-py does not draw
        it. It is the ``terminal_observation`` only, which no learner looks at after a game over.
     3. The maximum over two frames is one of greys, as in Gymnasium and Dopamine; SB3, RL Zoo and
        the DQN paper take it of colours.
     4. No-ops: 0 to ``noop_max`` of them (the wrappers: 1 to ``noop_max``). They are no part of
-       ``max_num_frames_per_episode``. If they end a game, its frames are not counted.
+       ``max_num_frames_per_episode``, nor are the frames that the emulator plays during a reset.
+       If they end a game, its frames are not counted.
     5. The same seed gives other games than the wrappers'. ``info["lives"]`` is 0 at a game over.
 
     :param env_id: a Gymnasium id, e.g. ``"BreakoutNoFrameskip-v4"``; sticky actions, limits and
@@ -61,7 +79,8 @@ class NativeAtariVecEnv(VecEnv):
     :param max_pool: show the maximum of the last two frames of a step.
     :param terminal_on_life_loss: report a lost life as the end of an episode; the game goes on.
     :param fire: press FIRE at the start of every life, in games that know it.
-    :param clip_reward: pay the sign of the reward; ``info["episode"]`` has the true score.
+    :param clip_reward: pay the sign of the reward; ``info["episode"]`` has the true score, as SB3's
+        Monitor counts it, see above.
     :param n_stack: pictures in one observation.
     :param padding: what stands for the past at the start: ``"repeat"`` (the first picture) or
         ``"zero"``.
@@ -73,9 +92,10 @@ class NativeAtariVecEnv(VecEnv):
         ``full_action_space``, ``max_episode_steps``, as for :func:`gymnasium.make`.
     :raises ValueError: for an unknown game, a value out of range, a crop that does not fit, what
         the native emulators cannot do (colours, modes, difficulties), skipping frames twice.
-    :raises TypeError: for an unknown option.
+    :raises TypeError: for an unknown option, and for a flag that is not a bool.
     """
 
+    @explain_arguments
     def __init__(
         self,
         env_id: str,
@@ -99,6 +119,9 @@ class NativeAtariVecEnv(VecEnv):
         **options: Any,
     ) -> None:
         self._closed = True  # until there is something to close
+        *names, _ = inspect.signature(NativeAtariVecEnv).parameters
+        listed = {name: value for name, value in options.items() if name not in UNLISTED}
+        refuse_unknown("NativeAtariVecEnv", listed, [*names, *OPTIONS])
         n_envs = integer_at_least(1, "n_envs", n_envs)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(
@@ -109,7 +132,7 @@ class NativeAtariVecEnv(VecEnv):
             env_id, frame_skip=frame_skip, max_pool=max_pool, noop_max=noop_max, options=options
         )
         picture = checked_shape(shape)
-        screen = emulators.screen_shape()
+        screen, n_first_frames, noop_scores = emulators.start()
         cut = None if crop is None else checked_crop(crop, screen)
         self._stacks = Stacks(n_envs, n_stack, picture, padding)
         make_batch = partial(
@@ -117,16 +140,22 @@ class NativeAtariVecEnv(VecEnv):
         )
         sizes = batch_sizes(n_envs, usable_threads(n_threads, n_envs), draws=cut is not None)
         self._batches = Batches(make_batch, sizes)
-        self._games = Games(emulators.n_held)
-        self._monitors = MonitorFiles(monitor_dir, n_envs, env_id, append=monitor_append)
+        self._games = Games(
+            emulators.n_held, n_first_frames=n_first_frames, noop_scores=noop_scores
+        )
+        fire, self.clip_reward = boolean("fire", fire), boolean("clip_reward", clip_reward)
+        self.terminal_on_life_loss = boolean("terminal_on_life_loss", terminal_on_life_loss)
+        append = boolean("monitor_append", monitor_append)
+        self._monitors = MonitorFiles(monitor_dir, n_envs, env_id, append=append)
         self._n_counted = emulators.n_counted
         self._meanings = self._batches.meanings
         self.fire_action = (
             self._meanings.index("FIRE") if fire and "FIRE" in self._meanings else None
         )
-        self.terminal_on_life_loss, self.clip_reward = bool(terminal_on_life_loss), clip_reward
+        self._is_checked = self.fire_action is None  # if an on-policy algorithm trains on it
         self._attributes = {  # for get_attr
             "render_mode": render_mode,
+            "n_stack": n_stack,
             "spec": find_spec(env_id),
             "metadata": {"render_fps": max(1, 60 // emulators.n_held)},
         }
@@ -139,11 +168,20 @@ class NativeAtariVecEnv(VecEnv):
     def reset(self) -> NDArray[np.uint8]:
         """Begin new games; a step that nobody waited for is forgotten.
 
+        Options of ``set_options`` have no effect, of which a warning informs.
+
         :return: (n_envs, n_stack, h, w) uint8.
         """
         self._check_open()
+        self._warn_on_policy()
         seeds = emulator_seeds(self._seeds)
         self._reset_seeds()
+        if any(self._options):
+            warnings.warn(
+                f"native games take no options at a reset, got {self._options}: settings of the"
+                " games are arguments of NativeAtariVecEnv",
+                stacklevel=2,
+            )
         self._reset_options()
         self._is_ready = self._is_stepping = False
         self._batches.order("reset", seeds, self._stacks.room())
@@ -213,7 +251,7 @@ class NativeAtariVecEnv(VecEnv):
         return list(np.repeat(self._stacks.newest()[..., None], 3, axis=-1))
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
-        """Return ``render_mode``, ``spec`` or ``metadata`` of each game."""
+        """Return ``render_mode``, ``n_stack``, ``spec`` or ``metadata`` of each game."""
         if attr_name not in self._attributes:
             raise AttributeError(f"{_NO_OBJECTS}: {attr_name!r} is none of {[*self._attributes]}")
         return [self._attributes[attr_name] for _ in self._get_indices(indices)]
@@ -237,6 +275,25 @@ class NativeAtariVecEnv(VecEnv):
         is_there = issubclass(Monitor, wrapper_class)
         return [is_there for _ in self._get_indices(indices)]
 
+    def _warn_on_policy(self) -> None:
+        """Warn if an on-policy algorithm trains on games that press FIRE where a life begins.
+
+        Looked for at resets, with which a training begins, until one is found. An evaluation
+        inside of a training has another environment.
+        """
+        if self._is_checked:
+            return
+        for model in callers(OnPolicyAlgorithm):
+            if model.env is not None and model.env.unwrapped is self:
+                self._is_checked = True
+                warnings.warn(
+                    f"{type(model).__name__} keeps the probability of the action that it chose, but"
+                    " where a life begins native games play FIRE instead: pass fire=False"
+                    " (make_atari_env: wrapper_kwargs=dict(fire_on_reset=False))",
+                    stacklevel=2,
+                )
+                return
+
     def _check_open(self) -> None:
         if self._closed:
             raise ValueError("this NativeAtariVecEnv is closed: make a new one")
@@ -253,7 +310,6 @@ class NativeAtariVecEnv(VecEnv):
             self.reset_infos[i] = next_infos[i]
             if step.over[i]:
                 last[-1] = played.last_pictures[i]
-                n_frames = infos[i]["episode_frame_number"]
-                length = -(-n_frames // self._n_counted)  # rounded up
+                length = -(-int(step.lengths[i]) // self._n_counted)  # rounded up
                 infos[i]["episode"] = self._monitors.episode(i, step.scores[i], length)
         return infos

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import ale_py
 import ale_py.roms
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
 
 from sb3_atari_course.envs import find_spec
-from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    boolean,
+    integer_at_least,
+    probability,
+    refuse_unknown,
+)
 
 #: Options of :func:`gymnasium.make` that the native emulator cannot follow, what they may be
 #: nevertheless, and why.
@@ -24,18 +32,31 @@ _CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {
     "sound_obs": ((None, False), "the native emulators are mute"),
 }
 
-#: What others call settings of NativeAtariVecEnv.
-_ALSO_CALLED = {
-    "fire_on_reset": "fire",
-    "use_fire_reset": "fire",
-    "frame_stack": "n_stack",
-    "stack_num": "n_stack",
-    "num_envs": "n_envs",
-    "num_threads": "n_threads",
-}
+#: Options that mean something here.
+OPTIONS = (
+    "frameskip",
+    "full_action_space",
+    "max_episode_steps",
+    "max_num_frames_per_episode",
+    "repeat_action_probability",
+)
+
+#: Those that an id may have, and that change nothing or are refused.
+UNLISTED = ("game", "continuous_action_threshold", *_CANNOT)
 
 #: Longest game if there is no limit, in frames.
 _NO_LIMIT = 2**31 - 1
+
+
+class Start(NamedTuple):
+    """A game before its first agent step."""
+
+    #: (rows, columns) of the screen; some have 250 rows, most 210
+    screen: tuple[int, int]
+    #: frames that the emulator plays during a reset, 0 in most games
+    n_frames: int
+    #: (most no-ops + 1,) int64, the score after so many no-ops, 0 in most games
+    noop_scores: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -77,12 +98,29 @@ class Emulators:
 
     def screen_shape(self) -> tuple[int, int]:
         """Return (rows, columns) of the game's screen; some have 250 rows, most 210."""
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # as ale-py's own envs do
-        emulator = ale_py.ALEInterface()
-        rom: Any = ale_py.roms.get_rom_path(self.rom)
-        emulator.loadROM(rom)
-        height, width = emulator.getScreenDims()
-        return int(height), int(width)
+        return self.start().screen
+
+    def start(self) -> Start:
+        """Return what a game is before its first agent step."""
+        return _start_of(self.rom, self.n_noops)
+
+
+@functools.cache  # loading a game takes a fifth of a second
+def _start_of(rom: str, n_noops: int) -> Start:
+    """Return what a game is before its first agent step, whatever its seed.
+
+    Sticky actions change nothing: the first action repeated would be a no-op too.
+    """
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # as ale-py's own envs do
+    emulator = ale_py.ALEInterface()
+    path: Any = ale_py.roms.get_rom_path(rom)
+    emulator.loadROM(path)
+    emulator.reset_game()
+    height, width = emulator.getScreenDims()
+    n_frames, scores = emulator.getEpisodeFrameNumber(), [0]
+    for _ in range(n_noops):
+        scores.append(scores[-1] + int(emulator.act(ale_py.Action.NOOP)))
+    return Start((int(height), int(width)), int(n_frames), np.array(scores, np.int64))
 
 
 def find_emulators(
@@ -97,18 +135,18 @@ def find_emulators(
     :param options: as for :func:`gymnasium.make`; they win over those of the id.
     :raises ValueError: for an unknown id, another environment than an Atari game, a value that the
         native emulators cannot follow, skipping twice.
-    :raises TypeError: for an unknown option.
+    :raises TypeError: for an unknown option, and for a flag that is not a bool.
     """
     spec = find_spec(env_id)
     if "AtariEnv" not in str(spec.entry_point):
         raise ValueError(
-            f"{env_id!r} is no Atari game of ale-py, and NativeAtariVecEnv plays no others: take"
-            " SB3's DummyVecEnv (--vec-env dummy)"
+            f"{env_id!r} is not an Atari game of ale-py, and NativeAtariVecEnv plays no others: use"
+            " SB3's make_vec_env (--vec-env dummy)"
         )
     asked = _checked_options(env_id, {**spec.kwargs, **options})
     own_skip = asked.get("frameskip", 4)
     frame_skip = integer_at_least(1, "frame_skip", frame_skip)
-    if not isinstance(own_skip, int):
+    if isinstance(own_skip, (tuple, list)):
         raise ValueError(
             f"{env_id} skips {own_skip} frames, a random number, which the native emulators cannot"
             " do: pass frameskip=1, or take a NoFrameskip-v4 id"
@@ -120,18 +158,17 @@ def find_emulators(
             " skip twice: pass frameskip=1 (or a NoFrameskip-v4 id; in RL Zoo --env-kwargs"
             " frameskip:1), or frame_skip=1"
         )
-    p_sticky = finite_number("repeat_action_probability", asked.get("repeat_action_probability", 0))
-    if not 0 <= p_sticky <= 1:
-        raise ValueError(f"repeat_action_probability must be from 0 to 1, got {p_sticky}")
     return Emulators(
         rom=asked["game"],
         n_held=own_skip * frame_skip,
         n_counted=own_skip,
-        max_pool=bool(max_pool) and frame_skip > 1,
+        max_pool=boolean("max_pool", max_pool) and frame_skip > 1,
         n_noops=integer_at_least(0, "noop_max", noop_max) * own_skip,
-        p_sticky=p_sticky,
+        p_sticky=probability(
+            "repeat_action_probability", asked.get("repeat_action_probability", 0)
+        ),
         max_frames=_max_frames(spec, asked, own_skip),
-        all_actions=bool(asked.get("full_action_space", False)),
+        all_actions=boolean("full_action_space", asked.get("full_action_space", False)),
     )
 
 
@@ -155,24 +192,17 @@ def usable_threads(n_threads: int | None, n_envs: int) -> int:
 
 def _checked_options(env_id: str, asked: dict[str, Any]) -> dict[str, Any]:
     """Return those options that mean something here, after refusing what cannot be done."""
-    known = {"game", "frameskip", "repeat_action_probability", "full_action_space"}
-    known |= {"max_num_frames_per_episode", "max_episode_steps"}
-    idle = {"continuous_action_threshold"}
+    refuse_unknown(f"the native {env_id}", asked, (*OPTIONS, *UNLISTED))
     for name, value in asked.items():
-        if name in _CANNOT:
-            allowed, reason = _CANNOT[name]
-            if value not in allowed:
-                raise ValueError(
-                    f"{env_id} with {name}={value!r}: {reason}; leave {name} out, or take the"
-                    " Python environments (native=False, --vec-env dummy)"
-                )
-        elif name not in known | idle:
-            hint = f": did you mean {_ALSO_CALLED[name]}?" if name in _ALSO_CALLED else ""
-            raise TypeError(
-                f"NativeAtariVecEnv got an unexpected option {name}={value!r}{hint or ':'} beside"
-                f" its own settings it knows {', '.join(sorted(known - {'game'}))}"
+        if name in ("continuous", "sound_obs") and value is not None:
+            boolean(name, value)
+        allowed, reason = _CANNOT.get(name, ((value,), ""))
+        if value not in allowed:
+            raise ValueError(
+                f"{env_id} with {name}={value!r}: {reason}; leave {name} out, or take the"
+                " Python environments (native=False, --vec-env dummy)"
             )
-    return {name: value for name, value in asked.items() if name in known}
+    return {name: value for name, value in asked.items() if name in ("game", *OPTIONS)}
 
 
 def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch as th
@@ -17,7 +17,9 @@ from sb3_atari_course.replay.plain_frames import PlainFrames
 from sb3_atari_course.replay.stacks import StackMemory
 
 
-def check_settings(space: spaces.Space[Any], compression: str | None, device: Any) -> th.device:
+def check_settings(
+    space: spaces.Space[Any], compression: str | None, device: Any
+) -> th.device | Literal["auto"]:
     """Return the device of the frames if such a memory can be built; nothing is built.
 
     :raises ValueError: for observations that are no stacks of images, for an unknown compression
@@ -32,6 +34,8 @@ def check_settings(space: spaces.Space[Any], compression: str | None, device: An
         )
     if compression not in (None, "lz4"):
         raise ValueError(f"compression must be None or 'lz4', got {compression!r}")
+    if device == "auto":
+        return "auto"
     if str(device).split(":")[0] not in ("cpu", "cuda"):
         raise ValueError(f"storage_device must be 'cpu', 'cuda' or 'auto', got {device!r}")
     if th.device(device).type == "cuda" and compression:

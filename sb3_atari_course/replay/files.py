@@ -27,6 +27,13 @@ VERSION = 1
 CPU = th.device("cpu")
 SETTINGS, CHECKSUM = "replay.json", "sha256"
 
+#: What to do if a setting differs that is not an argument of the buffer.
+_REMEDIES = {
+    "version": "open it with the version of sb3_atari_course that saved it",
+    "observations": "make the buffer for the environment that filled it",
+    "actions": "make the buffer for the environment that filled it",
+}
+
 
 class ReplayFileError(ValueError):
     """A file that cannot be used: cut short, altered, or no replay memory at all."""
@@ -121,9 +128,9 @@ def _read(
 def _check_settings(path: Any, saved: dict[str, Any], settings: dict[str, Any]) -> None:
     for name, value in {"version": VERSION, **settings}.items():
         if saved.get(name) != value:
-            raise ReplayFileError(
-                f"{path} was saved with {name}={saved.get(name)!r}, here it is {value!r}"
-            )
+            was = f"{name}={saved.get(name)!r}"
+            remedy = _REMEDIES.get(name, f"make the buffer with {was}")
+            raise ReplayFileError(f"{path} was saved with {was}, here it is {value!r}: {remedy}")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:

@@ -24,7 +24,13 @@ from sb3_atari_course.replay.model import agreed_gamma
 from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of, take_over
 from sb3_atari_course.replay.stack_array import StackArray
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
-from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    boolean,
+    explain_arguments,
+    finite_number,
+    integer_at_least,
+    warn_of_many_channels,
+)
 
 #: Rows between two looks at the machine's memory.
 ROWS_BETWEEN_CHECKS = 1024
@@ -60,15 +66,19 @@ class FrameReplayBuffer(NStepReplayBuffer):
         it must be the model's.
     :param compression: None, or ``"lz4"``: a tenth of the memory or less, for some more time.
     :param storage_device: where frames are kept and gathered: ``"cpu"``, ``"cuda"``, where the
-        memory for all of them is taken at once, or ``"auto"``: where batches go.
+        memory for all of them is taken at once, or ``"auto"``: on the GPU if batches go there and
+        there is no compression, else on the CPU; frames of a saved buffer follow the model that
+        loads it.
     :raises ValueError: for observations that are no stacks of images, and for settings that do
         not go together.
+    :raises TypeError: for an unknown argument, and for a flag that is not a bool.
     :raises SettingError: when learning starts: for another gamma than the model's, and without
         the card that was asked for.
     :raises ReplayMemoryError: when learning starts, or once a better estimate shows it: the full
         buffer will not fit into memory.
     """
 
+    @explain_arguments
     def __init__(
         self,
         buffer_size: int,
@@ -84,24 +94,26 @@ class FrameReplayBuffer(NStepReplayBuffer):
         compression: Literal["lz4"] | None = None,
         storage_device: str = "cpu",
     ) -> None:
-        if optimize_memory_usage:
+        if boolean("optimize_memory_usage", optimize_memory_usage):
             raise ValueError(
                 "FrameReplayBuffer keeps every frame once already: leave out optimize_memory_usage"
                 " (SB3's variant forgets the observation at the end of an episode)"
             )
-        place = get_device(device) if storage_device == "auto" else storage_device
-        self.storage_device = check_settings(observation_space, compression, place)
+        self.compression = compression
+        self._storage_device = check_settings(observation_space, compression, storage_device)
         # past ReplayBuffer's own constructor, which would allocate both arrays of observations
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
+        self._asked_device = device
         self.buffer_size = max(integer_at_least(1, "buffer_size", buffer_size) // n_envs, 1)
         self.optimize_memory_usage = False
-        self.handle_timeout_termination = handle_timeout_termination
+        self.handle_timeout_termination = boolean(
+            "handle_timeout_termination", handle_timeout_termination
+        )
         self.n_steps = integer_at_least(1, "n_steps", n_steps)
         if gamma is not None and not 0.0 <= finite_number("gamma", gamma) <= 1.0:
             raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
         self._own_gamma = gamma
         self.gamma: float = gamma  # type: ignore[assignment]  # None: until a model is there
-        self.compression = compression
         try:
             self._make_small_arrays()
             self.keep_stacks_in(self.empty_stacks())
@@ -109,6 +121,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
             raise ReplayMemoryError(
                 f"buffer_size={buffer_size} is too large, even without a frame: {error}"
             ) from error
+        warn_of_many_channels("FrameReplayBuffer", self.stacks.n_stack)
 
     def add(
         self,
@@ -136,18 +149,47 @@ class FrameReplayBuffer(NStepReplayBuffer):
         elif self.pos % ROWS_BETWEEN_CHECKS == 0:
             self._budget.check()
         row = self.stacks.next_row
+        continues = self.stacks.begin_row(obs)
+        if continues is not None:
+            self._end_returns_at_gaps(continues)
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
+        self.timeouts[row] = 0.0
         if self.handle_timeout_termination:
             self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
-        self.stacks.write(obs, next_obs)  # from here on the row counts, whatever interrupts
+        self.stacks.end_row(next_obs)  # from here on the row counts, whatever interrupts
         self._follow_stacks()
 
     def reset(self) -> None:
         """Forget everything."""
         super().reset()
         self.keep_stacks_in(self.empty_stacks())
+
+    @property
+    def device(self) -> th.device:
+        """Where batches go; SB3 sets it when a model loads a buffer."""
+        return self._device
+
+    @device.setter
+    def device(self, device: th.device) -> None:
+        place = self.storage_device if "stacks" in self.__dict__ else None
+        self._device = self._asked_device = th.device(device)
+        if place not in (None, self.storage_device):  # frames follow
+            self._follow_stacks()
+            take_over(self, arrays_of(self), pos=self.pos, full=self.full)
+
+    @property
+    def storage_device(self) -> th.device:
+        """Where frames are kept, of ``"auto"`` at this moment."""
+        if isinstance(self._storage_device, th.device):
+            return self._storage_device
+        follows = self.device.type == "cuda" and self.compression is None
+        return self.device if follows else th.device("cpu")
+
+    @storage_device.setter
+    def storage_device(self, device: th.device) -> None:
+        self._storage_device = device
 
     @property
     def lies_on_card(self) -> bool:
@@ -172,13 +214,14 @@ class FrameReplayBuffer(NStepReplayBuffer):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
         self._follow_stacks()
-        settings = {**settings_of(self), "pos": self.pos, "full": self.full}
-        write_replay(path, settings, arrays_of(self))
+        settings = {**settings_of(self), "compression": self.compression}
+        write_replay(path, {**settings, "pos": self.pos, "full": self.full}, arrays_of(self))
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take over what :meth:`save` wrote, in place of all that is here.
 
-        Until all of it is read and checked, what is here stays, and takes its memory.
+        Until all of it is read and checked, what is here stays, and takes its memory. Frames of
+        another compression are converted.
 
         :raises ReplayFileError: if the file is damaged or of other settings; nothing is changed.
         """
@@ -232,6 +275,15 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones = np.zeros(rows, np.float32)
         self.timeouts = np.zeros(rows, np.float32)
 
+    def _end_returns_at_gaps(self, continues: NDArray[np.bool_]) -> None:
+        """Mark the last row as cut off where play was interrupted, as after a time limit.
+
+        :param continues: (n_envs,) where the next observation is the one to come.
+        """
+        if self.stacks.n_filled:
+            last = self.stacks.next_row - 1
+            self.timeouts[last, ~continues & (self.dones[last] == 0.0)] = 1.0
+
     def _follow_stacks(self) -> None:
         """Let SB3's count of rows be that of the stacks, which an interruption leaves right."""
         self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
@@ -255,6 +307,11 @@ class FrameReplayBuffer(NStepReplayBuffer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         arrays, digests = state.pop("arrays"), state.pop("digests")
         check_digests(arrays, digests)
+        if "storage_device" in state:  # of an older version, which did not keep "auto"
+            place, device = state.pop("storage_device"), state.pop("device")
+            was_auto = place.type == device.type == "cuda"
+            state |= {"_storage_device": "auto" if was_auto else place, "_asked_device": device}
         self.__dict__.update(state)
+        self._device = get_device(self._asked_device)  # the CPU, without the GPU of then
         self._make_small_arrays()
         take_over(self, arrays, pos=self.pos, full=self.full)

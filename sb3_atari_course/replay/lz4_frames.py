@@ -9,7 +9,6 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.packed_frames import (
@@ -115,11 +114,7 @@ class Lz4Frames:
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> int:
         """Take over these blocks."""
-        packed = PackedFrames(
-            saved_array(arrays, "reference", np.uint8, (None,)),
-            saved_array(arrays, "lengths", np.int32, (None,)),
-            saved_array(arrays, "blobs", np.uint8, (None,)),
-        )
+        packed = PackedFrames.of(arrays)
         self._blobs = packed.blocks(self.frame_size)
         self._reference = packed.reference.copy() if packed.reference.size else None
         self._n_packed = len(packed.blobs)

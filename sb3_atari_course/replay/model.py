@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_atari_course.errors import SettingError
+from sb3_atari_course.wrappers.checks import callers
 
 
 def agreed_gamma(buffer: ReplayBuffer, gamma: float | None) -> float:
@@ -16,7 +15,8 @@ def agreed_gamma(buffer: ReplayBuffer, gamma: float | None) -> float:
     :param gamma: the buffer's setting; None: that of the model that fills it.
     :raises SettingError: if the model's gamma is another one, or if there is no model to ask.
     """
-    model = _model_of(buffer)
+    fillers = (one for one in callers(OffPolicyAlgorithm) if one.replay_buffer is buffer)
+    model = next(fillers, None)
     if model is None:
         if gamma is None:
             raise SettingError("gamma=None takes the model's gamma, but no model fills this buffer")
@@ -28,17 +28,3 @@ def agreed_gamma(buffer: ReplayBuffer, gamma: float | None) -> float:
             " for the model's (a loaded memory has the gamma that it was saved with)"
         )
     return float(model.gamma)
-
-
-def _model_of(buffer: ReplayBuffer) -> OffPolicyAlgorithm | None:
-    """Return the algorithm whose training has called the buffer, None if there is none.
-
-    SB3 tells a buffer nothing of its model, so it is looked for among the callers.
-    """
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        frame = frame.f_back
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, OffPolicyAlgorithm) and caller.replay_buffer is buffer:
-            return caller
-    return None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.replay.files import ReplayFileError
+from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course.replay.files import CPU, ReplayFileError, saved_array
+from sb3_atari_course.replay.memory import available_memory, in_words
 
 Frames = NDArray[np.uint8]
 Numbers = NDArray[np.int32]
@@ -29,6 +31,18 @@ class PackedFrames(NamedTuple):
     reference: Frames
     lengths: NDArray[np.int32]
     blobs: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> PackedFrames:
+        """Return those among saved arrays.
+
+        :raises ReplayFileError: if one is missing or another one than it should be.
+        """
+        return cls(
+            saved_array(arrays, "reference", np.uint8, (None,)),
+            saved_array(arrays, "lengths", np.int32, (None,)),
+            saved_array(arrays, "blobs", np.uint8, (None,)),
+        )
 
     def blocks(self, frame_size: int) -> list[bytes]:
         """Return the blocks.
@@ -94,3 +108,37 @@ def unpacked(
         few = b"".join(unpack_block(b, frame_size) for b in blocks[first : first + AT_A_TIME])
         frames = np.frombuffer(few, np.uint8).reshape(-1, frame_size)
         yield numbers[first : first + AT_A_TIME], frames ^ packed.reference
+
+
+def converted(
+    arrays: dict[str, NDArray[Any]], frame_size: int, *, packed: bool
+) -> dict[str, NDArray[Any]]:
+    """Return saved arrays with their frames packed or plain, whichever they were.
+
+    :raises ReplayFileError: if frames cannot be unpacked.
+    :raises ReplayMemoryError: if they do not fit into memory unpacked.
+    """
+    if packed and "frames" in arrays:
+        frames = saved_array(arrays, "frames", np.uint8, (None, frame_size))
+        numbers = np.arange(len(frames), dtype=np.int32)
+        return {**arrays, **pack_plain(lambda some: frames[some], numbers)._asdict()}
+    if not packed and "blobs" in arrays:
+        return {**arrays, "frames": _plain(PackedFrames.of(arrays), frame_size)}
+    return arrays
+
+
+def _plain(packed: PackedFrames, frame_size: int) -> Frames:
+    """Return packed frames as (n, frame_size) uint8; a number without a frame is black."""
+    needed, available = len(packed.lengths) * frame_size, available_memory(CPU)
+    if needed > available:
+        raise ReplayMemoryError(
+            f"unpacked these frames need {in_words(needed)} of memory, {in_words(available)} are"
+            " available: choose compression='lz4'"
+        )
+    frames = np.zeros((len(packed.lengths), frame_size), np.uint8)
+    numbers = np.flatnonzero(packed.lengths).astype(np.int32)
+    for some, pixels in unpacked(
+        packed._replace(lengths=packed.lengths[numbers]), numbers, frame_size
+    ):
+        frames[some] = pixels
+    return frames

@@ -91,15 +91,28 @@ class StackMemory:
     def write(self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
         """Keep the stacks (n_envs, *shape) of one more row, in place of the oldest if full.
 
+        :param obs: what :meth:`checked` returned, as is ``next_obs``.
+        """
+        self.begin_row(obs)
+        self.end_row(next_obs)
+
+    def begin_row(self, obs: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+        """Give numbers to the observations of one more row, which counts from :meth:`end_row` on.
+
         An interruption (Ctrl-C) leaves the row as it was or written as a whole.
 
-        :param obs: what :meth:`checked` returned, as is ``next_obs``.
+        :return: (n_envs,) if they are the next observations of the row before; None if all are.
         """
         self.recover()
         self._is_writing = True
+        self._obs_numbers, continues = self._number(obs, OBS)
+        return continues
+
+    def end_row(self, next_obs: NDArray[np.uint8]) -> None:
+        """Keep the row that was begun, in place of the oldest if full."""
         numbers = np.empty(self.numbers.shape[1:], np.int32)
-        numbers[:, OBS] = self._number(obs, OBS)
-        numbers[:, NEXT_OBS] = self._number(next_obs, NEXT_OBS)
+        numbers[:, OBS] = self._obs_numbers
+        numbers[:, NEXT_OBS], _ = self._number(next_obs, NEXT_OBS)
         self.table.use(numbers, self._n_written)
         old_numbers = self.numbers[self.next_row].copy()
         self.numbers[self.next_row] = numbers
@@ -115,6 +128,8 @@ class StackMemory:
         :param which: ``OBS`` or ``NEXT_OBS``.
         """
         numbers = self.numbers[:, :, which][index]
+        if not self.n_filled:  # there is no frame yet, not even the black one
+            return np.zeros((*numbers.shape[:-1], *self.shape), np.uint8)
         return self._arranged(self.table.take(numbers), numbers.shape)
 
     def gather(self, numbers: th.Tensor) -> th.Tensor:
@@ -217,17 +232,20 @@ class StackMemory:
         pixels = frames if isinstance(frames, np.ndarray) else frames.cpu().numpy()
         return np.moveaxis(pixels.reshape(*numbers.shape, *self.image_shape), 1, 3)
 
-    def _number(self, stacks: NDArray[np.uint8], shift: int) -> Numbers:
+    def _number(
+        self, stacks: NDArray[np.uint8], shift: int
+    ) -> tuple[Numbers, NDArray[np.bool_] | None]:
         """Return the numbers (n_envs, n_stack) of stacks (n_envs, *shape).
 
         :param shift: how many frames newer they should be than the stacks numbered before.
+        :return: the numbers, and which stacks (n_envs,) are that; None if all are.
         """
         before, numbers = self._last
         page = self._pages[before is self._pages[0]]
         page.write(stacks.transpose(0, 2, 3, 1) if self.channels_first else stacks)
         all_follow = page.continues(before, shift)
         if all_follow and not shift:
-            return numbers
+            return numbers, None
         follows = self._all_envs if all_follow else page.envs_that_continue(before, shift)
         if shift:
             numbers = numbers[:, self._one_newer]
@@ -241,7 +259,7 @@ class StackMemory:
                 known = before.stack(env), self._last[1][env]
                 numbers[env] = self._look_up(page.stack(env), *known)
         self._last = page, numbers
-        return numbers
+        return numbers, None if all_follow else follows
 
     def _look_up(self, stack: Stack, known_stack: Stack, known_numbers: Numbers) -> list[int]:
         """Return the numbers of the frames of one stack, each looked for by itself."""

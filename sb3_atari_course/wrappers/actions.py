@@ -9,7 +9,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    RecordConstructorArgs,
+    explain_arguments,
+    integer_at_least,
+)
 
 #: More would be no use to a table or a Q-network.
 _MAX_ACTIONS = 10_000
@@ -32,6 +36,7 @@ class DiscretizeActions(gym.ActionWrapper[Any, np.int64, NDArray[Any]], RecordCo
     (Discrete(5), [-2.0, -1.0, 0.0, 1.0, 2.0])
     """
 
+    @explain_arguments
     def __init__(self, env: gym.Env[Any, NDArray[Any]], *, n_bins: int) -> None:
         RecordConstructorArgs.__init__(self, n_bins=n_bins)
         super().__init__(env)

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
 import operator
+import reprlib
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar, cast
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Object = TypeVar("_Object")
+
+#: What SB3's AtariWrapper, Gymnasium's AtariPreprocessing, ale-py's vector environment and RL Zoo
+#: call our arguments; of several names, the first that a function has.
+_ALSO_CALLED: dict[str, tuple[str, ...]] = {
+    "screen_size": ("shape",),
+    "img_height": ("shape",),
+    "img_width": ("shape",),
+    "frameskip": ("frame_skip",),
+    "skip": ("frame_skip",),
+    "action_repeat": ("frame_skip",),
+    "frame_stack": ("n_stack",),
+    "stack_num": ("n_stack",),
+    "stack_size": ("n_stack",),
+    "num_stack": ("n_stack",),
+    "padding_type": ("padding",),
+    "noops": ("noop_max",),
+    "episodic_life": ("terminal_on_life_loss",),
+    "life_loss": ("terminal_on_life_loss",),
+    "life_loss_info": ("terminal_on_life_loss",),
+    "fire": ("fire_on_reset",),
+    "fire_on_reset": ("fire",),
+    "fire_reset": ("fire_on_reset", "fire"),
+    "use_fire_reset": ("fire_on_reset", "fire"),
+    "reward_clipping": ("clip_reward",),
+    "maxpool": ("max_pool",),
+    "num_envs": ("n_envs",),
+    "num_threads": ("n_threads",),
+    "action_repeat_probability": ("repeat_action_probability",),
+}
+
+#: Colour frames in a usual stack (4) times their channels.
+_MOST_CHANNELS = 12
 
 
 def integer_at_least(minimum: int, name: str, value: Any) -> int:
@@ -108,3 +151,96 @@ def image_space(env: gym.Env[Any, Any], wrapper: str) -> spaces.Box:
             f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
         )
     return space
+
+
+def explain_arguments(function: _Function) -> _Function:
+    """Let a function refuse arguments that it does not have with the nearest name and a list.
+
+    For functions and ``__init__``; the signature stays what it is. One with ``**kwargs`` checks
+    their names itself, with :func:`refuse_unknown`.
+
+    :raises TypeError: by the function: for an unknown name, and for too many by position.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    names = [one.name for one in parameters if one.name != "self"]
+    by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    n_by_position = len(parameters) - len(by_name) - takes_others
+    what = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def explained(*args: Any, **kwargs: Any) -> Any:
+        if not takes_others:
+            refuse_unknown(what, kwargs, names)
+        if len(args) > n_by_position and by_name:
+            raise TypeError(
+                f"{what} got {reprlib.repr(args[n_by_position])} by position: name the argument,"
+                f" one of {', '.join(f'{name}=' for name in by_name)}"
+            )
+        return function(*args, **kwargs)
+
+    return cast(_Function, explained)
+
+
+def refuse_unknown(
+    what: str,
+    given: Mapping[str, Any],
+    names: Iterable[str],
+    inside: Mapping[str, Iterable[str]] | None = None,
+) -> None:
+    """Raise an error if a name is given that is not one of ``names``.
+
+    :param what: the function that is called, for the message.
+    :param given: its arguments by name.
+    :param names: those that it has.
+    :param inside: those that belong into one of its arguments, which is a dictionary.
+    :raises TypeError: with the value, the nearest name and all names.
+    """
+    names = list(names)
+    for name, value in given.items():
+        if name in names:
+            continue
+        near = _nearest(name, names)
+        for outer, inner_names in (inside or {}).items():
+            inner = None if near else _nearest(name, list(inner_names))
+            near = f"{outer}=dict({inner}=...)" if inner else near
+        hint = f" did you mean {near}?" if near else ""
+        raise TypeError(
+            f"{what} has no argument {name}={reprlib.repr(value)}:{hint} It takes"
+            f" {', '.join(names)}"
+        )
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    """Return what is most like ``name``, or means the same in another library."""
+    same = [name] if name in names else [one for one in _ALSO_CALLED.get(name, ()) if one in names]
+    near = same or difflib.get_close_matches(name, names, n=1)
+    return near[0] if near else None
+
+
+def callers(kind: type[_Object]) -> Iterator[_Object]:
+    """Yield each object of a class with a method among the callers, innermost first.
+
+    SB3 (2.9.2) does not pass its algorithm to environments, replay buffers or policies, so this is
+    the one place that looks for it on the stack.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, kind):
+            yield caller
+        frame = frame.f_back
+
+
+def warn_of_many_channels(what: str, n_channels: int) -> None:
+    """Warn of observations with more channels than a usual stack: it was perhaps stacked again.
+
+    :param what: who gets them, for the message.
+    """
+    if n_channels > _MOST_CHANNELS:
+        warnings.warn(
+            f"{what} gets observations of {n_channels} channels, more than 4 colour frames"
+            f" ({_MOST_CHANNELS}): were stacked frames stacked again? make_atari_env and n_stack of"
+            " wrap_atari stack already: leave out VecFrameStack, or frame_stack in a yml",
+            stacklevel=2,
+        )

@@ -8,12 +8,16 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    RecordConstructorArgs,
+    explain_arguments,
+    integer_at_least,
+)
 
 Screen = NDArray[np.uint8]
 Step = tuple[Screen, SupportsFloat, bool, bool, dict[str, Any]]
 
-#: After so many FIREs in a row that end the episode at once, the agent starts without one.
+#: After so many FIREs in a row that end the episode or lose a life, the agent starts without one.
 _MAX_FIRES = 10
 
 
@@ -32,6 +36,7 @@ class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     :raises ValueError: if ``noop_max`` is negative.
     """
 
+    @explain_arguments
     def __init__(self, env: gym.Env[Screen, int], *, noop_max: int = 30) -> None:
         RecordConstructorArgs.__init__(self, noop_max=noop_max)
         super().__init__(env)
@@ -41,14 +46,14 @@ class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Screen, dict[str, Any]]:
-        """Reset and play the no-ops; if they end the game, reset once more (unseeded)."""
+        """Reset and play the no-ops; if they end the game, reset once more, with the options."""
         obs, info = self.env.reset(seed=seed, options=options)
         if self._noop is None or self.noop_max == 0:
             return obs, info
         for _ in range(self.np_random.integers(1, self.noop_max + 1)):
             obs, _, terminated, truncated, info = self.env.step(self._noop)
             if terminated or truncated:
-                obs, info = self.env.reset()
+                obs, info = _reset_again(self.env, options)
         return obs, info
 
 
@@ -56,10 +61,10 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
     """Reports a lost life as the end of an episode while the game goes on behind it.
 
     After a lost life ``terminated`` is True, and the next ``reset()`` goes on with the same game:
-    it returns the last frame again and plays no step. A reset with a seed, after a real game over
-    or in the middle of a life really resets. SB3's wrapper plays a no-op instead, which can end
-    the game, and takes a reset in the middle of a life for the start of the next one, so that a
-    second evaluation begins in the middle of a game.
+    it returns the last frame again and plays no step. A reset with a seed or with options, after a
+    real game over or in the middle of a life really resets. SB3's wrapper plays a no-op instead,
+    which can end the game, and takes a reset in the middle of a life for the start of the next one,
+    so that a second evaluation begins in the middle of a game.
 
     The last life is no lost life: the game over itself ends the episode. Games without lives
     (no ``info["lives"]``, or always 0) pass through unchanged.
@@ -72,6 +77,11 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
         super().__init__(env)
         self._lives = 0
         self._last_frame: tuple[Screen, dict[str, Any]] | None = None  # set while a life is lost
+
+    @property
+    def game_continues(self) -> bool:
+        """Whether the next ``reset()`` continues the same game."""
+        return self._last_frame is not None
 
     def step(self, action: int) -> Step:
         """Step, with ``terminated`` at a lost life."""
@@ -86,7 +96,7 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Screen, dict[str, Any]]:
         """Go on after a lost life, or start a new game."""
-        go_on = self._last_frame if seed is None else None
+        go_on = self._last_frame if seed is None and not options else None
         self._last_frame = None
         obs, info = go_on or self.env.reset(seed=seed, options=options)
         self._lives = info.get("lives", 0)
@@ -99,7 +109,8 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     FIRE is one step of the wrapped environment: one agent step of 4 frames around
     :class:`ActionRepeat`. It is pressed inside ``reset()`` and, if a lost life does not end the
     episode (no :class:`LifeLossTerminal` inside), right after the step that lost it; that step
-    then returns the frame after FIRE and both rewards. SB3's wrapper presses FIRE and a second
+    then returns the frame after FIRE and both rewards. A FIRE that itself loses a life is followed
+    by another one. SB3's wrapper presses FIRE and a second
     action, drops ``info`` and may return a frame of a finished episode.
 
     Games without FIRE pass through unchanged.
@@ -116,28 +127,46 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Screen, dict[str, Any]]:
-        """Reset and press FIRE; again if the FIRE itself ended the episode."""
+        """Reset and press FIRE; again if the FIRE itself lost a life or ended the episode."""
         obs, info = self.env.reset(seed=seed, options=options)
+        self._lives = info.get("lives", 0)
         if self._fire is not None:
             for _ in range(_MAX_FIRES):
-                obs, _, terminated, truncated, info = self.env.step(self._fire)
-                if not (terminated or truncated):
+                (obs, _, terminated, truncated, info), life_is_lost = self._play(self._fire)
+                if terminated or truncated:
+                    obs, info = _reset_again(self.env, options)
+                    self._lives = info.get("lives", 0)
+                elif not life_is_lost:
                     break
-                obs, info = self.env.reset()
-        self._lives = info.get("lives", 0)
         return obs, info
 
     def step(self, action: int) -> Step:
         """Step, and press FIRE after a lost life that did not end the episode."""
+        step, life_is_lost = self._play(action)
+        while life_is_lost and self._fire is not None:
+            before = float(step[1])
+            step, life_is_lost = self._play(self._fire)
+            step = (step[0], before + float(step[1]), *step[2:])
+        return step
+
+    def _play(self, action: int) -> tuple[Step, bool]:
+        """Return a step, and if it lost a life without ending the episode."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         lives = info.get("lives", 0)
         life_is_lost = 0 < lives < self._lives and not (terminated or truncated)
-        if self._fire is not None and life_is_lost:
-            obs, fire_reward, terminated, truncated, info = self.env.step(self._fire)
-            reward = float(reward) + float(fire_reward)
-            lives = info.get("lives", 0)
         self._lives = lives
-        return obs, reward, terminated, truncated, info
+        return (obs, reward, terminated, truncated, info), life_is_lost
+
+
+def _reset_again(
+    env: gym.Env[Screen, int], options: dict[str, Any] | None
+) -> tuple[Screen, dict[str, Any]]:
+    """Reset after an episode that ended inside a reset: unseeded, or it would end the same way.
+
+    The options are for a new game; one that continues after a lost life has them already.
+    """
+    continues = env.has_wrapper_attr("game_continues") and env.get_wrapper_attr("game_continues")
+    return env.reset(options=None if continues else options)
 
 
 def _action_called(name: str, env: gym.Env[Any, Any]) -> int | None:

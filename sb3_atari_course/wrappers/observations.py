@@ -10,7 +10,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    RecordConstructorArgs,
+    explain_arguments,
+    integer_at_least,
+)
 
 
 class DiscretizeObservations(
@@ -36,6 +40,7 @@ class DiscretizeObservations(
     (MultiDiscrete([18 14]), [7, 7])
     """
 
+    @explain_arguments
     def __init__(
         self,
         env: gym.Env[NDArray[Any], Any],

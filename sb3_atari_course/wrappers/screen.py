@@ -12,12 +12,18 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import RecordConstructorArgs, image_space, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    RecordConstructorArgs,
+    explain_arguments,
+    image_space,
+    integer_at_least,
+)
 
 Screen = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
 
 
+@explain_arguments
 def crop_gray_resize(
     screen: Screen, *, crop: Crop | None = None, shape: tuple[int, int] = (84, 84)
 ) -> Screen:
@@ -62,6 +68,7 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
     (84, 84, 1)
     """
 
+    @explain_arguments
     def __init__(
         self,
         env: gym.Env[Screen, int],
@@ -99,6 +106,7 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         that are no images.
     """
 
+    @explain_arguments
     def __init__(
         self,
         env: gym.Env[Screen, int],

@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.wrappers.checks import RecordConstructorArgs, integer_at_least
+from sb3_atari_course.wrappers.checks import (
+    RecordConstructorArgs,
+    boolean,
+    explain_arguments,
+    integer_at_least,
+)
 from sb3_atari_course.wrappers.episode import NoopReset
 
 #: Wrappers that hand on the observation untouched and never look at it after the first steps.
@@ -47,6 +52,7 @@ class ActionRepeat(
     :param max_pool: take the maximum of the last two frames (of this step; with ``frame_skip=1``
         there is only one).
     :raises ValueError: if ``env`` skips frames already and ``frame_skip > 1``.
+    :raises TypeError: if ``max_pool`` is not a bool.
 
     >>> import ale_py, gymnasium as gym
     >>> env = ActionRepeat(gym.make("BreakoutNoFrameskip-v4"), frame_skip=4)
@@ -55,13 +61,14 @@ class ActionRepeat(
     4
     """
 
+    @explain_arguments
     def __init__(
         self, env: gym.Env[NDArray[np.uint8], int], *, frame_skip: int = 4, max_pool: bool = True
     ) -> None:
         RecordConstructorArgs.__init__(self, frame_skip=frame_skip, max_pool=max_pool)
         super().__init__(env)
         self.frame_skip = integer_at_least(1, "frame_skip", frame_skip)
-        self.max_pool = bool(max_pool)
+        self.max_pool = boolean("max_pool", max_pool)
         if self.frame_skip > 1:
             _refuse_skipping_twice(env, self.frame_skip)
         self._pools = self.max_pool and self.frame_skip > 1

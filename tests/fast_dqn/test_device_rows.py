@@ -173,3 +173,21 @@ def test_it_follows_a_memory_that_was_emptied_or_loaded(tmp_path: Path) -> None:
     rows.follow()
     for after, before in zip(rows.gather(*places), saved, strict=True):
         assert th.equal(after, before)
+
+
+def test_it_follows_a_mark_on_a_row_that_it_has_already() -> None:
+    """Where play was interrupted, the row before is marked as cut off."""
+    play = StackedPlay(3, n_envs=2)
+    buffer = make_buffer(play, 40, n_steps=3)
+    rows = DeviceRows(buffer, gamma=GAMMA)
+    for seed in (4, 5, 6, 7, 8):  # of other episodes; round the ring
+        fill(play, 6, buffer)
+        rows.follow()
+        fill(StackedPlay(seed, n_envs=2), 2, buffer)
+        rows.follow()
+        fresh = DeviceRows(buffer, gamma=GAMMA)
+        fresh.follow()
+        places = all_places(buffer.size(), 2)
+        for one, other in zip(rows.gather(*places), fresh.gather(*places), strict=True):
+            assert th.equal(one, other)
+    assert buffer.timeouts[buffer.pos - 3].any()

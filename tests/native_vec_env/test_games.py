@@ -78,3 +78,26 @@ def test_a_game_that_a_no_op_ended_is_not_counted() -> None:
     games.begin(played(lives=[0] * 3, frame=[100] * 3, episode_frame=[50] * 3))
     over = played(lives=[0] * 3, frame=[112] * 3, episode_frame=[2] * 3, terminated=[1] * 3)
     assert games.step(over).episode_frame_number.tolist() == [54] * 3  # at most a step
+
+
+def test_no_ops_count_and_the_frames_that_the_emulator_plays_during_a_reset_do_not() -> None:
+    """Those are 10; games begin with 2, 0 and 9 no-ops; only the scores of 0 to 2 are known."""
+    games = Games(4, n_first_frames=10, noop_scores=[0, -1, -5])
+    games.begin(played(lives=[0] * 3, frame=[12, 10, 19], episode_frame=[12, 10, 19]))
+    step = games.step(
+        played(
+            lives=[0] * 3,
+            frame=[16, 25, 23],
+            episode_frame=[16, 11, 23],  # the second is over after 4 frames; a no-op is played
+            rewards=[1, 1, 1],
+            terminated=[0, 1, 0],
+        )
+    )
+    assert step.scores.tolist() == [-4, 1, -4]
+    assert step.lengths.tolist() == [6, 4, 13]
+    assert step.episode_frame_number.tolist() == [16, 14, 23]
+    step = games.step(
+        played(lives=[0] * 3, frame=[20, 29, 27], episode_frame=[20, 15, 27], rewards=[1, 1, 1])
+    )
+    assert step.scores.tolist() == [-3, 0, -3]
+    assert step.lengths.tolist() == [10, 5, 17]

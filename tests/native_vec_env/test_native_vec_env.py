@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import NativeAtariVecEnv
 from sb3_atari_course.wrappers import crop_gray_resize
@@ -154,6 +156,51 @@ def test_score_and_length_are_those_of_a_bare_emulator(game: str) -> None:
                 played[i] = [0] * env.reset_infos[i]["episode_frame_number"]
                 n_checked += 1
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("game", "sticky"),
+    [("NameThisGame", 0.0), ("Berzerk", 0.0), ("Skiing", 0.0), ("Skiing", 0.25)],
+)
+def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) -> None:
+    """Some emulators play frames during a reset; Skiing's no-ops cost points.
+
+    With sticky actions only no-ops are compared: which others stick is random.
+    """
+    env_id, n_steps = f"{game}NoFrameskip-v4", 200 if sticky == 0 else 1
+    native = NativeAtariVecEnv(
+        env_id,
+        3,
+        seed=1,
+        clip_reward=False,
+        fire=False,
+        repeat_action_probability=sticky,
+        max_num_frames_per_episode=4 * n_steps,
+    )
+    monitors = [Monitor(gym.make(env_id, max_num_frames_per_episode=0)) for _ in range(3)]
+    native.reset()
+    n_noops = []
+    rng = np.random.default_rng(0)
+    for _ in range(2):  # games: the second begins within a step
+        for info, monitor in zip(native.reset_infos, monitors, strict=True):
+            n_own = monitor.reset(seed=0)[1]["episode_frame_number"]
+            assert (n_own > 0) == (game != "Skiing")
+            n_noops.append(info["episode_frame_number"] - n_own)
+            for _ in range(n_noops[-1]):
+                monitor.step(0)
+        for step in range(n_steps):
+            actions = rng.integers(2, size=3) if sticky == 0 else np.zeros(3, np.int64)
+            infos = native.step(actions)[3]
+            for i, monitor in enumerate(monitors):
+                for _ in range(4):
+                    monitor.step(int(actions[i]))
+                assert ("episode" in infos[i]) == (step == n_steps - 1)
+        for info, monitor in zip(infos, monitors, strict=True):
+            assert info["episode"]["r"] == sum(monitor.rewards)
+            assert info["episode"]["l"] == len(monitor.rewards)
+    assert len(set(n_noops)) > 2
+    assert sum(monitors[0].rewards) != 0
+    native.close()
 
 
 def test_no_ops_are_none_to_the_most() -> None:

@@ -78,6 +78,17 @@ def test_some_screens_are_higher() -> None:
     np.testing.assert_array_equal(native.reset()[0, 0], expected[..., 0])
 
 
+def test_what_the_emulator_plays_during_a_reset_and_what_no_ops_score() -> None:
+    """By hand: frame numbers after a reset of gym.make, and its rewards of no-ops."""
+    assert ask("PongNoFrameskip-v4", noop_max=2).start().n_frames == 0
+    assert ask("NameThisGameNoFrameskip-v4").start().n_frames == 134
+    env = gym.make("SkiingNoFrameskip-v4")
+    env.reset(seed=0)
+    scores = np.cumsum([0.0, *(float(env.step(0)[1]) for _ in range(30))])
+    assert scores[-1] < -40
+    assert ask("SkiingNoFrameskip-v4").start().noop_scores.tolist() == scores.tolist()
+
+
 def test_threads_are_of_use_up_to_the_games() -> None:
     assert usable_threads(None, 1) == 1
     assert usable_threads(1, 64) == 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import VecEnv, VecVideoRecorder
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecVideoRecorder
 
 from sb3_atari_course import NativeAtariVecEnv, make_atari_env
 from tests import naive
@@ -64,12 +66,49 @@ def test_ppo_needs_fire_false(fire: bool) -> None:
         def _on_step(self) -> bool:
             return True
 
-    model.learn(64, Compare())
+    with pytest.warns(UserWarning, match="fire=False") if fire else nullcontext():
+        model.learn(64, Compare())
     assert len(differences) == 1
     assert (differences[0] < 1e-4) == (not fire)
     after = model.policy.state_dict()
     assert any((before[name] != after[name]).any() for name in before)
     env.close()
+
+
+class TestWarningOfFire:
+    """On-policy algorithms whose actions are written over get one; others none: it is an error."""
+
+    SMALL: ClassVar[dict[str, Any]] = {"n_steps": 4, "seed": 0}
+
+    @staticmethod
+    def make_env(**kwargs: Any) -> NativeAtariVecEnv:
+        return NativeAtariVecEnv(BREAKOUT, 2, seed=0, shape=(36, 36), **kwargs)
+
+    def test_once_for_each_environment_whatever_stands_around_it(self) -> None:
+        env = VecFrameStack(self.make_env(n_stack=1), 4)
+        env.reset()  # by hand: nothing is known yet
+        model = A2C("CnnPolicy", env, **self.SMALL)
+        with pytest.warns(UserWarning, match=r"A2C .*fire=False.*fire_on_reset=False"):
+            model.learn(8)
+        model.learn(8)
+        env.close()
+
+    def test_for_those_of_sb3_contrib_too(self) -> None:
+        model = RecurrentPPO("CnnLstmPolicy", self.make_env(), batch_size=4, **self.SMALL)
+        with pytest.warns(UserWarning, match="RecurrentPPO"):
+            model.learn(8)
+
+    def test_not_where_nothing_is_written_over(self) -> None:
+        A2C("CnnPolicy", self.make_env(fire=False), **self.SMALL).learn(8)
+        pacman = NativeAtariVecEnv("MsPacmanNoFrameskip-v4", 1, shape=(36, 36))
+        A2C("CnnPolicy", pacman, **self.SMALL).learn(8)
+
+    def test_not_for_dqn_nor_an_evaluation_by_hand_or_inside_of_a_training(self) -> None:
+        env = self.make_env(max_num_frames_per_episode=40, n_threads=1)
+        DQN("CnnPolicy", env, buffer_size=20, seed=0).learn(8)
+        model = A2C("CnnPolicy", self.make_env(fire=False), **self.SMALL)
+        model.learn(8, EvalCallback(env, eval_freq=4, n_eval_episodes=1, verbose=0))
+        evaluate_policy(model, env, 1)
 
 
 def test_evaluate_policy_counts_whole_unclipped_games() -> None:
@@ -124,5 +163,5 @@ class TestMakeAtariEnv:
             env.close()
 
     def test_native_needs_no_dummy_vec_env(self) -> None:
-        with pytest.raises(TypeError, match="unexpected option vec_env_cls="):
+        with pytest.raises(TypeError, match="vec_env_cls=None"):
             make_atari_env(BREAKOUT, 2, native=True, vec_env_cls=None)

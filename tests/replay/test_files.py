@@ -16,10 +16,11 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_atari_course.errors import ReplayMemoryError
-from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, files
-from sb3_atari_course.replay.saving import arrays_of, settings_of
+from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, files, packed_frames
+from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of
 from tests.fakes import StackedPlay
 from tests.replay.test_sampling import assert_equal_batches, sample
+from tests.replay.test_training import make_model
 
 N_ENVS = 2
 
@@ -63,6 +64,168 @@ def test_a_memory_comes_back_and_goes_on_as_if_nothing_had_happened(
         loaded.add(*transition)
         loaded.check_valid()
     assert loaded.stacks.table.n_frames == buffer.stacks.table.n_frames
+
+
+@pytest.mark.parametrize("compression", [None, "lz4"])
+@pytest.mark.parametrize("n_rows", [0, 1, 7, 20, 53])
+def test_a_file_of_the_other_compression_is_converted(
+    n_rows: int, compression: Any, tmp_path: Path
+) -> None:
+    buffer, play = make_filled(n_rows, compression=compression)
+    buffer.save(tmp_path / "memory.npz")
+    other = "lz4" if compression is None else None
+    loaded, _ = make_filled(30, seed=9, compression=other)
+    loaded.load(tmp_path / "memory.npz")
+    assert loaded.compression == other
+    loaded.check_valid()
+    for name in ("observations", "next_observations", *SMALL_ARRAYS):
+        n = buffer.size()
+        assert (getattr(loaded, name)[:n] == getattr(buffer, name)[:n]).all(), name
+    for step in range(30):
+        transition = play.step()
+        buffer.add(*transition)
+        loaded.add(*transition)
+        loaded.check_valid()
+        assert_equal_batches(sample(loaded, 20, step), sample(buffer, 20, step))
+
+
+def test_a_number_without_a_frame_is_no_hindrance_to_unpacking(tmp_path: Path) -> None:
+    """An interruption can leave one."""
+    buffer, _ = make_filled(15, compression="lz4")
+    buffer.stacks.table._reserve(1)
+    buffer.save(tmp_path / "memory.npz")
+    loaded, _ = make_filled(0)
+    loaded.load(tmp_path / "memory.npz")
+    loaded.check_valid()
+    assert_equal_batches(sample(loaded, 20, 0), sample(buffer, 20, 0))
+
+
+def test_frames_that_do_not_fit_unpacked_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_filled(15, compression="lz4")[0].save(tmp_path / "memory.npz")
+    loaded, _ = make_filled(9)
+    monkeypatch.setattr(packed_frames, "available_memory", lambda device: 1000)
+    with pytest.raises(ReplayMemoryError, match=r"0.0 MB are available: .*'lz4'"):
+        loaded.load(tmp_path / "memory.npz")
+    assert loaded.size() == 9
+
+
+class TestAutomaticDevice:
+    """Frames go where batches go, on the machine where the buffer is used.
+
+    A GPU is not needed: its frames stay on the CPU until the next one is added.
+    """
+
+    @pytest.fixture
+    def gpu(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Return a function that lets PyTorch find a GPU, or none."""
+
+        def is_there(answer: bool) -> None:
+            monkeypatch.setattr(th.cuda, "is_available", lambda: answer)
+            monkeypatch.setattr(th.cuda, "device_count", lambda: int(answer))
+
+        is_there(False)
+        return is_there
+
+    @staticmethod
+    def make(play: StackedPlay, device: Any, **kwargs: Any) -> FrameReplayBuffer:
+        settings = (40, play.observation_space, play.action_space, device, N_ENVS)
+        return FrameReplayBuffer(*settings, storage_device="auto", **kwargs)
+
+    @pytest.mark.parametrize("device", ["auto", "cuda", th.device("cuda", 0)])
+    def test_saved_with_a_gpu_and_loaded_without_one(self, gpu: Any, device: Any) -> None:
+        play = StackedPlay(0, n_envs=N_ENVS)
+        gpu(True)
+        buffer, plain = self.make(play, device), make_buffer(play)
+        assert buffer.device.type == buffer.storage_device.type == "cuda"
+        buffer.stacks.table.store.device = th.device("cpu")  # there is none really
+        for _ in range(15):
+            transition = play.step()
+            buffer.add(*transition)
+            plain.add(*transition)
+        assert buffer.lies_on_card
+        pickled = pickle.dumps(buffer)
+        gpu(False)
+        loaded = pickle.loads(pickled)
+        assert loaded.device == loaded.storage_device == th.device("cpu")
+        assert not loaded.lies_on_card
+        for step in range(20):
+            assert_equal_batches(sample(loaded, 20, step), sample(plain, 20, step))
+            transition = play.step()
+            loaded.add(*transition)
+            plain.add(*transition)
+            loaded.check_valid()
+
+    @pytest.mark.parametrize("by_sb3", [False, True])
+    def test_saved_without_a_gpu_and_loaded_with_one(self, gpu: Any, by_sb3: bool) -> None:
+        """SB3's models set the device of a buffer that they load."""
+        play = StackedPlay(0, n_envs=N_ENVS)
+        buffer = self.make(play, th.device("cpu") if by_sb3 else "auto")
+        for _ in range(15):
+            buffer.add(*play.step())
+        assert buffer.storage_device == th.device("cpu")
+        pickled = pickle.dumps(buffer)
+        gpu(True)
+        loaded = pickle.loads(pickled)
+        if by_sb3:
+            assert not loaded.lies_on_card
+            loaded.device = th.device("cuda")
+        assert loaded.storage_device == loaded.stacks.table.store.device == th.device("cuda")
+        assert loaded.lies_on_card
+        assert (loaded.pos, loaded.full) == (15, False)
+        assert (np.asarray(loaded.observations[:15]) == buffer.observations[:15]).all()
+        assert (loaded.rewards == buffer.rewards).all()
+        assert pickle.loads(pickle.dumps(loaded)).lies_on_card
+        loaded.device = th.device("cpu")  # by a model there
+        assert not loaded.lies_on_card
+        loaded.add(*play.step())
+        loaded.check_valid()
+
+    def test_through_a_model(self, gpu: Any, tmp_path: Path) -> None:
+        model = make_model(0.99, storage_device="auto").learn(32)
+        model.save_replay_buffer(tmp_path / "buffer")
+        gpu(True)
+        model.device = th.device("cuda")
+        model.load_replay_buffer(tmp_path / "buffer")
+        buffer = model.replay_buffer
+        assert isinstance(buffer, FrameReplayBuffer)
+        assert buffer.lies_on_card
+        assert buffer.size() == 32
+
+    def test_packed_frames_stay_on_the_cpu(self, gpu: Any) -> None:
+        gpu(True)
+        play = StackedPlay(0, n_envs=N_ENVS)
+        buffer = self.make(play, "cuda", compression="lz4")
+        assert buffer.storage_device == th.device("cpu")
+        buffer.add(*play.step())
+        buffer.check_valid()
+
+    def test_another_device_than_batches_is_kept(self, gpu: Any) -> None:
+        play = StackedPlay(0, n_envs=N_ENVS)
+        buffer = make_buffer(play)
+        gpu(True)
+        buffer.device = th.device("cuda")
+        assert buffer.storage_device == th.device("cpu")
+        assert pickle.loads(pickle.dumps(buffer)).storage_device == th.device("cpu")
+
+    @pytest.mark.parametrize("place", ["cpu", "cuda"])
+    def test_pickles_of_the_version_before(self, gpu: Any, place: str) -> None:
+        """They have the device that "auto" was then, as in ``{"storage_device": cuda}``."""
+        buffer, _ = make_filled(15)
+        state = buffer.__getstate__()
+        for name in ("_device", "_asked_device", "_storage_device"):
+            del state[name]
+        state |= {"device": th.device("cuda"), "storage_device": th.device(place)}
+        without = FrameReplayBuffer.__new__(FrameReplayBuffer)
+        without.__setstate__(dict(state))
+        assert without.device == without.storage_device == th.device("cpu")
+        assert_equal_batches(sample(without, 20, 0), sample(buffer, 20, 0))
+        gpu(True)
+        with_one = FrameReplayBuffer.__new__(FrameReplayBuffer)
+        with_one.__setstate__(dict(state))
+        assert with_one.device.type == "cuda"
+        assert with_one.storage_device.type == place
 
 
 def test_n_steps_may_be_others_when_a_memory_is_loaded(tmp_path: Path) -> None:
@@ -224,7 +387,6 @@ class TestDamage:
         ("kwargs", "match"),
         [
             ({"buffer_size": 60}, "with buffer_size=40, here it is 60"),
-            ({"compression": None}, "with compression='lz4', here it is None"),
             ({"handle_timeout_termination": False}, "handle_timeout_termination=True, here"),
             ({"n_actions": 9}, r"actions='Discrete\(5\)', here it is 'Discrete\(9\)'"),
         ],
@@ -236,6 +398,16 @@ class TestDamage:
         play = StackedPlay(0, n_envs=N_ENVS, n_stack=3)
         with pytest.raises(ReplayFileError, match=r"observations=\[4, 6, 7\], here it is \[3, 6,"):
             make_buffer(play, compression="lz4").load(saved)
+
+    def test_a_damaged_frame_that_is_to_be_unpacked(self, saved: Path) -> None:
+        """With checksums that are right."""
+        buffer, _ = make_filled(14, compression="lz4")
+        settings = {**settings_of(buffer), "pos": 14, "full": False}
+        for name in ("blobs", "lengths", "reference"):
+            arrays = arrays_of(buffer)
+            arrays[name] = arrays[name][1:].copy()
+            files.write_replay(saved, settings, arrays)
+            self.refuse(saved, "frame|reference|bytes", compression=None)
 
     def test_more_than_there_is_memory(self, saved: Path, monkeypatch: Any) -> None:
         monkeypatch.setattr(files, "available_memory", lambda device: 1000)

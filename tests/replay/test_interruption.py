@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pickle
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.replay import FrameReplayBuffer
+from tests import naive
 from tests.fakes import StackedPlay, Transition
+from tests.replay.test_sampling import sample
+from tests.replay.test_training import make_model
 
 N_ROWS, N_ENVS = 6, 2
 
@@ -85,3 +91,117 @@ def test_each_row_is_one_of_those_that_were_added(
         assert in_time in (expected[-len(held) :], without[-len(held) :]), at_line
         buffer.check_valid()
     assert at_line > 30
+
+
+class TestGaps:
+    """Where play was interrupted, no n-step return is summed up over two episodes."""
+
+    @staticmethod
+    def make(play: StackedPlay, n_rows: int = 12, **kwargs: Any) -> FrameReplayBuffer:
+        settings = (n_rows * N_ENVS, play.observation_space, play.action_space, "cpu", N_ENVS)
+        return FrameReplayBuffer(*settings, n_steps=3, gamma=0.9, **kwargs)
+
+    @staticmethod
+    def mark_gap(twin: naive.Replay) -> None:
+        """End the running episodes of the naive twin, as after a time limit."""
+        for transition in twin.all_rows[-1]:
+            transition["cut_off"] |= not transition["over"]
+
+    @staticmethod
+    def assert_same(buffer: FrameReplayBuffer, twin: naive.Replay) -> None:
+        for seed in range(5):
+            batch = sample(buffer, 30, seed)
+            for name, expected in sample(twin, 30, seed).items():
+                np.testing.assert_allclose(getattr(batch, name), expected, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("handle_timeouts", [True, False])
+    @pytest.mark.parametrize("compression", [None, "lz4"])
+    def test_other_episodes_than_those_before(
+        self, compression: Any, handle_timeouts: bool
+    ) -> None:
+        """Several gaps, at the start and in a ring that is full; of both environments."""
+        play = StackedPlay(0, n_envs=N_ENVS)
+        buffer = self.make(
+            play, compression=compression, handle_timeout_termination=handle_timeouts
+        )
+        twin = naive.Replay(12, N_ENVS, n_steps=3, gamma=0.9)
+        for seed, n_rows in enumerate((1, 4, 2, 9, 7, 12)):
+            if seed:
+                play = StackedPlay(seed, n_envs=N_ENVS)
+                self.mark_gap(twin)
+            for _ in range(n_rows):
+                *transition, infos = play.step()
+                infos = infos if handle_timeouts else [{}] * N_ENVS
+                buffer.add(*transition, infos)
+                twin.add(*transition, infos)
+                buffer.check_valid()
+                self.assert_same(buffer, twin)
+
+    def test_of_one_environment_only(self) -> None:
+        """The episode of the other one continues."""
+        play = StackedPlay(3, n_envs=N_ENVS)
+        buffer = self.make(play)
+        twin = naive.Replay(12, N_ENVS, n_steps=3, gamma=0.9)
+        for step in range(9):
+            if step == 5:
+                assert not buffer.dones[4].any()  # both run
+                play.stacks[1] = StackedPlay(7, n_envs=1).stacks[0]
+                twin.all_rows[-1][1]["cut_off"] = True
+            transition = play.step()
+            buffer.add(*transition)
+            twin.add(*transition)
+        assert buffer.timeouts[4].tolist() == [0.0, 1.0]
+        self.assert_same(buffer, twin)
+
+    @pytest.mark.parametrize("way", ["file", "pickle"])
+    def test_after_a_saved_buffer(self, way: str, tmp_path: Path) -> None:
+        play, other = StackedPlay(3, n_envs=N_ENVS), StackedPlay(4, n_envs=N_ENVS)
+        buffer = self.make(play)
+        twin = naive.Replay(12, N_ENVS, n_steps=3, gamma=0.9)
+        for _ in range(5):
+            transition = play.step()
+            buffer.add(*transition)
+            twin.add(*transition)
+        if way == "file":
+            buffer.save(tmp_path / "buffer.npz")
+            buffer = self.make(play)
+            buffer.load(tmp_path / "buffer.npz")
+        else:
+            buffer = pickle.loads(pickle.dumps(buffer))
+        self.mark_gap(twin)
+        for _ in range(3):
+            transition = other.step()
+            buffer.add(*transition)
+            twin.add(*transition)
+        self.assert_same(buffer, twin)
+
+    def test_a_row_that_was_overwritten_is_not_marked_any_more(self) -> None:
+        """A ring of one row: the mark is on the row that is written next."""
+        play = StackedPlay(0, n_envs=N_ENVS)
+        buffer = self.make(play, 1, handle_timeout_termination=False)
+        for seed in range(4):
+            buffer.add(*StackedPlay(seed, n_envs=N_ENVS).step())
+            assert not buffer.timeouts.any()
+
+    def test_of_a_training_that_was_interrupted(self) -> None:
+        """SB3 resets the environment in the next ``learn``."""
+        model = make_model(0.99, n_steps=3)
+
+        class Interrupt(BaseCallback):
+            def _on_step(self) -> bool:
+                if self.n_calls == 31:  # its transition is lost
+                    raise KeyboardInterrupt
+                return True
+
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(40, Interrupt())
+        buffer = model.replay_buffer
+        assert isinstance(buffer, FrameReplayBuffer)
+        assert buffer.pos == 30
+        assert not buffer.dones[26:30].any()
+        model.learn(15)
+        assert np.flatnonzero(buffer.timeouts).tolist() == [29]
+        discounts = buffer._get_samples(np.array([26, 27, 28, 29, 30])).discounts
+        assert discounts is not None
+        expected = 0.99 ** np.array([3, 3, 2, 1, 3])
+        np.testing.assert_allclose(discounts[:, 0], expected, rtol=1e-6)

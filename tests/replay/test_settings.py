@@ -49,6 +49,12 @@ def test_observations_that_are_no_stacks_of_images(space: spaces.Space[Any]) -> 
         ({"gamma": 1.01}, ValueError, "gamma is a discount, 0 to 1, got 1.01"),
         ({"gamma": -0.1}, ValueError, "gamma is a discount, 0 to 1, got -0.1"),
         ({"buffer_size": 0}, ValueError, "buffer_size must be at least 1, got 0"),
+        ({"optimize_memory_usage": "no"}, TypeError, "optimize_memory_usage .*got 'no'"),
+        ({"optimize_memory_usage": 0}, TypeError, "optimize_memory_usage .*got 0"),
+        ({"handle_timeout_termination": "no"}, TypeError, "handle_timeout_.*got 'no'"),
+        ({"handle_timeout_termination": None}, TypeError, "handle_timeout_.*got None"),
+        ({"n_step": 3}, TypeError, r"n_step=3: did you mean n_steps\?"),
+        ({"compress": "lz4"}, TypeError, r"compress='lz4': did you mean compression\?"),
     ],
     ids=str,
 )
@@ -66,3 +72,15 @@ def test_a_wrong_argument(kwargs: dict[str, Any], error: Any, match: str) -> Non
 def test_sb3_s_optimised_variant_is_refused_through_sb3_too() -> None:
     with pytest.raises(ValueError, match="keeps every frame once already"):
         FrameReplayBuffer(10, SPACE, spaces.Discrete(4), "cpu", 1, True, False)
+
+
+def test_flags_may_be_numpy_bools() -> None:
+    buffer = FrameReplayBuffer(10, SPACE, spaces.Discrete(4), "cpu", 1, np.False_, np.False_)
+    assert buffer.handle_timeout_termination is False
+
+
+def test_a_stack_that_was_stacked_again_is_a_warning() -> None:
+    space = spaces.Box(0, 255, (84, 84, 16), np.uint8)
+    with pytest.warns(UserWarning, match=r"FrameReplayBuffer .*16 channels.*VecFrameStack"):
+        FrameReplayBuffer(10, space, spaces.Discrete(4))
+    FrameReplayBuffer(10, spaces.Box(0, 255, (12, 84, 84), np.uint8), spaces.Discrete(4))

@@ -9,6 +9,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 from sb3_atari_course.replay.device_frames import DeviceFrames
@@ -134,6 +135,36 @@ def test_the_memory_of_a_full_buffer_is_that_of_its_frames() -> None:
         buffer.add(obs, next_obs, np.array([0]), np.array([0.0]), np.array([False]), [{}])
     assert buffer.stacks.table.n_numbers <= 500 + 4 + 2
     assert buffer.memory_needed().low <= 500 * 7_400
+
+
+@pytest.mark.parametrize("channels_first", [True, False])
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"compression": "lz4"}, {"storage_device": "cuda"}], ids=str
+)
+def test_an_empty_buffer_holds_zeros_as_sb3s_does(
+    kwargs: dict[str, Any], channels_first: bool
+) -> None:
+    play = StackedPlay(0, n_envs=2, channels_first=channels_first)
+    settings = (20, play.observation_space, play.action_space, "cpu", 2)
+    ours, theirs = FrameReplayBuffer(*settings, **kwargs), ReplayBuffer(*settings)
+    for name in ("observations", "next_observations"):
+        our, their = getattr(ours, name), getattr(theirs, name)
+        for index in (0, -1, slice(None), (3, 1), ([1, 2], [0, 1]), (slice(2, 5), 0)):
+            assert our[index].dtype == their[index].dtype
+            np.testing.assert_array_equal(our[index], their[index])
+    for buffer in (ours, theirs):
+        with pytest.raises(IndexError):
+            buffer.observations[10]
+
+
+def test_rows_that_are_not_filled_hold_zeros() -> None:
+    play = StackedPlay(0, n_envs=2)
+    buffer = FrameReplayBuffer(20, play.observation_space, play.action_space, "cpu", 2)
+    buffer.add(*play.step())
+    assert buffer.observations[0].any()
+    assert not buffer.observations[1:].any()
+    buffer.reset()
+    assert not buffer.observations[:].any()
 
 
 @pytest.mark.parametrize("kind", STORES)

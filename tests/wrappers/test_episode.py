@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
+from sb3_atari_course import wrap_atari
 from sb3_atari_course.wrappers import ActionRepeat, FireOnReset, LifeLossTerminal, NoopReset
 from tests.fakes import FakeGame, pixel
 
@@ -63,18 +65,62 @@ class TestNoopReset:
             NoopReset(FakeGame(), noop_max=-1)
 
 
-@pytest.mark.parametrize("wrapper", [NoopReset, LifeLossTerminal, FireOnReset])
-def test_options_reach_the_game(wrapper: Any) -> None:
-    class Options(FakeGame):
-        seen: Any = None
+class GameOfOptions(FakeGame):
+    """Records the options of each reset."""
 
-        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-            self.seen = self.seen or options
-            return super().reset(seed=seed)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.options: list[Any] = []
 
-    game = Options()
-    wrapper(game).reset(options={"mode": 3})
-    assert game.seen == {"mode": 3}
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.options.append(options)
+        return super().reset(seed=seed)
+
+
+class TestOptions:
+    OPTIONS: ClassVar[dict[str, int]] = {"mode": 3}
+
+    @pytest.mark.parametrize("wrapper", [NoopReset, LifeLossTerminal, FireOnReset])
+    def test_reach_the_game(self, wrapper: Any) -> None:
+        game = GameOfOptions()
+        wrapper(game).reset(options=self.OPTIONS)
+        assert game.options == [self.OPTIONS]
+
+    def test_really_reset_after_a_lost_life(self) -> None:
+        game = GameOfOptions(lives=[2, 1])
+        env = LifeLossTerminal(game)
+        env.reset()
+        assert env.step(NOOP)[2]
+        assert pixel(env.reset(options=self.OPTIONS)[0]) == (2, 0, 100)
+        assert game.options == [None, self.OPTIONS]
+        assert env.step(NOOP)[2]
+        env.reset(options={})  # none: the game continues
+        assert game.options == [None, self.OPTIONS]
+
+    @pytest.mark.parametrize("wrap", [partial(NoopReset, noop_max=1), FireOnReset])
+    def test_are_for_the_game_that_begins_after_one_that_ended_inside_the_reset(
+        self, wrap: Any
+    ) -> None:
+        game = GameOfOptions(ends_at=1)
+        wrap(game).reset(seed=4, options=self.OPTIONS)
+        assert len(game.options) > 1
+        assert game.options == [self.OPTIONS] * len(game.options)
+        assert game.tape.count("reset(4)") == 1
+
+    def test_are_not_applied_again_where_a_fire_lost_a_life(self) -> None:
+        game = GameOfOptions(lives=[3, 2, 1, 1])
+        FireOnReset(LifeLossTerminal(game)).reset(options=self.OPTIONS)
+        assert game.tape == ["reset", FIRE, FIRE, FIRE]
+        assert game.options == [self.OPTIONS]
+
+    def test_reach_the_game_through_all_wrappers(self) -> None:
+        game = GameOfOptions(lives=[2, 2, 2, 2, 1], shape=(40, 40, 3))
+        env = wrap_atari(game, noop_max=0, frame_skip=1, n_stack=2, shape=(36, 36))
+        env.reset()
+        while not env.step(RIGHT)[2]:
+            pass
+        env.reset(options=self.OPTIONS)
+        assert game.options == [None, self.OPTIONS]
 
 
 class TestLifeLossTerminal:
@@ -202,6 +248,30 @@ class TestFireOnReset:
         assert pixel(obs) == (1, 3, 97)
         env.step(RIGHT)
         assert game.tape[4:] == [RIGHT]  # once a life
+
+    def test_a_fire_after_a_lost_life_that_loses_another_is_pressed_again(self) -> None:
+        game = FakeGame(lives=[6, 6, 5, 4, 3, 3, 3], step_reward=2.0)
+        env = FireOnReset(game)
+        env.reset()
+        obs, reward, terminated, _, info = env.step(RIGHT)
+        assert game.tape == ["reset", FIRE, RIGHT, FIRE, FIRE, FIRE]
+        assert (reward, terminated, info["lives"]) == (8.0, False, 3)
+        assert pixel(obs) == (1, 5, 95)
+        env.step(RIGHT)
+        assert game.tape[6:] == [RIGHT]
+
+    def test_a_fire_inside_reset_that_loses_a_life_is_pressed_again(self) -> None:
+        game = FakeGame(lives=[3, 2, 1, 1])
+        obs, info = FireOnReset(game).reset()
+        assert game.tape == ["reset", FIRE, FIRE, FIRE]
+        assert (pixel(obs), info["lives"]) == ((1, 3, 97), 1)
+
+    def test_after_a_fire_that_ends_the_game_none_is_pressed(self) -> None:
+        game = FakeGame(lives=[3, 3, 2, 1], ends_at=3)
+        env = FireOnReset(game)
+        env.reset()
+        assert env.step(RIGHT)[2] is True
+        assert game.tape == ["reset", FIRE, RIGHT, FIRE]
 
     def test_a_fire_that_ends_the_episode_is_pressed_again(self) -> None:
         game = FakeGame(lives=[2, 1])

@@ -479,6 +479,19 @@ class TestEndOfEpisodes:
         assert self.returns(buffers[2], 2) == [28.0, 4.0]
         assert buffers[2].dones[2].tolist() == [0.0, 1.0]
 
+    def test_a_gap_that_a_frame_replay_buffer_finds_is_in_the_next_checkpoint(self) -> None:
+        """It marks the row before the gap, which was in the checkpoint before already."""
+        buffer, restored = (self.make_buffer(FrameReplayBuffer, n_steps=3) for _ in range(2))
+        self.add(buffer, 1.0, 2.0, 4.0)
+        segments: list[Any] = [(0, 3, pack_rows(buffer, 0, 3))]
+        mark = RowMark(buffer, n_written=3)
+        obs = np.ones((2, 3, 6, 7), np.uint8)  # those before are zeros
+        buffer.add(obs, obs, np.zeros(2, np.int64), np.zeros(2), np.zeros(2, bool), [{}, {}])
+        new = mark.rows_since(buffer, n_steps=1)
+        segments.append((new.first, new.end, pack_rows(buffer, new.first, new.end)))
+        restore_rows(restored, segments, n_written=4)
+        assert restored.timeouts[:4].tolist() == [[0.0] * 2, [0.0] * 2, [1.0] * 2, [0.0] * 2]
+
     @pytest.mark.parametrize("n_rows", [3, 10, 11])
     def test_a_true_end_stays_one(self, n_rows: int) -> None:
         buffer = self.make_buffer(ReplayBuffer)
