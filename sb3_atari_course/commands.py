@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
 
-from sb3_atari_course.envs import find_spec
+from sb3_atari_course.envs import find_spec, import_packages
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.runs import find_run
 
@@ -91,6 +90,5 @@ def run_parser(description: str, *, required: bool = True) -> argparse.ArgumentP
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Read ``sys.argv``, and import what ``--gym-packages`` names."""
     args = parser.parse_intermixed_args()
-    for module in args.gym_packages:
-        importlib.import_module(module)
+    import_packages(args.gym_packages)
     return args

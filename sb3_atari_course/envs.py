@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -206,6 +207,22 @@ def find_spec(env_id: str) -> EnvSpec:
         near = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "gymnasium.registry holds all ids"
         raise ValueError(f"unknown environment {env_id!r}: {hint}") from None
+
+
+def import_packages(modules: Sequence[str]) -> None:
+    """Import modules that register environments (``--gym-packages``).
+
+    :raises ValueError: for one that is not installed.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # it is there, and misses another one
+            raise ValueError(
+                f"--gym-packages {module}: {error}; install it, or add its folder to PYTHONPATH"
+            ) from None
 
 
 def register_envs() -> None:
