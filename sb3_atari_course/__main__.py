@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def _refusal(error: Exception) -> str | None:
-    """Return what was wrong with the arguments, None for an error that nobody expected."""
+    """Return what was wrong with the arguments, None for an unexpected error."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     kinds = (ValueError, TypeError, ImportError, OSError, MemoryError)

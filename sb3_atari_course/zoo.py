@@ -184,7 +184,7 @@ class CourseExperimentManager(ExperimentManager):
             shutil.rmtree(str(model.logger.dir), ignore_errors=True)
         for folder in self._new_folders:  # the innermost first
             with contextlib.suppress(OSError):
-                folder.rmdir()  # unless somebody else has put something there
+                folder.rmdir()  # unless it is in use
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         if self.n_timesteps > 0:
@@ -434,6 +434,7 @@ class TrainParser(argparse.ArgumentParser):
         if given.vec_env == "native":
             importlib.import_module("sb3_atari_course.native_zoo")
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
+        hint_at_unfinished(sys.argv[1:])
         return given
 
 
@@ -453,11 +454,11 @@ def early_start(n_timesteps: int) -> int:
     return min(max(1, n_timesteps // 10), n_timesteps - 1)
 
 
-def _true_or_false(word: str) -> bool:
+def _true_or_false(text: str) -> bool:
     try:
-        return {"true": True, "false": False}[word.lower()]
+        return {"true": True, "false": False}[text.lower()]
     except KeyError:
-        raise argparse.ArgumentTypeError(f"has to be True or False, got {word!r}") from None
+        raise argparse.ArgumentTypeError(f"has to be True or False, got {text!r}") from None
 
 
 @refusals_of_hosts()
@@ -466,7 +467,6 @@ def train() -> None:
     from rl_zoo3 import train as rl_zoo3_train
 
     _register()
-    hint_at_unfinished(sys.argv[1:])
     # RL Zoo's train() builds them itself and offers no argument (2.9.2)
     module: Any = rl_zoo3_train
     module.argparse = SimpleNamespace(ArgumentParser=TrainParser)

@@ -202,6 +202,11 @@ def test_a_training_without_an_update_is_warned_of(
         assert "learning_starts:10" in line  # the remedy
 
 
+@pytest.mark.parametrize(("n_steps", "start"), [(1, 0), (2, 1), (19, 1), (20, 2), (2000, 200)])
+def test_an_early_start_leaves_something_to_learn(n_steps: int, start: int) -> None:
+    assert zoo.early_start(n_steps) == start < n_steps
+
+
 @pytest.mark.parametrize("algo", ["qrdqn", "fast_dqn"])
 def test_other_algorithms_are_warned_of_too(
     algo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

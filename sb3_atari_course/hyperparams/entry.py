@@ -110,7 +110,7 @@ _OF_MAKE: dict[str, Any] = {
 class NamedValues(StoreDict):
     """RL Zoo's ``NAME:VALUE ...``, whose errors say which flag and value; a second flag adds.
 
-    :raises SettingError: for what is no such pair, or no Python value.
+    :raises SettingError: for what is not such a pair, or not a Python value.
     """
 
     def __call__(
@@ -280,8 +280,8 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
     """Return a value that has the type and the range of its key."""
     kinds = _kinds(annotation)
     if not _fits(value, kinds):
-        words = {**_KINDS, str: repr(VISITS)} if Callable in kinds else _KINDS
-        wanted = " or ".join(dict.fromkeys(words[kind] for kind in words if kind in kinds))
+        names = {**_KINDS, str: repr(VISITS)} if Callable in kinds else _KINDS
+        wanted = " or ".join(dict.fromkeys(names[kind] for kind in names if kind in kinds))
         _refuse(place, key, value, f"has to be {wanted}{_as_number(value)}")
     _check_numbers(place, key, value)
     if int in kinds and float not in kinds and isinstance(value, float):
@@ -301,13 +301,13 @@ def _kinds(annotation: Any) -> set[Any]:
 
 
 def _fits(value: Any, kinds: set[Any]) -> bool:
-    """Tell whether a value has one of some types."""
+    """Return whether a value has one of some types."""
     if kinds & {Any, inspect.Parameter.empty} or not all(isinstance(one, type) for one in kinds):
         return True  # or not known
     is_number = bool(kinds & {int, float})
     if isinstance(value, str) and Callable in kinds:
-        words = value.split("_")
-        return value == VISITS if str in kinds and len(words) == 1 else _is_schedule(words)
+        parts = value.split("_")
+        return value == VISITS if str in kinds and len(parts) == 1 else _is_schedule(parts)
     if isinstance(value, (bool, np.bool_)):
         return bool in kinds
     if is_number and isinstance(value, Real):
@@ -319,9 +319,9 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
     return True
 
 
-def _is_schedule(words: Sequence[str]) -> bool:
-    """Tell whether words are ``lin`` and a number, as RL Zoo splits them."""
-    return len(words) == 2 and _number(words[1]) is not None
+def _is_schedule(parts: Sequence[str]) -> bool:
+    """Return whether the parts are ``lin`` and a number, as RL Zoo splits them."""
+    return len(parts) == 2 and _number(parts[1]) is not None
 
 
 def _number(text: Any) -> float | None:
@@ -412,7 +412,7 @@ def _evaluated(place: Place, key: str, value: Any) -> Any:
 
 
 def _check_arguments(place: Place, key: str, function: Any, kwargs: Any) -> None:
-    """Check the names of a function's arguments, and that its numbers and flags are no strings."""
+    """Check the names of a function's arguments, and that numbers and flags are not strings."""
     if kwargs is None:
         return
     if not isinstance(kwargs, Mapping):

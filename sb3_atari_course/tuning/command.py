@@ -176,7 +176,7 @@ def _entry_of(args: argparse.Namespace) -> Hyperparams:
     entry = experiment.entry()
     try:
         plain: Hyperparams = json.loads(json.dumps(entry))
-    except TypeError as error:  # of a Python file, say
+    except TypeError as error:  # for example of a Python file
         raise ValueError(f"{experiment.config}: {error}: a study keeps plain values only") from None
     return plain
 
