@@ -115,7 +115,17 @@ def test_environments_that_we_do_not_know_are_left_to_rl_zoo(env_id: str, ours: 
 #: RL Zoo leaves monitor files open.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
-CARTPOLE = ["train", "--algo", "dqn", "--env", "CartPole-v1", "--eval-freq", "-1", "--seed", "1"]
+TRAIN_CARTPOLE = [
+    "train",
+    "--algo",
+    "dqn",
+    "--env",
+    "CartPole-v1",
+    "--eval-freq",
+    "-1",
+    "--seed",
+    "1",
+]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +141,7 @@ CARTPOLE = ["train", "--algo", "dqn", "--env", "CartPole-v1", "--eval-freq", "-1
 def test_a_number_out_of_range_is_refused(
     wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli(*CARTPOLE, "-f", str(tmp_path / "logs"), *wrong) == 2
+    assert cli(*TRAIN_CARTPOLE, "-f", str(tmp_path / "logs"), *wrong) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert wrong[0] in last
     assert wrong[1] in last
@@ -141,9 +151,9 @@ def test_a_number_out_of_range_is_refused(
 def test_a_flag_is_true_or_false(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``bool("no")``, as RL Zoo reads it, is true."""
     logs = ["-f", str(tmp_path), "-n", "10", "-params", "learning_starts:1"]
-    assert cli(*CARTPOLE, *logs, "--truncate-last-trajectory", "no") == 2
+    assert cli(*TRAIN_CARTPOLE, *logs, "--truncate-last-trajectory", "no") == 2
     assert "got 'no'" in capsys.readouterr().err
-    assert cli(*CARTPOLE, *logs, "--truncate-last-trajectory", "False") == 0
+    assert cli(*TRAIN_CARTPOLE, *logs, "--truncate-last-trajectory", "False") == 0
     arguments = read_yml(tmp_path / "dqn/CartPole-v1_1/CartPole-v1/args.yml")
     assert arguments["truncate_last_trajectory"] is False
 
@@ -169,7 +179,7 @@ def test_our_flags_reach_the_experiment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(zoo, "CourseExperimentManager", Spy)
     monkeypatch.setattr(ExperimentManager, "default_vec_env_cls", None)
     monkeypatch.delitem(sys.modules, "sb3_atari_course.native_zoo", raising=False)
-    assert cli(*CARTPOLE, "--vec-env=native", "--checkpoint-freq", "300") == 0
+    assert cli(*TRAIN_CARTPOLE, "--vec-env=native", "--checkpoint-freq", "300") == 0
     assert ExperimentManager.default_vec_env_cls is not None
     assert (seen[0].vec_env, Spy.checkpoint_freq) == ("dummy", 300)
     assert "checkpoint_freq" not in vars(seen[0])  # args.yml has RL Zoo's own flags
@@ -193,7 +203,7 @@ def test_a_training_without_an_update_is_warned_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     params = [*params, "policy_kwargs:dict(net_arch=[4])", "buffer_size:200"]
-    assert cli(*CARTPOLE, "-n", str(n_steps), "-f", str(tmp_path), "-params", *params) == 0
+    assert cli(*TRAIN_CARTPOLE, "-n", str(n_steps), "-f", str(tmp_path), "-params", *params) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     model = DQN.load(tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip")
     assert (model._n_updates > 0) == learns
@@ -240,7 +250,7 @@ def test_how_to_resume_is_printed_once(
 ) -> None:
     callback = f"callback:[{{'tests.test_zoo.Interrupt': {{'times': {times}}}}}]"
     params = ["learning_starts:10", "train_freq:4", "gradient_steps:1", callback]
-    command = [*CARTPOLE, "--checkpoint-freq", "20", "-f", str(tmp_path), "-params", *params]
+    command = [*TRAIN_CARTPOLE, "--checkpoint-freq", "20", "-f", str(tmp_path), "-params", *params]
     assert cli(*command) == 130
     resume = f"python -m sb3_atari_course resume {tmp_path}/dqn/CartPole-v1_1"
     assert capsys.readouterr().out.count(resume) == 1
