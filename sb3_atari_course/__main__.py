@@ -16,19 +16,34 @@ commands:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 
 from sb3_atari_course import __version__
-from sb3_atari_course.errors import ReplayMemoryError, TrainingFailedError
+from sb3_atari_course.errors import raised_at
+
+#: Status of a process that SIGPIPE has ended.
+_SIGPIPE = 141
 
 
 def main() -> None:
     """Run one command; a wrong argument gives one clear line and exit status 2."""
-    arguments = sys.argv[1:]
+    try:
+        _run(sys.argv[1:])
+    except BrokenPipeError:
+        if not _reader_is_gone("\n"):
+            raise  # another pipe: that of a process of ours
+        raise SystemExit(_SIGPIPE) from None
+    finally:
+        _reader_is_gone()  # else Python would find out at its exit, with a traceback
+
+
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(__doc__)
+        with contextlib.suppress(BrokenPipeError):  # as argparse does
+            print(__doc__)
         raise SystemExit(0 if arguments else 2)
     if arguments[0] == "--version":
         print(__version__)
@@ -43,22 +58,38 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except TrainingFailedError:
-        raise
-    except Exception as error:  # not in a training: something that was asked for is wrong
-        if os.environ.get("SB3_ATARI_TRACEBACK"):
+    except Exception as error:
+        message = _refusal(error)
+        if message is None or os.environ.get("SB3_ATARI_TRACEBACK"):
             raise
-        ours = isinstance(error, (ValueError, TypeError, ReplayMemoryError))
-        _fail(f"{error}" if ours else _named(error))
+        _fail(message)
 
 
-def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _refusal(error: Exception) -> str | None:
+    """Return what was wrong with the arguments, None for an unexpected error."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    kinds = (ValueError, TypeError, ImportError, OSError, MemoryError)
+    is_ours = isinstance(error, kinds) and raised_at(error) == ("sb3_atari_course", True)
+    return str(error) if is_ours else None
 
 
 def _fail(message: str) -> None:
-    print(f"sb3-atari: error: {message}", file=sys.stderr)
+    print("sb3-atari: error:", *map(str.strip, message.splitlines()), file=sys.stderr)
     raise SystemExit(2)
+
+
+def _reader_is_gone(text: str = "") -> bool:
+    """Tell whether what we print is read no more, as after ``| head``; then print to nowhere.
+
+    :param text: to try it with; without one only what was printed before is tried.
+    """
+    try:
+        print(end=text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 #: command -> module and function; imported when asked for, so that --help answers at once

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
+import math
 import os
 import re
 import runpy
+import shutil
 import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,19 +23,23 @@ from typing import Any
 
 import gymnasium as gym
 import rl_zoo3.utils
+import torch as th
 from gymnasium import spaces
 from huggingface_sb3 import EnvironmentName, ModelName
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_atari_course.algorithms import OUR_ALGORITHMS, register_algorithms
 from sb3_atari_course.callbacks import CsvLog
+from sb3_atari_course.cards import check_card
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
-from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
+from sb3_atari_course.checkpoints.command import FREQUENCY, hint_at_unfinished
 from sb3_atari_course.checkpoints.environments.savable import SavableEnv
 from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.folder import how_to_resume
@@ -46,8 +52,19 @@ from sb3_atari_course.envs import (
     is_atari,
     register_envs,
 )
-from sb3_atari_course.errors import ReplayMemoryError, SettingError, TrainingFailedError
+from sb3_atari_course.errors import (
+    ReplayMemoryError,
+    SettingError,
+    TrainingFailedError,
+    raised_at,
+)
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+from sb3_atari_course.hyperparams.entry import (
+    NamedValues,
+    check_config,
+    check_entry,
+    check_env_kwargs,
+)
 from sb3_atari_course.native_vec_env import NativeAtariVecEnv
 from sb3_atari_course.passwords import keep_in_memory, without_passwords
 from sb3_atari_course.provenance import note_provenance
@@ -55,12 +72,26 @@ from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.runs import check_model, find_model, read_settings
 from sb3_atari_course.wrappers.checks import integer_at_least
 
-#: What ``train`` takes beside RL Zoo's flags, whose parser knows nothing of them.
-_OUR_FLAGS = """Beside RL Zoo's own flags, below:
-  --vec-env native       play Atari games in ale-py's C++ threads
-  --checkpoint-freq N    steps between two checkpoints for resume (default 50000; 0: none);
-                         dqn, qrdqn, fast_dqn, q_learning
-"""
+#: Whose refusals during the start of a training are about its settings.
+_HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
+_WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required|must be a mapping")
+
+#: Number of ``train`` -> the smallest one that makes sense, and others with a meaning of their own.
+_LEAST: dict[str, tuple[int, dict[int, str]]] = {
+    "n_timesteps": (1, {-1: "the yml's"}),
+    "num_threads": (1, {-1: "PyTorch's own"}),
+    "log_interval": (1, {-1: "SB3's own", -2: "none"}),
+    "eval_episodes": (1, {}),
+    "n_eval_envs": (1, {}),
+    "checkpoint_freq": (0, {}),
+    "verbose": (0, {}),
+    "n_trials": (1, {}),
+    "max_total_trials": (1, {}),
+    "n_jobs": (1, {-1: "all cores"}),
+    "n_startup_trials": (0, {}),
+    "n_evaluations": (1, {}),
+    "trial_id": (1, {}),  # RL Zoo takes 0 for none
+}
 
 #: Flags of ``record`` that RL Zoo's does not have.
 _FLAGS_OF_RECORD = """In addition to RL Zoo's own flags, below:
@@ -85,9 +116,14 @@ class CourseExperimentManager(ExperimentManager):
     """
 
     #: Agent steps between two checkpoints; 0 for none.
-    checkpoint_freq = 50_000
+    checkpoint_freq = FREQUENCY
+
+    #: Folders that were not there before the training.
+    _new_folders: Sequence[Path] = ()
 
     def __init__(self, args: Any, algo: str, env_id: str, *positional: Any, **kwargs: Any) -> None:
+        self._vec_envs: list[VecEnv] = []
+        find_spec(env_id)
         if not kwargs.get("config"):
             kwargs["config"] = _our_file(algo, env_id)
         super().__init__(args, algo, env_id, *positional, **kwargs)
@@ -97,21 +133,85 @@ class CourseExperimentManager(ExperimentManager):
         given, self.env_kwargs = self.env_kwargs, {}
         if self.default_vec_env_cls is not None and self._is_atari:
             given = {**GRAY_SCREENS, **given}  # what native games show; noted for evaluate
+        env_id = self.env_name.gym_id
         try:
             hyperparams, saved = super().read_hyperparameters()
-        except KeyError as error:
+        except Exception as error:
+            if self.trial_id and isinstance(error, (KeyError, IndexError)):
+                raise SettingError(
+                    f"--storage has no trial {self.trial_id} of study {self.study_name!r}"
+                ) from error
             advice = "add one"
-            if self.algo == "q_learning":
+            if self.algo == "q_learning" and self._is_atari:
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
-            raise ValueError(
-                f"{self.config} has no entry {error}, and none for {self.env_name.gym_id}: {advice}"
-            ) from None
+            check_config(self.config, env_id, is_game=self._is_atari, advice=advice)
+            raise
+        check_entry(hyperparams, self.algo, self._place)
+        saved.update(hyperparams)
+        check_env_kwargs(
+            hyperparams.get("env_kwargs"), env_id, lambda name: self._place(f"env_kwargs.{name}")
+        )
+        check_env_kwargs(given, env_id, lambda name: f"--env-kwargs {name}:")
+        check_env_kwargs(
+            self._eval_env_kwargs_args, env_id, lambda name: f"--eval-env-kwargs {name}:"
+        )
         if given:
             both = {**(hyperparams.get("env_kwargs") or {}), **given}
             hyperparams["env_kwargs"] = saved["env_kwargs"] = self.args.env_kwargs = both
         return hyperparams, saved
 
+    def _place(self, key: str) -> str:
+        """Return where a hyperparameter was given, as the beginning of a message."""
+        if key.partition(".")[0] in (self.custom_hyperparams or {}):
+            return f"-params {key}:"
+        return f"{self.config}: {key}: "
+
+    def setup_experiment(self) -> Any:
+        """Build environments and model; if that fails, nothing is left of it."""
+        try:
+            return super().setup_experiment()
+        except BaseException:
+            self._leave_nothing()
+            raise
+
+    def create_log_folder(self) -> None:
+        """Make the run folder, and remember what was not there before."""
+        paths = [Path(path) for path in (self.save_path, self.tensorboard_log) if path]
+        every = [folder for path in paths for folder in (path, *path.parents)]
+        self._new_folders = [folder for folder in every if not folder.exists()]
+        try:
+            super().create_log_folder()  # type: ignore[no-untyped-call]
+        except OSError as error:
+            raise SettingError(
+                f"cannot write {self.save_path}: {error.strerror}; choose another folder with -f"
+            ) from None
+
+    def _leave_nothing(self, model: BaseAlgorithm | None = None) -> None:
+        """Close the environments and delete the folders of a training that has not begun.
+
+        :param model: what was built, with TensorBoard's folder.
+        """
+        for vec_env in self._vec_envs:
+            with contextlib.suppress(Exception):
+                vec_env.close()
+        if Path(self.save_path) not in self._new_folders:  # resumed, or without a folder
+            return
+        shutil.rmtree(self.save_path, ignore_errors=True)
+        if model is not None and self.tensorboard_log and hasattr(model, "_logger"):
+            model.logger.close()
+            shutil.rmtree(str(model.logger.dir), ignore_errors=True)
+        for folder in self._new_folders:  # the innermost first
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # unless it is in use
+
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        if self.n_timesteps > 0:
+            hyperparams.setdefault("n_timesteps", self.n_timesteps)  # RL Zoo wants to delete it
+        elif "n_timesteps" not in hyperparams:
+            raise SettingError(
+                f"{self.config} has no n_timesteps for {self.env_name.gym_id}: add it, or give the"
+                " number of agent steps by -n"
+            )
         result = super()._preprocess_hyperparams(hyperparams)
         if self._eval_env_kwargs_args is None:
             self.eval_env_kwargs = self.env_kwargs
@@ -120,31 +220,30 @@ class CourseExperimentManager(ExperimentManager):
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
         """Make schedules of ``lin_...``, of our keys too; leave ``learning_rate: visits`` alone."""
-        ours = {}
+        ours: dict[str, Any] = {}
         for key in ("learning_rate", "exploration"):
             word = hyperparams.get(key)
-            if not isinstance(word, str):
-                continue
             if (key, word) == ("learning_rate", VISITS):
                 ours[key] = hyperparams.pop(key)
-                continue
-            _, underscore, initial = word.partition("_")  # RL Zoo takes any word before it
-            try:
-                ours[key] = SimpleLinearSchedule(initial if underscore else "a number")
-            except ValueError:
-                raise ValueError(
-                    f"{key} is a number (0.0001, not 1e-4, which YAML takes for a word) or a"
-                    f" schedule such as lin_0.5, which falls linearly to 0, got {word!r}"
-                ) from None
-            hyperparams.pop(key)
+            elif isinstance(word, str):
+                ours[key] = SimpleLinearSchedule(hyperparams.pop(key).partition("_")[2])
         return {**ExperimentManager._preprocess_schedules(hyperparams), **ours}
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""
         wrapper = self.env_wrapper
         if self.vec_env_class is SubprocVecEnv:
+            if not self._vec_envs:
+                self._try_one()
             self.env_wrapper = partial(_wrap_savable, wrapper=wrapper)
-        vec_env: VecEnv = super().create_envs(*args, **kwargs)
+        try:
+            vec_env: VecEnv = super().create_envs(*args, **kwargs)
+        except Exception as error:
+            setting = _refused_setting(error)
+            if setting is None or not self.env_kwargs:
+                raise
+            raise SettingError(f"env_kwargs {self.env_kwargs}: {setting}") from error
+        self._vec_envs.append(vec_env)
         self.env_wrapper = wrapper
         if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
             self._check_native(vec_env)
@@ -158,6 +257,12 @@ class CourseExperimentManager(ExperimentManager):
                 f" chooses among discrete ones: add to its env_wrapper {bins}"
             )
         return vec_env
+
+    def _try_one(self) -> None:
+        """Make one environment here: of an error in a process of its own only EOF would be seen."""
+        with gym.make(self.env_name.gym_id, **(self.env_kwargs or {})) as env:
+            if self.env_wrapper is not None:
+                self.env_wrapper(env)
 
     def _check_native(self, vec_env: VecEnv) -> None:
         """Refuse native games that press FIRE where that spoils learning."""
@@ -190,30 +295,86 @@ class CourseExperimentManager(ExperimentManager):
     def learn(self, model: BaseAlgorithm) -> None:
         """Train, with the log and the checkpoints in the run folder."""
         self.callbacks.append(CsvLog(self.save_path))
-        own = [one for one in self.callbacks if isinstance(one, ExactCheckpoint)]
-        if not own and self.checkpoint_freq > 0 and isinstance(model, KNOWN):
+        if not self._own_checkpoints() and self.checkpoint_freq > 0 and isinstance(model, KNOWN):
             self.callbacks.append(ExactCheckpoint(self.checkpoint_freq))
+        self._warn_of_late_start(model)
         try:
             super().learn(model)
-        except (SettingError, ReplayMemoryError, CheckpointError):
-            raise
         except Exception as error:
+            is_start = model.num_timesteps <= model.n_envs  # the step that failed is counted
+            is_ours = isinstance(error, (SettingError, ReplayMemoryError, CheckpointError))
+            setting = _refused_setting(error) if is_start and not is_ours else None
+            if is_start and (is_ours or setting is not None):
+                self._leave_nothing(model)
+            if setting is not None:
+                raise setting from error
+            if is_ours:
+                raise
             raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
         if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
+
+    def _warn_of_late_start(self, model: BaseAlgorithm) -> None:
+        """Warn of a training that is over before learning starts."""
+        if not isinstance(model, OffPolicyAlgorithm):
+            return
+        n_steps, train_freq = self.n_timesteps, model.train_freq
+        assert isinstance(train_freq, TrainFreq)
+        if train_freq.unit == TrainFrequencyUnit.STEP:  # the last rollout is played to its end
+            rollout = train_freq.frequency * model.n_envs
+            n_steps = math.ceil(n_steps / rollout) * rollout
+        if n_steps <= model.learning_starts:
+            print(
+                f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
+                f" {self.n_timesteps} steps learns nothing: train for longer (-n), or start earlier"
+                f" (-params learning_starts:{early_start(self.n_timesteps)})",
+                file=sys.stderr,
+            )
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """Save the model; after a signal end with the exit status that tells so."""
         super().save_trained_model(model)
         number = self._stop_signal()
         if number is not None:
-            print(f"To go on: {how_to_resume(Path(self.save_path))}")
+            if all(one.stop_signal is None for one in self._own_checkpoints()):  # stopped at once
+                print(f"To resume: {how_to_resume(Path(self.save_path))}")
             raise SystemExit(128 + number)
 
     def _stop_signal(self) -> int | None:
         """Return the number of the signal that has stopped the training, None if none did."""
-        own = (one for one in self.callbacks if isinstance(one, ExactCheckpoint))
-        return next((one.received_signal for one in own), None)
+        return next((one.received_signal for one in self._own_checkpoints()), None)
+
+    def _own_checkpoints(self) -> list[ExactCheckpoint]:
+        return [one for one in self.callbacks if isinstance(one, ExactCheckpoint)]
+
+
+def _refused_setting(error: Exception) -> SettingError | None:
+    """Return what RL Zoo, SB3, Gymnasium or the disk refuse; None for an error of another kind."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return SettingError(f"{error.filename}: {error.strerror}")
+    # Gymnasium raises any TypeError of an environment's constructor once more
+    first = error.__cause__ if isinstance(error, TypeError) and error.__cause__ else error
+    package, is_on_purpose = raised_at(first)
+    if isinstance(first, TypeError) and _WRONG_ARGUMENTS.search(str(first)):
+        is_on_purpose = True
+    if isinstance(first, RuntimeError) and package == "ale_py":  # from C++
+        is_on_purpose = True
+    return SettingError(str(error)) if package in _HOSTS and is_on_purpose and str(error) else None
+
+
+@contextlib.contextmanager
+def refusals_of_hosts() -> Iterator[None]:
+    """Let what RL Zoo, SB3 and Gymnasium refuse be a wrong setting; other errors stay as they are.
+
+    :raises SettingError: with their text.
+    """
+    try:
+        yield
+    except Exception as error:
+        setting = _refused_setting(error)
+        if setting is None:
+            raise
+        raise setting from error
 
 
 def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:
@@ -254,20 +415,95 @@ def _play_natively_if_asked() -> None:
         importlib.import_module("sb3_atari_course.native_zoo")
 
 
+class TrainParser(argparse.ArgumentParser):
+    """The parser of RL Zoo's ``train``, with our flags too; it refuses what cannot be trained."""
+
+    def __init__(self) -> None:
+        super().__init__(prog=sys.argv[0])
+        self.add_argument(
+            "--checkpoint-freq",
+            type=int,
+            default=FREQUENCY,
+            help=f"Agent steps between two checkpoints for resume (default {FREQUENCY}; 0: none);"
+            " dqn, qrdqn, fast_dqn, q_learning",
+        )
+
+    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
+        """Add a flag of RL Zoo, with ``native`` among the kinds of vector environments."""
+        if "--vec-env" in names:
+            kwargs["choices"] = [*kwargs["choices"], "native"]
+            kwargs["help"] = "VecEnv type; native: Atari games in ale-py's C++ threads"
+        if kwargs.get("type") is bool:  # bool("False") is true
+            kwargs["type"] = _true_or_false
+        return super().add_argument(*names, **kwargs)
+
+    def parse_args(self, *args: Any) -> argparse.Namespace:  # type: ignore[override]
+        """Read the command line.
+
+        :raises SettingError: for a module, environment, device or agent that is not there, and for
+            a number out of range.
+        """
+        given: argparse.Namespace = super().parse_args(*args)
+        import_packages(given.gym_packages)
+        find_spec(given.env)
+        for name, (least, others) in _LEAST.items():
+            value = getattr(given, name)
+            if value is not None and value < least and value not in others:
+                flag = "-n" if name == "n_timesteps" else f"--{name.replace('_', '-')}"
+                meanings = "".join(f", or {other} ({what})" for other, what in others.items())
+                raise SettingError(f"{flag} {value}: has to be at least {least}{meanings}")
+        if given.seed >= 2**32:
+            raise SettingError(f"--seed {given.seed}: has to be below 2**32")
+        check_device(given.device)
+        agent = given.trained_agent
+        if agent and not (agent.endswith(".zip") and Path(agent).is_file()):
+            raise SettingError(f"--trained-agent {agent}: there is no such .zip file")
+        CourseExperimentManager.checkpoint_freq = vars(given).pop("checkpoint_freq")
+        if given.vec_env == "native":
+            importlib.import_module("sb3_atari_course.native_zoo")
+            given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
+        hint_at_unfinished(sys.argv[1:])
+        return given
+
+
+def check_device(device: str) -> None:
+    """Refuse a ``--device`` that PyTorch does not know.
+
+    Without any GPU SB3 takes the CPU for ``cuda``, and so do we.
+
+    :raises SettingError: for one that is not there.
+    """
+    if not device.startswith("cuda") or th.cuda.is_available():
+        check_card("--device", device)
+
+
+def early_start(n_timesteps: int) -> int:
+    """Return a ``learning_starts`` that leaves a short training something to learn."""
+    return min(max(1, n_timesteps // 10), n_timesteps - 1)
+
+
+def _true_or_false(text: str) -> bool:
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"has to be True or False, got {text!r}") from None
+
+
+@refusals_of_hosts()
 def train() -> None:
-    """Run RL Zoo's ``train`` on ``sys.argv``, with our experiment manager."""
+    """Run RL Zoo's ``train`` on ``sys.argv``, with our parser and experiment manager."""
     from rl_zoo3 import train as rl_zoo3_train
 
     _register()
-    _play_natively_if_asked()
-    if {"-h", "--help"} & set(sys.argv):
-        print(_OUR_FLAGS)
-    CourseExperimentManager.checkpoint_freq = take_frequency(sys.argv)
-    hint_at_unfinished(sys.argv[1:])
-    rl_zoo3_train.ExperimentManager = CourseExperimentManager  # type: ignore[attr-defined]
+    # RL Zoo's train() builds them itself and offers no argument (2.9.2)
+    module: Any = rl_zoo3_train
+    module.argparse = SimpleNamespace(ArgumentParser=TrainParser)
+    module.StoreDict = NamedValues
+    module.ExperimentManager = CourseExperimentManager
     rl_zoo3_train.train()
 
 
+@refusals_of_hosts()
 def enjoy() -> None:
     """Run RL Zoo's ``enjoy`` on ``sys.argv``, with a run found as ``evaluate`` finds it."""
     import rl_zoo3.enjoy
@@ -280,6 +516,7 @@ def enjoy() -> None:
         rl_zoo3.enjoy.enjoy()
 
 
+@refusals_of_hosts()
 def record() -> None:
     """Run RL Zoo's ``record_video`` on ``sys.argv``, with a run found as ``evaluate`` finds it.
 
@@ -370,7 +607,7 @@ def _find_agent(
     return flags
 
 
-@contextmanager
+@contextlib.contextmanager
 def _taking(flags: argparse.Namespace | None, module: Any) -> Iterator[None]:
     """Let RL Zoo take the agent that was found, on the device that was asked for.
 
@@ -423,7 +660,7 @@ def _check_display() -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _video_aside(folder: Path) -> Iterator[Path]:
     """Give a folder for a video that is not finished; what is in it at the end goes to ``folder``.
 
@@ -444,7 +681,7 @@ def _video_aside(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         for one in made:  # the innermost first
-            with suppress(OSError):
+            with contextlib.suppress(OSError):
                 one.rmdir()  # if nothing came into it
 
 

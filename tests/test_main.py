@@ -7,11 +7,12 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import yaml
 from rl_zoo3.exp_manager import ExperimentManager
@@ -21,8 +22,9 @@ from sb3_atari_course import commands, runs
 from sb3_atari_course.envs import import_packages
 from sb3_atari_course.errors import TrainingFailedError
 from sb3_atari_course.wrappers import ClipReward
+from sb3_atari_course.wrappers.checks import integer_at_least
 from tests.fakes import ScriptedPlayer
-from tests.zoo_runs import cli, python_m
+from tests.zoo_runs import ROOT, cli, python_m
 
 #: RL Zoo leaves monitor files open when it fails.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
@@ -49,15 +51,41 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
          "Pendulum-v1 has the actions Box(-2.0, 2.0, (1,), float32), but dqn chooses among"
          " discrete ones: add to its env_wrapper"),
         (["train", "--algo", "dqn", "--env", "BrekoutNoFrameskip-v4"],
-         "BrekoutNoFrameskip-v4 not found in gym registry, you maybe meant BreakoutNoFrameskip-v4"),
+         "'BrekoutNoFrameskip-v4': did you mean 'BreakoutNoFrameskip-v4'?"),
         (["train", "--algo", "dqn", "--env", "ALE/Breakout-v5"], "--env-kwargs frameskip:1"),
         (["train", "--algo", "nonsense", "--env", GAME], "invalid choice: 'nonsense'"),
         (["train", *RUN, "-params", f"env_wrapper:{CROP}"],
          "crop (0, 300, 0, 160) leaves the screen of 210 rows and 160 columns"),
         (["train", *RUN, "-params", "env_wrapper:'sb3_atari_course.envs.wrap_atarii'"],
          "has no attribute 'wrap_atarii'"),
-        (["train", *RUN, "-params", "policy:MlpPolicy"], "name 'MlpPolicy' is not defined"),
-        (["train", *RUN, "-params", "batch_size"], "SyntaxError"),
+        (["train", *RUN, "-params", "policy:MlpPolicy"],
+         "-params policy:MlpPolicy: NameError: name 'MlpPolicy' is not defined: write NAME:VALUE,"
+         " strings in quotes (\"policy:'MlpPolicy'\")"),
+        (["train", *RUN, "-params", "batch_size"], "-params batch_size: write NAME:VALUE"),
+        (["train", *RUN, "-params", "learning_rate=0.1"], "-params learning_rate=0.1: write NAME"),
+        (["train", *RUN, "-params", "learning_rat:1"], "did you mean learning_rate?"),
+        (["train", *CARTPOLE, "-params", "n_envs:0"], "-params n_envs:0 has to be at least 1"),
+        (["train", *CARTPOLE, "-params", "train_freq:0"], "-params train_freq:0 has to be at lea"),
+        (["train", *CARTPOLE, "-params", "train_freq:(1, 'episode')", "n_envs:2"],
+         "You must use only one env when doing episodic training"),
+        (["train", *CARTPOLE, "-params", "policy_kwargs:{'optimizer_kwargs': 1}"],
+         "must be a mapping, not int"),
+        (["train", *CARTPOLE, "-params",
+          "policy_kwargs:{'features_extractor_kwargs': {'dim': 3}}"], "keyword argument 'dim'"),
+        (["train", "--algo", "ppo", *CARTPOLE[2:], "-params", "batch_size:1"], "`batch_size` must"),
+        (["train", *CARTPOLE, "-params",
+          "env_wrapper:'sb3_atari_course.wrappers.DiscretizeObservations'"], "'n_bins'"),
+        (["train", *CARTPOLE, "--vec-env", "subproc", "-params",
+          "env_wrapper:'sb3_atari_course.wrappers.DiscretizeObservations'"], "'n_bins'"),
+        (["train", *CARTPOLE, "-conf", "no_length.yml"], "no_length.yml has no n_timesteps"),
+        (["train", *CARTPOLE, "--env-kwargs", "gravity:1"], "--env-kwargs gravity:1 is not an arg"),
+        (["train", *CARTPOLE, "--eval-env-kwargs", "gravity:1"], "--eval-env-kwargs gravity:1 is"),
+        (["train", *CARTPOLE, "--env-kwargs", "max_episode_steps:0"], "'max_episode_steps': 0"),
+        (["train", *RUN, "--env-kwargs", "mode:99"], "{'mode': 99}: Invalid game mode"),
+        (["train", *CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
+        (["train", *CARTPOLE, "-i", "nowhere.zip"], "nowhere.zip: there is no such .zip file"),
+        (["train", *CARTPOLE, "-f", "broken.yml"], "cannot write broken.yml/dqn/CartPole-v1_1"),
+        (["train", *CARTPOLE, "-tb", "broken.yml"], "broken.yml/CartPole-v1"),
         (["train", *CARTPOLE, "--device", "banana"], "banana"),
         (["train", *RUN, "-conf", "nowhere.yml"], "nowhere.yml"),
         (["train", *RUN, "-conf", "broken.yml"], "broken.yml"),
@@ -77,12 +105,12 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         ([*TABLE, GAME], "no table has a row for each screen, choose dqn or qrdqn"),
         ([*TABLE, "Taxi-v4", "-params", "learning_rate:2.0"], "learning_rate must lie in (0, 1]"),
         ([*TABLE, "Taxi-v4", "-params", "learning_rate:'visit'"],
-         "such as lin_0.5, which falls linearly to 0, got 'visit'"),
-        (["train", *CARTPOLE, "-params", "learning_rate:'1e-4'"], "not 1e-4, which YAML takes"),
-        ([*TABLE, "Taxi-v4", "-params", "exploration:'lin_'"], "exploration is a number"),
+         "-params learning_rate:'visit' has to be a number or 'visits' or a schedule"),
+        (["train", *CARTPOLE, "-params", "learning_rate:'1e-4'"], "write 0.0001"),
+        ([*TABLE, "Taxi-v4", "-params", "exploration:'lin_'"], "exploration:'lin_' has to be a nu"),
         ([*TABLE, "Taxi-v4", "-params", "exploration:'lin_3'"],
          "exploration at progress_remaining 1 is a probability, 0 to 1, got 3.0"),
-        ([*TABLE, "Taxi-v4", "-params", "gamma:'x'"], "gamma must be a number, got 'x'"),
+        ([*TABLE, "Taxi-v4", "-params", "gamma:'x'"], "-params gamma:'x' has to be a number"),
         ([*TABLE, "Taxi-v4", "-params", "gamma:1.5"], "gamma is a discount, 0 to 1, got 1.5"),
         ([*TABLE, "Taxi-v4", "-params", "exploration:7"], "exploration is a probability, 0 to 1"),
         (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was not found: train first"),
@@ -110,10 +138,73 @@ def test_a_wrong_argument_gives_one_clear_line(
 ) -> None:
     Path("broken.yml").write_text("a: [")
     Path("default.yml").write_text("default:\n  policy: MlpPolicy\n  n_timesteps: 10\n")
+    Path("no_length.yml").write_text("CartPole-v1:\n  policy: MlpPolicy\n")
+    before = sorted(Path().rglob("*"))
     assert cli(*arguments) == 2
     printed = capsys.readouterr().err
     assert expected in printed
     assert "Traceback" not in printed
+    assert sorted(Path().rglob("*")) == before  # nothing half-made is left
+
+
+def _bug_below_numpy() -> None:
+    np.zeros(-1)  # type: ignore[arg-type]  # a ValueError of NumPy
+
+
+def _bug_of_ours() -> None:
+    integer_at_least("1", "n", 2)  # type: ignore[arg-type]  # a TypeError in a line of ours
+
+
+def _assertion() -> None:
+    raise AssertionError
+
+
+def _another_pipe() -> None:
+    raise BrokenPipeError
+
+
+@pytest.mark.parametrize(
+    ("bug", "error"),
+    [
+        (_bug_below_numpy, ValueError),
+        (_bug_of_ours, TypeError),
+        (_assertion, AssertionError),
+        (_another_pipe, BrokenPipeError),
+    ],
+)
+def test_an_unexpected_error_keeps_its_traceback(
+    bug: Callable[[], None], error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "evaluate", bug)
+    with pytest.raises(error):
+        cli("evaluate")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_only() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "logs/dqn")
+
+    monkeypatch.setattr(commands, "evaluate", read_only)
+    assert cli("evaluate") == 2
+    assert capsys.readouterr().err == "sb3-atari: error: logs/dqn: Permission denied\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_may_leave_early(unbuffered: str) -> None:
+    """As ``--help | head`` does."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [sys.executable, "-m", "sb3_atari_course", "--help"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_exit_status_reaches_the_shell() -> None:
@@ -143,8 +234,20 @@ def test_a_training_that_fails_halfway_shows_where(monkeypatch: pytest.MonkeyPat
         raise OSError("No space left on device")
 
     monkeypatch.setattr(ExperimentManager, "learn", full_disk)
-    with pytest.raises(TrainingFailedError, match="No space left on device"):
+    run = Path("logs/dqn/CartPole-v1_1")
+    with pytest.raises(TrainingFailedError, match=f"{run} failed: No space left on device"):
         cli("train", *CARTPOLE, "-n", "10", "--eval-freq", "-1", "-f", "logs")
+    assert (run / "CartPole-v1/config.yml").is_file()
+
+
+def test_a_training_that_fails_at_its_start_leaves_what_was_there() -> None:
+    Path("logs/dqn/CartPole-v1_1").mkdir(parents=True)
+    Path("tb").mkdir()
+    other_gamma = "replay_buffer_kwargs:{'n_steps': 3, 'gamma': 0.5}"  # found at the first step
+    assert cli("train", *RUN, "-n", "10", "--eval-freq", "-1", "-tb", "tb", "-params", other_gamma)
+    assert sorted(map(str, Path().rglob("*"))) == [
+        *("logs", "logs/dqn", "logs/dqn/CartPole-v1_1", "tb"),
+    ]
 
 
 @pytest.mark.parametrize("command", ["train", "enjoy", "record", "evaluate", "plot"])

@@ -13,11 +13,9 @@ from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder, how_to
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.commands import add_device
 from sb3_atari_course.passwords import STORAGE_VARIABLE
-from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: Agent steps between two checkpoints of our launcher.
 FREQUENCY = 50_000
-_FLAG = "--checkpoint-freq"
 
 
 def main() -> None:
@@ -56,25 +54,6 @@ def main() -> None:
         progress=given.progress,
         storage=given.storage,
     )
-
-
-def take_frequency(arguments: list[str]) -> int:
-    """Take ``--checkpoint-freq N``, which RL Zoo's parser does not know, out of the arguments.
-
-    :return: agent steps, 0 for no checkpoints.
-    :raises ValueError: for no number, or a negative one.
-    """
-    for i, argument in enumerate(arguments):
-        name, equals, word = argument.partition("=")
-        if name != _FLAG:
-            continue
-        n_words = 1 if equals else 2
-        word = word if equals else "".join(arguments[i + 1 : i + 2])
-        del arguments[i : i + n_words]
-        if not word.isdecimal():
-            raise ValueError(f"{_FLAG} is a number of steps, 0 for no checkpoints, got {word!r}")
-        return integer_at_least(0, _FLAG, int(word))
-    return FREQUENCY
 
 
 def hint_at_unfinished(arguments: list[str]) -> None:

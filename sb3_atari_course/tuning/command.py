@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import contextlib
 import importlib.util
 import json
 import os
@@ -15,7 +15,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 
-from sb3_atari_course.envs import is_atari
+from sb3_atari_course.envs import import_packages, is_atari
 from sb3_atari_course.native_vec_env.settings import usable_threads
 from sb3_atari_course.tuning.experiment import TrialExperiment
 from sb3_atari_course.tuning.launcher import Launcher
@@ -35,17 +35,23 @@ from sb3_atari_course.tuning.storage import open_storage
 from sb3_atari_course.tuning.study import begin_or_join, find_study, settings_of, standing_of
 from sb3_atari_course.tuning.worker import Job, prepare
 from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.zoo import check_device
 
 #: Agent steps of a trial of a game: minutes on a laptop.
 _GAME_STEPS = 100_000
 _N_TRIALS_GAME, _N_TRIALS = 20, 50
 
+#: Flags that are 1 at least.
+_POSITIVE = (
+    *("n_timesteps", "n_trials", "workers", "num_threads", "grace_period"),
+    *("n_games", "n_evaluations", "n_repeats", "max_frames"),
+)
+
 
 def tune() -> None:
     """Search hyperparameters, or report on a search; see ``tune --help``."""
     args = parse_options()
-    for module in args.gym_packages:
-        importlib.import_module(module)
+    import_packages(args.gym_packages)
     warnings.simplefilter("ignore", ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     prepare(native=args.vec_env == "native")
@@ -71,10 +77,17 @@ def tune() -> None:
 def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
     """Run trials until the budget is spent, or Ctrl-C."""
     settings = _settings_of(args)
+    new_folders = [one for one in (folder, *folder.parents) if not one.exists()]
     _check_writable(folder)
-    storage = open_storage(
-        args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
-    )
+    try:
+        storage = open_storage(
+            args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
+        )
+    except Exception:
+        for one in new_folders:  # the innermost first
+            with contextlib.suppress(OSError):
+                one.rmdir()
+        raise
     default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
     study = begin_or_join(storage, name, settings, args.n_trials, default)
     tuned = Space(settings.algo, settings.space).tuned()
@@ -160,8 +173,12 @@ def _entry_of(args: argparse.Namespace) -> Hyperparams:
     experiment = TrialExperiment(
         args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs or {}
     )
-    entry: Hyperparams = json.loads(json.dumps(experiment.entry()))
-    return entry
+    entry = experiment.entry()
+    try:
+        plain: Hyperparams = json.loads(json.dumps(entry))
+    except TypeError as error:  # for example of a Python file
+        raise ValueError(f"{experiment.config}: {error}: a study keeps plain values only") from None
+    return plain
 
 
 def _space_of(args: argparse.Namespace) -> dict[str, object]:
@@ -176,12 +193,16 @@ def _space_of(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    """Check what no other place does."""
-    for name in ("workers", "n_trials", "num_threads", "grace_period"):
-        if getattr(args, name) is not None:
-            integer_at_least(1, name, getattr(args, name))
+    """Check the flags with numbers, and the device."""
+    for least, names in ((1, _POSITIVE), (0, ("seed", "n_startup_trials"))):
+        for name in names:
+            value = getattr(args, name)
+            if value is not None:
+                flag = "-n" if name == "n_timesteps" else f"--{name.replace('_', '-')}"
+                integer_at_least(least, flag, value)
     if args.minutes is not None and not args.minutes > 0:
-        raise ValueError(f"minutes must be positive, got {args.minutes}")
+        raise ValueError(f"--minutes must be positive, got {args.minutes}")
+    check_device(args.device)
 
 
 def _check_extra() -> None:

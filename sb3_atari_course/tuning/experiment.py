@@ -60,7 +60,8 @@ class TrialExperiment(CourseExperimentManager):
         with contextlib.redirect_stdout(io.StringIO()):
             built = self.setup_experiment()
         assert built is not None
-        return built[0]
+        model: BaseAlgorithm = built[0]
+        return model
 
     def learn(self, model: BaseAlgorithm, *more_callbacks: BaseCallback) -> None:
         """Train, with the callbacks of the yml and these; close the environments."""

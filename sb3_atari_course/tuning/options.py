@@ -6,9 +6,8 @@ import argparse
 import os
 import sys
 
-from rl_zoo3.utils import StoreDict
-
 from sb3_atari_course.evaluation import MAX_FRAMES
+from sb3_atari_course.hyperparams.entry import NamedValues
 from sb3_atari_course.passwords import STORAGE_VARIABLE
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.sampler import SAMPLERS
@@ -101,7 +100,7 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--list-params", action="store_true", help="show all parameters and end")
     group.add_argument(
-        "--env-kwargs", nargs="+", action=StoreDict, help="of the environment, as in train"
+        "--env-kwargs", nargs="+", action=NamedValues, help="of the environment, as in train"
     )
     group.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default tpe")
     group.add_argument(

@@ -9,7 +9,7 @@ from typing import Any
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.sampler import SAMPLERS
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import boolean, integer_at_least, probability
 
 #: What ``--pruner`` takes.
 PRUNERS = ("median", "none")
@@ -38,6 +38,7 @@ class StudySettings:
     :param native: play in ale-py's threads, see :class:`.NativeAtariVecEnv`.
     :param gym_packages: modules to import that register environments.
     :raises ValueError: for a value out of range.
+    :raises TypeError: for what is not a number, or not True or False.
     """
 
     algo: str
@@ -62,8 +63,8 @@ class StudySettings:
             integer_at_least(1, name, getattr(self, name))
         for name in ("seed", "n_startup_trials"):
             integer_at_least(0, name, getattr(self, name))
-        if not 0.0 <= self.epsilon <= 1.0:
-            raise ValueError(f"epsilon is a probability, 0 to 1, got {self.epsilon}")
+        probability("epsilon", self.epsilon)
+        boolean("native", self.native)
         for name, known in (("algo", ALGORITHMS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {known}, got {getattr(self, name)!r}")

@@ -15,6 +15,7 @@ from sb3_atari_course.hyperparams import space_file
 from sb3_atari_course.tuning.domains import Choices, Domain, Frozen, parse_domain
 from sb3_atari_course.tuning.parameters import Parameter, find_parameter, parameters_of
 from sb3_atari_course.tuning.places import Hyperparams
+from sb3_atari_course.zoo import early_start
 
 
 class Space:
@@ -162,7 +163,7 @@ def without_late_starts(
         raise ValueError(
             f"learning_starts {_in_a_line(given)} is not before the end of a training of"
             f" {n_timesteps} steps, nothing would be learned: add --param"
-            f" learning_starts={max(1, n_timesteps // 10)}, or train for longer (-n)"
+            f" learning_starts={early_start(n_timesteps)}, or train for longer (-n)"
         )
     return {**content, "learning_starts": left} if "learning_starts" in content else {**content}
 

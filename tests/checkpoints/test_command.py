@@ -11,34 +11,11 @@ import torch as th
 from rl_zoo3.exp_manager import ExperimentManager
 
 from sb3_atari_course.__main__ import main
-from sb3_atari_course.checkpoints.command import hint_at_unfinished, take_frequency
+from sb3_atari_course.checkpoints.command import hint_at_unfinished
 from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from tests.checkpoints.small import learn
-
-
-@pytest.mark.parametrize(
-    ("arguments", "frequency", "left"),
-    [
-        ([], 50_000, []),
-        (["--algo", "dqn"], 50_000, ["--algo", "dqn"]),
-        (["a", "--checkpoint-freq", "300", "b"], 300, ["a", "b"]),
-        (["--checkpoint-freq=0", "b"], 0, ["b"]),
-    ],
-)
-def test_the_frequency_is_taken_out(arguments: list[str], frequency: int, left: list[str]) -> None:
-    assert take_frequency(arguments) == frequency
-    assert arguments == left
-
-
-@pytest.mark.parametrize("word", ["-1", "1e5", "", "ten", "²"])
-def test_the_frequency_is_a_number(word: str) -> None:
-    for arguments in ([f"--checkpoint-freq={word}"], ["--checkpoint-freq", word]):
-        with pytest.raises(ValueError, match="--checkpoint-freq is a number of steps, 0 for no ch"):
-            take_frequency(arguments)
-    with pytest.raises(ValueError, match="got ''"):
-        take_frequency(["--checkpoint-freq"])
 
 
 def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder:

@@ -99,15 +99,27 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
          "is of q_learning on FrozenLake-v1, not dqn on CartPole-v1: choose another --study-name"),
         ([*ICE, "--seed", "3"], "was begun with seed 0, not 3"),
         ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
-        ([*ICE, "--n-trials", "0"], "n_trials must be at least 1, got 0"),
+        ([*ICE, "--n-trials", "0"], "--n-trials must be at least 1, got 0"),
+        ([*CARTPOLE, "-n", "0"], "-n must be at least 1, got 0"),
+        ([*CARTPOLE, "-n", "-1"], "-n must be at least 1, got -1"),
+        ([*CARTPOLE, "--n-startup-trials", "-1"], "--n-startup-trials must be at least 0, got -1"),
+        ([*CARTPOLE, "--n-games", "0"], "--n-games must be at least 1, got 0"),
+        ([*CARTPOLE, "--device", "banana"], "banana"),
+        ([*CARTPOLE, "--env-kwargs", "gravity:3"], "--env-kwargs gravity:3 is not an argument"),
+        ([*CARTPOLE, "--env-kwargs", "gravity=3"], "--env-kwargs gravity=3: write NAME:VALUE"),
+        ([*CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
+        ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' has to be a number"),
+        ([*CARTPOLE, "-conf", "objects.py"], "objects.py: Object of type type is not JSON"),
+        ([*CARTPOLE, "-conf", "."], "-conf . is a folder"),
+        ([*ICE[:3], "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
         ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
-        ([*CARTPOLE, "--num-threads", "-1"], "num_threads must be at least 1, got -1"),
-        ([*CARTPOLE, "--minutes", "-1"], "minutes must be positive, got -1.0"),
+        ([*CARTPOLE, "--num-threads", "-1"], "--num-threads must be at least 1, got -1"),
+        ([*CARTPOLE, "--minutes", "-1"], "--minutes must be positive, got -1.0"),
         ([*CARTPOLE, "--study-name", "../x"], "--study-name is the name of a folder in -f"),
         ([*CARTPOLE, "--best", "--study-name", "q_learning_FrozenLake-v1"],
          "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
-        ([*CARTPOLE, "--workers", "0"], "workers must be"),
-        ([*CARTPOLE, "--epsilon", "2"], "epsilon is a probability, 0 to 1, got 2.0"),
+        ([*CARTPOLE, "--workers", "0"], "--workers must be at least 1, got 0"),
+        ([*CARTPOLE, "--epsilon", "2"], "epsilon must be a probability from 0 to 1, got 2.0"),
         ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
         (["tune", "--algo", "ppo", "--env", "CartPole-v1"], "invalid choice: 'ppo'"),
         ([*ICE[:3], "--env", "BreakoutNoFrameskip-v4"], "no table has a row for each screen"),
@@ -128,6 +140,11 @@ def test_a_wrong_argument_gives_one_clear_line(
     monkeypatch.chdir(home)
     (home / "file").touch()
     (home / "unknown.yml").write_text("default:\n  gravity: [9.81, 1.62]\n")
+    (home / "numbers.yml").write_text("default:\n  policy: MlpPolicy\n  gamma: 9e-1\n")
+    (home / "objects.py").write_text(
+        "hyperparams = {'default': {'policy': 'MlpPolicy', 'policy_kwargs': {'net_arch': int}}}\n"
+    )
+    before = sorted(home.rglob("*"))
     begun = time.monotonic()
     assert cli(*arguments) == 2
     assert time.monotonic() - begun < 10
@@ -135,3 +152,4 @@ def test_a_wrong_argument_gives_one_clear_line(
     assert expected in printed
     assert "Traceback" not in printed
     assert printed.splitlines()[-1].startswith("sb3-atari")
+    assert sorted(home.rglob("*")) == before  # nothing half-made is left

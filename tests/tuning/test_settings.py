@@ -128,10 +128,15 @@ class TestRefusals:
         with pytest.raises(ValueError, match=f"{name} must be at least 0, got -1"):
             replace(SETTINGS, **{name: -1})
 
+    @pytest.mark.parametrize("native", ["no", 1, None])
+    def test_native_is_a_flag(self, native: Any) -> None:
+        with pytest.raises(TypeError, match=f"native must be True or False, got {native!r}"):
+            replace(SETTINGS, native=native)
+
     @pytest.mark.parametrize("epsilon", [-0.01, 1.01, float("nan")])
     def test_epsilon_is_a_probability(self, epsilon: float) -> None:
         assert [replace(SETTINGS, epsilon=edge).epsilon for edge in (0.0, 1.0)] == [0.0, 1.0]
-        with pytest.raises(ValueError, match=f"epsilon is a probability, 0 to 1, got {epsilon}"):
+        with pytest.raises(ValueError, match=f"epsilon must be .*got {epsilon}"):
             replace(SETTINGS, epsilon=epsilon)
 
     @pytest.mark.parametrize(

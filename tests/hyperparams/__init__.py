@@ -1,0 +1,1 @@
+"""Tests of the hyperparameter files and their entries."""
