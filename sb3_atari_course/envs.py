@@ -19,7 +19,6 @@ import numpy as np
 from ale_py.env import AtariEnv
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.wrappers import FrameStackObservation
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import (
@@ -54,11 +53,8 @@ Screen = NDArray[np.uint8]
 GRAY_SCREENS = {"obs_type": "grayscale"}
 
 
-#: Wrappers that stack frames, and the attribute with their number.
-_STACKS: dict[type[gym.Wrapper[Any, Any, Any, Any]], str] = {
-    FrameStack: "n_stack",
-    FrameStackObservation: "stack_size",
-}
+#: Attributes in which wrappers of ours and of Gymnasium have the number of frames that they stack.
+_STACKS = ("n_stack", "stack_size")
 
 #: Arguments of SB3's make_vec_env that :func:`make_atari_env` hands on.
 _FOR_MAKE_VEC_ENV = {
@@ -369,12 +365,12 @@ def _stacks_of(env: gym.Env[Any, Any] | VecEnv | None) -> Iterator[tuple[str, in
     if isinstance(env, DummyVecEnv):
         env = env.envs[0]
     elif isinstance(env, VecEnv):  # native, or in other processes
-        for attribute in filter(env.has_attr, _STACKS.values()):
+        for attribute in filter(env.has_attr, _STACKS):
             yield type(env).__name__, env.get_attr(attribute, [0])[0]
     while isinstance(env, gym.Wrapper):
-        for kind, attribute in _STACKS.items():
-            if isinstance(env, kind):
-                yield type(env).__name__, getattr(env, attribute)
+        for attribute in _STACKS:
+            if attribute in vars(env):
+                yield type(env).__name__, vars(env)[attribute]
         env = env.env
 
 

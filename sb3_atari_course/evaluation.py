@@ -15,7 +15,13 @@ from sb3_atari_course.player import Model, Player, fit_to_model
 from sb3_atari_course.protocol import find_noops, layers, protocol_of
 from sb3_atari_course.referee import Referee, Tally, make_referee
 from sb3_atari_course.wrappers import NoopReset
-from sb3_atari_course.wrappers.checks import boolean, finite_number, integer_at_least, probability
+from sb3_atari_course.wrappers.checks import (
+    boolean,
+    explain_arguments,
+    finite_number,
+    integer_at_least,
+    probability,
+)
 
 #: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
 MAX_FRAMES = 108_000
@@ -100,6 +106,7 @@ class GamesReport:
         return "\n".join([self.summary(), scores, protocol])
 
 
+@explain_arguments
 def evaluate_games(
     model: Model,
     env_id: str,

@@ -10,8 +10,12 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import TransformObservation
 from numpy.typing import NDArray
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
+
+from sb3_atari_course.envs import warn_if_stacked_twice
+from sb3_atari_course.wrappers.checks import warn_of_many_channels
 
 
 class Model(Protocol):
@@ -89,6 +93,9 @@ def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
         wanted = getattr(model, "observation_space", None)
         if wanted is not None:
             env = _stacked_like(wanted, env)
+            warn_if_stacked_twice(env)
+            if isinstance(env, ZeroPaddedStack) and is_image_space(wanted):
+                warn_of_many_channels("the model", (env.observation_space.shape or ())[-1])
         check_spaces(model, env.observation_space, env.action_space)
         masks = "action_masks"
         if masks in _parameters(getattr(model, "predict", None)) and env.has_wrapper_attr(masks):
@@ -159,11 +166,15 @@ class _Normalized(gym.ObservationWrapper[Any, Any, Any]):
         return batch[0]
 
 
-class _ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):
-    """Stacks observations as SB3's VecFrameStack does."""
+class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):
+    """Stacks observations as SB3's VecFrameStack does.
+
+    :param n_stack: how many observations.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], n_stack: int) -> None:
         super().__init__(env)
+        self.n_stack = n_stack
         self._stack: Any = StackedObservations(1, n_stack, env.observation_space)  # type: ignore[arg-type]
         self.observation_space = self._stack.stacked_observation_space
 
@@ -194,7 +205,7 @@ def _stacked_like(wanted: spaces.Space[Any], env: gym.Env[Any, Any]) -> gym.Env[
     n_stack, rest = divmod(spaces.flatdim(wanted), spaces.flatdim(shown))
     if rest or n_stack < 2:
         return env
-    stacked = _ZeroPaddedStack(env, n_stack)
+    stacked = ZeroPaddedStack(env, n_stack)
     fits = wanted in (stacked.observation_space, _channels_first(stacked.observation_space))
     return stacked if fits else env
 

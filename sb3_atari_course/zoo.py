@@ -51,6 +51,7 @@ from sb3_atari_course.envs import (
     import_packages,
     is_atari,
     register_envs,
+    warn_if_stacked_twice,
 )
 from sb3_atari_course.errors import (
     ReplayMemoryError,
@@ -244,6 +245,7 @@ class CourseExperimentManager(ExperimentManager):
                 raise
             raise SettingError(f"env_kwargs {self.env_kwargs}: {setting}") from error
         self._vec_envs.append(vec_env)
+        warn_if_stacked_twice(vec_env)
         self.env_wrapper = wrapper
         if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
             self._check_native(vec_env)

@@ -14,7 +14,12 @@ from sb3_atari_course.envs import wrap_atari
 from sb3_atari_course.player import Model, Player, fit_to_model
 from sb3_atari_course.protocol import protocol_of
 from sb3_atari_course.referee import make_referee
-from sb3_atari_course.wrappers.checks import boolean, integer_at_least, probability
+from sb3_atari_course.wrappers.checks import (
+    boolean,
+    explain_arguments,
+    integer_at_least,
+    probability,
+)
 from sb3_atari_course.wrappers.timing import frames_per_step
 
 #: Cap of a game in frames: five minutes; an agent that never fires would stand there for ever.
@@ -63,6 +68,7 @@ class BreakoutWatch(gym.Wrapper[Any, Any, Any, Any]):
         return obs, reward, terminated, truncated, info
 
 
+@explain_arguments
 def watch_games(
     model: Model,
     *,

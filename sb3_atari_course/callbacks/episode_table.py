@@ -11,7 +11,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import explain_arguments, integer_at_least
 
 
 class EpisodeRow(NamedTuple):
@@ -65,6 +65,7 @@ class EpisodeTable(BaseCallback):
         games, and inside of a callback that does not call this one at each step.
     """
 
+    @explain_arguments
     def __init__(
         self, *, window: int = 100, every: int = 1, path: str | Path | None = None
     ) -> None:

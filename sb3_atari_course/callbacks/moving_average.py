@@ -9,7 +9,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
-from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+from sb3_atari_course.wrappers.checks import explain_arguments, finite_number, integer_at_least
 
 
 class StopOnMovingAverage(BaseCallback):
@@ -28,6 +28,7 @@ class StopOnMovingAverage(BaseCallback):
         one at each step.
     """
 
+    @explain_arguments
     def __init__(self, threshold: float, *, window: int = 100, verbose: int = 1) -> None:
         super().__init__(verbose)
         self.threshold = finite_number("threshold", threshold)

@@ -14,7 +14,7 @@ from sb3_atari_course.callbacks.run_folder import find_run_folder
 from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
 from sb3_atari_course.native_vec_env import NativeAtariVecEnv
 from sb3_atari_course.videos import VideoWriter
-from sb3_atari_course.wrappers.checks import finite_number, integer_at_least
+from sb3_atari_course.wrappers.checks import explain_arguments, finite_number, integer_at_least
 
 
 class RecordVideo(BaseCallback):
@@ -38,6 +38,7 @@ class RecordVideo(BaseCallback):
         whole games, and inside of a callback that does not call this one at each step.
     """
 
+    @explain_arguments
     def __init__(
         self,
         every_games: int,

@@ -29,7 +29,7 @@ from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.checkpoints.training import check_known
 from sb3_atari_course.checkpoints.tree import NotPlainError
 from sb3_atari_course.errors import SettingError
-from sb3_atari_course.wrappers.checks import integer_at_least
+from sb3_atari_course.wrappers.checks import explain_arguments, integer_at_least
 
 
 class ExactCheckpoint(BaseCallback):
@@ -58,6 +58,7 @@ class ExactCheckpoint(BaseCallback):
     #: What it knows is in the checkpoint itself.
     is_stateless = True
 
+    @explain_arguments
     def __init__(
         self, every: int = 50_000, *, folder: str | Path | None = None, verbose: int = 0
     ) -> None:

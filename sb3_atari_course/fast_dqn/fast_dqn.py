@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from sb3_atari_course.fast_dqn.optimizer import make_fast, plain_state, set_rate
 from sb3_atari_course.fast_dqn.overlap import WorkWhilePlaying
 from sb3_atari_course.fast_dqn.updates import GradientStep, Updates
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.wrappers.checks import boolean
+from sb3_atari_course.wrappers.checks import boolean, refuse_unknown
 
 SelfFastDQN = TypeVar("SelfFastDQN", bound="FastDQN")
 
@@ -71,7 +72,7 @@ class FastDQN(DQN):
         DQN (van Hasselt et al. 2016).
     :param compile: let PyTorch compile the loss; the first update then takes half a minute more.
     :raises ValueError: for ``device="cuda"`` without a card: SB3 would silently take the CPU.
-    :raises TypeError: for a ``double_q`` or ``compile`` that is neither true nor false.
+    :raises TypeError: for a ``double_q`` or ``compile`` that is not a bool, an unknown argument.
     """
 
     #: Kept from one ``train`` to the next, on a GPU only: the replay buffer's rows and a graph.
@@ -93,6 +94,8 @@ class FastDQN(DQN):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
+        own = ("double_q", "compile")
+        refuse_unknown("FastDQN", kwargs, [*own, *inspect.signature(DQN).parameters])
         check_card("device", kwargs.get("device", "auto"))
         boolean("double_q", double_q)
         boolean("compile", compile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -23,9 +24,19 @@ from sb3_atari_course.q_learning.schedules import (
 )
 from sb3_atari_course.q_learning.table import QTable
 from sb3_atari_course.q_learning.transitions import TransitionReader
-from sb3_atari_course.wrappers.checks import finite_number
+from sb3_atari_course.wrappers.checks import finite_number, refuse_unknown
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
+
+#: Arguments that SB3's constructor takes.
+_OF_SB3 = (
+    "policy_kwargs",
+    "stats_window_size",
+    "tensorboard_log",
+    "verbose",
+    "monitor_wrapper",
+    "seed",
+)
 
 
 class QLearning(BaseAlgorithm):
@@ -62,7 +73,7 @@ class QLearning(BaseAlgorithm):
     :param kwargs: SB3's own: ``policy_kwargs``, ``stats_window_size``, ``tensorboard_log``,
         ``verbose``, ``monitor_wrapper``, ``seed``.
     :raises ValueError: for a number out of range, for spaces that no table can hold.
-    :raises TypeError: for what is no number or schedule.
+    :raises TypeError: for what is not a number or schedule, for an unknown argument.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"QTablePolicy": QTablePolicy}
@@ -80,6 +91,8 @@ class QLearning(BaseAlgorithm):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
+        *own, _ = inspect.signature(QLearning).parameters
+        refuse_unknown("QLearning", kwargs, [*own, *_OF_SB3])
         LearningRate(learning_rate).check_valid()
         super().__init__(
             policy=policy,

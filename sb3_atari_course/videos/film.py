@@ -16,7 +16,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.player import Model, Player, fit_to_model
 from sb3_atari_course.referee import Referee
-from sb3_atari_course.wrappers.checks import integer_at_least, probability
+from sb3_atari_course.wrappers.checks import explain_arguments, integer_at_least, probability
 
 Frame = NDArray[np.uint8]
 Draw = Callable[[Frame, Any, Any], Frame]
@@ -39,6 +39,7 @@ class Film:
     n_steps: int
 
 
+@explain_arguments
 def film_game(
     model: Model,
     env: gym.Env[Any, Any],

@@ -47,6 +47,8 @@ _ALSO_CALLED: dict[str, tuple[str, ...]] = {
     "reward_clipping": ("clip_reward",),
     "maxpool": ("max_pool",),
     "num_envs": ("n_envs",),
+    "n_eval_episodes": ("n_games",),
+    "n_episodes": ("n_games",),
     "num_threads": ("n_threads",),
     "action_repeat_probability": ("repeat_action_probability",),
 }
@@ -159,27 +161,41 @@ def explain_arguments(function: _Function) -> _Function:
     For functions and ``__init__``; the signature stays what it is. One with ``**kwargs`` checks
     their names itself, with :func:`refuse_unknown`.
 
-    :raises TypeError: by the function: for an unknown name, and for too many by position.
+    :raises TypeError: by the function: for an unknown name, a missing one, too many by position.
     """
-    parameters = inspect.signature(function).parameters.values()
-    names = [one.name for one in parameters if one.name != "self"]
-    by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
-    takes_others = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    n_by_position = len(parameters) - len(by_name) - takes_others
+    signature = inspect.signature(function)
     what = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def explained(*args: Any, **kwargs: Any) -> Any:
-        if not takes_others:
-            refuse_unknown(what, kwargs, names)
-        if len(args) > n_by_position and by_name:
-            raise TypeError(
-                f"{what} got {reprlib.repr(args[n_by_position])} by position: name the argument,"
-                f" one of {', '.join(f'{name}=' for name in by_name)}"
-            )
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            _explain(what, signature, args, kwargs)
+            raise
 
     return cast(_Function, explained)
+
+
+def _explain(
+    what: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Raise an error if arguments do not fit a signature."""
+    parameters = [one for one in signature.parameters.values() if one.name != "self"]
+    args = args[len(signature.parameters) - len(parameters) :]
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+        refuse_unknown(what, kwargs, [one.name for one in parameters])
+    by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    n_by_position = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+    if len(args) > n_by_position and by_name:
+        raise TypeError(
+            f"{what} got {reprlib.repr(args[n_by_position])} by position: name the argument,"
+            f" one of {', '.join(f'{name}=' for name in by_name)}"
+        )
+    try:
+        inspect.Signature(parameters).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}") from None
 
 
 def refuse_unknown(

@@ -121,6 +121,8 @@ def frames_per_step(env: gym.Env[Any, Any]) -> int:
             n_frames *= layer.frame_skip
         elif isinstance(layer, (MaxAndSkipEnv, MaxAndSkipObservation)):
             n_frames *= layer._skip
+        elif type(layer).__name__ == "RepeatAction":  # of Gymnasium from 1.3 on
+            n_frames *= layer.num_repeats  # type: ignore[attr-defined]
         layer = layer.env
     return int(n_frames)
 
