@@ -84,7 +84,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         ([*TABLE, "Taxi-v4", "-params", "exploration:7"], "exploration is a probability, 0 to 1"),
         (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was not found: train first"),
         (["evaluate", "--algo", "dqm", "--env", GAME], "unknown algo 'dqm': one of"),
-        (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "did you mean 'Breakout-v4'?"),
+        (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "did you mean 'BreakoutNoFr"),
         (["evaluate", *RUN, "-n", "many"], "invalid int value: 'many'"),
         (["plot", *RUN, "-f", "nowhere"], "nowhere/dqn is no folder with a run of Breakout"),
         (["plot", *RUN, "--gym-packages", "nowhere"], "No module named 'nowhere'"),
