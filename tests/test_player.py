@@ -299,7 +299,7 @@ class TestStackedAgain:
     def test_an_evaluation_warns(self) -> None:
         model = DQN("CnnPolicy", VecFrameStack(make_atari_env(BREAKOUT), 4), buffer_size=1)
         settings = {"n_games": 1, "seed": 0, "max_frames": 60, "random_play": False}
-        with pytest.warns(UserWarning) as caught:
+        with pytest.warns(UserWarning, match="stack") as caught:
             evaluate_games(model, BREAKOUT, env_wrapper=partial(wrap_atari, n_stack=4), **settings)
         assert any("FrameStack of 4 in" in str(warning.message) for warning in caught)
         with pytest.warns(UserWarning, match="16 channels"):
