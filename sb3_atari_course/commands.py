@@ -16,6 +16,8 @@ import torch as th
 from sb3_atari_course.checkpoints.files import write_result
 from sb3_atari_course.envs import find_spec, import_packages
 from sb3_atari_course.evaluation import MAX_FRAMES
+from sb3_atari_course.hyperparams.entry import check_env_kwargs
+from sb3_atari_course.referee import RULES
 from sb3_atari_course.runs import check_model, find_run, sha256_of
 
 
@@ -96,7 +98,11 @@ def evaluate() -> None:
 def _check_env_kwargs(
     env_id: str, env_kwargs: dict[str, Any], given: Sequence[tuple[str, Any]]
 ) -> None:
-    """Make the environment once, so that its own error is not one in the middle of the games."""
+    """Check what was given, and make the environment once, before the agent is loaded."""
+    for name in RULES.keys() & dict(given).keys():
+        flag = RULES[name].replace("_", "-")
+        raise ValueError(f"--env-kwargs {name}:{dict(given)[name]!r}: say --{flag} instead")
+    check_env_kwargs(dict(given), env_id, lambda name: f"--env-kwargs {name}:")
     try:
         gym.make(find_spec(env_id), **env_kwargs).close()
     except Exception as error:  # of the environment's constructor

@@ -56,6 +56,10 @@ GRAY_SCREENS = {"obs_type": "grayscale"}
 #: Attributes in which wrappers of ours and of Gymnasium have the number of frames that they stack.
 _STACKS = ("n_stack", "stack_size")
 
+#: Arguments of :func:`gymnasium.make` itself, and flags of an Atari game.
+_OF_MAKE = ("max_episode_steps", "disable_env_checker")
+_FLAGS = {"full_action_space", "continuous", "sound_obs"}
+
 #: Arguments of SB3's make_vec_env that :func:`make_atari_env` hands on.
 _FOR_MAKE_VEC_ENV = {
     "start_index",
@@ -196,8 +200,6 @@ def make_atari_env(
             },
         )
         refuse_unknown("wrap_atari", wrapper_kwargs or {}, wrapper_names)
-        for flag in {"full_action_space", "continuous", "sound_obs"}.intersection(env_kwargs or {}):
-            boolean(flag, (env_kwargs or {})[flag])
         vec_env = VecTransposeImage(
             make_vec_env(
                 partial(make_game, env_id),
@@ -243,9 +245,21 @@ def make_game(env_id: str, **env_kwargs: Any) -> gym.Env[Any, Any]:
 
     :param env_id: an id that Gymnasium, ale-py or :func:`register_envs` knows.
     :param env_kwargs: for :func:`gymnasium.make`.
-    :raises ValueError: for an unknown id, with the nearest one.
+    :raises ValueError: for an unknown id, with the nearest one; for a mode or difficulty that a
+        game does not have.
+    :raises TypeError: for an unknown argument of a game, for a flag that is not a bool.
     """
-    return gym.make(find_spec(env_id), **env_kwargs)
+    spec = find_spec(env_id)
+    if not is_atari(env_id):
+        return gym.make(spec, **env_kwargs)
+    known = inspect.signature(AtariEnv.__init__).parameters
+    refuse_unknown(env_id, env_kwargs, [*known, *_OF_MAKE])
+    for flag in _FLAGS.intersection(env_kwargs):
+        boolean(flag, env_kwargs[flag])
+    try:
+        return gym.make(spec, **env_kwargs)
+    except RuntimeError as error:  # of the emulator
+        raise ValueError(f"{env_id} cannot be made with {env_kwargs}: {error}") from error
 
 
 def is_atari(env_id: str) -> bool:

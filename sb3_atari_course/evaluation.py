@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -152,10 +152,11 @@ def evaluate_games(
     :param random_play: play the same games at random too.
     :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
     :raises TypeError: for an environment instead of its id, a penalty that is not a number, a
-        ``random_play`` that is not a bool, a model without ``predict``.
+        ``random_play`` that is not a bool, a model without ``predict``, an ``env_wrapper`` that is
+        not a function.
     :raises ValueError: for a number out of range, for sticky actions where there is no game or
-        twice, for spaces that are not those of the model, for a wrapper that restarts the game at
-        a life loss.
+        twice, for ``env_kwargs`` that ``max_frames`` and ``sticky_actions`` decide, for spaces that
+        are not those of the model, for a wrapper that restarts the game at a life loss.
     """
     if not isinstance(env_id, str):
         raise TypeError(
@@ -175,11 +176,23 @@ def evaluate_games(
         raise ValueError(f"sticky_actions are for Atari games, {env_id} is none: leave them out")
 
     player = Player(model)
+    if not isinstance(env_kwargs, Mapping | None):
+        raise TypeError(f"env_kwargs must be a dict of arguments of gym.make, got {env_kwargs!r}")
+    if env_wrapper is not None and not callable(env_wrapper):
+        raise TypeError(
+            f"env_wrapper must be a function of an environment, got {env_wrapper!r}:"
+            " functools.partial(wrap_atari, crop=...)"
+        )
     wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
     given, rules = dict(env_kwargs or {}), (max_frames, sticky_actions)
     referee, env = _wrapped_game(wrap, make_referee(env_id, *rules, given))
-    if is_game and "obs_type" not in given and _reads_rgb(env):
+    if is_game and given.get("obs_type", "grayscale") != "rgb" and _reads_rgb(env):
         env.close()
+        if "obs_type" in given:
+            raise ValueError(
+                f"SB3's WarpFrame (AtariWrapper) reads RGB screens, got obs_type="
+                f"{given['obs_type']!r}: leave it out"
+            )
         referee, env = _wrapped_game(
             wrap, make_referee(env_id, *rules, {**given, "obs_type": "rgb"})
         )
@@ -214,6 +227,8 @@ def _wrapped_game(
     """Put the model's wrappers around the game, and no-op starts inside if they bring none."""
     start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
     env = wrap(start)
+    if not isinstance(env, gym.Env):
+        raise TypeError(f"env_wrapper must return an environment, got {env!r}")
     if find_noops(env, outside=start) is not None:
         start.noop_max = 0
     return referee, env

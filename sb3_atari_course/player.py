@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Protocol, SupportsFloat
 
 import gymnasium as gym
@@ -43,7 +44,9 @@ class Player:
             raise TypeError(f"model must be an SB3 model or have its predict(), got {model!r}")
         self._predict: Any = model.predict
         self._deterministic = deterministic
-        self._takes_state = "state" in _parameters(self._predict)
+        parameters = _parameters(self._predict)
+        takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        self._takes_state = takes_any or {"state", "episode_start"} <= parameters.keys()
         self._is_recurrent = self._takes_state  # until the model returns no state
         self.begin_game()
 
@@ -60,6 +63,7 @@ class Player:
         """Return the model's action.
 
         :param observation: one, as the environment returned it; a dict of arrays too.
+        :raises ValueError: for a recurrent model whose ``predict`` does not take its state back.
         """
         carried = {}
         if self._takes_state:
@@ -67,6 +71,11 @@ class Player:
         actions, state = self._predict(
             batch_of_one(observation), deterministic=self._deterministic, **carried
         )
+        if state is not None and not self._takes_state:
+            raise ValueError(
+                "the model's predict() returns a recurrent state, but cannot take it back: let it"
+                " take state= and episode_start=, as SB3's does, or return None for the state"
+            )
         self._state, self._starts, self._is_recurrent = state, False, state is not None
         return actions[0]
 
@@ -89,7 +98,7 @@ def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
     try:
         normalize = _vec_normalize_of(model)
         if normalize is not None:
-            env = _Normalized(_stacked_like(normalize.observation_space, env), normalize)
+            env = _Normalized(_stacked_like(_input_space(normalize, env), env), normalize)
         wanted = getattr(model, "observation_space", None)
         if wanted is not None:
             env = _stacked_like(wanted, env)
@@ -143,20 +152,16 @@ class _Normalized(gym.ObservationWrapper[Any, Any, Any]):
     """Shows what SB3's VecNormalize makes of the observations; its statistics stay as they are."""
 
     def __init__(self, env: gym.Env[Any, Any], normalize: VecNormalize) -> None:
-        space = normalize.observation_space
-        if (
-            _channels_first(env.observation_space).shape
-            == space.shape
-            != env.observation_space.shape
-        ):
-            env = TransformObservation(env, lambda obs: np.moveaxis(obs, -1, 0), space)
+        reads, shown = _input_space(normalize, env), env.observation_space
+        if reads != shown:
+            if reads != _channels_first(shown):
+                raise ValueError(
+                    f"the model's VecNormalize reads {reads}, but the environment shows {shown}:"
+                    " pass the environment and the env_wrapper with which it was trained"
+                )
+            env = TransformObservation(env, lambda obs: np.moveaxis(obs, -1, 0), reads)
         super().__init__(env)
-        if gym.spaces.flatdim(env.observation_space) != gym.spaces.flatdim(space):
-            raise ValueError(
-                f"the model's VecNormalize reads {space}, but the environment shows"
-                f" {env.observation_space}: pass the env_wrapper with which it was trained"
-            )
-        self._normalize, self.observation_space = normalize, space
+        self._normalize, self.observation_space = normalize, normalize.observation_space
 
     def observation(self, observation: Any) -> Any:
         """Return the normalised observation."""
@@ -227,9 +232,20 @@ def _vec_normalize_of(model: Model) -> VecNormalize | None:
     return normalize if normalize is not None and normalize.norm_obs else None
 
 
-def _parameters(function: Any) -> tuple[str, ...]:
-    """Return the names of a function's parameters, none if it does not have a signature."""
+def _input_space(normalize: VecNormalize, env: gym.Env[Any, Any]) -> spaces.Space[Any]:
+    """Return the observations that a VecNormalize reads; of images it keeps the shape alone."""
+    inner: Any = normalize.venv  # None for one that was loaded from a file
+    if inner is not None:
+        return inner.observation_space  # type: ignore[no-any-return]
+    space, shown = normalize.observation_space, env.observation_space
+    if isinstance(space, spaces.Box) and shown.dtype == np.uint8:
+        return spaces.Box(0, 255, space.shape, np.uint8)
+    return space
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return a function's parameters by name, none if it does not have a signature."""
     try:
-        return tuple(inspect.signature(function).parameters)
+        return inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return ()
+        return {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.wrappers import AtariPreprocessing, StickyAction
 from stable_baselines3.common.atari_wrappers import NoopResetEnv, StickyActionEnv
 
@@ -131,9 +132,11 @@ def _or_default(value: int | None) -> int | str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of ``env_kwargs`` as JSON can hold it; other objects by their name."""
+    """Return a value of ``env_kwargs`` as JSON can hold it, other objects as their ``repr``."""
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
     return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)

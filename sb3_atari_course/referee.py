@@ -11,6 +11,12 @@ from gymnasium.wrappers import TimeLimit
 from sb3_atari_course.envs import GRAY_SCREENS, is_atari, make_game
 from sb3_atari_course.wrappers.timing import frames_per_step
 
+#: Settings of an emulator that the protocol decides -> the argument that does.
+RULES = {
+    "max_num_frames_per_episode": "max_frames",
+    "repeat_action_probability": "sticky_actions",
+}
+
 
 @dataclass
 class Tally:
@@ -26,6 +32,11 @@ class Tally:
     n_frames: int = 0
     n_penalties: int = 0
     was_cut_off: bool = False
+
+
+def without_rules(env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a training's environment, without those that the protocol decides."""
+    return {name: value for name, value in env_kwargs.items() if name not in RULES}
 
 
 class Referee(gym.Wrapper[Any, Any, Any, Any]):
@@ -79,13 +90,18 @@ class Referee(gym.Wrapper[Any, Any, Any, Any]):
 def make_referee(
     env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any] | None
 ) -> Referee:
-    """Make the env with its cap and the rules of the protocol."""
+    """Make the env with its cap and the rules of the protocol.
+
+    :raises ValueError: for ``env_kwargs`` that the protocol decides.
+    """
     made = env_kwargs or {}
     if is_atari(env_id):
-        rules = {
-            "max_num_frames_per_episode": max_frames,
-            "repeat_action_probability": sticky_actions,
-        }
+        for name in RULES.keys() & made.keys():
+            raise ValueError(
+                f"env_kwargs has {name}={made[name]!r}, which the protocol decides: pass"
+                f" {RULES[name]}=... instead"
+            )
+        rules = dict(zip(RULES, (max_frames, sticky_actions), strict=True))
         referee = Referee(make_game(env_id, **{**GRAY_SCREENS, **made, **rules}))
     else:
         referee = Referee(TimeLimit(make_game(env_id, **made), max_frames))

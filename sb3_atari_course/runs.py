@@ -25,6 +25,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from sb3_atari_course.algorithms import register_algorithms
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import GamesReport, evaluate_games
+from sb3_atari_course.referee import without_rules
 
 #: A run folder's name: environment, number, and what ``--uuid`` adds.
 _RUN = re.compile(
@@ -115,7 +116,9 @@ class Run:
             seed=seed,
             epsilon=epsilon,
             env_wrapper=self.env_wrapper(),
-            env_kwargs={"obs_type": "rgb", **self.env_kwargs} if is_game else self.env_kwargs,
+            env_kwargs={"obs_type": "rgb", **without_rules(self.env_kwargs)}
+            if is_game
+            else self.env_kwargs,
             **kwargs,
         )
 

@@ -252,15 +252,15 @@ class TestProtocol:
         assert games[131][0] == 131
         assert games[131][1] == games[108_000][1][:131]  # the same game, not the next one
 
-    def test_rules_of_the_protocol_win_over_env_kwargs(self) -> None:
-        report = evaluate_games(
-            ScriptedPlayer([0]),
-            GAME,
-            n_games=1,
-            seed=0,
-            max_frames=100,
-            env_kwargs={"max_num_frames_per_episode": 4000, "obs_type": "rgb"},
-        )
+    def test_rules_of_the_protocol_are_not_env_kwargs(self) -> None:
+        play = partial(evaluate_games, ScriptedPlayer([0]), GAME, n_games=1, seed=0)
+        for name, value, instead in (
+            ("max_num_frames_per_episode", 4000, "max_frames"),
+            ("repeat_action_probability", 0.25, "sticky_actions"),
+        ):
+            with pytest.raises(ValueError, match=rf"{name}={value}.*{instead}="):
+                play(env_kwargs={name: value})
+        report = play(max_frames=100, env_kwargs={"obs_type": "rgb"})
         assert report.lengths == (100,)
         assert report.protocol["screens"] == "rgb"
 

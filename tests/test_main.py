@@ -31,6 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 GAME = "BreakoutNoFrameskip-v4"
 RUN = ["--algo", "dqn", "--env", GAME]
+SHIPPED = ["-f", str(Path(__file__).parents[1] / "trained_agents")]
 CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
 TABLE = ["train", "--algo", "q_learning", "--env"]
 CROP = "[{'sb3_atari_course.envs.wrap_atari': {'crop': [0, 300, 0, 160]}}]"
@@ -118,6 +119,10 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "'BreakoutNoFrameskip-v4'"),
         (["evaluate", *RUN, "-n", "many"], "invalid int value: 'many'"),
         (["evaluate", *RUN, "--device", "banana"], "--device: 'banana' is not a PyTorch device"),
+        (["evaluate", *RUN, *SHIPPED, "--env-kwargs", "repeat_action_probability:0.25"],
+         "repeat_action_probability:0.25: say --sticky-actions instead"),
+        (["evaluate", "--algo", "q_learning", "--env", "Taxi-v4", *SHIPPED, "--env-kwargs",
+          "is_rainy:'no'"], "is_rainy:'no' has to be True or False"),
         (["evaluate", *RUN, "--env-kwargs", "frameskip=1"], "--env-kwargs: 'frameskip=1' is not"),
         (["evaluate", *RUN, "--env-kwargs", "a:1", "mode:human"], "'mode:human' is not NAME:VALUE"),
         (["evaluate", *RUN, "--env-kwargs", "a:exit()"], "--env-kwargs: 'a:exit()' is not"),

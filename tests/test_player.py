@@ -123,6 +123,24 @@ class TestRecurrentState:
             with pytest.raises(ValueError, match="recurrent"):
                 function(Remembering([0]), "FrozenLake-v1")
 
+    def test_a_model_around_a_recurrent_one_hands_it_on(self, recurrent: RecurrentPPO) -> None:
+        class Around:
+            def predict(self, observation: Any, **kwargs: Any) -> Any:
+                return recurrent.predict(observation, **kwargs)
+
+        report = evaluate_games(
+            Around(), "CartPole-v1", n_games=3, seed=0, epsilon=0.0, random_play=False
+        )
+        assert list(report.scores) == [play_by_hand(recurrent, [0, game])[0] for game in range(3)]
+
+    def test_a_state_that_cannot_be_taken_back_is_refused(self) -> None:
+        class Forgetful(ScriptedPlayer):
+            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+                return np.zeros(len(observation), np.int64), np.zeros(1)
+
+        with pytest.raises(ValueError, match="state"):
+            evaluate_games(Forgetful([0]), "CartPole-v1", n_games=1, seed=0)
+
     def test_other_models_are_called_as_before(self) -> None:
         player = ScriptedPlayer([0])  # whose predict takes neither state nor episode_start
         acting = Player(player)
@@ -195,6 +213,22 @@ class TestSpaces:
             evaluate_games(model, "CartPole-v1", seed=0, env_wrapper=Masked)
         evaluate_games(model, "CartPole-v1", n_games=1, seed=0, random_play=False)
 
+    def test_what_is_not_a_wrapper_or_a_game(self) -> None:
+        play = partial(evaluate_games, ScriptedPlayer([0]), seed=0)
+        for wrong in (["wrap_atari"], "wrap_atari", lambda env: None):
+            with pytest.raises(TypeError, match="env_wrapper"):
+                play(BREAKOUT, env_wrapper=wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"env_kwargs.*\['x'\]"):
+            play(BREAKOUT, env_kwargs=["x"])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"modes=1.*did you mean mode"):
+            play(BREAKOUT, env_kwargs={"modes": 1})
+        with pytest.raises(TypeError, match=r"full_action_space.* 'no'"):
+            play(BREAKOUT, env_kwargs={"full_action_space": "no"})
+        with pytest.raises(ValueError, match=r"'mode': 99"):
+            play(BREAKOUT, env_kwargs={"mode": 99})
+        with pytest.raises(ValueError, match=r"'grayscale'.*leave it out"):
+            play(BREAKOUT, env_wrapper=AtariWrapper, env_kwargs={"obs_type": "grayscale"})
+
     def test_what_is_not_a_model_or_an_environment(self) -> None:
         with pytest.raises(TypeError, match=r"model must .* got 'dqn\.zip'"):
             evaluate_games("dqn.zip", "CartPole-v1", seed=0)  # type: ignore[arg-type]
@@ -256,6 +290,24 @@ class TestObservations:
         )
         venv.seed(0)
         np.testing.assert_array_equal(env.reset(seed=0)[0], venv.reset()[0])
+
+    def test_a_vec_normalize_of_other_observations_is_refused(self) -> None:
+        """With as many numbers, but other bounds or another shape."""
+        model = PPO("MlpPolicy", VecNormalize(make_vec_env("CartPole-v1")), n_steps=8, batch_size=8)
+        for shape in ((4,), (2, 2)):
+            other = gym.wrappers.TransformObservation(
+                gym.make("CartPole-v1"), lambda obs: obs, spaces.Box(0, 1, shape)
+            )
+            with pytest.raises(ValueError, match=r"4\.8.*Box\(0\.0, 1\.0"):
+                fit_to_model(other, model)
+
+    def test_stacked_images_behind_a_vec_normalize(self) -> None:
+        """Stacked as without one, although SB3 changes the space of normalised images."""
+        venv = VecNormalize(make_atari_env(BREAKOUT))
+        kwargs = {"normalize_images": False}
+        model = DQN("CnnPolicy", venv, buffer_size=1, policy_kwargs=kwargs)
+        report = evaluate_games(model, BREAKOUT, n_games=1, seed=0, max_frames=60)
+        assert report.lengths == (60,)
 
     def test_statistics_of_rewards_alone_change_nothing(self) -> None:
         venv = VecNormalize(make_vec_env("CartPole-v1"), norm_obs=False)

@@ -150,4 +150,4 @@ class TestRules:
         found = protocol("FrozenLake-v1", env_kwargs={"is_slippery": False, "map_name": None})
         assert found["env_kwargs"] == {"is_slippery": False, "map_name": None}
         described = protocol("FrozenLake-v1", env_kwargs={"desc": desc})["env_kwargs"]
-        assert described == {"desc": repr(desc)}
+        assert described == {"desc": [["S", "F"], ["F", "G"]]}

@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.envs import is_atari
+from sb3_atari_course.referee import without_rules
 from sb3_atari_course.zoo import CourseExperimentManager
 
 
@@ -75,7 +76,7 @@ class TrialExperiment(CourseExperimentManager):
         """Return what ``evaluate_games`` needs to show the model what it was trained on."""
         colours = {"obs_type": "rgb"} if is_atari(self.env_name.gym_id) else {}
         wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] = self.env_wrapper or _unwrapped
-        return {"env_wrapper": wrap, "env_kwargs": {**colours, **self.env_kwargs}}
+        return {"env_wrapper": wrap, "env_kwargs": {**colours, **without_rules(self.env_kwargs)}}
 
     def create_log_folder(self) -> None:
         """Make none."""
