@@ -152,6 +152,7 @@ class CourseExperimentManager(ExperimentManager):
         check_env_kwargs(
             hyperparams.get("env_kwargs"), env_id, lambda name: self._place(f"env_kwargs.{name}")
         )
+        is_given, is_in_yml = bool(self.args.env_kwargs), bool(hyperparams.get("env_kwargs"))
         check_env_kwargs(given, env_id, lambda name: f"--env-kwargs {name}:")
         check_env_kwargs(
             self._eval_env_kwargs_args, env_id, lambda name: f"--eval-env-kwargs {name}:"
@@ -159,7 +160,24 @@ class CourseExperimentManager(ExperimentManager):
         if given:
             both = {**(hyperparams.get("env_kwargs") or {}), **given}
             hyperparams["env_kwargs"] = saved["env_kwargs"] = self.args.env_kwargs = both
+        if is_given or is_in_yml:
+            place = "--env-kwargs " if is_given else self._place("env_kwargs")
+            self._try_kwargs(place, hyperparams["env_kwargs"])
+        self._try_kwargs("--eval-env-kwargs ", self._eval_env_kwargs_args)
         return hyperparams, saved
+
+    def _try_kwargs(self, place: str, kwargs: dict[str, Any] | None) -> None:
+        """Make one environment, whose constructor may refuse its arguments by any error."""
+        if not kwargs:
+            return
+        env_id = self.env_name.gym_id
+        try:
+            gym.make(env_id, **kwargs).close()
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise SettingError(
+                f"{place}{kwargs}: {env_id} cannot be made with it: {reason}"
+            ) from error
 
     def _place(self, key: str) -> str:
         """Return where a hyperparameter was given, as the beginning of a message."""
@@ -180,12 +198,18 @@ class CourseExperimentManager(ExperimentManager):
         paths = [Path(path) for path in (self.save_path, self.tensorboard_log) if path]
         every = [folder for path in paths for folder in (path, *path.parents)]
         self._new_folders = [folder for folder in every if not folder.exists()]
-        try:
-            super().create_log_folder()  # type: ignore[no-untyped-call]
-        except OSError as error:
-            raise SettingError(
-                f"cannot write {self.save_path}: {error.strerror}; choose another folder with -f"
-            ) from None
+        for folder, flag in ((self.save_path, "-f"), (self.tensorboard_log, "-tb")):
+            if not folder:
+                continue
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise SettingError(
+                    f"cannot write {folder}: {error.strerror}; choose another folder with {flag}"
+                ) from None
+        super().create_log_folder()  # type: ignore[no-untyped-call]
 
     def _leave_nothing(self, model: BaseAlgorithm | None = None) -> None:
         """Close the environments and delete the folders of a training that has not begun.
@@ -266,6 +290,36 @@ class CourseExperimentManager(ExperimentManager):
             if self.env_wrapper is not None:
                 self.env_wrapper(env)
 
+    def _preprocess_action_noise(
+        self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
+    ) -> Any:
+        """Make the action noise; before, refuse a policy that does not fit the observations."""
+        policy, space = str(hyperparams.get("policy")), env.observation_space
+        is_for_dict = policy.startswith("MultiInput")
+        is_named = is_for_dict or policy.startswith(("MlpPolicy", "CnnPolicy"))
+        is_fit = is_for_dict == isinstance(space, spaces.Dict)
+        if is_named and not is_fit and not self.continue_training:
+            what = "is for" if is_for_dict else "is not for"
+            raise SettingError(
+                f"{self._place('policy')}{policy!r} {what} observations of a Dict space, but"
+                f" {self.env_name.gym_id} has {space}: choose another policy"
+            )
+        return super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
+
+    def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
+        """Load ``--trained-agent``; what cannot be loaded was not trained like that."""
+        try:
+            model: BaseAlgorithm = super()._load_pretrained_agent(hyperparams, env)
+        except (SettingError, CheckpointError):
+            raise
+        except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise SettingError(
+                f"--trained-agent {self.trained_agent}: cannot be loaded as an agent of"
+                f" {self.algo} with these hyperparameters: {reason}"
+            ) from error
+        return model
+
     def _check_native(self, vec_env: VecEnv) -> None:
         """Refuse native games that press FIRE where that spoils learning."""
         games: NativeAtariVecEnv = vec_env.unwrapped  # type: ignore[assignment]
@@ -306,13 +360,14 @@ class CourseExperimentManager(ExperimentManager):
             is_start = model.num_timesteps <= model.n_envs  # the step that failed is counted
             is_ours = isinstance(error, (SettingError, ReplayMemoryError, CheckpointError))
             setting = _refused_setting(error) if is_start and not is_ours else None
-            if is_start and (is_ours or setting is not None):
+            if is_start:
                 self._leave_nothing(model)
             if setting is not None:
                 raise setting from error
             if is_ours:
                 raise
-            raise TrainingFailedError(f"training in {self.save_path} failed: {error}") from error
+            where = "at its first step" if is_start else f"in {self.save_path}"
+            raise TrainingFailedError(f"training {where} failed: {error}") from error
         if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
 

@@ -18,10 +18,11 @@ import rl_zoo3.enjoy
 from moviepy.video.io.ImageSequenceClip import ImageSequenceClip
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course import AtariCnnPolicy, zoo
+from sb3_atari_course.errors import TrainingFailedError
 from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.runs import find_run, read_yml
 from tests.zoo_runs import TOY, TOY_PARAMS, assert_learned, cli, python_m
@@ -423,6 +424,58 @@ def test_a_number_out_of_range_is_refused(
     assert wrong[0] in last
     assert wrong[1] in last
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (["-params", "policy:'MultiInputPolicy'"], "-params policy:'MultiInputPolicy' is for"),
+        (["--env", "FrozenLake-v1", "--env-kwargs", "map_name:'9x9'"], "--env-kwargs {'map_name'"),
+        (["--env", "FrozenLake-v1", "--eval-env-kwargs", "map_name:'9x9'"], "--eval-env-kwargs {"),
+        (["--env", "FrozenLake-v1", "-params", "env_kwargs:{'desc': ['SF', 'H']}"], "['SF', 'H']"),
+        (["-tb", "file/x"], "file/x/CartPole-v1: Not a directory; choose another folder with -tb"),
+        (["-i", "ppo.zip"], "--trained-agent ppo.zip: cannot be loaded as an agent of dqn"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_built_is_one_line_and_leaves_nothing(
+    wrong: list[str],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [4]}).save("ppo.zip")
+    assert cli(*TRAIN_CARTPOLE, "-f", "logs", "-n", "20", *wrong) == 2
+    assert expected in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "ppo.zip"]
+
+
+class FailAt(BaseCallback):
+    """Fails by an error that is not foreseen.
+
+    :param step: at which call.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def _on_step(self) -> bool:
+        return bool({}[self.n_calls]) if self.n_calls == self.step else True
+
+
+@pytest.mark.parametrize(("step", "left"), [(1, []), (2, ["logs"])])
+def test_an_error_at_the_first_step_leaves_nothing(
+    step: int, left: list[str], tmp_path: Path
+) -> None:
+    callback = f"callback:[{{'tests.test_zoo.FailAt': {{'step': {step}}}}}]"
+    with pytest.raises(TrainingFailedError) as caught:
+        cli(*TRAIN_CARTPOLE, "-f", str(tmp_path / "logs"), "-n", "20", "-params", callback)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert [path.name for path in tmp_path.iterdir()] == left
 
 
 def test_a_flag_is_true_or_false(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

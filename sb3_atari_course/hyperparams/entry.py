@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import difflib
 import importlib
@@ -23,7 +24,10 @@ import yaml
 from gymnasium.envs.registration import load_env_creator
 from rl_zoo3 import ALGOS, exp_manager
 from rl_zoo3.utils import StoreDict
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_course.errors import SettingError
 from sb3_atari_course.hyperparams import hyperparams_file
@@ -45,9 +49,13 @@ _OF_RL_ZOO: dict[str, Any] = {
     "noise_type": str | None,
     "normalize": bool | dict | str,
     "policy_kwargs": dict | str | None,
+    "vec_env_wrapper": Any,
+}
+
+#: Arguments of off-policy algorithms that RL Zoo takes as strings too.
+_OF_BUFFERS: dict[str, Any] = {
     "replay_buffer_class": type | str | None,
     "replay_buffer_kwargs": dict | str | None,
-    "vec_env_wrapper": Any,
 }
 
 #: Arguments of an algorithm that RL Zoo takes from its command line.
@@ -69,17 +77,40 @@ _EXPRESSIONS = (
 _LEAST = {
     "batch_size": 1,
     "buffer_size": 1,
+    "exploration_final_eps": 0,
+    "exploration_fraction": 0,
+    "exploration_initial_eps": 0,
     "frame_stack": 1,
+    "gae_lambda": 0,
+    "gamma": 0,
+    "gradient_steps": -1,
     "learning_rate": 0,
     "learning_starts": 0,
+    "max_grad_norm": 0,
+    "n_critics": 1,
     "n_envs": 1,
     "n_epochs": 1,
+    "n_quantiles": 1,
     "n_steps": 1,
     "n_timesteps": 1,
+    "noise_std": 0,
     "policy_delay": 1,
+    "repeat_action_probability": 0,
     "stats_window_size": 1,
     "target_update_interval": 1,
+    "tau": 0,
     "train_freq": 1,
+}
+
+#: The largest values that make sense.
+_MOST = {
+    "exploration_final_eps": 1,
+    "exploration_fraction": 1,
+    "exploration_initial_eps": 1,
+    "gae_lambda": 1,
+    "gamma": 1,
+    "repeat_action_probability": 1,
+    "tau": 1,
 }
 
 _KINDS: dict[Any, str] = {
@@ -88,7 +119,7 @@ _KINDS: dict[Any, str] = {
     float: "a number",
     str: "a string",
     Callable: "a schedule such as lin_0.5, which falls linearly to 0",
-    tuple: "a pair",
+    tuple: "a list",
     dict: "a mapping",
     Mapping: "a mapping",
     list: "a list",
@@ -98,6 +129,18 @@ _KINDS: dict[Any, str] = {
 
 #: Where an argument is annotated with these alone, a string is a mistake.
 _NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
+
+#: Packages whose annotations are right, so that values of any type are checked by them.
+_ANNOTATED = ("stable_baselines3", "sb3_contrib", "sb3_atari_course")
+
+#: Arguments that can be given by their name.
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+#: What SB3 passes itself to policies, replay buffers, VecNormalize and Monitor.
+_PASSED = {
+    *("action_space", "buffer_size", "device", "env", "filename", "lr_schedule", "n_envs"),
+    *("observation_space", "optimize_memory_usage", "venv"),
+}
 
 #: What ``gymnasium.make`` takes out of the arguments of an environment.
 _OF_MAKE: dict[str, Any] = {
@@ -119,13 +162,18 @@ class NamedValues(StoreDict):
         """Keep the values of one flag."""
         found = dict(getattr(namespace, self.dest) or {})
         for text in values:
-            name, _, value = text.partition(":")
+            name, colon, value = text.partition(":")
             try:
                 if not name.isidentifier() or not value:
                     raise ValueError
                 super().__call__(parser, namespace, [text])  # type: ignore[no-untyped-call]
             except Exception as error:
-                example = f"{name}:'{value}'" if value.isidentifier() else "policy:'MlpPolicy'"
+                if not name.isidentifier():
+                    name, colon, value = text.partition("=")
+                example = "policy:'MlpPolicy'"
+                if name.isidentifier() and value and "'" not in value:
+                    is_value = colon == "=" and _is_literal(value)
+                    example = f"{name}:{value}" if is_value else f"{name}:'{value}'"
                 reason = f"{type(error).__name__}: {error}: " if str(error) else ""
                 raise SettingError(
                     f"{option_string} {text}: {reason}write NAME:VALUE, strings in quotes"
@@ -133,6 +181,14 @@ class NamedValues(StoreDict):
                 ) from None
             found.update(getattr(namespace, self.dest))
         setattr(namespace, self.dest, found)
+
+
+def _is_literal(text: str) -> bool:
+    """Return whether a string is a Python literal, such as a number."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        ast.literal_eval(text)
+        return True
+    return False
 
 
 def check_config(config: str, env_id: str, *, is_game: bool, advice: str = "add one") -> None:
@@ -175,13 +231,15 @@ def _read_config(config: str) -> Any:
             raise SettingError(f"-conf {config} cannot be read: {error}") from None
     if path.is_dir():
         raise SettingError(f"-conf {config} is a folder: name a yml file in it")
-    if path.suffix == ".py":
-        found = runpy.run_path(config).get("hyperparams")
-    else:
-        try:
+    try:
+        if path.suffix == ".py":
+            found = runpy.run_path(config).get("hyperparams")
+        else:
             found = getattr(_import_named("-conf", config), "hyperparams", None)
-        except SettingError as error:
-            raise SettingError(f"{error}{_where_ours_is(path.name)}") from None
+    except SettingError as error:
+        raise SettingError(f"{error}{_where_ours_is(path.name)}") from None
+    except SyntaxError as error:
+        raise SettingError(f"-conf {config} cannot be read: {error}") from None
     if found is None:
         raise SettingError(f"-conf {config} has no dictionary named hyperparams")
     return found
@@ -221,8 +279,11 @@ def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
     :param algo: RL Zoo's name of the algorithm.
     :raises SettingError: for the first that is wrong: where it stands, its value, what to do.
     """
-    own, is_open = _parameters(ALGOS[algo])
-    known = {**own, **_OF_RL_ZOO}
+    algorithm = ALGOS[algo]
+    own, is_open = _parameters(algorithm)
+    known = {name: one.annotation for name, one in own.items()}
+    known.update(_OF_RL_ZOO)
+    known.update((name, kinds) for name, kinds in _OF_BUFFERS.items() if name in own)
     for key, value in list(entry.items()):
         if key in _FLAGS:
             _refuse(place, key, value, f"is taken from the command line: {_FLAGS[key]}")
@@ -231,24 +292,61 @@ def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
             _refuse(place, key, value, f"is not known to {algo}{_nearest(key, names)}")
         entry[key] = _checked(place, key, value, known.get(key, Any))
     if "policy" not in entry:
-        known_policies = ", ".join(ALGOS[algo].policy_aliases)
+        known_policies = ", ".join(algorithm.policy_aliases)
         raise SettingError(f"{place('policy')}is missing: add one of {known_policies}")
-    if entry.get("noise_type") is not None and "noise_std" not in entry:
-        _refuse(place, "noise_type", entry["noise_type"], "needs a noise_std too")
-    values = {key: _evaluated(place, key, entry.get(key)) for key in _EXPRESSIONS}
-    policy = _policy(place, algo, entry["policy"])
-    _check_arguments(place, "policy_kwargs", policy, values["policy_kwargs"])
-    buffer = values["replay_buffer_class"]
-    if buffer is not None:
-        if not (isinstance(buffer, type) and issubclass(buffer, ReplayBuffer)):
-            _refuse(place, "replay_buffer_class", buffer, "is not a ReplayBuffer of SB3")
-        _check_arguments(place, "replay_buffer_kwargs", buffer, values["replay_buffer_kwargs"])
+    if entry.get("noise_type") is not None:
+        _check_noise(place, entry, "action_noise" in own)
+    _check_kwargs(place, algo, entry)
+    stack = entry.get("frame_stack") or 1
+    if entry.get("normalize") and stack > 1 and issubclass(algorithm, OffPolicyAlgorithm):
+        problem = f"does not go together with frame_stack: {stack} in {algo}, since SB3 would store"
+        _refuse(place, "normalize", entry["normalize"], f"{problem} unstacked frames: drop one")
     for key in ("env_wrapper", "vec_env_wrapper", "callback"):
         _check_wrappers(place, key, entry.get(key))
 
 
-def check_env_kwargs(kwargs: Mapping[str, Any] | None, env_id: str, place: Place) -> None:
+def _check_kwargs(place: Place, algo: str, entry: dict[str, Any]) -> None:
+    """Check the arguments of the policy, the replay buffer, VecNormalize and Monitor."""
+    values = {key: _evaluated(place, key, entry.get(key)) for key in _EXPRESSIONS}
+    buffer = values["replay_buffer_class"]
+    if buffer is None:  # SB3's DictReplayBuffer has the arguments of a ReplayBuffer
+        n_steps = entry.get("n_steps", 1)
+        buffer = (
+            NStepReplayBuffer
+            if n_steps > 1 and issubclass(ALGOS[algo], OffPolicyAlgorithm)
+            else ReplayBuffer
+        )
+    elif not (isinstance(buffer, type) and issubclass(buffer, ReplayBuffer)):
+        _refuse(place, "replay_buffer_class", buffer, "is not a ReplayBuffer of SB3")
+    functions = {
+        "policy_kwargs": _policy(place, algo, entry["policy"]),
+        "replay_buffer_kwargs": buffer,
+        "normalize": VecNormalize,
+        "monitor_kwargs": Monitor,
+    }
+    for key, function in functions.items():
+        if entry.get(key) is None or isinstance(entry[key], (bool, np.bool_)):
+            continue
+        checked = _check_arguments(place, key, function, values[key], is_whole=True)
+        if repr(checked) != repr(values[key]):
+            entry[key] = checked
+
+
+def _check_noise(place: Place, entry: Mapping[str, Any], is_known: bool) -> None:
+    """Check the action noise, of which RL Zoo looks for a part of the name."""
+    noise = entry["noise_type"]
+    if not any(name in noise for name in ("normal", "ornstein-uhlenbeck")):
+        _refuse(place, "noise_type", noise, "has to be normal or ornstein-uhlenbeck")
+    if "noise_std" not in entry:
+        _refuse(place, "noise_type", noise, "needs a noise_std too")
+    if not is_known:
+        _refuse(place, "noise_type", noise, "is for continuous off-policy algorithms: leave it out")
+
+
+def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -> None:
     """Check the names of an environment's arguments, and that numbers are numbers.
+
+    Whole floats of integers become integers.
 
     :raises SettingError: for the first that is wrong: where it stands, its value, what to do.
     """
@@ -257,20 +355,24 @@ def check_env_kwargs(kwargs: Mapping[str, Any] | None, env_id: str, place: Place
         return
     left = dict(kwargs)
     for name in [name for name in kwargs if name in _OF_MAKE]:
-        _checked(place, name, left.pop(name), _OF_MAKE[name])
-    _check_arguments(place, "", make if callable(make) else load_env_creator(make), left)
+        kwargs[name] = _checked(place, name, left.pop(name), _OF_MAKE[name])
+    sticky = "repeat_action_probability"  # ale-py takes any number
+    if sticky in left:
+        _checked(place, sticky, left[sticky], float)
+    create = make if callable(make) else load_env_creator(make)
+    kwargs.update(_check_arguments(place, "", create, left))
 
 
-def _parameters(algorithm: type) -> tuple[dict[str, Any], bool]:
-    """Return the arguments of an algorithm with their annotations, and whether it takes others."""
-    found: dict[str, Any] = {}
-    for parent in algorithm.__mro__:
+def _parameters(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return the arguments of a class, those of its parents too, and whether it takes others."""
+    found: dict[str, inspect.Parameter] = {}
+    for parent in cls.__mro__:
         if "__init__" not in vars(parent):
             continue
         signature = inspect.signature(parent.__init__, eval_str=True)  # type: ignore[misc]
         for name, one in list(signature.parameters.items())[1:]:
             if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and not name.startswith("_"):
-                found.setdefault(name, one.annotation)
+                found.setdefault(name, one)
         if not any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
             return found, False
     return found, True
@@ -284,13 +386,51 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
         wanted = " or ".join(dict.fromkeys(names[kind] for kind in names if kind in kinds))
         _refuse(place, key, value, f"has to be {wanted}{_as_number(value)}")
     _check_numbers(place, key, value)
+    name = key.rpartition(".")[2]
+    if name == "train_freq" and isinstance(value, (list, tuple)):
+        value = _checked_frequency(place, key, value)
+    number = value[0] if isinstance(value, (list, tuple)) and value else value
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.number)):
+        return value
+    is_bound = key.startswith("normalize.") and number > 0  # infinity: do not clip
+    if not math.isfinite(number) and not is_bound:
+        _refuse(place, key, value, "has to be a finite number")
     if int in kinds and float not in kinds and isinstance(value, float):
         value = int(value)
-    number = value[0] if isinstance(value, (list, tuple)) and value else value
-    least = _LEAST.get(key, -math.inf)
-    if isinstance(number, Real) and not isinstance(number, bool) and number < least:
-        _refuse(place, key, value, f"has to be at least {least}")
+    if number < _LEAST.get(name, -math.inf):
+        _refuse(place, key, value, f"has to be at least {_LEAST[name]}")
+    if number > _MOST.get(name, math.inf):
+        _refuse(place, key, value, f"has to be at most {_MOST[name]}")
+    if name == "clip_range" and number <= 0:
+        _refuse(place, key, value, "has to be above 0")
     return value
+
+
+def _checked_frequency(place: Place, key: str, value: Sequence[Any]) -> Sequence[Any]:
+    """Return a ``train_freq`` that is a pair, a whole float as an integer."""
+    if len(value) != 2 or value[1] not in ("step", "episode"):
+        _refuse(place, key, value, 'has to be a pair such as [4, "step"] or [1, "episode"]')
+    if not _fits(value[0], {int}):
+        _refuse(place, key, value, f"has to begin with an integer{_as_number(value[0])}")
+    return [int(value[0]), value[1]] if isinstance(value, list) else (int(value[0]), value[1])
+
+
+def _checked_layers(place: Place, key: str, value: Any) -> Any:
+    """Return a ``net_arch``, whole floats as integers."""
+    if isinstance(value, Mapping):
+        return {name: _checked_layers(place, f"{key}.{name}", one) for name, one in value.items()}
+    if not isinstance(value, (list, tuple)):
+        _refuse(place, key, value, "has to be a list of layer sizes, such as [64, 64]")
+    sizes = []
+    for one in value:
+        if isinstance(one, Mapping):  # as older versions of SB3 wanted it
+            size = _checked_layers(place, key, one)
+        elif not _fits(one, {int}) or one < 1:
+            _refuse(place, key, one, f"is not a layer size, an integer above 0{_as_number(one)}")
+        else:
+            size = int(one)
+        sizes.append(size)
+    return sizes
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -311,9 +451,11 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool in kinds
     if is_number and isinstance(value, Real):
-        return float in kinds or float(value).is_integer()
-    if isinstance(value, list):
-        return bool(kinds & {list, tuple})
+        return float in kinds or not math.isfinite(value) or float(value).is_integer()
+    if isinstance(value, (list, tuple)) and kinds & {list, tuple}:
+        return True
+    if type in kinds and callable(value):
+        return True  # makes an object too
     with contextlib.suppress(TypeError):  # of a protocol
         return isinstance(value, tuple(kinds))
     return True
@@ -321,7 +463,8 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
 
 def _is_schedule(parts: Sequence[str]) -> bool:
     """Return whether the parts are ``lin`` and a number, as RL Zoo splits them."""
-    return len(parts) == 2 and _number(parts[1]) is not None
+    number = _number(parts[1]) if len(parts) == 2 else None
+    return number is not None and 0 <= number < math.inf
 
 
 def _number(text: Any) -> float | None:
@@ -383,7 +526,18 @@ def _check_wrappers(place: Place, key: str, value: Any) -> None:
             name = f"{key}.{path}"
             _refuse(place, name, kwargs, "has to be a mapping of its arguments, {} for none")
         if isinstance(path, str):
-            _check_arguments(place, f"{key}.{path}", _imported(place, key, path), kwargs)
+            function = _imported(place, key, path)
+            checked = _check_arguments(place, f"{key}.{path}", function, kwargs)
+            if isinstance(one, dict):
+                one[path] = checked
+            names = [
+                name
+                for name, parameter in (_signature(function) or {}).items()
+                if parameter.default is parameter.empty and parameter.kind in _NAMED
+            ]
+            left = set(names if key == "callback" else names[1:]) - checked.keys()
+            if left:
+                _refuse(place, f"{key}.{path}", kwargs, f"lacks {', '.join(sorted(left))}: add it")
         elif isinstance(path, (int, float, list)):
             _refuse(place, key, path, "has to be a dotted path, or a mapping of it to arguments")
 
@@ -411,27 +565,63 @@ def _evaluated(place: Place, key: str, value: Any) -> Any:
         _refuse(place, key, value, f"cannot be evaluated as Python: {error}")
 
 
-def _check_arguments(place: Place, key: str, function: Any, kwargs: Any) -> None:
-    """Check the names of a function's arguments, and that numbers and flags are not strings."""
-    if kwargs is None:
-        return
+def _check_arguments(
+    place: Place, key: str, function: Any, kwargs: Any, *, is_whole: bool = False
+) -> dict[str, Any]:
+    """Return arguments of a function, whole floats of integers as integers.
+
+    Names are checked, and that numbers and flags are not strings.
+
+    :param is_whole: whether all else is checked too, if the function is one of SB3 or ours.
+    """
     if not isinstance(kwargs, Mapping):
         _refuse(place, key, kwargs, "has to be a mapping of arguments")
+    checked = dict(kwargs)
+    is_whole = is_whole and getattr(function, "__module__", "").partition(".")[0] in _ANNOTATED
     parameters = _signature(function)
     if parameters is None:
-        return
+        return checked
     is_open = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    if is_whole and isinstance(function, type):
+        parameters, is_open = _parameters(function)
     for name, value in kwargs.items():
         path = f"{key}.{name}" if key else str(name)
         _check_numbers(place, path, value)
+        if is_whole and name in _PASSED:
+            _refuse(place, path, value, "is passed by SB3 itself: leave it out")
         if name in parameters:
-            kinds = _kinds(parameters[name].annotation)
-            if isinstance(value, str) and kinds <= _NO_STRINGS:
-                _checked(place, path, value, parameters[name].annotation)
+            annotation = parameters[name].annotation
+            checked[name] = _checked_argument(place, path, value, annotation, is_whole=is_whole)
         elif not is_open:
-            known = [one for one in parameters if one != "env"]
+            known = [one for one in parameters if one not in _PASSED]
             problem = f"is not an argument of {getattr(function, '__name__', function)}"
             _refuse(place, path, value, f"{problem}{_nearest(name, known)}")
+    for what in ("optimizer", "features_extractor") if is_whole else ():
+        inner = checked.get(f"{what}_kwargs")
+        if inner is not None and f"{what}_class" in parameters:
+            made = checked.get(f"{what}_class", parameters[f"{what}_class"].default)
+            path = f"{key}.{what}_kwargs"
+            checked[f"{what}_kwargs"] = _check_arguments(place, path, made, inner)
+    return checked
+
+
+def _checked_argument(
+    place: Place, path: str, value: Any, annotation: Any, *, is_whole: bool
+) -> Any:
+    """Return an argument that has the type of its annotation."""
+    kinds = _kinds(annotation)
+    if isinstance(value, str) and type in kinds and is_whole:
+        key, _, name = path.rpartition(".")
+        example = {"activation_fn": "nn.ReLU", "optimizer_class": "th.optim.Adam"}
+        remedy = f'{key}: "dict({name}={example.get(name, "get_class_by_name(...)")})"'
+        _refuse(place, path, value, f"is a string, not a class: write {remedy}")
+    is_whole_float = isinstance(value, float) and value.is_integer()
+    if is_whole or (kinds <= _NO_STRINGS and (isinstance(value, str) or is_whole_float)):
+        value = _checked(place, path, value, annotation)
+    if is_whole and path.endswith(".net_arch") and value is not None:
+        return _checked_layers(place, path, value)
+    is_tuple = is_whole and isinstance(value, list) and kinds & {tuple, list} == {tuple}
+    return tuple(value) if is_tuple else value
 
 
 def _signature(function: Any) -> Mapping[str, inspect.Parameter] | None:

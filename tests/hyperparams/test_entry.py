@@ -101,9 +101,39 @@ def test_whole_floats_become_integers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("algo", "key", "value", "expected"),
+    [
+        ("qrdqn", "policy_kwargs", {"n_quantiles": 5.0}, {"n_quantiles": 5}),
+        ("qrdqn", "policy_kwargs", "dict(n_quantiles=5.)", {"n_quantiles": 5}),
+        ("dqn", "policy_kwargs", {"net_arch": [8.0, 4]}, {"net_arch": [8, 4]}),
+        ("ppo", "policy_kwargs", {"net_arch": {"pi": [8.0]}}, {"net_arch": {"pi": [8]}}),
+        ("dqn", "train_freq", [4.0, "step"], [4, "step"]),
+        ("dqn", "train_freq", (4.0, "step"), (4, "step")),
+        ("dqn", "monitor_kwargs", {"info_keywords": ["a"]}, {"info_keywords": ("a",)}),
+        (
+            "dqn",
+            "env_wrapper",
+            [{"sb3_atari_course.wrappers.ActionRepeat": {"frame_skip": 4.0}}],
+            [{"sb3_atari_course.wrappers.ActionRepeat": {"frame_skip": 4}}],
+        ),
+    ],
+)
+def test_whole_floats_and_tuples_inside_of_other_values(
+    algo: str, key: str, value: Any, expected: Any
+) -> None:
+    assert repr(check(algo, **{key: value})[key]) == repr(expected)
+
+
+@pytest.mark.parametrize(
     ("algo", "entry"),
     [
         ("dqn", {"learning_rate": "lin_1e-3"}),
+        ("dqn", {"normalize": {"clip_obs": float("inf")}, "gradient_steps": 0}),
+        ("dqn", {"policy_kwargs": "dict(net_arch=[], activation_fn=nn.ReLU)"}),
+        ("dqn", {"replay_buffer_kwargs": {"handle_timeout_termination": False}, "n_steps": 3}),
+        ("dqn", {"frame_stack": 1, "normalize": True}),
+        ("ppo", {"frame_stack": 2, "normalize": True, "clip_range": "lin_0.2"}),
+        ("ppo", {"policy_kwargs": {"net_arch": [{"pi": [8], "vf": [8]}]}, "clip_range_vf": -1}),
         ("dqn", {"train_freq": [1, "episode"], "gradient_steps": -1}),
         ("dqn", {"policy_kwargs": None, "env_wrapper": None, "frame_stack": None}),
         ("dqn", {"batch_size": np.int64(32), "optimize_memory_usage": np.True_}),
@@ -164,7 +194,47 @@ def test_entries_of_rl_zoo_and_ours_pass() -> None:
         ("policy", "MlpPolic", "choose one of MlpPolicy, CnnPolicy"),
         ("policy", "nowhere.Policy", "No module named 'nowhere'"),
         ("policy", None, "None has to be"),
+        ("policy_kwargs", {"net_arch": 64}, "net_arch: 64 has to be a list"),
+        ("policy_kwargs", {"net_arch": [64, "a"]}, "net_arch: 'a' is not a layer size"),
+        ("policy_kwargs", {"net_arch": [-1]}, "net_arch: -1 is not a layer size"),
+        ("policy_kwargs", {"net_arch": [0]}, "net_arch: 0 is not a layer size"),
+        ("policy_kwargs", {"net_arch": {"pi": [4]}}, "net_arch: {'pi': [4]} has to be a list"),
+        ("policy_kwargs", {"activation_fn": "relu"}, '"dict(activation_fn=nn.ReLU)"'),
+        ("policy_kwargs", {"features_extractor_class": "foo.Bar"}, "'foo.Bar' is a string"),
+        ("policy_kwargs", {"optimizer_kwargs": {"epss": 1}}, "epss: 1 is not an argument of Adam"),
+        ("policy_kwargs", {"lr_schedule": 1}, "lr_schedule: 1 is passed by SB3"),
+        ("normalize", {"norm_rewar": True}, "did you mean norm_reward?"),
+        ("normalize", "dict(norm_reward='no')", "norm_reward: 'no' has to be True or False"),
+        ("normalize", {"gamma": 2}, "gamma: 2 has to be at most 1"),
+        ("normalize", "3", "3 has to be a mapping"),
+        ("monitor_kwargs", {"info_keyword": ()}, "did you mean info_keywords?"),
+        ("monitor_kwargs", {"info_keywords": "a"}, "info_keywords: 'a' has to be a list"),
+        ("monitor_kwargs", {"filename": "a"}, "filename: 'a' is passed by SB3"),
+        (
+            "replay_buffer_kwargs",
+            {"handle_timeout_termination": "no"},
+            "handle_timeout_termination: 'no' has to be True or False",
+        ),
+        ("replay_buffer_kwargs", {"gamma": 0.9}, "gamma: 0.9 is not an argument of ReplayBuffer"),
+        ("train_freq", (4, "steps"), "(4, 'steps') has to be a pair"),
+        ("train_freq", ("4", "step"), "('4', 'step') has to begin with an integer: write 4"),
+        ("callback", "stable_baselines3.common.callbacks.CheckpointCallback", "lacks save_freq"),
+        ("env_wrapper", "sb3_atari_course.wrappers.DiscretizeActions", "lacks n_bins"),
+        *(
+            (key, 1.5, "1.5 has to be at most 1")
+            for key in ["gamma", "tau", "exploration_fraction"]
+        ),
+        *((key, -0.5, "-0.5 has to be at least 0") for key in ["max_grad_norm", "gamma"]),
+        ("exploration_final_eps", 2, "2 has to be at most 1"),
+        ("gradient_steps", -2, "-2 has to be at least -1"),
+        ("learning_rate", "lin_-1", "'lin_-1' has to be a number or a schedule"),
+        *(
+            (key, value, f"{value} has to be a finite number")
+            for key in ["gamma", "learning_rate", "buffer_size", "gradient_steps"]
+            for value in [float("nan"), float("inf"), -float("inf")]
+        ),
         ("noise_type", "normal", "needs a noise_std"),
+        ("noise_type", "gauss", "'gauss' has to be normal or ornstein-uhlenbeck"),
         ("env_wrapper", 3, "3 has to be a dotted path"),
         ("env_wrapper", "ClipReward", "'ClipReward' has to be a dotted path"),
         ("env_wrapper", "nowhere.ClipReward", "No module named 'nowhere'"),
@@ -203,6 +273,35 @@ def test_what_is_wrong_is_named(key: str, value: Any, expected: str) -> None:
         check(**{key: value})
     assert str(caught.value).startswith(f"x.yml: {key}")
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("algo", "entry", "expected"),
+    [
+        ("dqn", {"normalize": True, "frame_stack": 2}, "normalize: True does not go together"),
+        ("dqn", {"replay_buffer_kwargs": {"gamma": "0.9"}, "n_steps": 3}, "gamma: '0.9' has to be"),
+        ("ppo", {"policy_kwargs": {"net_arch": {"pi": [64], "vf": ["64"]}}}, "net_arch.vf: '64'"),
+        ("ppo", {"replay_buffer_kwargs": {}}, "replay_buffer_kwargs: {} is not known to ppo"),
+        (
+            "ppo",
+            {"noise_type": "normal", "noise_std": 0.1},
+            "noise_type: 'normal' is for off-policy",
+        ),
+        ("ppo", {"clip_range": 0}, "clip_range: 0 has to be above 0"),
+        ("ppo", {"gae_lambda": 1.1}, "gae_lambda: 1.1 has to be at most 1"),
+    ],
+)
+def test_what_is_wrong_with_an_algorithm_is_named(
+    algo: str, entry: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        check(algo, **entry)
+    assert expected in str(caught.value)
+
+
+def test_sticky_actions_have_a_probability() -> None:
+    with pytest.raises(SettingError, match="repeat_action_probability: 7 has to be at most 1"):
+        check_env_kwargs({"repeat_action_probability": 7}, "BreakoutNoFrameskip-v4", place)
 
 
 def test_a_missing_policy_is_named() -> None:
@@ -252,6 +351,8 @@ def test_a_yml_without_an_entry(content: str, expected: str, tmp_path: Path) -> 
         ("nowhere", "No module named 'nowhere'"),
         ("os", "os has no dictionary named hyperparams"),
         ("empty.py", "empty.py has no dictionary named hyperparams"),
+        ("damaged.py", "never closed"),
+        ("damaged", "never closed"),
         ("hyperparams/dqn_laptop.yml", "-conf sb3_atari_course.hyperparams.dqn_laptop"),
         ("hyperparams/fast_dqn", "-conf sb3_atari_course.hyperparams.fast_dqn"),
     ],
@@ -260,6 +361,8 @@ def test_a_file_that_is_not_there(
     config: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "damaged.py").write_text("hyperparams = {\n")
     (tmp_path / "folder.yml").mkdir()
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(SettingError) as caught:
@@ -317,7 +420,10 @@ def test_values_are_those_of_rl_zoo() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("learning_rate=0.001", "write NAME:VALUE, strings in quotes"),
+        ("learning_rate=0.001", '("learning_rate:0.001")'),
+        ("policy=CnnPolicy", "(\"policy:'CnnPolicy'\")"),
+        ("learning_rate:lin_1e-3", "(\"learning_rate:'lin_1e-3'\")"),
+        ("map_name:8x8", "(\"map_name:'8x8'\")"),
         ("batch_size", "write NAME:VALUE"),
         ("batch_size:", "write NAME:VALUE"),
         (":3", "write NAME:VALUE"),
