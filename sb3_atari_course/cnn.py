@@ -13,10 +13,10 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_atari_course.envs import warn_if_model_stacks_twice
 from sb3_atari_course.wrappers.checks import (
     explain_arguments,
     integer_at_least,
-    warn_of_many_channels,
 )
 
 #: (channels, kernel, stride) of each convolution; Mnih et al. 2015, Methods, "Model architecture".
@@ -62,7 +62,7 @@ class AtariCNN(BaseFeaturesExtractor):
         super().__init__(observation_space, integer_at_least(1, "features_dim", features_dim))
         layers = _checked_layers(layers)
         _refuse_small_screen(height, width, layers)
-        warn_of_many_channels("AtariCNN", channels)
+        warn_if_model_stacks_twice("AtariCNN", channels)
         make_activation = _activation(activation_fn)
 
         modules: list[nn.Module] = []

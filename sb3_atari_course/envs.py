@@ -20,6 +20,7 @@ from ale_py.env import AtariEnv
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
@@ -41,9 +42,11 @@ from sb3_atari_course.wrappers import (
 )
 from sb3_atari_course.wrappers.checks import (
     boolean,
+    callers,
     explain_arguments,
     integer_at_least,
     refuse_unknown,
+    warn_of_many_channels,
 )
 
 Screen = NDArray[np.uint8]
@@ -368,6 +371,22 @@ def warn_if_stacked_twice(env: gym.Env[Any, Any] | VecEnv | None) -> None:
             " VecFrameStack, or frame_stack in a yml",
             stacklevel=1,  # this line, so that Python shows the same text once
         )
+
+
+def warn_if_model_stacks_twice(what: str, n_channels: int) -> None:
+    """Warn if frames are stacked twice in the environment of the model that is being built.
+
+    Where no model with an environment is among the callers, more channels than a usual stack has
+    are a warning.
+
+    :param what: what gets the observations, for that message.
+    :param n_channels: of the observations.
+    """
+    for model in callers(BaseAlgorithm):  # type: ignore[type-abstract]
+        if model.env is not None:
+            warn_if_stacked_twice(model.env)
+            return
+    warn_of_many_channels(what, n_channels)
 
 
 def _stacks_of(env: gym.Env[Any, Any] | VecEnv | None) -> Iterator[tuple[str, int]]:

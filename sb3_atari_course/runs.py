@@ -88,7 +88,7 @@ class Run:
         if vec_env_wrapper:
             raise ValueError(
                 f"{self.folder} was trained with vec_env_wrapper: {vec_env_wrapper!r}, which"
-                " evaluate does not know; use rl_zoo3.enjoy"
+                " evaluate does not know; use sb3-atari enjoy"
             )
         if self.hyperparams.get("normalize") and not (self.settings / "vecnormalize.pkl").is_file():
             raise ValueError(
@@ -146,10 +146,7 @@ def find_run(
         load_checkpoint=load_checkpoint,
         load_last_checkpoint=load_last_checkpoint,
     )
-    settings = run / EnvironmentName(env_id)
-    if not (settings / "config.yml").is_file():
-        raise ValueError(f"{settings}/config.yml is missing: nobody knows what the model saw")
-    hyperparams, arguments = read_settings(settings)
+    hyperparams, arguments = read_settings(run / EnvironmentName(env_id), to_play=True)
     return Run(
         folder=run,
         model_path=model_path,
@@ -312,13 +309,19 @@ def _latest_with(has: Callable[[Path], bool], runs: list[Path], what: str) -> Pa
     return None
 
 
-def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_settings(folder: Path, *, to_play: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read what RL Zoo noted when a training began: ``config.yml`` and ``args.yml``.
 
     :param folder: that of the settings, ``.../CartPole-v1_1/CartPole-v1``.
+    :param to_play: the model is to play, which takes the wrappers of ``config.yml``.
     :return: hyperparameters and arguments, {} for a file that is missing.
-    :raises ValueError: for a file that cannot be read.
+    :raises ValueError: for a file that cannot be read; ``to_play`` without ``config.yml``.
     """
+    if to_play and not (folder / "config.yml").is_file():
+        raise ValueError(
+            f"{folder}/config.yml is missing, so the preprocessing used in training is unknown:"
+            " copy it from a run with the same settings, or train again"
+        )
     both = read_yml(folder / "config.yml"), read_yml(folder / "args.yml")
     for file, content in zip(("config.yml", "args.yml"), both, strict=True):
         if not isinstance(content.get("env_kwargs") or {}, dict):

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import io
 import math
 import os
 import re
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import gymnasium as gym
 import rl_zoo3.utils
@@ -29,6 +30,8 @@ from huggingface_sb3 import EnvironmentName, ModelName
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from rl_zoo3.utils import SimpleLinearSchedule
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -137,11 +140,9 @@ class CourseExperimentManager(ExperimentManager):
         env_id = self.env_name.gym_id
         try:
             hyperparams, saved = super().read_hyperparameters()
-        except Exception as error:
-            if self.trial_id and isinstance(error, (KeyError, IndexError)):
-                raise SettingError(
-                    f"--storage has no trial {self.trial_id} of study {self.study_name!r}"
-                ) from error
+        except SettingError:
+            raise
+        except Exception:
             advice = "add one"
             if self.algo == "q_learning" and self._is_atari:
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
@@ -178,6 +179,26 @@ class CourseExperimentManager(ExperimentManager):
             raise SettingError(
                 f"{place}{kwargs}: {env_id} cannot be made with it: {reason}"
             ) from error
+
+    def load_trial(self, storage: str, study_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Load the hyperparameters of a trial, from a storage that is there already."""
+        shown = without_passwords(storage)
+        try:
+            file = Path(storage)
+            if not storage.endswith(".log"):
+                url = make_url(storage)
+                file = Path(url.database or "") if url.get_backend_name() == "sqlite" else Path()
+            is_file = file != Path() and not str(file).startswith((":memory:", "file:"))
+            if is_file and not file.is_file():  # Optuna would make it
+                raise SettingError(f"--storage {shown}: there is no file {file}")
+            return super().load_trial(storage, study_name, *args, **kwargs)
+        except (KeyError, IndexError) as error:
+            raise SettingError(
+                f"--storage has no trial {self.trial_id} of study {study_name!r}"
+            ) from error
+        except (SQLAlchemyError, ImportError) as error:  # no server, no driver
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            raise SettingError(f"--storage: cannot open {shown}: {reason}") from None
 
     def _place(self, key: str) -> str:
         """Return where a hyperparameter was given, as the beginning of a message."""
@@ -655,7 +676,7 @@ def _find_agent(
         return flags
     check_model(flags.model_path)
     settings = flags.run / EnvironmentName(flags.env)
-    _, arguments = read_settings(settings)
+    _, arguments = read_settings(settings, to_play=True)
     if arguments and "env_kwargs" not in arguments:  # which RL Zoo reads
         raise ValueError(f"{settings / 'args.yml'} has no env_kwargs: add `env_kwargs: null`")
     sys.argv[1:] = ["--algo", flags.algo, "--env", flags.env, "-f", flags.folder]
@@ -717,6 +738,25 @@ def _check_display() -> None:
         )
 
 
+class _FinishedPaths(io.TextIOBase):
+    """Standard output that shows where files will be when they are finished.
+
+    SB3 and MoviePy print the path that they write to.
+
+    :param aside: name of the folder in which they are until then.
+    """
+
+    def __init__(self, stdout: TextIO, aside: str) -> None:
+        self._stdout, self._aside = stdout, f"{aside}{os.sep}"
+
+    def write(self, text: str) -> int:
+        self._stdout.write(text.replace(self._aside, ""))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stdout.flush()
+
+
 @contextlib.contextmanager
 def _video_aside(folder: Path) -> Iterator[Path]:
     """Give a folder for a video that is not finished; what is in it at the end goes to ``folder``.
@@ -727,7 +767,8 @@ def _video_aside(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as aside:
-            yield Path(aside)
+            with contextlib.redirect_stdout(_FinishedPaths(sys.stdout, Path(aside).name)):
+                yield Path(aside)
             for video in sorted(Path(aside).iterdir()):
                 os.replace(video, folder / video.name)
                 print(f"video: {folder / video.name}")

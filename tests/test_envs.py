@@ -14,6 +14,7 @@ from ale_py.env import AtariEnv
 from gymnasium import spaces
 from gymnasium.wrappers import FrameStackObservation
 from numpy.typing import NDArray
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
@@ -26,7 +27,14 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
-from sb3_atari_course import FastDQN, make_atari_env, register_envs, wrap_atari
+from sb3_atari_course import (
+    AtariCNN,
+    FastDQN,
+    FrameReplayBuffer,
+    make_atari_env,
+    register_envs,
+    wrap_atari,
+)
 from sb3_atari_course.envs import find_spec, is_atari, make_game, warn_if_stacked_twice
 from sb3_atari_course.wrappers import ClipReward, FrameStack
 from tests import naive
@@ -342,6 +350,20 @@ class TestStackedTwice:
         single = make_atari_env(GAME, 1, native=True, wrapper_kwargs=SMALL)
         FastDQN("CnnPolicy", single, buffer_size=10)
         single.close()
+
+    @pytest.mark.parametrize(
+        ("algorithm", "kwargs"),
+        [
+            (DQN, {"buffer_size": 10, "replay_buffer_class": FrameReplayBuffer}),
+            (PPO, {"policy_kwargs": {"features_extractor_class": AtariCNN}, "n_steps": 64}),
+        ],
+    )
+    def test_parts_of_a_model_look_at_its_environment(self, algorithm: Any, kwargs: Any) -> None:
+        env = self.make_dummy(partial(wrap_atari, n_stack=16))
+        algorithm("CnnPolicy", env, **kwargs)  # once: a warning would be an error
+        twice = VecFrameStack(self.make_dummy(partial(wrap_atari, n_stack=2)), 4)
+        with pytest.warns(UserWarning, match=r"stacked twice: .*, 8 at once"):
+            algorithm("CnnPolicy", twice, **kwargs)
 
     def test_in_worker_processes(self) -> None:
         env = VecFrameStack(make_atari_env(GAME, 1, vec_env_cls=SubprocVecEnv), 4)

@@ -72,7 +72,7 @@ def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
 
 def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
     make_run(tmp_path, {"vec_env_wrapper": "my.Wrapper"}, {})
-    with pytest.raises(ValueError, match=r"my\.Wrapper"):
+    with pytest.raises(ValueError, match=r"my\.Wrapper.*sb3-atari enjoy"):
         find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
     make_run(tmp_path, {"normalize": True}, {}, number=2)
     with pytest.raises(ValueError, match=r"CartPole-v1_2/CartPole-v1/vecnormalize\.pkl is missing"):

@@ -161,6 +161,8 @@ class TestPlaying:
         assert video == AGENT.parent / "videos" / name
         assert [path.name for path in video.parent.iterdir()] == [name]
         assert f"video: {video}" in printed.out.splitlines()
+        assert f"Saving video to {video.resolve()}" in printed.out.splitlines()
+        assert ".part-" not in printed.out  # gone by now
 
     @pytest.mark.parametrize("exp_id", ["0", UUID_RUN.removeprefix("CartPole-v1_"), "2"])
     def test_a_run_of_uuid_is_enjoyed(
@@ -214,6 +216,19 @@ class TestPlaying:
         path.write_text("algo: dqn\n")
         assert cli(command, *CARTPOLE) == 2
         assert str(path) in capsys.readouterr().err
+
+    def test_a_run_without_its_settings_is_refused_as_by_evaluate(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = AGENT.parent / "CartPole-v1/config.yml"
+        config.unlink()
+        said = set()
+        for command in ("evaluate", "enjoy", "record"):
+            assert cli(command, *CARTPOLE, "--exp-id", "1") == 2
+            said.add(capsys.readouterr().err)
+        (line,) = said
+        assert line.count("\n") == 1
+        assert str(config) in line
 
     def test_agents_of_rl_zoo_are_downloaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = []
@@ -340,6 +355,36 @@ class TestPlaying:
         assert "Broken pipe" in capsys.readouterr().err.splitlines()[-1]
         gc.collect()
         assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("storage", "named"),
+    [
+        ("sqlite:///no.db", "no.db"),
+        ("no.log", "no.log"),
+        ("sqlite:///empty.db", "trial 3"),
+        ("postgresql+psycopg://me:hunter2@127.0.0.1:9/x", "postgresql+psycopg://me@127.0.0.1:9/x"),
+        ("mysql+nothing://me:hunter2@127.0.0.1:9/x", "mysql+nothing://me@127.0.0.1:9/x"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_trial_of_a_storage_that_is_not_there_is_one_line(
+    storage: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if storage == "sqlite:///empty.db":
+        Path("empty.db").touch()
+    before = sorted(Path().rglob("*"))
+    flags = ["--storage", storage, "--study-name", "s", "--trial-id", "3"]
+    assert cli("train", *CARTPOLE, *flags, "-n", "10") == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert named in line
+    assert "hunter2" not in line
+    assert sorted(Path().rglob("*")) == before
 
 
 @pytest.mark.parametrize("glue", [" ", "="])

@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, filter_excluded_keys
 
 from sb3_atari_course.callbacks.whole_games import refuse_in_event
+from sb3_atari_course.wrappers.checks import explain_arguments
 
 
 class CsvLog(BaseCallback):
@@ -25,8 +26,10 @@ class CsvLog(BaseCallback):
     :param folder: where the file goes; made if missing.
     :raises ValueError: when the training begins, inside of EveryNTimesteps, EvalCallback and other
         callbacks that do not call this one at the end.
+    :raises TypeError: for an unknown argument.
     """
 
+    @explain_arguments
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.path = Path(folder) / "progress.csv"
@@ -75,7 +78,8 @@ def _writes_to(one: KVWriter, path: Path) -> bool:
 class LogTable(CSVOutputFormat):
     """SB3's CSV format with a file that is closed between two rows, and never half rewritten.
 
-    New columns go into a file aside that replaces it.
+    New columns go into a file aside that replaces it. Each row goes under the columns that the
+    file has by then, whoever wrote it.
 
     :param filename: where the table goes.
     :param append: go on with the table that is there.
@@ -84,8 +88,8 @@ class LogTable(CSVOutputFormat):
     def __init__(self, filename: str, *, append: bool = False) -> None:
         if append and os.path.isfile(filename):
             self.separator, self.quotechar = ",", '"'
-            with open(filename, newline="") as self.file:
-                self.keys = next(csv.reader(self.file), [])
+            with open(filename) as self.file:
+                pass  # each row reads the columns again
         else:
             super().__init__(filename)
             self.file.close()
@@ -95,6 +99,9 @@ class LogTable(CSVOutputFormat):
     ) -> None:
         """Write one row, and the names of new columns before it."""
         values = filter_excluded_keys(key_values, key_excluded, "csv")
+        with open(self.file.name, "a+", newline="") as file:
+            file.seek(0)  # another log may have written other columns since, or removed the file
+            self.keys = next(csv.reader(file), [])
         new = [key for key in values if key not in self.keys]
         if new:
             self._add_columns(new)

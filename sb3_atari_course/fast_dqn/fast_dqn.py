@@ -72,7 +72,8 @@ class FastDQN(DQN):
         DQN (van Hasselt et al. 2016).
     :param compile: let PyTorch compile the loss; the first update then takes half a minute more.
     :raises ValueError: for ``device="cuda"`` without a card: SB3 would silently take the CPU.
-    :raises TypeError: for a ``double_q`` or ``compile`` that is not a bool, an unknown argument.
+    :raises TypeError: for a ``double_q`` or ``compile`` that is not a bool, also if it is
+        set later; for an unknown argument.
     """
 
     #: Kept from one ``train`` to the next, on a GPU only: the replay buffer's rows and a graph.
@@ -105,11 +106,14 @@ class FastDQN(DQN):
             self._setup_model()
 
     def _setup_model(self) -> None:
+        self._check_flags()
+        super()._setup_model()
+        warn_if_stacked_twice(self.env)
+
+    def _check_flags(self) -> None:
         for name in ("double_q", "compile"):
             if getattr(self, name) not in (0, 1):  # as files of older versions may have it
                 boolean(name, getattr(self, name))
-        super()._setup_model()
-        warn_if_stacked_twice(self.env)
 
     def predict(
         self,
@@ -231,6 +235,7 @@ class FastDQN(DQN):
 
     def _make_updates(self) -> Updates | GraphUpdates:
         """Return what updates the weights, with all that it reads as the model has it now."""
+        self._check_flags()  # they may be set between two trainings
         make_fast(self.policy.optimizer)
         if self.compile and self._compiled is None:
             if self.verbose:

@@ -66,10 +66,15 @@ class RunFacts:
         return " · ".join(word for word in (self.algo, None if known else env_id, name) if word)
 
     @property
+    def model(self) -> Path | None:
+        """The model that RL Zoo has saved last, None if there is none."""
+        path = self.folder / f"{EnvironmentName(self.env_id)}.zip" if self.env_id else None
+        return path if path is not None and path.is_file() else None
+
+    @property
     def is_finished(self) -> bool:
         """Whether the training ended: RL Zoo saves the model then."""
-        name = EnvironmentName(self.env_id) if self.env_id else None
-        return name is not None and (self.folder / f"{name}.zip").is_file()
+        return self.model is not None
 
     @property
     def frame_skip(self) -> int | None:
@@ -82,6 +87,14 @@ class RunFacts:
         found = self.folder.rglob("*.mp4")  # ".part-...": of a record that was killed
         videos = [one for one in found if not one.parent.name.startswith(".part-")]
         return max(videos, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+    @property
+    def is_video_earlier(self) -> bool:
+        """Whether the model has been saved since the newest video was recorded."""
+        video, model = self.video, self.model
+        if video is None or model is None:
+            return False
+        return video.stat().st_mtime_ns < model.stat().st_mtime_ns
 
     @property
     def files(self) -> list[Path]:

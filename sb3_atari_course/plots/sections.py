@@ -126,11 +126,15 @@ def _video(facts: RunFacts) -> str:
     if video is None:
         return _advice("Not filmed yet", "record", facts)
     where = html.escape(_relative(video, facts.folder))
+    whose = f", of {EARLIER}" if facts.is_video_earlier else ""
     n_bytes = video.stat().st_size
     if n_bytes > MOST_VIDEO_BYTES:
         most = _size(MOST_VIDEO_BYTES)
-        return f"<p><code>{where}</code> ({_size(n_bytes)}) is too large for a page: {most}.</p>"
-    return f'<div class="card">{video_html(video)}</div><p class="soft">{where}</p>'
+        return (
+            f"<p><code>{where}</code> ({_size(n_bytes)}{whose}) is too large for a page:"
+            f" {most}.</p>"
+        )
+    return f'<div class="card">{video_html(video)}</div><p class="soft">{where}{whose}</p>'
 
 
 def _command(facts: RunFacts) -> str:

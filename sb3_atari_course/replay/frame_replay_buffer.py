@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_course.cards import check_card
+from sb3_atari_course.envs import warn_if_model_stacks_twice
 from sb3_atari_course.errors import ReplayMemoryError
 from sb3_atari_course.replay.budget import Budget
 from sb3_atari_course.replay.build import build_memory, check_settings
@@ -29,7 +30,6 @@ from sb3_atari_course.wrappers.checks import (
     explain_arguments,
     finite_number,
     integer_at_least,
-    warn_of_many_channels,
 )
 
 #: Rows between two looks at the machine's memory.
@@ -121,7 +121,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
             raise ReplayMemoryError(
                 f"buffer_size={buffer_size} is too large, even without a frame: {error}"
             ) from error
-        warn_of_many_channels("FrameReplayBuffer", self.stacks.n_stack)
+        warn_if_model_stacks_twice("FrameReplayBuffer", self.stacks.n_stack)
 
     def add(
         self,

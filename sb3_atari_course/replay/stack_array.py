@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ class StackArray:
     def shape(self) -> tuple[int, ...]:
         """(n_rows, n_envs, *shape of a stack)."""
         return (*self._memory.numbers.shape[:2], *self._memory.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of an array of this shape; the frames themselves take less."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self._memory.numbers)

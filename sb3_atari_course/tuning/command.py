@@ -79,17 +79,17 @@ def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
     settings = _settings_of(args)
     new_folders = [one for one in (folder, *folder.parents) if not one.exists()]
     _check_writable(folder)
+    default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
     try:
         storage = open_storage(
             args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
         )
+        study = begin_or_join(storage, name, settings, args.n_trials, default)
     except Exception:
         for one in new_folders:  # the innermost first
             with contextlib.suppress(OSError):
                 one.rmdir()
         raise
-    default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-    study = begin_or_join(storage, name, settings, args.n_trials, default)
     tuned = Space(settings.algo, settings.space).tuned()
     print(f"study {name}: {settings.n_timesteps} steps a training, tunes {', '.join(tuned)}")
     print(f"folder {folder}, workers {args.workers}; the same command joins, or goes on later")
@@ -164,7 +164,9 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
         native=args.vec_env == "native",
         gym_packages=tuple(args.gym_packages),
     )
-    Space(settings.algo, settings.space).check_fits(hyperparams)
+    space = Space(settings.algo, settings.space)
+    space.check_fits(hyperparams)
+    space.start(hyperparams)  # the first trial: refused here, before anything is on the disk
     return settings
 
 

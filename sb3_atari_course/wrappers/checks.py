@@ -26,12 +26,14 @@ _Object = TypeVar("_Object")
 #: call our arguments; of several names, the first that a function has.
 _ALSO_CALLED: dict[str, tuple[str, ...]] = {
     "screen_size": ("shape",),
+    "resize": ("shape",),
     "img_height": ("shape",),
     "img_width": ("shape",),
     "frameskip": ("frame_skip",),
     "skip": ("frame_skip",),
     "action_repeat": ("frame_skip",),
     "frame_stack": ("n_stack",),
+    "framestack": ("n_stack",),
     "stack_num": ("n_stack",),
     "stack_size": ("n_stack",),
     "num_stack": ("n_stack",),
@@ -44,6 +46,7 @@ _ALSO_CALLED: dict[str, tuple[str, ...]] = {
     "fire_on_reset": ("fire",),
     "fire_reset": ("fire_on_reset", "fire"),
     "use_fire_reset": ("fire_on_reset", "fire"),
+    "reward_clip": ("clip_reward",),
     "reward_clipping": ("clip_reward",),
     "maxpool": ("max_pool",),
     "num_envs": ("n_envs",),

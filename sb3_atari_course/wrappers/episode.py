@@ -72,6 +72,7 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
     :param env: a game whose ``info`` tells the lives left.
     """
 
+    @explain_arguments
     def __init__(self, env: gym.Env[Screen, int]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
@@ -118,6 +119,7 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     :param env: a game; its ``info`` tells the lives left, if it has any.
     """
 
+    @explain_arguments
     def __init__(self, env: gym.Env[Screen, int]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)

@@ -7,6 +7,8 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
+from sb3_atari_course.wrappers.checks import explain_arguments
+
 
 class ClipReward(gym.RewardWrapper[Any, Any], RecordConstructorArgs):
     """Pays the sign of the reward: -1.0, 0.0 or 1.0.
@@ -18,6 +20,7 @@ class ClipReward(gym.RewardWrapper[Any, Any], RecordConstructorArgs):
     :param env: any environment.
     """
 
+    @explain_arguments
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)

@@ -133,6 +133,54 @@ def test_what_sb3_wrote_is_kept_where_its_logger_is_replaced(tmp_path: Path) -> 
     assert steps == [200, 250, 400, 450]
 
 
+def test_a_file_that_another_training_has_begun_is_continued_under_its_columns(
+    tmp_path: Path,
+) -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
+    callback = CsvLog(tmp_path)
+    model.learn(250, callback=callback, log_interval=1)
+    other = PPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32, seed=0, device="cpu")
+    other.learn(32, callback=CsvLog(tmp_path))
+    model.learn(200, callback=callback, log_interval=1, reset_num_timesteps=False)
+    rows = rows_of(tmp_path)
+    assert [row["time/total_timesteps"] for row in rows] == ["32", "32", "400", "450"]
+    assert [row["train/clip_range"] for row in rows] == ["", "0.2", "", ""]
+    assert float(rows[-1]["train/td_error"]) > 0
+    assert all(None not in row for row in rows)  # no value without a column
+    model.logger.close()
+    other.logger.close()
+
+
+def test_a_file_that_sb3_s_logger_has_begun_anew_is_continued(tmp_path: Path) -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", learning_starts=50, seed=0)
+    callback = CsvLog(tmp_path)
+    model.learn(100, callback=callback, log_interval=1)
+    for n_learn, formats in enumerate((["csv", "json"], ["json"])):
+        (tmp_path / str(n_learn)).mkdir()
+        aside = tmp_path / str(n_learn)
+        model.set_logger(configure(str(tmp_path if n_learn == 0 else aside), formats))
+        model.learn(100, callback=callback, log_interval=1, reset_num_timesteps=False)
+        model.logger.close()
+    lines = (tmp_path / "progress.json").read_text() + (tmp_path / "1/progress.json").read_text()
+    (tmp_path / "progress.json").write_text(lines)
+    check_against_json(tmp_path)
+
+
+def test_a_file_that_was_removed_is_begun_again(tmp_path: Path) -> None:
+    model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
+    callback = CsvLog(tmp_path)
+    model.learn(250, callback=callback, log_interval=1)
+    callback.path.unlink()
+    model.learn(200, callback=callback, log_interval=1, reset_num_timesteps=False)
+    assert [row["time/total_timesteps"] for row in rows_of(tmp_path)] == ["400", "450"]
+    model.logger.close()
+
+
+def test_an_unknown_argument_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"foldr=.*did you mean folder\?"):
+        CsvLog(foldr=tmp_path)  # type: ignore[call-arg]
+
+
 def check_against_json(folder: Path) -> None:
     """Assert that the table says what SB3's other logger was given."""
     given = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]

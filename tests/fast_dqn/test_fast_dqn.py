@@ -434,6 +434,9 @@ def test_a_switch_is_on_or_off(name: str, value: Any, tmp_path: Any) -> None:
     model = make_model(FastDQN, **{name: np.False_})
     setattr(model, name, value)
     model.save(tmp_path / "model")
+    if value != 1:
+        with pytest.raises(TypeError, match=f"{name} must be True or False, got {value!r}"):
+            model.train(1, 8)
     if value == 1:  # as older versions took it
         assert FastDQN.load(tmp_path / "model").double_q == (name == "double_q")
         return

@@ -168,6 +168,23 @@ def test_the_newest_film_is_shown_and_the_length_that_was_asked_for(tmp_path: Pa
     assert "n_timesteps700 by -n (the yml says 5000)" in text
 
 
+@pytest.mark.parametrize("most_bytes", [5, 10**6])
+def test_a_video_of_an_earlier_model_is_marked(
+    most_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "MOST_VIDEO_BYTES", most_bytes)
+    run = film(tmp_path)
+    os.utime(run / "videos/film.mp4", (20, 20))
+    model = run / "CartPole-v1.zip"
+    model.touch()
+    os.utime(model, (10, 10))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "of an earlier model" not in Tags(page).text
+    os.utime(model, (30, 30))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "of an earlier model" in Tags(page).text
+
+
 def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay.stack_array import StackArray
 
 SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
@@ -77,6 +78,12 @@ def test_sb3_s_optimised_variant_is_refused_through_sb3_too() -> None:
 def test_flags_may_be_numpy_bools() -> None:
     buffer = FrameReplayBuffer(10, SPACE, spaces.Discrete(4), "cpu", 1, np.False_, np.False_)
     assert buffer.handle_timeout_termination is False
+
+
+def test_its_observations_have_the_bytes_of_an_array() -> None:
+    buffer = FrameReplayBuffer(10, SPACE, spaces.Discrete(4), n_envs=2)
+    assert isinstance(buffer.observations, StackArray)
+    assert buffer.observations.nbytes == np.zeros((5, 2, *SPACE.shape), np.uint8).nbytes
 
 
 def test_a_stack_that_was_stacked_again_is_a_warning() -> None:

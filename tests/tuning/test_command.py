@@ -109,6 +109,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*CARTPOLE, "--env-kwargs", "gravity=3"], "--env-kwargs gravity=3: write NAME:VALUE"),
         ([*CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
         ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' has to be a number"),
+        ([*CARTPOLE, "-conf", "no_rate.yml", "-n", "2000"], "learning_rate needs learning_rate in"),
         ([*CARTPOLE, "-conf", "objects.py"], "objects.py: Object of type type is not JSON"),
         ([*CARTPOLE, "-conf", "."], "-conf . is a folder"),
         ([*ICE[:3], "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
@@ -141,6 +142,7 @@ def test_a_wrong_argument_gives_one_clear_line(
     (home / "file").touch()
     (home / "unknown.yml").write_text("default:\n  gravity: [9.81, 1.62]\n")
     (home / "numbers.yml").write_text("default:\n  policy: MlpPolicy\n  gamma: 9e-1\n")
+    (home / "no_rate.yml").write_text("default:\n  policy: MlpPolicy\n  learning_starts: 50\n")
     (home / "objects.py").write_text(
         "hyperparams = {'default': {'policy': 'MlpPolicy', 'policy_kwargs': {'net_arch': int}}}\n"
     )

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sb3_atari_course.envs import wrap_atari
 from sb3_atari_course.wrappers import (
     ActionRepeat,
+    ClipReward,
     CropGrayResize,
     DiscretizeActions,
     DiscretizeObservations,
+    FireOnReset,
     FrameStack,
+    LifeLossTerminal,
     NoopReset,
     crop_gray_resize,
 )
@@ -120,6 +124,12 @@ class TestExplainArguments:
             (DiscretizeActions, "n_bin", "n_bins"),
             (DiscretizeObservations, "lows", "low"),
             (crop_gray_resize, "screen_size", "shape"),
+            (crop_gray_resize, "resize", "shape"),
+            (FrameStack, "framestack", "n_stack"),
+            (wrap_atari, "reward_clip", "clip_reward"),
+            (FireOnReset, "envs", "env"),
+            (LifeLossTerminal, "envs", "env"),
+            (ClipReward, "envs", "env"),
         ],
     )
     def test_all_wrappers_have_it(self, function: Any, wrong: str, near: str) -> None:
