@@ -381,13 +381,15 @@ class CourseExperimentManager(ExperimentManager):
             is_start = model.num_timesteps <= model.n_envs  # the step that failed is counted
             is_ours = isinstance(error, (SettingError, ReplayMemoryError, CheckpointError))
             setting = _refused_setting(error) if is_start and not is_ours else None
-            if is_start:
+            is_machine = isinstance(error, OSError) and not is_ours  # a full disk, for example
+            is_undone = is_start and (setting is not None or not is_machine)
+            if is_undone:
                 self._leave_nothing(model)
             if setting is not None:
                 raise setting from error
             if is_ours:
                 raise
-            where = "at its first step" if is_start else f"in {self.save_path}"
+            where = "at its first step" if is_undone else f"in {self.save_path}"
             raise TrainingFailedError(f"training {where} failed: {error}") from error
         if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")

@@ -638,7 +638,7 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), names, n=1)
     if near:
         return f": did you mean {near[0]}?"
-    return f": choose one of {', '.join(names)}" if len(names) <= 40 else ""
+    return f": choose one of {', '.join(names)}" if 0 < len(names) <= 40 else ""
 
 
 def _refuse(place: Place, key: str, value: Any, problem: str) -> NoReturn:

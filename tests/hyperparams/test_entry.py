@@ -285,7 +285,7 @@ def test_what_is_wrong_is_named(key: str, value: Any, expected: str) -> None:
         (
             "ppo",
             {"noise_type": "normal", "noise_std": 0.1},
-            "noise_type: 'normal' is for off-policy",
+            "noise_type: 'normal' is for continuous",
         ),
         ("ppo", {"clip_range": 0}, "clip_range: 0 has to be above 0"),
         ("ppo", {"gae_lambda": 1.1}, "gae_lambda: 1.1 has to be at most 1"),
