@@ -135,6 +135,7 @@ class CourseExperimentManager(ExperimentManager):
     def read_hyperparameters(self) -> Any:
         """Read the yml, name what it lacks, and add ``--env-kwargs`` to those of the yml."""
         given, self.env_kwargs = self.env_kwargs, {}
+        is_given = bool(given)
         if self.default_vec_env_cls is not None and self._is_atari:
             given = {**GRAY_SCREENS, **given}  # what native games show; noted for evaluate
         env_id = self.env_name.gym_id
@@ -153,7 +154,7 @@ class CourseExperimentManager(ExperimentManager):
         check_env_kwargs(
             hyperparams.get("env_kwargs"), env_id, lambda name: self._place(f"env_kwargs.{name}")
         )
-        is_given, is_in_yml = bool(self.args.env_kwargs), bool(hyperparams.get("env_kwargs"))
+        is_in_yml = bool(hyperparams.get("env_kwargs"))
         check_env_kwargs(given, env_id, lambda name: f"--env-kwargs {name}:")
         check_env_kwargs(
             self._eval_env_kwargs_args, env_id, lambda name: f"--eval-env-kwargs {name}:"
