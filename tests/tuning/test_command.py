@@ -144,7 +144,9 @@ def test_a_wrong_argument_gives_one_clear_line(
     (home / "numbers.yml").write_text("default:\n  policy: MlpPolicy\n  gamma: 9e-1\n")
     (home / "no_rate.yml").write_text("default:\n  policy: MlpPolicy\n  learning_starts: 50\n")
     (home / "objects.py").write_text(
-        "hyperparams = {'default': {'policy': 'MlpPolicy', 'policy_kwargs': {'net_arch': int}}}\n"
+        "import torch\n"
+        "kwargs = {'optimizer_class': torch.optim.SGD}\n"
+        "hyperparams = {'default': {'policy': 'MlpPolicy', 'policy_kwargs': kwargs}}\n"
     )
     before = sorted(home.rglob("*"))
     begun = time.monotonic()
