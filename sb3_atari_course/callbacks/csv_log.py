@@ -88,8 +88,8 @@ class LogTable(CSVOutputFormat):
     def __init__(self, filename: str, *, append: bool = False) -> None:
         if append and os.path.isfile(filename):
             self.separator, self.quotechar = ",", '"'
-            with open(filename) as self.file:
-                pass  # each row reads the columns again
+            with open(filename, newline="") as self.file:
+                self.keys = next(csv.reader(self.file), [])
         else:
             super().__init__(filename)
             self.file.close()

@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import configure
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import CsvLog
+from sb3_atari_course.callbacks.csv_log import LogTable
 from tests.callbacks.trainings import PaidGames, player
 
 
@@ -189,3 +190,10 @@ def check_against_json(folder: Path) -> None:
     for row, values in zip(table, given, strict=True):
         filled = {key: float(value) for key, value in row.items() if value}
         assert filled == pytest.approx(values)
+
+
+def test_a_table_that_is_continued_knows_its_columns_before_its_first_row(tmp_path: Path) -> None:
+    """A checkpoint reads them, maybe before anything is logged."""
+    (tmp_path / "progress.csv").write_text("time/episodes,train/loss\n4,0.5\n")
+    table = LogTable(str(tmp_path / "progress.csv"), append=True)
+    assert table.keys == ["time/episodes", "train/loss"]
