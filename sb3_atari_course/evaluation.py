@@ -154,7 +154,7 @@ def evaluate_games(
     :raises TypeError: for an environment instead of its id, a penalty that is not a number, a
         ``random_play`` that is not a bool, a model without ``predict``, an ``env_wrapper`` that is
         not a function.
-    :raises ValueError: for a number out of range, for sticky actions where there is no game or
+    :raises ValueError: for a number out of range, for sticky actions without a game or
         twice, for ``env_kwargs`` that ``max_frames`` and ``sticky_actions`` decide, for spaces that
         are not those of the model, for a wrapper that restarts the game at a life loss.
     """

@@ -20,7 +20,7 @@ class CsvLog(BaseCallback):
 
     One row each time SB3 prints its table, and one at the end of each ``learn()``, with what an
     on-policy algorithm logs after its last table; ``time/total_timesteps`` counts agent steps. A
-    second ``learn()`` with the same callback goes on in the same file. Where SB3's own CSV logger,
+    second ``learn()`` with the same callback continues the same file. Where SB3's own CSV logger,
     or another CsvLog, writes that file already, this one only adds the row at the end.
 
     :param folder: where the file goes; made if missing.
@@ -34,7 +34,7 @@ class CsvLog(BaseCallback):
         super().__init__()
         self.path = Path(folder) / "progress.csv"
         self._format: LogTable | None = None
-        self._append = False  # goes on with a file of another process, or of SB3's logger
+        self._append = False  # continues a file of another process, or of SB3's logger
         self._begun_at: int | None = None  # agent steps
 
     def _init_callback(self) -> None:
@@ -59,7 +59,7 @@ class CsvLog(BaseCallback):
         # RL Zoo ends trainings that never began, too
         if self._begun_at is not None and self.num_timesteps != self._begun_at:
             self._begun_at = self.num_timesteps
-            with contextlib.suppress(NotImplementedError):  # of an algorithm that logs nothing
+            with contextlib.suppress(NotImplementedError):  # BaseAlgorithm's default: nothing to log
                 self.model.dump_logs()
 
     def checkpoint_state(self) -> Any:
@@ -79,7 +79,7 @@ class LogTable(CSVOutputFormat):
     """SB3's CSV format with a file that is closed between two rows, and never half rewritten.
 
     New columns go into a file aside that replaces it. Each row goes under the columns that the
-    file has by then, whoever wrote it.
+    file has by then, also if another logger wrote it.
 
     :param filename: where the table goes.
     :param append: go on with the table that is there.

@@ -129,7 +129,7 @@ def _parameters(algorithm: type) -> Iterator[str]:
 def _describe_experiment(experiment: ExperimentManager) -> dict[str, Any]:
     """Return the command line of a training, and the settings that it has read from its yml.
 
-    The address of ``--storage`` loses its password: whoever resumes the training gives it again.
+    The address of ``--storage`` loses its password: it is given again when the training is resumed.
     """
     arguments = without_passwords(vars(experiment.args))
     for name in ("trained_agent", "conf_file"):
