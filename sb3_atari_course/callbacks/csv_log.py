@@ -59,7 +59,7 @@ class CsvLog(BaseCallback):
         # RL Zoo ends trainings that never began, too
         if self._begun_at is not None and self.num_timesteps != self._begun_at:
             self._begun_at = self.num_timesteps
-            with contextlib.suppress(NotImplementedError):  # BaseAlgorithm's default: nothing to log
+            with contextlib.suppress(NotImplementedError):  # SB3's default: nothing to log
                 self.model.dump_logs()
 
     def checkpoint_state(self) -> Any:

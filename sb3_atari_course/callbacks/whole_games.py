@@ -55,7 +55,7 @@ class WholeGames:
 
     SB3's Monitor says when a game is over and its score; its length is one in emulator frames, so
     agent steps are counted here. A game whose beginning was not seen, because the callback joined a
-    training that is running, is not a whole one. Environments that are reset between two ``learn()``
+    running training, is not a whole one. Environments that are reset between two ``learn()``
     begin new games.
     """
 
@@ -91,7 +91,7 @@ class WholeGames:
             ]
             self._begun_at = [(step, at + now - last_time) for step, at in self._begun_at]
             for i in np.flatnonzero(is_reset).tolist():
-                self._seen[i] = n_missed == 0 and all(is_reset)  # else other steps were played since
+                self._seen[i] = n_missed == 0 and all(is_reset)  # else others have played
                 self._begun_at[i] = (self._n_calls, now)
         self._env = env
         self._remember(callback)
