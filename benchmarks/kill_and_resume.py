@@ -49,8 +49,9 @@ from benchmarks.run_differences import (
     spaces_of,
     weights_and_optimizer,
 )
-from sb3_atari_course.checkpoints import random_streams, training
+from sb3_atari_course.checkpoints import training
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
+from sb3_atari_course.envs.state import random_streams
 from sb3_atari_course.replay import FrameReplayBuffer
 
 #: Random streams that ``--forget`` can leave as a new process has them.
@@ -86,7 +87,7 @@ def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
 def run_child(forget: str, arguments: list[str]) -> None:
     """Be that process: run the command, without one of the streams if asked to."""
     from sb3_atari_course.__main__ import main
-    from sb3_atari_course.zoo import CourseExperimentManager
+    from sb3_atari_course.zoo.launcher import CourseExperimentManager
 
     if forget != "none":
         original = random_streams.write_global_streams

@@ -33,8 +33,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_atari_course import QLearning
+from sb3_atari_course.course.toy_text import evaluate_exactly
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.toy_text import evaluate_exactly
 
 TAXI = "Taxi-v4"
 #: Mean return over all starts from which on a policy counts as optimal (the optimum is 7.930).

@@ -44,8 +44,13 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_atari_course import QLearning, evaluate_games
 from sb3_atari_course.course import check, show_picture
-from sb3_atari_course.plots import plot_episodes
-from sb3_atari_course.toy_text import EpisodeStep, evaluate_exactly, play_episode, replay_episode
+from sb3_atari_course.course.toy_text import (
+    EpisodeStep,
+    evaluate_exactly,
+    play_episode,
+    replay_episode,
+)
+from sb3_atari_course.report import plot_episodes
 
 # %% [markdown]
 # ## The world

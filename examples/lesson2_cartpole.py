@@ -55,8 +55,8 @@ from sb3_atari_course.course import (
     show_picture,
     show_video,
 )
-from sb3_atari_course.runs import find_run
-from sb3_atari_course.videos import film_game, write_video
+from sb3_atari_course.report.video import film_game, write_video
+from sb3_atari_course.zoo.run_folder import find_run
 
 torch.set_num_threads(1)  # the networks are so small that a second thread only disturbs
 

@@ -179,7 +179,7 @@ show_picture(figure, OUT / "stack.png")
 # lesson 5 asks whether an agent learns to do it itself.
 
 # %%
-from sb3_atari_course.breakout import read_state
+from sb3_atari_course.course.breakout import read_state
 
 waiting = wrap_atari(make_game(BREAKOUT), fire_on_reset=False)
 waiting.reset(seed=0)

@@ -65,9 +65,9 @@ from sb3_atari_course.course import (
     show_picture,
 )
 from sb3_atari_course.envs import make_game
-from sb3_atari_course.plots import plot_episodes
-from sb3_atari_course.runs import find_run
+from sb3_atari_course.report import plot_episodes
 from sb3_atari_course.wrappers import crop_gray_resize
+from sb3_atari_course.zoo.run_folder import find_run
 
 # %% [markdown]
 # ## The game

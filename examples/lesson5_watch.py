@@ -96,7 +96,7 @@ print("agents from", folder)
 # the best, which need not be the last.
 
 # %%
-from sb3_atari_course.runs import find_run
+from sb3_atari_course.zoo.run_folder import find_run
 
 saved = sorted(int(path.stem.split("_")[2]) for path in folder.glob("rl_model_*_steps.zip"))
 early, middle, late = saved[0], saved[len(saved) // 2], saved[-1]
@@ -124,7 +124,7 @@ import numpy as np
 
 from sb3_atari_course.course import show_picture, show_video
 from sb3_atari_course.envs import make_game, wrap_atari
-from sb3_atari_course.videos import film_game, write_video
+from sb3_atari_course.report.video import film_game, write_video
 
 
 def make_env():
@@ -157,7 +157,7 @@ show_video(video, width=640)
 # only four different games (lesson 3). The first line is random play.
 
 # %%
-from sb3_atari_course.breakout import watch_games
+from sb3_atari_course.course.breakout import watch_games
 
 how = {"n_games": 1 if SMOKE else 5, "seed": 0, "max_frames": 2_000 if SMOKE else 18_000}
 pictures = {"wrapper_kwargs": seen, "env_kwargs": {"obs_type": "rgb"}}
@@ -214,7 +214,7 @@ for name, model in stages.items():
 # same through the whole game, and the action taken is orange.
 
 # %%
-from sb3_atari_course.breakout import draw_q_values, q_values_of, read_state
+from sb3_atari_course.course.breakout import draw_q_values, q_values_of, read_state
 
 env = make_env()
 names = env.unwrapped.get_action_meanings()

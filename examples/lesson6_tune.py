@@ -44,8 +44,8 @@ from matplotlib.figure import Figure
 
 from sb3_atari_course import evaluate_games
 from sb3_atari_course.course import run_command, show_picture
-from sb3_atari_course.runs import find_run
 from sb3_atari_course.tuning.space import load_space
+from sb3_atari_course.zoo.run_folder import find_run
 
 # %% [markdown]
 # ## What is tried

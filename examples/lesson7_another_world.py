@@ -55,7 +55,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from sb3_atari_course import evaluate_games
 from sb3_atari_course.course import check, show_picture, show_video
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.videos import film_game, write_video
+from sb3_atari_course.report.video import film_game, write_video
 from sb3_atari_course.wrappers import DiscretizeActions
 
 torch.set_num_threads(1)  # these networks are so small that a second thread only disturbs

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from sb3_atari_course.checkpoints import ExactCheckpoint, resume
     from sb3_atari_course.cnn import AtariCNN
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
+    from sb3_atari_course.envs.native import NativeAtariVecEnv
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
     from sb3_atari_course.fast_dqn import FastDQN
-    from sb3_atari_course.native_vec_env import NativeAtariVecEnv
     from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
     from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
     from sb3_atari_course.replay import FrameReplayBuffer
@@ -69,7 +69,7 @@ _HOME = {
     "FastDQN": "fast_dqn",
     "FrameReplayBuffer": "replay",
     "GamesReport": "evaluation",
-    "NativeAtariVecEnv": "native_vec_env",
+    "NativeAtariVecEnv": "envs.native",
     "QLearning": "q_learning",
     "QTablePolicy": "q_learning",
     "evaluate_games": "evaluation",

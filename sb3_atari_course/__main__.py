@@ -22,7 +22,7 @@ import os
 import sys
 
 from sb3_atari_course import __version__
-from sb3_atari_course.errors import raised_at
+from sb3_atari_course._common.errors import raised_at
 
 #: Status of a process that SIGPIPE has ended.
 _SIGPIPE = 141
@@ -94,15 +94,15 @@ def _reader_is_gone(text: str = "") -> bool:
 
 #: command -> module and function; imported when asked for, so that --help answers at once
 _COMMANDS = {
-    "train": ("zoo", "train"),
-    "resume": ("checkpoints.command", "main"),
-    "enjoy": ("zoo", "enjoy"),
-    "record": ("zoo", "record"),
-    "evaluate": ("commands", "evaluate"),
-    "tune": ("tuning.command", "tune"),
-    "plot": ("plots.command", "plot"),
-    "publish": ("agents.publishing.command", "main"),
-    "check": ("course.command", "main"),
+    "train": ("zoo.launcher", "train"),
+    "resume": ("cli.resume", "main"),
+    "enjoy": ("zoo.launcher", "enjoy"),
+    "record": ("zoo.launcher", "record"),
+    "evaluate": ("cli.evaluate", "evaluate"),
+    "tune": ("cli.tune", "tune"),
+    "plot": ("cli.plot", "plot"),
+    "publish": ("cli.publish", "main"),
+    "check": ("cli.check", "main"),
 }
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from sb3_atari_course.envs import warn_if_model_stacks_twice
-from sb3_atari_course.wrappers.checks import (
+from sb3_atari_course._common.validation import (
     explain_arguments,
     integer_at_least,
 )
+from sb3_atari_course.envs import warn_if_model_stacks_twice
 
 #: (channels, kernel, stride) of each convolution; Mnih et al. 2015, Methods, "Model architecture".
 NATURE_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))

@@ -18,8 +18,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import CnnPolicy, QNetwork
 from torch import nn
 
+from sb3_atari_course._common.validation import boolean, callers, refuse_unknown
 from sb3_atari_course.cnn import AtariCNN
-from sb3_atari_course.wrappers.checks import boolean, callers, refuse_unknown
 
 
 class DuelingQNetwork(QNetwork):

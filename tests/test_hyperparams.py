@@ -13,9 +13,9 @@ from gymnasium import spaces
 from rl_zoo3.utils import ALGOS, get_class_by_name, get_wrapper_class
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
-from sb3_atari_course.algorithms import register_algorithms
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.zoo.algorithms import register_algorithms
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "hyperparams").glob("*.yml"))

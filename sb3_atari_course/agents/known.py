@@ -15,9 +15,9 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import nn
 
-from sb3_atari_course.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.cnn import AtariCNN
 from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
+from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 
 _OUR_POLICIES: tuple[type[BasePolicy], ...] = (AtariCnnPolicy, AtariQuantileCnnPolicy)
 _EXTRACTORS = (AtariCNN, CombinedExtractor, FlattenExtractor, NatureCNN)

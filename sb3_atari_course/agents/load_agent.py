@@ -15,6 +15,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.agents.build import Plan, build_model, plan_state
 from sb3_atari_course.agents.card import check_fingerprint, find_card
 from sb3_atari_course.agents.errors import AgentFileError, refuse
@@ -29,8 +31,6 @@ from sb3_atari_course.agents.settings import (
 )
 from sb3_atari_course.agents.stored_zip import read_members
 from sb3_atari_course.agents.weights import Weights, compare
-from sb3_atari_course.cards import check_card
-from sb3_atari_course.wrappers.checks import integer_at_least
 
 #: Of a file, in bytes; twenty times an Atari agent. Opening takes up to four times the file.
 MAX_BYTES = 192 * 2**20

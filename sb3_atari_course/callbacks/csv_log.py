@@ -11,8 +11,8 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, filter_excluded_keys
 
+from sb3_atari_course._common.validation import explain_arguments
 from sb3_atari_course.callbacks.whole_games import refuse_in_event
-from sb3_atari_course.wrappers.checks import explain_arguments
 
 
 class CsvLog(BaseCallback):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_atari_course._common.validation import explain_arguments, finite_number, integer_at_least
 from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
-from sb3_atari_course.wrappers.checks import explain_arguments, finite_number, integer_at_least
 
 
 class StopOnMovingAverage(BaseCallback):

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_atari_course._common.validation import explain_arguments, finite_number, integer_at_least
 from sb3_atari_course.callbacks.run_folder import find_run_folder
 from sb3_atari_course.callbacks.whole_games import WholeGames, refuse_in_event
-from sb3_atari_course.native_vec_env import NativeAtariVecEnv
-from sb3_atari_course.videos import VideoWriter
-from sb3_atari_course.wrappers.checks import explain_arguments, finite_number, integer_at_least
+from sb3_atari_course.envs.native import NativeAtariVecEnv
+from sb3_atari_course.report.video import VideoWriter
 
 
 class RecordVideo(BaseCallback):

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import (
     unwrap_vec_wrapper,
 )
 
-from sb3_atari_course.native_vec_env import NativeAtariVecEnv
+from sb3_atari_course.envs.native import NativeAtariVecEnv
 from sb3_atari_course.wrappers import ClipReward, LifeLossTerminal
 
 #: Outside of Monitor only: what it counts would end at a lost life, or be clipped or scaled.

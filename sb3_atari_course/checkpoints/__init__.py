@@ -9,27 +9,9 @@
 - going on: ``resuming/``, ``command.py``
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sb3_atari_course.checkpoints.callback import ExactCheckpoint
-    from sb3_atari_course.checkpoints.environments.savable import SavableEnv
-    from sb3_atari_course.checkpoints.errors import CheckpointError
-    from sb3_atari_course.checkpoints.resuming.resume import resume
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course.checkpoints.callback import ExactCheckpoint
+from sb3_atari_course.checkpoints.resuming.resume import resume
+from sb3_atari_course.envs.state.savable import SavableEnv
 
 __all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]
-
-#: public name -> module; imported when asked for: workers need little of it
-_HOME = {
-    "CheckpointError": "errors",
-    "ExactCheckpoint": "callback",
-    "SavableEnv": "environments.savable",
-    "resume": "resuming.resume",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

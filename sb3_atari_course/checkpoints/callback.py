@@ -10,9 +10,11 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 
+from sb3_atari_course._common.errors import CheckpointError, SettingError
+from sb3_atari_course._common.state_tree import NotPlainError
+from sb3_atari_course._common.validation import explain_arguments, integer_at_least
 from sb3_atari_course.callbacks.run_folder import find_run_folder
 from sb3_atari_course.checkpoints.callback_states import all_within
-from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import (
     FOLDER,
@@ -27,9 +29,6 @@ from sb3_atari_course.checkpoints.running import hold, is_learning, let_go_of_de
 from sb3_atari_course.checkpoints.signals import StopSignals
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.checkpoints.training import check_known
-from sb3_atari_course.checkpoints.tree import NotPlainError
-from sb3_atari_course.errors import SettingError
-from sb3_atari_course.wrappers.checks import explain_arguments, integer_at_least
 
 
 class ExactCheckpoint(BaseCallback):

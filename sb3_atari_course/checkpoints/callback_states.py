@@ -19,9 +19,9 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import Tree, is_plain
 from sb3_atari_course.callbacks import WholeGames
-from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.tree import Tree, is_plain
 
 Callbacks = BaseCallback | Sequence[BaseCallback]
 

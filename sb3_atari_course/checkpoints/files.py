@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.tree import Tree, pack, unpack
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import Tree, pack, unpack
 
 #: How the name of a file ends that is still being written.
 ASIDE = ".part"

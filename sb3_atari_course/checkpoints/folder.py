@@ -23,7 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course.checkpoints.files import FileFacts, read_archive, write_archive
 from sb3_atari_course.checkpoints.manifest import (
     Checkpoint,
@@ -31,7 +32,6 @@ from sb3_atari_course.checkpoints.manifest import (
     read_manifest,
     write_manifest,
 )
-from sb3_atari_course.checkpoints.tree import Tree
 
 #: Of the folder in a run folder, and of the file in it that says how the training was begun.
 FOLDER, RUN_FILE = "checkpoints", "run.json"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import FileFacts, read_json, write_json
 
 #: Of the files; one of another version is refused.

@@ -10,18 +10,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course.checkpoints.callback_states import (
     begin_games,
     evaluation_envs,
     read_callbacks,
     write_callbacks,
 )
-from sb3_atari_course.checkpoints.environments.vec_env_state import (
-    read_vec_env,
-    unsaved_envs,
-    write_vec_env,
-)
-from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.logs import read_logs
 from sb3_atari_course.checkpoints.manifest import Checkpoint, Segment
@@ -41,8 +37,12 @@ from sb3_atari_course.checkpoints.training import (
     training_facts,
     write_training,
 )
-from sb3_atari_course.checkpoints.tree import Tree
 from sb3_atari_course.checkpoints.versions import installed_versions
+from sb3_atari_course.envs.state.vec_env_state import (
+    read_vec_env,
+    unsaved_envs,
+    write_vec_env,
+)
 
 
 class Snapshots:

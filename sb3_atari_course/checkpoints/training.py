@@ -15,15 +15,15 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_atari_course.checkpoints.environments.vec_env_state import NewEpisodes
-from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.random_streams import (
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import Tree, is_plain
+from sb3_atari_course.envs.state.random_streams import (
     read_generator,
     read_global_streams,
     write_generator,
     write_global_streams,
 )
-from sb3_atari_course.checkpoints.tree import Tree, is_plain
+from sb3_atari_course.envs.state.vec_env_state import NewEpisodes
 from sb3_atari_course.q_learning import QLearning
 
 #: Algorithms of which all that changes is known (FastDQN is a DQN).

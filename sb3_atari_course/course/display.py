@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_atari_course.course.lesson import in_notebook
-from sb3_atari_course.videos.player import video_html
+from sb3_atari_course.report.video.player import video_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def show_picture(figure: Figure, path: str | Path) -> None:
 def show_video(path: str | Path, *, width: int = 320) -> None:
     """Show an MP4 file in a notebook, which keeps it; elsewhere print where it is.
 
-    :param path: of a video that exists, see :func:`sb3_atari_course.videos.write_video`.
+    :param path: of a video that exists, see :func:`sb3_atari_course.report.video.write_video`.
     :param width: of the player, in pixels.
     :raises ValueError: if there is no such file.
     """

@@ -22,9 +22,10 @@ from stable_baselines3.common.type_aliases import (
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from sb3_atari_course.cards import check_card
+from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.errors import SettingError
+from sb3_atari_course._common.validation import boolean, refuse_unknown
 from sb3_atari_course.envs import warn_if_stacked_twice
-from sb3_atari_course.errors import SettingError
 from sb3_atari_course.fast_dqn.compiler import Compiled
 from sb3_atari_course.fast_dqn.device_rows import DeviceRows
 from sb3_atari_course.fast_dqn.graph_updates import GraphUpdates
@@ -34,7 +35,6 @@ from sb3_atari_course.fast_dqn.optimizer import make_fast, plain_state, set_rate
 from sb3_atari_course.fast_dqn.overlap import WorkWhilePlaying
 from sb3_atari_course.fast_dqn.updates import GradientStep, Updates
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.wrappers.checks import boolean, refuse_unknown
 
 SelfFastDQN = TypeVar("SelfFastDQN", bound="FastDQN")
 

@@ -15,6 +15,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
+from sb3_atari_course._common.validation import finite_number, refuse_unknown
 from sb3_atari_course.q_learning.policies import QTablePolicy
 from sb3_atari_course.q_learning.schedules import (
     EpisodeDecay,
@@ -24,7 +25,6 @@ from sb3_atari_course.q_learning.schedules import (
 )
 from sb3_atari_course.q_learning.table import QTable
 from sb3_atari_course.q_learning.transitions import TransitionReader
-from sb3_atari_course.wrappers.checks import finite_number, refuse_unknown
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
 

@@ -9,7 +9,7 @@ from numbers import Real
 
 from stable_baselines3.common.type_aliases import Schedule
 
-from sb3_atari_course.wrappers.checks import finite_number
+from sb3_atari_course._common.validation import finite_number
 
 #: The learning rate 1 / (visits of the cell).
 VISITS = "visits"

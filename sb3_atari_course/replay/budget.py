@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course.replay.frame_stores import FrameStore
 from sb3_atari_course.replay.lz4_frames import Lz4Frames
 from sb3_atari_course.replay.memory import Need, available_memory, in_words

@@ -20,7 +20,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course.replay.memory import available_memory, in_words
 
 VERSION = 1

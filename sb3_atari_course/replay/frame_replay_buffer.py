@@ -14,9 +14,15 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_course.cards import check_card
+from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.errors import ReplayMemoryError
+from sb3_atari_course._common.validation import (
+    boolean,
+    explain_arguments,
+    finite_number,
+    integer_at_least,
+)
 from sb3_atari_course.envs import warn_if_model_stacks_twice
-from sb3_atari_course.errors import ReplayMemoryError
 from sb3_atari_course.replay.budget import Budget
 from sb3_atari_course.replay.build import build_memory, check_settings
 from sb3_atari_course.replay.files import check_digests, digests_of, read_replay, write_replay
@@ -25,12 +31,6 @@ from sb3_atari_course.replay.model import agreed_gamma
 from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of, take_over
 from sb3_atari_course.replay.stack_array import StackArray
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
-from sb3_atari_course.wrappers.checks import (
-    boolean,
-    explain_arguments,
-    finite_number,
-    integer_at_least,
-)
 
 #: Rows between two looks at the machine's memory.
 ROWS_BETWEEN_CHECKS = 1024

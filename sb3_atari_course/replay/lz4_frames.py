@@ -9,6 +9,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from sb3_atari_course._common.array_pool import Scratch
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.packed_frames import (
@@ -17,7 +18,6 @@ from sb3_atari_course.replay.packed_frames import (
     unpack_block,
     unpacked,
 )
-from sb3_atari_course.scratch import Scratch
 
 #: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
 BLOB_OVERHEAD = 33 + 8 + 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_atari_course.errors import SettingError
-from sb3_atari_course.wrappers.checks import callers
+from sb3_atari_course._common.errors import SettingError
+from sb3_atari_course._common.validation import callers
 
 
 def agreed_gamma(buffer: ReplayBuffer, gamma: float | None) -> float:

@@ -9,7 +9,7 @@ import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course.replay.files import CPU, ReplayFileError, saved_array
 from sb3_atari_course.replay.memory import available_memory, in_words
 

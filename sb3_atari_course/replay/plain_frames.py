@@ -9,11 +9,11 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from sb3_atari_course._common.array_pool import Scratch
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.packed_frames import PackedFrames, pack_plain, unpacked
-from sb3_atari_course.scratch import Scratch
 
 #: By which part a store grows when there are more frames than expected.
 GROWTH = 1 / 128

@@ -6,13 +6,13 @@ import argparse
 import os
 import sys
 
+from sb3_atari_course._common.passwords import STORAGE_VARIABLE
 from sb3_atari_course.evaluation import MAX_FRAMES
-from sb3_atari_course.hyperparams.entry import NamedValues
-from sb3_atari_course.passwords import STORAGE_VARIABLE
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.sampler import SAMPLERS
 from sb3_atari_course.tuning.settings import PRUNERS
 from sb3_atari_course.tuning.storage import GRACE_PERIOD
+from sb3_atari_course.zoo.entry_checks import NamedValues
 
 _EPILOG = """
 The same command goes on with a study that was stopped, and joins one that is running. Values of

@@ -11,11 +11,11 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from sb3_atari_course.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.tuning.settings import StudySettings
 from sb3_atari_course.tuning.space import Space
 from sb3_atari_course.tuning.study import settings_of, standing_of
 from sb3_atari_course.tuning.yml import write_text, yml_block
+from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 
 #: Inches: of a plot, and of each parameter in those that show all of them side by side.
 _WIDTH, _HEIGHT, _WIDTH_EACH = 9.0, 5.0, 2.2

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sb3_atari_course._common.validation import boolean, integer_at_least, probability
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.sampler import SAMPLERS
-from sb3_atari_course.wrappers.checks import boolean, integer_at_least, probability
 
 #: What ``--pruner`` takes.
 PRUNERS = ("median", "none")

@@ -10,7 +10,7 @@ import sqlalchemy
 from optuna.storages import BaseStorage
 from sqlalchemy.engine import URL, make_url
 
-from sb3_atari_course.passwords import without_passwords
+from sb3_atari_course._common.passwords import without_passwords
 from sb3_atari_course.tuning.database import DatabaseStorage
 from sb3_atari_course.tuning.journal import LockedJournalStorage
 

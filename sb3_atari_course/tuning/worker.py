@@ -165,8 +165,8 @@ def main() -> None:
 
 def prepare(*, native: bool) -> None:
     """Make our algorithms and environments known to RL Zoo."""
-    from sb3_atari_course.algorithms import register_algorithms
     from sb3_atari_course.envs import register_envs
+    from sb3_atari_course.zoo.algorithms import register_algorithms
 
     register_envs()
     register_algorithms()

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import (
+from sb3_atari_course._common.validation import (
     RecordConstructorArgs,
     explain_arguments,
     integer_at_least,

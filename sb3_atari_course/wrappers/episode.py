@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.wrappers.checks import (
+from sb3_atari_course._common.validation import (
     RecordConstructorArgs,
     explain_arguments,
     integer_at_least,

@@ -7,7 +7,7 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from sb3_atari_course.wrappers.checks import explain_arguments
+from sb3_atari_course._common.validation import explain_arguments
 
 
 class ClipReward(gym.RewardWrapper[Any, Any], RecordConstructorArgs):

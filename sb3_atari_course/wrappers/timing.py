@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course.wrappers.checks import (
+from sb3_atari_course._common.validation import (
     RecordConstructorArgs,
     boolean,
     explain_arguments,

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 from sb3_atari_course import make_atari_env
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable, RecordVideo
 from tests.callbacks.trainings import frames_on, painted, player, vec_env
-from tests.videos.reading import read_video
+from tests.report.video.reading import read_video
 
 GAME = 6  # agent steps of a painted game
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo_runs import python_m
+from tests.zoo.runs import python_m
 
 YML = """
 CartPole-v1:

@@ -16,11 +16,11 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
+from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints import ExactCheckpoint, running
 from sb3_atari_course.checkpoints.folder import CheckpointFolder, how_to_resume
 from sb3_atari_course.checkpoints.snapshot import Snapshots
-from sb3_atari_course.errors import SettingError
 from tests.checkpoints.faults import contents
 from tests.checkpoints.small import assert_same_training, close, dqn, go_on, learn, poles
 from tests.checkpoints.trainings import CutError, CutOff

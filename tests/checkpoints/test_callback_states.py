@@ -17,6 +17,7 @@ from stable_baselines3.common.callbacks import (
     StopTrainingOnNoModelImprovement,
 )
 
+from sb3_atari_course._common.state_tree import pack, unpack
 from sb3_atari_course.checkpoints import CheckpointError, ExactCheckpoint
 from sb3_atari_course.checkpoints.callback_states import (
     all_within,
@@ -24,7 +25,6 @@ from sb3_atari_course.checkpoints.callback_states import (
     read_callbacks,
     write_callbacks,
 )
-from sb3_atari_course.checkpoints.tree import pack, unpack
 from tests.checkpoints.small import poles
 
 

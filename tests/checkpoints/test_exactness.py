@@ -16,8 +16,8 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
-from sb3_atari_course.checkpoints import random_streams, resume, training
-from sb3_atari_course.checkpoints.environments import vec_env_state
+from sb3_atari_course.checkpoints import resume, training
+from sb3_atari_course.envs.state import random_streams, vec_env_state
 from tests.checkpoints.trainings import (
     CUT,
     STEPS,
@@ -97,7 +97,7 @@ def forget(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(training, "write_global_streams", without_one)
         return
     if stream == "env":
-        from sb3_atari_course.checkpoints.environments import env_state as module
+        from sb3_atari_course.envs.state import env_state as module
 
         monkeypatch.setattr(module, "write_generator", lambda generator, state: None)
         return

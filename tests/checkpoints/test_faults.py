@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.checkpoints import CheckpointError
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from sb3_atari_course.errors import SettingError
 from tests.checkpoints.faults import KilledError, contents, cut_short, flip, full_disk, kill_at
 from tests.checkpoints.small import (
     STEPS,

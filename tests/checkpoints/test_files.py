@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course.checkpoints.files import (
     FileFacts,
     read_archive,
@@ -19,7 +20,6 @@ from sb3_atari_course.checkpoints.files import (
     write_archive,
     write_json,
 )
-from sb3_atari_course.checkpoints.tree import NotPlainError
 from tests.checkpoints.faults import KilledError, full_disk, kill_at
 
 TREE = {"weights": np.arange(12.0).reshape(3, 4), "step": 7, "none": np.zeros((0, 2), np.uint8)}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import read_json, write_json
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.manifest import Checkpoint, Segment

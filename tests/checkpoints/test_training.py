@@ -14,8 +14,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Figure
 
 from sb3_atari_course import QLearning
+from sb3_atari_course._common.state_tree import pack, unpack
 from sb3_atari_course.checkpoints import CheckpointError
-from sb3_atari_course.checkpoints.environments.vec_env_state import NewEpisodes
 from sb3_atari_course.checkpoints.training import (
     begin_episodes,
     check_facts,
@@ -24,7 +24,7 @@ from sb3_atari_course.checkpoints.training import (
     training_facts,
     write_training,
 )
-from sb3_atari_course.checkpoints.tree import pack, unpack
+from sb3_atari_course.envs.state.vec_env_state import NewEpisodes
 from tests.checkpoints.small import close, dqn, poles
 
 

@@ -20,7 +20,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_atari_course import AtariCnnPolicy, FastDQN, FrameReplayBuffer, make_atari_env
-from sb3_atari_course.errors import SettingError
+from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.fast_dqn.updates import Updates
 from tests.fakes import FakeGame
 

@@ -11,11 +11,11 @@ from rl_zoo3.utils import get_wrapper_class
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_atari_course import QLearning, evaluate_games
+from sb3_atari_course.course.toy_text import ExactReport, evaluate_exactly
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.toy_text import ExactReport, evaluate_exactly
-from sb3_atari_course.zoo import CourseExperimentManager
+from sb3_atari_course.zoo.launcher import CourseExperimentManager
+from tests.course.toy_text.test_exact import Policy
 from tests.naive import value_iteration
-from tests.toy_text.test_exact import Policy
 
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 

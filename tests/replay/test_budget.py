@@ -12,7 +12,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 
-from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course.replay import FrameReplayBuffer, budget, memory
 from sb3_atari_course.replay.memory import Need, _container_memory, available_memory
 

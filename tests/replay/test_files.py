@@ -15,7 +15,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 
-from sb3_atari_course.errors import ReplayMemoryError
+from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, files, packed_frames
 from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of
 from tests.fakes import StackedPlay

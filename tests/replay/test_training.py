@@ -20,8 +20,8 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
+from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.envs import make_atari_env, make_game, wrap_atari
-from sb3_atari_course.errors import SettingError
 from sb3_atari_course.replay import FrameReplayBuffer
 from tests.fakes import StackedPlay
 from tests.replay.test_sampling import assert_equal_batches, sample

@@ -21,7 +21,7 @@ from sb3_atari_course.tuning.database import DatabaseStorage
 from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, standing_of
 from sb3_atari_course.tuning.worker import work
 from tests.tuning.studies import Quick, begin, settings, states
-from tests.zoo_runs import ROOT, cli, python_m
+from tests.zoo.runs import ROOT, cli, python_m
 
 pytestmark = pytest.mark.services
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.zoo_runs import TOY, TOY_PARAMS, python_m
+from tests.zoo.runs import TOY, TOY_PARAMS, python_m
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page

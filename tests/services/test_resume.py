@@ -17,7 +17,7 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
-from tests.zoo_runs import python_m, start
+from tests.zoo.runs import python_m, start
 
 pytestmark = pytest.mark.services
 

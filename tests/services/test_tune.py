@@ -14,10 +14,10 @@ import optuna
 import pytest
 import yaml
 
-from sb3_atari_course.runs import find_run
 from sb3_atari_course.tuning.storage import open_storage
 from sb3_atari_course.tuning.study import find_study, standing_of
-from tests.zoo_runs import ROOT, python_m
+from sb3_atari_course.zoo.run_folder import find_run
+from tests.zoo.runs import ROOT, python_m
 
 pytestmark = pytest.mark.services
 

@@ -11,12 +11,12 @@ import yaml
 from optuna.trial import Trial
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_atari_course.algorithms import register_algorithms
 from sb3_atari_course.hyperparams import load_hyperparams, space_file
 from sb3_atari_course.tuning.experiment import TrialExperiment
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.space import Space, adapt_space, load_space
 from sb3_atari_course.tuning.yml import write_yml
+from sb3_atari_course.zoo.algorithms import register_algorithms
 
 ENTRIES = [
     (algo, env_id)

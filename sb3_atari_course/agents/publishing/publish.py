@@ -13,17 +13,17 @@ from typing import Any
 
 from huggingface_sb3 import EnvironmentName
 
+from sb3_atari_course._common.validation import integer_at_least, probability
 from sb3_atari_course.agents.card import describe, write_card
 from sb3_atari_course.agents.publishing.selection import Selection, choose_best
 from sb3_atari_course.agents.publishing.settings import PLAYED_BY, write_settings
 from sb3_atari_course.agents.publishing.slim import write_slim
 from sb3_atari_course.agents.publishing.training import describe_training, wall_clock
-from sb3_atari_course.checkpoints.command import unfinished_checkpoint
+from sb3_atari_course.cli.resume import unfinished_checkpoint
 from sb3_atari_course.envs import import_packages
-from sb3_atari_course.plots.run import plot_run
-from sb3_atari_course.plots.run_data import RunCurves, read_run
-from sb3_atari_course.runs import Run, check_model, checkpoints_of, find_run, run_number
-from sb3_atari_course.wrappers.checks import integer_at_least, probability
+from sb3_atari_course.report.run import plot_run
+from sb3_atari_course.report.run_data import RunCurves, read_run
+from sb3_atari_course.zoo.run_folder import Run, check_model, checkpoints_of, find_run, run_number
 
 #: RL Zoo's name of the best model (``--load-best``).
 _BEST = "best_model.zip"

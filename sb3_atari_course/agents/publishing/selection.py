@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sb3_atari_course.runs import Run
+from sb3_atari_course.zoo.run_folder import Run
 
 
 @dataclass(frozen=True)

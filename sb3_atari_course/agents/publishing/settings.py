@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from sb3_atari_course._common.passwords import command_without_passwords, without_passwords
 from sb3_atari_course.hyperparams import hyperparams_file
-from sb3_atari_course.passwords import command_without_passwords, without_passwords
-from sb3_atari_course.plots.run_facts import RunFacts
+from sb3_atari_course.report.run_facts import RunFacts
 
 #: Our algorithms whose agents one of stock RL Zoo's plays -> its name.
 PLAYED_BY = {"fast_dqn": "dqn"}

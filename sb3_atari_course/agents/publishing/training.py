@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sb3_atari_course.agents.publishing.settings import plain, shown_command
-from sb3_atari_course.plots.run_data import RunCurves, read_progress
-from sb3_atari_course.provenance import PROVENANCE, find_provenance
+from sb3_atari_course.report.run_data import RunCurves, read_progress
+from sb3_atari_course.zoo.provenance import PROVENANCE, find_provenance
 
 #: Name in SB3's ``system_info.txt`` -> ours.
 _SAID_BY_SB3 = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.cards import check_card
+from sb3_atari_course._common.cuda_device import check_card
 from sb3_atari_course.checkpoints.memory.ring_blocks import Times, pack_ring, restore_ring
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 from sb3_atari_course.replay.files import saved_array

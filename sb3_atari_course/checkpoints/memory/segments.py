@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.checkpoints.memory.frame_rows import FrameRows
 from sb3_atari_course.checkpoints.memory.plain_rows import PlainRows
 from sb3_atari_course.checkpoints.memory.ring_blocks import Times

@@ -19,11 +19,11 @@ from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.passwords import without_passwords
+from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course.checkpoints.resuming.settings import from_json, to_json
-from sb3_atari_course.checkpoints.tree import NotPlainError
-from sb3_atari_course.passwords import without_passwords
-from sb3_atari_course.runs import read_yml
+from sb3_atari_course.zoo.run_folder import read_yml
 
 #: Of a constructor: what is no setting, or not one that an algorithm here passes on.
 _NO_SETTINGS = {"self", "args", "kwargs", "policy", "env", "device", "monitor_wrapper"}

@@ -13,19 +13,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.validation import boolean, integer_at_least
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.callback_states import all_within
-from sb3_atari_course.checkpoints.errors import CheckpointError
 from sb3_atari_course.checkpoints.files import read_json
 from sb3_atari_course.checkpoints.folder import FOLDER, RUN_FILE, CheckpointFolder
-from sb3_atari_course.checkpoints.resuming.experiment import resume_experiment
 from sb3_atari_course.checkpoints.resuming.origin import build_model
 from sb3_atari_course.checkpoints.resuming.resumption import Resumption
 from sb3_atari_course.checkpoints.resuming.settings import from_json
 from sb3_atari_course.checkpoints.running import let_go_of_dead_trainings
 from sb3_atari_course.checkpoints.versions import version_changes
 from sb3_atari_course.envs import make_atari_env
-from sb3_atari_course.wrappers.checks import boolean, integer_at_least
+from sb3_atari_course.zoo.resume_experiment import resume_experiment
 
 
 def resume(

@@ -9,6 +9,7 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.callback_states import all_within, write_callbacks
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
@@ -16,7 +17,6 @@ from sb3_atari_course.checkpoints.logs import cut_logs, reopen_logger
 from sb3_atari_course.checkpoints.manifest import Checkpoint
 from sb3_atari_course.checkpoints.snapshot import check_fits
 from sb3_atari_course.checkpoints.training import write_parameters
-from sb3_atari_course.checkpoints.tree import Tree
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
-from sb3_atari_course.checkpoints.errors import CheckpointError
-from sb3_atari_course.checkpoints.tree import NotPlainError
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course.q_learning import EpisodeDecay
 
 #: Objects that are what their attributes say.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
 from sb3_atari_course.course.exercises.table_rules import RULES, learned_table
 from sb3_atari_course.course.exercises.worlds import Step, TableWorld
-from sb3_atari_course.toy_text import evaluate_exactly
+from sb3_atari_course.course.toy_text import evaluate_exactly
 
 _ALPHA, _GAMMA = 0.4, 0.8
 

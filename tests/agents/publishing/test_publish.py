@@ -18,10 +18,10 @@ from stable_baselines3 import DQN
 from sb3_atari_course.agents import load_agent, read_card
 from sb3_atari_course.agents.publishing import publish
 from sb3_atari_course.evaluation import GamesReport
-from sb3_atari_course.provenance import find_versions
-from sb3_atari_course.runs import Run, find_run, read_yml
+from sb3_atari_course.zoo.provenance import find_versions
+from sb3_atari_course.zoo.run_folder import Run, find_run, read_yml
 from tests.agents.publishing.reading import all_of
-from tests.zoo_runs import cli, python_m
+from tests.zoo.runs import cli, python_m
 
 GAMES = {"n_games": 2, "selection_games": 1}
 #: File -> what the fake evaluation says of it on the games of the selection and of the score.

@@ -18,7 +18,7 @@ from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_f
 
 from sb3_atari_course import FastDQN, QLearning, load_agent
 from sb3_atari_course.agents.publishing.slim import write_slim
-from sb3_atari_course.runs import Run
+from sb3_atari_course.zoo.run_folder import Run
 from tests.agents.publishing.reading import all_of
 
 ENV = "CartPole-v1"

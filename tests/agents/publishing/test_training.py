@@ -13,7 +13,7 @@ from sb3_atari_course.agents.publishing.training import (
     saved_versions,
     wall_clock,
 )
-from sb3_atari_course.provenance import PROVENANCE
+from sb3_atari_course.zoo.provenance import PROVENANCE
 
 
 def test_versions_are_those_of_the_training_as_far_as_its_zip_tells(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3 import DQN
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
+from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course.checkpoints import CheckpointError
 from sb3_atari_course.checkpoints.resuming.settings import from_json, to_json
-from sb3_atari_course.checkpoints.tree import NotPlainError
 from sb3_atari_course.q_learning import EpisodeDecay
 
 

@@ -1,0 +1,1 @@
+"""What all layers use: validation, errors, files, arrays."""

@@ -1,0 +1,1 @@
+"""One module for each command of ``sb3-atari``."""

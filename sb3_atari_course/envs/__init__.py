@@ -1,0 +1,32 @@
+"""Atari environments: ids, wrapped games, the native vector environment, saving and restoring.
+
+- ``ids.py``          registering, finding and checking environment ids
+- ``atari.py``        ``wrap_atari``, ``make_atari_env``: the one place that knows the order
+- ``stack_check.py``  warnings about frames that are stacked twice
+- ``native/``         many games at once, in ale-py's C++ threads
+- ``state/``          the state of environments as plain data
+"""
+
+from sb3_atari_course.envs.atari import GRAY_SCREENS, make_atari_env, make_game, wrap_atari
+from sb3_atari_course.envs.ids import (
+    check_atari,
+    find_spec,
+    import_packages,
+    is_atari,
+    register_envs,
+)
+from sb3_atari_course.envs.stack_check import warn_if_model_stacks_twice, warn_if_stacked_twice
+
+__all__ = [
+    "GRAY_SCREENS",
+    "check_atari",
+    "find_spec",
+    "import_packages",
+    "is_atari",
+    "make_atari_env",
+    "make_game",
+    "register_envs",
+    "warn_if_model_stacks_twice",
+    "warn_if_stacked_twice",
+    "wrap_atari",
+]

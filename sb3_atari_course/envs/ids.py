@@ -1,0 +1,126 @@
+"""Environment ids: registering, finding and checking them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import ale_py
+import ale_py.registration
+import ale_py.roms
+import gymnasium as gym
+from ale_py.env import AtariEnv
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+
+def is_atari(env_id: str) -> bool:
+    """Tell whether an id names an Atari game of ale-py.
+
+    :raises ValueError: for an unknown id, with the nearest one.
+    """
+    return "AtariEnv" in str(find_spec(env_id).entry_point)
+
+
+def check_atari(env_id: str) -> None:
+    """Raise an error if an id names another environment than an Atari game.
+
+    An entry point that is a function may make anything, and is not refused.
+
+    :raises ValueError: for another environment, and for an unknown id, with the nearest one.
+    """
+    if is_atari(env_id):
+        return
+    made_by: Any = find_spec(env_id).entry_point
+    try:
+        made_by = load_env_creator(made_by) if isinstance(made_by, str) else made_by
+    except (ImportError, gym.error.Error):  # it needs what is not installed
+        made_by = object
+    if isinstance(made_by, type) and not issubclass(made_by, AtariEnv):
+        raise ValueError(not_atari(env_id))
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Return the registered specification of an id; ale-py's and our ids are registered first.
+
+    :raises ValueError: for an unknown id, with the nearest one.
+    :raises TypeError: if it is not a string.
+    """
+    if not isinstance(env_id, str):
+        raise TypeError(
+            f"an id must be a string such as 'BreakoutNoFrameskip-v4', got {env_id!r}: an"
+            " environment that is made already is for wrap_atari"
+        )
+    register_envs()
+    try:
+        return gym.spec(env_id)
+    except (gym.error.Error, ImportError):
+        near = _nearest_id(env_id)
+        hint = f"did you mean {near!r}?" if near else "gymnasium.registry holds all ids"
+        raise ValueError(f"unknown environment {env_id!r}: {hint}") from None
+
+
+def import_packages(modules: Sequence[str]) -> None:
+    """Import modules that register environments (``--gym-packages``).
+
+    :raises ValueError: for one that is not installed.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise  # it is there, and misses another one
+            raise ValueError(
+                f"--gym-packages {module}: {error}; install it, or add its folder to PYTHONPATH"
+            ) from None
+
+
+def _nearest_id(env_id: str) -> str | None:
+    """Return the id most like another one, of a game one that our wrappers can be put around.
+
+    A random frame skip cannot be; without "ALE/" the id with one frame a step is meant, if any.
+    """
+    usable = [
+        name
+        for name, spec in gym.registry.items()
+        if not isinstance(spec.kwargs.get("frameskip"), tuple)
+    ]
+    near = difflib.get_close_matches(env_id, usable, n=1, cutoff=0.4)
+    if not near:
+        return None
+    frame_by_frame = f"{near[0].removeprefix('ALE/').rpartition('-')[0]}NoFrameskip-v4"
+    is_asked_for = near[0].startswith("ALE/") and not env_id.startswith("ALE/")
+    return frame_by_frame if is_asked_for and frame_by_frame in gym.registry else near[0]
+
+
+def not_atari(env_id: str) -> str:
+    """Return the message for an environment that is not an Atari game."""
+    return f"{env_id!r} is not an Atari game: use SB3's make_vec_env, without wrap_atari"
+
+
+def register_envs() -> None:
+    """Register ale-py's games, and the ids of old notebooks that ale-py dropped.
+
+    Those are ``BreakoutDeterministic-v4`` and the same for the other games: 4 frames a step, the
+    last one shown, no sticky actions, at most 108,000 frames. (Gym used 3 frames for Space
+    Invaders, to see its lasers; here it is 4 for all.) Calling it again changes nothing.
+    """
+    gym.register_envs(ale_py)
+    for rom in ale_py.roms.get_all_rom_ids():
+        name = ale_py.registration.rom_id_to_name(rom)
+        env_id = f"{name}Deterministic-v4"
+        if f"{name}NoFrameskip-v4" not in gym.registry or env_id in gym.registry:
+            continue
+        gym.register(
+            id=env_id,
+            entry_point="ale_py.env:AtariEnv",
+            kwargs={
+                "game": rom,
+                "repeat_action_probability": 0.0,
+                "full_action_space": False,
+                "frameskip": 4,
+                "max_num_frames_per_episode": 108_000,
+            },
+        )

@@ -1,0 +1,11 @@
+"""The evaluation protocol, its score keeper and its player."""
+
+from sb3_atari_course.evaluation.games import (
+    MAX_FRAMES,
+    NOOP_MAX,
+    GamesReport,
+    evaluate_games,
+    play_game,
+)
+
+__all__ = ["MAX_FRAMES", "NOOP_MAX", "GamesReport", "evaluate_games", "play_game"]

@@ -1,0 +1,259 @@
+"""What the files of a run folder tell of its training: scores, evaluations, loss, epsilon."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import get_monitor_files
+
+from sb3_atari_course.report.figure import need_extra
+from sb3_atari_course.report.run_facts import RunFacts, read_facts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Whole games over which the curve is averaged.
+WINDOW = 100
+
+AGENT_STEPS = "agent steps"
+MONITOR_STEPS = "steps, as Monitor counts them"
+
+#: Column of SB3's log -> what the axis says; a table has a TD error and no loss.
+_LOSSES = {"train/td_error": "mean |TD error|", "train/loss": "loss"}
+
+
+class Curve(NamedTuple):
+    """Numbers over the training.
+
+    :param steps: (n,) float64, in the unit of :attr:`RunCurves.unit`.
+    :param values: (n,) float64.
+    """
+
+    steps: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """The curves of a run; those of files that are not there are empty.
+
+    :param facts: what was run.
+    :param unit: of all steps: ``"agent steps"``, or frames where the files do not tell more.
+    :param games: true score of each finished game, where it ended; in a game with lives nearly
+        there: its frames are counted, some of which are no-ops and FIRE.
+    :param evaluations: mean scores of RL Zoo's own evaluations (``--eval-freq``).
+    :param loss: of the network, or the mean absolute TD error of a table.
+    :param loss_name: which of the two.
+    :param epsilon: probability of a random action.
+    :param n_logged: last step of SB3's log, 0 without one.
+    """
+
+    facts: RunFacts
+    unit: str
+    games: Curve
+    evaluations: Curve
+    loss: Curve
+    loss_name: str
+    epsilon: Curve
+    n_logged: int
+
+    @property
+    def average(self) -> Curve:
+        """Mean score of the last 100 games (of all, before there are as many)."""
+        import pandas as pd
+
+        mean = pd.Series(self.games.values).rolling(WINDOW, min_periods=1).mean()
+        return Curve(self.games.steps, mean.to_numpy(np.float64))
+
+    @property
+    def n_steps(self) -> int:
+        """Last step that any file knows of."""
+        curves = (self.games, self.evaluations, self.loss, self.epsilon)
+        return round(max(self.n_logged, *(float(one.steps.max(initial=0)) for one in curves)))
+
+
+def read_run(folder: str | Path) -> RunCurves:
+    """Read a run folder of RL Zoo, of a training that is finished or not.
+
+    :param folder: with monitor files; ``progress.csv`` and ``evaluations.npz`` are read if there.
+    :raises ValueError: for a folder that is no run, a run without a finished game, and a file that
+        cannot be read or ends in the middle of a line.
+    :raises ImportError: without the extra ``plots``.
+    """
+    folder = Path(folder)
+    need_extra()
+    games = _read_games(folder)
+    facts = read_facts(folder)
+    progress = read_progress(folder / "progress.csv")
+    if progress is not None:
+        logged = progress["time/total_timesteps"]
+        for column in ("time/total_timesteps", "time/episodes"):
+            if column in progress:
+                progress[column] = _continued(progress[column], logged)
+    loss_column = next(
+        (column for column in _LOSSES if progress is not None and column in progress), "train/loss"
+    )
+    steps = _steps_at_the_ends(games, facts, progress)
+    return RunCurves(
+        facts=facts,
+        unit=MONITOR_STEPS if steps is None else AGENT_STEPS,
+        games=Curve(
+            games["l"].cumsum().to_numpy() if steps is None else steps, games["r"].to_numpy()
+        ),
+        evaluations=_read_evaluations(folder / "evaluations.npz"),
+        loss=_column(progress, loss_column),
+        loss_name=_LOSSES[loss_column],
+        epsilon=_column(progress, "rollout/exploration_rate"),
+        n_logged=0 if progress is None else int(progress["time/total_timesteps"].max()),
+    )
+
+
+def _steps_at_the_ends(
+    games: pd.DataFrame, facts: RunFacts, progress: pd.DataFrame | None
+) -> NDArray[np.float64] | None:
+    """Return the agent steps at which the games ended, None if nobody knows.
+
+    All environments step together: a game has ended at its environment's own step, times their
+    number. Monitor counts frames, no-ops and FIRE among them, which are no agent steps; so no game
+    ends after the last step that SB3's log of a finished training knows.
+
+    :param games: as :func:`_read_games` returns them.
+    :return: (n,) in increasing order.
+    """
+    logged = 0.0 if progress is None else float(progress["time/total_timesteps"].max())
+    if facts.frame_skip is None and logged == 0:
+        return None
+    steps: NDArray[np.float64] = np.sort(games["end"].to_numpy()) / (facts.frame_skip or 1)
+    if logged > 0 and (facts.is_finished or facts.frame_skip is None):
+        steps = steps * min(1.0, logged / steps[-1])  # else the log may lag behind
+    return steps if progress is None else _as_logged(steps, progress)
+
+
+def _as_logged(steps: NDArray[np.float64], progress: pd.DataFrame) -> NDArray[np.float64]:
+    """Move the ends of games to where SB3's log has them, between two of its rows.
+
+    It counts episodes: as many as games at most, unless an episode is a life.
+    """
+    if "time/episodes" not in progress:
+        return steps
+    rows = progress.dropna(subset=["time/episodes"])
+    logged, n_episodes = (
+        rows[column].to_numpy(np.float64) for column in ("time/total_timesteps", "time/episodes")
+    )
+    if n_episodes.max(initial=0) > len(steps):
+        return steps
+    first_row = np.searchsorted(n_episodes, np.arange(1, len(steps) + 1))  # in which it has ended
+    return np.clip(steps, np.insert(logged, 0, 0)[first_row], np.append(logged, np.inf)[first_row])
+
+
+def _continued(counts: pd.Series, steps: pd.Series) -> pd.Series:
+    """Return counts that go on where the steps fall: there a ``learn()`` has begun from 0 again."""
+    before = counts.ffill().shift(fill_value=0)
+    return counts + before.where(steps < steps.shift(fill_value=0), 0).cumsum()
+
+
+def _read_games(folder: Path) -> pd.DataFrame:
+    """Read all monitor files, in the order of time.
+
+    :return: r (score), l (length), t (seconds), end (steps of Monitor that its environment had
+        played at the end, times the number of environments).
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: give run folders such as logs/dqn/CartPole-v1_1")
+    files = get_monitor_files(str(folder))
+    if not files:
+        raise ValueError(
+            f"no monitor file in {folder}: it is no run folder of RL Zoo, such as"
+            " logs/dqn/CartPole-v1_1"
+        )
+    import pandas as pd
+
+    for file in files:
+        _check_whole(Path(file))
+    try:
+        games = pd.concat([_read_monitor(Path(file)) for file in files])
+    except (KeyError, TypeError, ValueError) as error:  # pandas' own are ValueErrors too
+        raise ValueError(f"the monitor files of {folder} cannot be read: {error!r}") from error
+    if games.empty:
+        raise ValueError(f"no whole game was finished in {folder}: train for longer, then plot")
+    games["end"] *= len(files)
+    return games.sort_values("t", kind="stable")
+
+
+def _read_monitor(path: Path) -> pd.DataFrame:
+    """Read the games of one environment."""
+    import pandas as pd
+
+    with open(path, encoding="utf-8") as file:
+        header = file.readline()
+        if not header.startswith("#"):
+            raise ValueError(f"{path.name} does not begin with # and Monitor's header")
+        games = pd.read_csv(file)[["r", "l", "t"]].astype(float)
+    games["t"] += float(json.loads(header[1:])["t_start"])
+    games["end"] = games["l"].cumsum()
+    return games
+
+
+def read_progress(path: Path) -> pd.DataFrame | None:
+    """Return SB3's CSV log, None if there is none or it is empty.
+
+    :raises ValueError: for a file that cannot be read or ends in the middle of a line.
+    :raises ImportError: without the extra ``plots``.
+    """
+    need_extra()
+    import pandas as pd
+
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    _check_whole(path)
+    try:
+        progress = pd.read_csv(path)
+        steps = progress.get("time/total_timesteps")
+        if steps is None or pd.to_numeric(steps).isna().any():
+            raise ValueError("not every row has its time/total_timesteps")
+        return progress.select_dtypes("number")
+    except ValueError as error:  # pandas' own are ValueErrors too
+        raise ValueError(f"{path} cannot be read: {error}; remove it to plot without it") from error
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse a file whose last line is being written: half a number looks like a number."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        n_lines = content.count(b"\n") + 1
+        raise ValueError(
+            f"{path} ends in the middle of line {n_lines}: the training is writing it, plot again"
+            " in a moment (or remove that line if the training was killed)"
+        )
+
+
+def _read_evaluations(path: Path) -> Curve:
+    import pandas as pd
+
+    if not path.is_file():
+        return Curve(np.empty(0), np.empty(0))
+    try:
+        with np.load(path) as file:
+            steps, results = file["timesteps"], file["results"]
+        steps = pd.Series(steps, dtype=np.float64)
+        mean = results.mean(axis=1, dtype=np.float64)
+        return Curve(_continued(steps, steps).to_numpy(), mean)
+    except Exception as error:  # np.load has many: ValueError, EOFError, zipfile's, ...
+        raise ValueError(
+            f"{path} cannot be read: {error!r}; remove it to plot without it"
+        ) from error
+
+
+def _column(progress: pd.DataFrame | None, column: str) -> Curve:
+    """Return one column of SB3's log, as far as it was logged."""
+    if progress is None or column not in progress:
+        return Curve(np.empty(0), np.empty(0))
+    logged: Any = progress.dropna(subset=[column])
+    return Curve(
+        logged["time/total_timesteps"].to_numpy(np.float64), logged[column].to_numpy(np.float64)
+    )

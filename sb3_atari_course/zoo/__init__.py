@@ -1,0 +1,1 @@
+"""RL Zoo with our pieces."""

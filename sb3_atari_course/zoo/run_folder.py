@@ -1,0 +1,377 @@
+"""A run folder of RL Zoo: where it lies, how it was trained, and its model."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import pickle
+import re
+import sys
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import yaml
+from huggingface_sb3 import EnvironmentName
+from rl_zoo3.utils import ALGOS, get_wrapper_class
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_atari_course.envs import is_atari
+from sb3_atari_course.evaluation import GamesReport, evaluate_games
+from sb3_atari_course.evaluation.score_keeper import without_rules
+from sb3_atari_course.zoo.algorithms import register_algorithms
+
+#: A run folder's name: environment, number, and what ``--uuid`` adds.
+_RUN = re.compile(
+    r"(?P<name>.+)_(?P<number>\d+)(?P<uuid>(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?)",
+    re.ASCII,
+)
+_CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder of RL Zoo.
+
+    :param folder: where its monitor files, model and plots lie.
+    :param model_path: the chosen model, a zip of SB3.
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: the environment.
+    :param hyperparams: its ``config.yml``.
+    :param env_kwargs: of the yml, overwritten by those of the command line.
+    """
+
+    folder: Path
+    model_path: Path
+    algo: str
+    env_id: str
+    hyperparams: dict[str, Any]
+    env_kwargs: dict[str, Any]
+
+    def load_model(self, device: str = "auto") -> BaseAlgorithm:
+        """Load the model for playing, without its replay buffer, with the run's VecNormalize.
+
+        SB3 unpickles: trust the files.
+        """
+        playing = {"learning_rate": 0.0, "lr_schedule": 0.0, "clip_range": 0.0}
+        algorithm = ALGOS[self.algo]
+        kwargs: dict[str, Any] = {}
+        if issubclass(algorithm, OffPolicyAlgorithm):
+            # n_steps: SB3 would warn that the buffer, which it chose for them, ignores them
+            kwargs = {"buffer_size": 1, "optimize_memory_usage": False, "n_steps": 1}
+        model: BaseAlgorithm = algorithm.load(
+            self.model_path, device=device, custom_objects=playing, **kwargs
+        )
+        statistics = self.settings / "vecnormalize.pkl"
+        if self.hyperparams.get("normalize"):
+            # where SB3 keeps it for get_vec_normalize_env(); its own load() needs an environment
+            model._vec_normalize_env = pickle.loads(statistics.read_bytes())
+        return model
+
+    @property
+    def settings(self) -> Path:
+        """The folder of ``config.yml`` and of VecNormalize's statistics."""
+        return self.folder / str(EnvironmentName(self.env_id))
+
+    def env_wrapper(self) -> Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]:
+        """Return what its training put around one environment.
+
+        :raises ValueError: if it used what ``evaluate_games`` cannot put around one.
+        """
+        vec_env_wrapper = self.hyperparams.get("vec_env_wrapper")
+        if vec_env_wrapper:
+            raise ValueError(
+                f"{self.folder} was trained with vec_env_wrapper: {vec_env_wrapper!r}, which"
+                " evaluate does not know; use sb3-atari enjoy"
+            )
+        if self.hyperparams.get("normalize") and not (self.settings / "vecnormalize.pkl").is_file():
+            raise ValueError(
+                f"{self.settings}/vecnormalize.pkl is missing, so the statistics by which the"
+                " observations were normalised are unknown: finish the training first"
+            )
+        return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
+
+    def evaluate(
+        self, *, seed: int, epsilon: float | None = None, device: str = "auto", **kwargs: Any
+    ) -> GamesReport:
+        """Score the model in what its training put around the environment.
+
+        :param seed: decides the starts and the random actions.
+        :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
+        :param kwargs: of :func:`~sb3_atari_course.evaluate_games`.
+        :raises ValueError: as ``evaluate_games`` and :meth:`env_wrapper`.
+        """
+        is_game = is_atari(self.env_id)
+        if epsilon is None:
+            epsilon = 0.05 if is_game else 0.0
+        return evaluate_games(
+            self.load_model(device),
+            self.env_id,
+            seed=seed,
+            epsilon=epsilon,
+            env_wrapper=self.env_wrapper(),
+            env_kwargs={"obs_type": "rgb", **without_rules(self.env_kwargs)}
+            if is_game
+            else self.env_kwargs,
+            **kwargs,
+        )
+
+
+def find_run(
+    algo: str,
+    env_id: str,
+    folder: str | Path,
+    *,
+    exp_id: int | str = 0,
+    load_best: bool = False,
+    load_checkpoint: int | None = None,
+    load_last_checkpoint: bool = False,
+) -> Run:
+    """Find a run as :func:`find_model` does, with what is noted of its training.
+
+    :raises ValueError: as ``find_model``, if its yml files are missing or cannot be read.
+    """
+    run, model_path = find_model(
+        algo,
+        env_id,
+        folder,
+        exp_id=exp_id,
+        load_best=load_best,
+        load_checkpoint=load_checkpoint,
+        load_last_checkpoint=load_last_checkpoint,
+    )
+    hyperparams, arguments = read_settings(run / EnvironmentName(env_id), to_play=True)
+    return Run(
+        folder=run,
+        model_path=model_path,
+        algo=algo,
+        env_id=env_id,
+        hyperparams=hyperparams,
+        env_kwargs={
+            **(hyperparams.get("env_kwargs") or {}),
+            **(arguments.get("env_kwargs") or {}),
+        },
+    )
+
+
+def find_model(
+    algo: str,
+    env_id: str,
+    folder: str | Path,
+    *,
+    exp_id: int | str = 0,
+    load_best: bool = False,
+    load_checkpoint: int | None = None,
+    load_last_checkpoint: bool = False,
+) -> tuple[Path, Path]:
+    """Find a model among the runs of an environment, those of ``--uuid`` too.
+
+    :param folder: RL Zoo's log folder.
+    :param exp_id: 0 for the latest run that has the model, with a line on stderr if a newer one is
+        passed over; the number of a run, ``"3_<uuid>"`` for one of several with that number; -1
+        for no numbered folder.
+    :param load_best: the best model of RL Zoo's evaluations.
+    :param load_checkpoint: the checkpoint after so many agent steps.
+    :param load_last_checkpoint: the last checkpoint.
+    :return: the folder of the run, and the zip in it.
+    :raises ValueError: if there is no such run or model.
+    """
+    register_algorithms()
+    if algo not in ALGOS:
+        raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
+    name, place = EnvironmentName(env_id), Path(folder) / algo
+    which = (load_best, load_checkpoint, load_last_checkpoint)
+    what = "model"
+    if load_best:
+        what = "best model"
+    elif load_checkpoint is not None or load_last_checkpoint:
+        what = "checkpoint" + f" after {load_checkpoint} steps" * (load_checkpoint is not None)
+    runs = _runs_of(name, place, exp_id)
+    run = _latest_with(lambda run: _model_of(run, name, *which).is_file(), runs, what)
+    if run is not None:
+        return run, _model_of(run, name, *which)
+    if what.startswith("checkpoint"):
+        known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
+        raise ValueError(
+            f"No {what} found for {algo} on {env_id} in {place}, there are {known}: choose one of"
+            " them, or train with --save-freq"
+        )
+    evaluations = " with evaluations (--eval-freq)" if load_best else ""
+    raise ValueError(
+        f"No model found for {algo} on {env_id}, path: {_model_of(runs[0], name, *which)}: train"
+        f" first{evaluations}, or choose the log folder with -f"
+    )
+
+
+def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int | str = 0) -> Path:
+    """Find the folder of a run, by the rule of :func:`find_model`.
+
+    :param exp_id: as there; 0 for the latest run if none has a model yet.
+    :raises ValueError: if there is no such run.
+    """
+    name, place = EnvironmentName(env_id), Path(folder) / algo
+    runs = _runs_of(name, place, exp_id)
+    if exp_id == 0 and runs == [place]:
+        raise ValueError(
+            f"{place} has no run of {env_id}: train first, or choose the log folder with -f"
+        )
+    return _latest_with(lambda run: (run / f"{name}.zip").is_file(), runs, "model") or runs[0]
+
+
+def run_number(folder: Path) -> str | None:
+    """Return what a run folder is called behind the environment, for ``--exp-id``.
+
+    >>> run_number(Path("logs/dqn/CartPole-v1_12"))
+    '12'
+
+    :return: None if it is not called as RL Zoo calls its run folders.
+    """
+    match = _RUN.fullmatch(folder.name)
+    return match["number"] + match["uuid"] if match else None
+
+
+def checkpoints_of(run: Path) -> list[int]:
+    """Return the steps of RL Zoo's checkpoints (``--save-freq``) in a run folder, in order."""
+    found = (_CHECKPOINT.fullmatch(path.name) for path in run.glob("rl_model_*_steps.zip"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def check_model(path: Path) -> None:
+    """Check that a model's file is whole, which SB3 finds out in the middle of it.
+
+    :raises ValueError: if it was cut off or damaged, or was not saved by SB3.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            is_whole = file.testzip() is None and "data" in file.namelist()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"{path} is cut off, damaged or not a model of SB3: wait if a training is writing it,"
+            " else choose another model (--load-best, --load-checkpoint) or another run"
+        )
+
+
+def _model_of(run: Path, name: str, best: bool, steps: int | None, last_checkpoint: bool) -> Path:
+    """Return where a model of a run lies, if it is there."""
+    if best:
+        return run / "best_model.zip"
+    if steps is None and last_checkpoint:
+        steps = max(checkpoints_of(run), default=-1)
+    return run / (f"{name}.zip" if steps is None else f"rl_model_{steps}_steps.zip")
+
+
+def _runs_of(name: str, place: Path, exp_id: int | str) -> list[Path]:
+    """Return the run folders among which ``exp_id`` chooses, the latest first.
+
+    RL Zoo's ``--uuid`` makes ``NAME_1_<uuid>``, and counts no such folder: of those with the same
+    number the one that began last is the latest.
+
+    :param place: where RL Zoo puts the runs of one algorithm.
+    :raises ValueError: if there is none.
+    """
+    found = []
+    for path in place.glob(f"{glob.escape(name)}_*"):
+        match = _RUN.fullmatch(path.name)
+        if match and match["name"] == name and path.is_dir():
+            arguments = path / name / "args.yml"  # written once, when the training begins
+            began = (arguments if arguments.is_file() else path).stat().st_mtime_ns
+            found.append((int(match["number"]), began, path))
+    chosen = [path for _, _, path in sorted(found, reverse=True)]
+    wanted = place
+    if isinstance(exp_id, str) or exp_id > 0:
+        wanted = place / f"{name}_{exp_id}"
+        with_uuid = [path for path in chosen if path.name.startswith(f"{wanted.name}_")]
+        chosen = [wanted] if wanted.is_dir() else with_uuid
+    elif exp_id < 0 or not chosen:
+        chosen = [place] if place.is_dir() else []
+    if not chosen:
+        known = ", ".join(path.name for _, _, path in sorted(found))
+        advice = f"there are {known}" if known else "train first, or choose the log folder with -f"
+        raise ValueError(f"The {wanted} folder was not found: {advice}")
+    return chosen
+
+
+def _latest_with(has: Callable[[Path], bool], runs: list[Path], what: str) -> Path | None:
+    """Return the first run that has something; name those that are passed over on stderr."""
+    for i, run in enumerate(runs):
+        if has(run):
+            for newer in runs[:i]:
+                print(f"{newer.name} has no {what} yet: taking {run.name}", file=sys.stderr)
+            return run
+    return None
+
+
+def read_settings(folder: Path, *, to_play: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what RL Zoo noted when a training began: ``config.yml`` and ``args.yml``.
+
+    :param folder: that of the settings, ``.../CartPole-v1_1/CartPole-v1``.
+    :param to_play: the model is to play, which takes the wrappers of ``config.yml``.
+    :return: hyperparameters and arguments, {} for a file that is missing.
+    :raises ValueError: for a file that cannot be read; ``to_play`` without ``config.yml``.
+    """
+    if to_play and not (folder / "config.yml").is_file():
+        raise ValueError(
+            f"{folder}/config.yml is missing, so the preprocessing used in training is unknown:"
+            " copy it from a run with the same settings, or train again"
+        )
+    both = read_yml(folder / "config.yml"), read_yml(folder / "args.yml")
+    for file, content in zip(("config.yml", "args.yml"), both, strict=True):
+        if not isinstance(content.get("env_kwargs") or {}, dict):
+            raise ValueError(
+                f"{folder / file} cannot be read: env_kwargs is a mapping, got"
+                f" {content['env_kwargs']!r}"
+            )
+    return both
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, by which a model is known again, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class _RunLoader(yaml.SafeLoader):
+    """Reads the Python tags that RL Zoo writes, names of classes as words; refuses all others."""
+
+    def _ordered_dict(self, node: yaml.SequenceNode) -> OrderedDict[str, Any]:
+        return OrderedDict(self.construct_sequence(node, deep=True)[0])
+
+    def _name(self, name: str, node: yaml.Node) -> str:
+        return name  # nothing is imported
+
+    def _tuple(self, node: yaml.SequenceNode) -> tuple[Any, ...]:
+        return tuple(self.construct_sequence(node, deep=True))
+
+
+_TAG = "tag:yaml.org,2002:python/"
+_RunLoader.add_constructor(f"{_TAG}object/apply:collections.OrderedDict", _RunLoader._ordered_dict)
+_RunLoader.add_constructor(f"{_TAG}tuple", _RunLoader._tuple)
+_RunLoader.add_multi_constructor(f"{_TAG}name:", _RunLoader._name)
+
+
+def read_yml(path: Path) -> dict[str, Any]:
+    """Read ``config.yml`` or ``args.yml`` of a run without running any code; {} if missing.
+
+    :raises ValueError: for a file that is empty, malformed, or not a mapping.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_RunLoader)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError) as error:
+        reason = " ".join(str(error).split())  # in one line
+        raise ValueError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(content, dict):
+        found = "it is empty" if content is None else f"it holds {str(content)[:40]!r}"
+        raise ValueError(
+            f"{path} cannot be read: {found} and not the settings of a training; copy it from a"
+            " run with the same ones, or train again"
+        )
+    return dict(content)

@@ -1,0 +1,118 @@
+"""Passwords of addresses are removed from settings, commands and files."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy.engine import make_url
+
+from sb3_atari_course._common.passwords import (
+    command_without_passwords,
+    keep_in_memory,
+    without_passwords,
+)
+
+#: address -> the same without its passwords
+ADDRESSES = {
+    "postgresql://user:TOPSECRET@host/db": "postgresql://user@host/db",
+    "postgresql://user:TOPSECRET@host": "postgresql://user@host",
+    "postgres://user:TOPSECRET@[::1]:5432/db?a=b": "postgres://user@[::1]:5432/db?a=b",
+    "postgresql+psycopg2://:TOPSECRET@host": "postgresql+psycopg2://@host",
+    "postgresql://u%40x:TOP%2FSECRET%40TOPSECRET@h/db": "postgresql://u%40x@h/db",
+    "postgresql://user:TOP/SEC?TOPSECRET#:@host/db": "postgresql://user@host/db",
+    "postgresql://user:TOP@TOPSECRET@host": "postgresql://user@host",
+    "postgresql://user:TOP SECRET TOPSECRET@host": "postgresql://user@host",
+    "postgresql://me@server:TOPSECRET@host": "postgresql://me@server@host",
+    "mysql://root:TOPSECRET@localhost:3306": "mysql://root@localhost:3306",
+    "mysql:/root:TOPSECRET@localhost": "mysql:/root@localhost",
+    "postgresql://host/db?user=me&password=TOPSECRET": "postgresql://host/db?user=me",
+    "postgresql://host/db?password=TOP%20SECRET+TOPSECRET": "postgresql://host/db",
+    "postgresql://h?a=1&PassWord=TOPSECRET?&b=2": "postgresql://h?a=1&b=2",
+    "postgresql://u:TOPSECRET@h?sslpassword=TOPSECRET&sslkey=x": "postgresql://u@h?sslkey=x",
+    "mysql://h?passwd=TOPSECRET&ssl_key_password=TOPSECRET": "mysql://h",
+    "mssql+pyodbc:///?odbc_connect=PWD%3DTOPSECRET": "mssql+pyodbc:///",
+}
+HARMLESS = [
+    "postgresql://me@host:5432/db?sslmode=require",
+    "sqlite:///x.db",
+    "studies/journal.log",
+    "C:/Users/me@home/x.log",
+    "http://localhost:8080/x",
+    "env_kwargs:{'a': 'b:/c@d'}",
+    "password=not an address",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_loses_its_passwords_and_nothing_else(address: str) -> None:
+    assert without_passwords(address) == ADDRESSES[address]
+    assert without_passwords(f"--storage={address}") == f"--storage={ADDRESSES[address]}"
+
+
+@pytest.mark.parametrize(
+    "address", [one for one in ADDRESSES if one.count("@") < 2 and "://" in one]
+)
+def test_what_is_left_is_an_address_without_a_password_for_sqlalchemy(address: str) -> None:
+    left, before = make_url(without_passwords(address)), make_url(address)
+    assert left.password is None
+    assert (left.username or None, left.host) == (before.username or None, before.host)
+    assert (left.port, left.database or None) == (before.port, before.database or None)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("glue", [" ", "="])
+def test_a_command_keeps_its_other_words(address: str, glue: str) -> None:
+    command = "python -m sb3_atari_course train --storage{}{} --seed 1 -params a:'b c'"
+    shown = command.format(glue, ADDRESSES[address])
+    assert command_without_passwords(command.format(glue, address)) == shown
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    assert without_passwords(text) == command_without_passwords(text) == text
+
+
+def test_settings_keep_their_shape() -> None:
+    (address, shown), *_ = ADDRESSES.items()
+    nested = {"a": [address, 1, None], "b": {"c": (address, 2.5)}, "d": len}
+    assert without_passwords(nested) == {"a": [shown, 1, None], "b": {"c": (shown, 2.5)}, "d": len}
+
+
+@pytest.mark.parametrize(
+    ("address", "secrets"),
+    [
+        ("postgresql+psycopg://me:TOP%40SECRET@host/db", {"password": "TOP@SECRET"}),
+        ("postgresql+psycopg://me@host/db?sslpassword=a%20b", {"sslpassword": "a b"}),
+        ("mysql+pymysql://me:TOPSECRET@host/db", {"password": "TOPSECRET"}),
+    ],
+)
+def test_who_connects_by_the_address_without_it_has_the_password(
+    address: str, secrets: dict[str, str]
+) -> None:
+    """RL Zoo pickles its study, with the address to which Optuna connects."""
+    shown = keep_in_memory(address)
+    assert "SECRET" not in shown
+    assert "a%20b" not in shown
+    assert arguments_of(shown).items() >= secrets.items()
+    other = shown.replace("host/db", "elsewhere/db")
+    assert not set(secrets) & set(arguments_of(other))
+    assert b"SECRET" not in pickle.dumps(shown)
+
+
+def arguments_of(address: str) -> dict[str, Any]:
+    """Return what a driver would be called with."""
+    seen: dict[str, Any] = {}
+    engine = sqlalchemy.create_engine(address)
+
+    def stop(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        seen.update(kwargs)
+        raise InterruptedError
+
+    sqlalchemy.event.listen(engine, "do_connect", stop)
+    with pytest.raises(InterruptedError):
+        engine.connect()
+    engine.dispose()
+    return seen

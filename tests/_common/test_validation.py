@@ -1,0 +1,163 @@
+"""Checks of arguments."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sb3_atari_course._common.validation import (
+    boolean,
+    callers,
+    explain_arguments,
+    finite_number,
+    probability,
+    warn_of_many_channels,
+)
+from sb3_atari_course.envs import wrap_atari
+from sb3_atari_course.wrappers import (
+    ActionRepeat,
+    ClipReward,
+    CropGrayResize,
+    DiscretizeActions,
+    DiscretizeObservations,
+    FireOnReset,
+    FrameStack,
+    LifeLossTerminal,
+    NoopReset,
+    crop_gray_resize,
+)
+from tests.fakes import FakeGame
+
+
+def test_numbers() -> None:
+    for number in (0, 1.5, np.float32(2), np.int64(3)):
+        assert finite_number("x", number) == number
+        assert type(finite_number("x", number)) is float
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [("1", TypeError), (None, TypeError), (True, TypeError), (1j, TypeError), ([1], TypeError),
+     (float("nan"), ValueError), (float("inf"), ValueError)],
+)  # fmt: skip
+def test_what_is_no_number(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"x must be a (finite )?number, got"):
+        finite_number("x", value)
+
+
+@pytest.mark.parametrize("value", ["no", "true", 0, 1, 1.0, None, [True], np.array([True])])
+def test_a_flag_is_a_bool_and_nothing_else(value: object) -> None:
+    with pytest.raises(TypeError, match="max_pool"):
+        boolean("max_pool", value)
+
+
+@pytest.mark.parametrize("value", [True, np.True_, False, np.False_])
+def test_flags_may_be_numpy_bools(value: object) -> None:
+    assert boolean("max_pool", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_probability_is_from_0_to_1(value: float) -> None:
+    with pytest.raises(ValueError, match="epsilon"):
+        probability("epsilon", value)
+    assert probability("epsilon", 1) == 1.0
+
+
+@explain_arguments
+def example(first: int, second: int = 2, *, noop_max: int = 3, frame_skip: int = 4) -> list[int]:
+    """Return its arguments."""
+    return [first, second, noop_max, frame_skip]
+
+
+class TestExplainArguments:
+    def test_what_is_right_passes(self) -> None:
+        assert example(1) == [1, 2, 3, 4]
+        assert example(1, 5, frame_skip=6) == [1, 5, 3, 6]
+        assert example(second=5, first=1, noop_max=6) == [1, 5, 6, 4]
+
+    @pytest.mark.parametrize(
+        ("wrong", "near"),
+        [
+            ("frame_skp", "frame_skip"),  # as it is written
+            ("frameskip", "frame_skip"),
+            ("noops", "noop_max"),  # as others say
+            ("num_envs", None),
+        ],
+    )
+    def test_an_unknown_name_is_named_with_the_nearest_and_all(
+        self, wrong: str, near: str | None
+    ) -> None:
+        with pytest.raises(TypeError) as caught:
+            example(1, **{wrong: "abc"})  # type: ignore[arg-type]
+        message = str(caught.value)
+        assert "example" in message
+        assert f"{wrong}='abc'" in message
+        assert ("did you mean" in message) == (near is not None)
+        assert f"did you mean {near}?" in message or near is None
+        assert message.endswith("first, second, noop_max, frame_skip")
+
+    def test_one_too_many_by_position_is_named_with_what_it_may_be(self) -> None:
+        with pytest.raises(TypeError, match=r"example got 7 by position: .* noop_max=, frame_skip"):
+            example(1, 2, 7)  # type: ignore[misc]
+
+    def test_signature_and_help_stay(self) -> None:
+        assert list(inspect.signature(example).parameters) == [
+            "first",
+            "second",
+            "noop_max",
+            "frame_skip",
+        ]
+        assert example.__doc__ == "Return its arguments."
+        assert pickle.loads(pickle.dumps(example)) is example
+
+    @pytest.mark.parametrize(
+        ("function", "wrong", "near"),
+        [
+            (NoopReset, "noops", "noop_max"),
+            (ActionRepeat, "skip", "frame_skip"),
+            (CropGrayResize, "crops", "crop"),
+            (FrameStack, "frame_stack", "n_stack"),
+            (DiscretizeActions, "n_bin", "n_bins"),
+            (DiscretizeObservations, "lows", "low"),
+            (crop_gray_resize, "screen_size", "shape"),
+            (crop_gray_resize, "resize", "shape"),
+            (FrameStack, "framestack", "n_stack"),
+            (wrap_atari, "reward_clip", "clip_reward"),
+            (FireOnReset, "envs", "env"),
+            (LifeLossTerminal, "envs", "env"),
+            (ClipReward, "envs", "env"),
+        ],
+    )
+    def test_all_wrappers_have_it(self, function: Any, wrong: str, near: str) -> None:
+        with pytest.raises(TypeError, match=rf"{wrong}=5: did you mean {near}\?"):
+            function(FakeGame(), **{wrong: 5})
+
+
+def test_flags_of_wrappers() -> None:
+    with pytest.raises(TypeError, match=r"max_pool .*got 'no'"):
+        ActionRepeat(FakeGame(), max_pool="no")  # type: ignore[arg-type]
+    assert ActionRepeat(FakeGame(), max_pool=np.False_).max_pool is False  # type: ignore[arg-type]
+
+
+def test_callers_are_found_from_the_inside_out() -> None:
+    class Caller:
+        def __init__(self, inner: Caller | None = None) -> None:
+            self.inner = inner
+
+        def call(self) -> list[Caller]:
+            return self.inner.call() if self.inner else list(callers(Caller))
+
+    inner = Caller()
+    outer = Caller(inner)
+    assert outer.call() == [inner, outer]
+    assert inner.call() == [inner]
+
+
+def test_more_channels_than_a_usual_stack_are_a_warning() -> None:
+    warn_of_many_channels("it", 12)  # four colour frames; a warning would be an error
+    with pytest.warns(UserWarning, match="16 channels.*VecFrameStack.*frame_stack"):
+        warn_of_many_channels("it", 16)

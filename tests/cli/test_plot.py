@@ -1,0 +1,160 @@
+"""The ``plot`` command: files where they belong, one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.report.run_folders import EVALUATION, make_run, write_games
+from tests.zoo.runs import cli
+
+ONE, TWO = "logs/dqn/CartPole-v1_1", "logs/dqn/CartPole-v1_2"
+
+
+@pytest.fixture(autouse=True)
+def _two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SB3_ATARI_TRACEBACK", raising=False)
+    make_run(Path(ONE), seed=1, evaluation=EVALUATION)
+    make_run(Path(TWO), seed=2)
+
+
+def pictures() -> list[str]:
+    found = [*Path().rglob("*.png"), *Path().rglob("*.html")]
+    return sorted(path.as_posix() for path in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files"),
+    [
+        ([ONE], [f"{ONE}/learning_curve.png", f"{ONE}/report.html"]),
+        ([ONE, "--no-html"], [f"{ONE}/learning_curve.png"]),
+        ([ONE, "-o", "x", "--no-html"], ["x/learning_curve.png"]),
+        ([ONE, TWO], ["comparison/comparison.png", "comparison/report.html"]),
+        ([ONE, "-o", "x", TWO, "--no-html"], ["x/comparison.png"]),
+        (
+            ["--algo", "dqn", "--env", "CartPole-v1", "--no-html"],
+            [f"{TWO}/learning_curve.png"],
+        ),
+        (
+            ["--algo", "dqn", "--env", "CartPole-v1", "-f", "logs", "--exp-id", "1", "--no-html"],
+            [f"{ONE}/learning_curve.png"],
+        ),
+    ],
+    ids=" ".join,
+)
+def test_where_the_files_go(
+    arguments: list[str], files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli("plot", *arguments) == 0
+    assert pictures() == files
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2] for line in printed] == files
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no run to plot: name run folders, such as logs/dqn/CartPole-v1_1, or choose one"),
+        (["--algo", "dqn"], "no run to plot"),
+        (["--env", "CartPole-v1"], "no run to plot"),
+        ([ONE, "--algo", "dqn"], "give either run folders or --algo and --env, got both"),
+        ([ONE, "--env", "CartPole-v1"], "give either run folders or --algo and --env, got both"),
+        ([ONE, ONE], f"{ONE} is given twice"),
+        ([ONE, f"{ONE}/../CartPole-v1_1"], "is given twice"),
+        (["nowhere"], "nowhere is no folder"),
+        (["logs/dqn"], "no monitor file in logs/dqn"),
+        ([ONE, "logs"], "no monitor file in logs"),
+        (["empty"], "no whole game was finished in empty"),
+        ([ONE, "bare"], "bare has neither progress.csv nor config.yml"),
+        (["cut"], "cut/progress.csv ends in the middle of line 2"),
+        ([ONE, "cut"], "cut/progress.csv ends in the middle of line 2"),
+        (["torn"], "torn/evaluation.json cannot be read"),
+        ([ONE, "torn"], "torn/evaluation.json cannot be read"),
+        (["broken"], "broken/CartPole-v1/config.yml cannot be read"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("empty", "bare"):
+        Path(name).mkdir()
+    write_games(Path("empty"), [])
+    write_games(Path("bare"), [1])
+    (make_run(Path("cut")) / "progress.csv").write_text("time/total_timesteps\n12")
+    (make_run(Path("torn")) / "evaluation.json").write_text("{")
+    (make_run(Path("broken")) / "CartPole-v1/config.yml").write_text("a: !!python/module:os\n")
+    assert cli("plot", *arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"sb3-atari: error: {message}") or message in printed
+    assert "Traceback" not in printed
+    assert pictures() == []
+
+
+def test_help_says_what_is_written_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli("plot", "--help") == 0
+    printed = capsys.readouterr().out
+    for word in ("RUN", "learning_curve.png", "comparison.png", "report.html", "--no-html", "-o"):
+        assert word in printed
+
+
+CHOICE = ["plot", "--algo", "dqn", "--env", "CartPole-v1", "--no-html"]
+
+
+def test_the_latest_run_with_a_model_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(ONE, "CartPole-v1.zip").touch()
+    assert cli(*CHOICE) == 0
+    assert pictures() == [f"{ONE}/learning_curve.png"]
+    said = capsys.readouterr().err
+    assert said == "CartPole-v1_2 has no model yet: taking CartPole-v1_1\n"
+    assert cli(*CHOICE, "--exp-id", "2") == 0
+    assert pictures() == [f"{ONE}/learning_curve.png", f"{TWO}/learning_curve.png"]
+    Path(TWO, "CartPole-v1.zip").touch()
+    assert cli(*CHOICE) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        ([ONE], f"{ONE}/learning_curve.png"),
+        ([ONE], f"{ONE}/report.html"),
+        ([ONE, TWO], "comparison/comparison.png"),
+        ([ONE, TWO], "comparison/report.html"),
+        ([ONE, "-o", "here/x"], "here/x/learning_curve.png"),
+        ([ONE, TWO, "-o", "here"], "here/comparison.png"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_written_is_one_line(
+    arguments: list[str], path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if path.startswith("here"):
+        Path("here").write_text("a file in the place of the folder")
+    else:
+        Path(path).mkdir(parents=True)
+    assert cli("plot", *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert path in line
+    assert not list(Path().rglob("*.part"))
+
+
+def test_a_full_disk_leaves_the_files_of_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(ONE, "learning_curve.png")
+    path.write_text("of before")
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert cli("plot", ONE) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device" in line
+    assert path.read_text() == "of before"
+    assert not list(Path().rglob("*.part"))

@@ -1,0 +1,191 @@
+"""``resume`` on the command line, and what ``train`` says of checkpoints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch as th
+from rl_zoo3.exp_manager import ExperimentManager
+
+from sb3_atari_course.__main__ import main
+from sb3_atari_course.checkpoints.files import write_json
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
+from sb3_atari_course.checkpoints.manifest import Checkpoint
+from sb3_atari_course.cli.resume import hint_at_unfinished
+from tests.checkpoints.small import learn
+
+
+def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder:
+    folder = CheckpointFolder(run / "checkpoints")
+    folder.path.mkdir(parents=True)
+    state = folder.write_state(step, {})
+    folder.write(Checkpoint(step, 1_000_000, finished, {}, state))
+    return folder
+
+
+def test_train_hints_at_what_is_unfinished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "my logs" / "dqn"
+    unfinished(runs / "Taxi-v4_1", 12_000)
+    unfinished(runs / "Taxi-v4_2", 13_000, finished=True)
+    used = unfinished(runs / "Taxi-v4_3", 14_000)
+    unfinished(runs / "CartPole-v1_1", 15_000)
+    (runs / "Taxi-v4_4").mkdir()
+    used.lock()
+    hint_at_unfinished(
+        ["--algo", "dqn", "--env", "Taxi-v4", "-f", f"{tmp_path}/my logs", "-n", "5"]
+    )
+    used.unlock()
+    assert capsys.readouterr().out == (
+        f"{runs}/Taxi-v4_1 is unfinished (12,000 of 1,000,000 steps). To go on with it:"
+        f" python -m sb3_atari_course resume '{runs}/Taxi-v4_1'\n"
+    )
+    hint_at_unfinished(["--algo", "ppo", "--log-folder", str(tmp_path)])
+    assert capsys.readouterr().out == ""
+
+
+def run_command(*arguments: str) -> None:
+    sys.argv = ["sb3-atari", "resume", *arguments]
+    main()
+
+
+@pytest.fixture(autouse=True)
+def _same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["no such run"],
+            "error: no such run does not exist: nothing to resume there\n",
+        ),
+        ([], "the following arguments are required: RUN_DIR\n"),
+        (["a", "-n", "many"], "argument -n/--n-timesteps: invalid int value: 'many'\n"),
+        (["a", "b"], "unrecognized arguments: b\n"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run_command(*arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_a_run_of_a_script_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn(tmp_path, steps=100, cut=60)
+    for arguments, message in (
+        ([], "does not know how its environment was made, which make_atari_env would have noted:"),
+        (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
+        (["-n", "0"], "n_timesteps must be at least 1, got 0"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            run_command(str(tmp_path), *arguments)
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+STORAGE = "postgresql://me@host/db"
+#: What RL Zoo's parser makes of `train --algo dqn --env CartPole-v1 --trial-id 3 ...`.
+ARGUMENTS = {
+    "algo": "dqn",
+    "env": "CartPole-v1",
+    "log_folder": "logs",
+    "tensorboard_log": "",
+    "eval_freq": -1,
+    "eval_episodes": 5,
+    "n_eval_envs": 1,
+    "save_freq": -1,
+    "seed": 1,
+    "hyperparams": None,
+    "env_kwargs": None,
+    "eval_env_kwargs": None,
+    "trained_agent": "",
+    "truncate_last_trajectory": True,
+    "log_interval": -1,
+    "save_replay_buffer": False,
+    "verbose": 1,
+    "vec_env": "dummy",
+    "device": "auto",
+    "conf_file": None,
+    "progress": False,
+    "gym_packages": [],
+    "storage": STORAGE,
+    "study_name": "s",
+    "trial_id": 3,
+}
+
+
+class Built(ExperimentManager):
+    """Notes what it is built from, and ends the command."""
+
+    kwargs: ClassVar[list[dict[str, Any]]] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.kwargs.append({**kwargs, "n_threads": th.get_num_threads()})
+        raise SystemExit(0)
+
+
+def run_of_rl_zoo(run: Path) -> None:
+    """Write a run folder of RL Zoo with a checkpoint of nothing."""
+    unfinished(run, 12_000)
+    description = {
+        "kind": "rl_zoo",
+        "threads": 1,
+        "every": 100,
+        "native": False,
+        "settings": None,
+        "experiment": {"$name": f"{__name__}:Built"},
+        "arguments": ARGUMENTS,
+    }
+    write_json(run / "checkpoints" / "run.json", description)
+    Built.kwargs.clear()
+
+
+def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
+    run_of_rl_zoo(tmp_path)
+    with pytest.raises(SystemExit):
+        run_command(str(tmp_path))
+    expected = {"device": "auto", "show_progress": False, "storage": STORAGE, "study_name": "s"}
+    expected |= {"trial_id": 3, "n_threads": 1}
+    assert {name: Built.kwargs[0][name] for name in expected} == expected
+
+
+def test_flags_of_resume_take_the_place_of_those_of_the_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of_rl_zoo(tmp_path)
+    secret = "postgresql://me:secret@host/db"
+    monkeypatch.setenv("SB3_ATARI_STORAGE", secret)
+    flags = ["-P", "--num-threads", "2", "--device", "cpu"]
+    with pytest.raises(SystemExit):
+        run_command(str(tmp_path), *flags)
+    with pytest.raises(SystemExit):
+        run_command(str(tmp_path), *flags, "--storage", "mysql://host/db")
+    th.set_num_threads(1)
+    expected = {"device": "cpu", "show_progress": True, "storage": secret, "n_threads": 2}
+    assert {name: Built.kwargs[0][name] for name in expected} == expected
+    assert Built.kwargs[1]["storage"] == "mysql://host/db"
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [(["--num-threads", "0"], "0"), (["--device", "banana"], "banana")],
+)
+def test_a_wrong_flag_is_refused_before_anything_is_touched(
+    flags: list[str], value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of_rl_zoo(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        run_command(str(tmp_path), *flags)
+    assert end.value.code == 2
+    assert value in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,159 @@
+"""``tune`` in this process: what it prints, and a line for each wrong argument."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import pytest
+
+from sb3_atari_course.cli import tune as command
+from sb3_atari_course.tuning.launcher import Launcher
+from sb3_atari_course.tuning.objective import Objective
+from sb3_atari_course.tuning.options import parse_options
+from sb3_atari_course.tuning.study import settings_of
+from sb3_atari_course.tuning.worker import work
+from tests.zoo.runs import cli
+
+ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
+CARTPOLE = ["tune", "--algo", "dqn", "--env", "CartPole-v1"]
+
+
+class InThisProcess(Launcher):
+    """Does the work itself instead of starting workers."""
+
+    def run(self) -> None:
+        folder = Path(self._job.folder) / "trials"
+        work(self._study, Objective(settings_of(self._study), folder))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a finished study of three trials."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(command, "Launcher", InThisProcess)
+        assert cli(*ICE, "--n-trials", "3") == 0
+    return folder
+
+
+def test_a_finished_study_starts_no_worker(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    assert cli(*ICE) == 0
+    printed = capsys.readouterr().out
+    assert "all trials are finished; a larger --n-trials extends the study" in printed
+    assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
+
+
+def test_the_environment_may_hold_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sb3-atari tune", *ICE[1:]])
+    assert parse_options().storage is None
+    monkeypatch.setenv("SB3_ATARI_STORAGE", "postgresql://me:secret@host/db")
+    assert parse_options().storage == "postgresql://me:secret@host/db"
+    monkeypatch.setattr("sys.argv", ["sb3-atari tune", *ICE[1:], "--storage", "x.log"])
+    assert parse_options().storage == "x.log"
+
+
+def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(*CARTPOLE, "--list-params", "--freeze", "gamma") == 0
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in printed.splitlines()}
+    assert "[64, 128, 256]" in rows["batch_size"]
+    assert "[" not in rows["gamma"]
+    assert "crop" not in rows
+    assert "double_q" not in rows
+
+
+def test_a_missing_extra_is_told_before_a_night_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "plotly" else find(name)
+    )
+    assert cli(*CARTPOLE) == 2
+    assert 'pip install "sb3_atari_course[tune]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([*CARTPOLE, "--param", "gama=0.9"], "unknown parameter 'gama' of dqn: did you mean"),
+        ([*CARTPOLE, "--param", "gamma"], "--param wants NAME=VALUES"),
+        ([*CARTPOLE, "--space", "unknown.yml"], "unknown parameter 'gravity' of dqn"),
+        ([*CARTPOLE, "--space", "nowhere.yml"], "cannot read the space file nowhere.yml"),
+        ([*CARTPOLE, "--param", "crop=[null,[30,195,5,155]]"], "needs sb3_atari_course.envs.wrap"),
+        ([*CARTPOLE, "--storage", "postgresql://me:pw@127.0.0.1:9/x"], "cannot open postgresql"),
+        ([*CARTPOLE, "--storage", "sqlite:///x.db", "--workers", "2"], "SQLite locks the whole"),
+        ([*CARTPOLE, "-f", "file"], "cannot write into file/dqn_CartPole-v1: Not a directory"),
+        ([*CARTPOLE, "--best"], "there is no journal studies/dqn_CartPole-v1/journal.log"),
+        ([*CARTPOLE, "--study-name", "q_learning_FrozenLake-v1"],
+         "is of q_learning on FrozenLake-v1, not dqn on CartPole-v1: choose another --study-name"),
+        ([*ICE, "--seed", "3"], "was begun with seed 0, not 3"),
+        ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
+        ([*ICE, "--n-trials", "0"], "--n-trials must be at least 1, got 0"),
+        ([*CARTPOLE, "-n", "0"], "-n must be at least 1, got 0"),
+        ([*CARTPOLE, "-n", "-1"], "-n must be at least 1, got -1"),
+        ([*CARTPOLE, "--n-startup-trials", "-1"], "--n-startup-trials must be at least 0, got -1"),
+        ([*CARTPOLE, "--n-games", "0"], "--n-games must be at least 1, got 0"),
+        ([*CARTPOLE, "--device", "banana"], "banana"),
+        ([*CARTPOLE, "--env-kwargs", "gravity:3"], "--env-kwargs gravity:3 is not an argument"),
+        ([*CARTPOLE, "--env-kwargs", "gravity=3"], "--env-kwargs gravity=3: write NAME:VALUE"),
+        ([*CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
+        ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' has to be a number"),
+        ([*CARTPOLE, "-conf", "no_rate.yml", "-n", "2000"], "learning_rate needs learning_rate in"),
+        ([*CARTPOLE, "-conf", "objects.py"], "objects.py: Object of type type is not JSON"),
+        ([*CARTPOLE, "-conf", "."], "-conf . is a folder"),
+        ([*ICE[:3], "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
+        ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
+        ([*CARTPOLE, "--num-threads", "-1"], "--num-threads must be at least 1, got -1"),
+        ([*CARTPOLE, "--minutes", "-1"], "--minutes must be positive, got -1.0"),
+        ([*CARTPOLE, "--study-name", "../x"], "--study-name is the name of a folder in -f"),
+        ([*CARTPOLE, "--best", "--study-name", "q_learning_FrozenLake-v1"],
+         "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
+        ([*CARTPOLE, "--workers", "0"], "--workers must be at least 1, got 0"),
+        ([*CARTPOLE, "--epsilon", "2"], "epsilon must be a probability from 0 to 1, got 2.0"),
+        ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
+        (["tune", "--algo", "ppo", "--env", "CartPole-v1"], "invalid choice: 'ppo'"),
+        ([*ICE[:3], "--env", "BreakoutNoFrameskip-v4"], "no table has a row for each screen"),
+        ([*CARTPOLE, "--freeze", *["net_arch", "learning_rate_schedule", "learning_rate", "gamma"],
+          *["n_steps", "batch_size", "train_freq", "updates_per_step", "target_update_interval"],
+          *["buffer_size", "learning_starts", "exploration_fraction", "exploration_final_eps"]],
+         "nothing is left to tune"),
+    ],
+    ids=lambda value: " ".join(value[3:])[:50] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_wrong_argument_gives_one_clear_line(
+    home: Path,
+    arguments: list[str],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(home)
+    (home / "file").touch()
+    (home / "unknown.yml").write_text("default:\n  gravity: [9.81, 1.62]\n")
+    (home / "numbers.yml").write_text("default:\n  policy: MlpPolicy\n  gamma: 9e-1\n")
+    (home / "no_rate.yml").write_text("default:\n  policy: MlpPolicy\n  learning_starts: 50\n")
+    (home / "objects.py").write_text(
+        "import torch\n"
+        "kwargs = {'optimizer_class': torch.optim.SGD}\n"
+        "hyperparams = {'default': {'policy': 'MlpPolicy', 'policy_kwargs': kwargs}}\n"
+    )
+    before = sorted(home.rglob("*"))
+    begun = time.monotonic()
+    assert cli(*arguments) == 2
+    assert time.monotonic() - begun < 10
+    printed = capsys.readouterr().err
+    assert expected in printed
+    assert "Traceback" not in printed
+    assert printed.splitlines()[-1].startswith("sb3-atari")
+    assert sorted(home.rglob("*")) == before  # nothing half-made is left

@@ -1,0 +1,1 @@
+"""Mirrors sb3_atari_course.course.breakout."""

@@ -1,0 +1,167 @@
+"""SB3's algorithms on native games: what they store, and that they learn."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch as th
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecVideoRecorder
+
+from sb3_atari_course import NativeAtariVecEnv, make_atari_env
+from tests import naive
+from tests.zoo.runs import assert_learned
+
+BREAKOUT = "BreakoutNoFrameskip-v4"
+FIELD = (30, 195, 5, 155)
+FIRE = 1
+
+
+def test_the_memory_of_dqn_holds_the_actions_executed() -> None:
+    """A bare emulator that plays the stored actions earns the stored rewards."""
+    env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, noop_max=0, clip_reward=False, crop=FIELD)
+    model = DQN("CnnPolicy", env, buffer_size=600, learning_starts=200, seed=0)
+    model.learn(500)
+    assert_learned(model)
+    memory = model.replay_buffer
+    assert isinstance(memory, ReplayBuffer)
+    actions = memory.actions[: memory.pos, :, 0]
+    begins = np.vstack([np.ones((1, 2)), memory.dones[: memory.pos - 1]]).astype(bool)
+    assert (actions[begins] == FIRE).all()
+    assert (actions[~begins] != FIRE).any()
+    assert memory.rewards[:120].sum() > 0
+    for i in range(2):
+        for n_steps in (1, 40, 80, 120):
+            earned = float(memory.rewards[:n_steps, i].sum())
+            frames = np.repeat(actions[:n_steps, i], 4).tolist()
+            assert naive.replay("breakout", frames) == (earned, False)
+    env.close()
+
+
+@pytest.mark.parametrize("fire", [False, True])
+def test_ppo_needs_fire_false(fire: bool) -> None:
+    """Otherwise it stores the probabilities of actions that were not executed."""
+    env = NativeAtariVecEnv(BREAKOUT, 4, seed=0, fire=fire, crop=FIELD)
+    model = PPO("CnnPolicy", env, n_steps=16, batch_size=32, n_epochs=1, seed=0)
+    before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+    differences = []
+
+    class Compare(BaseCallback):
+        def _on_rollout_end(self) -> None:
+            memory = model.rollout_buffer
+            observations = th.as_tensor(memory.observations.reshape(-1, 4, 84, 84))
+            actions = th.as_tensor(memory.actions.reshape(-1))
+            with th.no_grad():
+                _, log_probs, _ = model.policy.evaluate_actions(observations, actions)
+            stored = th.as_tensor(memory.log_probs.reshape(-1))
+            differences.append(float((log_probs - stored).abs().max()))
+
+        def _on_step(self) -> bool:
+            return True
+
+    with pytest.warns(UserWarning, match="fire=False") if fire else nullcontext():
+        model.learn(64, Compare())
+    assert len(differences) == 1
+    assert (differences[0] < 1e-4) == (not fire)
+    after = model.policy.state_dict()
+    assert any((before[name] != after[name]).any() for name in before)
+    env.close()
+
+
+class TestWarningOfFire:
+    """On-policy algorithms whose actions are written over get one; others none: it is an error."""
+
+    SMALL: ClassVar[dict[str, Any]] = {"n_steps": 4, "seed": 0}
+
+    @staticmethod
+    def make_env(**kwargs: Any) -> NativeAtariVecEnv:
+        return NativeAtariVecEnv(BREAKOUT, 2, seed=0, shape=(36, 36), **kwargs)
+
+    def test_once_for_each_environment_whatever_stands_around_it(self) -> None:
+        env = VecFrameStack(self.make_env(n_stack=1), 4)
+        env.reset()  # by hand: nothing is known yet
+        model = A2C("CnnPolicy", env, **self.SMALL)
+        with pytest.warns(UserWarning, match=r"A2C .*fire=False.*fire_on_reset=False"):
+            model.learn(8)
+        model.learn(8)
+        env.close()
+
+    def test_for_those_of_sb3_contrib_too(self) -> None:
+        model = RecurrentPPO("CnnLstmPolicy", self.make_env(), batch_size=4, **self.SMALL)
+        with pytest.warns(UserWarning, match="RecurrentPPO"):
+            model.learn(8)
+
+    def test_not_where_nothing_is_written_over(self) -> None:
+        A2C("CnnPolicy", self.make_env(fire=False), **self.SMALL).learn(8)
+        pacman = NativeAtariVecEnv("MsPacmanNoFrameskip-v4", 1, shape=(36, 36))
+        A2C("CnnPolicy", pacman, **self.SMALL).learn(8)
+
+    def test_not_for_dqn_nor_an_evaluation_by_hand_or_inside_of_a_training(self) -> None:
+        env = self.make_env(max_num_frames_per_episode=40, n_threads=1)
+        DQN("CnnPolicy", env, buffer_size=20, seed=0).learn(8)
+        model = A2C("CnnPolicy", self.make_env(fire=False), **self.SMALL)
+        model.learn(8, EvalCallback(env, eval_freq=4, n_eval_episodes=1, verbose=0))
+        evaluate_policy(model, env, 1)
+
+
+def test_evaluate_policy_counts_whole_unclipped_games() -> None:
+    env = make_atari_env("SpaceInvadersNoFrameskip-v4", 2, native=True, seed=0)
+    model = DQN("CnnPolicy", env, buffer_size=1, seed=0)
+    model.exploration_rate = 1.0  # random play
+    scores, lengths = evaluate_policy(
+        model, env, 2, deterministic=False, return_episode_rewards=True
+    )
+    assert isinstance(lengths, list)
+    assert all(n_frames > 4 * 100 for n_frames in lengths)
+    assert all(score % 5 == 0 for score in scores)  # type: ignore[union-attr]
+    assert max(scores) > 20  # type: ignore[type-var, operator, arg-type]
+    env.close()
+
+
+def test_sb3_can_film_it(tmp_path: Any) -> None:
+    env: VecEnv = make_atari_env(BREAKOUT, 2, native=True, seed=0)
+    env = VecVideoRecorder(env, str(tmp_path), lambda step: step == 0, video_length=10)
+    env.reset()
+    for _ in range(12):
+        env.step(np.zeros(2, int))
+    env.close()
+    (film,) = tmp_path.glob("*.mp4")
+    assert film.stat().st_size > 500
+
+
+class TestMakeAtariEnv:
+    def test_native_means_the_same_settings(self) -> None:
+        wrapper_kwargs = {"crop": FIELD, "noop_max": 0, "fire_on_reset": False}
+        sides = [
+            make_atari_env(
+                BREAKOUT,
+                2,
+                native=native,
+                n_stack=3,
+                env_kwargs={"max_num_frames_per_episode": 200},
+                wrapper_kwargs={**wrapper_kwargs, "clip_reward": False},
+            )
+            for native in (False, True)
+        ]
+        np.testing.assert_array_equal(sides[0].reset(), sides[1].reset())
+        n_done = 0
+        for _ in range(80):
+            python, native = (env.step(np.array([1, 2])) for env in sides)
+            for mine, twin in zip(native[:3], python[:3], strict=True):
+                np.testing.assert_array_equal(mine, twin)
+            n_done += int(native[2].sum())
+        assert n_done >= 2
+        assert sides[1].observation_space == sides[0].observation_space
+        for env in sides:
+            env.close()
+
+    def test_native_needs_no_dummy_vec_env(self) -> None:
+        with pytest.raises(TypeError, match="vec_env_cls=None"):
+            make_atari_env(BREAKOUT, 2, native=True, vec_env_cls=None)

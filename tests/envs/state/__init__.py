@@ -1,0 +1,1 @@
+"""Tests of sb3_atari_course.envs.state."""

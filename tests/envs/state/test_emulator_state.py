@@ -1,0 +1,141 @@
+"""An emulator that was saved and restored in another one plays the same frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ale_py.env import AtariEnv
+
+from sb3_atari_course.envs.state.emulator_state import read_emulator, write_emulator
+from sb3_atari_course.envs.state.env_state import (
+    UnsavableEnvError,
+    read_env,
+    write_env,
+)
+from tests.envs.state.players import same, through_a_file
+
+
+def make(game: str, **kwargs: Any) -> AtariEnv:
+    settings = {"obs_type": "grayscale", "max_num_frames_per_episode": 200, **kwargs}
+    return AtariEnv(game, **settings)
+
+
+def play(env: AtariEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
+    """Return all that can be seen, the RAM too, and how many games were over or cut off."""
+    rng = np.random.default_rng(seed)
+    seen, n_ends = [], 0
+    for _ in range(n_steps):
+        step = env.step(int(rng.integers(env.action_space.n)))  # type: ignore[attr-defined]
+        seen.append((*step, env.ale.getRAM()))
+        if step[2] or step[3]:
+            n_ends += 1
+            seen.append((*env.reset(), env.ale.getRAM()))
+    return seen, n_ends
+
+
+# all 104 games of ale-py were tried in this way, with 16 states each or more
+@pytest.mark.parametrize(
+    ("game", "stickiness", "obs_type"),
+    [
+        ("breakout", 0.25, "grayscale"),
+        ("miniature_golf", 0.25, "ram"),
+        ("ms_pacman", 0.0, "rgb"),
+        ("pong", 0.5, "grayscale"),
+        ("qbert", 0.25, "grayscale"),
+        ("seaquest", 0.25, "ram"),
+        ("space_invaders", 0.0, "rgb"),
+        ("tetris", 0.25, "grayscale"),
+        ("yars_revenge", 0.25, "grayscale"),
+    ],
+)
+def test_a_restored_game_goes_on_with_the_same_frames(
+    game: str, stickiness: float, obs_type: str
+) -> None:
+    env = make(game, repeat_action_probability=stickiness, obs_type=obs_type)
+    env.reset(seed=1)
+    fresh = make(game, repeat_action_probability=stickiness, obs_type=obs_type)
+    fresh.reset(seed=99)
+    play(fresh, 7, seed=5)
+    for i in range(5):
+        play(env, 3 * i, seed=i)
+        write_env(fresh, through_a_file(read_env(env)))
+        assert same(play(env, 9, seed=20 + i), play(fresh, 9, seed=20 + i)), i
+    seen, n_ends = play(env, 105, seed=3)
+    assert same((seen, n_ends), play(fresh, 105, seed=3))
+    assert n_ends >= 2  # games that began with the random stream of the emulator
+
+
+@pytest.mark.parametrize("game", ["breakout", "qbert", "tetris"])
+@pytest.mark.parametrize("begin", ["never reset", "just reset", "reset after a game"])
+def test_a_game_that_has_not_begun_is_restored(game: str, begin: str) -> None:
+    env, fresh = make(game), make(game)
+    if begin != "never reset":
+        env.reset(seed=2)
+    if begin == "reset after a game":
+        play(env, 5, seed=0)
+        env.reset()
+    play(fresh, 5, seed=1)
+    write_env(fresh, through_a_file(read_env(env)))
+    assert same(play(env, 40, seed=2), play(fresh, 40, seed=2))
+
+
+def test_saving_changes_nothing() -> None:
+    env, twin = (make("breakout", repeat_action_probability=0.5) for _ in range(2))
+    env.reset(seed=3)
+    twin.reset(seed=3)
+    n_repeated = 0
+    for i in range(30):
+        n_repeated += read_emulator(env)["sticky_action"] != 0
+        assert same(play(env, 3, seed=i), play(twin, 3, seed=i))
+    assert n_repeated >= 3  # so saving had to find the action
+
+
+def test_each_sticky_action_is_found() -> None:
+    """A paddle goes on to the right or to the left, whatever is asked, while its action sticks."""
+    found = []
+    env = make("breakout", repeat_action_probability=0.9, frameskip=1)
+    env.reset(seed=1)
+    for action in (2, 3) * 8:  # RIGHT, LEFT
+        for _ in range(40):
+            env.step(action)
+        found.append(read_emulator(env)["sticky_action"])
+    assert set(found) <= {0, 3, 4}  # ALE's numbers of NOOP, RIGHT, LEFT
+    assert {3, 4} <= set(found)
+    assert all(found[i] in (0, (3, 4)[i % 2]) for i in range(len(found)))
+
+
+def test_random_frame_skips_and_modes_go_on() -> None:
+    settings: dict[str, Any] = {"frameskip": (2, 5), "mode": 4, "difficulty": 1}
+    env, fresh = make("breakout", **settings), make("breakout", **settings)
+    env.reset(seed=1)
+    play(env, 30, seed=1)
+    write_env(fresh, through_a_file(read_env(env)))
+    assert same(play(env, 100, seed=2), play(fresh, 100, seed=2))
+
+
+def test_without_its_sticky_action_an_emulator_goes_on_otherwise() -> None:
+    env = make("breakout", repeat_action_probability=0.9, frameskip=1)
+    env.reset(seed=1)
+    fresh = make("breakout", repeat_action_probability=0.9, frameskip=1)
+    n_other = 0
+    for i in range(10):
+        play(env, 20, seed=i)
+        fresh.restore_state(env.clone_state(include_rng=True))  # what ale-py offers
+        n_other += not same(play(env, 5, seed=i), play(fresh, 5, seed=i))
+    assert n_other >= 2
+
+
+def test_what_cannot_be_restored_is_refused() -> None:
+    with pytest.raises(UnsavableEnvError, match="sound_obs=False"):
+        read_env(make("pong", sound_obs=True))
+    with pytest.raises(UnsavableEnvError, match="repeat_action_probability=0"):
+        read_env(make("pong", continuous=True, repeat_action_probability=0.25))
+    read_env(make("pong", continuous=True, repeat_action_probability=0.0))
+
+
+def test_a_state_is_small() -> None:
+    env = make("breakout")
+    write_emulator(env, read_emulator(env))
+    assert len(read_emulator(env)["console"]) < 20_000

@@ -1,0 +1,302 @@
+"""Vectorised environments that were saved and restored in fresh ones go on alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import gymnasium.wrappers as gw
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecExtractDictObs,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+    VecTransposeImage,
+)
+
+from sb3_atari_course import NativeAtariVecEnv
+from sb3_atari_course.envs import wrap_atari
+from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.envs.state.vec_env_state import (
+    EnvStateError,
+    monitor_files,
+    read_vec_env,
+    unsaved_envs,
+    write_vec_env,
+)
+from tests.envs.state.players import same, through_a_file
+
+
+def cart() -> gym.Env[Any, Any]:
+    return Monitor(gym.make("CartPole-v1", max_episode_steps=25))
+
+
+def cart_dict() -> gym.Env[Any, Any]:
+    return gw.TimeAwareObservation(cart(), flatten=False)
+
+
+def bare() -> gym.Env[Any, Any]:
+    return gym.make("CartPole-v1", max_episode_steps=25)
+
+
+def foreign() -> gym.Env[Any, Any]:
+    """Return an environment that nobody can save."""
+    return Foreign(bare())
+
+
+class Foreign(gym.Wrapper[Any, Any, Any, Any]):
+    """A wrapper that nobody knows."""
+
+
+def breakout() -> gym.Env[Any, Any]:
+    env = gym.make("BreakoutNoFrameskip-v4", max_num_frames_per_episode=400)
+    return wrap_atari(Monitor(env), shape=(20, 20))
+
+
+def savable(make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
+    return SavableEnv(make())
+
+
+def monitor_outside() -> gym.Env[Any, Any]:
+    return Monitor(SavableEnv(bare()))
+
+
+def two(make: Callable[[], gym.Env[Any, Any]]) -> DummyVecEnv:
+    return DummyVecEnv([make, make])
+
+
+class ForeignVec(VecEnvWrapper):
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        return self.venv.step_wait()
+
+
+def play(venv: VecEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
+    """Return all that is seen in some random steps, and how many episodes end."""
+    rng = np.random.default_rng(seed)
+    assert isinstance(venv.action_space, spaces.Discrete)
+    seen, n_ends = [], 0
+    for _ in range(n_steps):
+        obs, rewards, dones, infos = venv.step(
+            rng.integers(venv.action_space.n, size=venv.num_envs)
+        )
+        known = [
+            {
+                **{key: info[key] for key in info if key != "episode"},
+                **{key: info["episode"][key] for key in "rl" if "episode" in info},
+            }
+            for info in infos
+        ]
+        seen.append((rewards.astype(np.float32), dones.copy(), obs_copy(obs), known))
+        n_ends += int(dones.sum())
+    return seen, n_ends
+
+
+def obs_copy(obs: Any) -> Any:
+    return {key: obs[key].copy() for key in obs} if isinstance(obs, dict) else obs.copy()
+
+
+MAKERS: dict[str, Callable[[], VecEnv]] = {
+    "dummy": lambda: two(cart),
+    "stacked pictures": lambda: VecTransposeImage(VecFrameStack(two(breakout), 4)),
+    "pictures stacked": lambda: VecFrameStack(VecTransposeImage(two(breakout)), 4),
+    "normalised": lambda: VecNormalize(VecCheckNan(two(cart))),
+    "stacked, monitored, normalised": lambda: VecNormalize(
+        VecMonitor(VecFrameStack(two(lambda: gym.make("CartPole-v1")), 3))
+    ),
+    "dicts": lambda: VecNormalize(VecFrameStack(two(cart_dict), 2), norm_obs_keys=["obs"]),
+    "of dicts": lambda: VecExtractDictObs(two(cart_dict), "obs"),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("n_steps", [0, 30])
+def test_restored_environments_go_on_alike(name: str, n_steps: int) -> None:
+    venv, fresh = MAKERS[name](), MAKERS[name]()
+    venv.seed(1)
+    venv.reset()
+    play(venv, n_steps, seed=1)
+    if n_steps:  # or never reset
+        fresh.seed(2)
+        fresh.reset()
+        play(fresh, 7, seed=4)
+    state = read_vec_env(venv)
+    assert unsaved_envs(state) == {}
+    assert write_vec_env(fresh, through_a_file(state), fresh_seed=9) is None
+    if isinstance(venv, VecNormalize) and isinstance(fresh, VecNormalize):
+        assert same(venv.get_original_obs(), fresh.get_original_obs())
+    seen, n_ends = play(venv, 90, seed=2)
+    assert same((seen, n_ends), play(fresh, 90, seed=2))
+    assert n_ends > 2
+    assert same(read_vec_env(venv), read_vec_env(fresh))
+
+
+def test_whole_games_and_lost_lives_go_on_alike() -> None:
+    venv, fresh = MAKERS["pictures stacked"](), MAKERS["pictures stacked"]()
+    venv.seed(1)
+    venv.reset()
+    play(venv, 50, seed=1)
+    write_vec_env(fresh, through_a_file(read_vec_env(venv)), fresh_seed=9)
+    seen, n_ends = play(venv, 160, seed=2)
+    assert same((seen, n_ends), play(fresh, 160, seed=2))
+    n_games = sum("r" in info for *_, infos in seen for info in infos)
+    assert 2 <= n_games < n_ends  # the others are lives
+
+
+def test_environments_in_worker_processes_go_on_alike() -> None:
+    makers = [partial(savable, breakout), partial(savable, breakout)]
+    venv = VecFrameStack(SubprocVecEnv(makers, start_method="forkserver"), 2)
+    local = VecFrameStack(DummyVecEnv([breakout, breakout]), 2)
+    try:
+        venv.seed(1)
+        venv.reset()
+        play(venv, 40, seed=1)
+        for process in venv.unwrapped.processes:  # type: ignore[attr-defined]
+            os.kill(process.pid, signal.SIGINT)  # as Ctrl-C does
+        state = through_a_file(read_vec_env(venv))
+        write_vec_env(local, state, fresh_seed=9)  # two ways to run the same environments
+        seen, n_ends = play(venv, 120, seed=2)
+        assert same((seen, n_ends), play(local, 120, seed=2))
+        assert n_ends >= 2
+        assert write_vec_env(venv, state, fresh_seed=9) is None
+        assert same((seen, n_ends), play(venv, 120, seed=2))
+        state["envs"][1]["state"] = state["envs"][1]["state"][1:]
+        with pytest.raises(EnvStateError, match=r"environment 1: .*make it as it was made"):
+            write_vec_env(venv, state, fresh_seed=9)
+    finally:
+        venv.close()
+
+
+def test_workers_without_the_wrapper_are_told_what_to_add() -> None:
+    for maker in (cart, monitor_outside):  # not there, and not the outermost
+        venv = SubprocVecEnv([maker], start_method="forkserver")
+        try:
+            reasons = unsaved_envs(read_vec_env(venv))
+            assert "checkpoints.SavableEnv around it, last in env_wrapper" in reasons[0]
+            saved = read_vec_env(DummyVecEnv([cart]))
+            with pytest.raises(EnvStateError, match=r"put .*SavableEnv around them"):
+                write_vec_env(venv, saved, fresh_seed=0)
+        finally:
+            venv.close()
+
+
+def test_environments_that_nobody_can_save_begin_anew_and_the_others_go_on() -> None:
+    def make() -> VecEnv:
+        return VecNormalize(VecMonitor(VecFrameStack(DummyVecEnv([bare, foreign, bare]), 2)))
+
+    venv, fresh = make(), make()
+    venv.seed(1)
+    venv.reset()
+    play(venv, 33, seed=1)
+    state = through_a_file(read_vec_env(venv))
+    assert list(unsaved_envs(state)) == [1]
+    assert "Foreign" in unsaved_envs(state)[1]
+    new = write_vec_env(fresh, state, fresh_seed=9)
+    assert new is not None
+    assert new.begun.tolist() == [False, True, False]
+    twin = bare().reset(seed=10)[0]
+    assert isinstance(fresh, VecNormalize)
+    first = fresh.unnormalize_obs(new.observations)[1]
+    np.testing.assert_allclose(first, [0, 0, 0, 0, *twin], atol=1e-2)
+    assert same(fresh.obs_rms.mean, venv.obs_rms.mean)  # type: ignore[union-attr]
+    venv.training = fresh.training = False  # the statistics would mix all three
+    (seen, _), (seen_too, _) = play(venv, 60, seed=2), play(fresh, 60, seed=2)
+    for (rewards, dones, obs, infos), theirs in zip(seen, seen_too, strict=True):
+        for i in (0, 2):
+            assert same(obs[i], theirs[2][i])
+            assert same(
+                (rewards[i], dones[i], infos[i]), (theirs[0][i], theirs[1][i], theirs[3][i])
+            )
+    lengths = [infos[1]["l"] for *_, infos in seen_too if "l" in infos[1]]
+    ends = [t + 1 for t, (_, dones, _, _) in enumerate(seen_too) if dones[1]]
+    assert lengths[0] == ends[0]  # counted from the new beginning
+
+
+def test_native_environments_begin_anew() -> None:
+    venv = VecFrameStack(NativeAtariVecEnv("BreakoutNoFrameskip-v4", 2, n_threads=1, n_stack=1), 2)
+    fresh = VecFrameStack(NativeAtariVecEnv("BreakoutNoFrameskip-v4", 2, n_threads=1, n_stack=1), 2)
+    try:
+        venv.reset()
+        state = through_a_file(read_vec_env(venv))
+        assert "no call that saves them" in unsaved_envs(state)[1]
+        new = write_vec_env(fresh, state, fresh_seed=9)
+        assert new is not None
+        assert new.begun.all()
+        assert new.observations.shape == (2, 2, 84, 84)
+        fresh.step(np.zeros(2, np.int64))
+        with pytest.raises(EnvStateError, match=r"NativeAtariVecEnv, and there is .*DummyVecEnv"):
+            write_vec_env(VecFrameStack(two(breakout), 2), state, fresh_seed=0)
+    finally:
+        venv.close()
+        fresh.close()
+
+
+def test_a_foreign_wrapper_around_all_environments_is_named() -> None:
+    venv = VecNormalize(ForeignVec(two(cart)))
+    venv.reset()
+    play(venv, 9, seed=1)
+    state = through_a_file(read_vec_env(venv))
+    assert all("test_vec_env_state.ForeignVec" in why for why in unsaved_envs(state).values())
+    fresh = VecNormalize(ForeignVec(two(cart)))
+    new = write_vec_env(fresh, state, fresh_seed=9)
+    assert new is not None
+    assert new.begun.all()
+    assert same(fresh.ret_rms.count, venv.ret_rms.count)  # what belongs to the training is kept
+
+
+def test_other_environments_are_refused() -> None:
+    state = read_vec_env(two(cart))
+    with pytest.raises(EnvStateError, match="one of 2 environments, and there are 1"):
+        write_vec_env(DummyVecEnv([cart]), state, fresh_seed=0)
+    with pytest.raises(EnvStateError, match="VecCheckNan < DummyVecEnv"):
+        write_vec_env(VecCheckNan(two(cart)), state, fresh_seed=0)
+    with pytest.raises(EnvStateError, match="Monitor < "):
+        write_vec_env(two(breakout), state, fresh_seed=0)
+
+
+def test_seeds_for_the_next_reset_are_kept() -> None:
+    venv, fresh = two(cart), two(cart)
+    venv.seed(5)
+    venv.set_options({"low": -0.01, "high": 0.01})
+    write_vec_env(fresh, through_a_file(read_vec_env(venv)), fresh_seed=9)
+    assert same(venv.reset(), fresh.reset())
+
+
+def test_the_streams_of_actions_are_kept() -> None:
+    venv, fresh = two(cart), two(cart)
+    venv.action_space.seed(3)
+    venv.reset()
+    write_vec_env(fresh, through_a_file(read_vec_env(venv)), fresh_seed=9)
+    assert [venv.action_space.sample() for _ in range(9)] == [
+        fresh.action_space.sample() for _ in range(9)
+    ]
+
+
+def test_the_wrapper_for_workers_can_stand_in_a_yml(tmp_path: Path) -> None:
+    from rl_zoo3.utils import get_wrapper_class
+
+    wrapper = get_wrapper_class({"env_wrapper": ["sb3_atari_course.checkpoints.SavableEnv"]})
+    venv = make_vec_env("CartPole-v1", 2, wrapper_class=wrapper, monitor_dir=str(tmp_path / "run"))
+    assert isinstance(venv, DummyVecEnv)
+    assert type(venv.envs[0]) is SavableEnv
+    names = [os.path.basename(str(path)) for path in monitor_files(venv)]
+    assert names == ["0.monitor.csv", "1.monitor.csv"]
+    assert monitor_files(two(cart)) == [None, None]
+    venv.close()

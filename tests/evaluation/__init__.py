@@ -1,0 +1,1 @@
+"""Tests; the paths mirror the package."""

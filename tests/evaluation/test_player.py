@@ -1,0 +1,375 @@
+"""A model in one environment: spaces, observations as in training, recurrent state."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
+
+from sb3_atari_course import FastDQN, QLearning, evaluate_games, make_atari_env, wrap_atari
+from sb3_atari_course.course.breakout import watch_games
+from sb3_atari_course.course.toy_text import draw_policy, evaluate_exactly, play_episode
+from sb3_atari_course.evaluation.player import Player, batch_of_one, check_spaces, fit_to_model
+from sb3_atari_course.report.video import film_game
+from tests.fakes import FakeGame, ScriptedPlayer
+
+BREAKOUT = "BreakoutNoFrameskip-v4"
+
+
+class Counter:
+    """A recurrent model whose state counts its observations since an episode began."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, bool]] = []
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> Any:
+        count = 0 if state is None or episode_start[0] else int(state[0])
+        self.calls.append((count, bool(episode_start[0])))
+        return np.zeros(len(observation), np.int64), np.array([count + 1])
+
+
+@pytest.fixture(scope="module")
+def recurrent() -> RecurrentPPO:
+    """Return a policy whose actions depend on what it saw before."""
+    kwargs = {"lstm_hidden_size": 16}
+    model = RecurrentPPO(
+        *("MlpLstmPolicy", "CartPole-v1"),
+        n_steps=128,
+        batch_size=128,
+        n_epochs=2,
+        seed=0,
+        learning_rate=3e-3,
+        policy_kwargs=kwargs,
+    )
+    return model.learn(1024)
+
+
+def play_by_hand(model: Any, seed: list[int]) -> tuple[float, list[int]]:
+    """Return score and actions of one game of CartPole, with SB3's own calls."""
+    env = gym.make("CartPole-v1")
+    obs, _ = env.reset(seed=int(np.random.default_rng(seed).integers(2**31)))
+    state, start, score, over, actions = None, np.ones(1, bool), 0.0, False, []
+    while not over:
+        action, state = model.predict(obs[None], state, start, deterministic=True)
+        start = np.zeros(1, bool)
+        obs, reward, terminated, truncated, _ = env.step(int(action[0]))
+        actions.append(int(action[0]))
+        score, over = score + float(reward), terminated or truncated
+    return score, actions
+
+
+class TestRecurrentState:
+    def test_scores_are_those_of_a_loop_that_carries_it(self, recurrent: RecurrentPPO) -> None:
+        report = evaluate_games(
+            recurrent, "CartPole-v1", n_games=5, seed=0, epsilon=0.0, random_play=False
+        )
+        expected = [play_by_hand(recurrent, [0, game])[0] for game in range(5)]
+        assert list(report.scores) == expected
+        assert len(set(expected)) > 1
+
+    def test_a_video_shows_the_same_game(self, recurrent: RecurrentPPO) -> None:
+        env = gym.make("CartPole-v1", render_mode="rgb_array")
+        assert film_game(recurrent, env, seed=(0, 1)).score == play_by_hand(recurrent, [0, 1])[0]
+
+    def test_it_starts_over_with_a_game_and_moves_on_at_random_actions(self) -> None:
+        model = Counter()
+        report = evaluate_games(
+            model, "CartPole-v1", n_games=2, seed=0, epsilon=0.5, random_play=False
+        )
+        first, second = report.lengths
+        expected = [(step, step == 0) for length in (first, second) for step in range(length)]
+        assert model.calls == expected
+
+    def test_random_play_does_not_ask_the_model(self) -> None:
+        model = Counter()
+        report = evaluate_games(model, "CartPole-v1", n_games=1, seed=0, epsilon=0.0)
+        assert len(model.calls) == report.lengths[0]
+
+    def test_an_episode_starts_after_a_life_loss_and_the_state_goes_to_the_model(self) -> None:
+        watched, evaluated = Counter(), Counter()
+        watch_games(watched, n_games=1, seed=0)
+        evaluate_games(evaluated, BREAKOUT, n_games=1, seed=0, epsilon=0.0, random_play=False)
+        for model in (watched, evaluated):
+            starts = [i for i, (_, is_start) in enumerate(model.calls) if is_start]
+            assert len(starts) == 5  # one for each life
+            assert all(model.calls[i][0] == 0 for i in starts)
+
+    def test_an_episode_as_text(self) -> None:
+        model = Counter()
+        play_episode(model, "FrozenLake-v1", seed=0, max_steps=5)
+        assert [count for count, _ in model.calls] == list(range(len(model.calls)))
+
+    def test_a_table_cannot_be_made_of_it(self) -> None:
+        class Remembering(ScriptedPlayer):
+            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+                return np.zeros(len(observation), np.int64), np.zeros(1)
+
+        for function in (evaluate_exactly, draw_policy):
+            with pytest.raises(ValueError, match="recurrent"):
+                function(Remembering([0]), "FrozenLake-v1")
+
+    def test_a_model_around_a_recurrent_one_hands_it_on(self, recurrent: RecurrentPPO) -> None:
+        class Around:
+            def predict(self, observation: Any, **kwargs: Any) -> Any:
+                return recurrent.predict(observation, **kwargs)
+
+        report = evaluate_games(
+            Around(), "CartPole-v1", n_games=3, seed=0, epsilon=0.0, random_play=False
+        )
+        assert list(report.scores) == [play_by_hand(recurrent, [0, game])[0] for game in range(3)]
+
+    def test_a_state_that_cannot_be_taken_back_is_refused(self) -> None:
+        class Forgetful(ScriptedPlayer):
+            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+                return np.zeros(len(observation), np.int64), np.zeros(1)
+
+        with pytest.raises(ValueError, match="state"):
+            evaluate_games(Forgetful([0]), "CartPole-v1", n_games=1, seed=0)
+
+    def test_other_models_are_called_as_before(self) -> None:
+        player = ScriptedPlayer([0])  # whose predict takes neither state nor episode_start
+        acting = Player(player)
+        acting.skip(np.zeros(4))
+        assert player.n_calls == 0
+        assert acting.act(np.zeros(4)) == 0
+
+
+class TestSpaces:
+    @pytest.mark.parametrize(
+        ("trained_on", "trained_with", "played", "played_with", "numbers"),
+        [
+            (BREAKOUT, {}, BREAKOUT, {"full_action_space": True}, (4, 18)),
+            (BREAKOUT, {"full_action_space": True}, BREAKOUT, {}, (18, 4)),
+            ("PongNoFrameskip-v4", {}, BREAKOUT, {}, (6, 4)),
+        ],
+    )
+    def test_other_actions_are_refused_with_both_spaces(
+        self,
+        trained_on: str,
+        trained_with: dict[str, Any],
+        played: str,
+        played_with: dict[str, Any],
+        numbers: tuple[int, int],
+    ) -> None:
+        model = DQN("CnnPolicy", make_atari_env(trained_on, env_kwargs=trained_with), buffer_size=1)
+        both = r".*".join(rf"Discrete\({n}\)" for n in numbers)
+        with pytest.raises(ValueError, match=both):
+            evaluate_games(model, played, seed=0, env_kwargs=played_with)
+        if played == BREAKOUT:
+            with pytest.raises(ValueError, match=both):
+                watch_games(model, seed=0, env_kwargs=played_with)
+            env = wrap_atari(gym.make(played, render_mode="rgb_array", **played_with), n_stack=4)
+            with pytest.raises(ValueError, match=both):
+                film_game(model, env)
+
+    @pytest.mark.parametrize("function", [evaluate_exactly, draw_policy, play_episode])
+    def test_a_table_of_another_environment(self, function: Any) -> None:
+        model = QLearning("QTablePolicy", "FrozenLake-v1")
+        with pytest.raises(ValueError, match=r"Discrete\(16\).*Discrete\(48\)"):
+            function(model, "CliffWalking-v1")
+
+    def test_bounds_and_dtypes_count_as_in_sb3(self) -> None:
+        model = PPO("MlpPolicy", "Pendulum-v1", n_steps=8, batch_size=8)
+        check_spaces(model, model.observation_space, model.action_space)
+        for other in (spaces.Box(-1, 1, (3,)), spaces.Box(-8, 8, (3,), np.float64)):
+            with pytest.raises(ValueError, match="Box"):
+                check_spaces(model, other, model.action_space)
+
+    def test_images_may_be_channels_last(self) -> None:
+        model = DQN("CnnPolicy", make_atari_env(BREAKOUT), buffer_size=1)
+        check_spaces(model, spaces.Box(0, 255, (84, 84, 4), np.uint8), spaces.Discrete(4))
+
+    def test_a_model_of_twice_as_many_numbers_is_not_a_stack(self) -> None:
+        """LunarLander reads 8 numbers and CartPole shows 4: their bounds differ."""
+
+        class Lander(ScriptedPlayer):
+            observation_space = spaces.Box(-10, 10, (8,))
+
+        with pytest.raises(ValueError, match=r"\(8,\).*\(4,\)"):
+            evaluate_games(Lander([0]), "CartPole-v1", seed=0)
+
+    def test_a_model_that_needs_action_masks_is_refused(self) -> None:
+        class Masked(gym.Wrapper[Any, Any, Any, Any]):
+            def action_masks(self) -> list[bool]:
+                return [True, False]
+
+        model = MaskablePPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8)
+        with pytest.raises(ValueError, match="MaskablePPO needs action masks"):
+            evaluate_games(model, "CartPole-v1", seed=0, env_wrapper=Masked)
+        evaluate_games(model, "CartPole-v1", n_games=1, seed=0, random_play=False)
+
+    def test_what_is_not_a_wrapper_or_a_game(self) -> None:
+        play = partial(evaluate_games, ScriptedPlayer([0]), seed=0)
+        for wrong in (["wrap_atari"], "wrap_atari", lambda env: None):
+            with pytest.raises(TypeError, match="env_wrapper"):
+                play(BREAKOUT, env_wrapper=wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"env_kwargs.*\['x'\]"):
+            play(BREAKOUT, env_kwargs=["x"])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"modes=1.*did you mean mode"):
+            play(BREAKOUT, env_kwargs={"modes": 1})
+        with pytest.raises(TypeError, match=r"full_action_space.* 'no'"):
+            play(BREAKOUT, env_kwargs={"full_action_space": "no"})
+        with pytest.raises(ValueError, match=r"'mode': 99"):
+            play(BREAKOUT, env_kwargs={"mode": 99})
+        with pytest.raises(ValueError, match=r"'grayscale'.*leave it out"):
+            play(BREAKOUT, env_wrapper=AtariWrapper, env_kwargs={"obs_type": "grayscale"})
+
+    def test_what_is_not_a_model_or_an_environment(self) -> None:
+        with pytest.raises(TypeError, match=r"model must .* got 'dqn\.zip'"):
+            evaluate_games("dqn.zip", "CartPole-v1", seed=0)  # type: ignore[arg-type]
+        env = gym.make("CartPole-v1")
+        for wrong in (env, make_vec_env("CartPole-v1")):
+            with pytest.raises(TypeError, match="env_id must be the id"):
+                evaluate_games(ScriptedPlayer([0]), wrong, seed=0)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="env must be a single environment, got 'CartPole-v1'"):
+            film_game(ScriptedPlayer([0]), "CartPole-v1")  # type: ignore[arg-type]
+
+
+def normalized(venv: VecEnv) -> VecNormalize:
+    """Return a VecNormalize whose statistics are far from 0 and 1."""
+    normalize = VecNormalize(venv, training=False)
+    rng = np.random.default_rng(0)
+    assert not isinstance(normalize.obs_rms, dict)
+    normalize.obs_rms.mean = rng.normal(size=normalize.obs_rms.mean.shape)
+    normalize.obs_rms.var = rng.uniform(0.1, 4.0, size=normalize.obs_rms.var.shape)
+    return normalize
+
+
+class TestObservations:
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            normalized,
+            partial(VecFrameStack, n_stack=3),
+            lambda venv: VecFrameStack(normalized(venv), 3),
+            lambda venv: normalized(VecFrameStack(venv, 3)),
+        ],
+        ids=["VecNormalize", "VecFrameStack", "VecNormalize inside", "VecNormalize outside"],
+    )
+    def test_they_are_those_of_the_training(self, wrap: Any) -> None:
+        venv = wrap(make_vec_env("CartPole-v1"))
+        model = PPO("MlpPolicy", venv, n_steps=8, batch_size=8)
+        env = fit_to_model(gym.make("CartPole-v1"), model)
+        assert env.observation_space.shape == model.observation_space.shape
+        venv.seed(5)
+        theirs, (ours, _) = venv.reset(), env.reset(seed=5)
+        over = False
+        for step in range(100):
+            np.testing.assert_allclose(ours, theirs[0], rtol=1e-5)
+            if over:
+                break
+            theirs, _, _, infos = venv.step(np.array([step % 2]))
+            ours, _, terminated, truncated, _ = env.step(step % 2)
+            if terminated or truncated:
+                theirs, over = np.array([infos[0]["terminal_observation"]]), True
+        assert over
+
+    def test_images_behind_a_vec_normalize(self) -> None:
+        """Channels first there, channels last in a single environment."""
+        venv = VecNormalize(
+            make_atari_env(BREAKOUT, wrapper_kwargs={"noop_max": 0}), training=False
+        )
+        model = DQN("CnnPolicy", venv, buffer_size=1, policy_kwargs={"normalize_images": False})
+        env = fit_to_model(
+            wrap_atari(gym.make(BREAKOUT, obs_type="grayscale"), noop_max=0, n_stack=4), model
+        )
+        venv.seed(0)
+        np.testing.assert_array_equal(env.reset(seed=0)[0], venv.reset()[0])
+
+    def test_a_vec_normalize_of_other_observations_is_refused(self) -> None:
+        """With as many numbers, but other bounds or another shape."""
+        model = PPO("MlpPolicy", VecNormalize(make_vec_env("CartPole-v1")), n_steps=8, batch_size=8)
+        for shape in ((4,), (2, 2)):
+            other = gym.wrappers.TransformObservation(
+                gym.make("CartPole-v1"), lambda obs: obs, spaces.Box(0, 1, shape)
+            )
+            with pytest.raises(ValueError, match=r"4\.8.*Box\(0\.0, 1\.0"):
+                fit_to_model(other, model)
+
+    def test_stacked_images_behind_a_vec_normalize(self) -> None:
+        """Stacked as without one, although SB3 changes the space of normalised images."""
+        venv = VecNormalize(make_atari_env(BREAKOUT))
+        kwargs = {"normalize_images": False}
+        model = DQN("CnnPolicy", venv, buffer_size=1, policy_kwargs=kwargs)
+        report = evaluate_games(model, BREAKOUT, n_games=1, seed=0, max_frames=60)
+        assert report.lengths == (60,)
+
+    def test_statistics_of_rewards_alone_change_nothing(self) -> None:
+        venv = VecNormalize(make_vec_env("CartPole-v1"), norm_obs=False)
+        env = gym.make("CartPole-v1")
+        assert fit_to_model(env, PPO("MlpPolicy", venv, n_steps=8, batch_size=8)) is env
+
+    def test_dicts_are_played(self) -> None:
+        class Both(gym.ObservationWrapper[Any, Any, Any]):
+            def __init__(self, env: gym.Env[Any, Any]) -> None:
+                super().__init__(env)
+                box = env.observation_space
+                self.observation_space = spaces.Dict({"numbers": box, "copy": box})
+
+            def observation(self, observation: Any) -> Any:
+                return {"numbers": observation, "copy": observation}
+
+        venv = make_vec_env("CartPole-v1", wrapper_class=Both)
+        for stacked in (venv, VecFrameStack(venv, 2)):
+            model = PPO("MultiInputPolicy", stacked, n_steps=8, batch_size=8, seed=0)
+            report = evaluate_games(
+                model, "CartPole-v1", n_games=2, seed=0, epsilon=0.0, env_wrapper=Both
+            )
+            assert report.lengths == tuple(int(score) for score in report.scores)
+
+    def test_a_batch_of_one(self) -> None:
+        batch = batch_of_one({"a": [1.0, 2.0], "b": 3})
+        assert batch["a"].tolist() == [[1.0, 2.0]]
+        assert batch["b"].tolist() == [3]
+
+    def test_a_game_cut_off_by_a_wrapper_counts_until_there(self) -> None:
+        game = FakeGame(ends_at=50)
+        limited = gym.wrappers.TimeLimit(game, 7)
+        game.render_mode = "rgb_array"
+        game.render = lambda: game.screen  # type: ignore[method-assign]
+        assert film_game(ScriptedPlayer([0]), limited, seed=0).score == 7
+
+
+class TestStackedAgain:
+    """VecFrameStack around make_atari_env, which stacks already: 16 channels."""
+
+    def test_an_evaluation_warns(self) -> None:
+        model = DQN("CnnPolicy", VecFrameStack(make_atari_env(BREAKOUT), 4), buffer_size=1)
+        settings = {"n_games": 1, "seed": 0, "max_frames": 60, "random_play": False}
+        with pytest.warns(UserWarning, match="stack") as caught:
+            evaluate_games(model, BREAKOUT, env_wrapper=partial(wrap_atari, n_stack=4), **settings)
+        assert any("FrameStack of 4 in" in str(warning.message) for warning in caught)
+        with pytest.warns(UserWarning, match="16 channels"):
+            evaluate_games(model, BREAKOUT, **settings)
+
+    def test_fast_dqn_warns(self) -> None:
+        with pytest.warns(UserWarning, match="stacked twice"):
+            FastDQN("CnnPolicy", VecFrameStack(make_atari_env(BREAKOUT), 4), buffer_size=1)
+
+
+def test_sb3s_atari_wrapper_is_shown_rgb() -> None:
+    report = evaluate_games(
+        ScriptedPlayer([0]),
+        BREAKOUT,
+        n_games=1,
+        seed=0,
+        max_frames=100,
+        random_play=False,
+        env_wrapper=AtariWrapper,
+    )
+    assert report.protocol["screens"] == "rgb"

@@ -1,0 +1,224 @@
+"""The report: what stands in it, and what never does."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch as th
+from stable_baselines3 import DQN
+
+from sb3_atari_course.report import sections, write_comparison_report, write_report
+from tests.report.run_folders import EVALUATION, make_run
+from tests.zoo.runs import cli
+
+EVIL = """</pre></svg><script>alert("x")</script><img src='http://evil/x.png' onerror=y>"""
+
+
+class Tags(HTMLParser):
+    """Collects tags and attributes, and checks that tags are closed in order."""
+
+    VOID = ("meta", "br", "img", "path", "use")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def film(tmp_path: Path) -> Path:
+    """Return a run with everything that a run may have."""
+    folder = make_run(tmp_path / "CartPole-v1_1", seed=4, evaluation=EVALUATION)
+    (folder / "videos").mkdir()
+    (folder / "videos/film.mp4").write_bytes(b"a film")
+    return folder
+
+
+def two_runs(tmp_path: Path) -> list[Path]:
+    other = make_run(tmp_path / "other", [7.0, 8.0], seed=123456, algo="qrdqn")
+    return [film(tmp_path), other]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the report of one run."""
+    return write_report(film(tmp_path_factory.mktemp("one"))).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the report of two."""
+    folder = tmp_path_factory.mktemp("two")
+    path = write_comparison_report(two_runs(folder), folder / "new/out")
+    assert path == folder / "new/out/report.html"
+    return path.read_text(encoding="utf-8")
+
+
+def test_everything_about_a_run(page: str) -> None:
+    text = Tags(page).text
+    headlines = ("curves", "Scores of whole games", "Video", "Command", "Settings", "Files")
+    assert [h for h in headlines if h not in text] == []
+    assert "python -m rl_zoo3.train --algo dqn --seed 4" in text
+    assert "gamma0.9" in text
+    assert "max steps108,000" in text
+    assert "the agent15050100200" in text  # mean 150, SD 50, lowest 100, highest 200
+    assert "random play, same games2010" in text
+    assert "100 200" in text  # every score
+    assert "videos/film.mp4" in text
+    assert f"data:video/mp4;base64,{base64.b64encode(b'a film').decode()}" in page
+
+
+def test_it_asks_for_nothing_outside_the_file(page: str) -> None:
+    tags = Tags(page)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
+    addresses = [value for name, value in tags.attributes if name in ("src", "href", "poster")]
+    assert [a for a in addresses if not a.startswith(("#", "data:"))] == []
+    assert not [name for name, _ in tags.attributes if name.startswith("on")]
+    assert re.findall(r"url\((?!#)|@import|https?:", page) == []
+    assert "default-src 'none'" in page
+
+
+def test_all_ids_are_unique_and_all_links_lead_somewhere(comparison: str) -> None:
+    attributes = Tags(comparison).attributes
+    ids = [value for name, value in attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {v[1:] for n, v in attributes if n == "href" and v.startswith("#")} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", comparison)) <= set(ids)
+
+
+def test_whatever_a_run_holds_is_text(tmp_path: Path) -> None:
+    evaluation = {**EVALUATION, "model": EVIL, "protocol": {EVIL: EVIL}}
+    config = {EVIL: EVIL, "nested": {EVIL: [EVIL]}}
+    folder = make_run(tmp_path / "a<b>&c", algo=EVIL, config=config, evaluation=evaluation)
+    (folder / "CartPole-v1/command.txt").write_text(EVIL)
+    (folder / '<img src="x">.txt').touch()
+    page = write_report(folder).read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert not {"script", "img"} & set(tags.tags)
+    assert tags.text.count('<script>alert("x")</script>') >= 8
+    assert html.escape(EVIL) in page
+
+
+def test_the_same_run_gives_the_same_report(tmp_path: Path) -> None:
+    run = film(tmp_path)
+    first = write_report(run).read_bytes()
+    assert (run / "report.html").is_file()
+    assert write_report(run).read_bytes() == first
+
+
+def test_what_is_missing_is_said_with_the_command_that_brings_it(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "logs/dqn/CartPole-v1_2")
+    text = Tags(write_report(folder).read_text(encoding="utf-8")).text
+    flags = f"--algo dqn --env CartPole-v1 -f {tmp_path}/logs --exp-id 2"
+    assert f"Not evaluated yet:python -m sb3_atari_course evaluate {flags}" in text
+    assert f"Not filmed yet:python -m sb3_atari_course record {flags}" in text
+
+
+def test_the_command_names_a_run_of_uuid(tmp_path: Path) -> None:
+    uuid = "28bf65b8-5e5b-4de1-b5da-3522d497669e"
+    folder = make_run(tmp_path / f"logs/dqn/CartPole-v1_2_{uuid}")
+    text = Tags(write_report(folder).read_text(encoding="utf-8")).text
+    assert f" --exp-id 2_{uuid}" in text
+
+
+def test_a_film_may_be_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "MOST_VIDEO_BYTES", 5)
+    tags = Tags(write_report(film(tmp_path)).read_text(encoding="utf-8"))
+    assert "video" not in tags.tags
+    assert "videos/film.mp4 (6 bytes) is too large for a page" in tags.text
+
+
+def test_the_newest_film_is_shown_and_the_length_that_was_asked_for(tmp_path: Path) -> None:
+    run = film(tmp_path)
+    os.utime(run / "videos/film.mp4", (20, 20))
+    (run / "videos/zzz.mp4").write_bytes(b"older")
+    os.utime(run / "videos/zzz.mp4", (10, 10))
+    path = run / "CartPole-v1/args.yml"
+    path.write_text(path.read_text().replace("n_timesteps\n    - -1", "n_timesteps\n    - 700"))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert base64.b64encode(b"a film").decode() in page
+    text = Tags(page).text
+    assert "n_timesteps700 by -n (the yml says 5000)" in text
+
+
+@pytest.mark.parametrize("most_bytes", [5, 10**6])
+def test_a_video_of_an_earlier_model_is_marked(
+    most_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "MOST_VIDEO_BYTES", most_bytes)
+    run = film(tmp_path)
+    os.utime(run / "videos/film.mp4", (20, 20))
+    model = run / "CartPole-v1.zip"
+    model.touch()
+    os.utime(model, (10, 10))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "of an earlier model" not in Tags(page).text
+    os.utime(model, (30, 30))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "of an earlier model" in Tags(page).text
+
+
+def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evaluated, trained for longer, drawn."""
+    monkeypatch.chdir(tmp_path)
+    run = make_run(Path("logs/dqn/CartPole-v1_1"), config={"policy": "MlpPolicy"})
+    other = make_run(Path("other"))
+    model = DQN("MlpPolicy", "CartPole-v1", seed=0, buffer_size=1)
+    model.save(run / "CartPole-v1")
+    assert cli("evaluate", "--algo", "dqn", "--env", "CartPole-v1", "-n", "1") == 0
+    now = Tags(write_report(run).read_text(encoding="utf-8")).text
+    assert "evaluation: mean" in now
+    assert "gamesthe agent" in now
+    th.nn.init.zeros_(model.q_net.q_net[0].weight)  # it has learned
+    model.save(run / "CartPole-v1")
+    later = Tags(write_report(run).read_text(encoding="utf-8")).text
+    assert "evaluation of an earlier model: mean" in later
+    assert "evaluation: mean" not in later
+    assert "gamesan earlier model" in later
+    assert "CartPole-v1.zip has been replaced since:python -m sb3_atari_course evaluate" in later
+    both = write_comparison_report([run, other], "both").read_text(encoding="utf-8")
+    assert "(n = 1, an earlier model)" in Tags(both).text
+
+
+def test_scores_of_another_model_of_the_run_carry_its_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", evaluation={**EVALUATION, "model": "best_<model>.zip"})
+    text = Tags(write_report(run).read_text(encoding="utf-8")).text
+    assert "evaluation of best_<model>.zip: mean" in text
+    assert "best_<model>.zip15050100200" in text
+    both = write_comparison_report([run, film(tmp_path)], tmp_path).read_text(encoding="utf-8")
+    assert "150 ± 50 (n = 2, best_<model>.zip)" in Tags(both).text
+
+
+def test_the_table_of_runs(comparison: str) -> None:
+    text = Tags(comparison).text
+    assert "CartPole-v1_1dqnCartPole-v143003" + "2" + "150 ± 50 (n = 2)" in text
+    assert "otherqrdqnCartPole-v1123456200" + "2" + "7.5not evaluated" in text

@@ -1,0 +1,203 @@
+"""What is read of a run folder, and which folders are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_atari_course import QLearning
+from sb3_atari_course.callbacks import CsvLog, EpisodeTable
+from sb3_atari_course.report.run_data import read_run
+from tests.report.run_folders import PROGRESS, make_run, write_games
+
+GAME = "BreakoutNoFrameskip-v4"
+HELD = {"env_wrapper": [{"sb3_atari_course.envs.wrap_atari": {"n_stack": 4}}]}
+
+
+def test_two_monitor_files_are_one_training(tmp_path: Path) -> None:
+    """Games in the order in which they ended, whichever environment played them."""
+    for i, games in enumerate(["1,10,1.0\n3,30,3.0\n", "2,20,2.0\n"]):
+        (tmp_path / f"{i}.monitor.csv").write_text(f'#{{"t_start": 5.0}}\nr,l,t\n{games}')
+    curves = read_run(tmp_path)
+    assert curves.games.values.tolist() == [1, 2, 3]
+    assert curves.games.steps.tolist() == [10, 30, 60]
+
+
+def test_the_average_is_that_of_a_loop(tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).integers(-20, 21, 250).tolist()
+    average = read_run(write_games(tmp_path, scores)).average
+    naive = [np.mean(scores[max(0, n - 99) : n + 1]) for n in range(250)]
+    np.testing.assert_allclose(average.values, naive, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("config", "frames_of_100"),
+    [
+        (HELD, 25.0),
+        ({"env_wrapper": ["stable_baselines3.common.atari_wrappers.AtariWrapper"]}, 25.0),
+        ({"env_wrapper": "sb3_atari_course.wrappers.ActionRepeat"}, 25.0),
+        ({"env_wrapper": {"sb3_atari_course.wrappers.ActionRepeat": {"frame_skip": 2}}}, 50.0),
+        ({"env_wrapper": [{"a.MaxAndSkipEnv": {"skip": 5}}]}, 20.0),
+        ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": {"skip": 2}}]}, 50.0),
+        ({"env_wrapper": "gymnasium.wrappers.AtariPreprocessing"}, 25.0),
+        ({"env_wrapper": [{"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 4}}]}, 100.0),
+        ({"env_wrapper": [{"a.ActionRepeat": {"frame_skip": "four"}}]}, 100.0),
+        ({"gamma": 0.9}, 100.0),
+    ],
+)
+def test_frames_become_agent_steps_by_the_wrappers_of_the_yml(
+    config: dict[str, Any], frames_of_100: float, tmp_path: Path
+) -> None:
+    curves = read_run(make_run(tmp_path / "run", [1, 2], env_id=GAME, config=config))
+    assert curves.unit == "agent steps"
+    assert curves.games.steps.tolist() == [frames_of_100, 2 * frames_of_100]
+
+
+def test_the_log_of_a_finished_training_knows_its_agent_steps_better(tmp_path: Path) -> None:
+    """No-ops and FIRE are frames, but no agent steps."""
+    run = make_run(tmp_path / "run", [1, 2], env_id=GAME, config=HELD, progress="40,,1.0\n")
+    assert read_run(run).games.steps.tolist() == [25, 50]  # it goes on: the log lags behind
+    (run / f"{GAME}.zip").touch()
+    assert read_run(run).games.steps.tolist() == [20, 40]
+
+
+def write_envs(run: Path, *envs: str) -> None:
+    """Write a monitor file of each environment; a game is ``score,length,time``."""
+    for i, games in enumerate(envs):
+        lines = "".join(f"{game}\n" for game in games.split())
+        (run / f"{i}.monitor.csv").write_text(f'#{{"t_start": 5.0}}\nr,l,t\n{lines}')
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+@pytest.mark.parametrize("progress", [None, "1520,,1.0\n"])
+def test_a_game_ended_at_its_own_environments_step(
+    is_finished: bool, progress: str | None, tmp_path: Path
+) -> None:
+    """Two of them, which step together; a long game is not finished."""
+    run = make_run(tmp_path / "run", progress=progress)
+    write_envs(run, "1,100,1.0 3,250,3.5", "2,300,3.0")
+    if is_finished:
+        (run / "CartPole-v1.zip").touch()
+    curves = read_run(run)
+    assert curves.games.values.tolist() == [1, 2, 3]
+    assert curves.games.steps.tolist() == [200, 600, 700]
+    assert curves.n_steps == (700 if progress is None else 1520)
+
+
+def test_a_run_without_settings_is_never_stretched(tmp_path: Path) -> None:
+    """How many frames a step has is unknown: one at least."""
+    write_envs(tmp_path, "1,100,1.0", "2,150,3.0")
+    progress = tmp_path / "progress.csv"
+    for logged, steps in (("500", [200, 300]), ("300", [200, 300]), ("75", [50, 75])):
+        progress.write_text(f"time/total_timesteps\n{logged}\n")
+        curves = read_run(tmp_path)
+        assert curves.games.steps.tolist() == steps
+        assert (curves.unit, curves.n_steps) == ("agent steps", max(int(logged), steps[-1]))
+
+
+def test_the_curve_of_a_real_training_is_that_of_its_table_of_games(tmp_path: Path) -> None:
+    """Eight taxis, whose games of 200 steps all end at once; the last ones are not finished."""
+    env = make_vec_env("Taxi-v4", 8, seed=0, monitor_dir=str(tmp_path))
+    model, table = QLearning("QTablePolicy", env, seed=0), EpisodeTable(every=10**6)
+    model.learn(3000, callback=[table, CsvLog(tmp_path)])
+    model.logger.close()
+    env.close()
+    curves = read_run(tmp_path)
+    assert [row.steps for row in table.rows[:8]] == [1600] * 8
+    assert curves.games.steps.tolist() == [row.steps for row in table.rows]
+    assert curves.n_steps == 3000
+
+
+LOG = "time/total_timesteps,time/episodes,eval/mean_reward\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "steps"),
+    [
+        # of 4 games, at 100 to 400 by their lengths
+        ("", [100, 200, 300, 400]),
+        ("150,1,\n170,,9\n260,3,\n", [100, 200, 260, 400]),  # the third at 260
+        ("150,2,\n350,2,\n500,4,\n", [100, 150, 350, 400]),  # the second by 150, two after 350
+        ("450,2,\n600,2,\n", [100, 200, 600, 600]),  # the others later
+        ("150,5,\n", [100, 200, 300, 400]),  # lives, not games
+    ],
+)
+def test_the_log_says_between_which_steps_a_game_ended(
+    rows: str, steps: list[float], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run", [1, 2, 3, 4])
+    (run / "progress.csv").write_text(LOG + rows)
+    if not rows:
+        (run / "progress.csv").unlink()
+    assert read_run(run).games.steps.tolist() == steps
+
+
+def test_a_second_learn_from_0_continues_the_axis(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [1, 2])
+    log = "time/total_timesteps,time/episodes,train/loss\n110,1,0.5\n50,,0.4\n190,1,0.3\n"
+    (run / "progress.csv").write_text(log)
+    (run / "CartPole-v1.zip").touch()
+    np.savez(run / "evaluations.npz", timesteps=np.array([60, 110, 60]), results=[[1], [2], [3]])
+    curves = read_run(run)
+    assert curves.games.steps.tolist() == [100, 200]
+    assert curves.loss.steps.tolist() == [110, 160, 300]
+    assert curves.evaluations.steps.tolist() == [60, 110, 170]
+    assert curves.n_steps == 300
+
+
+def test_the_last_step_is_that_of_any_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [1, 2], progress="250,,1.0\n")
+    assert read_run(run).n_steps == 250
+    np.savez(run / "evaluations.npz", timesteps=np.array([900]), results=[[1, 2]])
+    assert read_run(run).n_steps == 900
+
+
+def test_an_empty_log_is_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "progress.csv").touch()
+    assert read_run(run).loss.steps.size == 0
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nowhere is no folder: give run folders such as"):
+        read_run(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no monitor file in .*: it is no run folder of RL Zoo"):
+        read_run(tmp_path)
+
+
+def test_a_run_without_a_whole_game_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no whole game was finished in .*train for longer"):
+        read_run(write_games(tmp_path, []))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("progress.csv", f"{PROGRESS}100,,0.9\n500,0.0", r"ends in the middle of line 3: the trai"),
+        ("progress.csv", "time/total_times", r"ends in the middle of line 1: .*plot again"),
+        ("progress.csv", f"{PROGRESS}1,2,3,4\n1,2,3,4,5\n", r"progress.csv cannot be read"),
+        ("progress.csv", "train/loss\n1\n", r"not every row has its time/total_timesteps"),
+        ("progress.csv", f"{PROGRESS},1,2\n", r"not every row has its time/total_timesteps"),
+        ("progress.csv", f"{PROGRESS}x,1,2\n", r"progress.csv cannot be read: .*; remove it to"),
+        ("1.monitor.csv", '#{"t_start": 0}\nr,l,t\n1,2', r"1.monitor.csv ends in the middle of"),
+        ("1.monitor.csv", "", r"monitor files of .* cannot be read"),
+        ("1.monitor.csv", "r,l,t\n", r"monitor files of .* cannot be read"),
+        ("1.monitor.csv", '#{"t_start": 0}\na,b\n1,2\n', r"monitor files of .* cannot be read"),
+        ("1.monitor.csv", '#{"t_start": 0}\nr,l,t\nx,2,3\n', r"monitor files .* cannot be read"),
+        ("evaluations.npz", "no zip", r"evaluations.npz cannot be read: .*; remove it to plot"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run")
+    (run / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_run(run)

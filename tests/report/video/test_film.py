@@ -1,0 +1,164 @@
+"""A film of one whole game: its frames, its true score, its length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.wrappers import AtariPreprocessing, TimeLimit
+from numpy.typing import NDArray
+from rl_zoo3.gym_patches import PatchedTimeLimit
+from stable_baselines3 import DQN
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_atari_course import evaluate_games, make_atari_env, wrap_atari
+from sb3_atari_course.envs import make_game
+from sb3_atari_course.report.video import film_game
+from sb3_atari_course.wrappers import ClipReward, FireOnReset, FrameStack, LifeLossTerminal
+from tests.fakes import FakeGame, ScriptedPlayer
+
+BREAKOUT = "BreakoutNoFrameskip-v4"
+
+
+class Filmed(FakeGame):
+    """A FakeGame that can be filmed; it paints on one canvas."""
+
+    render_mode = "rgb_array"
+
+    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
+        return self.screen
+
+
+def fake(lives: Sequence[int] | None = None, **settings: Any) -> Filmed:
+    return Filmed(lives=lives, reuse_array=True, **settings)
+
+
+def frame_numbers(frames: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
+    """Return (game, frame of the game) of the screens."""
+    return [(int(frame[0, 0, 0]), int(frame[0, 0, 1])) for frame in frames]
+
+
+def test_every_step_of_the_game_through_all_lives_is_on_the_film() -> None:
+    game = fake(lives=[3, 3, 2, 2, 1, 1], ends_at=6, step_reward=5)
+    env = ClipReward(FireOnReset(LifeLossTerminal(game)))
+    film = film_game(ScriptedPlayer([2, 3]), env, seed=0)
+    # FIRE (action 1) is pressed inside reset, at frames 0, 2 and 4, and is no step of the agent
+    assert game.tape[1:] == [1, 2, 1, 3, 1, 2]
+    assert frame_numbers(film.frames) == [(1, 1), (1, 3), (1, 5), (1, 6)]
+    assert (film.score, film.n_steps) == (30.0, 3)
+
+
+def test_the_env_is_as_it_was_and_films_again() -> None:
+    env = LifeLossTerminal(fake(lives=[2, 1], ends_at=3))
+    inside = env.env
+    first, second = (film_game(ScriptedPlayer([0]), env, seed=seed) for seed in (0, 1))
+    assert env.env is inside
+    assert (first.score, second.score) == (3.0, 3.0)
+    assert frame_numbers(second.frames) == [(2, 0), (2, 1), (2, 2), (2, 3)]
+
+
+def test_the_cap_is_in_agent_steps() -> None:
+    film = film_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
+    assert (film.score, film.n_steps, len(film.frames)) == (4.0, 4, 5)
+
+
+def test_a_game_that_is_cut_off_is_over_wherever_that_happens() -> None:
+    for env, n_steps in (
+        (fake(truncated_at=3), 3),
+        (TimeLimit(fake(), 3), 3),
+        (FireOnReset(TimeLimit(fake(), 3)), 2),  # FIRE is a step of the game
+        (TimeLimit(LifeLossTerminal(fake(lives=[2, 1])), 3), 4),  # it counts anew in each life
+        # cut off by the FIRE of the second life, inside reset
+        (FireOnReset(LifeLossTerminal(TimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
+    ):
+        film = film_game(ScriptedPlayer([0]), env, seed=0)
+        assert (film.n_steps, len(film.frames)) == (n_steps, n_steps + 1)
+
+
+def test_rl_zoos_time_limit_is_part_of_the_game_too() -> None:
+    limited = FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3)))
+    assert film_game(ScriptedPlayer([0]), limited, seed=0).n_steps == 1
+
+
+def test_what_is_drawn_is_what_the_model_saw_and_did() -> None:
+    seen = []
+
+    def draw(frame: NDArray[np.uint8], obs: Any, action: Any) -> NDArray[np.uint8]:
+        seen.append((int(frame[0, 0, 1]), obs[0, 0, 1::3].tolist(), int(action)))
+        return np.hstack([frame, frame])
+
+    env = FrameStack(fake(ends_at=3), n_stack=2)
+    film = film_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
+    assert seen == [(0, [0, 0], 2), (1, [0, 1], 3), (2, [1, 2], 2), (3, [2, 3], 2)]
+    assert film.frames[0].shape == (4, 10, 3)
+
+
+def test_equal_seeds_give_equal_films_and_others_others() -> None:
+    def play(seed: int | None, epsilon: float) -> list[Any]:
+        game = fake(ends_at=12)
+        film_game(ScriptedPlayer([0]), game, seed=seed, epsilon=epsilon)
+        return game.tape[1:]
+
+    assert play(0, 0.0) == [0] * 12
+    assert play(0, 1.0) == play(0, 1.0) != play(1, 1.0)
+    assert play(None, 1.0) != play(None, 1.0)
+
+
+def test_it_is_the_game_that_an_evaluation_plays() -> None:
+    """The same wrappers and seed; a model trained on stacks that the env does not make."""
+    train_env = make_atari_env(BREAKOUT, env_kwargs={"render_mode": None})
+    model = DQN("CnnPolicy", train_env, buffer_size=1, seed=0)
+    report = evaluate_games(
+        model, BREAKOUT, n_games=2, seed=5, epsilon=0.5, max_frames=600, random_play=False
+    )
+    game = make_game(
+        BREAKOUT, obs_type="grayscale", render_mode="rgb_array", max_num_frames_per_episode=600
+    )
+    with wrap_atari(Monitor(game)) as env:
+        film = film_game(model, env, seed=(5, 1), epsilon=0.5)
+    assert film.score == report.scores[1] > 0
+    assert len(film.frames) == film.n_steps + 1
+    assert {frame.shape for frame in film.frames} == {(210, 160, 3)}
+    train_env.close()
+
+
+def test_a_small_environment_without_wrappers() -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", buffer_size=1, seed=0)
+    report = evaluate_games(model, "CartPole-v1", n_games=1, seed=3, random_play=False)
+    with gym.make("CartPole-v1", render_mode="rgb_array") as env:
+        film = film_game(model, env, seed=(3, 0), epsilon=0.05)
+    assert (film.score,) == report.scores
+    assert film.n_steps == film.score
+    assert film.frames[0].shape == (400, 600, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (FakeGame, {}, r"gym.make\(..., render_mode='rgb_array'\), got render_mode=None"),
+        (fake, {"epsilon": 2}, r"epsilon.* 2"),
+        (fake, {"max_steps": 0}, "max_steps must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_filmed_is_refused(make: Any, settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        film_game(ScriptedPlayer([0]), make(), **settings)
+
+
+def test_observations_that_do_not_fit_the_model_are_refused() -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", buffer_size=1, seed=0)
+    with pytest.raises(ValueError, match="the model reads"):
+        film_game(model, fake())
+
+
+def test_a_wrapper_that_restarts_the_game_at_a_lost_life_is_refused() -> None:
+    make = partial(gym.make, BREAKOUT, render_mode="rgb_array")
+    with (
+        AtariPreprocessing(make(), terminal_on_life_loss=True) as env,
+        pytest.raises(ValueError, match="LifeLossTerminal goes on"),
+    ):
+        film_game(ScriptedPlayer([1, 3]), env, seed=0)

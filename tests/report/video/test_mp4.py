@@ -1,0 +1,251 @@
+"""MP4 files: every frame, its size and colours; nothing half written."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sb3_atari_course.report.video import VideoWriter, write_video
+from tests.report.video.reading import read_video
+
+
+def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, size=shape, dtype=np.uint8)
+
+
+def blocks(height: int, width: int, *, number: int) -> NDArray[np.uint8]:
+    """Return four flat colours, others in each frame."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    half_h, half_w = height // 2, width // 2
+    frame[:half_h, :half_w] = (200, 72, 10 * number)
+    frame[:half_h, half_w:] = (10 * number, 200, 72)
+    frame[half_h:, :half_w] = (72, 10 * number, 200)
+    frame[half_h:, half_w:] = 255
+    return frame
+
+
+def enlarged(frame: NDArray[np.uint8], scale: int) -> NDArray[np.int64]:
+    return np.kron(frame, np.ones((scale, scale, 1))).astype(np.int64)
+
+
+def test_every_frame_is_in_the_file_with_its_colours(tmp_path: Path) -> None:
+    frames = [blocks(210, 160, number=i) for i in range(20)]
+    path = write_video(tmp_path / "new/game.mp4", iter(frames), fps=15)
+    assert path == tmp_path / "new/game.mp4"
+    about, read = read_video(path)
+    for expected in ("h264", "yuv420p(tv, bt709, progressive)", "320x420", "15 fps"):
+        assert expected in about
+    assert read.shape == (20, 420, 320, 3)
+    for is_now, was in zip(read, frames, strict=True):
+        difference = np.abs(is_now.astype(np.int64) - enlarged(was, 2))
+        assert difference.mean() < 1.5
+        assert np.percentile(difference, 99) <= 6  # the edges of the blocks
+    assert [file.name for file in path.parent.iterdir()] == ["game.mp4"]
+
+
+def test_browsers_can_begin_before_they_have_all_of_it(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "a.mp4", [noise(40, 40)] * 3).read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "size"),
+    [
+        ((84, 84), None, (420, 420)),  # grey; width, height
+        ((400, 600, 3), None, (600, 400)),
+        ((399, 10, 3), None, (20, 798)),
+        ((33, 21, 3), 1, (22, 34)),
+        ((33, 21), 3, (64, 100)),
+        ((1, 1, 3), 1, (2, 2)),
+    ],
+)
+def test_pictures_are_enlarged_by_whole_numbers_to_even_sizes(
+    shape: tuple[int, ...], scale: int | None, size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "a.mp4", [noise(*shape)] * 2, scale=scale)
+    assert read_video(path)[1].shape == (2, size[1], size[0], 3)
+
+
+def test_grey_stays_as_grey_and_as_bright_as_it_was(tmp_path: Path) -> None:
+    ramp = np.repeat(np.arange(0, 256, 3, dtype=np.uint8)[None], 84, axis=0)  # (84, 86)
+    _, frames = read_video(write_video(tmp_path / "a.mp4", [ramp] * 3, scale=4))
+    difference = frames.astype(np.int64) - enlarged(ramp[..., None], 4)
+    assert np.abs(difference).max() <= 4
+
+
+def test_enlarged_pixels_have_sharp_edges(tmp_path: Path) -> None:
+    board = np.zeros((8, 8, 3), np.uint8)
+    board[::2, ::2] = board[1::2, 1::2] = 255
+    _, frames = read_video(write_video(tmp_path / "a.mp4", [board], scale=10))
+    assert np.abs(frames[0].astype(np.int64) - enlarged(board, 10)).max() <= 20
+
+
+def test_frames_may_be_views(tmp_path: Path) -> None:
+    frame = blocks(60, 80, number=3)
+    write_video(tmp_path / "copy.mp4", [frame[::-1].copy()])
+    write_video(tmp_path / "view.mp4", [frame[::-1]])
+    assert (tmp_path / "view.mp4").read_bytes() == (tmp_path / "copy.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_nothing_but_the_old_file(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    old = write_video(tmp_path / "a.mp4", [noise(20, 20)]).read_bytes()
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        yield from [noise(100, 100)] * 30
+        raise error
+
+    with pytest.raises(error):
+        write_video(tmp_path / "a.mp4", frames())
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+    assert (tmp_path / "a.mp4").read_bytes() == old
+
+
+def test_a_forgotten_writer_leaves_nothing(tmp_path: Path) -> None:
+    video = VideoWriter(tmp_path / "a.mp4")
+    video.add(noise(20, 20))
+    assert len(list(tmp_path.iterdir())) == 1
+    del video
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+CTRL_C = """
+import signal, sys, time
+import numpy as np
+from sb3_atari_course.report.video import VideoWriter
+signal.signal(signal.SIGINT, signal.default_int_handler)
+frame = np.zeros((300, 300, 3), np.uint8)
+with VideoWriter("kept.mp4") as video:
+    video.add(frame)
+    try:
+        print("filming", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.2)
+        video.add(frame)
+try:
+    with VideoWriter("lost.mp4") as video:
+        for i in range(10**9):
+            video.add(frame)
+            i == 20 and print("filming", flush=True)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_is_ours_leaves_nothing_half_written_and_is_quiet(tmp_path: Path) -> None:
+    """All processes of a terminal get it, ffmpeg too if it is one of them."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", CTRL_C],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for _ in range(2):
+        assert process.stdout.readline() == "filming\n"
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60) == ("interrupted\n", "")
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.mp4"]
+    assert len(read_video(tmp_path / "kept.mp4")[1]) == 2
+
+
+def test_writing_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_video(tmp_path / "a.mp4", [noise(33, 21, 3)] * 5)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([], "no frames were added"),
+        ([noise(4, 4), noise(4, 5)], r"first has \(4, 4\), frame 1 has \(4, 5\)"),
+        ([noise(4, 4, 3), noise(4, 4)], "all frames of a video have one shape"),
+        ([noise(4, 4) / 255], "uint8, 0 to 255, got float64"),
+        ([noise(4, 4, 4)], r"shape \(H, W, 3\) or \(H, W\), got \(4, 4, 4\)"),
+        ([noise(0, 4)], r"got \(0, 4\)"),
+        ([None], "render_mode='rgb_array'"),
+    ],
+)
+def test_wrong_frames_are_refused_in_one_line_and_leave_nothing(
+    frames: list[Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        write_video(tmp_path / "a.mp4", frames)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "message"),
+    [
+        ("a.gif", {}, ValueError, "call it a.mp4; got a.gif"),
+        ("a.mp4", {"fps": 0}, ValueError, "fps must be positive, got 0"),
+        ("a.mp4", {"fps": "30"}, TypeError, "fps must be a number, got '30'"),
+        ("a.mp4", {"scale": 0}, ValueError, "scale must be at least 1, got 0"),
+        ("a.mp4", {"scale": 1.5}, TypeError, "scale must be an integer"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    name: str, settings: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        VideoWriter(name, **settings)
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    for path in (tmp_path / "file/a.mp4", tmp_path / "folder.mp4"):
+        with pytest.raises(OSError, match=f"cannot write {path}: .*; choose another place"):
+            write_video(path, [noise(4, 4)])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder.mp4"]
+
+
+def test_what_ffmpeg_says_is_told_and_no_file_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ffmpeg that gives up at once, as on a full disk."""
+    broken = tmp_path / "ffmpeg"
+    broken.write_text("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(broken))
+    with pytest.raises(OSError, match=r"writing .*a.mp4 failed: No space left on device"):
+        write_video(tmp_path / "out/a.mp4", [noise(4, 4)] * 10)
+    with pytest.raises(OSError, match=r"writing .*a.mp4 failed: No space left on device"):
+        write_video(tmp_path / "out/a.mp4", [noise(400, 400)] * 100)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ImportError, match=r'pip install "sb3_atari_course\[video\]"'):
+        write_video(tmp_path / "new/a.mp4", [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_closed_writer_takes_no_frames(tmp_path: Path) -> None:
+    video = VideoWriter(tmp_path / "a.mp4")
+    video.add(noise(4, 4))
+    video.close()
+    video.close()
+    video.discard()
+    with pytest.raises(ValueError, match="is closed: make another VideoWriter"):
+        video.add(noise(4, 4))
+    assert (tmp_path / "a.mp4").is_file()

@@ -1,0 +1,96 @@
+"""Training by RL Zoo at toy size, in processes of their own, and what it left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import load_from_zip_file
+
+from sb3_atari_course.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+
+#: Of a toy training: warm-up, updates and an evaluation within seconds, one thread.
+N_STEPS = 240
+TOY = ["-n", str(N_STEPS), "--eval-freq", "200", "--eval-episodes", "1", "--num-threads", "1"]
+TOY_PARAMS = ["learning_starts:100", "buffer_size:300"]
+
+
+def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0) -> str:
+    """Run ``python -m ...``; return what it printed, after checking its exit status."""
+    process = start(*arguments, cwd=cwd)
+    try:
+        printed, _ = process.communicate(timeout=500)
+    except BaseException:
+        process.kill()
+        raise
+    assert process.returncode == status, printed
+    return printed
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start ``python -m ...``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def cli(*arguments: str) -> int:
+    """Run one command in this process; return its exit status."""
+    argv, sys.argv = sys.argv, ["sb3-atari", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = argv
+    return 0
+
+
+def train(*arguments: str, logs: Path, params: tuple[str, ...] = (), cwd: Path = ROOT) -> str:
+    """Run stock ``rl_zoo3.train`` at toy size with the given arguments."""
+    return python_m(
+        "rl_zoo3.train",
+        *arguments,
+        "-f",
+        str(logs),
+        "--seed",
+        "1",
+        *TOY,
+        "-params",
+        *TOY_PARAMS,
+        *params,
+        cwd=cwd,
+    )
+
+
+def weights(path: Path) -> dict[str, th.Tensor]:
+    """Return the tensors of a saved policy."""
+    _, tensors, _ = load_from_zip_file(path, device="cpu")
+    policy: dict[str, th.Tensor] = tensors["policy"]
+    return policy
+
+
+def assert_learned(model: BaseAlgorithm) -> None:
+    """Check that gradient steps were taken and changed the weights of every layer.
+
+    Online and target network start equal, and no toy run reaches a target update.
+    """
+    policy: Any = model.policy
+    assert model._n_updates > 0  # type: ignore[attr-defined]
+    online = getattr(policy, "q_net", None) or policy.quantile_net
+    target = getattr(policy, "q_net_target", None) or policy.quantile_net_target
+    for name, parameter in online.named_parameters():
+        assert (parameter != dict(target.named_parameters())[name]).any(), name

@@ -1,0 +1,38 @@
+"""Our algorithms in RL Zoo's dictionaries."""
+
+from __future__ import annotations
+
+import optuna
+from rl_zoo3 import ALGOS
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from stable_baselines3 import DQN
+
+from sb3_atari_course import FastDQN, QLearning
+from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS, register_algorithms
+from tests.fakes import World, random_rules
+
+
+def test_registering_adds_ours_and_leaves_the_others() -> None:
+    for _ in range(2):
+        register_algorithms()
+        assert ALGOS["q_learning"] is QLearning
+        assert ALGOS["fast_dqn"] is FastDQN
+        assert ALGOS["dqn"] is DQN
+    for registry in (ALGOS, HYPERPARAMS_SAMPLER, HYPERPARAMS_CONVERTER):
+        assert set(OUR_ALGORITHMS) <= set(registry)
+
+
+def test_suggested_hyperparameters_build_a_model_and_are_found_again() -> None:
+    register_algorithms()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    kinds = set()
+    for _ in range(20):
+        trial = study.ask()
+        suggested = HYPERPARAMS_SAMPLER["q_learning"](trial, 0, 1, {})
+        model = QLearning("QTablePolicy", World(random_rules(0)), **suggested)
+        assert 0.9 <= model.gamma < 1
+        assert model.q_table[0, 0] == trial.params["initial_value"]
+        assert HYPERPARAMS_CONVERTER["q_learning"](trial.params) == suggested
+        kinds.add(isinstance(model.learning_rate, str))
+        study.tell(trial, 0.0)
+    assert kinds == {True, False}

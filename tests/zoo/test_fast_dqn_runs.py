@@ -1,0 +1,100 @@
+"""FastDQN through our launcher: RL Zoo's commands and flags, our yml, native games."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch as th
+from stable_baselines3 import DQN
+
+from sb3_atari_course import FastDQN, FrameReplayBuffer
+from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, python_m
+
+RUN = ["--algo", "fast_dqn", "--env", "BreakoutNoFrameskip-v4"]
+PLAIN = ["-params", *TOY_PARAMS, "compile:False"]  # compiling takes longer than a toy training
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a log folder with a toy training of native games, made from an empty folder."""
+    folder = tmp_path_factory.mktemp("logs")
+    native = ["--vec-env", "native", "--seed", "1", "--log-interval", "1"]
+    python_m("sb3_atari_course", "train", *RUN, *native, *TOY, *PLAIN, cwd=folder)
+    return folder / "logs"
+
+
+def test_train_finds_our_yml_and_learns(logs: Path) -> None:
+    path = logs / "fast_dqn/BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4.zip"
+    model = FastDQN.load(path, device="cpu")
+    assert_learned(model)
+    assert isinstance(model.replay_buffer, FrameReplayBuffer)
+    assert model.n_envs == 8
+    assert model._n_updates == 2 * (240 - 104) // 8 + 2  # from the first 8 steps after 100 on
+    with open(path.parent / "progress.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["time/gradient_steps_per_second"]) > 0
+    assert th.isfinite(th.tensor(float(rows[-1]["train/loss"])))
+    theirs = DQN.load(path, device="cpu")
+    for our, their in zip(model.policy.parameters(), theirs.policy.parameters(), strict=True):
+        assert th.equal(our, their)
+
+
+@pytest.mark.services
+def test_enjoy_and_evaluate_find_it(logs: Path) -> None:
+    printed = python_m(
+        *("sb3_atari_course", "enjoy", *RUN, "--no-render", "-n", "20"), cwd=logs.parent
+    )
+    assert "Loading logs/fast_dqn/BreakoutNoFrameskip-v4_1" in printed
+    printed = python_m(
+        *("sb3_atari_course", "evaluate", *RUN, "-n", "1", "--max-frames", "400"), cwd=logs.parent
+    )
+    assert "random play" in printed
+    assert "screens grayscale" in printed  # those of native games, which it has learned from
+
+
+@pytest.mark.services
+def test_it_can_be_tuned(tmp_path: Path) -> None:
+    printed = python_m(
+        *("sb3_atari_course", "train", "--algo", "fast_dqn", "--env", "CartPole-v1"),
+        *("-optimize", "--n-trials", "2", "--n-jobs", "1", "--n-startup-trials", "0"),
+        *("--n-evaluations", "1", "--eval-episodes", "1", "-n", "1200", "--num-threads", "1"),
+        *("-f", str(tmp_path), "--seed", "0"),
+    )
+    assert "steps_and_updates" in printed
+    assert "double_q" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--device", "cuda:9"], "device='cuda:9', but this machine has no such card"),
+        (["-params", "train_freq:(1,'episode')"], "(1, 'episode') counts episodes"),
+        (["--eval-freq", "-1", "-params", "train_freq:(1,'episode')"], "counts episodes"),
+        (["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "no such card"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    printed = python_m(
+        *("sb3_atari_course", "train", *RUN, "-f", str(tmp_path), *TOY, *arguments),
+        status=2,
+    )
+    assert expected in printed.splitlines()[-1]
+    assert printed.splitlines()[-1].startswith("sb3-atari: error: ")
+
+
+@pytest.mark.services
+def test_on_policy_algorithms_do_not_press_fire_natively(tmp_path: Path) -> None:
+    """RL Zoo's ppo.yml presses it; ours, with ``fire_on_reset: false``, does not."""
+    ppo = ["sb3_atari_course", "train", "--algo", "ppo", "--env", "BreakoutNoFrameskip-v4"]
+    ppo += ["--vec-env", "native", "-f", str(tmp_path), "-n", "64", "--eval-freq", "-1"]
+    printed = python_m(*ppo, status=2)
+    assert "error: ppo keeps the probability of the action that it chose" in printed
+    conf = tmp_path / "ppo.yml"
+    conf.write_text(
+        "atari:\n  policy: CnnPolicy\n  n_timesteps: 64\n  n_steps: 16\n  batch_size: 16\n"
+        "  n_epochs: 1\n  n_envs: 2\n  env_wrapper:\n"
+        "    - sb3_atari_course.envs.wrap_atari: {fire_on_reset: false, n_stack: 4}\n"
+    )
+    assert "Saving to" in python_m(*ppo, "-conf", str(conf), "--num-threads", "1")

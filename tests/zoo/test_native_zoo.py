@@ -1,0 +1,114 @@
+"""Native games in RL Zoo: stock by ``--gym-packages``, our launcher by ``--vec-env native``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stable_baselines3 import DQN
+
+from sb3_atari_course import AtariCnnPolicy
+from sb3_atari_course.zoo import launcher as zoo
+from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, python_m, train
+
+GAME = "BreakoutNoFrameskip-v4"
+RUN = ["--algo", "dqn", "--env", GAME]
+NATIVE = ["--gym-packages", "sb3_atari_course.native_zoo"]
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a log folder with one toy training by stock RL Zoo: our yml, three native games."""
+    folder = tmp_path_factory.mktemp("logs")
+    conf = ["-conf", "hyperparams/dqn.yml"]
+    short = "env_kwargs:{'max_num_frames_per_episode': 200}"  # so that games end
+    train(*RUN, *conf, *NATIVE, logs=folder, params=("n_envs:3", short))
+    return folder
+
+
+def test_stock_rl_zoo_trains_and_evaluates(logs: Path) -> None:
+    run = logs / f"dqn/{GAME}_1"
+    model = DQN.load(run / f"{GAME}.zip", buffer_size=1)
+    assert type(model.policy) is AtariCnnPolicy
+    assert_learned(model)
+    evaluations = np.load(run / "evaluations.npz")
+    assert (evaluations["ep_lengths"] > 4 * 30).all()  # frames of a whole game, not of a life
+    games = []
+    for i in range(3):
+        with open(run / f"{i}.monitor.csv") as file:
+            assert GAME in file.readline()
+            games += [(float(game["r"]), int(game["l"])) for game in csv.DictReader(file)]
+    assert len(games) >= 3
+    assert all(score % 1 == 0 and 200 <= n_frames <= 230 for score, n_frames in games)
+
+
+@pytest.mark.services
+def test_stock_enjoy_and_record_video(logs: Path) -> None:
+    """Enjoy plays natively; record_video, which knows no --gym-packages, as ever."""
+    printed = python_m("rl_zoo3.enjoy", *RUN, *NATIVE, "-f", str(logs), "--no-render", "-n", "150")
+    assert "Atari Episode Score" in printed
+    python_m("rl_zoo3.record_video", *RUN, "-f", str(logs), "-n", "20")
+    assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
+
+
+@pytest.mark.services
+def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None:
+    """Pong has no entry of its own: ``atari`` stacks by SB3's VecFrameStack."""
+    pong = ["--algo", "dqn", "--env", "PongNoFrameskip-v4"]
+    python_m(
+        *("sb3_atari_course", "train", *pong, "--vec-env", "native", "-f", str(tmp_path)),
+        *("--seed", str(2**32 - 1), *TOY, "--eval-freq", "-1", "-params", *TOY_PARAMS, "n_envs:2"),
+    )
+    folder = tmp_path / "dqn/PongNoFrameskip-v4_1"
+    model = DQN.load(folder / "PongNoFrameskip-v4.zip", buffer_size=1)
+    assert model.observation_space.shape == (4, 84, 84)
+    assert_learned(model)
+    printed = python_m(
+        *("sb3_atari_course", "enjoy", *pong, "--vec-env=native", "-f", str(tmp_path)),
+        *("--no-render", "-n", "50"),
+    )
+    assert "Stacking 4 frames" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--algo", "dqn", "--env", "CartPole-v1"], "is no Atari game of ale-py"),
+        (
+            ["train", *RUN, "-params", "env_wrapper:'tests.fakes.Tape'"],
+            "the wrapper Tape has no counterpart in NativeAtariVecEnv",
+        ),
+        (["record", *RUN], "record films one game in colour: leave --vec-env native out"),
+    ],
+)
+def test_what_cannot_be_native_is_one_clear_line(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    printed = python_m(
+        *("sb3_atari_course", *arguments[:1], "--vec-env", "native"),
+        *("-f", str(tmp_path), *arguments[1:]),
+        status=2,
+    )
+    assert "Traceback" not in printed
+    last = printed.splitlines()[-1]
+    assert last.startswith("sb3-atari: error: ")
+    assert message in last
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "native"),
+    [
+        (["--vec-env", "native", "-n", "5"], ["-n", "5"], True),
+        (["-n", "5", "--vec-env=native"], ["-n", "5"], True),
+        (["--vec-env", "subproc"], ["--vec-env", "subproc"], False),
+        (["-n", "5"], ["-n", "5"], False),
+    ],
+)
+def test_only_what_rl_zoo_does_not_know_is_taken_from_the_command_line(
+    given: list[str], left: list[str], native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["sb3-atari train", *given])
+    assert zoo._take_native() is native
+    assert zoo.sys.argv == ["sb3-atari train", *left]  # type: ignore[attr-defined]

@@ -1,0 +1,73 @@
+"""What a training is run with."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch as th
+
+from sb3_atari_course.zoo.provenance import (
+    PROVENANCE,
+    describe_machine,
+    find_commit,
+    find_versions,
+    note_provenance,
+)
+
+
+def git(*words: str, cwd: Path) -> str:
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    who += ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]
+    done = subprocess.run(
+        ["git", *who, *words], cwd=cwd, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_says_whether_files_were_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert find_commit(tmp_path) is None  # no checkout
+    git("init", "--quiet", cwd=tmp_path)
+    (tmp_path / "file").write_text("one")
+    git("add", "file", cwd=tmp_path)
+    git("commit", "--quiet", "--message", "one", cwd=tmp_path)
+    commit = git("rev-parse", "HEAD", cwd=tmp_path)
+    assert find_commit(tmp_path) == commit
+    git("tag", "v1", cwd=tmp_path)
+    assert find_commit(tmp_path) == commit
+    (tmp_path / "file").write_text("two")
+    assert find_commit(tmp_path) == f"{commit}-dirty"
+    installed = tmp_path / "venv" / "package"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("")
+    assert find_commit(installed) is None  # the checkout around it is somebody else's
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_commit(Path(__file__).parent) is None
+
+
+def test_versions_and_machine() -> None:
+    versions = find_versions()
+    assert {"python", "sb3_atari_course", "torch", "ale-py"} <= set(versions)
+    assert "unknown" not in versions.values()
+    gpu = th.cuda.get_device_name() if th.cuda.is_available() else "no GPU"
+    assert re.fullmatch(rf".+, \d+ cores, \d+ GB, {re.escape(gpu)}", describe_machine())
+
+
+def test_a_note_holds_all_of_it(tmp_path: Path) -> None:
+    note_provenance(tmp_path)
+    assert json.loads((tmp_path / PROVENANCE).read_text()) == {
+        "commit": find_commit(Path(__file__).parents[2] / "sb3_atari_course"),
+        "versions": find_versions(),
+        "hardware": describe_machine(),
+    }

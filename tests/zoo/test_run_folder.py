@@ -1,0 +1,302 @@
+"""A run folder of RL Zoo."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from stable_baselines3 import DQN
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+
+from sb3_atari_course import evaluate_games
+from sb3_atari_course.zoo.run_folder import check_model, find_folder, find_run, run_number
+
+
+def make_run(folder: Path, hyperparams: object, args: object, *, number: int | str = 1) -> None:
+    settings = folder / f"dqn/CartPole-v1_{number}/CartPole-v1"
+    settings.mkdir(parents=True)
+    (settings / "config.yml").write_text(yaml.dump(hyperparams))
+    (settings / "args.yml").write_text(yaml.dump(args))
+    (settings.parent / "CartPole-v1.zip").touch()
+
+
+def test_what_rl_zoo_wrote_is_read(tmp_path: Path) -> None:
+    hyperparams = OrderedDict(policy="MlpPolicy", train_freq=(4, "step"), env_kwargs={"a": 1})
+    make_run(tmp_path, hyperparams, OrderedDict(algo="dqn", env_kwargs=None))
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    assert run.hyperparams == hyperparams
+    assert run.env_kwargs == {"a": 1}
+    assert run.model_path == tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip"
+
+
+def test_classes_in_a_yml_are_words(tmp_path: Path) -> None:
+    make_run(tmp_path, {"policy_kwargs": {"optimizer_class": torch.optim.Adam}}, {})
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    assert run.hyperparams == {"policy_kwargs": {"optimizer_class": "torch.optim.adam.Adam"}}
+
+
+def test_a_model_of_several_steps_of_reward_is_loaded_without_a_warning(tmp_path: Path) -> None:
+    """SB3 warns that a buffer class ignores n_steps, even if it is its own choice for them."""
+    make_run(tmp_path, {}, {})
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    DQN("MlpPolicy", "CartPole-v1", n_steps=3, buffer_size=10).save(run.model_path)
+    assert isinstance(run.load_model(), DQN)
+
+
+def test_env_kwargs_of_the_command_line_win(tmp_path: Path) -> None:
+    make_run(tmp_path, OrderedDict(env_kwargs={"a": 1}), OrderedDict(env_kwargs={"a": 2}))
+    assert find_run("dqn", "CartPole-v1", tmp_path).env_kwargs == {"a": 2}
+
+
+def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
+    make_run(tmp_path, {}, {})
+    config = tmp_path / "dqn/CartPole-v1_1/CartPole-v1/config.yml"
+    canary = tmp_path / "canary"
+    config.write_text(f"!!python/object/apply:os.mkdir ['{canary}']")
+    with pytest.raises(ValueError, match=r"config\.yml.*could not determine a constructor"):
+        find_run("dqn", "CartPole-v1", tmp_path)
+    assert not canary.exists()
+    yaml.load(config.read_text(), Loader=yaml.UnsafeLoader)
+    assert canary.exists()  # so the test can see it
+
+
+def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
+    make_run(tmp_path, {"vec_env_wrapper": "my.Wrapper"}, {})
+    with pytest.raises(ValueError, match=r"my\.Wrapper.*sb3-atari enjoy"):
+        find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
+    make_run(tmp_path, {"normalize": True}, {}, number=2)
+    with pytest.raises(ValueError, match=r"CartPole-v1_2/CartPole-v1/vecnormalize\.pkl is missing"):
+        find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
+
+
+def test_a_run_is_scored_with_what_stood_around_its_environments(tmp_path: Path) -> None:
+    """RL Zoo's normalize, frame_stack of vectors, and a TimeLimit in env_wrapper."""
+    limit = {"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 7}}
+    make_run(tmp_path, {"normalize": True, "frame_stack": 2, "env_wrapper": [limit]}, {})
+    run = find_run("dqn", "CartPole-v1", tmp_path)
+    venv = VecFrameStack(VecNormalize(make_vec_env("CartPole-v1", 2, seed=0)), 2)
+    model = DQN("MlpPolicy", venv, buffer_size=10, seed=0)
+    venv.reset()
+    for _ in range(20):
+        venv.step(np.array([0, 1]))
+    model.save(run.model_path)
+    statistics = model.get_vec_normalize_env()
+    assert statistics is not None
+    statistics.save(str(run.settings / "vecnormalize.pkl"))
+    report = run.evaluate(seed=0, n_games=3)
+    assert report.lengths == (7, 7, 7)
+    assert report.protocol["max_steps"] == 7
+    expected = evaluate_games(model, "CartPole-v1", n_games=3, seed=0, epsilon=0.0)
+    assert run.evaluate(seed=0, n_games=3, max_frames=5).lengths == (5, 5, 5)
+    whole = replace(run, hyperparams={**run.hyperparams, "env_wrapper": None})
+    assert whole.evaluate(seed=0, n_games=3).scores == expected.scores
+
+
+def test_a_run_without_a_model_is_passed_over(tmp_path: Path) -> None:
+    """A tuning, or a training that failed."""
+    for number in (1, 2, 3):
+        make_run(tmp_path, {}, {}, number=number)
+    (tmp_path / "dqn/CartPole-v1_3/CartPole-v1.zip").unlink()
+    assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_2"
+    with pytest.raises(ValueError, match=r"No model found .*CartPole-v1_3.*train first, or"):
+        find_run("dqn", "CartPole-v1", tmp_path, exp_id=3)
+
+
+def test_a_missing_run_or_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"dqn folder was not found: train first"):
+        find_run("dqn", "CartPole-v1", tmp_path)
+    make_run(tmp_path, {}, {})
+    with pytest.raises(ValueError, match=r"No model found .*best_model.*first with evaluations"):
+        find_run("dqn", "CartPole-v1", tmp_path, load_best=True)
+    with pytest.raises(ValueError, match=r"unknown algo 'alphago': one of a2c"):
+        find_run("alphago", "CartPole-v1", tmp_path)
+
+
+UUIDS = ("28bf65b8-5e5b-4de1-b5da-3522d497669e", "6a71f645-80c5-47cc-b90c-3490f11f7f0a")
+
+
+def make_runs_with_uuid(logs: Path) -> tuple[Path, Path]:
+    """Make two runs of ``--uuid`` beside ``CartPole-v1_1``, the later first by name."""
+    make_run(logs, {}, {})
+    runs = []
+    for i, uuid in enumerate(UUIDS):
+        make_run(logs, {"gamma": i}, {}, number=f"1_{uuid}")
+        runs.append(logs / f"dqn/CartPole-v1_1_{uuid}")
+        began = 2_000_000_000 - i
+        os.utime(runs[-1] / "CartPole-v1/args.yml", (began, began))
+    return runs[0], runs[1]
+
+
+def test_runs_of_uuid_are_found(tmp_path: Path) -> None:
+    """RL Zoo gives all of them the number 1: the one that began last is the latest."""
+    later, earlier = make_runs_with_uuid(tmp_path)
+    assert find_run("dqn", "CartPole-v1", tmp_path).folder == later
+    assert find_folder("dqn", "CartPole-v1", tmp_path) == later
+    plain = tmp_path / "dqn/CartPole-v1_1"
+    for chosen in (later, earlier, plain):
+        number = chosen.name.removeprefix("CartPole-v1_")
+        assert run_number(chosen) == number
+        assert find_run("dqn", "CartPole-v1", tmp_path, exp_id=number).folder == chosen
+        assert find_folder("dqn", "CartPole-v1", tmp_path, exp_id=number) == chosen
+    assert find_run("dqn", "CartPole-v1", tmp_path, exp_id=1).folder == plain
+    shutil.rmtree(plain)
+    assert find_run("dqn", "CartPole-v1", tmp_path, exp_id=1).folder == later
+
+
+def test_the_number_comes_before_the_time(tmp_path: Path) -> None:
+    make_runs_with_uuid(tmp_path)
+    make_run(tmp_path, {}, {}, number=2)
+    make_run(tmp_path, {}, {}, number=10)
+    os.utime(tmp_path / "dqn/CartPole-v1_10/CartPole-v1/args.yml", (0, 0))
+    assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_10"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CartPole-v1_x",
+        "CartPole-v1_1_extra",
+        "CartPole-v10_5",
+        "My-CartPole-v1_6",
+        "CartPole-v1_7.part",
+    ],
+)
+def test_other_folders_are_not_runs(name: str, tmp_path: Path) -> None:
+    make_run(tmp_path, {}, {})
+    (tmp_path / "dqn" / name).mkdir()
+    assert find_folder("dqn", "CartPole-v1", tmp_path).name == "CartPole-v1_1"
+    (tmp_path / "dqn/CartPole-v1_2").touch()  # nor is a file
+    assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_1"
+
+
+def test_newer_runs_that_are_passed_over_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2, 3):
+        make_run(tmp_path, {}, {}, number=number)
+    for number in (2, 3):
+        (tmp_path / f"dqn/CartPole-v1_{number}/CartPole-v1.zip").unlink()
+    lines = [
+        "CartPole-v1_3 has no model yet: taking CartPole-v1_1",
+        "CartPole-v1_2 has no model yet: taking CartPole-v1_1",
+    ]
+    assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_1"
+    assert capsys.readouterr().err.splitlines() == lines
+    assert find_folder("dqn", "CartPole-v1", tmp_path).name == "CartPole-v1_1"
+    assert capsys.readouterr().err.splitlines() == lines
+    assert find_folder("dqn", "CartPole-v1", tmp_path, exp_id=3).name == "CartPole-v1_3"
+    assert find_run("dqn", "CartPole-v1", tmp_path, exp_id=1).folder.name == "CartPole-v1_1"
+    assert capsys.readouterr().err == ""
+
+
+def test_the_latest_run_has_the_model_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2, 3):
+        make_run(tmp_path, {}, {}, number=number)
+    for file in ("1/best_model", "1/rl_model_9_steps", "2/rl_model_9_steps", "2/rl_model_10_steps"):
+        (tmp_path / f"dqn/CartPole-v1_{file}.zip").touch()
+
+    def find(**which: Any) -> str:
+        found = find_run("dqn", "CartPole-v1", tmp_path, **which)
+        return f"{found.folder.name[-1]}/{found.model_path.stem}"
+
+    assert find() == "3/CartPole-v1"
+    assert find(load_best=True, load_checkpoint=10) == "1/best_model"  # as RL Zoo has it
+    assert find(load_checkpoint=9) == "2/rl_model_9_steps"
+    assert find(load_last_checkpoint=True) == "2/rl_model_10_steps"
+    said = capsys.readouterr().err.splitlines()
+    assert "CartPole-v1_2 has no best model yet: taking CartPole-v1_1" in said
+    assert "CartPole-v1_3 has no checkpoint after 9 steps yet: taking CartPole-v1_2" in said
+
+
+def test_the_checkpoints_that_exist_are_named(tmp_path: Path) -> None:
+    for number in (1, 2):
+        make_run(tmp_path, {}, {}, number=number)
+    with pytest.raises(ValueError, match=r"after 500 steps .*CartPole-v1_2: none; .*_1: none"):
+        find_run("dqn", "CartPole-v1", tmp_path, load_checkpoint=500)
+    for steps in (100, 1000, 20):
+        (tmp_path / f"dqn/CartPole-v1_1/rl_model_{steps}_steps.zip").touch()
+    with pytest.raises(ValueError, match=r"500 steps .*CartPole-v1_1: \[20, 100, 1000\]"):
+        find_run("dqn", "CartPole-v1", tmp_path, load_checkpoint=500)
+    with pytest.raises(ValueError, match=r"No checkpoint found .*CartPole-v1_2: none"):
+        find_run("dqn", "CartPole-v1", tmp_path, exp_id=2, load_last_checkpoint=True)
+
+
+def test_runs_that_exist_are_named(tmp_path: Path) -> None:
+    for number in (1, 3):
+        make_run(tmp_path, {}, {}, number=number)
+    for find in (find_run, find_folder):
+        with pytest.raises(ValueError, match=r"CartPole-v1_2 .*CartPole-v1_1, CartPole-v1_3"):
+            find("dqn", "CartPole-v1", tmp_path, exp_id=2)
+        with pytest.raises(ValueError, match=f"{tmp_path}/a2c"):
+            find("a2c", "CartPole-v1", tmp_path)
+        with pytest.raises(ValueError, match="Acrobot-v1"):
+            find("dqn", "Acrobot-v1", tmp_path)
+
+
+def test_a_run_without_a_number_is_found(tmp_path: Path) -> None:
+    make_run(tmp_path, {}, {})
+    flat = tmp_path / "flat/dqn"
+    (tmp_path / "dqn/CartPole-v1_1").rename(flat.parent.mkdir() or flat)
+    for exp_id in (0, -1):
+        assert find_run("dqn", "CartPole-v1", tmp_path / "flat", exp_id=exp_id).folder == flat
+    assert find_folder("dqn", "CartPole-v1", tmp_path / "flat", exp_id=-1) == flat
+
+
+@pytest.mark.parametrize("file", ["config.yml", "args.yml"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "# nothing\n",
+        "- a\n- b\n",
+        "just text",
+        "3",
+        "a: [",
+        "a: b: c",
+        "\x00",
+        "a: !!int x",
+        "a: 2026-99-99",
+        "a: !!python/object/apply:collections.OrderedDict []",
+        "env_kwargs: 3",
+        "env_kwargs: [a, b]",
+        b"\xff\xfe\xfa",
+    ],
+)
+def test_settings_that_cannot_be_read_are_refused_in_one_line(
+    file: str, content: str | bytes, tmp_path: Path
+) -> None:
+    make_run(tmp_path, {}, {})
+    path = tmp_path / "dqn/CartPole-v1_1/CartPole-v1" / file
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=file) as refused:
+        find_run("dqn", "CartPole-v1", tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    DQN("MlpPolicy", "CartPole-v1", buffer_size=10, device="cpu").save(path)
+    check_model(path)
+    content = path.read_bytes()
+    name = content.index(b"policy.pth") + 2000
+    damaged = content[:name] + bytes([content[name] ^ 255]) + content[name + 1 :]
+    for wrong in (b"", content[:-1], content[: len(content) // 2], b"not a zip", damaged):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"model\.zip"):
+            check_model(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("something", "else")
+    with pytest.raises(ValueError, match=r"model\.zip"):
+        check_model(path)
