@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sb3_atari_course.course.lesson import in_notebook
-from sb3_atari_course.report.video.player import video_html
+from sb3_atari_course.report.video import video_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
