@@ -271,7 +271,7 @@ class Weights:
         except MemoryError:
             raise
         except Exception as error:  # torch has no error of its own for damaged files
-            raise refuse(self._path, f"torch cannot read it ({error})") from None
+            raise refuse(self._path, f"torch cannot read it ({str(error).partition(chr(10))[0]})") from None
         return tensors
 
 

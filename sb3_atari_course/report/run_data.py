@@ -50,7 +50,8 @@ def need_extra() -> None:
     missing = [name for name in _EXTRA if find_spec(name) is None]
     if missing:
         raise ImportError(
-            f'plotting needs {missing}, of the extra "plots": pip install "sb3_atari_course[plots]"'
+            'plotting needs the extra "plots": pip install "sb3_atari_course[plots]"'
+            f" (missing: {', '.join(missing)})"
         )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import resource
 import sys
@@ -25,8 +26,8 @@ def open_one(path: str) -> dict[str, Any]:
     begin = time.process_time()
     said: dict[str, Any] = {"path": path, "memory": False, "message": ""}
     try:
-        load_agent(path, gym.make("CartPole-v1"), device="cpu")
-        said["outcome"] = "opened"
+        agent: Any = load_agent(path, gym.make("CartPole-v1"), device="cpu")
+        said.update(outcome="opened", agent=fingerprint(agent))
     except AgentFileError as error:
         said.update(outcome="refused", message=str(error), memory=ran_out(error))
     except BaseException as error:  # the caller reads which
@@ -34,10 +35,18 @@ def open_one(path: str) -> dict[str, Any]:
     return {**said, "seconds": time.process_time() - begin}
 
 
+def fingerprint(agent: Any) -> str:
+    """Return what an agent is, as text: its weights, and how often it explores."""
+    weights = {name: one.tolist() for name, one in agent.policy.state_dict().items()}
+    kind = (type(agent).__name__, type(agent.policy).__name__, str(agent.policy))
+    content = json.dumps([*kind, weights, agent.exploration_rate])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def ran_out(error: BaseException | None) -> bool:
     """Tell whether memory had run out somewhere behind an error."""
     while error is not None:
-        if isinstance(error, MemoryError) or "alloc" in str(error):
+        if isinstance(error, MemoryError) or "can't allocate" in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -1,4 +1,4 @@
-"""Two hundred malformed agents: each is refused, and none does anything else."""
+"""Two hundred malformed agents: each is refused, or opens as the agent that was saved."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def open_all(paths: list[Path], tmp_path: Path) -> tuple[list[dict[str, Any]], i
 
 
 @pytest.mark.services
-def test_200_malformed_agents_are_refused_and_do_nothing_else(good: Path, tmp_path: Path) -> None:
+def test_200_malformed_agents_are_refused_or_open_as_what_was_saved(good: Path, tmp_path: Path) -> None:
     canary, kinds = tmp_path / "canary", list(KINDS)
     paths = []
     for i in range(N_FILES):
@@ -67,13 +67,18 @@ def test_200_malformed_agents_are_refused_and_do_nothing_else(good: Path, tmp_pa
     found, peak = open_all([good, *paths], tmp_path)
     assert found[0]["outcome"] == "opened"
     assert len(found) == 1 + N_FILES
-    odd = [one for one in found[1:] if one["outcome"] != "refused" or one["memory"]]
-    assert odd == []
+    kinds_of = {
+        one["path"]: "same" if one.get("agent") == found[0]["agent"] else one["outcome"]
+        for one in found[1:]
+    }
+    odd = [one for one in found[1:] if kinds_of[one["path"]] not in ("refused", "same")]
+    assert odd == [one for one in found[1:] if one["memory"]] == []
+    assert list(kinds_of.values()).count("refused") > 0.9 * N_FILES
     assert max(one["seconds"] for one in found[1:]) < 5
     assert peak < 2**30
     assert not canary.exists()
     for one in found[1:]:
-        assert str(tmp_path) in one["message"]  # which file it was
+        assert str(tmp_path) in one["message"] or one["outcome"] == "opened"  # which file it was
         assert len(one["message"]) < 1500
 
 
