@@ -13,8 +13,8 @@ The data flow::
     examples/lesson*.py -> course/; commands -> cli/
 
 Layers, from low to high: ``_common``, ``wrappers``, ``envs``, ``replay`` and ``policies``,
-``fast_dqn`` and ``q_learning``, ``evaluation``, ``callbacks``, ``checkpoints``, ``zoo``, ``report``,
-``agents``, ``tuning``, ``course``, ``cli``. A lower one never imports a higher one.
+``fast_dqn`` and ``q_learning``, ``evaluation``, ``callbacks``, ``checkpoints``, ``zoo``,
+``report``, ``agents``, ``tuning``, ``course``, ``cli``. A lower one never imports a higher one.
 
 Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
 """
