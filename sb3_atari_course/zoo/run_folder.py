@@ -24,7 +24,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import GamesReport, evaluate_games
-from sb3_atari_course.evaluation.score_keeper import without_rules
+from sb3_atari_course.evaluation.protocol import without_rules
 from sb3_atari_course.zoo.algorithms import register_algorithms
 
 #: A run folder's name: environment, number, and what ``--uuid`` adds.
