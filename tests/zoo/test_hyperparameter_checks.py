@@ -17,7 +17,7 @@ from rl_zoo3.utils import get_wrapper_class
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.zoo.algorithms import register_algorithms
-from sb3_atari_course.zoo.entry_checks import (
+from sb3_atari_course.zoo.hyperparameter_checks import (
     NamedValues,
     check_config,
     check_entry,
