@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import sqlalchemy
 from gymnasium import spaces
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
@@ -33,7 +34,7 @@ from sb3_atari_course._common.errors import (
     TrainingFailedError,
     raised_at,
 )
-from sb3_atari_course._common.passwords import keep_in_memory, without_passwords
+from sb3_atari_course._common.passwords import without_passwords
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import how_to_resume
@@ -324,7 +325,7 @@ class CourseExperimentManager(ExperimentManager):
         """Search, without the password of ``--storage`` in the study, which RL Zoo pickles."""
         sys.orig_argv[:] = without_passwords(sys.orig_argv)
         if self.storage is not None:
-            self.storage = keep_in_memory(self.storage)
+            self.storage = _keep_password_in_memory(self.storage)
         super().hyperparameters_optimization()
 
     def learn(self, model: BaseAlgorithm) -> None:
@@ -418,6 +419,28 @@ def refusals_of_hosts() -> Iterator[None]:
         if setting is None:
             raise
         raise setting from error
+
+
+def _keep_password_in_memory(address: str) -> str:
+    """Return an address without its passwords, and let connections to it get them from memory.
+
+    For code of a library that writes the address of its connection into its files.
+
+    :raises sqlalchemy.exc.ArgumentError: if it is not an address of SQLAlchemy.
+    """
+    shown: str = without_passwords(address)
+    if shown == address:
+        return address
+
+    def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        url, full_url = make_url(shown), make_url(address)
+        if url.get_backend_name() != dialect.name:
+            return
+        if dialect.create_connect_args(url)[1].items() <= kwargs.items():  # this database
+            kwargs |= {**dialect.create_connect_args(full_url)[1], **kwargs}
+
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "do_connect", connect)
+    return shown
 
 
 def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:

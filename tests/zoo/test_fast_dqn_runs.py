@@ -58,7 +58,7 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
         *("train", "--algo", "fast_dqn", "--env", "CartPole-v1"),
         *("-optimize", "--n-trials", "2", "--n-jobs", "1", "--n-startup-trials", "0"),
         *("--n-evaluations", "1", "--eval-episodes", "1", "-n", "1200", "--num-threads", "1"),
-        *("-f", str(tmp_path), "--seed", "0"),
+        *("-f", str(tmp_path), "--seed", "0", "--no-optim-plots"),
     )
     assert "steps_and_updates" in printed
     assert "double_q" in printed
