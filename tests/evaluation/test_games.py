@@ -379,6 +379,7 @@ class TestModels:
         with pytest.raises(ValueError, match=r"the model reads Box.*42.*env_wrapper"):
             evaluate_games(Small([0]), GAME, n_games=1, seed=0)
 
+    @pytest.mark.timeout(60)
     def test_a_wrapper_that_restarts_the_game_is_refused(self) -> None:
         class RestartAtLostLife(gym.Wrapper[Any, Any, Any, Any]):
             lives = 0
