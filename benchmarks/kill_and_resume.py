@@ -87,7 +87,7 @@ def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
 def run_child(forget: str, arguments: list[str]) -> None:
     """Be that process: run the command, without one of the streams if asked to."""
     from sb3_atari_course.__main__ import main
-    from sb3_atari_course.zoo.launcher import CourseExperimentManager
+    from sb3_atari_course.zoo.experiment import CourseExperimentManager
 
     if forget != "none":
         original = random_streams.write_global_streams

@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from sb3_atari_course._common.errors import CheckpointError, SettingError
 from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least
-from sb3_atari_course.callbacks.run_folder import find_run_folder
+from sb3_atari_course.callbacks import find_run_folder
 from sb3_atari_course.checkpoints.callback_states import all_within
 from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import (

@@ -27,8 +27,7 @@ from stable_baselines3.common.logger import (
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course._common.state_tree import Tree
-from sb3_atari_course.callbacks import CsvLog, EpisodeTable
-from sb3_atari_course.callbacks.csv_log import LogTable
+from sb3_atari_course.callbacks import CsvLog, EpisodeTable, LogTable
 from sb3_atari_course.checkpoints.callback_states import all_within, evaluation_envs
 from sb3_atari_course.checkpoints.files import flush, write_aside
 from sb3_atari_course.envs.state.vec_env_state import monitor_files

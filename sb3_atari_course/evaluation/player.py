@@ -165,10 +165,7 @@ class _Normalized(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Any) -> Any:
         """Return the normalised observation."""
-        batch = self._normalize.normalize_obs(batch_of_one(observation))
-        if isinstance(batch, dict):
-            return {key: value[0] for key, value in batch.items()}
-        return batch[0]
+        return _first_of(self._normalize.normalize_obs(batch_of_one(observation)))
 
 
 class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):

@@ -6,7 +6,6 @@
 - ``policies.py``     the same as SB3 saves and asks it: a greedy policy
 - ``schedules.py``    what changes while learning: epsilon, the learning rate
 - ``q_learning.py``   the loop: act, observe, move one cell towards its target
-- ``search_space.py`` what RL Zoo's ``-optimize`` tries
 """
 
 from sb3_atari_course.q_learning.policies import QTablePolicy

@@ -15,8 +15,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course.envs import is_atari
-from sb3_atari_course.evaluation.score_keeper import without_rules
-from sb3_atari_course.zoo.launcher import CourseExperimentManager
+from sb3_atari_course.evaluation.protocol import without_rules
+from sb3_atari_course.zoo.experiment import CourseExperimentManager
 
 
 class TrialExperiment(CourseExperimentManager):

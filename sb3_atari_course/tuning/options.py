@@ -12,7 +12,7 @@ from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.sampler import SAMPLERS
 from sb3_atari_course.tuning.settings import PRUNERS
 from sb3_atari_course.tuning.storage import GRACE_PERIOD
-from sb3_atari_course.zoo.entry_checks import NamedValues
+from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
 
 _EPILOG = """
 The same command goes on with a study that was stopped, and joins one that is running. Values of

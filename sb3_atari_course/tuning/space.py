@@ -15,7 +15,7 @@ from sb3_atari_course.hyperparams import space_file
 from sb3_atari_course.tuning.domains import Choices, Domain, Frozen, parse_domain
 from sb3_atari_course.tuning.parameters import Parameter, find_parameter, parameters_of
 from sb3_atari_course.tuning.places import Hyperparams
-from sb3_atari_course.zoo.launcher import early_start
+from sb3_atari_course.zoo.experiment import early_start
 
 
 class Space:

@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from sb3_atari_course import QLearning, evaluate_games
 from sb3_atari_course.course.toy_text import ExactReport, evaluate_exactly
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.zoo.launcher import CourseExperimentManager
+from sb3_atari_course.zoo.experiment import CourseExperimentManager
 from tests.course.toy_text.test_exact import Policy
 from tests.naive import value_iteration
 

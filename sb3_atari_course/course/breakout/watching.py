@@ -18,8 +18,7 @@ from sb3_atari_course.course.breakout.state import BreakoutState, breakout_behin
 from sb3_atari_course.course.breakout.tally import GameTally
 from sb3_atari_course.envs import wrap_atari
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
-from sb3_atari_course.evaluation.protocol import protocol_of
-from sb3_atari_course.evaluation.score_keeper import make_referee
+from sb3_atari_course.evaluation.protocol import make_score_keeper, protocol_of
 from sb3_atari_course.wrappers.timing import frames_per_step
 
 #: Cap of a game in frames: five minutes; an agent that never fires would stand there for ever.
@@ -108,18 +107,18 @@ def watch_games(
     forced_fire = boolean("forced_fire", forced_fire)
     if "fire_on_reset" in (wrapper_kwargs or {}):
         raise ValueError("say forced_fire=... instead of fire_on_reset in wrapper_kwargs")
-    referee = make_referee("BreakoutNoFrameskip-v4", max_frames, 0.0, env_kwargs)
-    watch = BreakoutWatch(referee)
+    score_keeper = make_score_keeper("BreakoutNoFrameskip-v4", max_frames, 0.0, env_kwargs)
+    watch = BreakoutWatch(score_keeper)
     settings = {"n_stack": 4, **(wrapper_kwargs or {}), "fire_on_reset": forced_fire}
     env = fit_to_model(wrap_atari(watch, **settings), model)
     player = Player(model)
     games: list[GameTally] = []
     lives: list[LifeStart] = []
     try:
-        how = protocol_of(env, referee, env_kwargs or {})
+        how = protocol_of(env, score_keeper, env_kwargs or {})
         for number in range(n_games):
             watch.finished.clear()
-            referee.start_game()
+            score_keeper.start_game()
             begun = _watch_game(player, env, watch, seed=[seed, number], epsilon=epsilon)
             lives += [] if forced_fire else begun
             games.append(watch.finished[0])

@@ -16,7 +16,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least, probability
 from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
-from sb3_atari_course.evaluation.score_keeper import Referee
+from sb3_atari_course.evaluation.protocol import ScoreKeeper
 
 Frame = NDArray[np.uint8]
 Draw = Callable[[Frame, Any, Any], Frame]
@@ -83,7 +83,7 @@ def film_game(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     seeds = [seed] if isinstance(seed, int | np.integer) else [*seed]
-    with _refereed(env) as (watched, referee):
+    with _with_score_keeper(env) as (watched, referee):
         camera = _Camera(fit_to_model(watched, model), referee, max_steps, draw)
         tally = play_game(Player(model), camera, referee, seeds, epsilon)
         camera.shoot()
@@ -98,7 +98,7 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(
-        self, env: gym.Env[Any, Any], referee: Referee, max_steps: int, draw: Draw | None
+        self, env: gym.Env[Any, Any], referee: ScoreKeeper, max_steps: int, draw: Draw | None
     ) -> None:
         super().__init__(env)
         self.referee, self.max_steps, self.draw = referee, max_steps, draw
@@ -132,7 +132,7 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
 
 
 @contextmanager
-def _refereed(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], Referee]]:
+def _with_score_keeper(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], ScoreKeeper]]:
     """Put a referee beneath the wrappers of the model for a while.
 
     :return: the environment to play, and the referee inside.
@@ -146,11 +146,11 @@ def _refereed(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], Refer
             outside = layer
         layer = layer.env
     if outside is None:
-        referee = Referee(env)
+        referee = ScoreKeeper(env)
         yield referee, referee
         return
     game = outside.env
-    outside.env = referee = Referee(game)
+    outside.env = referee = ScoreKeeper(game)
     try:
         yield env, referee
     finally:

@@ -18,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalC
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from benchmarks.run_differences import memory_arrays, newest
-from sb3_atari_course.callbacks import RecordVideo, StopOnMovingAverage
+from sb3_atari_course.callbacks import StopOnMovingAverage
 from sb3_atari_course.checkpoints import CheckpointError, ExactCheckpoint, manifest, resume
 from sb3_atari_course.checkpoints.files import write_json
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
@@ -26,7 +26,6 @@ from tests.checkpoints.faults import contents
 from tests.checkpoints.small import (
     STEPS,
     arrays_of,
-    assert_same_games,
     assert_same_training,
     close,
     dqn,
@@ -238,24 +237,6 @@ def test_averages_of_vec_normalize_go_on(tmp_path: Path) -> None:
         learn(folder, model=dqn(normalized(folder)), cut=end)
     go_on(run, normalized(run, again=True))
     assert_same_training(peace, run)
-
-
-def test_films_are_taken_on(tmp_path: Path) -> None:
-    pytest.importorskip("imageio_ffmpeg", reason="extra video")
-    env_kwargs = {"render_mode": "rgb_array"}
-
-    def filming(folder: Path) -> RecordVideo:
-        return RecordVideo(4, folder=folder / "videos", keep=99)
-
-    peace, run = tmp_path / "peace", tmp_path / "run"
-    for folder, end in ((peace, None), (run, 150)):
-        learn(folder, filming(folder), model=dqn(poles(folder, env_kwargs=env_kwargs)), cut=end)
-    go_on(run, poles(run, again=True, env_kwargs=env_kwargs), callback=filming(run))
-    assert_same_games(peace, run)
-    films = [sorted(path.name for path in (one / "videos").iterdir()) for one in (peace, run)]
-    assert len(films[0]) >= 3
-    assert set(films[1]) <= set(films[0])  # all but one that was being taken
-    assert len(films[1]) >= len(films[0]) - 1
 
 
 def test_what_is_opened_is_closed_if_it_does_not_fit(tmp_path: Path) -> None:

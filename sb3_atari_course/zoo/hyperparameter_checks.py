@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import difflib
 import importlib
@@ -73,44 +72,23 @@ _EXPRESSIONS = (
     "replay_buffer_kwargs",
 )
 
-#: The smallest values that can be trained with; SB3 fails late, or takes another one.
-_LEAST = {
-    "batch_size": 1,
-    "buffer_size": 1,
-    "exploration_final_eps": 0,
-    "exploration_fraction": 0,
-    "exploration_initial_eps": 0,
-    "frame_stack": 1,
-    "gae_lambda": 0,
-    "gamma": 0,
-    "gradient_steps": -1,
-    "learning_rate": 0,
-    "learning_starts": 0,
-    "max_grad_norm": 0,
-    "n_critics": 1,
-    "n_envs": 1,
-    "n_epochs": 1,
-    "n_quantiles": 1,
-    "n_steps": 1,
-    "n_timesteps": 1,
-    "noise_std": 0,
-    "policy_delay": 1,
-    "repeat_action_probability": 0,
-    "stats_window_size": 1,
-    "target_update_interval": 1,
-    "tau": 0,
-    "train_freq": 1,
-}
+_PROBABILITIES = (
+    *("exploration_final_eps", "exploration_fraction", "exploration_initial_eps"),
+    *("gae_lambda", "gamma", "repeat_action_probability", "tau"),
+)
+_NOT_NEGATIVE = ("learning_rate", "learning_starts", "max_grad_norm", "noise_std")
+_POSITIVE = (
+    *("batch_size", "buffer_size", "frame_stack", "n_critics", "n_envs", "n_epochs"),
+    *("n_quantiles", "n_steps", "n_timesteps", "policy_delay", "stats_window_size"),
+    *("target_update_interval", "train_freq"),
+)
 
-#: The largest values that make sense.
-_MOST = {
-    "exploration_final_eps": 1,
-    "exploration_fraction": 1,
-    "exploration_initial_eps": 1,
-    "gae_lambda": 1,
-    "gamma": 1,
-    "repeat_action_probability": 1,
-    "tau": 1,
+#: The smallest and the largest values that make sense; SB3 fails late, or takes another one.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(_PROBABILITIES, (0, 1)),
+    **dict.fromkeys(_NOT_NEGATIVE, (0, math.inf)),
+    **dict.fromkeys(_POSITIVE, (1, math.inf)),
+    "gradient_steps": (-1, math.inf),
 }
 
 _KINDS: dict[Any, str] = {
@@ -162,33 +140,19 @@ class NamedValues(StoreDict):
         """Keep the values of one flag."""
         found = dict(getattr(namespace, self.dest) or {})
         for text in values:
-            name, colon, value = text.partition(":")
+            name, _, value = text.partition(":")
             try:
                 if not name.isidentifier() or not value:
                     raise ValueError
                 super().__call__(parser, namespace, [text])  # type: ignore[no-untyped-call]
             except Exception as error:
-                if not name.isidentifier():
-                    name, colon, value = text.partition("=")
-                example = "policy:'MlpPolicy'"
-                if name.isidentifier() and value and "'" not in value:
-                    is_value = colon == "=" and _is_literal(value)
-                    example = f"{name}:{value}" if is_value else f"{name}:'{value}'"
                 reason = f"{type(error).__name__}: {error}: " if str(error) else ""
                 raise SettingError(
                     f"{option_string} {text}: {reason}write NAME:VALUE, strings in quotes"
-                    f' ("{example}")'
+                    " (\"policy:'MlpPolicy'\")"
                 ) from None
             found.update(getattr(namespace, self.dest))
         setattr(namespace, self.dest, found)
-
-
-def _is_literal(text: str) -> bool:
-    """Return whether a string is a Python literal, such as a number."""
-    with contextlib.suppress(ValueError, SyntaxError):
-        ast.literal_eval(text)
-        return True
-    return False
 
 
 def check_config(config: str, env_id: str, *, is_game: bool, advice: str = "add one") -> None:
@@ -397,10 +361,11 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
         _refuse(place, key, value, "has to be a finite number")
     if int in kinds and float not in kinds and isinstance(value, float):
         value = int(value)
-    if number < _LEAST.get(name, -math.inf):
-        _refuse(place, key, value, f"has to be at least {_LEAST[name]}")
-    if number > _MOST.get(name, math.inf):
-        _refuse(place, key, value, f"has to be at most {_MOST[name]}")
+    least, most = _RANGES.get(name, (-math.inf, math.inf))
+    if number < least:
+        _refuse(place, key, value, f"has to be at least {least}")
+    if number > most:
+        _refuse(place, key, value, f"has to be at most {most}")
     if name == "clip_range" and number <= 0:
         _refuse(place, key, value, "has to be above 0")
     return value
@@ -483,10 +448,8 @@ def _as_number(text: Any) -> str:
     if number is None:
         return ""
     plain = int(number) if number.is_integer() and abs(number) < 1e15 else number
-    remedy = f": write {yaml.safe_dump(plain).split()[0]}"
-    if isinstance(yaml.safe_load(text), str):
-        return f"{remedy} (in YAML an exponent needs a dot and a sign: 1.0e+3)"
-    return f"{remedy} without quotes"
+    written = yaml.safe_dump(plain).split()[0]
+    return f": write {written} (without quotes; YAML wants a dot and a sign in 1.0e+3)"
 
 
 def _check_numbers(place: Place, key: str, value: Any) -> None:
