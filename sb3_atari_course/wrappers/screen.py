@@ -179,10 +179,9 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
 def _image_shape(env: gym.Env[Any, Any], wrapper: str) -> tuple[int, ...]:
     """Return the shape (h, w) or (h, w, channels) of uint8 observations."""
     space = env.observation_space
-    is_box = isinstance(space, spaces.Box)
-    if not is_box or len(space.shape) not in (2, 3) or space.dtype != np.uint8:
-        raise ValueError(
-            f"{wrapper} needs images (a uint8 Box of shape (h, w) or (h, w, channels)) as"
-            f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
-        )
-    return space.shape
+    if isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and space.dtype == np.uint8:
+        return space.shape
+    raise ValueError(
+        f"{wrapper} needs images (a uint8 Box of shape (h, w) or (h, w, channels)) as"
+        f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
+    )
