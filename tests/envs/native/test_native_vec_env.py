@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import NativeAtariVecEnv
+from sb3_atari_course.envs.native.native_vec_env import Stacks
 from sb3_atari_course.wrappers import crop_gray_resize
 from tests import naive
 from tests.envs.native.twins import FIELD, GAMES, assert_equal_steps, play_both, python_side
@@ -21,9 +22,19 @@ BREAKOUT = "BreakoutNoFrameskip-v4"
 BARE: dict[str, Any] = {"noop_max": 0, "fire": False}
 
 
-@pytest.mark.parametrize("game", GAMES)
+#: Those that are compared in the normal run; the others are slow.
+WHOLE_GAMES = [("Breakout", FIELD), ("Pong", None), ("Seaquest", None), ("MsPacman", FIELD)]
+
+
 @pytest.mark.parametrize(
-    ("crop", "padding"), [(FIELD, "repeat"), (None, "zero")], ids=["crop", "zero padding"]
+    ("game", "crop", "padding"),
+    [
+        pytest.param(
+            game, crop, padding, marks=() if (game, crop) in WHOLE_GAMES else pytest.mark.slow
+        )
+        for game in GAMES
+        for crop, padding in ((FIELD, "repeat"), (None, "zero"))
+    ],
 )
 def test_whole_games_are_the_same(game: str, crop: Any, padding: Literal["repeat", "zero"]) -> None:
     native = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 2, crop=crop, padding=padding, **BARE)
@@ -261,3 +272,33 @@ class TestSeeds:
         np.random.seed(3)  # noqa: NPY002
         NativeAtariVecEnv(BREAKOUT, 2).reset()
         assert np.random.randint(2**31) == expected  # noqa: NPY002
+
+
+def push(stacks: Stacks, newest: list[int], begins: list[bool]) -> list[list[int]]:
+    """Push one-pixel pictures; return what the agent sees of each game."""
+    now = stacks.room()
+    now[:, -1, 0, 0] = newest
+    stacks.move_on(now)
+    stacks.begin(now, np.array(begins))
+    stacks.keep(now, np.array(begins))
+    seen: list[list[int]] = now[:, :, 0, 0].tolist()
+    now[...] = 99  # what others do with it does not come back
+    return seen
+
+
+@pytest.mark.parametrize(("padding", "past"), [("repeat", 4), ("zero", 0)])
+def test_two_games(padding: Any, past: int) -> None:
+    stacks = Stacks(2, 3, (1, 1), padding)
+    push(stacks, [1, 4], [True, True])
+    assert push(stacks, [2, 5], [False, False])[1] == [past, 4, 5]
+    assert push(stacks, [3, 6], [False, False]) == [[1, 2, 3], [4, 5, 6]]
+    past = 7 if padding == "repeat" else 0
+    assert push(stacks, [4, 7], [False, True]) == [[2, 3, 4], [past, past, 7]]
+    assert push(stacks, [5, 8], [False, False]) == [[3, 4, 5], [past, 7, 8]]
+    assert stacks.newest().tolist() == [[[5]], [[8]]]
+
+
+def test_a_stack_of_one() -> None:
+    stacks = Stacks(2, 1, (1, 1), "repeat")
+    assert push(stacks, [1, 2], [True, True]) == [[1], [2]]
+    assert push(stacks, [3, 4], [False, True]) == [[3], [4]]

@@ -1,10 +1,11 @@
-"""What the emulators are asked for: from a Gymnasium id and its options to ale-py's arguments."""
+"""Options of the emulators: from a Gymnasium id, its options and a seed to ale-py's arguments."""
 
 from __future__ import annotations
 
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,6 +44,9 @@ OPTIONS = (
 
 #: Those that an id may have, and that change nothing or are refused.
 UNLISTED = ("game", "continuous_action_threshold", *_CANNOT)
+
+#: ale-py's seeds are int32 from 0; RL Zoo's reach 2**32.
+N_SEEDS = 2**31
 
 #: Longest game if there is no limit, in frames.
 _NO_LIMIT = 2**31 - 1
@@ -95,10 +99,6 @@ class Emulators:
             "max_num_frames_per_episode": self.max_frames,
             "full_action_space": self.all_actions,
         }
-
-    def screen_shape(self) -> tuple[int, int]:
-        """Return (rows, columns) of the game's screen; some have 250 rows, most 210."""
-        return self.start().screen
 
     def start(self) -> Start:
         """Return what a game is before its first agent step."""
@@ -215,3 +215,19 @@ def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
     if steps is not None and steps != -1:  # -1 means no limit in Gymnasium
         limits.append(integer_at_least(1, "max_episode_steps", steps) * own_skip)
     return min(limits)
+
+
+def first_seed(seed: int | None) -> int:
+    """Return the seed of the first game, a random one for None.
+
+    :raises TypeError: if it is no integer.
+    :raises ValueError: if it is negative.
+    """
+    if seed is None:
+        return int(np.random.default_rng().integers(N_SEEDS))
+    return integer_at_least(0, "seed", seed)
+
+
+def emulator_seeds(seeds: Sequence[int | None]) -> NDArray[np.int32]:
+    """Return seeds that ale-py can take, (n,); -1 for None: go on with the random numbers."""
+    return np.array([-1 if seed is None else int(seed) % N_SEEDS for seed in seeds], np.int32)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb3_atari_course import NativeAtariVecEnv
-from sb3_atari_course.envs.native.settings import Emulators, find_emulators, usable_threads
+from sb3_atari_course.envs.native.options import Emulators, find_emulators, usable_threads
 from sb3_atari_course.wrappers import crop_gray_resize
 
 
@@ -68,9 +68,9 @@ def test_a_limit_of_steps_is_one_of_frames_of_an_id_that_skips() -> None:
 def test_some_screens_are_higher() -> None:
     """Of 250 rows, all of which are seen as by the wrappers."""
     env_id = "ALE/KeystoneKapers-v5"
-    assert ask("PongNoFrameskip-v4").screen_shape() == (210, 160)
+    assert ask("PongNoFrameskip-v4").start().screen == (210, 160)
     emulator = gym.make(env_id, obs_type="grayscale", frameskip=1)
-    rows, columns = ask(env_id, options={"frameskip": 1}).screen_shape()
+    rows, columns = ask(env_id, options={"frameskip": 1}).start().screen
     assert (rows, columns) == emulator.observation_space.shape == (250, 160)
     crop = (0, rows, 8, 160)
     native = NativeAtariVecEnv(env_id, 1, crop=crop, noop_max=0, n_stack=1, frameskip=1)
