@@ -137,8 +137,15 @@ class Batch:
         for i in np.flatnonzero(terminated | truncated).tolist():
             last_frames[i] = np.empty(self.shape, np.uint8)
             self._draw(info["final_obs"][i, 0], last_frames[i])
-        counts = (info[name] for name in ("lives", "frame_number", "episode_frame_number"))
-        return Played(rewards, terminated, truncated, *counts, last_frames)
+        return Played(
+            rewards,
+            terminated,
+            truncated,
+            info["lives"],
+            info["frame_number"],
+            info["episode_frame_number"],
+            last_frames,
+        )
 
     def _draw(self, screen: Frames, frame: Frames) -> None:
         """Fill a frame (h, w) with the cropped and resized screen, as ``crop_gray_resize``."""
