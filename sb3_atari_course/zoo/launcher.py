@@ -38,7 +38,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import (
     CheckpointError,
     ReplayMemoryError,
@@ -555,7 +555,7 @@ def check_device(device: str) -> None:
     :raises SettingError: for one that is not there.
     """
     if not device.startswith("cuda") or th.cuda.is_available():
-        check_card("--device", device)
+        check_cuda_device("--device", device)
 
 
 def early_start(n_timesteps: int) -> int:
