@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -143,7 +142,7 @@ class NativeAtariVecEnv(VecEnv):
         cut = None if crop is None else checked_crop(crop, screen)
         self._stacks = Stacks(n_envs, n_stack, picture, padding)
         make_batch = partial(
-            Batch, arguments=emulators.arguments(), shape=picture, crop=cut, screen=screen
+            Batch, arguments=emulators.arguments, shape=picture, crop=cut, screen=screen
         )
         sizes = batch_sizes(n_envs, usable_threads(n_threads, n_envs), draws=cut is not None)
         self._batches = Batches(make_batch, sizes)
@@ -400,14 +399,9 @@ class MonitorFiles:
         self._start = time.time()
         self._writers: list[ResultsWriter] = []
         if folder is not None:
-            Path(folder).mkdir(parents=True, exist_ok=True)
             header: dict[str, float | str] = {"t_start": self._start, "env_id": env_id}
             self._writers = [
-                ResultsWriter(
-                    str(Path(folder) / f"{i}.{Monitor.EXT}"),
-                    header=header,
-                    override_existing=not append,
-                )
+                ResultsWriter(os.path.join(folder, str(i)), header, override_existing=not append)
                 for i in range(n_envs)
             ]
 
