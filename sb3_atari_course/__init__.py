@@ -25,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sb3_atari_course.agents import load_agent
     from sb3_atari_course.checkpoints import ExactCheckpoint, resume
-    from sb3_atari_course.cnn import AtariCNN
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.envs.native import NativeAtariVecEnv
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
     from sb3_atari_course.fast_dqn import FastDQN
-    from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
+    from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
     from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
     from sb3_atari_course.replay import FrameReplayBuffer
 
@@ -58,7 +57,7 @@ __all__ = [
 
 #: public name -> module; imported when asked for, so that `--help` need not wait for torch
 _HOME = {
-    "AtariCNN": "cnn",
+    "AtariCNN": "policies",
     "AtariCnnPolicy": "policies",
     "AtariQuantileCnnPolicy": "policies",
     "EpisodeDecay": "q_learning",

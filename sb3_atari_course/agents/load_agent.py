@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.agents.build import Plan, build_model, plan_state
 from sb3_atari_course.agents.card import check_fingerprint, find_card
@@ -78,7 +78,7 @@ def load_agent(
         it remains open what it is; the message says what to pass.
     :raises ValueError: for an algorithm or policy that is not known.
     """
-    check_card("device", device)
+    check_cuda_device("device", device)
     if isinstance(env, str):
         raise TypeError(f"env is an environment, not its id: gym.make({env!r})")
     max_bytes = integer_at_least(1, "max_bytes", max_bytes)

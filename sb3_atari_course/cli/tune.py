@@ -17,7 +17,7 @@ from optuna.study import Study
 
 from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.envs import import_packages, is_atari
-from sb3_atari_course.envs.native.settings import usable_threads
+from sb3_atari_course.envs.native.options import usable_threads
 from sb3_atari_course.tuning.experiment import TrialExperiment
 from sb3_atari_course.tuning.launcher import Launcher
 from sb3_atari_course.tuning.options import parse_options

@@ -15,8 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from sb3_atari_course._common.validation import warn_of_many_channels
-from sb3_atari_course.envs import warn_if_stacked_twice
+from sb3_atari_course.envs import warn_if_stacked_twice, warn_of_many_channels
 
 
 class Model(Protocol):

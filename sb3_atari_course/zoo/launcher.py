@@ -25,7 +25,7 @@ import torch as th
 from huggingface_sb3 import EnvironmentName, ModelName
 from rl_zoo3 import ALGOS
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import (
     SettingError,
 )
@@ -150,7 +150,7 @@ def check_device(device: str) -> None:
     :raises SettingError: for one that is not there.
     """
     if not device.startswith("cuda") or th.cuda.is_available():
-        check_card("--device", device)
+        check_cuda_device("--device", device)
 
 
 def _true_or_false(text: str) -> bool:

@@ -12,8 +12,8 @@ from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 
 from sb3_atari_course import AtariCnnPolicy, FastDQN, wrap_atari
-from sb3_atari_course.cnn import AtariCNN
 from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.policies import AtariCNN
 from sb3_atari_course.q_learning import QLearning, QTablePolicy
 from sb3_atari_course.tuning import parameters
 from sb3_atari_course.tuning.parameters import ALGORITHMS, find_parameter, parameters_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course.checkpoints.memory.ring_blocks import Times, pack_ring, restore_ring
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 from sb3_atari_course.replay.files import saved_array
@@ -55,7 +55,7 @@ class FrameRows:
 
         :raises SettingError: if they shall lie on a card that is not there.
         """
-        check_card("storage_device", self._buffer.storage_device)
+        check_cuda_device("storage_device", self._buffer.storage_device)
         self._stacks = self._buffer.empty_stacks()
 
     def restore(self, times: Times, arrays: Mapping[str, NDArray[Any]]) -> None:

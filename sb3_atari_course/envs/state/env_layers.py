@@ -103,15 +103,17 @@ _WRAPPERS: dict[str, dict[str, tuple[str, ...]]] = {
         "TruncatedOnSuccessWrapper": ("current_successes",),
         "YAMLCompatResizeObservation": (),
     },
-    "sb3_atari_course.wrappers.actions": {"DiscretizeActions": ()},
     "sb3_atari_course.wrappers.episode": {
         "FireOnReset": ("_lives",),
         "LifeLossTerminal": ("_lives", "_last_frame"),
         "NoopReset": (),
     },
-    "sb3_atari_course.wrappers.observations": {"DiscretizeObservations": ()},
-    "sb3_atari_course.wrappers.reward": {"ClipReward": ()},
     "sb3_atari_course.wrappers.screen": {"CropGrayResize": (), "FrameStack": ("_frames",)},
+    "sb3_atari_course.wrappers.spaces": {
+        "ClipReward": (),
+        "DiscretizeActions": (),
+        "DiscretizeObservations": (),
+    },
     "sb3_atari_course.wrappers.timing": {"ActionRepeat": ("_checker_is_done",)},
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sb3_atari_course import NativeAtariVecEnv
-from sb3_atari_course.envs.native.settings import Emulators, find_emulators, usable_threads
+from sb3_atari_course.envs.native.options import Emulators, find_emulators, usable_threads
 from sb3_atari_course.wrappers import crop_gray_resize
 
 
@@ -20,27 +20,35 @@ def ask(env_id: str, **settings: Any) -> Emulators:
 
 def test_an_id_that_plays_frame_by_frame() -> None:
     assert ask("SpaceInvadersNoFrameskip-v4") == Emulators(
-        rom="space_invaders",
+        {
+            "game": "space_invaders",
+            "frameskip": 4,
+            "maxpool": True,
+            "noop_max": 31,  # ale-py draws one less at most
+            "repeat_action_probability": 0.0,
+            "max_num_frames_per_episode": 108_000,
+            "full_action_space": False,
+        },
         n_held=4,
         n_counted=1,
-        max_pool=True,
         n_noops=30,
-        p_sticky=0.0,
-        max_frames=108_000,
-        all_actions=False,
     )
 
 
 def test_an_id_that_skips_by_itself_shows_its_last_frame_and_counts_its_steps() -> None:
     asked = ask("BreakoutDeterministic-v4", frame_skip=1)
-    assert (asked.n_held, asked.n_counted, asked.max_pool, asked.n_noops) == (4, 4, False, 120)
+    assert (asked.n_held, asked.n_counted, asked.n_noops) == (4, 4, 120)
+    assert asked.arguments["maxpool"] is False
 
 
 def test_options_win_over_the_id() -> None:
     options = {"frameskip": 1, "full_action_space": True, "repeat_action_probability": 0.1}
     asked = ask("ALE/Breakout-v5", options=options)
-    assert (asked.n_counted, asked.all_actions, asked.p_sticky) == (1, True, 0.1)
-    assert ask("ALE/Breakout-v5", options={"frameskip": 1}).p_sticky == 0.25
+    assert asked.n_counted == 1
+    assert asked.arguments["full_action_space"] is True
+    assert asked.arguments["repeat_action_probability"] == 0.1
+    asked = ask("ALE/Breakout-v5", options={"frameskip": 1})
+    assert asked.arguments["repeat_action_probability"] == 0.25
     assert NativeAtariVecEnv("BreakoutNoFrameskip-v4", full_action_space=True).action_space == (
         gym.spaces.Discrete(18)
     )
@@ -57,20 +65,22 @@ def test_options_win_over_the_id() -> None:
     ],
 )
 def test_the_shortest_limit_counts(options: dict[str, Any], expected: int) -> None:
-    assert ask("PongNoFrameskip-v4", options=options).max_frames == expected
+    asked = ask("PongNoFrameskip-v4", options=options)
+    assert asked.arguments["max_num_frames_per_episode"] == expected
 
 
 def test_a_limit_of_steps_is_one_of_frames_of_an_id_that_skips() -> None:
     options = {"max_episode_steps": 60}
-    assert ask("BreakoutDeterministic-v4", frame_skip=1, options=options).max_frames == 240
+    asked = ask("BreakoutDeterministic-v4", frame_skip=1, options=options)
+    assert asked.arguments["max_num_frames_per_episode"] == 240
 
 
 def test_some_screens_are_higher() -> None:
     """Of 250 rows, all of which are seen as by the wrappers."""
     env_id = "ALE/KeystoneKapers-v5"
-    assert ask("PongNoFrameskip-v4").screen_shape() == (210, 160)
+    assert ask("PongNoFrameskip-v4").start().screen == (210, 160)
     emulator = gym.make(env_id, obs_type="grayscale", frameskip=1)
-    rows, columns = ask(env_id, options={"frameskip": 1}).screen_shape()
+    rows, columns = ask(env_id, options={"frameskip": 1}).start().screen
     assert (rows, columns) == emulator.observation_space.shape == (250, 160)
     crop = (0, rows, 8, 160)
     native = NativeAtariVecEnv(env_id, 1, crop=crop, noop_max=0, n_stack=1, frameskip=1)

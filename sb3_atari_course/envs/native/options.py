@@ -1,10 +1,11 @@
-"""What the emulators are asked for: from a Gymnasium id and its options to ale-py's arguments."""
+"""Options of the emulators: from a Gymnasium id, its options and a seed to ale-py's arguments."""
 
 from __future__ import annotations
 
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,14 +23,13 @@ from sb3_atari_course._common.validation import (
 )
 from sb3_atari_course.envs.ids import find_spec
 
-#: Options of :func:`gymnasium.make` that the native emulator cannot follow, what they may be
-#: nevertheless, and why.
-_CANNOT: dict[str, tuple[tuple[Any, ...], str]] = {
-    "obs_type": ((None, "grayscale"), "the native emulators draw grey screens"),
-    "mode": ((None,), "the native emulators play the default mode"),
-    "difficulty": ((None,), "the native emulators play the default difficulty"),
-    "continuous": ((None, False), "the native emulators take discrete actions here"),
-    "sound_obs": ((None, False), "the native emulators are mute"),
+#: What options of :func:`gymnasium.make` may be that the native emulators cannot follow.
+_CANNOT: dict[str, tuple[Any, ...]] = {
+    "obs_type": (None, "grayscale"),
+    "mode": (None,),
+    "difficulty": (None,),
+    "continuous": (None, False),
+    "sound_obs": (None, False),
 }
 
 #: Options that mean something here.
@@ -43,6 +43,9 @@ OPTIONS = (
 
 #: Those that an id may have, and that change nothing or are refused.
 UNLISTED = ("game", "continuous_action_threshold", *_CANNOT)
+
+#: ale-py's seeds are int32 from 0; RL Zoo's reach 2**32.
+N_SEEDS = 2**31
 
 #: Longest game if there is no limit, in frames.
 _NO_LIMIT = 2**31 - 1
@@ -63,46 +66,21 @@ class Start(NamedTuple):
 class Emulators:
     """What every emulator does, whatever their number.
 
-    :param rom: name of the game in ale-py, e.g. ``"breakout"``.
+    :param arguments: of ale-py's AtariVectorEnv: the game, limits, sticky actions.
     :param n_held: frames for which an agent step holds its action.
     :param n_counted: frames that count as one in a game's length: 1, or what the id itself skips,
         as SB3's Monitor inside the wrappers counts steps of the id.
-    :param max_pool: whether a picture is the maximum of the last two frames.
     :param n_noops: most no-ops at the start of a game, in frames.
-    :param p_sticky: probability of each frame to repeat the action before.
-    :param max_frames: longest game, in frames.
-    :param all_actions: offer all 18 actions, not only those that the game knows.
     """
 
-    rom: str
+    arguments: dict[str, Any]
     n_held: int
     n_counted: int
-    max_pool: bool
     n_noops: int
-    p_sticky: float
-    max_frames: int
-    all_actions: bool
-
-    def arguments(self) -> dict[str, Any]:
-        """Return keyword arguments for ale-py's AtariVectorEnv."""
-        return {
-            "game": self.rom,
-            "frameskip": self.n_held,
-            "maxpool": self.max_pool,
-            # ale-py draws 0 to noop_max - 1 of them
-            "noop_max": self.n_noops + 1 if self.n_noops else 0,
-            "repeat_action_probability": self.p_sticky,
-            "max_num_frames_per_episode": self.max_frames,
-            "full_action_space": self.all_actions,
-        }
-
-    def screen_shape(self) -> tuple[int, int]:
-        """Return (rows, columns) of the game's screen; some have 250 rows, most 210."""
-        return self.start().screen
 
     def start(self) -> Start:
         """Return what a game is before its first agent step."""
-        return _start_of(self.rom, self.n_noops)
+        return _start_of(self.arguments["game"], self.n_noops)
 
 
 @functools.cache  # loading a game takes a fifth of a second
@@ -158,18 +136,19 @@ def find_emulators(
             " skip twice: pass frameskip=1 (or a NoFrameskip-v4 id; in RL Zoo --env-kwargs"
             " frameskip:1), or frame_skip=1"
         )
-    return Emulators(
-        rom=asked["game"],
-        n_held=own_skip * frame_skip,
-        n_counted=own_skip,
-        max_pool=boolean("max_pool", max_pool) and frame_skip > 1,
-        n_noops=integer_at_least(0, "noop_max", noop_max) * own_skip,
-        p_sticky=probability(
-            "repeat_action_probability", asked.get("repeat_action_probability", 0)
-        ),
-        max_frames=_max_frames(spec, asked, own_skip),
-        all_actions=boolean("full_action_space", asked.get("full_action_space", False)),
-    )
+    n_held = own_skip * frame_skip
+    n_noops = integer_at_least(0, "noop_max", noop_max) * own_skip
+    sticky = asked.get("repeat_action_probability", 0)
+    arguments = {
+        "game": asked["game"],
+        "frameskip": n_held,
+        "maxpool": boolean("max_pool", max_pool) and frame_skip > 1,
+        "noop_max": n_noops + 1 if n_noops else 0,  # ale-py draws 0 to noop_max - 1 of them
+        "repeat_action_probability": probability("repeat_action_probability", sticky),
+        "max_num_frames_per_episode": _max_frames(spec, asked, own_skip),
+        "full_action_space": boolean("full_action_space", asked.get("full_action_space", False)),
+    }
+    return Emulators(arguments, n_held=n_held, n_counted=own_skip, n_noops=n_noops)
 
 
 def usable_threads(n_threads: int | None, n_envs: int) -> int:
@@ -196,11 +175,12 @@ def _checked_options(env_id: str, asked: dict[str, Any]) -> dict[str, Any]:
     for name, value in asked.items():
         if name in ("continuous", "sound_obs") and value is not None:
             boolean(name, value)
-        allowed, reason = _CANNOT.get(name, ((value,), ""))
-        if value not in allowed:
+        if value not in _CANNOT.get(name, (value,)):
             raise ValueError(
-                f"{env_id} with {name}={value!r}: {reason}; leave {name} out, or take the"
-                " Python environments (native=False, --vec-env dummy)"
+                f"{env_id} with {name}={value!r}: the native emulators show grey frames without"
+                " sound and play discrete actions in the default mode and the default difficulty;"
+                f" leave {name} out, or take the Python environments (native=False, --vec-env"
+                " dummy)"
             )
     return {name: value for name, value in asked.items() if name in ("game", *OPTIONS)}
 
@@ -215,3 +195,19 @@ def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
     if steps is not None and steps != -1:  # -1 means no limit in Gymnasium
         limits.append(integer_at_least(1, "max_episode_steps", steps) * own_skip)
     return min(limits)
+
+
+def first_seed(seed: int | None) -> int:
+    """Return the seed of the first game, a random one for None.
+
+    :raises TypeError: if it is no integer.
+    :raises ValueError: if it is negative.
+    """
+    if seed is None:
+        return int(np.random.default_rng().integers(N_SEEDS))
+    return integer_at_least(0, "seed", seed)
+
+
+def emulator_seeds(seeds: Sequence[int | None]) -> NDArray[np.int32]:
+    """Return seeds that ale-py can take, (n,); -1 for None: go on with the random numbers."""
+    return np.array([-1 if seed is None else int(seed) % N_SEEDS for seed in seeds], np.int32)
