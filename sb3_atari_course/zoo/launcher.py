@@ -49,11 +49,10 @@ from sb3_atari_course._common.errors import (
 from sb3_atari_course._common.passwords import keep_in_memory, without_passwords
 from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.checkpoints.callback import ExactCheckpoint
-from sb3_atari_course.checkpoints.folder import how_to_resume
-from sb3_atari_course.checkpoints.training import KNOWN
+from sb3_atari_course.checkpoints.callback import FREQUENCY, ExactCheckpoint
+from sb3_atari_course.checkpoints.folder import hint_at_unfinished, how_to_resume
+from sb3_atari_course.checkpoints.snapshot import KNOWN
 from sb3_atari_course.cli.evaluate import add_device, add_exp_id, add_gym_packages
-from sb3_atari_course.cli.resume import FREQUENCY, hint_at_unfinished
 from sb3_atari_course.envs import (
     GRAY_SCREENS,
     find_spec,
@@ -63,7 +62,7 @@ from sb3_atari_course.envs import (
     warn_if_stacked_twice,
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS, register_algorithms
@@ -543,7 +542,7 @@ class TrainParser(argparse.ArgumentParser):
         if given.vec_env == "native":
             importlib.import_module("sb3_atari_course.native_zoo")
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
-        hint_at_unfinished(sys.argv[1:])
+        hint_at_unfinished(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
         return given
 
 

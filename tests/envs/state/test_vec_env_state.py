@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_atari_course import NativeAtariVecEnv
 from sb3_atari_course.envs import wrap_atari
-from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 from sb3_atari_course.envs.state.vec_env_state import (
     EnvStateError,
     monitor_files,
@@ -47,7 +47,9 @@ def cart() -> gym.Env[Any, Any]:
 
 
 def cart_dict() -> gym.Env[Any, Any]:
-    return gw.TimeAwareObservation(cart(), flatten=False)
+    env = cart()
+    space = spaces.Dict({"obs": env.observation_space, "negative": env.observation_space})
+    return gw.TransformObservation(env, lambda obs: {"obs": obs, "negative": -obs}, space)
 
 
 def bare() -> gym.Env[Any, Any]:
