@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import torch as th
 
-from sb3_atari_course.checkpoints.files import write_result
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.envs import find_spec, import_packages
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.evaluation.protocol import RULES

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sb3_atari_course.checkpoints.files import write_result
+from sb3_atari_course._common.atomic_files import write_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

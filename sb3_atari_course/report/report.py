@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_atari_course.checkpoints.files import write_result
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.report.comparison import draw_comparison, read_runs
 from sb3_atari_course.report.page import html_page
 from sb3_atari_course.report.run_data import WINDOW, RunCurves, read_run

@@ -36,10 +36,9 @@ from sb3_atari_course._common.errors import (
 )
 from sb3_atari_course._common.passwords import without_passwords
 from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.checkpoints.callback import ExactCheckpoint
+from sb3_atari_course.checkpoints.callback import FREQUENCY, ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import how_to_resume
-from sb3_atari_course.checkpoints.training import KNOWN
-from sb3_atari_course.cli.resume import FREQUENCY
+from sb3_atari_course.checkpoints.snapshot import KNOWN
 from sb3_atari_course.envs import (
     GRAY_SCREENS,
     find_spec,
@@ -47,7 +46,7 @@ from sb3_atari_course.envs import (
     warn_if_stacked_twice,
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS

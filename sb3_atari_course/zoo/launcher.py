@@ -30,8 +30,9 @@ from sb3_atari_course._common.errors import (
     SettingError,
 )
 from sb3_atari_course._common.validation import integer_at_least
+from sb3_atari_course.checkpoints.callback import FREQUENCY
+from sb3_atari_course.checkpoints.folder import hint_at_unfinished
 from sb3_atari_course.cli.evaluate import add_device, add_exp_id, add_gym_packages
-from sb3_atari_course.cli.resume import FREQUENCY, hint_at_unfinished
 from sb3_atari_course.envs import (
     find_spec,
     import_packages,
@@ -138,7 +139,7 @@ class TrainParser(argparse.ArgumentParser):
         if given.vec_env == "native":
             importlib.import_module("sb3_atari_course.native_zoo")
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
-        hint_at_unfinished(sys.argv[1:])
+        hint_at_unfinished(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
         return given
 
 

@@ -19,7 +19,7 @@ from sb3_atari_course.agents.publishing.selection import Selection, choose_best
 from sb3_atari_course.agents.publishing.settings import PLAYED_BY, write_settings
 from sb3_atari_course.agents.publishing.slim import write_slim
 from sb3_atari_course.agents.publishing.training import describe_training, wall_clock
-from sb3_atari_course.cli.resume import unfinished_checkpoint
+from sb3_atari_course.checkpoints.folder import unfinished_checkpoint
 from sb3_atari_course.envs import import_packages
 from sb3_atari_course.report.run import plot_run
 from sb3_atari_course.report.run_data import RunCurves, read_run

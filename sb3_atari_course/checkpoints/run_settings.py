@@ -1,7 +1,7 @@
-"""How a training was begun, written down as JSON beside its checkpoints: ``run.json``.
+"""How a training was begun, as JSON beside its checkpoints: ``run.json``.
 
-RL Zoo's own ``config.yml`` and ``args.yml`` hold Python objects; here are plain settings and names.
-Whoever resumes a training imports what they name, as its script did: trust the folder like one.
+RL Zoo's own ``args.yml`` holds Python objects; here are plain settings and names. Whoever resumes a
+training imports what they name, as its script did: trust the folder like one.
 """
 
 from __future__ import annotations
@@ -11,28 +11,35 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
+from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch as th
 from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.utils import SimpleLinearSchedule
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.passwords import without_passwords
 from sb3_atari_course._common.state_tree import NotPlainError
-from sb3_atari_course.checkpoints.resuming.settings import from_json, to_json
-from sb3_atari_course.zoo.run_folder import read_yml
+from sb3_atari_course.q_learning import EpisodeDecay
 
-#: Of a constructor: what is no setting, or not one that an algorithm here passes on.
+#: Objects that are what their attributes say.
+_OBJECTS = (ConstantSchedule, FloatSchedule, LinearSchedule, SimpleLinearSchedule, EpisodeDecay)
+
+#: Of a constructor: what is not a setting, or not one that an algorithm here passes on.
 _NO_SETTINGS = {"self", "args", "kwargs", "policy", "env", "device", "monitor_wrapper"}
 _NO_SETTINGS |= {"_init_setup_model", "support_multi_env", "supported_action_spaces"}
 _NO_SETTINGS |= {"use_sde", "sde_sample_freq"}
 
 
 def experiment_behind() -> ExperimentManager | None:
-    """Return RL Zoo's experiment that has called us; it tells its callbacks nothing of itself."""
+    """Return RL Zoo's experiment that has called us; it does not pass itself to its callbacks."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         frame = frame.f_back
@@ -54,7 +61,7 @@ def describe_run(
     """Return how a training was begun, as JSON.
 
     :param run: its folder.
-    :param experiment: None if it was no command of RL Zoo or ours.
+    :param experiment: None if it was not a command of RL Zoo or ours.
     :param learn: the local variables of ``model.learn``.
     :param every: steps between two checkpoints.
     :param place: of ``ExactCheckpoint`` among the callbacks; None for the last.
@@ -127,7 +134,7 @@ def _parameters(algorithm: type) -> Iterator[str]:
 
 
 def _describe_experiment(experiment: ExperimentManager) -> dict[str, Any]:
-    """Return the command line of a training, and the settings that it has read from its yml.
+    """Return the command line of a training; what its yml said is in the run's ``config.yml``.
 
     The address of ``--storage`` loses its password: it is given again when the training is resumed.
     """
@@ -135,11 +142,82 @@ def _describe_experiment(experiment: ExperimentManager) -> dict[str, Any]:
     for name in ("trained_agent", "conf_file"):
         if arguments.get(name) and os.path.exists(arguments[name]):
             arguments[name] = os.path.abspath(arguments[name])
-    config = Path(experiment.params_path) / "config.yml"
-    by_name = "python/name" in config.read_text(encoding="utf-8")  # a Python file, read again
     return {
         "experiment": to_json(type(experiment), "the experiment"),
         "native": experiment.default_vec_env_cls is not None,
         "arguments": to_json(arguments, "the command line"),
-        "settings": None if by_name else to_json(dict(read_yml(config)), "the yml"),
     }
+
+
+def to_json(value: Any, name: str = "this setting") -> Any:
+    """Return settings as JSON can hold them.
+
+    :raises NotPlainError: for an object or function that cannot be found again by its name.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, np.generic):
+        return to_json(value.item(), name)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
+        return {"$array": value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, (Enum, Path)):
+        return to_json(value.value, name) if isinstance(value, Enum) else str(value)
+    if isinstance(value, dict):
+        return _dict_to_json(value, name)
+    if isinstance(value, (list, tuple)):
+        items = [to_json(one, name) for one in value]
+        return items if isinstance(value, list) else {"$tuple": items}
+    if isinstance(value, _OBJECTS):
+        return {"$object": to_json(type(value), name), "attributes": to_json(vars(value), name)}
+    with contextlib.suppress(CheckpointError, AttributeError):
+        path = f"{value.__module__}:{value.__qualname__}"
+        if named(path) is value:
+            return {"$name": path}
+    raise NotPlainError(f"{name} = {value!r} cannot be written down")
+
+
+def _dict_to_json(value: dict[Any, Any], name: str) -> dict[str, Any]:
+    """Return a dict as it is, or as pairs if a key is not a string (or one of our marks)."""
+    if all(type(key) is str and not key.startswith("$") for key in value):
+        return {key: to_json(one, key) for key, one in value.items()}
+    pairs = [[to_json(key, name), to_json(one, str(key))] for key, one in value.items()]
+    return {"$dict": pairs}
+
+
+def from_json(packed: Any) -> Any:
+    """Return what :func:`to_json` was given; modules that it names are imported."""
+    if isinstance(packed, list):
+        return [from_json(one) for one in packed]
+    if not isinstance(packed, dict):
+        return packed
+    if "$dict" in packed:
+        return {from_json(key): from_json(value) for key, value in packed["$dict"]}
+    if "$tuple" in packed:
+        return tuple(from_json(packed["$tuple"]))
+    if "$array" in packed:
+        return np.array(packed["$array"], packed["dtype"])
+    if "$name" in packed:
+        return named(packed["$name"])
+    if "$object" in packed:
+        made = object.__new__(from_json(packed["$object"]))
+        made.__dict__.update(from_json(packed["attributes"]))
+        return made
+    return {key: from_json(value) for key, value in packed.items()}
+
+
+def named(name: str) -> Any:
+    """Return what lies under a name, ``module:qualified.name``.
+
+    :raises CheckpointError: if it is not there any more.
+    """
+    module, _, path = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CheckpointError(
+            f"{name}, which the training used, is not there any more ({error}): put it back, or"
+            " resume from Python where it is, resume(path, model=model)"
+        ) from None
+    return found

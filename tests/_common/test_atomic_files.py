@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sb3_atari_course._common.atomic_files import read_json, write_json
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course._common.state_tree import NotPlainError
-from sb3_atari_course.checkpoints.files import (
+from sb3_atari_course._common.state_tree import (
     FileFacts,
+    NotPlainError,
     read_archive,
-    read_json,
     write_archive,
-    write_json,
 )
 from tests.checkpoints.faults import KilledError, full_disk, kill_at
 

@@ -32,6 +32,9 @@ class SavableEnv(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     :param env: any environment.
     """
 
+    #: Not a layer of the environment's state.
+    only_calls_checkpoints = True
+
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)

@@ -15,7 +15,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable
-from sb3_atari_course.checkpoints.logs import cut_logs, read_logs, reopen_logger
+from sb3_atari_course.checkpoints import CheckpointError
+from sb3_atari_course.checkpoints.log_files import cut_logs, read_logs, reopen_logger
 from tests.checkpoints.small import close, dqn, go_on, learn, poles
 from tests.checkpoints.trainings import CutError, CutOff
 
@@ -212,22 +213,21 @@ def test_only_what_this_run_has_opened_goes(tmp_path: Path) -> None:
     assert not later.exists()
 
 
-def test_a_copy_leaves_the_files_of_the_original_alone(tmp_path: Path) -> None:
+def test_a_copy_does_not_touch_the_files_of_the_original(tmp_path: Path) -> None:
     home, copy, outside = (tmp_path / name for name in ("home", "copy", "outside"))
     for folder in (home, copy, outside):
         folder.mkdir()
     state, log = state_of(copy)
     (outside / "x.json").write_text("123+new")
     state["home"] = str(home)
-    state["sizes"][str(outside / "x.json")] = 3
-    state["writers"] = [["json", str(outside / "x.json")], ["json", "b.json"], ["stdout", None]]
     assert cut_logs(state, copy) == []
-    assert (outside / "x.json").read_text() == "123+new"
     assert log[1].read_text() == "12345"
-    logger = reopen_logger(state, copy)
-    paths = [Path(one.file.name) for one in logger.output_formats[:2]]  # type: ignore[attr-defined]
-    logger.close()
-    assert paths == [copy / "x.json", copy / "b.json"]
+    state_of(copy)
+    state["sizes"][str(outside / "x.json")] = 3
+    with pytest.raises(CheckpointError, match=f"copy of {home}, .*x.json"):
+        cut_logs(state, copy)
+    assert (outside / "x.json").read_text() == "123+new"
+    assert log[1].read_text() == "12345+new"
     home.rmdir()  # moved, not copied
     cut_logs(state, copy)
     assert (outside / "x.json").read_text() == "123"
@@ -240,7 +240,7 @@ def test_a_monitor_file_begun_anew_goes_on(
     env = poles(tmp_path)  # which empties the file
     go_on(tmp_path, env)
     assert "0.monitor.csv has" in (said := capsys.readouterr().out)
-    assert "at the checkpoint: what is missing is lost, the file goes on" in said
+    assert "at the checkpoint: what is missing is lost, the file continues" in said
 
 
 def test_a_lost_monitor_file_begins_anew(tmp_path: Path) -> None:
@@ -275,9 +275,9 @@ def test_logs_are_on_the_disk_before_the_checkpoint_counts_on_them(
 def test_a_log_that_nobody_asked_for_is_not_gone_on_with(tmp_path: Path) -> None:
     model = dqn(poles(tmp_path), verbose=1)
     learn(tmp_path, model=model, steps=10)
-    state = read_logs(model, [], tmp_path)
+    state = read_logs(model, [], [], tmp_path)
     assert state["folder"] is None  # SB3's temporary one
     assert state["writers"] == [("stdout", None)]
-    logger = reopen_logger(state, tmp_path)
+    logger, _ = reopen_logger(state, tmp_path)
     assert logger.dir is None
     assert len(logger.output_formats) == 1

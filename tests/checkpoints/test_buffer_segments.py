@@ -17,14 +17,13 @@ from stable_baselines3.common.buffers import (
 )
 from stable_baselines3.her import HerReplayBuffer
 
-from sb3_atari_course.checkpoints.memory.segments import (
-    MemorySegmentError,
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course.checkpoints.buffer_segments import (
     NewRows,
     RowMark,
-    UnknownMemoryError,
-    check_memory_settings,
+    buffer_settings,
+    check_buffer_settings,
     end_episodes,
-    memory_settings,
     pack_rows,
     restore_rows,
 )
@@ -239,7 +238,7 @@ def test_observations_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_blocks_end_in_the_middle_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for n_bytes in (1, 100, 1000):
-        monkeypatch.setattr("sb3_atari_course.checkpoints.memory.ring_blocks.BLOCK_BYTES", n_bytes)
+        monkeypatch.setattr("sb3_atari_course.checkpoints.buffer_segments.BLOCK_BYTES", n_bytes)
         for kind in ("plain", "frames"):
             run_with_checkpoints(Training(kind, StackedPlay(0, n_envs=3)), seed=n_bytes)
 
@@ -261,7 +260,7 @@ def test_frames_may_be_kept_another_way_from_now_on(old: Any, new: Any) -> None:
         training.checkpoint()
     resumed = training.restore_into(make("frames", play, 20, compression=new))
     assert_same(resumed, training.buffer)
-    check_memory_settings(resumed, memory_settings(training.buffer))
+    check_buffer_settings(resumed, buffer_settings(training.buffer))
     training.go_on_from(resumed, 54)
     for _ in range(6):  # frames packed by both are there together
         training.add(9)
@@ -533,7 +532,7 @@ class TestDamage:
         buffer = make(training.kind, training.play)
         for _ in range(9):
             buffer.add(*training.play.step())
-        with pytest.raises(MemorySegmentError, match=match):
+        with pytest.raises(CheckpointError, match=match):
             restore_rows(buffer, segments, n_written=training.n_written)
         assert buffer.size() == 0
         assert_same(training.restore_into(buffer), training.buffer)
@@ -549,13 +548,13 @@ class TestDamage:
                     del damaged[name]
                 if name == "free" and wrong is not None and wrong.dtype == np.int32:
                     continue
-                match = f"rows {first} to {end} of the replay memory: "
+                match = f"rows {first} to {end} of the replay buffer: "
                 self.refuse(training, [*before, (first, end, damaged)], match)
 
     def test_segments_missing_or_in_another_order(self, training: Training) -> None:
         a, b, c = training.segments
         for segments in ([], [b, c], [a, c], [a, b], [a, c, b], [b, a, c], [c, b, a]):
-            self.refuse(training, segments, "replay memory")
+            self.refuse(training, segments, "replay buffer")
 
     def test_segments_of_a_time_to_come(self, training: Training) -> None:
         *before, (first, end, arrays) = training.segments
@@ -574,7 +573,7 @@ class TestDamage:
             buffer = make(training.kind, training.play)
             try:
                 restore_rows(buffer, segments, n_written=10)
-            except MemorySegmentError:
+            except CheckpointError:
                 n_refused += 1
                 assert buffer.size() == 0
                 continue
@@ -630,23 +629,23 @@ class TestDamage:
     )
     @pytest.mark.parametrize("kind", ["frames", "plain"])
     def test_of_other_settings(self, kind: str, change: Any, match: str) -> None:
-        saved = memory_settings(make(kind, StackedPlay(0, n_envs=2)))
+        saved = buffer_settings(make(kind, StackedPlay(0, n_envs=2)))
         other = make(kind, StackedPlay(0, **{"n_envs": 2, **change}))
-        with pytest.raises(MemorySegmentError, match=match):
-            check_memory_settings(other, saved)
+        with pytest.raises(CheckpointError, match=match):
+            check_buffer_settings(other, saved)
 
     def test_of_another_kind_or_size(self) -> None:
         play = StackedPlay(0, n_envs=2)
-        saved = memory_settings(make("plain", play))
-        check_memory_settings(make("plain, three steps", play), saved)
+        saved = buffer_settings(make("plain", play))
+        check_buffer_settings(make("plain, three steps", play), saved)
         for other, match in [
             (make("frames", play), "with kind='plain', here it is 'frames'"),
             (make("plain", play, 8), "with n_rows=7, here it is 8"),
             (make("plain, optimised", play), "with optimize_memory_usage=False"),
             (make("plain", play, handle_timeout_termination=False), "handle_timeout_termination"),
         ]:
-            with pytest.raises(MemorySegmentError, match=match):
-                check_memory_settings(other, saved)
+            with pytest.raises(CheckpointError, match=match):
+                check_buffer_settings(other, saved)
 
     def test_buffers_that_keep_more_than_their_rows_are_refused(self) -> None:
         class Prioritised(ReplayBuffer):
@@ -656,7 +655,7 @@ class TestDamage:
         buffer = Prioritised(5, play.observation_space, play.action_space)
         her = HerReplayBuffer.__new__(HerReplayBuffer)
         for unknown, name in [(buffer, "Prioritised"), (her, "HerReplayBuffer")]:
-            with pytest.raises(UnknownMemoryError, match=f"cannot hold a {name}, only"):
+            with pytest.raises(TypeError, match=f"cannot hold a {name}, only"):
                 RowMark(unknown, n_written=0)
-            with pytest.raises(UnknownMemoryError, match=name):
-                memory_settings(unknown)
+            with pytest.raises(TypeError, match=name):
+                buffer_settings(unknown)
