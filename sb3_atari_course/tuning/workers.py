@@ -269,27 +269,20 @@ def work(
     """
     deadline = time.monotonic() + seconds
     stop = stop or threading.Event()
-    n_lost = n_errors = 0
-
-    def count_errors(study: Study, trial: FrozenTrial) -> None:
-        nonlocal n_errors
-        if trial.state != TrialState.FAIL:
-            n_errors = 0
-        elif ERROR in trial.user_attrs:
-            n_errors += 1
-
+    n_lost = 0
+    errors = ErrorsInARow()
     while True:
         try:
             if stop.is_set():
                 raise KeyboardInterrupt
             optuna.storages.fail_stale_trials(study)
             standing = standing_of(study)
-            if standing.is_done or n_errors >= MOST_ERRORS or time.monotonic() > deadline:
+            if standing.is_done or errors.n >= MOST_ERRORS or time.monotonic() > deadline:
                 return
             if not standing.has_room:
                 time.sleep(_PAUSE)
                 continue
-            study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[count_errors])
+            study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[errors])
             n_lost = 0
         except StorageInternalError as error:
             print(f"the storage is away: {error.__cause__ or error}", flush=True)
@@ -302,6 +295,20 @@ def work(
             if n_lost >= _MOST_LOST:
                 raise
             time.sleep(_PAUSE * 3**n_lost)  # a disk that is full may be full for a while
+
+
+class ErrorsInARow:
+    """Counts the trials of this worker that failed by an error since the last that did not."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Count a trial that has ended."""
+        if trial.state != TrialState.FAIL:
+            self.n = 0
+        elif ERROR in trial.user_attrs:
+            self.n += 1
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from optuna.storages import InMemoryStorage
 
 from benchmarks import tuning_speed
 from sb3_atari_course.tuning.study import find_study
-from sb3_atari_course.tuning.worker import prepare
+from sb3_atari_course.tuning.trial import prepare
 
 
 @pytest.fixture(autouse=True, scope="module")
