@@ -59,7 +59,7 @@ def search(args: argparse.Namespace) -> None:
     :raises ValueError: for a wrong one.
     """
     check_device(args.device)
-    parse = NamedValues(["--env-kwargs"], "env_kwargs")
+    parse = NamedValues(["--env-kwargs"], "env_kwargs")  # type: ignore[no-untyped-call]
     texts, args.env_kwargs = args.env_kwargs or [], {}
     parse(None, args, texts, "--env-kwargs")
     import_packages(args.gym_packages)
@@ -154,8 +154,10 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
     epsilon = args.epsilon
     if epsilon is None:
         epsilon = 0.05 if is_game else 0.0
-    same = ("algo", "seed", "n_repeats", "n_evaluations", "n_games", "max_frames")
-    same = (*same, "sampler", "n_startup_trials", "pruner")
+    same = (
+        *("algo", "seed", "n_repeats", "n_evaluations", "n_games", "max_frames"),
+        *("sampler", "n_startup_trials", "pruner"),
+    )
     settings = StudySettings(
         env_id=args.env,
         hyperparams=hyperparams,

@@ -236,6 +236,7 @@ def sweep(study: Study) -> None:
     optuna.storages.fail_stale_trials(study)
 
 
+@pytest.mark.process
 def test_a_trial_whose_worker_was_killed_is_failed_and_tried_again(tmp_path: Path) -> None:
     study = begin(open_journal(tmp_path))
     process = sleeper(tmp_path / "journal.log")
@@ -251,6 +252,7 @@ def test_a_trial_whose_worker_was_killed_is_failed_and_tried_again(tmp_path: Pat
     assert study.trials[0].params == study.trials[1].params
 
 
+@pytest.mark.process
 def test_what_kills_its_worker_again_is_given_up(tmp_path: Path) -> None:
     study = begin(open_journal(tmp_path))
     for _ in range(2):
@@ -329,6 +331,7 @@ def test_a_file_of_one_torn_line_is_emptied(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
+@pytest.mark.process
 def test_the_lock_of_a_killed_writer_stalls_nobody(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     journal.touch()
@@ -368,6 +371,7 @@ def test_a_lock_whose_file_cannot_be_mended_is_given_back(tmp_path: Path) -> Non
     assert KernelLock(tmp_path / "nowhere.log").acquire()
 
 
+@pytest.mark.process
 def test_workers_write_one_after_the_other(tmp_path: Path) -> None:
     """Two processes and this one add trials to one journal; no line is lost or mixed."""
     journal = tmp_path / "journal.log"

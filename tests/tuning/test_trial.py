@@ -30,7 +30,7 @@ CARTPOLE: dict[str, Any] = {
         "train_freq": 16,
         "updates_per_step": 0.25,
     },
-    "n_timesteps": 600,
+    "n_timesteps": 300,
 }
 
 
@@ -57,7 +57,11 @@ def results(study: Study) -> list[tuple[dict[str, Any], float | None, dict[int, 
     return [(trial.params, trial.value, trial.intermediate_values) for trial in study.trials]
 
 
-@pytest.mark.parametrize("changes", [{}, CARTPOLE], ids=["table", "network"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param(CARTPOLE, marks=pytest.mark.slow)],
+    ids=["table", "network"],
+)
 def test_the_same_seed_gives_the_same_trials_and_scores(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -123,14 +127,14 @@ def test_a_trial_that_is_worse_than_the_others_is_pruned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten good trials, then one that does not learn: it ends after its first score."""
-    study = begin(n_trials=11, n_evaluations=4)
+    study = begin(n_trials=11, n_evaluations=4, n_timesteps=100)
     objective = Objective(settings_of(study), tmp_path, device="cpu")
     scores = iter([1.0] * 40 + [0.0])
 
     monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
     work(study, objective)
     assert states(study) == ["COMPLETE"] * 10 + ["PRUNED"]
-    assert list(study.trials[10].intermediate_values) == [250]
+    assert list(study.trials[10].intermediate_values) == [25]
 
 
 def test_an_error_is_kept_and_costs_its_trial_only(
@@ -190,12 +194,12 @@ def test_every_training_has_a_seed_of_its_own(
 def test_a_first_training_that_is_worse_than_those_of_others_is_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = begin(n_trials=6, n_evaluations=1, n_repeats=2)
+    study = begin(n_trials=6, n_evaluations=1, n_repeats=2, n_timesteps=100)
     scores = iter([1.0] * 10 + [0.0])
     monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
     work(study, Objective(settings_of(study), tmp_path, device="cpu"))
     assert states(study) == ["COMPLETE"] * 5 + ["PRUNED"]
-    assert list(study.trials[5].intermediate_values) == [1000]
+    assert list(study.trials[5].intermediate_values) == [100]
 
 
 def test_the_last_score_is_told_at_the_end_however_many_there_are(tmp_path: Path) -> None:

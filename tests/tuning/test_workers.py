@@ -215,6 +215,7 @@ def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
     return process
 
 
+@pytest.mark.process
 def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     begin(LockedJournalStorage(journal), n_trials=2)
@@ -227,6 +228,7 @@ def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
     assert (tmp_path / "trials/0001.yml").is_file()
 
 
+@pytest.mark.process
 def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
     """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
     journal = tmp_path / "journal.log"
@@ -258,7 +260,7 @@ START = Standing(
     errors=(),
     n_died=0,
     best=None,
-    mean_seconds=math.inf,
+    mean_seconds=None,
 )
 MIDDLE = replace(START, complete=9, pruned=3, running=2, mean_seconds=60.0)
 DONE = replace(START, complete=40, mean_seconds=60.0)
