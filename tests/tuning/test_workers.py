@@ -1,15 +1,19 @@
-"""A worker runs trials until the budget is spent; what fails costs its trial only."""
+"""Workers run trials until the budget is spent; what fails costs its trial only."""
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -19,9 +23,10 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from sb3_atari_course.tuning.journal import LockedJournalStorage
-from sb3_atari_course.tuning.study import ERROR, begin_or_join, find_study, standing_of
-from sb3_atari_course.tuning.worker import Job, work
+from sb3_atari_course.tuning import workers
+from sb3_atari_course.tuning.storage import LockedJournalStorage
+from sb3_atari_course.tuning.study import ERROR, Standing, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.workers import Job, Progress, progress_line, work
 from tests.tuning.studies import Quick, begin, settings, states
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_atari_course.tuning.worker._PAUSE", 0.01)
+    monkeypatch.setattr("sb3_atari_course.tuning.workers._PAUSE", 0.01)
 
 
 def test_the_budget_is_spent_and_no_more() -> None:
@@ -74,7 +79,7 @@ def test_a_worker_waits_for_the_trials_of_others() -> None:
         study.tell(theirs, 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sb3_atari_course.tuning.worker.time.sleep", finish)
+        patch.setattr("sb3_atari_course.tuning.workers.time.sleep", finish)
         work(study, Quick(play))
     assert looks == [["RUNNING", "RUNNING"]]
     assert states(study) == ["COMPLETE", "COMPLETE"]
@@ -192,11 +197,11 @@ def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
         "n_threads": 1,
         "device": "cpu",
         "grace_period": 60,
-        "seconds": None,
+        "seconds": math.inf,
         **changes,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "sb3_atari_course.tuning.worker"],
+        [sys.executable, "-m", "sb3_atari_course.tuning.workers"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -210,6 +215,7 @@ def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
     return process
 
 
+@pytest.mark.process
 def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     begin(LockedJournalStorage(journal), n_trials=2)
@@ -222,6 +228,7 @@ def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
     assert (tmp_path / "trials/0001.yml").is_file()
 
 
+@pytest.mark.process
 def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
     """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
     journal = tmp_path / "journal.log"
@@ -242,3 +249,115 @@ def test_a_job_travels_as_a_line() -> None:
     job = Job("postgresql://x", "ice", "studies/ice", 1, "cpu", 60, 90.5)
     assert job.line().count(b"\n") == 1
     assert Job(**json.loads(job.line())) == job
+
+
+START = Standing(
+    budget=40,
+    complete=0,
+    pruned=0,
+    running=0,
+    waiting=0,
+    errors=(),
+    n_died=0,
+    best=None,
+    mean_seconds=None,
+)
+MIDDLE = replace(START, complete=9, pruned=3, running=2, mean_seconds=60.0)
+DONE = replace(START, complete=40, mean_seconds=60.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestProgressLine:
+    def test_of_a_study_that_begins(self) -> None:
+        assert progress_line(START, 2) == "finished 0 of 40, running 0, pruned 0, failed 0"
+
+    def test_of_a_study_in_the_middle(self) -> None:
+        best = optuna.trial.create_trial(state=TrialState.COMPLETE, value=487.31)
+        best.number = 7
+        standing = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
+        assert progress_line(standing, 2) == (
+            "finished 12 of 40, running 2, pruned 3, failed 2, killed 1, best 487.3 (trial 7),"
+            " about 0 h 14 min left"
+        )
+
+    def test_of_a_study_that_is_done(self) -> None:
+        assert progress_line(DONE, 2) == "finished 40 of 40, running 0, pruned 0, failed 0"
+
+    @pytest.mark.parametrize(
+        ("changes", "n_workers", "left"),
+        [
+            ({}, 2, "0 h 14 min"),  # 40 - 12, and 2 that are half done: 27 minutes, two at once
+            ({"running": 0}, 1, "0 h 28 min"),
+            ({"running": 4}, 2, "0 h 07 min"),  # two of another machine
+            ({"complete": 36, "running": 1}, 1, "0 h 01 min"),
+            ({"complete": 37, "running": 3}, 3, "0 h 01 min"),  # more than are wanted
+            ({"mean_seconds": 1000.0}, 2, "3 h 45 min"),
+        ],
+    )
+    def test_what_runs_is_half_done(
+        self, changes: dict[str, Any], n_workers: int, left: str
+    ) -> None:
+        assert progress_line(replace(MIDDLE, **changes), n_workers).endswith(f"about {left} left")
+
+    def test_no_time_left_before_the_first_trial_or_after_the_last(self) -> None:
+        for standing in (START, replace(START, running=2), DONE):
+            assert "left" not in progress_line(standing, 2)
+
+
+class TestProgressInATerminal:
+    def test_each_line_takes_the_place_of_the_one_before(self) -> None:
+        stream = Terminal()
+        shown = Progress(START, 1, stream)
+        shown.print("begins")
+        shown.show(START)
+        shown.print("a worker died")
+        shown.show(START)
+        shown.close()
+        line = "finished 0 of 40, running 0, pruned 0, failed 0"
+        assert stream.getvalue().split("\r\033[K") == [
+            *("", "begins\n", line, "a worker died\n", f"{line}\n")
+        ]
+
+    def test_nothing_shown_needs_no_end(self) -> None:
+        stream = Terminal()
+        Progress(START, 1, stream).close()
+        assert stream.getvalue() == ""
+
+
+class TestProgressInAPipe:
+    def test_lines_come_seldom_but_the_last_one_at_once(self) -> None:
+        stream = io.StringIO()
+        shown = Progress(START, 1, stream)
+        for n_complete in range(41):
+            shown.show(replace(START, complete=n_complete))
+        shown.show(replace(START, complete=40))
+        shown.close()
+        assert stream.getvalue().splitlines() == [
+            "finished 0 of 40, running 0, pruned 0, failed 0",
+            "finished 40 of 40, running 0, pruned 0, failed 0",
+        ]
+
+    def test_ten_seconds_later_comes_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(workers, "time", clock)
+        stream = io.StringIO()
+        shown = Progress(START, 1, stream)
+        seen = []
+        for n_complete, now in ((1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0)):
+            clock.now = now
+            shown.show(replace(START, complete=n_complete))
+            seen.append(len(stream.getvalue().splitlines()))
+        assert seen == [1, 1, 2, 2, 3]  # none for what was shown already
+
+    def test_each_error_is_shown_once_and_not_those_of_another_time(self) -> None:
+        stream = io.StringIO()
+        old, first, second = (1, "old"), (2, "ValueError: no"), (5, "MemoryError: full")
+        shown = Progress(replace(START, errors=(old,)), 1, stream)
+        for errors in ((old,), (old, first), (old, first), (old, first, second)):
+            shown.show(replace(START, errors=errors))
+        lines = [line for line in stream.getvalue().splitlines() if line.startswith("trial")]
+        assert lines == ["trial 2 failed: ValueError: no", "trial 5 failed: MemoryError: full"]

@@ -14,10 +14,10 @@ from optuna.trial import TrialState
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.tuning import objective as module
-from sb3_atari_course.tuning.objective import Objective
+from sb3_atari_course.tuning import trial as module
 from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
-from sb3_atari_course.tuning.worker import prepare, work
+from sb3_atari_course.tuning.trial import Objective, write_text, yml_block
+from sb3_atari_course.tuning.workers import prepare, work
 from tests.tuning.studies import TABLE, begin, states
 
 CARTPOLE: dict[str, Any] = {
@@ -30,7 +30,7 @@ CARTPOLE: dict[str, Any] = {
         "train_freq": 16,
         "updates_per_step": 0.25,
     },
-    "n_timesteps": 600,
+    "n_timesteps": 300,
 }
 
 
@@ -57,7 +57,11 @@ def results(study: Study) -> list[tuple[dict[str, Any], float | None, dict[int, 
     return [(trial.params, trial.value, trial.intermediate_values) for trial in study.trials]
 
 
-@pytest.mark.parametrize("changes", [{}, CARTPOLE], ids=["table", "network"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param(CARTPOLE, marks=pytest.mark.slow)],
+    ids=["table", "network"],
+)
 def test_the_same_seed_gives_the_same_trials_and_scores(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -123,14 +127,14 @@ def test_a_trial_that_is_worse_than_the_others_is_pruned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten good trials, then one that does not learn: it ends after its first score."""
-    study = begin(n_trials=11, n_evaluations=4)
+    study = begin(n_trials=11, n_evaluations=4, n_timesteps=100)
     objective = Objective(settings_of(study), tmp_path, device="cpu")
     scores = iter([1.0] * 40 + [0.0])
 
     monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
     work(study, objective)
     assert states(study) == ["COMPLETE"] * 10 + ["PRUNED"]
-    assert list(study.trials[10].intermediate_values) == [250]
+    assert list(study.trials[10].intermediate_values) == [25]
 
 
 def test_an_error_is_kept_and_costs_its_trial_only(
@@ -190,12 +194,12 @@ def test_every_training_has_a_seed_of_its_own(
 def test_a_first_training_that_is_worse_than_those_of_others_is_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = begin(n_trials=6, n_evaluations=1, n_repeats=2)
+    study = begin(n_trials=6, n_evaluations=1, n_repeats=2, n_timesteps=100)
     scores = iter([1.0] * 10 + [0.0])
     monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
     work(study, Objective(settings_of(study), tmp_path, device="cpu"))
     assert states(study) == ["COMPLETE"] * 5 + ["PRUNED"]
-    assert list(study.trials[5].intermediate_values) == [1000]
+    assert list(study.trials[5].intermediate_values) == [100]
 
 
 def test_the_last_score_is_told_at_the_end_however_many_there_are(tmp_path: Path) -> None:
@@ -235,3 +239,94 @@ def test_a_surplus_trial_trains_nothing(tmp_path: Path) -> None:
     assert last.state == TrialState.FAIL
     assert last.user_attrs == {SURPLUS: True}
     assert not (tmp_path / "0002.yml").exists()
+
+
+ENTRIES = [
+    (algo, env_id)
+    for algo in ("dqn", "qrdqn", "fast_dqn", "dqn_laptop", "q_learning")
+    for env_id in load_hyperparams(algo)
+]
+
+
+@pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
+def test_every_entry_of_ours_comes_back_as_it_was(algo: str, env_id: str) -> None:
+    entry = load_hyperparams(algo)[env_id]
+    found = yaml.safe_load(yml_block(env_id, entry, 1234))
+    assert found == {env_id: {**entry, "n_timesteps": 1234}}
+    assert list(found[env_id]) == list(entry)  # in the same order
+
+
+def test_how_an_entry_looks() -> None:
+    hyperparams = {
+        "policy": "sb3_atari_course.policies.AtariCnnPolicy",
+        "env_wrapper": [
+            {"sb3_atari_course.envs.wrap_atari": {"crop": None, "shape": [84, 84]}},
+            "gymnasium.wrappers.ClipReward",
+        ],
+        "policy_kwargs": {"features_extractor_kwargs": {"layers": [[16, 4, 2], [32, 3, 1]]}},
+        "n_timesteps": 7,
+        "compile": False,
+    }
+    assert yml_block("Pong-v4", hyperparams, 100_000) == (
+        "Pong-v4:\n"
+        "  policy: sb3_atari_course.policies.AtariCnnPolicy\n"
+        "  env_wrapper:\n"
+        "  - sb3_atari_course.envs.wrap_atari:\n"
+        "      crop: null\n"
+        "      shape: [84, 84]\n"
+        "  - gymnasium.wrappers.ClipReward\n"
+        "  policy_kwargs:\n"
+        "    features_extractor_kwargs:\n"
+        "      layers: [[16, 4, 2], [32, 3, 1]]\n"
+        "  n_timesteps: 100000\n"
+        "  compile: false\n"
+    )
+    assert hyperparams["n_timesteps"] == 7
+
+
+def test_one_list_in_two_places_is_written_twice() -> None:
+    widths = [64, 64]
+    text = yml_block("a", {"net_arch": widths, "layers": widths, "more": {"x": widths}}, 1)
+    assert text.count("[64, 64]") == 3
+    assert "&" not in text
+    assert "*" not in text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [3e-05, 1e-10, 6.25e-05, 0.1 + 0.2, 1e16, 1e20, -0.0005, 0.0, 12, True, None, -1],
+)
+def test_numbers_stay_numbers(value: Any) -> None:
+    read = yaml.safe_load(yml_block("a", {"x": value, "l": [value]}, 1))["a"]
+    assert (read["x"], read["l"]) == (value, [value])
+    assert type(read["x"]) is type(read["l"][0]) is type(value)
+
+
+@pytest.mark.parametrize("value", ["lin_1e-05", "visits", "1e-5", "null", "12", "true", "a: b", ""])
+def test_words_stay_words(value: str) -> None:
+    assert yaml.safe_load(yml_block("a", {"x": value}, 1))["a"]["x"] == value
+
+
+class TestFiles:
+    def test_one_entry_in_a_folder_that_is_made(self, tmp_path: Path) -> None:
+        file = tmp_path / "study" / "trials" / "0003.yml"
+        write_text(file, yml_block("Taxi-v4", {"policy": "QTablePolicy", "n_timesteps": 1}, 5000))
+        assert file.read_text() == "Taxi-v4:\n  policy: QTablePolicy\n  n_timesteps: 5000\n"
+        assert list(file.parent.iterdir()) == [file]
+
+    def test_a_file_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
+        """Whoever has the old one open reads on in it; nothing is left beside the new one."""
+        file = tmp_path / "best.yml"
+        write_text(file, "old, and longer\n")
+        with open(file) as reader:
+            write_text(file, "new: ä\n")
+            assert reader.read() == "old, and longer\n"
+        assert file.read_text(encoding="utf-8") == "new: ä\n"
+        assert list(tmp_path.iterdir()) == [file]
+
+    def test_a_half_written_file_is_not_seen(self, tmp_path: Path) -> None:
+        file = tmp_path / "best.yml"
+        write_text(file, "old\n")
+        with pytest.raises(UnicodeEncodeError):
+            write_text(file, "new \udcff")  # no UTF-8
+        assert file.read_text() == "old\n"
