@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.course.exercises.worlds import Step
+from sb3_atari_course.course.exercises.fake_envs import Step
 
 #: (table, step, alpha, gamma) -> new value of the step's cell
 Rule = Callable[[NDArray[Any], Step, float, float], float]
