@@ -179,7 +179,7 @@ class TrainingLoop:
 
     def epsilon_is_used(self, solution: Solution) -> None:
         """Once epsilon has fallen to 0, actions are no longer random."""
-        settings = {"max_epsilon": 1.0, "min_epsilon": 0.0, "epsilon_decay": 0.01}
+        settings: dict[str, Any] = {"max_epsilon": 1.0, "min_epsilon": 0.0, "epsilon_decay": 0.01}
         are_best = self.train(solution, n_episodes=25, **settings).are_best
         if all(are_best[:60]):
             raise WrongError("epsilon begins with 1, but the first 60 actions are all q_net's best")
