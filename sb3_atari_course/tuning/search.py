@@ -42,8 +42,8 @@ from sb3_atari_course.tuning.study import (
 from sb3_atari_course.tuning.trial import TrialExperiment, prepare, write_text, yml_block
 from sb3_atari_course.tuning.workers import Job, Launcher, Progress
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
+from sb3_atari_course.zoo.experiment import check_device
 from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
-from sb3_atari_course.zoo.launcher import check_device
 
 #: Agent steps of a trial of a game: minutes on a laptop.
 _GAME_STEPS = 100_000

@@ -27,6 +27,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import (
     CheckpointError,
     ReplayMemoryError,
@@ -384,6 +385,17 @@ class CourseExperimentManager(ExperimentManager):
 
     def _own_checkpoints(self) -> list[ExactCheckpoint]:
         return [one for one in self.callbacks if isinstance(one, ExactCheckpoint)]
+
+
+def check_device(device: str) -> None:
+    """Refuse a ``--device`` that PyTorch does not know.
+
+    Without any GPU SB3 takes the CPU for ``cuda``, and so do we.
+
+    :raises SettingError: for one that is not there.
+    """
+    if not device.startswith("cuda") or th.cuda.is_available():
+        check_cuda_device("--device", device)
 
 
 def early_start(n_timesteps: int) -> int:

@@ -29,7 +29,7 @@ from benchmarks import (
 )
 from benchmarks.another_world import World
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.tuning.worker import prepare
+from sb3_atari_course.tuning.trial import prepare
 
 TUNED = """CartPole-v1:
   policy: MlpPolicy

@@ -14,7 +14,7 @@ from sb3_atari_course import QLearning, evaluate_games
 from sb3_atari_course.course.toy_text import ExactReport, evaluate_exactly
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.zoo.experiment import CourseExperimentManager
-from tests.course.toy_text.test_exact import Policy
+from tests.course.test_toy_text import Policy
 from tests.naive import value_iteration
 
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]

@@ -10,7 +10,7 @@ import pytest
 from stable_baselines3 import DQN
 
 from sb3_atari_course import AtariCnnPolicy
-from sb3_atari_course.zoo import launcher as zoo
+from sb3_atari_course.cli import rl_zoo as zoo
 from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, printed_by, python_m, train
 
 #: RL Zoo leaves monitor files open.

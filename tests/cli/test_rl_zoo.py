@@ -17,7 +17,7 @@ from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3 import DQN
 
-from sb3_atari_course.zoo import launcher as zoo
+from sb3_atari_course.cli import rl_zoo as zoo
 from sb3_atari_course.zoo.run_folder import read_yml
 from tests.zoo.runs import cli
 

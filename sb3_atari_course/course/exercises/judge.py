@@ -1,7 +1,7 @@
 """The judge: looks at one property after the other, until one does not hold.
 
-As a program, ``python -m sb3_atari_course.course.judge EXERCISE CELLS RESULT``, it is the process
-of its own in which a student's code runs; :mod:`sb3_atari_course.course.check` starts it.
+``python -m sb3_atari_course.course.exercises.judge EXERCISE CELLS RESULT`` is the process in which
+a student's code runs; :mod:`sb3_atari_course.course.checker` starts it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sb3_atari_course.course.exercises import find_exercise
+from sb3_atari_course.course.exercises import load_exercise
 from sb3_atari_course.course.exercises.base import (
     READING,
     Exercise,
@@ -27,7 +27,7 @@ from sb3_atari_course.course.exercises.base import (
     WrongError,
     name_of,
 )
-from sb3_atari_course.course.sources import Cell
+from sb3_atari_course.course.student_code import Cell
 
 
 def judge(exercise: Exercise, cells: Sequence[Cell]) -> Iterator[Finding]:
@@ -46,28 +46,34 @@ def judge(exercise: Exercise, cells: Sequence[Cell]) -> Iterator[Finding]:
         return
     yield Finding(READING)
     for prove in exercise.properties:
-        finding = _look(prove, solution)
+        finding = look_at(prove, solution)
         yield finding
         if not finding.passed:
             return
 
 
-def _look(prove: Property, solution: Solution) -> Finding:
+def look_at(prove: Property, solution: Solution) -> Finding:
+    """Look at one property of a solution, which is left as it was.
+
+    :param prove: the property.
+    :param solution: of :meth:`.Exercise.read`.
+    """
     saved = dict(solution.module.__dict__)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  # for students who draw from the global generator
     torch.manual_seed(0)
+    message = ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             prove(solution)
     except WrongError as wrong:
-        return Finding(name_of(prove), str(wrong))
+        message = str(wrong)
     except BaseException as error:
-        return Finding(name_of(prove), f"your code raised {_describe(error)}")
+        message = f"your code raised {_describe(error)}"
     finally:
         solution.module.__dict__.update(saved)  # whatever was replaced, to listen
-    return Finding(name_of(prove))
+    return Finding(name_of(prove), message)
 
 
 def _describe(error: BaseException) -> str:
@@ -79,16 +85,20 @@ def _describe(error: BaseException) -> str:
     return wrong
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Judge the cells in one JSON file, and write each finding to another at once, a line each."""
-    name, source, result = arguments
+def main(name: str, source: str, result: str) -> None:
+    """Judge the cells in one JSON file, and write each finding to another at once, a line each.
+
+    The first line has the names of all that will be looked at, the last one ``"done"``.
+    """
     sys.argv = ["judge"]  # for code that reads it
-    cells = [Cell(**cell) for cell in json.loads(Path(source).read_text(encoding="utf-8"))]
+    exercise = load_exercise(name)
+    cells = [Cell(*cell) for cell in json.loads(Path(source).read_text(encoding="utf-8"))]
     with open(result, "w", encoding="utf-8") as file:
-        for finding in judge(find_exercise(name), cells):
+        print(json.dumps([READING, *map(name_of, exercise.properties)]), file=file, flush=True)
+        for finding in judge(exercise, cells):
             print(json.dumps([finding.name, finding.message]), file=file, flush=True)
         print(json.dumps("done"), file=file, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

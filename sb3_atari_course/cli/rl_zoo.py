@@ -21,11 +21,9 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 import rl_zoo3.utils
-import torch as th
 from huggingface_sb3 import EnvironmentName, ModelName
 from rl_zoo3 import ALGOS
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import (
     SettingError,
 )
@@ -39,7 +37,11 @@ from sb3_atari_course.envs import (
     register_envs,
 )
 from sb3_atari_course.zoo.algorithms import register_algorithms
-from sb3_atari_course.zoo.experiment import CourseExperimentManager, refusals_of_hosts
+from sb3_atari_course.zoo.experiment import (
+    CourseExperimentManager,
+    check_device,
+    refusals_of_hosts,
+)
 from sb3_atari_course.zoo.hyperparameter_checks import (
     NamedValues,
 )
@@ -141,17 +143,6 @@ class TrainParser(argparse.ArgumentParser):
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
         hint_at_unfinished(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
         return given
-
-
-def check_device(device: str) -> None:
-    """Refuse a ``--device`` that PyTorch does not know.
-
-    Without any GPU SB3 takes the CPU for ``cuda``, and so do we.
-
-    :raises SettingError: for one that is not there.
-    """
-    if not device.startswith("cuda") or th.cuda.is_available():
-        check_cuda_device("--device", device)
 
 
 def _true_or_false(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
-from sb3_atari_course.course.exercises.table_rules import RULES, learned_table
-from sb3_atari_course.course.exercises.worlds import Step, TableWorld
+from sb3_atari_course.course.exercises.fake_envs import Step, TableEnv
 from sb3_atari_course.course.toy_text import evaluate_exactly
 
 _ALPHA, _GAMMA = 0.4, 0.8
@@ -26,6 +26,94 @@ _ROUND = {
     (1, 1): (0, -2.0, False),
     (1, 2): (1, 1.0, False),
 }
+
+
+#: (table, step, alpha, gamma) -> new value of the step's cell
+Rule = Callable[[NDArray[Any], Step, float, float], float]
+
+
+def _towards(target: Callable[[NDArray[Any], Step, float], float]) -> Rule:
+    """Return the rule that moves a cell by alpha towards a target."""
+
+    def rule(table: NDArray[Any], step: Step, alpha: float, gamma: float) -> float:
+        old: float = table[step.state, step.action]
+        return old + alpha * (target(table, step, gamma) - old)
+
+    return rule
+
+
+def _bellman(table: NDArray[Any], step: Step, gamma: float) -> float:
+    return step.reward + (0.0 if step.terminated else gamma * table[step.next_state].max())
+
+
+#: what was done -> rule; the first is right
+RULES: dict[str, Rule] = {
+    "as asked": _towards(_bellman),
+    "gamma is left out": _towards(lambda q, s, gamma: _bellman(q, s, 1.0)),
+    "the future is left out, only the reward counts": _towards(lambda q, s, gamma: s.reward),
+    "the future is subtracted from the reward: the sign of gamma is wrong": _towards(
+        lambda q, s, gamma: _bellman(q, s, -gamma)
+    ),
+    "the terminal case is missing: after terminated there is no future": _towards(
+        lambda q, s, gamma: s.reward + gamma * q[s.next_state].max()
+    ),
+    "truncated is taken for terminated: a time limit is no end, the future still counts": _towards(
+        lambda q, s, gamma: s.reward if s.terminated or s.truncated else _bellman(q, s, gamma)
+    ),
+    "the best value is taken from the state that was left, not from the next state": _towards(
+        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.state].max())
+    ),
+    "the mean of the next row is taken, not its maximum": _towards(
+        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.next_state].mean())
+    ),
+    "the minimum of the next row is taken, not its maximum": _towards(
+        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.next_state].min())
+    ),
+    "the next row is read in the column of the old action, not at its best": _towards(
+        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.next_state, s.action])
+    ),
+    "gamma is applied to the reward too": _towards(
+        lambda q, s, gamma: gamma * (s.reward + (0.0 if s.terminated else q[s.next_state].max()))
+    ),
+    "the old value is kept whole: it must be subtracted from the target": (
+        lambda q, s, alpha, gamma: q[s.state, s.action] + alpha * _bellman(q, s, gamma)
+    ),
+    "only the reward is weighed by alpha, not the future": (
+        lambda q, s, alpha, gamma: (
+            (1 - alpha) * q[s.state, s.action]
+            + alpha * s.reward
+            + (0.0 if s.terminated else gamma * q[s.next_state].max())
+        )
+    ),
+    "alpha and 1 - alpha have changed places": (
+        lambda q, s, alpha, gamma: (
+            alpha * q[s.state, s.action] + (1 - alpha) * _bellman(q, s, gamma)
+        )
+    ),
+}
+
+
+def learned_table(
+    steps: Sequence[Step],
+    shape: tuple[int, ...],
+    alpha: float,
+    gamma: float,
+    rule: Rule,
+    table: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Return the table after some steps.
+
+    :param steps: in their order.
+    :param shape: (n_states, n_actions).
+    :param alpha: learning rate.
+    :param gamma: discount.
+    :param rule: how one step changes its cell.
+    :param table: to begin with; default: zeros. It is not changed.
+    """
+    table = np.zeros(shape) if table is None else table.copy()
+    for step in steps:
+        table[step.state, step.action] = rule(table, step, alpha, gamma)
+    return table
 
 
 def _learn(solution: Solution, env: gym.Env[Any, Any], **changes: Any) -> tuple[Any, Any]:
@@ -48,7 +136,7 @@ def _learn(solution: Solution, env: gym.Env[Any, Any], **changes: Any) -> tuple[
 
 def table_starts_at_zero(solution: Solution) -> None:
     """The table has a row for each state, a column for each action, and starts at zero."""
-    table = _learn(solution, TableWorld({}, n_states=5, n_actions=3), n_episodes=0)[0]
+    table = _learn(solution, TableEnv({}, n_states=5, n_actions=3), n_episodes=0)[0]
     shape = np.shape(table)
     if shape != (5, 3):
         hint = ": rows are states, columns are actions" if shape == (3, 5) else ""
@@ -61,7 +149,7 @@ def table_starts_at_zero(solution: Solution) -> None:
 
 def episodes_begin_and_end(solution: Solution) -> None:
     """Each episode begins with a reset and lasts until the world or max_steps ends it."""
-    world = TableWorld(
+    world = TableEnv(
         {(s, a): (s + 1, 0.0, s == 3) for s in range(4) for a in range(2)}, n_states=5, n_actions=2
     )
     history = _learn(solution, world, n_episodes=6)[1]
@@ -71,7 +159,7 @@ def episodes_begin_and_end(solution: Solution) -> None:
         )
     if len(history) != 6:
         raise WrongError(f"six episodes, but the history has {len(history)} entries")
-    endless = TableWorld({}, n_states=1, n_actions=2)
+    endless = TableEnv({}, n_states=1, n_actions=2)
     _learn(solution, endless, n_episodes=3, max_steps=7)
     if endless.lengths != [7] * 3:
         raise WrongError(
@@ -81,7 +169,7 @@ def episodes_begin_and_end(solution: Solution) -> None:
 
 def last_step_is_worth_its_reward(solution: Solution) -> None:
     """A step that ends the episode moves its cell by alpha towards the reward."""
-    world = TableWorld({(0, 0): (1, 10.0, True)}, n_states=2, n_actions=1)
+    world = TableEnv({(0, 0): (1, 10.0, True)}, n_states=2, n_actions=1)
     once = float(_learn(solution, world, alpha=0.5)[0][0, 0])
     if not math.isclose(once, 5.0, abs_tol=1e-6):
         hint = {
@@ -103,7 +191,7 @@ def last_step_is_worth_its_reward(solution: Solution) -> None:
 
 def end_has_no_future(solution: Solution) -> None:
     """What follows the end of an episode does not count."""
-    world = TableWorld({(0, 0): (0, 1.0, True)}, n_states=1, n_actions=1)
+    world = TableEnv({(0, 0): (0, 1.0, True)}, n_states=1, n_actions=1)
     value = float(_learn(solution, world, n_episodes=40)[0][0, 0])
     if value > 1.01:
         raise WrongError(
@@ -114,19 +202,19 @@ def end_has_no_future(solution: Solution) -> None:
 
 def update_follows_bellman(solution: Solution) -> None:
     """Any other step moves its cell towards reward + gamma * the best of the next state."""
-    world = TableWorld(_ROUND, n_states=2, n_actions=3)
+    world = TableEnv(_ROUND, n_states=2, n_actions=3)
     table = np.asarray(_learn(solution, world, n_episodes=30)[0])
     _compare(table, world.log, world)
 
 
 def time_limit_is_no_end(solution: Solution) -> None:
     """An episode that the clock cuts off (truncated) has a future."""
-    world = TableWorld({(0, 0): (0, 1.0, False)}, n_states=1, n_actions=1, time_limit=3)
+    world = TableEnv({(0, 0): (0, 1.0, False)}, n_states=1, n_actions=1, time_limit=3)
     table = np.asarray(_learn(solution, world, n_episodes=4)[0])
     _compare(table, world.log, world)
 
 
-def _compare(table: NDArray[Any], log: list[Step], world: TableWorld) -> None:
+def _compare(table: NDArray[Any], log: list[Step], world: TableEnv) -> None:
     """Compare a table with what the steps that were really made should have left."""
     shape = table.shape
     expected = learned_table(log, shape, _ALPHA, _GAMMA, RULES["as asked"])
@@ -145,7 +233,7 @@ def _compare(table: NDArray[Any], log: list[Step], world: TableWorld) -> None:
 
 def epsilon_decays(solution: Solution) -> None:
     """The first episode has max_epsilon, episode n has min + (max - min) * exp(-decay * n)."""
-    world = TableWorld({(0, 0): (0, 0.0, True), (0, 1): (0, 0.0, True)}, n_states=1, n_actions=2)
+    world = TableEnv({(0, 0): (0, 0.0, True), (0, 1): (0, 0.0, True)}, n_states=1, n_actions=2)
     bounds = {"max_epsilon": 0.9, "min_epsilon": 0.1, "epsilon_decay": 0.2}
     history = _learn(solution, world, n_episodes=60, **bounds)[1]
     try:
@@ -175,7 +263,7 @@ def epsilon_decays(solution: Solution) -> None:
 
 def random_actions_at_epsilon_one(solution: Solution) -> None:
     """With epsilon 1 every action is random, each as likely as the others."""
-    world = TableWorld({(0, 2): (0, 1.0, False)}, n_states=1, n_actions=4)
+    world = TableEnv({(0, 2): (0, 1.0, False)}, n_states=1, n_actions=4)
     _learn(solution, world, n_episodes=4, max_steps=500)
     shares = np.bincount([step.action for step in world.log], minlength=4) / len(world.log)
     if np.any(np.abs(shares - 0.25) > 0.08):
@@ -187,7 +275,7 @@ def random_actions_at_epsilon_one(solution: Solution) -> None:
 
 def best_actions_at_epsilon_zero(solution: Solution) -> None:
     """With epsilon 0 every action is the best of the present state's row."""
-    world = TableWorld(_ROUND, n_states=2, n_actions=3)
+    world = TableEnv(_ROUND, n_states=2, n_actions=3)
     _learn(solution, world, n_episodes=20, max_epsilon=0.0, min_epsilon=0.0)
     table = np.zeros((2, 3))
     for number, step in enumerate(world.log):
@@ -202,7 +290,7 @@ def best_actions_at_epsilon_zero(solution: Solution) -> None:
 
 def epsilon_is_used(solution: Solution) -> None:
     """Once epsilon has fallen to 0, actions are no longer random."""
-    world = TableWorld({(0, 1): (0, 1.0, False)}, n_states=1, n_actions=4)
+    world = TableEnv({(0, 1): (0, 1.0, False)}, n_states=1, n_actions=4)
     _learn(solution, world, n_episodes=12, max_steps=40, min_epsilon=0.0, epsilon_decay=5.0)
     for name, steps, wanted in (
         ("the first episode, with epsilon 1,", world.log[:40], range(2, 5)),
@@ -240,8 +328,6 @@ def taxi_is_learned(solution: Solution) -> None:
 
 
 Q_LEARNING = Exercise(
-    name="q_learning",
-    lesson="lesson1_taxi",
     functions=("q_learning",),
     properties=(
         table_starts_at_zero,
