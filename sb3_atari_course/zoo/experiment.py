@@ -15,6 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 import sqlalchemy
+import torch as th
 from gymnasium import spaces
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
