@@ -13,7 +13,7 @@ GAME := --env BreakoutNoFrameskip-v4 -f logs
 
 LESSONS := $(sort $(wildcard examples/lesson*.py))
 
-.PHONY: help install breakout hour lessons notebooks student test test-slow test-services
+.PHONY: help install breakout hour lessons notebooks student test test-all test-services
 .PHONY: format lint types check lock clean
 
 help:
@@ -22,9 +22,10 @@ help:
 	@echo "make lessons     run all lessons of the course, each within seconds"
 	@echo "make notebooks   run them at full size, with outputs: examples/notebooks/ (LESSONS=...)"
 	@echo "make student     write the students' versions, with blanks: examples/student/"
-	@echo "make test        run the tests; make test-slow: the slow ones too"
-	@echo "make test-services   run those that start a server, a browser or other processes"
-	@echo "make check       format, lint, types: what CI checks beside the tests"
+	@echo "make test        run the tests, in about three minutes"
+	@echo "make test-all    run the slow ones too, and those that start Python anew"
+	@echo "make test-services   run those that start a server, a browser or many processes"
+	@echo "make check       format, lint, layers, types: what CI checks besides the tests"
 	@echo "make install     only set up .venv; the others do it by themselves"
 
 install: $(STAMP)
@@ -61,14 +62,16 @@ notebooks: $(STAMP)
 student: $(STAMP)
 	$(BIN)/python -m sb3_atari_course.course.notebooks student examples/student $(LESSONS) $(AGAIN)
 
-test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not services"
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not services"
+test: $(STAMP)
+	$(PYTEST) -m "not slow and not process and not services"
+
+test-all: $(STAMP)
+	$(PYTEST) -m "not services"
 
 test-services: $(SERVICES)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m services
+	$(PYTEST) -m services
 
 format: $(STAMP)
 	$(BIN)/ruff format .
@@ -77,6 +80,7 @@ format: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 
 types: $(STAMP)
 	$(BIN)/mypy

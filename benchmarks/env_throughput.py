@@ -36,7 +36,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecTranspose
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/env_throughput.py`
 from benchmarks import envpool_side
 from sb3_atari_course import NativeAtariVecEnv, make_atari_env, register_envs, wrap_atari
-from sb3_atari_course.envs.native.settings import usable_threads
+from sb3_atari_course.envs.native.options import usable_threads
 
 GAME = "BreakoutNoFrameskip-v4"
 CROP = (30, 195, 5, 155)

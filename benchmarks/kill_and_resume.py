@@ -49,9 +49,8 @@ from benchmarks.run_differences import (
     spaces_of,
     weights_and_optimizer,
 )
-from sb3_atari_course.checkpoints import training
+from sb3_atari_course.checkpoints import snapshot
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
-from sb3_atari_course.envs.state import random_streams
 from sb3_atari_course.replay import FrameReplayBuffer
 
 #: Random streams that ``--forget`` can leave as a new process has them.
@@ -87,15 +86,15 @@ def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
 def run_child(forget: str, arguments: list[str]) -> None:
     """Be that process: run the command, without one of the streams if asked to."""
     from sb3_atari_course.__main__ import main
-    from sb3_atari_course.zoo.launcher import CourseExperimentManager
+    from sb3_atari_course.zoo.experiment import CourseExperimentManager
 
     if forget != "none":
-        original = random_streams.write_global_streams
+        original = snapshot.write_global_streams
 
         def without_one(state: dict[str, Any]) -> None:
-            original({**state, forget: random_streams.read_global_streams()[forget]})
+            original({**state, forget: snapshot.read_global_streams()[forget]})
 
-        training.write_global_streams = without_one  # type: ignore[attr-defined]
+        snapshot.write_global_streams = without_one
     save = CourseExperimentManager.save_trained_model
 
     def note_and_save(experiment: CourseExperimentManager, model: Any) -> None:
@@ -218,7 +217,7 @@ def _run_of(game: str, folder: Path) -> Path:
 def _buffer(game: str, run: Path) -> FrameReplayBuffer | None:
     if game == "taxi":
         return None
-    memory = newest(run).facts["memory"]
+    memory = newest(run).facts["buffer"]
     from functools import partial
 
     from sb3_atari_course import wrap_atari

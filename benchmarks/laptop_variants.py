@@ -35,38 +35,40 @@ from benchmarks.one_hour import (
     write_result,
 )
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.tuning.places import At, NSteps, Place, features, policy_kwargs, top, wrapper
+from sb3_atari_course.tuning.parameters import find_parameter
 
 #: Of the games of the score: neither a published score's nor a selection's.
 GAMES_SEED = 7
 N_GAMES = 20
 
-_LAYERS = At(features, "layers")
-_SHAPE = At(wrapper("sb3_atari_course.envs.wrap_atari"), "shape")
-_N_STEPS = NSteps()
-_UPDATES, _BATCH_SIZE = At(top, "gradient_steps"), At(top, "batch_size")
-#: Name -> what stands elsewhere in the yml.
-VARIANTS: dict[str, tuple[tuple[Place, Any], ...]] = {
-    "the yml": (),
-    "rewards of 5 steps": ((_N_STEPS, 5),),
-    "rewards of 1 step": ((_N_STEPS, 1),),
-    "learning rate 0.001": ((At(top, "learning_rate"), "lin_0.001"),),
-    "learning rate 0.0005 all along": ((At(top, "learning_rate"), 0.0005),),
-    "target network every 8,000 steps": ((At(top, "target_update_interval"), 8000),),
-    "half the updates, batch 64": ((_UPDATES, 2), (_BATCH_SIZE, 64)),
-    "half the updates": ((_UPDATES, 2),),
-    "no Double DQN": ((At(top, "double_q"), False),),
-    "not dueling": ((At(policy_kwargs, "dueling"), False),),
-    "coarser first layer": ((_LAYERS, [[16, 5, 3], [32, 4, 2], [32, 3, 1]]),),
-    "64 x 64 pixels": ((_SHAPE, [64, 64]),),
+#: Name -> what differs from the yml: parameters of ``tune``, or keys of the yml.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "the yml": {},
+    "rewards of 5 steps": {"n_steps": 5},
+    "rewards of 1 step": {"n_steps": 1},
+    "learning rate 0.001": {"learning_rate": 0.001},
+    "learning rate 0.0005 all along": {
+        "learning_rate_schedule": "constant",
+        "learning_rate": 0.0005,
+    },
+    "target network every 8,000 steps": {"target_update_interval": 8000},
+    "half the updates, batch 64": {"gradient_steps": 2, "batch_size": 64},
+    "half the updates": {"gradient_steps": 2},
+    "no Double DQN": {"double_q": False},
+    "not dueling": {"dueling": False},
+    "coarser first layer": {"layers": [[16, 5, 3], [32, 4, 2], [32, 3, 1]]},
+    "64 x 64 pixels": {"shape": [64, 64]},
 }
 
 
 def settings_of(variant: str, minutes: float) -> dict[str, Any]:
     """Return the hyperparameters of a variant, for RL Zoo."""
     settings = load_hyperparams("fast_dqn_laptop")[GAME]
-    for place, value in VARIANTS[variant]:
-        place.write(settings, value)
+    for name, value in VARIANTS[variant].items():
+        if name == "gradient_steps":
+            settings[name] = value
+        else:
+            find_parameter("fast_dqn", name).write(settings, value)
     end = {"benchmarks.wall_clock.WallClock": {"minutes": minutes}}
     return {**settings, "n_timesteps": 10**9, "compile": False, "callback": [end]}
 

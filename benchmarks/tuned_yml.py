@@ -23,8 +23,7 @@ import torch as th
 import yaml
 
 from sb3_atari_course.evaluation import evaluate_games
-from sb3_atari_course.tuning.experiment import TrialExperiment
-from sb3_atari_course.tuning.worker import prepare
+from sb3_atari_course.tuning.trial import TrialExperiment, prepare
 
 N_GAMES = 100
 

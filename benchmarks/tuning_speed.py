@@ -40,12 +40,11 @@ from optuna.trial import FixedTrial
 
 from benchmarks.postgres_server import PostgresServer
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.tuning.objective import Objective
-from sb3_atari_course.tuning.settings import StudySettings
 from sb3_atari_course.tuning.space import load_space
 from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import begin_or_join, find_study
-from sb3_atari_course.tuning.worker import prepare, work
+from sb3_atari_course.tuning.study import StudySettings, begin_or_join, find_study
+from sb3_atari_course.tuning.trial import Objective, prepare
+from sb3_atari_course.tuning.workers import work
 
 ENV = "CartPole-v1"
 

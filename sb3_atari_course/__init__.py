@@ -1,23 +1,20 @@
-"""Everything between an Atari screen and a trained, measured DQN, as plug-ins to SB3 and RL Zoo.
+"""Atari wrappers, replay buffer, faster DQN and tabular Q-learning for Stable-Baselines3, RL Zoo.
 
-The way of the data::
+The data flow::
 
-    ROM screen (210,160,3) u8
-      -> wrappers/timing.py    how long an action lasts      hold 4 frames, max of the last 2
-      -> wrappers/episode.py   when an episode starts, ends  no-ops, life loss, FIRE
-      -> wrappers/screen.py    what the agent sees           grey, crop, resize (84,84,1), stack
-      -> wrappers/reward.py    what it is paid               sign
-      -> envs.py               the one place that knows the order
-         native_vec_env/       or all of this for many games at once, in ale-py's C++ threads
-      -> replay/               every frame kept once
-      -> cnn.py, policies.py   (B,4,84,84) -> (B,512) -> (B,n_actions)
-      -> SB3's DQN, our fast_dqn/, sb3-contrib's QR-DQN, ...; or q_learning/ for tables
-    hyperparams/*.yml -> zoo.py (callbacks/) -> run folder (runs.py)
-                      -> checkpoints/ (stop anywhere, resume to the bit)
-                      -> agents/ (open any agent's file safely)
-                      -> evaluation.py, plots/, videos/, breakout/ (habits in numbers)
-                      -> tuning/ writes the next yml
-    examples/lesson*.py -> course/ (exercises judged, notebooks written)
+    emulator frame (210,160,3) uint8
+      -> wrappers/      frame skip, no-ops, life loss, FIRE, gray-crop-resize, reward clipping
+      -> envs/          the one place that knows their order; native C++ environments; saved state
+      -> replay/        every frame stored once
+      -> policies.py    (B,4,84,84) -> (B,512) -> (B,n_actions)
+      -> SB3's DQN, fast_dqn/, sb3-contrib's QR-DQN; or q_learning/
+    hyperparams/*.yml -> zoo/ (callbacks.py, checkpoints/) -> run folder
+      -> evaluation/, report/, agents/; tuning/ writes the next yml
+    examples/lesson*.py -> course/; commands -> cli/
+
+Layers, from low to high: ``_common``, ``wrappers``, ``envs``, ``replay`` and ``policies``,
+``fast_dqn`` and ``q_learning``, ``evaluation``, ``callbacks``, ``checkpoints``, ``zoo``,
+``report``, ``agents``, ``tuning``, ``course``, ``cli``. A lower one never imports a higher one.
 
 Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
 """
@@ -28,12 +25,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sb3_atari_course.agents import load_agent
     from sb3_atari_course.checkpoints import ExactCheckpoint, resume
-    from sb3_atari_course.cnn import AtariCNN
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.envs.native import NativeAtariVecEnv
     from sb3_atari_course.evaluation import GamesReport, evaluate_games
     from sb3_atari_course.fast_dqn import FastDQN
-    from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
+    from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
     from sb3_atari_course.q_learning import EpisodeDecay, QLearning, QTablePolicy
     from sb3_atari_course.replay import FrameReplayBuffer
 
@@ -61,7 +57,7 @@ __all__ = [
 
 #: public name -> module; imported when asked for, so that `--help` need not wait for torch
 _HOME = {
-    "AtariCNN": "cnn",
+    "AtariCNN": "policies",
     "AtariCnnPolicy": "policies",
     "AtariQuantileCnnPolicy": "policies",
     "EpisodeDecay": "q_learning",

@@ -94,10 +94,10 @@ def _reader_is_gone(text: str = "") -> bool:
 
 #: command -> module and function; imported when asked for, so that --help answers at once
 _COMMANDS = {
-    "train": ("zoo.launcher", "train"),
+    "train": ("cli.rl_zoo", "train"),
     "resume": ("cli.resume", "main"),
-    "enjoy": ("zoo.launcher", "enjoy"),
-    "record": ("zoo.launcher", "record"),
+    "enjoy": ("cli.rl_zoo", "enjoy"),
+    "record": ("cli.rl_zoo", "record"),
     "evaluate": ("cli.evaluate", "evaluate"),
     "tune": ("cli.tune", "tune"),
     "plot": ("cli.plot", "plot"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 import subprocess
@@ -12,16 +13,35 @@ from pathlib import Path
 import pytest
 
 import sb3_atari_course
-from sb3_atari_course import wrappers
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("module", [sb3_atari_course, wrappers], ids=lambda m: m.__name__)
-def test_public_names_are_listed_and_there(module: object) -> None:
-    names = module.__all__  # type: ignore[attr-defined]
-    assert names == sorted(names)
-    assert all(getattr(module, name).__doc__ for name in names)
+#: Modules that users import from.
+PUBLIC = (
+    "",
+    ".agents",
+    ".callbacks",
+    ".checkpoints",
+    ".envs",
+    ".evaluation",
+    ".fast_dqn",
+    ".policies",
+    ".q_learning",
+    ".replay",
+    ".wrappers",
+)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_and_their_methods_have_docstrings(module: str) -> None:
+    public = importlib.import_module(f"sb3_atari_course{module}")
+    for name in public.__all__:
+        found = getattr(public, name)
+        assert found.__doc__ or not callable(found), name
+        for method, function in vars(found).items() if isinstance(found, type) else ():
+            if not method.startswith("_") and callable(function):
+                assert inspect.getdoc(getattr(found, method)), f"{name}.{method}"
 
 
 def test_importing_the_package_needs_only_the_core_and_does_nothing() -> None:
@@ -33,7 +53,7 @@ def test_importing_the_package_needs_only_the_core_and_does_nothing() -> None:
         "    numpy_state = np.random.get_state()[1].tolist()\n"
         "    return numpy_state, th.get_rng_state().tolist(), random.getstate()\n"
         "before = states()\n"
-        "import sb3_atari_course, sb3_atari_course.zoo.launcher, sb3_atari_course.cli.evaluate\n"
+        "import sb3_atari_course, sb3_atari_course.cli.rl_zoo, sb3_atari_course.cli.evaluate\n"
         "assert before == states()\n"
         "import gymnasium\n"
         "assert 'BreakoutDeterministic-v4' not in gymnasium.registry\n"

@@ -1,4 +1,4 @@
-"""Memory for samples and observations, handed out again once nobody holds it."""
+"""A pool of NumPy arrays, which are used again once nobody references them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def count_holders(arrays: list[Any]) -> list[int]:
 LARGEST = 32 * 2**20
 
 
-class Scratch:
+class ArrayPool:
     """Hands out arrays; one that its last user has let go of is used again.
 
     New memory costs more than what is written into it: the system clears every page at its first

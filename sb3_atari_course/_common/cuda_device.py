@@ -1,4 +1,4 @@
-"""Is the CUDA card there that a setting asks for? PyTorch and SB3 tell late, or take the CPU."""
+"""Check that a CUDA device is there: PyTorch and SB3 refuse late, or take the CPU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch as th
 from sb3_atari_course._common.errors import SettingError
 
 
-def check_card(name: str, device: Any) -> None:
-    """Raise an error if a setting asks for a card that is not there.
+def check_cuda_device(name: str, device: Any) -> None:
+    """Raise an error if a setting asks for a GPU that is not there.
 
     :param name: of the setting, for the message.
     :param device: ``"auto"``, or what PyTorch takes for a device.
-    :raises SettingError: without that card, and for what is no device.
+    :raises SettingError: without that GPU, and for what is not a device.
     """
     try:
         asked = th.device("cpu" if device == "auto" else device)

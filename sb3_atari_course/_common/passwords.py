@@ -10,9 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import sqlalchemy
-from sqlalchemy.engine import make_url
-
 #: Environment variable with the address that ``--storage`` would name; `ps` does not show it.
 STORAGE_VARIABLE = "SB3_ATARI_STORAGE"
 
@@ -54,25 +51,3 @@ def command_without_passwords(command: str) -> str:
     """
     parts = re.split(r"(\s+(?=-))", command)
     return "".join(without_passwords(part) for part in parts)
-
-
-def keep_in_memory(address: str) -> str:
-    """Return an address without its passwords, and let connections to it get them from memory.
-
-    For code of a library that writes the address of its connection into its files.
-
-    :raises sqlalchemy.exc.ArgumentError: if it is not an address of SQLAlchemy.
-    """
-    shown: str = without_passwords(address)
-    if shown == address:
-        return address
-
-    def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        url, full_url = make_url(shown), make_url(address)
-        if url.get_backend_name() != dialect.name:
-            return
-        if dialect.create_connect_args(url)[1].items() <= kwargs.items():  # this database
-            kwargs |= {**dialect.create_connect_args(full_url)[1], **kwargs}
-
-    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "do_connect", connect)
-    return shown

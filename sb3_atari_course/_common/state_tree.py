@@ -1,13 +1,25 @@
-"""Plain data as JSON and arrays, and back: what a checkpoint can hold."""
+"""Plain data as JSON and arrays, in a file and back: what a checkpoint can hold.
+
+The file is an ``npz``: arrays in numpy's own format, and ``tree.json``, which tells where in the
+tree of plain data they belong. Nothing in it is executed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import zipfile
 from collections import deque
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
+
+from sb3_atari_course._common.atomic_files import read_bytes, write_aside
+from sb3_atari_course._common.errors import CheckpointError
 
 #: Numbers, strings, None, bytes, arrays, tensors, and lists, tuples, deques and dicts of them.
 Tree = Any
@@ -15,8 +27,66 @@ Tree = Any
 _NUMBERS = (bool, int, float, str, type(None))
 
 
+_TREE = "tree.json"
+
+
 class NotPlainError(TypeError):
-    """Something that a checkpoint cannot hold: it is no plain data."""
+    """Something that a checkpoint cannot hold: it is not plain data."""
+
+
+class FileFacts(NamedTuple):
+    """What identifies a file that was written.
+
+    :param sha256: of all its bytes, in hexadecimal.
+    :param n_bytes: its length.
+    """
+
+    sha256: str
+    n_bytes: int
+
+
+def write_archive(path: Path, tree: Tree) -> FileFacts:
+    """Write plain data; a file of that name is replaced once all is on the disk.
+
+    :raises NotPlainError: if it is not plain; nothing is written then.
+    :raises OSError: if the disk is full, for example; a file of that name stays as it was.
+    """
+    packed, arrays = pack(tree)
+
+    def write(file: BinaryIO) -> FileFacts:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(_TREE, json.dumps(packed))
+            for i, array in enumerate(arrays):
+                with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+        n_bytes, digest = file.tell(), hashlib.sha256()
+        file.seek(0)
+        while block := file.read(2**20):
+            digest.update(block)
+        return FileFacts(digest.hexdigest(), n_bytes)
+
+    return write_aside(path, write)
+
+
+def read_archive(path: Path, facts: FileFacts) -> Tree:
+    """Return what :func:`write_archive` was given.
+
+    :raises CheckpointError: if the file is not the one with these facts.
+    """
+    data = read_bytes(path)
+    if len(data) != facts.n_bytes:
+        raise CheckpointError(
+            f"{path} is cut short or another file: {len(data)} bytes, it had {facts.n_bytes}"
+        )
+    if hashlib.sha256(data).hexdigest() != facts.sha256:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one that was noted")
+    arrays = []
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        packed = json.loads(archive.read(_TREE))
+        for i in range(len(archive.namelist()) - 1):
+            with archive.open(f"{i}.npy") as member:
+                arrays.append(np.lib.format.read_array(member, allow_pickle=False))
+    return unpack(packed, arrays)
 
 
 def pack(tree: Tree) -> tuple[Any, list[NDArray[Any]]]:
@@ -64,7 +134,7 @@ def _pack(tree: Tree, arrays: list[NDArray[Any]], place: str) -> Any:
         if isinstance(tree, deque):
             return {"$deque": items, "maxlen": tree.maxlen}
         return {"$tuple": items} if isinstance(tree, tuple) else items
-    raise NotPlainError(f"{place or 'this'} is no plain data but {type(tree).__qualname__}")
+    raise NotPlainError(f"{place or 'this'} is not plain data but {type(tree).__qualname__}")
 
 
 def _pack_array(data: Any, arrays: list[NDArray[Any]], place: str) -> dict[str, int]:

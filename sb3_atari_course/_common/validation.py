@@ -6,58 +6,36 @@ import difflib
 import functools
 import inspect
 import math
-import operator
 import reprlib
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from types import FrameType
 from typing import Any, TypeVar, cast
 
-import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Object = TypeVar("_Object")
 
 #: What SB3's AtariWrapper, Gymnasium's AtariPreprocessing, ale-py's vector environment and RL Zoo
-#: call our arguments; of several names, the first that a function has.
-_ALSO_CALLED: dict[str, tuple[str, ...]] = {
-    "screen_size": ("shape",),
-    "resize": ("shape",),
-    "img_height": ("shape",),
-    "img_width": ("shape",),
-    "frameskip": ("frame_skip",),
-    "skip": ("frame_skip",),
-    "action_repeat": ("frame_skip",),
-    "frame_stack": ("n_stack",),
-    "framestack": ("n_stack",),
-    "stack_num": ("n_stack",),
-    "stack_size": ("n_stack",),
-    "num_stack": ("n_stack",),
-    "padding_type": ("padding",),
-    "noops": ("noop_max",),
-    "episodic_life": ("terminal_on_life_loss",),
-    "life_loss": ("terminal_on_life_loss",),
-    "life_loss_info": ("terminal_on_life_loss",),
-    "fire": ("fire_on_reset",),
-    "fire_on_reset": ("fire",),
-    "fire_reset": ("fire_on_reset", "fire"),
-    "use_fire_reset": ("fire_on_reset", "fire"),
-    "reward_clip": ("clip_reward",),
-    "reward_clipping": ("clip_reward",),
-    "maxpool": ("max_pool",),
-    "num_envs": ("n_envs",),
-    "n_eval_episodes": ("n_games",),
-    "n_episodes": ("n_games",),
-    "num_threads": ("n_threads",),
-    "action_repeat_probability": ("repeat_action_probability",),
+#: call our arguments.
+_ALSO_CALLED = {
+    "shape": ("screen_size", "resize", "img_height", "img_width"),
+    "frame_skip": ("frameskip", "skip", "action_repeat"),
+    "n_stack": ("frame_stack", "framestack", "stack_num", "stack_size", "num_stack"),
+    "padding": ("padding_type",),
+    "noop_max": ("noops",),
+    "terminal_on_life_loss": ("episodic_life", "life_loss", "life_loss_info"),
+    "fire_on_reset": ("fire", "fire_reset", "use_fire_reset"),
+    "fire": ("fire_on_reset", "fire_reset", "use_fire_reset"),
+    "clip_reward": ("reward_clip", "reward_clipping"),
+    "max_pool": ("maxpool",),
+    "n_envs": ("num_envs",),
+    "n_games": ("n_eval_episodes", "n_episodes"),
+    "n_threads": ("num_threads",),
+    "repeat_action_probability": ("action_repeat_probability",),
 }
-
-#: Colour frames in a usual stack (4) times their channels.
-_MOST_CHANNELS = 12
 
 
 def integer_at_least(minimum: int, name: str, value: Any) -> int:
@@ -65,16 +43,13 @@ def integer_at_least(minimum: int, name: str, value: Any) -> int:
 
     :param minimum: smallest value allowed.
     :param name: name of the argument, for the message.
-    :param value: what the caller passed; anything that is an exact integer, numpy's too.
+    :param value: what the caller passed; an int, or an integer of NumPy.
     :raises TypeError: if it is no integer.
     :raises ValueError: if it is below ``minimum``.
     """
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}") from None
+    number = int(value)
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     return number
@@ -119,43 +94,6 @@ def finite_number(name: str, value: Any) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return float(value)
-
-
-class RecordConstructorArgs(gym.utils.RecordConstructorArgs):
-    """Gymnasium's record of a wrapper's arguments, by which ``env.spec`` goes to JSON and back.
-
-    NumPy's arrays and numbers, which JSON does not hold, are recorded as lists and Python's own.
-    """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{name: _plain(value) for name, value in kwargs.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def image_space(env: gym.Env[Any, Any], wrapper: str) -> spaces.Box:
-    """Return the observation space of ``env`` if it holds images.
-
-    :param env: any environment.
-    :param wrapper: who asks, for the message.
-    :return: a uint8 Box of shape (h, w) or (h, w, channels).
-    :raises ValueError: if the observations are no such images.
-    """
-    space = env.observation_space
-    if (
-        not isinstance(space, spaces.Box)
-        or len(space.shape) not in (2, 3)
-        or space.dtype != np.uint8
-    ):
-        raise ValueError(
-            f"{wrapper} needs images (a uint8 Box of shape (h, w) or (h, w, channels)) as"
-            f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
-        )
-    return space
 
 
 def explain_arguments(function: _Function) -> _Function:
@@ -232,7 +170,7 @@ def refuse_unknown(
 
 def _nearest(name: str, names: list[str]) -> str | None:
     """Return what is most like ``name``, or means the same in another library."""
-    same = [name] if name in names else [one for one in _ALSO_CALLED.get(name, ()) if one in names]
+    same = [one for one in names if name in _ALSO_CALLED.get(one, ())]
     near = same or difflib.get_close_matches(name, names, n=1)
     return near[0] if near else None
 
@@ -249,17 +187,3 @@ def callers(kind: type[_Object]) -> Iterator[_Object]:
         if isinstance(caller, kind):
             yield caller
         frame = frame.f_back
-
-
-def warn_of_many_channels(what: str, n_channels: int) -> None:
-    """Warn of observations with more channels than a usual stack: it was perhaps stacked again.
-
-    :param what: who gets them, for the message.
-    """
-    if n_channels > _MOST_CHANNELS:
-        warnings.warn(
-            f"{what} gets observations of {n_channels} channels, more than 4 colour frames"
-            f" ({_MOST_CHANNELS}): were stacked frames stacked again? make_atari_env and n_stack of"
-            " wrap_atari stack already: leave out VecFrameStack, or frame_stack in a yml",
-            stacklevel=2,
-        )

@@ -22,7 +22,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch.overrides import TorchFunctionMode
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.agents.agent_card import check_fingerprint, find_card, read_space
 from sb3_atari_course.agents.policy_settings import (
@@ -169,7 +169,7 @@ def load_agent(
         it remains open what it is; the message says what to pass.
     :raises ValueError: for an algorithm or policy that is not known.
     """
-    check_card("device", device)
+    check_cuda_device("device", device)
     if isinstance(env, str):
         raise TypeError(f"env is an environment, not its id: gym.make({env!r})")
     max_bytes = integer_at_least(1, "max_bytes", max_bytes)

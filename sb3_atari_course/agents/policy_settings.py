@@ -17,8 +17,7 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import nn
 
-from sb3_atari_course.cnn import AtariCNN
-from sb3_atari_course.policies import AtariCnnPolicy, AtariQuantileCnnPolicy
+from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 
 _OUR_POLICIES: tuple[type[BasePolicy], ...] = (AtariCnnPolicy, AtariQuantileCnnPolicy)
@@ -45,13 +44,16 @@ def dotted(cls: type) -> str:
     """Return the import path of a class.
 
     >>> dotted(AtariCNN)
-    'sb3_atari_course.cnn.AtariCNN'
+    'sb3_atari_course.policies.AtariCNN'
     """
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-#: Import path -> class.
-EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {dotted(cls): cls for cls in _EXTRACTORS}
+#: Import path -> class; older files name AtariCNN by its alias.
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
+    **{dotted(cls): cls for cls in _EXTRACTORS},
+    "sb3_atari_course.cnn.AtariCNN": AtariCNN,
+}
 #: Import path, as ``torch.nn.Tanh`` too -> class.
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     name: cls for cls in _ACTIVATIONS for name in (dotted(cls), f"torch.nn.{cls.__qualname__}")

@@ -24,7 +24,7 @@ from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_f
 from sb3_atari_course._common.passwords import command_without_passwords, without_passwords
 from sb3_atari_course._common.validation import integer_at_least, probability
 from sb3_atari_course.agents.agent_card import describe, write_card
-from sb3_atari_course.cli.resume import unfinished_checkpoint
+from sb3_atari_course.checkpoints.folder import unfinished_checkpoint
 from sb3_atari_course.envs import import_packages
 from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.report.curves import plot_run

@@ -271,7 +271,8 @@ class Weights:
         except MemoryError:
             raise
         except Exception as error:  # torch has no error of its own for damaged files
-            raise refuse(self._path, f"torch cannot read it ({str(error).partition(chr(10))[0]})") from None
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise refuse(self._path, f"torch cannot read it ({reason})") from None
         return tensors
 
 

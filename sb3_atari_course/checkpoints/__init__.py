@@ -1,17 +1,17 @@
 """Exact checkpoints: stop a training anywhere, resume it to the bit.
 
-- when: ``callback.py`` (``ExactCheckpoint``), ``signals.py``, ``running.py``
-- what: ``snapshot.py`` (all of it at one moment), ``training.py`` (weights, optimiser, counters),
-  ``random_streams.py``, ``callback_states.py``, ``logs.py`` (how far the files have come),
-  ``environments/``, ``memory/`` (the replay memory)
-- where: ``folder.py`` (which checkpoints are whole), ``manifest.py``, ``files.py`` (whole or not
-  there), ``tree.py`` (plain data), ``versions.py``
-- going on: ``resuming/``, ``command.py``
+- ``callback.py``         ``ExactCheckpoint``: when a checkpoint is written; signals
+- ``snapshot.py``         what is in it: model, environments, callbacks, all of it at one moment
+- ``buffer_segments.py``  the replay buffer, of which only new rows are written
+- ``log_files.py``        how long the log files are; cut back on resume
+- ``folder.py``           ``RUN/checkpoints``: which checkpoints are whole; unfinished runs
+- ``run_settings.py``     how a training was begun: ``run.json``
+- ``resuming.py``         ``resume()``
 """
 
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
-from sb3_atari_course.checkpoints.resuming.resume import resume
-from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.checkpoints.resuming import resume
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 
 __all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]

@@ -1,54 +1,63 @@
-"""The callback: when a checkpoint is written, and when a training stops or goes on."""
+"""The callback: when a checkpoint is written, and when a training stops or resumes."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
+from weakref import WeakValueDictionary
 
+from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 
+from sb3_atari_course._common.atomic_files import write_json
 from sb3_atari_course._common.errors import CheckpointError, SettingError
 from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least
-from sb3_atari_course.callbacks.run_folder import find_run_folder
-from sb3_atari_course.checkpoints.callback_states import all_within
-from sb3_atari_course.checkpoints.files import write_json
+from sb3_atari_course.callbacks import find_run_folder
 from sb3_atari_course.checkpoints.folder import (
     FOLDER,
     RUN_FILE,
+    Checkpoint,
     CheckpointFolder,
     how_to_resume,
 )
-from sb3_atari_course.checkpoints.manifest import Checkpoint
-from sb3_atari_course.checkpoints.memory.segments import UnknownMemoryError
-from sb3_atari_course.checkpoints.resuming.origin import describe_run, experiment_behind
-from sb3_atari_course.checkpoints.running import hold, is_learning, let_go_of_dead_trainings
-from sb3_atari_course.checkpoints.signals import StopSignals
-from sb3_atari_course.checkpoints.snapshot import Snapshots
-from sb3_atari_course.checkpoints.training import check_known
+from sb3_atari_course.checkpoints.run_settings import describe_run, experiment_behind
+from sb3_atari_course.checkpoints.snapshot import Snapshots, all_within, check_known
+
+#: Agent steps between two checkpoints, by default.
+FREQUENCY = 50_000
+
+#: Signals that ask for a stop; a second one stops at once, as it would without us.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = "stopping after this rollout, with a checkpoint (once more: at once)"
 
 
 class ExactCheckpoint(BaseCallback):
-    """Writes checkpoints from which a training goes on to the bit, and stops it at a signal.
+    """Writes checkpoints from which a training resumes to the bit, and stops it at a signal.
 
     At the first rollout boundary after every ``every`` steps, and after Ctrl-C (SIGINT) or SIGTERM,
-    the whole training goes into ``RUN/checkpoints``: weights, optimiser, replay memory, counters,
-    random streams, environments, callbacks, how far the logs have come. After a signal the training
-    then ends as if it were finished. The last two checkpoints are kept; a kill in the middle of a
-    writing, or a full disk, leaves the one before. What is written is what is new, so the size of
-    the replay memory does not matter.
+    the whole training goes into ``RUN/checkpoints``: weights, optimiser, replay buffer, counters,
+    random generators, environments, callbacks, and how long the log files are. After a signal the
+    training then ends as if it were finished. The last two checkpoints are kept; a kill while one
+    is written, or a full disk, leaves the one before. What is written is what is new, so the size
+    of the replay buffer does not matter.
 
-    For DQN, QRDQN, FastDQN and QLearning; ``sb3_atari_course.checkpoints.resume`` goes on.
+    For DQN, QRDQN, FastDQN and QLearning; ``sb3_atari_course.checkpoints.resume`` resumes.
     In an RL Zoo yml ``callback: [{sb3_atari_course.checkpoints.ExactCheckpoint: {every: 50000}}]``.
 
     :param every: agent steps of all environments between two checkpoints.
     :param folder: the run folder; by default RL Zoo's, or that of the log.
-    :param verbose: 0 prints only what went wrong, and how to go on after a signal.
+    :param verbose: 0 prints only what went wrong, and how to resume after a signal.
     :raises ValueError: for an ``every`` below 1.
-    :raises TypeError: for one that is no integer.
+    :raises TypeError: for one that is not an integer.
     :raises SettingError: when the training begins: for another algorithm or replay buffer, without
         a folder, in a folder with the checkpoints of another training, or where nothing can be
         written.
@@ -59,14 +68,14 @@ class ExactCheckpoint(BaseCallback):
 
     @explain_arguments
     def __init__(
-        self, every: int = 50_000, *, folder: str | Path | None = None, verbose: int = 0
+        self, every: int = FREQUENCY, *, folder: str | Path | None = None, verbose: int = 0
     ) -> None:
         super().__init__(verbose)
         self.every = integer_at_least(1, "every", every)
         self.folder = None if folder is None else Path(folder)
         #: The signal that has stopped the training, None if none did.
         self.stop_signal: int | None = None
-        self._signals = StopSignals(lambda frame: is_learning(self.model, frame))
+        self._signals = StopSignals(lambda frame: _is_learning(self.model, frame))
         self._checkpoints: CheckpointFolder | None = None
         self._snapshots: Snapshots | None = None
         self._to_resume: Checkpoint | None = None
@@ -75,7 +84,7 @@ class ExactCheckpoint(BaseCallback):
         self._is_in_rollout = self._is_running = False
 
     def resume_from(self, folder: CheckpointFolder, checkpoint: Checkpoint) -> None:
-        """Let the next ``learn()`` go on from a checkpoint.
+        """Let the next ``learn()`` continue from a checkpoint.
 
         :param folder: locked for this process.
         """
@@ -106,23 +115,8 @@ class ExactCheckpoint(BaseCallback):
             return  # trials of a search leave nothing behind
         try:
             check_known(self.model)
-            run = self._run_folder(experiment)
-            folder = self._locked(run)
-            if self._snapshots is None:
-                self._snapshots = Snapshots(folder, run)
-                self._snapshots.begin(self.model)
-            if not folder.has_checkpoints:  # nor does a file of another training count
-                beside = getattr(self.locals["callback"], "callbacks", [])
-                described = describe_run(
-                    run,
-                    self.model,
-                    experiment,
-                    learn=self.locals,
-                    every=self.every,
-                    place=beside.index(self) if self in beside else None,
-                )
-                write_json(folder.path / RUN_FILE, described)
-        except (TypeError, CheckpointError, UnknownMemoryError) as error:
+            self._prepare_folder(experiment)
+        except (TypeError, CheckpointError) as error:
             self.let_go()
             raise SettingError(str(error)) from error
         except OSError as error:
@@ -130,6 +124,41 @@ class ExactCheckpoint(BaseCallback):
             raise SettingError(f"checkpoints cannot be written: {error}") from error
         self.stop_signal, self._is_running = None, True
         self._signals.listen()
+
+    def _prepare_folder(self, experiment: ExperimentManager | None) -> None:
+        """Lock the folder, which no other training uses or has used, and note how this one began.
+
+        :raises CheckpointError: without a folder, and for one of another training.
+        """
+        if self.folder is None and experiment is not None:
+            run: Path | None = Path(experiment.save_path)
+        else:
+            run = self.folder or find_run_folder(self)
+        if run is None:
+            raise CheckpointError("there is no run folder: choose one, ExactCheckpoint(folder=...)")
+        folder = self._checkpoints or CheckpointFolder(run / FOLDER)
+        let_go_of_dead_training(folder.path)
+        if not folder.is_locked:
+            folder.lock()
+        continues = self._to_resume is not None or 0 < self._last_step <= self.model.num_timesteps
+        if folder.has_checkpoints and not continues:
+            folder.unlock()
+            raise CheckpointError(
+                f"{run} has the checkpoints of another training: resume it by"
+                f" `{how_to_resume(run)}`, or choose another folder"
+            )
+        self._checkpoints = folder
+        _HOLDERS[folder.path.resolve()] = self
+        if self._snapshots is None:
+            self._snapshots = Snapshots(folder, run)
+            self._snapshots.begin(self.model)
+        if not folder.has_checkpoints:  # nor does a file of another training count
+            beside = getattr(self.locals["callback"], "callbacks", [])
+            place = beside.index(self) if self in beside else None
+            description = describe_run(
+                run, self.model, experiment, learn=self.locals, every=self.every, place=place
+            )
+            write_json(folder.path / RUN_FILE, description)
 
     def _on_rollout_start(self) -> None:
         self._is_in_rollout = True
@@ -158,43 +187,16 @@ class ExactCheckpoint(BaseCallback):
             return
         if self.stop_signal is not None:
             self._note("stopped", step=self._last_step, signal=self.stop_signal)
-            print(f"Stopped at step {self._last_step:,}. To go on: {self._how_to_resume()}")
+            run = self._folder.path.parent
+            by = f"sb3_atari_course.resume({str(run)!r}, ...)"
+            if experiment_behind() is not None:
+                by = how_to_resume(run)
+            print(f"Stopped at step {self._last_step:,}. To resume: {by}")
         elif self.model.num_timesteps >= self.training_steps and not self._is_in_rollout:
             self._take(finished=True)
         elif sys.exc_info()[0] is None:
             self._note("ended", step=self.model.num_timesteps)  # by another callback
         self.let_go()
-
-    def _how_to_resume(self) -> str:
-        run = self._folder.path.parent
-        if experiment_behind() is None:
-            return f"sb3_atari_course.resume({str(run)!r}, ...)"
-        return how_to_resume(run)
-
-    def _run_folder(self, experiment: Any) -> Path:
-        if self.folder is None and experiment is not None:
-            return Path(experiment.save_path)
-        run = self.folder or find_run_folder(self)
-        if run is None:
-            raise CheckpointError("nobody has named a run folder: ExactCheckpoint(folder=...)")
-        return run
-
-    def _locked(self, run: Path) -> CheckpointFolder:
-        """Return the folder of the checkpoints, which no other training uses or has used."""
-        folder = self._checkpoints or CheckpointFolder(run / FOLDER)
-        let_go_of_dead_trainings()
-        if not folder.is_locked:
-            folder.lock()
-        goes_on = self._to_resume is not None or 0 < self._last_step <= self.model.num_timesteps
-        if folder.has_checkpoints and not goes_on:
-            folder.unlock()
-            raise CheckpointError(
-                f"{run} has the checkpoints of another training: go on with it by"
-                f" `{how_to_resume(run)}`, or choose another folder"
-            )
-        self._checkpoints = folder
-        hold(self)
-        return folder
 
     def _resume(self) -> None:
         """Put everything in its place, at the first rollout."""
@@ -214,7 +216,7 @@ class ExactCheckpoint(BaseCallback):
             print(f"  {env} begins a new episode: {reason}", flush=True)
 
     def _take(self, *, finished: bool = False) -> None:
-        """Write a checkpoint; if that fails, say so and go on: the one before is still there."""
+        """Write a checkpoint; if that fails, say so and train on: the one before is still there."""
         assert self._snapshots is not None
         self._last_step = step = self.model.num_timesteps
         started = time.perf_counter()
@@ -227,21 +229,17 @@ class ExactCheckpoint(BaseCallback):
                 finished=finished,
             )
         except (OSError, MemoryError, NotPlainError) as error:
-            self._tell_failure(step, error)
+            self._note("failed", step=step, error=str(error))
+            before = self._folder.glance()
+            kept = f"that of step {before.step:,} is kept" if before else "there is none before it"
+            print(f"The checkpoint at step {step:,} could not be written ({error}): {kept}")
+            with contextlib.suppress(OSError):
+                self._folder.clear()  # which makes room for the next one
             return
         seconds = round(time.perf_counter() - started, 3)
         self._note("written", step=step, seconds=seconds, bytes=checkpoint.state.n_bytes)
         if self.verbose:
             print(f"Checkpoint at step {step:,} ({seconds:.2f} s)")
-
-    def _tell_failure(self, step: int, error: Exception) -> None:
-        """Say that a checkpoint could not be written, and make room for the next one."""
-        self._note("failed", step=step, error=str(error))
-        before = self._folder.glance()
-        kept = f"that of step {before.step:,} is kept" if before else "there is none before it"
-        print(f"The checkpoint at step {step:,} could not be written ({error}): {kept}", flush=True)
-        with contextlib.suppress(OSError):
-            self._folder.clear()
 
     def _keep_progress(self) -> None:
         """Let schedules stay at their end in a training that is longer than they are."""
@@ -258,3 +256,76 @@ class ExactCheckpoint(BaseCallback):
         self._signals.let_go()
         if self._checkpoints is not None:
             self._checkpoints.unlock()
+
+
+#: Folders of checkpoints -> who has locked them in this process.
+_HOLDERS: WeakValueDictionary[Path, ExactCheckpoint] = WeakValueDictionary()
+
+
+def let_go_of_dead_training(folder: Path) -> None:
+    """Free a folder of checkpoints if a training of this process has left it locked by an error.
+
+    One that runs further up in the call stack keeps it.
+    """
+    holder = _HOLDERS.get(folder.resolve())
+    if holder is not None and not _is_learning(holder.model, sys._getframe()):
+        holder.let_go()
+
+
+def _is_learning(model: Any, frame: FrameType | None) -> bool:
+    """Return whether ``learn()`` of a model has called this frame, which an error would end.
+
+    SB3 (2.9.2) does not tell callbacks of an error, so only the call stack shows whether a training
+    still runs.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "learn" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class StopSignals:
+    """Listens to Ctrl-C (SIGINT) and SIGTERM while a training runs; they only set a flag.
+
+    Only in the main thread, where Python handles signals.
+
+    :param is_running: returns for the interrupted frame whether the training still runs; if an
+        error has ended it, signals do again what they did before.
+    """
+
+    def __init__(self, is_running: Callable[[FrameType | None], bool]) -> None:
+        self._is_running = is_running
+        #: Kept for ever: whoever has taken the signals from us may give them back to us.
+        self._before: dict[int, Any] = {}
+        #: The number of the signal that came, None if none did.
+        self.received: int | None = None
+
+    def listen(self) -> None:
+        """Take the signals; those that are ignored (``nohup``) stay ignored."""
+        self.received = None
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            # None: one of another language, which nobody could give back
+            if handler not in (signal.SIG_IGN, None, self._receive):
+                self._before[number] = handler
+                signal.signal(number, self._receive)
+
+    def let_go(self) -> None:
+        """Give the signals back to whoever had them."""
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._before.items():
+                if signal.getsignal(number) == self._receive:
+                    signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None and self._is_running(frame):
+            self.received = number
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                # print() could be what was interrupted, and does not bear it
+                os.write(2, f"\n{signal.Signals(number).name}: {_STOPPING}\n".encode())
+            return
+        self.let_go()
+        signal.raise_signal(number)

@@ -4,8 +4,8 @@
 
     run.json               how the training was begun: to build it again
     step-000050000.json    a checkpoint: its files with their checksums, written last
-    step-000050000.npz     weights, optimiser, counters, random streams, environments, callbacks
-    memory-000050000.npz   transitions of the replay memory, those since the checkpoint before
+    step-000050000.npz     weights, optimiser, counters, random generators, environments, callbacks
+    memory-000050000.npz   transitions of the replay buffer, those since the checkpoint before
     log.jsonl              when what was written
     lock                   held by the process that trains
 """
@@ -15,29 +15,96 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shlex
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from sb3_atari_course import __version__
+from sb3_atari_course._common.atomic_files import read_json, write_json
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course._common.state_tree import Tree
-from sb3_atari_course.checkpoints.files import FileFacts, read_archive, write_archive
-from sb3_atari_course.checkpoints.manifest import (
-    Checkpoint,
-    Segment,
-    read_manifest,
-    write_manifest,
-)
+from sb3_atari_course._common.state_tree import FileFacts, Tree, read_archive, write_archive
 
 #: Of the folder in a run folder, and of the file in it that says how the training was begun.
 FOLDER, RUN_FILE = "checkpoints", "run.json"
 
 #: So many checkpoints are kept: if the newest is damaged there is another.
 KEPT = 2
+
+#: Of the files; one of another version is refused.
+VERSION = 2
+
+#: Packages that play or learn: with other versions of them a training may not resume to the bit.
+_PACKAGES = (
+    "stable-baselines3",
+    "sb3-contrib",
+    "torch",
+    "numpy",
+    "gymnasium",
+    "ale-py",
+    "opencv-python-headless",
+)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the replay buffer in a file of its own.
+
+    :param first: number of rows that were written before its first one.
+    :param end: the same for the row after its last one.
+    """
+
+    name: str
+    first: int
+    end: int
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the JSON of a checkpoint says.
+
+    :param step: agent steps of the training so far, of all environments.
+    :param n_timesteps: steps after which the training is finished, as it was first planned.
+    :param finished: whether it was, or was ended earlier as it had been asked to.
+    :param facts: what a training must agree with to be resumed from it.
+    :param n_rows: rows written to the replay buffer so far.
+    :param segments: those that hold the rows which are still in the replay buffer.
+    :param versions: of the packages that wrote it.
+    """
+
+    step: int
+    n_timesteps: int
+    finished: bool
+    facts: dict[str, Any]
+    state: FileFacts
+    n_rows: int = 0
+    segments: tuple[Segment, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def state_name(self) -> str:
+        """Name of the file with all but the replay buffer."""
+        return f"step-{self.step:09}.npz"
+
+    @property
+    def manifest_name(self) -> str:
+        """Name of the file that says all this."""
+        return f"step-{self.step:09}.json"
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all files that belong to it."""
+        return {self.manifest_name, self.state_name, *(one.name for one in self.segments)}
 
 
 class CheckpointFolder:
@@ -79,7 +146,7 @@ class CheckpointFolder:
         self._lock.release()
 
     def is_used(self) -> bool:
-        """Tell whether some process, this one included, trains here now."""
+        """Return whether some process, this one included, trains here now."""
         if self.is_locked or not self.path.is_dir():
             return self.is_locked
         try:
@@ -91,23 +158,32 @@ class CheckpointFolder:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Let what was written for a checkpoint count, and delete what is needed no more."""
-        write_manifest(self.path, checkpoint)
-        self._prune(checkpoint)
+        content = {"version": VERSION, **asdict(checkpoint)}
+        del content["warnings"]
+        write_json(self.path / checkpoint.manifest_name, content)
+        kept, n_kept = set(checkpoint.names), 1
+        for path in self._manifests():
+            with contextlib.suppress(CheckpointError):
+                older = _read_manifest(path)
+                if older.step < checkpoint.step and n_kept < KEPT:
+                    kept |= older.names
+                    n_kept += 1
+        self._delete_all_but(kept)
 
     def clear(self) -> None:
-        """Delete what belongs to no checkpoint: a writing that failed leaves it, or a kill."""
+        """Delete what belongs to no checkpoint: a write that failed leaves it, or a kill."""
         try:
-            kept = {name for path in self._manifests() for name in read_manifest(path).names}
-        except CheckpointError:  # nobody knows what belongs to that one
+            kept = {name for path in self._manifests() for name in _read_manifest(path).names}
+        except CheckpointError:  # what belongs to that one is unknown
             return
         self._delete_all_but(kept)
 
     def write_state(self, step: int, tree: Tree) -> FileFacts:
-        """Write all but the replay memory; it counts from :meth:`write` on."""
+        """Write all but the replay buffer; it counts from :meth:`write` on."""
         return write_archive(self.path / f"step-{step:09}.npz", tree)
 
     def write_segment(self, step: int, first: int, end: int, tree: Tree) -> Segment:
-        """Write rows of the replay memory; they count from :meth:`write` on."""
+        """Write rows of the replay buffer; they count from :meth:`write` on."""
         name = f"memory-{step:09}.npz"  # rows may be counted anew, steps are not
         return Segment(name, first, end, *write_archive(self.path / name, tree))
 
@@ -127,7 +203,10 @@ class CheckpointFolder:
         problems: list[str] = []
         for path in self._manifests():
             try:
-                checkpoint = self._checked(path)
+                checkpoint = _read_manifest(path)
+                self.read_state(checkpoint)
+                for segment in checkpoint.segments:
+                    self.read_segment(segment)
             except CheckpointError as error:
                 problems.append(str(error))
             else:
@@ -143,17 +222,8 @@ class CheckpointFolder:
         """Return the newest checkpoint by what it says itself; nothing else is read."""
         for path in self._manifests():
             with contextlib.suppress(CheckpointError):
-                return read_manifest(path)
+                return _read_manifest(path)
         return None
-
-    def was_ended(self) -> bool:
-        """Tell whether the last thing that happened was an end by another callback."""
-        events = self.events()
-        return bool(events) and events[-1]["event"] == "ended"
-
-    def noted_files(self) -> set[str]:
-        """Return the files that were noted as opened by a process that had resumed the run."""
-        return {name for event in self.events() for name in event.get("files", [])}
 
     def events(self) -> list[dict[str, Any]]:
         """Return the lines of the log that can be read."""
@@ -170,32 +240,13 @@ class CheckpointFolder:
         with open(self.path / "log.jsonl", "ab+") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
-            is_torn = file.read(1) not in (b"", b"\n")  # by a full disk, say
+            is_torn = file.read(1) not in (b"", b"\n")  # by a full disk, for example
             file.write((b"\n" if is_torn else b"") + line.encode())
-
-    def _checked(self, manifest: Path) -> Checkpoint:
-        """Return a checkpoint of which all files are there and unaltered."""
-        checkpoint = read_manifest(manifest)
-        self.read_state(checkpoint)
-        for segment in checkpoint.segments:
-            self.read_segment(segment)
-        return checkpoint
 
     def _manifests(self) -> Iterator[Path]:
         """Yield the JSON files of all checkpoints, the newest first."""
         paths = self.path.glob("step-*.json")
         yield from sorted(paths, key=lambda path: (len(path.name), path.name), reverse=True)
-
-    def _prune(self, newest: Checkpoint) -> None:
-        """Delete all files but those of the last checkpoints, this one included."""
-        kept, n_kept = set(newest.names), 1
-        for path in self._manifests():
-            with contextlib.suppress(CheckpointError):
-                older = read_manifest(path)
-                if older.step < newest.step and n_kept < KEPT:
-                    kept |= older.names
-                    n_kept += 1
-        self._delete_all_but(kept)
 
     def _delete_all_but(self, kept: set[str]) -> None:
         """Delete checkpoints and parts of them, files that were still being written too."""
@@ -205,6 +256,64 @@ class CheckpointFolder:
                     path.unlink(missing_ok=True)
 
 
+def _read_manifest(path: Path) -> Checkpoint:
+    """Return the checkpoint that a JSON describes.
+
+    :raises CheckpointError: if it is damaged, or of another version.
+    """
+    content = read_json(path)
+    number = content.pop("version", None)
+    if number != VERSION:
+        raise CheckpointError(
+            f"{path} has format {number}, and this version of sb3_atari_course reads format"
+            f" {VERSION}: resume with the version that wrote it"
+        )
+    try:
+        segments = tuple(Segment(**one) for one in content.pop("segments"))
+        state = FileFacts(*content.pop("state"))
+        checkpoint = Checkpoint(**content, state=state, segments=segments)
+    except (TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
+    if path.name != checkpoint.manifest_name or any(
+        os.path.basename(name) != name for name in checkpoint.names
+    ):
+        raise CheckpointError(f"{path} names files of another place")
+    return checkpoint
+
+
+@cache
+def installed_versions() -> dict[str, str]:
+    """Return the versions of what trains here: package -> version."""
+    found = {"python": platform.python_version(), "sb3_atari_course": __version__}
+    for name in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):  # OpenCV has several packages
+            found[name] = version(name)
+    return found
+
+
 def how_to_resume(run: Path) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that resumes a run."""
     return f"python -m sb3_atari_course resume {shlex.quote(str(run))}"
+
+
+def unfinished_checkpoint(run: Path) -> Checkpoint | None:
+    """Return the newest checkpoint of a run that was stopped or still runs, None otherwise."""
+    folder = CheckpointFolder(run / FOLDER)
+    checkpoint, events = folder.glance(), folder.events()
+    was_ended = bool(events) and events[-1]["event"] == "ended"  # by another callback
+    return None if checkpoint is None or checkpoint.finished or was_ended else checkpoint
+
+
+def hint_at_unfinished(runs: Path, name: str) -> None:
+    """Print how to resume the unfinished runs beside the one that is about to begin.
+
+    :param runs: where RL Zoo puts the runs of one algorithm.
+    :param name: of the environment, as in the names of run folders.
+    """
+    for run in sorted(runs.glob(f"{name}_*")):
+        checkpoint = unfinished_checkpoint(run)
+        if checkpoint is not None and not CheckpointFolder(run / FOLDER).is_used():
+            print(
+                f"{run} is unfinished ({checkpoint.step:,} of {checkpoint.n_timesteps:,} steps)."
+                f" To resume it: {how_to_resume(run)}"
+            )

@@ -1,48 +1,93 @@
-"""A whole training at one moment: taken into a folder of checkpoints, and put back from it."""
+"""A whole training at one moment as plain data: model, environments, callbacks, log files.
+
+Taken between two rollouts, and put into a training that was built with the same settings.
+
+What a callback keeps in its attributes is saved if it is plain data. One that keeps more, or other
+things, has two methods: ``checkpoint_state()``, which returns plain data, and
+``restore_checkpoint_state(state)``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import numpy as np
+import torch as th
+from sb3_contrib import QRDQN
+from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    EvalCallback,
+    ProgressBarCallback,
+)
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course._common.state_tree import Tree
-from sb3_atari_course.checkpoints.callback_states import (
-    begin_games,
-    evaluation_envs,
-    read_callbacks,
-    write_callbacks,
-)
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from sb3_atari_course.checkpoints.logs import read_logs
-from sb3_atari_course.checkpoints.manifest import Checkpoint, Segment
-from sb3_atari_course.checkpoints.memory.segments import (
-    MemorySegmentError,
+from sb3_atari_course._common.state_tree import Tree, is_plain
+from sb3_atari_course.callbacks import WholeGames
+from sb3_atari_course.checkpoints.buffer_segments import (
     RowMark,
-    check_memory_settings,
+    buffer_settings,
+    check_buffer_settings,
     end_episodes,
-    memory_settings,
     pack_rows,
     restore_rows,
 )
-from sb3_atari_course.checkpoints.training import (
-    begin_episodes,
-    check_facts,
-    read_training,
-    training_facts,
-    write_training,
+from sb3_atari_course.checkpoints.folder import (
+    Checkpoint,
+    CheckpointFolder,
+    Segment,
+    installed_versions,
 )
-from sb3_atari_course.checkpoints.versions import installed_versions
+from sb3_atari_course.checkpoints.log_files import read_logs
+from sb3_atari_course.envs.state.env_state import read_generator, write_generator
 from sb3_atari_course.envs.state.vec_env_state import (
+    NewEpisodes,
     read_vec_env,
     unsaved_envs,
     write_vec_env,
 )
+from sb3_atari_course.q_learning import QLearning
+
+#: Algorithms of which all that changes is known (FastDQN is a DQN).
+KNOWN = (DQN, QRDQN, QLearning)
+
+#: What changes while learning, beside weights and arrays; what a class has not is left out.
+_COUNTERS = (
+    "num_timesteps",
+    "_num_timesteps_at_start",
+    "_total_timesteps",
+    "_current_progress_remaining",
+    "_episode_num",
+    "_n_updates",
+    "_n_updates_at_start",
+    "_n_calls",
+    "exploration_rate",
+    "sum_td_error",
+    "n_updates_logged",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "_last_episode_starts",
+)
+
+Callbacks = BaseCallback | Sequence[BaseCallback]
+
+#: Attributes of a callback that belong to the process and not to the training.
+_NOT_SAVED = ("model", "parent", "locals", "globals", "verbose")
+#: Callbacks that have nothing to save (ours have an attribute for it: ``is_stateless``).
+_STATELESS = (CallbackList, ProgressBarCallback)
+#: Attributes in which SB3's callbacks keep other callbacks.
+_CHILDREN = ("callback", "callback_on_new_best")
 
 
 class Snapshots:
@@ -62,12 +107,9 @@ class Snapshots:
     def begin(self, model: BaseAlgorithm) -> None:
         """Begin with a training of which nothing is written yet.
 
-        :raises UnknownMemoryError: for a replay buffer that a checkpoint cannot hold.
+        :raises TypeError: for a replay buffer that a checkpoint cannot hold.
         """
-        buffer = _buffer_of(model)
-        if buffer is not None:
-            self._mark = RowMark(buffer, n_written=0)
-            self._at_mark, self._n_rows, self._segments = model.num_timesteps, 0, ()
+        self._remember(model, model.num_timesteps, 0, ())
 
     def take(
         self, model: BaseAlgorithm, callback: BaseCallback, *, n_timesteps: int, finished: bool
@@ -77,46 +119,43 @@ class Snapshots:
         :param callback: the outermost one of the training.
         :param n_timesteps: steps after which the training is finished.
         :raises NotPlainError: if something cannot be written down; nothing was written.
-        :raises OSError: if the disk is full, say.
+        :raises OSError: if the disk is full, for example.
         """
         assert model.env is not None
-        step, facts = model.num_timesteps, training_facts(model)
+        evaluations = evaluation_envs(callback)
         tree = {
             "training": read_training(model),
             "env": read_vec_env(model.env),
-            "evaluation_envs": [read_vec_env(env) for env in evaluation_envs(callback)],
+            "evaluation_envs": [read_vec_env(env) for env in evaluations],
             "callbacks": read_callbacks(callback),
-            "logs": read_logs(model, callback, self.run),
+            "logs": read_logs(model, all_within(callback), [model.env, *evaluations], self.run),
         }
-        state = self.folder.write_state(step, tree)
+        state = self.folder.write_state(model.num_timesteps, tree)
         segments, n_rows = self._write_new_rows(model)
-        buffer = _buffer_of(model)
-        if buffer is not None:
-            facts["memory"] = memory_settings(buffer)
         checkpoint = Checkpoint(
-            step,
+            model.num_timesteps,
             n_timesteps,
             finished,
-            facts,
+            training_facts(model),
             state,
             n_rows=n_rows,
             segments=segments,
             versions=installed_versions(),
         )
         self.folder.write(checkpoint)
-        self._remember(model, checkpoint)
+        self._remember(model, checkpoint.step, n_rows, segments)
         return checkpoint
 
     def put_back(
         self, checkpoint: Checkpoint, model: BaseAlgorithm, callback: BaseCallback
     ) -> dict[str, str]:
-        """Let a training that has just begun go on from a checkpoint.
+        """Let a training that has just begun continue from a checkpoint.
 
         :param callback: the outermost one of the training.
         :return: environments that begin a new episode, and why.
         :raises CheckpointError: if it is one of another training.
         """
-        check_fits(checkpoint, model)
+        check_facts(model, checkpoint.facts)
         assert model.env is not None
         tree = self.folder.read_state(checkpoint)
         envs = {"training": (model.env, tree["env"])}
@@ -125,20 +164,20 @@ class Snapshots:
             raise CheckpointError("the training had other evaluations: pass the same callbacks")
         for i, pair in enumerate(zip(others, tree["evaluation_envs"], strict=True)):
             envs[f"evaluation {i + 1}"] = pair
-        seed = _fresh_seed(model, checkpoint.step)
+        # for episodes that start over: not the seed with which the training began
+        sequence = np.random.SeedSequence([model.seed or 0, checkpoint.step])
+        seed = int(sequence.generate_state(1)[0]) % 2**31
         new = {name: write_vec_env(*pair, fresh_seed=seed) for name, pair in envs.items()}
-        self._put_back_memory(checkpoint, model)
+        buffer = _buffer_of(model)
+        if buffer is not None:
+            read = self.folder.read_segment
+            segments = ((one.first, one.end, read(one)) for one in checkpoint.segments)
+            restore_rows(buffer, segments, n_written=checkpoint.n_rows)
         write_callbacks(callback, tree["callbacks"])
         write_training(model, tree["training"])
-        episodes = new["training"]
-        if episodes is not None:
-            begun = np.flatnonzero(episodes.begun).tolist()
-            begin_episodes(model, episodes)
-            begin_games(callback, begun)
-            buffer = _buffer_of(model)
-            if buffer is not None:
-                end_episodes(buffer, begun)
-        self._remember(model, checkpoint)
+        if new["training"] is not None:
+            _begin_episodes(model, callback, new["training"])
+        self._remember(model, checkpoint.step, checkpoint.n_rows, checkpoint.segments)
         return {
             f"environment {i} of the {name}": reason
             for name, (_, state) in envs.items()
@@ -146,7 +185,7 @@ class Snapshots:
         }
 
     def _write_new_rows(self, model: BaseAlgorithm) -> tuple[tuple[Segment, ...], int]:
-        """Write what is new in the replay memory; return all segments that count, and all rows."""
+        """Write what is new in the replay buffer; return all segments that count, and all rows."""
         buffer = _buffer_of(model)
         if buffer is None:
             return (), 0
@@ -161,39 +200,217 @@ class Snapshots:
             segments += (self.folder.write_segment(model.num_timesteps, new.first, new.end, rows),)
         return segments, new.end
 
-    def _put_back_memory(self, checkpoint: Checkpoint, model: BaseAlgorithm) -> None:
-        buffer = _buffer_of(model)
-        if buffer is None:
-            return
-
-        def segments() -> Iterator[tuple[int, int, Tree]]:
-            for one in checkpoint.segments:
-                yield one.first, one.end, self.folder.read_segment(one)
-
-        restore_rows(buffer, segments(), n_written=checkpoint.n_rows)
-
-    def _remember(self, model: BaseAlgorithm, checkpoint: Checkpoint) -> None:
-        """Know from now on what is written."""
+    def _remember(
+        self, model: BaseAlgorithm, step: int, n_rows: int, segments: tuple[Segment, ...]
+    ) -> None:
+        """Remember what is written by now."""
         buffer = _buffer_of(model)
         if buffer is not None:
-            self._mark = RowMark(buffer, n_written=checkpoint.n_rows)
-        self._at_mark, self._n_rows = checkpoint.step, checkpoint.n_rows
-        self._segments = checkpoint.segments
+            self._mark = RowMark(buffer, n_written=n_rows)
+        self._at_mark, self._n_rows, self._segments = step, n_rows, segments
 
 
-def check_fits(checkpoint: Checkpoint, model: BaseAlgorithm) -> None:
-    """Refuse a checkpoint of another training, as far as can be told before one begins.
+def check_known(model: BaseAlgorithm) -> None:
+    """Refuse an algorithm that changes more than is known here.
+
+    :raises TypeError: for others than DQN, QR-DQN, FastDQN and QLearning.
+    """
+    if not isinstance(model, KNOWN):
+        raise TypeError(
+            "exact checkpoints support DQN, QRDQN, FastDQN and QLearning, got"
+            f" {type(model).__name__}: use SB3's CheckpointCallback for it"
+        )
+
+
+def training_facts(model: BaseAlgorithm) -> dict[str, Any]:
+    """Return what a model must agree with to continue from a checkpoint."""
+    assert model.env is not None
+    try:
+        (spec,) = model.env.get_attr("spec", 0)
+    except AttributeError:
+        spec = None
+    facts: dict[str, Any] = {
+        "algorithm": f"{type(model).__module__}.{type(model).__qualname__}",
+        "observations": str(model.observation_space),
+        "actions": str(model.action_space),
+        "n_envs": model.n_envs,
+        "env": None if spec is None else str(spec.id),
+    }
+    if isinstance(model, OffPolicyAlgorithm):
+        facts["replay_buffer"] = type(model.replay_buffer).__qualname__
+    buffer = _buffer_of(model)
+    if buffer is not None:
+        facts["buffer"] = buffer_settings(buffer)
+    return facts
+
+
+def check_facts(model: BaseAlgorithm, facts: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another training, as far as that can be seen before one begins.
 
     :raises CheckpointError: with what differs.
     """
-    check_facts(model, checkpoint.facts)
     buffer = _buffer_of(model)
-    if buffer is None:
-        return
+    for name, here in training_facts(model).items():
+        if name == "buffer" and buffer is not None:
+            check_buffer_settings(buffer, facts.get(name) or {})
+        elif facts.get(name) != here:
+            raise CheckpointError(
+                f"the checkpoint is of another training: {name} was {facts.get(name)}, here it is"
+                f" {here}: build model and env as the first time"
+            )
+
+
+def read_training(model: BaseAlgorithm) -> Tree:
+    """Return all that learning has changed, but the replay buffer and the environments."""
+    own = vars(model)
+    state = {
+        "parameters": model.get_parameters(),
+        "counters": {name: own[name] for name in _COUNTERS if name in own},
+        "seconds": (time.time_ns() - model.start_time) / 1e9,
+        "last_obs": model._last_obs,
+        "last_original_obs": model._last_original_obs,
+        "streams": read_global_streams(),
+        "actions": read_generator(model.action_space.np_random),
+        "log": _read_pending(model),
+        "threads": th.get_num_threads(),
+    }
+    if isinstance(model, QLearning):
+        state["own_stream"] = read_generator(model._rng)
+    return state
+
+
+def write_training(model: BaseAlgorithm, state: Tree) -> None:
+    """Put all that into a model.
+
+    :raises CheckpointError: if the weights do not fit.
+    """
+    write_parameters(model, state)
+    for name, value in state["counters"].items():
+        setattr(model, name, value)
+    model.start_time = time.time_ns() - int(state["seconds"] * 1e9)
+    model._last_obs = state["last_obs"]
+    model._last_original_obs = state["last_original_obs"]
+    write_generator(model.action_space.np_random, state["actions"])
+    if isinstance(model, QLearning):
+        write_generator(model._rng, state["own_stream"])
+    _write_pending(model, state["log"])
+    write_global_streams(state["streams"])  # last: nothing above may draw from them
+
+
+def write_parameters(model: BaseAlgorithm, state: Tree) -> None:
+    """Put weights and optimiser into a model.
+
+    :raises CheckpointError: if they do not fit.
+    """
     try:
-        check_memory_settings(buffer, checkpoint.facts["memory"])
-    except MemorySegmentError as error:
-        raise CheckpointError(f"{error}: build the model as the first time") from error
+        model.set_parameters(state["parameters"], exact_match=True, device=model.device)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            "the checkpoint has other weights than the model: build it with the same policy and"
+            f" policy_kwargs. {shorten(str(error), 200)}"
+        ) from None
+
+
+def read_global_streams() -> Tree:
+    """Return where the random generators stand that all code of a process shares."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  # SB3 draws from it
+        "torch": th.get_rng_state(),
+        "cuda": th.cuda.get_rng_state_all() if th.cuda.is_available() else [],
+    }
+
+
+def write_global_streams(state: dict[str, Any]) -> None:
+    """Let them continue from there; those of GPUs that are not here are left out."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    th.set_rng_state(state["torch"])
+    for i, stream in enumerate(state["cuda"][: th.cuda.device_count()]):
+        th.cuda.set_rng_state(stream, i)
+
+
+def all_within(callback: Callbacks) -> Iterator[BaseCallback]:
+    """Yield a callback, or several, and those in them: of a list, of an evaluation."""
+    if not isinstance(callback, BaseCallback):
+        for one in callback:
+            yield from all_within(one)
+        return
+    yield callback
+    yield from all_within(getattr(callback, "callbacks", []))
+    for name in _CHILDREN:
+        child = getattr(callback, name, None)
+        if isinstance(child, BaseCallback):
+            yield from all_within(child)
+
+
+def evaluation_envs(callback: Callbacks) -> list[VecEnv]:
+    """Return the environments of all evaluations beside a training."""
+    return [one.eval_env for one in all_within(callback) if isinstance(one, EvalCallback)]
+
+
+def read_callbacks(callback: Callbacks) -> Tree:
+    """Return the state of a callback and of those in it."""
+    return [{"kind": _kind(one), "state": _read_callback(one)} for one in _with_state(callback)]
+
+
+def write_callbacks(callback: Callbacks, states: Tree) -> None:
+    """Put these states into callbacks that were built in the same way.
+
+    :raises CheckpointError: if they are others; nothing is changed then.
+    """
+    callbacks = list(_with_state(callback))
+    here, saved = [_kind(one) for one in callbacks], [state["kind"] for state in states]
+    if here != saved:
+        raise CheckpointError(
+            f"the training had the callbacks {_names(saved)}, here they are {_names(here)}: pass"
+            " the same ones, in the same order"
+        )
+    for one, state in zip(callbacks, states, strict=True):
+        _write_callback(one, state["state"])
+
+
+def _with_state(callback: Callbacks) -> Iterator[BaseCallback]:
+    """Yield those that have something to save; the others may come or go."""
+    for one in all_within(callback):
+        if not (isinstance(one, _STATELESS) or getattr(one, "is_stateless", False)):
+            yield one
+
+
+def _read_callback(callback: Any) -> Tree:
+    if hasattr(callback, "checkpoint_state"):
+        return {"own": callback.checkpoint_state(), "n_calls": callback.n_calls}
+    return {name: value for name, value in vars(callback).items() if _is_state(name, value)}
+
+
+def _write_callback(callback: Any, state: Tree) -> None:
+    if hasattr(callback, "restore_checkpoint_state"):
+        callback.restore_checkpoint_state(state["own"])
+        callback.n_calls = state["n_calls"]
+        return
+    for name, value in state.items():
+        here = vars(callback).get(name)
+        if isinstance(value, dict) and isinstance(here, dict):  # a Counter, for example, stays one
+            here.clear()
+            here.update(value)
+        elif isinstance(value, tuple) and hasattr(here, "_make"):  # a named one
+            setattr(callback, name, here._make(value))
+        elif value is not None or is_plain(here):
+            setattr(callback, name, value)
+
+
+def _is_state(name: str, value: Any) -> bool:
+    """Return whether an attribute may change while training; paths are settings."""
+    is_path = isinstance(value, str) and ("/" in value or os.sep in value)
+    return name not in _NOT_SAVED and not is_path and is_plain(value)
+
+
+def _kind(callback: BaseCallback) -> str:
+    return f"{type(callback).__module__}.{type(callback).__qualname__}"
+
+
+def _names(kinds: list[str]) -> str:
+    return ", ".join(kind.rpartition(".")[2] for kind in kinds) or "none"
 
 
 def _buffer_of(model: BaseAlgorithm) -> ReplayBuffer | None:
@@ -201,7 +418,43 @@ def _buffer_of(model: BaseAlgorithm) -> ReplayBuffer | None:
     return buffer
 
 
-def _fresh_seed(model: BaseAlgorithm, step: int) -> int:
-    """Return a seed for games that begin anew: not those with which the training began."""
-    sequence = np.random.SeedSequence([model.seed or 0, step])
-    return int(sequence.generate_state(1)[0]) % 2**31
+def _read_pending(model: BaseAlgorithm) -> Tree:
+    """Return what was recorded since the last line of the log (no figures or videos)."""
+    logger = model.logger
+    names = [name for name, value in logger.name_to_value.items() if is_plain(value)]
+    return {
+        name: [logger.name_to_value[name], logger.name_to_count[name], excluded]
+        for name in names
+        for excluded in [logger.name_to_excluded.get(name)]
+        if is_plain(excluded)
+    }
+
+
+def _write_pending(model: BaseAlgorithm, pending: dict[str, list[Any]]) -> None:
+    logger = model.logger
+    for table in (logger.name_to_value, logger.name_to_count, logger.name_to_excluded):
+        table.clear()
+    for name, (value, count, excluded) in pending.items():
+        logger.name_to_value[name] = value
+        logger.name_to_count[name] = count
+        if excluded is not None:
+            logger.name_to_excluded[name] = excluded
+
+
+def _begin_episodes(model: BaseAlgorithm, callback: Callbacks, episodes: NewEpisodes) -> None:
+    """Let some environments start over, for the model, its replay buffer and the callbacks."""
+    last: Any = model._last_obs
+    new = episodes.observations
+    pairs = [(new[key], last[key]) for key in last] if isinstance(last, dict) else [(new, last)]
+    for shown, seen in pairs:
+        seen[episodes.begun] = shown[episodes.begun]
+    if model._last_episode_starts is not None:
+        model._last_episode_starts[episodes.begun] = True
+    envs = np.flatnonzero(episodes.begun).tolist()
+    for one in all_within(callback):
+        for value in vars(one).values():
+            if isinstance(value, WholeGames):
+                value.begin_again(envs)
+    buffer = _buffer_of(model)
+    if buffer is not None:
+        end_episodes(buffer, envs)

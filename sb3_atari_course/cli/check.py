@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sb3_atari_course.course.check import check
+from sb3_atari_course.course.checker import check
 from sb3_atari_course.course.exercises import EXERCISES
 
 
 def main() -> None:
     """Check a solution; exit status 0 if it is right, 1 if not."""
-    names = "\n".join(f"  {e.name:16} {e.lesson}" for e in EXERCISES.values())
+    names = "\n".join(f"  {name:16} {lesson}" for name, lesson in EXERCISES.items())
     parser = argparse.ArgumentParser(
         prog=sys.argv[0],
         description="Check your solution of an exercise: properties, one after the other.",

@@ -13,11 +13,11 @@ from typing import Any
 import gymnasium as gym
 import torch as th
 
-from sb3_atari_course.checkpoints.files import write_result
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.envs import find_spec, import_packages
 from sb3_atari_course.evaluation import MAX_FRAMES
-from sb3_atari_course.evaluation.score_keeper import RULES
-from sb3_atari_course.zoo.entry_checks import check_env_kwargs
+from sb3_atari_course.evaluation.protocol import RULES
+from sb3_atari_course.zoo.hyperparameter_checks import check_env_kwargs
 from sb3_atari_course.zoo.run_folder import check_model, find_run, sha256_of
 
 

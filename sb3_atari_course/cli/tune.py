@@ -1,237 +1,160 @@
-"""``python -m sb3_atari_course tune``: from the command line to a study and its report."""
+"""``python -m sb3_atari_course tune``: its flags."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.util
-import json
-import os
-import signal
-import warnings
-from pathlib import Path
+import math
+import sys
+from collections.abc import Sequence
 
-import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.study import Study
+from sb3_atari_course.tuning import ALGORITHMS, PRUNERS, SAMPLERS
 
-from sb3_atari_course._common.validation import integer_at_least
-from sb3_atari_course.envs import import_packages, is_atari
-from sb3_atari_course.envs.native.settings import usable_threads
-from sb3_atari_course.tuning.experiment import TrialExperiment
-from sb3_atari_course.tuning.launcher import Launcher
-from sb3_atari_course.tuning.options import parse_options
-from sb3_atari_course.tuning.places import Hyperparams
-from sb3_atari_course.tuning.progress import Progress
-from sb3_atari_course.tuning.report import write_report
-from sb3_atari_course.tuning.settings import StudySettings
-from sb3_atari_course.tuning.space import (
-    Space,
-    adapt_space,
-    describe_space,
-    load_space,
-    without_late_starts,
-)
-from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import begin_or_join, find_study, settings_of, standing_of
-from sb3_atari_course.tuning.worker import Job, prepare
-from sb3_atari_course.zoo.launcher import check_device
+_EPILOG = """
+The same command resumes a study that was stopped, and joins one that is running. Values of
+--param are those of a space file: gamma=[0.99,0.999], "learning_rate={low: 1e-5, high: 1e-3,
+log: true}", batch_size=64 (frozen). More in docs/tuning.md.
+"""
 
-#: Agent steps of a trial of a game: minutes on a laptop.
-_GAME_STEPS = 100_000
-_N_TRIALS_GAME, _N_TRIALS = 20, 50
-
-#: Flags that are 1 at least.
+#: Flags that are 1 at least, and 0 at least.
 _POSITIVE = (
     *("n_timesteps", "n_trials", "workers", "num_threads", "grace_period"),
     *("n_games", "n_evaluations", "n_repeats", "max_frames"),
 )
+_NOT_NEGATIVE = ("seed", "n_startup_trials")
 
 
 def tune() -> None:
     """Search hyperparameters, or report on a search; see ``tune --help``."""
-    args = parse_options()
-    import_packages(args.gym_packages)
-    warnings.simplefilter("ignore", ExperimentalWarning)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    prepare(native=args.vec_env == "native")
-    if args.list_params:
-        print(describe_space(args.algo, _space_of(args), _entry_of(args)))
-        return
-    _check_extra()
-    _check_numbers(args)
-    name = args.study_name or f"{args.algo}_{args.env.replace('/', '-')}"
-    if Path(name).name != name:
-        raise ValueError(f"--study-name is the name of a folder in -f, got {name!r}")
-    folder = Path(args.folder) / name
-    if args.best:
-        study = find_study(open_storage(args.storage, folder, create=False), name)
-        begun = settings_of(study)
-        if (begun.algo, begun.env_id) != (args.algo, args.env):
-            raise ValueError(f"study {name!r} is of {begun.algo} on {begun.env_id}")
-    else:
-        study = _search(args, name, folder)
-    _report(study, folder)
+    args = parse_options(sys.argv[1:])
+    from sb3_atari_course.tuning.search import search  # torch, Optuna, RL Zoo: after the flags
+
+    search(args)
 
 
-def _search(args: argparse.Namespace, name: str, folder: Path) -> Study:
-    """Run trials until the budget is spent, or Ctrl-C."""
-    settings = _settings_of(args)
-    new_folders = [one for one in (folder, *folder.parents) if not one.exists()]
-    _check_writable(folder)
-    default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-    try:
-        storage = open_storage(
-            args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
-        )
-        study = begin_or_join(storage, name, settings, args.n_trials, default)
-    except Exception:
-        for one in new_folders:  # the innermost first
-            with contextlib.suppress(OSError):
-                one.rmdir()
-        raise
-    tuned = Space(settings.algo, settings.space).tuned()
-    print(f"study {name}: {settings.n_timesteps} steps a training, tunes {', '.join(tuned)}")
-    print(f"folder {folder}, workers {args.workers}; the same command joins, or goes on later")
-    n_threads = args.num_threads or max(1, usable_threads(None, 2**16) // args.workers)
-    job = Job(
-        storage=args.storage,
-        study_name=name,
-        folder=str(folder),
-        n_threads=n_threads,
-        device=args.device,
-        grace_period=args.grace_period,
-        seconds=None if args.minutes is None else 60 * args.minutes,
+def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    :raises ValueError: for a number that is out of range.
+    """
+    parser = argparse.ArgumentParser(
+        prog=sys.argv[0],
+        description="Search hyperparameters: trainings by RL Zoo, scored on whole games.",
+        epilog=_EPILOG,
     )
-    if standing_of(study).is_done:
-        print("all trials are finished; a larger --n-trials extends the study")
-        return study
-    progress = Progress()
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        Launcher(study, job, n_workers=args.workers, progress=progress).run()
-    except KeyboardInterrupt:
-        progress.tell("stopped; the same command goes on, and --best shows what there is")
-        raise
-    finally:
-        progress.end()
-    return study
-
-
-def _report(study: Study, folder: Path) -> None:
-    """Print the best yml and write the study's folder."""
-    standing = standing_of(study)
-    if standing.best is None:
-        errors = f": {standing.errors[-1][1]}" if standing.errors else ""
-        raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
-    if standing.errors and not standing.is_done:
-        number, error = standing.errors[-1]
-        print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
-    files = write_report(study, folder)
-    print(f"\n{(folder / 'best.yml').read_text(encoding='utf-8')}")
-    print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
-
-
-def _settings_of(args: argparse.Namespace) -> StudySettings:
-    """Return what the study is about."""
-    hyperparams = _entry_of(args)
-    is_game = is_atari(args.env)
-    n_timesteps = args.n_timesteps
-    if n_timesteps is None:
-        if "n_timesteps" not in hyperparams:
-            raise ValueError("the yml has no n_timesteps: tell how long to train (-n)")
-        n_timesteps = int(hyperparams["n_timesteps"])
-        if is_game:
-            n_timesteps = min(n_timesteps, _GAME_STEPS)
-    epsilon = args.epsilon
-    if epsilon is None:
-        epsilon = 0.05 if is_game else 0.0
-    settings = StudySettings(
-        algo=args.algo,
-        env_id=args.env,
-        hyperparams=hyperparams,
-        space=without_late_starts(_space_of(args), hyperparams, n_timesteps),
-        n_timesteps=n_timesteps,
-        seed=args.seed,
-        n_repeats=args.n_repeats,
-        n_evaluations=args.n_evaluations,
-        n_games=args.n_games,
-        epsilon=epsilon,
-        max_frames=args.max_frames,
-        sampler=args.sampler,
-        n_startup_trials=args.n_startup_trials,
-        pruner=args.pruner,
-        native=args.vec_env == "native",
-        gym_packages=tuple(args.gym_packages),
+    parser.add_argument("--algo", required=True, choices=ALGORITHMS, help="algorithm")
+    parser.add_argument("--env", required=True, help="environment id")
+    parser.add_argument(
+        "--best", action="store_true", help="train nothing: print the best yml, draw the plots"
     )
-    space = Space(settings.algo, settings.space)
-    space.check_fits(hyperparams)
-    space.start(hyperparams)  # the first trial: refused here, before anything is on the disk
-    return settings
-
-
-def _entry_of(args: argparse.Namespace) -> Hyperparams:
-    """Return the yml entry of the environment, as the study will keep it."""
-    experiment = TrialExperiment(
-        args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs or {}
-    )
-    entry = experiment.entry()
-    try:
-        plain: Hyperparams = json.loads(json.dumps(entry))
-    except TypeError as error:  # for example of a Python file
-        raise ValueError(f"{experiment.config}: {error}: a study keeps plain values only") from None
-    return plain
-
-
-def _space_of(args: argparse.Namespace) -> dict[str, object]:
-    content = adapt_space(
-        args.algo,
-        load_space(args.algo, args.env, args.space),
-        params=args.param,
-        freeze=args.freeze,
-        only=args.only,
-    )
-    return Space(args.algo, content).content()
-
-
-def _check_numbers(args: argparse.Namespace) -> None:
-    """Check the flags with numbers, and the device."""
-    for least, names in ((1, _POSITIVE), (0, ("seed", "n_startup_trials"))):
+    _add_study(parser.add_argument_group("study"))
+    _add_space(parser.add_argument_group("what is tried"))
+    _add_score(parser.add_argument_group("how it is scored"))
+    _add_machine(parser.add_argument_group("this machine"))
+    args = parser.parse_args(arguments)
+    for least, names in ((1, _POSITIVE), (0, _NOT_NEGATIVE)):
         for name in names:
             value = getattr(args, name)
-            if value is not None:
+            if value is not None and value < least:
                 flag = "-n" if name == "n_timesteps" else f"--{name.replace('_', '-')}"
-                integer_at_least(least, flag, value)
-    if args.minutes is not None and not args.minutes > 0:
+                raise ValueError(f"{flag} must be at least {least}, got {value}")
+    if not args.minutes > 0:
         raise ValueError(f"--minutes must be positive, got {args.minutes}")
-    check_device(args.device)
+    return args
 
 
-def _check_extra() -> None:
-    """Ask for the plots' packages now, not after a night of training."""
-    for package in ("matplotlib", "pandas", "plotly"):
-        if importlib.util.find_spec(package) is None:
-            raise ImportError(
-                f'tuning needs {package} of the extra "tune": pip install "sb3_atari_course[tune]"'
-            )
+def _add_study(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--study-name", help="default: ALGO_ENV")
+    group.add_argument(
+        *("-f", "--folder"),
+        default="studies",
+        help="results go to FOLDER/STUDY_NAME (default studies)",
+    )
+    group.add_argument(
+        "--storage",
+        metavar="URL",
+        help="postgresql://..., sqlite:///x.db (one worker), or a file of Optuna's journal"
+        " (default: $SB3_ATARI_STORAGE, which shows no password to others, else journal.log in"
+        " the study's folder)",
+    )
+    group.add_argument(
+        "--n-trials",
+        type=int,
+        help="finished trials, complete or pruned, of all machines (default 20 for a game, else"
+        " 50); more than before extend a study",
+    )
+    group.add_argument(
+        *("-n", "--n-timesteps"),
+        type=int,
+        help="agent steps of a training (default: those of the yml, for a game 100000)",
+    )
+    group.add_argument(
+        "--minutes", type=float, default=math.inf, help="begin no trial after so many minutes"
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="same seed, one worker: same trials (default 0)"
+    )
 
 
-def _check_writable(folder: Path) -> None:
-    """Make the folder and try it.
+def _add_space(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        *("-conf", "--conf-file"), help="yml of the other hyperparameters (default: that of train)"
+    )
+    group.add_argument("--space", metavar="FILE", help="yml of what is tried (default: ours)")
+    for flag, metavar, text in (
+        ("--param", "NAME=VALUES", "change or add a parameter"),
+        ("--freeze", "NAME", "leave as the yml has it"),
+        ("--only", "NAME", "tune nothing else"),
+    ):
+        group.add_argument(flag, nargs="+", action="extend", default=[], metavar=metavar, help=text)
+    group.add_argument("--list-params", action="store_true", help="show all parameters and end")
+    group.add_argument(
+        "--env-kwargs",
+        nargs="+",
+        action="extend",
+        metavar="NAME:VALUE",
+        help="of the environment, as in train",
+    )
+    group.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default tpe")
+    group.add_argument(
+        "--n-startup-trials", type=int, default=10, help="random trials before TPE (default 10)"
+    )
 
-    :raises ValueError: if nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"cannot write into {folder}: {error.strerror}; choose another folder with -f"
-        ) from None
+
+def _add_score(group: argparse._ArgumentGroup) -> None:
+    for flag, default, text in (
+        ("--n-games", 20, "games of a score"),
+        ("--n-evaluations", 4, "scores of a training, the last at its end"),
+        ("--n-repeats", 1, "trainings of a trial, whose mean is its score"),
+        ("--max-frames", 108_000, "cap of a game, in frames"),
+    ):
+        group.add_argument(flag, type=int, default=default, help=f"{text} (default {default})")
+    group.add_argument(
+        "--epsilon",
+        type=float,
+        help="share of random actions (default 0.05 for an Atari game, else 0)",
+    )
+    group.add_argument("--pruner", choices=PRUNERS, default="median", help="default median")
 
 
-def _interrupt(signal_number: int, frame: object) -> None:
-    """Treat SIGTERM as Ctrl-C: the workers are told to stop."""
-    raise KeyboardInterrupt
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--workers", type=int, default=1, help="processes here (default 1)")
+    group.add_argument(
+        "--num-threads", type=int, help="of PyTorch in each (default: cores / workers)"
+    )
+    group.add_argument("--device", default="auto", help="PyTorch device (default auto)")
+    group.add_argument(
+        "--vec-env", choices=("dummy", "native"), default="dummy", help="native: ale-py's threads"
+    )
+    group.add_argument(
+        "--grace-period",
+        type=int,
+        default=60,
+        help="seconds of silence after which a worker counts as dead (databases, default 60)",
+    )
+    group.add_argument(
+        "--gym-packages",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="modules to import that register environments",
+    )

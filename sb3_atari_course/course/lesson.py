@@ -1,12 +1,17 @@
-"""How a lesson begins: its size and its folder, whether it runs as a script or as a notebook."""
+"""What a lesson does with its surroundings: arguments, output folder, images, videos, commands."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Environment variable that moves the folder of all lessons' output.
 OUTPUT_VARIABLE = "COURSE_OUTPUT"
@@ -30,7 +35,7 @@ def begin(name: str) -> Lesson:
     Output goes to ``course_output/NAME`` in the working folder, or below ``$COURSE_OUTPUT``.
 
     :param name: of the lesson, and of its folder.
-    :raises SystemExit: for arguments that a lesson does not know.
+    :raises SystemExit: for arguments that a lesson does not have.
     """
     smoke = os.environ.get("COURSE_SMOKE") == "1"
     if not in_notebook():
@@ -49,7 +54,68 @@ def output_folder() -> Path:
 
 
 def in_notebook() -> bool:
-    """Tell whether this runs in a notebook, where pictures and videos can be shown."""
+    """Return whether this runs in a notebook, where images and videos can be shown."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+def show_picture(figure: Figure, path: str | Path) -> None:
+    """Save a figure, and show it in a notebook; elsewhere print where it is.
+
+    :param figure: of matplotlib.
+    :param path: of the PNG to write.
+    """
+    figure.savefig(path)
+    if in_notebook():
+        from IPython.display import Image, display
+
+        display(Image(filename=str(path)))
+    else:
+        print(f"picture: {path}")
+
+
+def show_video(path: str | Path, *, width: int = 320) -> None:
+    """Show an MP4 file in a notebook, which keeps it; elsewhere print where it is.
+
+    :param path: of a video that exists, see :func:`sb3_atari_course.report.video.write_video`.
+    :param width: of the player, in pixels.
+    :raises ValueError: if there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file: write the video first")
+    if in_notebook():
+        from IPython.display import Video, display
+
+        shown = "controls loop muted playsinline"
+        display(Video(str(path), embed=True, width=width, html_attributes=shown))
+    else:
+        print(f"video: {path}")
+
+
+def run_command(*arguments: object, show: int = 0) -> str:
+    """Run ``python -m sb3_atari_course ARGUMENTS`` and print that line.
+
+    :param arguments: as on the command line.
+    :param show: last lines of its output to print.
+    :return: all of its output.
+    :raises ValueError: if it fails, with the last lines of its output.
+    """
+    words = [str(argument) for argument in arguments]
+    print("$ python -m sb3_atari_course", shlex.join(words))
+    done = subprocess.run(
+        [sys.executable, "-m", "sb3_atari_course", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    lines = done.stdout.splitlines()
+    if done.returncode:
+        shown = "\n".join(lines[-10:])
+        raise ValueError(f"the command ended with status {done.returncode}:\n{shown}")
+    for line in lines[len(lines) - show :]:
+        print(line)
+    return done.stdout

@@ -3,18 +3,25 @@
 ``python -m sb3_atari_course.course.notebooks execute|student FOLDER LESSON...`` writes them. A
 lesson whose code has not changed since it was executed keeps its outputs; ``--again`` runs it all
 the same.
+
+In a master file a block between marker lines is a solution; what stands after ``>>>`` is what
+students see instead::
+
+    # >>> epsilon = ...
+    epsilon = max_epsilon
+    # <<<
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sb3_atari_course.course.blanks import blank, solved
 from sb3_atari_course.course.lesson import output_folder
 
 try:
@@ -26,12 +33,46 @@ except ImportError:
         'notebooks need the extra "course": pip install "sb3_atari_course[course]"'
     ) from None
 
+_BLOCK = re.compile(
+    r"(?P<blank>(?:^ *# >>> .*\n)+)"
+    r"(?P<solution>(?:^(?! *# (?:>>> |<<<)).*\n)+)"
+    r"^ *# <<<.*\n?",
+    re.MULTILINE,
+)
+
+
+def solved(text: str) -> str:
+    """Return a lesson with its solutions, without the markers.
+
+    :param text: of a master file.
+    :raises ValueError: if a block is not closed, or closed twice.
+    """
+    return _with_blocks(text, lambda block: block["solution"])
+
+
+def blank(text: str) -> str:
+    """Return a lesson as students get it: ``...`` in the place of each solution.
+
+    :param text: of a master file.
+    :raises ValueError: if a block is not closed, or closed twice.
+    """
+    return _with_blocks(text, lambda block: block["blank"].replace("# >>> ", ""))
+
+
+def _with_blocks(text: str, choose: Callable[[re.Match[str]], str]) -> str:
+    """Replace each block by what ``choose`` returns."""
+    text = _BLOCK.sub(choose, text)
+    left = re.search(r"^ *# (>>> |<<<).*", text, re.MULTILINE)
+    if left:
+        raise ValueError(f"no block begins and ends at {left[0].strip()!r}")
+    return text
+
 
 def read_lesson(path: str | Path, show: Callable[[str], str] = solved) -> Any:
     """Return a lesson as a notebook without outputs.
 
     :param path: of its master file, a script in percent format.
-    :param show: :func:`.solved` or :func:`.blank`.
+    :param show: :func:`solved` or :func:`blank`.
     """
     path = Path(path)
     notebook = jupytext.reads(show(path.read_text(encoding="utf-8")), fmt="py:percent")
@@ -66,9 +107,8 @@ def take_outputs(notebook: Any, executed: Any) -> bool:
     :param executed: the same lesson, executed earlier, maybe with other texts.
     """
     new, old = ([c for c in book.cells if c.cell_type == "code"] for book in (notebook, executed))
-    if [cell.source for cell in new] != [cell.source for cell in old]:
-        return False
-    if not all(cell.execution_count for cell in old):
+    is_same = [cell.source for cell in new] == [cell.source for cell in old]
+    if not is_same or not all(cell.execution_count for cell in old):
         return False
     for cell, earlier in zip(new, old, strict=True):
         cell.outputs, cell.execution_count = earlier.outputs, earlier.execution_count
@@ -76,28 +116,12 @@ def take_outputs(notebook: Any, executed: Any) -> bool:
     return True
 
 
-def sources(notebook: Any) -> list[tuple[str, str]]:
-    """Return type and source of each cell: what a notebook has in common with its master.
-
-    :param notebook: any.
-    """
-    return [(cell.cell_type, cell.source) for cell in notebook.cells]
-
-
-def read_notebook(path: str | Path) -> Any:
-    """Return a notebook file.
-
-    :param path: of an ``.ipynb`` file.
-    """
-    return nbformat.read(path, as_version=4)
-
-
 def write_student(master: Path, target: Path, *, again: bool = False) -> None:
     """Write the students' version of a lesson, as a notebook and as a script beside it.
 
     :param master: of the lesson.
     :param target: the notebook to write; what is there is kept: it may be somebody's work.
-    :param again: begin anew.
+    :param again: start over.
     """
     notebook = nbformat.writes(read_lesson(master, blank)) + "\n"
     script = blank(master.read_text(encoding="utf-8"))
@@ -105,7 +129,7 @@ def write_student(master: Path, target: Path, *, again: bool = False) -> None:
         if again or not path.is_file():
             path.write_text(text, encoding="utf-8")
         elif path.read_text(encoding="utf-8") != text:
-            print(f"{path}: kept, it is yours (make student AGAIN=--again begins anew)")
+            print(f"{path}: kept, it is yours (make student AGAIN=--again starts over)")
 
 
 def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
@@ -116,7 +140,11 @@ def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
     :param again: run it all the same.
     """
     notebook = read_lesson(master)
-    is_known = target.is_file() and not again and take_outputs(notebook, read_notebook(target))
+    is_known = (
+        target.is_file()
+        and not again
+        and take_outputs(notebook, nbformat.read(target, as_version=4))
+    )
     if not is_known:
         shutil.rmtree(output_folder() / master.stem.partition("_")[0], ignore_errors=True)
         execute(notebook, Path.cwd())

@@ -15,7 +15,11 @@ from sb3_atari_course.envs.ids import (
     is_atari,
     register_envs,
 )
-from sb3_atari_course.envs.stack_check import warn_if_model_stacks_twice, warn_if_stacked_twice
+from sb3_atari_course.envs.stack_check import (
+    warn_if_model_stacks_twice,
+    warn_if_stacked_twice,
+    warn_of_many_channels,
+)
 
 __all__ = [
     "GRAY_SCREENS",
@@ -28,5 +32,6 @@ __all__ = [
     "register_envs",
     "warn_if_model_stacks_twice",
     "warn_if_stacked_twice",
+    "warn_of_many_channels",
     "wrap_atari",
 ]

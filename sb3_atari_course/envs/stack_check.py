@@ -11,7 +11,10 @@ import gymnasium as gym
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecFrameStack
 
-from sb3_atari_course._common.validation import callers, warn_of_many_channels
+from sb3_atari_course._common.validation import callers
+
+#: Colour frames in a usual stack (4) times their channels.
+_MOST_CHANNELS = 12
 
 #: Attributes in which wrappers of ours and of Gymnasium have the number of frames that they stack.
 _STACKS = ("n_stack", "stack_size")
@@ -51,6 +54,20 @@ def warn_if_model_stacks_twice(what: str, n_channels: int) -> None:
             warn_if_stacked_twice(model.env)
             return
     warn_of_many_channels(what, n_channels)
+
+
+def warn_of_many_channels(what: str, n_channels: int) -> None:
+    """Warn of observations with more channels than a usual stack: it was perhaps stacked again.
+
+    :param what: what gets them, for the message.
+    """
+    if n_channels > _MOST_CHANNELS:
+        warnings.warn(
+            f"{what} gets observations of {n_channels} channels, more than 4 colour frames"
+            f" ({_MOST_CHANNELS}): were stacked frames stacked again? make_atari_env and n_stack of"
+            " wrap_atari stack already: leave out VecFrameStack, or frame_stack in a yml",
+            stacklevel=2,
+        )
 
 
 def _stacks_of(env: gym.Env[Any, Any] | VecEnv | None) -> Iterator[tuple[str, int]]:

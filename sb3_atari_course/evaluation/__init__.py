@@ -1,4 +1,4 @@
-"""The evaluation protocol, its score keeper and its player."""
+"""Evaluation: whole games (``games``), protocol and score keeper, player of a model."""
 
 from sb3_atari_course.evaluation.games import (
     MAX_FRAMES,

@@ -1,4 +1,4 @@
-"""The one way in which a score is made: whole, unclipped games under a fixed protocol."""
+"""Evaluation of agents: whole, unclipped games under a fixed protocol."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ from sb3_atari_course._common.validation import (
 )
 from sb3_atari_course.envs import is_atari, wrap_atari
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
-from sb3_atari_course.evaluation.protocol import find_noops, layers, protocol_of
-from sb3_atari_course.evaluation.score_keeper import Referee, Tally, make_referee
+from sb3_atari_course.evaluation.protocol import (
+    EpisodeStatistics,
+    ScoreKeeper,
+    find_noops,
+    layers,
+    make_score_keeper,
+    protocol_of,
+)
 from sb3_atari_course.wrappers import NoopReset
 
 #: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
@@ -185,26 +191,25 @@ def evaluate_games(
         )
     wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
     given, rules = dict(env_kwargs or {}), (max_frames, sticky_actions)
-    referee, env = _wrapped_game(wrap, make_referee(env_id, *rules, given))
-    if is_game and given.get("obs_type", "grayscale") != "rgb" and _reads_rgb(env):
+    keeper, env = _wrapped_game(wrap, make_score_keeper(env_id, *rules, given))
+    reads_rgb = any(isinstance(layer, WarpFrame) for layer in layers(env))  # it takes RGB only
+    if is_game and given.get("obs_type", "grayscale") != "rgb" and reads_rgb:
         env.close()
         if "obs_type" in given:
             raise ValueError(
                 f"SB3's WarpFrame (AtariWrapper) reads RGB screens, got obs_type="
                 f"{given['obs_type']!r}: leave it out"
             )
-        referee, env = _wrapped_game(
-            wrap, make_referee(env_id, *rules, {**given, "obs_type": "rgb"})
+        keeper, env = _wrapped_game(
+            wrap, make_score_keeper(env_id, *rules, {**given, "obs_type": "rgb"})
         )
-    referee.penalty = penalty
+    keeper.penalty = penalty
     env = fit_to_model(env, model)
     try:
-        protocol = protocol_of(env, referee, given)
-        games = [play_game(player, env, referee, [seed, game], epsilon) for game in range(n_games)]
-        at_random = [
-            play_game(player, env, referee, [seed, game], 1.0).score
-            for game in range(n_games * random_play)
-        ]
+        protocol = protocol_of(env, keeper, given)
+        games = [play_game(player, env, keeper, [seed, game], epsilon) for game in range(n_games)]
+        n_random = n_games if random_play else 0
+        at_random = [play_game(player, env, keeper, [seed, game], 1.0) for game in range(n_random)]
     finally:
         env.close()
     if is_game:
@@ -215,44 +220,43 @@ def evaluate_games(
         env_id=env_id,
         scores=tuple(game.score for game in games),
         lengths=tuple(game.n_frames for game in games),
-        random_scores=tuple(at_random),
+        random_scores=tuple(game.score for game in at_random),
         protocol={"n_games": n_games, "seed": seed, "epsilon": epsilon, **protocol},
         penalties=() if penalty is None else tuple(game.n_penalties for game in games),
     )
 
 
 def _wrapped_game(
-    wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], referee: Referee
-) -> tuple[Referee, gym.Env[Any, Any]]:
+    wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], keeper: ScoreKeeper
+) -> tuple[ScoreKeeper, gym.Env[Any, Any]]:
     """Put the model's wrappers around the game, and no-op starts inside if they bring none."""
-    start = NoopReset(referee, noop_max=max(1, NOOP_MAX // referee.frames_per_step))
+    start = NoopReset(keeper, noop_max=max(1, NOOP_MAX // keeper.frames_per_step))
     env = wrap(start)
     if not isinstance(env, gym.Env):
         raise TypeError(f"env_wrapper must return an environment, got {env!r}")
     if find_noops(env, outside=start) is not None:
         start.noop_max = 0
-    return referee, env
-
-
-def _reads_rgb(env: gym.Env[Any, Any]) -> bool:
-    """Return whether SB3's WarpFrame, which takes RGB only, is among the wrappers."""
-    return any(isinstance(layer, WarpFrame) for layer in layers(env))
+    return keeper, env
 
 
 def play_game(
-    player: Player, env: gym.Env[Any, Any], referee: Referee, seed: list[int], epsilon: float
-) -> Tally:
-    """Play one game to its real end; return what the referee counted.
+    player: Player,
+    env: gym.Env[Any, Any],
+    keeper: ScoreKeeper,
+    seed: list[int],
+    epsilon: float,
+) -> EpisodeStatistics:
+    """Play one game to its real end; return what the score keeper counted.
 
-    :param env: with the referee inside; :func:`.fit_to_model` has made it fit.
+    :param env: with the score keeper inside; :func:`.fit_to_model` has made it fit.
     """
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
     env.action_space.seed(env_seed)
-    referee.start_game()
+    keeper.start_game()
     player.begin_game()
     obs, _ = env.reset(seed=env_seed)
-    while not referee.over:
+    while not keeper.over:
         if rng.random() < epsilon:
             if epsilon < 1.0:
                 player.skip(obs)
@@ -261,8 +265,8 @@ def play_game(
             action = player.act(obs)
         obs, _, terminated, truncated, _ = env.step(action)
         if truncated:
-            referee.cut_off()  # maybe by a wrapper outside of it
-        elif terminated and not referee.over:  # a life loss
+            keeper.cut_off()  # maybe by a wrapper outside of it
+        elif terminated and not keeper.over:  # a life loss
             obs, _ = env.reset()
             player.begin_episode()
-    return referee.tally
+    return keeper.statistics

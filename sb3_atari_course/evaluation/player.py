@@ -15,8 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from sb3_atari_course._common.validation import warn_of_many_channels
-from sb3_atari_course.envs import warn_if_stacked_twice
+from sb3_atari_course.envs import warn_if_stacked_twice, warn_of_many_channels
 
 
 class Model(Protocol):
@@ -165,10 +164,7 @@ class _Normalized(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Any) -> Any:
         """Return the normalised observation."""
-        batch = self._normalize.normalize_obs(batch_of_one(observation))
-        if isinstance(batch, dict):
-            return {key: value[0] for key, value in batch.items()}
-        return batch[0]
+        return _first_of(self._normalize.normalize_obs(batch_of_one(observation)))
 
 
 class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):

@@ -10,7 +10,6 @@
 - ``device_rows.py``   the replay memory's rows on the card, for them
 - ``overlap.py``       updates while the emulators play
 - ``mean_loss.py``     the loss, known without waiting
-- ``search_space.py``  what RL Zoo's ``-optimize`` tries
 """
 
 from sb3_atari_course.fast_dqn.fast_dqn import FastDQN

@@ -22,7 +22,7 @@ from stable_baselines3.common.type_aliases import (
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course._common.validation import boolean, refuse_unknown
 from sb3_atari_course.envs import warn_if_stacked_twice
@@ -97,7 +97,7 @@ class FastDQN(DQN):
     ) -> None:
         own = ("double_q", "compile")
         refuse_unknown("FastDQN", kwargs, [*own, *inspect.signature(DQN).parameters])
-        check_card("device", kwargs.get("device", "auto"))
+        check_cuda_device("device", kwargs.get("device", "auto"))
         boolean("double_q", double_q)
         boolean("compile", compile)
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]

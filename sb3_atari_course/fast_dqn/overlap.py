@@ -32,3 +32,9 @@ class WorkWhilePlaying(VecEnvWrapper):
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the screens."""
         return self.venv.step_wait()
+
+    def checkpoint_state(self) -> None:
+        """Return nothing: it has no state that checkpoints must hold."""
+
+    def restore_checkpoint_state(self, state: None) -> None:
+        """Restore nothing."""

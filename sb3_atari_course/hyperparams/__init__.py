@@ -7,6 +7,7 @@ beside this one (``-conf sb3_atari_course.hyperparams.dqn``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ def load_hyperparams(algo: str) -> dict[str, Any]:
     """
     content: dict[str, Any] = yaml.safe_load(hyperparams_file(algo).read_text(encoding="utf-8"))
     return content
+
+
+def read_at_each_access(algo: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module: RL Zoo changes the ``hyperparams`` that it reads."""
+
+    def get(name: str) -> Any:
+        if name == "hyperparams":
+            return load_hyperparams(algo)
+        raise AttributeError(f"module of hyperparameters for {algo!r} has no attribute {name!r}")
+
+    return get
 
 
 def space_file(algo: str) -> Path:

@@ -1,11 +1,5 @@
-"""``-conf sb3_atari_course.hyperparams.dqn``: RL Zoo reads the attribute ``hyperparams``."""
+"""Hyperparameters of ``dqn.yml``, for ``-conf sb3_atari_course.hyperparams.dqn``."""
 
-from typing import Any
+from sb3_atari_course.hyperparams import read_at_each_access
 
-from sb3_atari_course.hyperparams import load_hyperparams
-
-
-def __getattr__(name: str) -> Any:
-    if name == "hyperparams":
-        return load_hyperparams("dqn")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = read_at_each_access("dqn")

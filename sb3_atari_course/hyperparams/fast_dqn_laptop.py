@@ -1,11 +1,5 @@
-"""``-conf sb3_atari_course.hyperparams.fast_dqn_laptop``: RL Zoo reads ``hyperparams``."""
+"""Hyperparameters of ``fast_dqn_laptop.yml``; see :mod:`sb3_atari_course.hyperparams`."""
 
-from typing import Any
+from sb3_atari_course.hyperparams import read_at_each_access
 
-from sb3_atari_course.hyperparams import load_hyperparams
-
-
-def __getattr__(name: str) -> Any:
-    if name == "hyperparams":
-        return load_hyperparams("fast_dqn_laptop")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = read_at_each_access("fast_dqn_laptop")

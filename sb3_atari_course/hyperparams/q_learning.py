@@ -1,11 +1,5 @@
-"""``-conf sb3_atari_course.hyperparams.q_learning``: RL Zoo reads the attribute ``hyperparams``."""
+"""Hyperparameters of ``q_learning.yml``, for ``-conf sb3_atari_course.hyperparams.q_learning``."""
 
-from typing import Any
+from sb3_atari_course.hyperparams import read_at_each_access
 
-from sb3_atari_course.hyperparams import load_hyperparams
-
-
-def __getattr__(name: str) -> Any:
-    if name == "hyperparams":
-        return load_hyperparams("q_learning")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = read_at_each_access("q_learning")

@@ -1,12 +1,9 @@
 """Tabular Q-learning as an SB3 algorithm: one row per state, one column per action.
 
-- ``states.py``       which row of the table an observation is
-- ``table.py``        the table: epsilon-greedy actions, the update of a cell
-- ``transitions.py``  where a step of several environments led, and which one is broken
-- ``policies.py``     the same as SB3 saves and asks it: a greedy policy
-- ``schedules.py``    what changes while learning: epsilon, the learning rate
 - ``q_learning.py``   the loop: act, observe, move one cell towards its target
-- ``search_space.py`` what RL Zoo's ``-optimize`` tries
+- ``table.py``        the Q-table: state numbers, epsilon-greedy actions, the update of a cell
+- ``policies.py``     the table as SB3 saves and loads it: a greedy policy
+- ``schedules.py``    epsilon and the learning rate over a training
 """
 
 from sb3_atari_course.q_learning.policies import QTablePolicy

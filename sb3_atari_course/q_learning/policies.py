@@ -12,8 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 
 from sb3_atari_course._common.validation import finite_number
-from sb3_atari_course.q_learning.states import StateNumbering
-from sb3_atari_course.q_learning.table import QTable
+from sb3_atari_course.q_learning.table import QTable, StateNumbering
 
 #: Most cells of a table: 1 GiB of values and as much of visits.
 MAX_CELLS = 2**27

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -11,20 +13,21 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import safe_mean
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course._common.validation import finite_number, refuse_unknown
 from sb3_atari_course.q_learning.policies import QTablePolicy
 from sb3_atari_course.q_learning.schedules import (
+    ConstantRate,
     EpisodeDecay,
     EpsilonSchedule,
     Exploration,
     LearningRate,
 )
 from sb3_atari_course.q_learning.table import QTable
-from sb3_atari_course.q_learning.transitions import TransitionReader
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
 
@@ -93,7 +96,7 @@ class QLearning(BaseAlgorithm):
     ) -> None:
         *own, _ = inspect.signature(QLearning).parameters
         refuse_unknown("QLearning", kwargs, [*own, *_OF_SB3])
-        LearningRate(learning_rate).check_valid()
+        LearningRate(learning_rate)(1.0)  # refused here, not while training
         super().__init__(
             policy=policy,
             env=env,
@@ -130,7 +133,7 @@ class QLearning(BaseAlgorithm):
         """Take over ``learning_rate`` and ``exploration``, which may change while learning."""
         self._rate = LearningRate(self.learning_rate)
         if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
-            self._rate.check_valid()
+            self._rate(1.0)
         self._epsilon = EpsilonSchedule(self.exploration)
         self._read = self.learning_rate, self.exploration
 
@@ -141,8 +144,9 @@ class QLearning(BaseAlgorithm):
 
     @property
     def current_learning_rate(self) -> float | None:
-        """The learning rate of the last step; None: 1 / (visits of the cell)."""
-        return self._rate(self._current_progress_remaining)
+        """The learning rate of the last step; None if it differs from cell to cell."""
+        rate = self._rate(self._current_progress_remaining)
+        return rate.value if isinstance(rate, ConstantRate) else None
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed the generator of this model, and what SB3 seeds.
@@ -251,8 +255,21 @@ class QLearning(BaseAlgorithm):
         ``train/td_error`` is the mean of the absolute TD errors since the last time.
         """
         n_updates, rate = self._n_updates - self.n_updates_logged, self.current_learning_rate
+        assert self.ep_info_buffer is not None
+        assert self.ep_success_buffer is not None
         record = self.logger.record
+        if self.ep_info_buffer:
+            record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
+        if self.ep_success_buffer:
+            record("rollout/success_rate", safe_mean(self.ep_success_buffer))
         record("rollout/exploration_rate", self.exploration_rate)
+        seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
+        n_new = self.num_timesteps - self._num_timesteps_at_start
+        record("time/episodes", self._episode_num, exclude="tensorboard")
+        record("time/fps", int(n_new / seconds))
+        record("time/time_elapsed", int(seconds), exclude="tensorboard")
+        record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         record("train/n_updates", self._n_updates, exclude="tensorboard")
         record("train/cells_visited", float((self.policy.visits > 0).double().mean()))
         if rate is not None:
@@ -260,8 +277,7 @@ class QLearning(BaseAlgorithm):
         if n_updates:
             record("train/td_error", self.sum_td_error / n_updates)
         self.sum_td_error, self.n_updates_logged = 0.0, self._n_updates
-        # returns, lengths, speed: SB3's method reads nothing but what every algorithm has
-        OffPolicyAlgorithm.dump_logs(self)  # type: ignore[arg-type]
+        self.logger.dump(step=self.num_timesteps)
 
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
         """Save as SB3 does: the table as tensors (``policy.pth``), the random stream as JSON."""
@@ -270,3 +286,70 @@ class QLearning(BaseAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_rng", "_rate", "_epsilon", "_read"]
+
+
+class TransitionReader:
+    """Reads states and rewards from what several environments return.
+
+    :param policy: knows the spaces.
+    :param envs: asked for their names only.
+    """
+
+    def __init__(self, policy: QTablePolicy, envs: VecEnv) -> None:
+        self.policy, self.envs = policy, envs
+
+    def states(self, observations: Any) -> list[int]:
+        """Return the state number of each environment's observation.
+
+        :raises ValueError: if one lies outside the space, with the environment's name.
+        """
+        try:
+            return self.policy.states(observations)
+        except ValueError:
+            for index, observation in enumerate(observations):
+                self._state(observation, index)
+            raise
+
+    def next_states(
+        self, new_states: list[int], is_done: list[bool], infos: list[dict[str, Any]]
+    ) -> list[int | None]:
+        """Return the state that each step led to, None if the episode terminated there.
+
+        :param new_states: after the reset, if an episode has ended.
+        :param is_done: whether it has.
+        :param infos: of SB3: ``terminal_observation``, ``TimeLimit.truncated``.
+        :raises ValueError: as :meth:`states`.
+        """
+        next_states: list[int | None] = list(new_states)
+        for index, info in enumerate(infos):
+            if is_done[index]:
+                last = self._state(info["terminal_observation"], index)
+                next_states[index] = last if info.get("TimeLimit.truncated") else None
+        return next_states
+
+    def rewards(self, rewards: NDArray[Any]) -> list[float]:
+        """Return what each environment has paid.
+
+        :raises ValueError: if one is infinite or not a number, with the environment's name.
+        """
+        paid: list[float] = rewards.tolist()
+        if not math.isfinite(sum(paid)):
+            index = next((i for i, reward in enumerate(paid) if not math.isfinite(reward)), 0)
+            raise ValueError(f"{env_name(self.envs, index)} is broken: it pays {paid[index]}")
+        return paid
+
+    def _state(self, observation: Any, index: int) -> int:
+        try:
+            batch, _ = self.policy.to_batch(observation)
+            (state,) = self.policy.states(batch)
+        except ValueError as error:
+            raise ValueError(f"{env_name(self.envs, index)} is broken: {error}") from None
+        return state
+
+
+def env_name(envs: VecEnv, index: int) -> str:
+    """Return what one of several environments is called: its id, else its class if at hand."""
+    (spec,) = envs.get_attr("spec", index)
+    here = getattr(envs.unwrapped, "envs", None)  # a DummyVecEnv has them in this process
+    name = type(here[index].unwrapped).__name__ if here else type(envs.unwrapped).__name__
+    return f"{spec.id if spec else name} (environment {index})"

@@ -1,4 +1,4 @@
-"""What changes while learning: epsilon (how often a random action is tried), the learning rate."""
+"""Schedules of epsilon, the share of random actions, and of the learning rate."""
 
 from __future__ import annotations
 
@@ -98,44 +98,59 @@ class EpsilonSchedule:
         return epsilon
 
 
+@dataclass(frozen=True)
+class ConstantRate:
+    """The same learning rate for every cell of the table.
+
+    :param value: in (0, 1].
+    """
+
+    value: float
+
+    def __call__(self, n_visits: int) -> float:
+        """Return the learning rate of a cell."""
+        return self.value
+
+
+class VisitRate:
+    """The learning rate ``"visits"``, 1 / (visits of the cell): a mean of all its targets."""
+
+    def __call__(self, n_visits: int) -> float:
+        """Return the learning rate of a cell that is visited for the ``n_visits``-th time."""
+        return 1.0 / n_visits
+
+
 class LearningRate:
     """The learning rate of any moment, whichever way it was given.
 
     :param learning_rate: a number in (0, 1], an SB3 schedule of such numbers, or ``"visits"``.
+    :raises ValueError: for another string.
+    :raises TypeError: for anything else.
     """
 
     def __init__(self, learning_rate: float | Schedule | str) -> None:
+        expected = 'learning_rate is a number in (0, 1], a schedule of such numbers, or "visits"'
+        is_number = isinstance(learning_rate, Real) and not isinstance(learning_rate, bool)
+        if not (is_number or isinstance(learning_rate, str) or callable(learning_rate)):
+            raise TypeError(f"{expected}, got {learning_rate!r}")
+        if isinstance(learning_rate, str) and learning_rate != VISITS:
+            raise ValueError(f"{expected}, got {learning_rate!r}")
         self._rate = learning_rate
 
-    def check_valid(self) -> None:
-        """Refuse what is no learning rate, before the training.
-
-        :raises ValueError: for a number out of range, for another string.
-        :raises TypeError: for anything else.
-        """
-        rate = self._rate
-        expected = 'learning_rate is a number in (0, 1], a schedule of such numbers, or "visits"'
-        if isinstance(rate, bool) or not (isinstance(rate, (Real, str)) or callable(rate)):
-            raise TypeError(f"{expected}, got {rate!r}")
-        if isinstance(rate, str) and rate != VISITS:
-            raise ValueError(f"{expected}, got {rate!r}")
-        self(1.0)
-
-    def __call__(self, progress_remaining: float) -> float | None:
-        """Return the learning rate; None stands for 1 / (visits of the cell).
+    def __call__(self, progress_remaining: float) -> ConstantRate | VisitRate:
+        """Return the learning rate by the visits of a cell.
 
         :param progress_remaining: 1 at the beginning of the training, 0 at its end.
         :raises ValueError: if it lies outside (0, 1].
         """
-        rate = self._rate
+        rate, when = self._rate, ""
         if isinstance(rate, str):
-            return None
+            return VisitRate()
         if callable(rate):
-            rate = rate(progress_remaining)
-        if 0.0 < rate <= 1.0:
-            return rate
-        when = f" at progress_remaining {progress_remaining:g}" if callable(self._rate) else ""
-        raise ValueError(f"learning_rate must lie in (0, 1], got {rate!r}{when}")
+            rate, when = rate(progress_remaining), f" at progress_remaining {progress_remaining:g}"
+        if not 0.0 < rate <= 1.0:
+            raise ValueError(f"learning_rate must lie in (0, 1], got {rate!r}{when}")
+        return ConstantRate(rate)
 
 
 def check_epsilon(value: float, name: str) -> None:

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_course._common.cuda_device import check_card
+from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course._common.validation import (
     boolean,
@@ -290,7 +290,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def _learning_starts(self) -> None:
         """Check what can only be known now: the card, the model, the machine's memory."""
-        check_card("storage_device", self.storage_device)
+        check_cuda_device("storage_device", self.storage_device)
         if self.n_steps > 1:
             self.gamma = agreed_gamma(self, self._own_gamma)
         self._budget.start()

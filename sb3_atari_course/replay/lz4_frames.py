@@ -9,7 +9,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.array_pool import Scratch
+from sb3_atari_course._common.array_pool import ArrayPool
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
 from sb3_atari_course.replay.packed_frames import (
@@ -45,7 +45,7 @@ class Lz4Frames:
         self._reference: Frames | None = None
         self._blobs: list[bytes] = []
         self._n_packed = 0
-        self._scratch = Scratch()
+        self._pool = ArrayPool()
 
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
@@ -68,7 +68,7 @@ class Lz4Frames:
         unpack, blobs, size = lz4.block.decompress, self._blobs, self.frame_size
         reference = self._reference
         assert reference is not None, "nothing was put"
-        frames = self._scratch.array((*numbers.shape, size))
+        frames = self._pool.array((*numbers.shape, size))
         pixels = frames.reshape(-1).data
         for i, number in enumerate(numbers.ravel().tolist()):
             # copied at once, so that all are unpacked into the same warm memory

@@ -9,7 +9,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.array_pool import Scratch
+from sb3_atari_course._common.array_pool import ArrayPool
 from sb3_atari_course.replay.files import saved_array
 from sb3_atari_course.replay.frame_stores import Frames, Numbers
 from sb3_atari_course.replay.memory import Need
@@ -33,7 +33,7 @@ class PlainFrames:
         self.frame_size, self.n_expected = frame_size, n_expected
         self._frames: Frames = np.empty((0, frame_size), np.uint8)
         self._n_used = 0
-        self._scratch = Scratch()
+        self._pool = ArrayPool()
 
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``."""
@@ -55,7 +55,7 @@ class PlainFrames:
 
     def take(self, numbers: Numbers) -> Frames:
         """Return a copy of these frames."""
-        out = self._scratch.array((*numbers.shape, self.frame_size))
+        out = self._pool.array((*numbers.shape, self.frame_size))
         return np.take(self._frames, numbers, axis=0, out=out, mode="clip")
 
     def pack(self, numbers: Numbers) -> PackedFrames:

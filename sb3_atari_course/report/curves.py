@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course._common.validation import integer_at_least
-from sb3_atari_course.checkpoints.files import write_result
 from sb3_atari_course.envs import make_game, wrap_atari
 from sb3_atari_course.report.run_data import WINDOW, Curve, RunCurves, need_extra, read_run
 from sb3_atari_course.wrappers import crop_gray_resize

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sb3_atari_course import __version__
-from sb3_atari_course.checkpoints.files import write_result
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.report.curves import draw_comparison, draw_run, read_runs
 from sb3_atari_course.report.run_data import (
     AGENT,

@@ -30,7 +30,7 @@ from sb3_atari_course._common.validation import (
 )
 from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
-from sb3_atari_course.evaluation.score_keeper import Referee
+from sb3_atari_course.evaluation.protocol import ScoreKeeper
 
 
 def video_html(path: str | Path, *, width: int | None = None) -> str:
@@ -394,9 +394,9 @@ def film_game(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     seeds = [seed] if isinstance(seed, int | np.integer) else [*seed]
-    with _refereed(env) as (watched, referee):
-        camera = _Camera(fit_to_model(watched, model), referee, max_steps, draw)
-        tally = play_game(Player(model), camera, referee, seeds, epsilon)
+    with _with_score_keeper(env) as (watched, keeper):
+        camera = _Camera(fit_to_model(watched, model), keeper, max_steps, draw)
+        tally = play_game(Player(model), camera, keeper, seeds, epsilon)
         camera.shoot()
     return Film(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
 
@@ -404,15 +404,15 @@ def film_game(
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):
     """Stands outside all wrappers and keeps the screen before each step.
 
-    :param referee: told that the game is over when it is cut off outside of him.
+    :param keeper: told that the game is over when it is cut off outside of him.
     :param max_steps: agent steps after which it is cut off here.
     """
 
     def __init__(
-        self, env: gym.Env[Any, Any], referee: Referee, max_steps: int, draw: Draw | None
+        self, env: gym.Env[Any, Any], keeper: ScoreKeeper, max_steps: int, draw: Draw | None
     ) -> None:
         super().__init__(env)
-        self.referee, self.max_steps, self.draw = referee, max_steps, draw
+        self.keeper, self.max_steps, self.draw = keeper, max_steps, draw
         self.frames: list[Frame] = []
         self.n_steps = 0
         self._obs: Any = None
@@ -430,7 +430,7 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
         self._obs, reward, terminated, truncated, info = self.env.step(action)
         self.n_steps += 1
         if self.n_steps == self.max_steps:
-            self.referee.cut_off()
+            self.keeper.cut_off()
         return self._obs, reward, terminated, truncated, info
 
     def shoot(self) -> None:
@@ -443,10 +443,10 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
 
 
 @contextmanager
-def _refereed(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], Referee]]:
-    """Put a referee beneath the wrappers of the model for a while.
+def _with_score_keeper(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], ScoreKeeper]]:
+    """Put a keeper beneath the wrappers of the model for a while.
 
-    :return: the environment to play, and the referee inside.
+    :return: the environment to play, and the keeper inside.
     """
     outside: gym.Wrapper[Any, Any, Any, Any] | None = None
     layer = env
@@ -457,12 +457,12 @@ def _refereed(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], Refer
             outside = layer
         layer = layer.env
     if outside is None:
-        referee = Referee(env)
-        yield referee, referee
+        keeper = ScoreKeeper(env)
+        yield keeper, keeper
         return
     game = outside.env
-    outside.env = referee = Referee(game)
+    outside.env = keeper = ScoreKeeper(game)
     try:
-        yield env, referee
+        yield env, keeper
     finally:
         outside.env = game

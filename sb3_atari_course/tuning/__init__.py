@@ -1,12 +1,18 @@
-"""Tuning that survives: Optuna's studies, RL Zoo's trainings, whole games as the score.
+"""Fault-tolerant tuning: Optuna's studies, RL Zoo's trainings, whole games as the score.
 
 The way of a trial::
 
     hyperparams/spaces/*.yml, --param -> space.py   which parameters, which values
-      -> study.py, sampler.py    Optuna's study: budget kept to the trial, seeds by number
-      -> objective.py            one trial: a yml, a training as RL Zoo does it, whole games
-         parameters.py, *places.py where a parameter stands in a yml; yml.py writes it
-      -> worker.py, launcher.py  processes that may die at any moment
-      -> storage.py              journal.py (one machine), database.py (many)
-      -> report.py               the best yml, a table, Optuna's plots
+      -> parameters.py   where a parameter stands in a yml
+      -> study.py        Optuna's study: its settings, its budget, its sampler, seeds by number
+      -> trial.py        one trial: a yml, a training as RL Zoo does it, whole games
+      -> workers.py      processes that may die at any moment, and their launcher
+      -> storage.py      a journal file (one machine) or a database (many)
+      -> search.py       the command: from its flags to the best yml, a table, Optuna's plots
 """
+
+#: Algorithms that can be tuned, samplers and pruners; here for the command line, which shows them
+#: without importing anything else.
+ALGORITHMS = ("dqn", "qrdqn", "fast_dqn", "q_learning")
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("median", "none")

@@ -1,63 +1,72 @@
-"""The parameters that can be tuned, in the order in which they are chosen and written."""
+"""The parameters that can be tuned, in the order in which they are chosen, and their yml paths.
+
+Most are one key at a path of RL Zoo's yml. Where it takes more than that, a subclass of
+:class:`Parameter` reads and writes it: :class:`NStack`, :class:`NSteps`, :class:`UpdatesPerStep`,
+and the two parts, number and schedule, of a learning rate and of Q-learning's exploration.
+"""
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sb3_atari_course.q_learning.schedules import VISITS
-from sb3_atari_course.tuning.places import (
-    At,
-    Hyperparams,
-    NStack,
-    NSteps,
-    Owner,
-    Place,
-    UpdatesPerStep,
-    dueling_policy,
-    features,
-    policy_kwargs,
-    top,
-    wrapper,
-)
-from sb3_atari_course.tuning.schedule_places import (
-    EpsilonSchedule,
-    InitialEpsilon,
-    Rate,
-    RateSchedule,
-    by_episodes,
-)
+from sb3_atari_course.tuning import ALGORITHMS
+
+#: One entry of a yml, as plain values.
+Hyperparams = dict[str, Any]
 
 _NETWORKS = ("dqn", "qrdqn", "fast_dqn")
-_TABLE = ("q_learning",)
+_TABULAR = ("q_learning",)
 
-#: What can be tuned.
-ALGORITHMS = (*_NETWORKS, *_TABLE)
+#: Paths in a yml.
+_TOP: tuple[str, ...] = ()
+_SCREEN = ("env_wrapper", "sb3_atari_course.envs.wrap_atari")
+_BINS = ("env_wrapper", "sb3_atari_course.wrappers.DiscretizeObservations")
+_ACTION_REPEAT = ("env_wrapper", "sb3_atari_course.wrappers.ActionRepeat")
+_POLICY = ("policy_kwargs",)
+_EXTRACTOR = ("policy_kwargs", "features_extractor_kwargs")
+
+#: Policies that hand their ``features_extractor_kwargs`` to AtariCNN, and the one that can duel.
+_CNN = ("AtariCnnPolicy", "AtariQuantileCnnPolicy")
+_DUELING = ("AtariCnnPolicy",)
+
+#: Stands for the number in ``learning_rate: visits``, which holds none.
+_RATE_BESIDE_VISITS = 0.1
+
+#: Epsilon of an ``exploration`` by episodes, where the yml says nothing.
+_DEFAULT_DECAY = {"initial_eps": 1.0, "final_eps": 0.05, "decay": 0.001}
 
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One thing that can be tuned.
+    """One thing that can be tuned: a key in a mapping of the yml.
 
-    :param name: how spaces, the command line and Optuna call it.
-    :param kind: of its values: see :data:`~sb3_atari_course.tuning.domains.KINDS`.
-    :param place: where it stands in a yml.
+    :param name: as spaces, the command line and Optuna call it.
+    :param kind: of its values: see :data:`~sb3_atari_course.tuning.space.KINDS`.
     :param meaning: what it is, with its unit.
-    :param algos: who knows it.
-    :param words: the values that a word may have.
-    :param governor: the parameter chosen before that decides whether there is anything to choose.
-    :param applies: tells from the yml, with the governor written, whether there is.
-    :param default: what a yml means that says nothing of it.
+    :param path: keys that lead to the mapping; in ``env_wrapper`` the second names a wrapper.
+    :param algos: which have it.
+    :param key: in that mapping; by default ``name``.
+    :param words: the values that a string may have.
+    :param policies: class names of the policies that take it; empty for all.
+    :param governor: the parameter chosen before that decides whether this one applies.
+    :param applies: whether it does, from the yml with the governor written.
+    :param default: the value if the yml has none.
     """
 
     name: str
     kind: str
-    place: Place
     meaning: str
+    path: tuple[str, ...] = _TOP
     algos: tuple[str, ...] = _NETWORKS
+    key: str = ""
     words: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
     governor: str | None = None
     applies: Callable[[Hyperparams], bool] = lambda hyperparams: True
     default: Any = None
@@ -65,13 +74,138 @@ class Parameter:
     def read(self, hyperparams: Hyperparams) -> Any:
         """Return the value in a yml.
 
-        :raises ValueError: if there is no such place in the yml.
+        :raises ValueError: if the yml has no place for it.
         """
         try:
-            value = self.place.read(hyperparams)
+            value = self._read(hyperparams)
         except ValueError as error:
             raise ValueError(f"parameter {self.name} {error}") from None
         return self.default if value is None else value
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Put a value into a yml.
+
+        :raises ValueError: if the yml has no place for it.
+        """
+        self._mapping(hyperparams)[self.key or self.name] = value
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        return self._mapping(hyperparams).get(self.key or self.name)
+
+    def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
+        policy = str(hyperparams.get("policy"))
+        if self.policies and policy.rpartition(".")[2] not in self.policies:
+            raise ValueError(f"needs the policy {' or '.join(self.policies)}, not {policy}")
+        return _mapping_at(hyperparams, self.path)
+
+
+class NStack(Parameter):
+    """Frames in one observation: ``frame_stack``, or ``n_stack`` of wrap_atari."""
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        return hyperparams.get("frame_stack") or super()._read(hyperparams)
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Set it where the yml has it."""
+        if "frame_stack" in hyperparams:
+            hyperparams["frame_stack"] = value
+        else:
+            super().write(hyperparams, value)
+
+
+class NSteps(Parameter):
+    """Steps of the n-step return: of our replay buffer, else of the algorithm."""
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Set the number of steps; the discount is the model's."""
+        mapping = self._mapping(hyperparams)
+        mapping["n_steps"] = value
+        if mapping is not hyperparams:
+            mapping["gamma"] = None
+
+    def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
+        replay_buffer = hyperparams.get("replay_buffer_class")
+        if replay_buffer is None:
+            return hyperparams
+        if "FrameReplayBuffer" not in str(replay_buffer):
+            raise ValueError(f"needs our FrameReplayBuffer or SB3's default, not {replay_buffer}")
+        return _mapping_at(hyperparams, ("replay_buffer_kwargs",))
+
+
+class UpdatesPerStep(Parameter):
+    """Updates for each transition: ``gradient_steps`` over ``train_freq`` and ``n_envs``."""
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        n_updates = hyperparams.get("gradient_steps", 1)
+        return 1.0 if n_updates == -1 else n_updates / self._n_transitions(hyperparams)
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Set the updates that come nearest to the ratio, at least one."""
+        hyperparams["gradient_steps"] = max(1, round(value * self._n_transitions(hyperparams)))
+
+    @staticmethod
+    def _n_transitions(hyperparams: Hyperparams) -> int:
+        n_steps = hyperparams.get("train_freq", 4)
+        if not isinstance(n_steps, int):
+            raise ValueError(f"needs a train_freq in steps, not {n_steps!r}")
+        return n_steps * int(hyperparams.get("n_envs", 1))
+
+
+class Rate(Parameter):
+    """The number in ``learning_rate``: 0.001, or that of ``lin_0.001``."""
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        return _number_in(hyperparams, "learning_rate")
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Change the number and leave the schedule; one over the visits needs none."""
+        schedule = _schedule_of(hyperparams.get("learning_rate"))
+        if schedule != VISITS:
+            hyperparams["learning_rate"] = _scheduled(schedule, value)
+
+
+class RateSchedule(Parameter):
+    """The schedule of ``learning_rate``: constant, linear (``lin_...``) or visits."""
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        return _schedule_of(hyperparams.get("learning_rate"))
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Change the schedule and leave the number."""
+        number = _number_in(hyperparams, "learning_rate")
+        hyperparams["learning_rate"] = VISITS if value == VISITS else _scheduled(value, number)
+
+
+class EpsilonSchedule(Parameter):
+    """The kind of Q-learning's ``exploration``: constant, linear (``lin_...``) or by episodes."""
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        given = hyperparams.get("exploration")
+        return "episodes" if isinstance(given, dict) else _schedule_of(given)
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Change the kind and leave the first epsilon."""
+        given, first = hyperparams.get("exploration"), _initial_epsilon(hyperparams)
+        if value == "episodes":
+            numbers = given if isinstance(given, dict) else {"initial_eps": first}
+            hyperparams["exploration"] = {**_DEFAULT_DECAY, **numbers}
+        else:
+            hyperparams["exploration"] = _scheduled(value, first)
+
+
+class InitialEpsilon(Parameter):
+    """The epsilon with which Q-learning's ``exploration`` begins."""
+
+    def _read(self, hyperparams: Hyperparams) -> Any:
+        return _initial_epsilon(hyperparams)
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Change the number and leave the kind."""
+        given = hyperparams.get("exploration")
+        if isinstance(given, dict):
+            given["initial_eps"] = value
+        else:
+            hyperparams["exploration"] = _scheduled(_schedule_of(given), value)
 
 
 def parameters_of(algo: str) -> dict[str, Parameter]:
@@ -92,8 +226,86 @@ def find_parameter(algo: str, name: str) -> Parameter:
     raise ValueError(f"unknown parameter {name!r} of {algo}: {hint}--list-params shows all")
 
 
-def _at(name: str, kind: str, owner: Owner, meaning: str, *algos: str, **more: Any) -> Parameter:
-    return Parameter(name, kind, At(owner, name), meaning, algos or _NETWORKS, **more)
+def _mapping_at(hyperparams: Hyperparams, path: tuple[str, ...]) -> dict[str, Any]:
+    """Return the mapping at a path; missing ``..._kwargs`` are added.
+
+    :raises ValueError: if there is none.
+    """
+    if path[:1] == ("env_wrapper",):
+        return _wrapper_kwargs(hyperparams, path[1])
+    found = hyperparams
+    for key in path:
+        given = found.get(key)
+        if given is None and key.endswith("_kwargs"):
+            given = {}
+        if isinstance(given, str):
+            given = _literal_dict(given)
+        if not isinstance(given, dict):
+            raise ValueError(f"needs {key} as a mapping of plain values, not {found.get(key)!r}")
+        found[key] = given
+        found = given
+    return found
+
+
+def _wrapper_kwargs(hyperparams: Hyperparams, name: str) -> dict[str, Any]:
+    """Return the keyword arguments of one wrapper in ``env_wrapper``."""
+    given = hyperparams.get("env_wrapper") or []
+    wrappers = given if isinstance(given, list) else [given]
+    for i, one in enumerate(wrappers):
+        if one == name:
+            wrappers[i] = one = {name: {}}
+            hyperparams["env_wrapper"] = wrappers
+        if isinstance(one, dict) and name in one:
+            one[name] = one[name] or {}
+            found: dict[str, Any] = one[name]
+            return found
+    raise ValueError(f"needs {name} in env_wrapper")
+
+
+def _literal_dict(text: str) -> dict[str, Any] | None:
+    """Return the mapping in ``"dict(a=1)"``, which RL Zoo would evaluate; None if there is none."""
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "dict" and not call.args:
+            return {one.arg: ast.literal_eval(one.value) for one in call.keywords if one.arg}
+        found = ast.literal_eval(call)
+    except (ValueError, SyntaxError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _initial_epsilon(hyperparams: Hyperparams) -> float:
+    given = hyperparams.get("exploration")
+    if isinstance(given, dict):
+        return float(given.get("initial_eps", _DEFAULT_DECAY["initial_eps"]))
+    return _number_in(hyperparams, "exploration")
+
+
+def _schedule_of(given: Any) -> str:
+    if given == VISITS:
+        return VISITS
+    return "linear" if isinstance(given, str) else "constant"
+
+
+def _number_in(hyperparams: Hyperparams, key: str) -> float:
+    """Return the number in ``0.001`` or ``lin_0.001``."""
+    given = hyperparams.get(key)
+    if given == VISITS:
+        return _RATE_BESIDE_VISITS
+    if isinstance(given, str):
+        lin, _, text = given.partition("_")
+        given = text if lin == "lin" else None
+    try:
+        return float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"needs {key} in the yml, a number (0.0001, not 1e-4, which YAML takes for a string) or"
+            f" lin_ with a number, got {hyperparams.get(key)!r}"
+        ) from None
+
+
+def _scheduled(schedule: str, number: float) -> float | str:
+    return f"lin_{number:.10g}" if schedule == "linear" else number
 
 
 def _has_rate(hyperparams: Hyperparams) -> bool:
@@ -104,113 +316,85 @@ def _is_by_episodes(hyperparams: Hyperparams) -> bool:
     return isinstance(hyperparams.get("exploration"), dict)
 
 
-def _of_episodes(name: str, meaning: str) -> Parameter:
-    return Parameter(
-        name,
-        "float",
-        At(by_episodes, name),
-        meaning,
-        _TABLE,
-        governor="exploration_schedule",
-        applies=_is_by_episodes,
-    )
-
-
-_wrap_atari = wrapper("sb3_atari_course.envs.wrap_atari")
-_bins = wrapper("sb3_atari_course.wrappers.DiscretizeObservations")
-_action_repeat = wrapper("sb3_atari_course.wrappers.ActionRepeat")
 _SCHEDULES = ("constant", "linear")
 
-_SCREEN = (
-    _at("crop", "list", _wrap_atari, "[top, bottom, left, right] in pixels, null: whole screen"),
-    _at("shape", "list", _wrap_atari, "[height, width] of a picture, in pixels", default=[84, 84]),
-    Parameter("n_stack", "int", NStack(_wrap_atari), "pictures in one observation"),
-    _at("frame_skip", "int", _wrap_atari, "frames per agent step", default=4),
-    _at(
-        "noop_max", "int", _wrap_atari, "most no-ops at the start of a game, in frames", default=30
-    ),
-    _at("terminal_on_life_loss", "bool", _wrap_atari, "a lost life ends an episode", default=True),
-    _at("fire_on_reset", "bool", _wrap_atari, "press FIRE at the start of a life", default=True),
-    _at("clip_reward", "bool", _wrap_atari, "pay the sign of the reward", default=True),
-    _at("n_bins", "list", _bins, "bins of each dimension of an observation", *_TABLE),
-    Parameter("repeat", "int", At(_action_repeat, "frame_skip"), "steps per agent step", _TABLE),
+_screen = partial(Parameter, path=_SCREEN)
+_extractor = partial(Parameter, path=_EXTRACTOR, policies=_CNN)
+_by_episodes = partial(
+    Parameter,
+    path=("exploration",),
+    algos=_TABULAR,
+    governor="exploration_schedule",
+    applies=_is_by_episodes,
 )
-_NETWORK = (
-    _at(
+
+_PARAMETERS = (
+    _screen("crop", "list", "[top, bottom, left, right] in pixels, null: whole screen"),
+    _screen("shape", "list", "[height, width] of a frame, in pixels", default=[84, 84]),
+    NStack("n_stack", "int", "frames in one observation", _SCREEN),
+    _screen("frame_skip", "int", "frames per agent step", default=4),
+    _screen("noop_max", "int", "most no-ops at the start of a game, in frames", default=30),
+    _screen("terminal_on_life_loss", "bool", "a lost life ends an episode", default=True),
+    _screen("fire_on_reset", "bool", "FIRE at the start of a life", default=True),
+    _screen("clip_reward", "bool", "the reward is its sign", default=True),
+    Parameter("n_bins", "list", "bins of each dimension of an observation", _BINS, _TABULAR),
+    Parameter("repeat", "int", "steps per agent step", _ACTION_REPEAT, _TABULAR, key="frame_skip"),
+    Parameter(
         "dueling",
         "bool",
-        dueling_policy,
-        "value and advantages apart",
-        "dqn",
-        "fast_dqn",
+        "separate streams of value and advantages",
+        _POLICY,
+        ("dqn", "fast_dqn"),
+        policies=_DUELING,
         default=False,
     ),
-    _at("layers", "lists", features, "convolutions, [channels, kernel, stride] each"),
-    _at("features_dim", "int", features, "units behind the convolutions", default=512),
-    _at(
-        "activation_fn",
-        "word",
-        features,
-        "of AtariCNN",
-        words=("relu", "leaky_relu"),
-        default="relu",
+    _extractor("layers", "lists", "convolutions, [channels, kernel, stride] each"),
+    _extractor("features_dim", "int", "units behind the convolutions", default=512),
+    _extractor(
+        "activation_fn", "word", "of AtariCNN", words=("relu", "leaky_relu"), default="relu"
     ),
-    _at("weight_init", "word", features, "of AtariCNN", words=("default", "he"), default="default"),
-    _at("net_arch", "list", policy_kwargs, "widths of the dense layers"),
-    _at("n_quantiles", "int", policy_kwargs, "quantiles per action", "qrdqn"),
-    _at("initial_value", "float", policy_kwargs, "of the cells of the table", *_TABLE, default=0.0),
-)
-_LEARNING = (
-    Parameter(
+    _extractor("weight_init", "word", "of AtariCNN", words=("default", "he"), default="default"),
+    Parameter("net_arch", "list", "widths of the dense layers", _POLICY),
+    Parameter("n_quantiles", "int", "quantiles per action", _POLICY, ("qrdqn",)),
+    Parameter("initial_value", "float", "of the Q-table's cells", _POLICY, _TABULAR, default=0.0),
+    RateSchedule("learning_rate_schedule", "word", "constant, or linear to 0", words=_SCHEDULES),
+    RateSchedule(
         "learning_rate_schedule",
         "word",
-        RateSchedule(),
-        "constant, or linear to 0",
-        words=_SCHEDULES,
-    ),
-    Parameter(
-        "learning_rate_schedule",
-        "word",
-        RateSchedule(),
         "constant, linear to 0, or one over the visits of a cell",
-        _TABLE,
-        (*_SCHEDULES, VISITS),
+        algos=_TABULAR,
+        words=(*_SCHEDULES, VISITS),
     ),
-    Parameter(
+    Rate(
         "learning_rate",
         "float",
-        Rate(),
         "where it begins",
-        ALGORITHMS,
+        algos=ALGORITHMS,
         governor="learning_rate_schedule",
         applies=_has_rate,
     ),
-    _at("gamma", "float", top, "discount per agent step", *ALGORITHMS),
-    Parameter("n_steps", "int", NSteps(), "steps of reward before the estimate"),
-    _at("double_q", "bool", top, "Double DQN", "fast_dqn", default=False),
-    _at("batch_size", "int", top, "transitions"),
-    _at("train_freq", "int", top, "steps between updates, all environments step at once"),
-    Parameter("updates_per_step", "float", UpdatesPerStep(), "gradient steps per transition"),
-    _at("target_update_interval", "int", top, "agent steps"),
-    _at("max_grad_norm", "float", top, "longest gradient"),
-    _at("compile", "bool", top, "compile the loss, half a minute at the start", "fast_dqn"),
-    _at("buffer_size", "int", top, "transitions in the memory"),
-    _at("learning_starts", "int", top, "agent steps before the first update"),
-)
-_EXPLORATION = (
-    _at("exploration_fraction", "float", top, "share of the training in which epsilon falls"),
-    _at("exploration_initial_eps", "float", top, "epsilon at the start"),
-    _at("exploration_final_eps", "float", top, "epsilon at the end"),
-    Parameter(
+    Parameter("gamma", "float", "discount per agent step", algos=ALGORITHMS),
+    NSteps("n_steps", "int", "steps of the n-step return", default=1),
+    Parameter("double_q", "bool", "Double DQN", algos=("fast_dqn",), default=False),
+    Parameter("batch_size", "int", "transitions"),
+    Parameter("train_freq", "int", "steps between updates, all environments step at once"),
+    UpdatesPerStep("updates_per_step", "float", "gradient steps per transition"),
+    Parameter("target_update_interval", "int", "agent steps"),
+    Parameter("max_grad_norm", "float", "longest gradient"),
+    Parameter("compile", "bool", "compile the loss, half a minute", algos=("fast_dqn",)),
+    Parameter("buffer_size", "int", "transitions in the replay buffer"),
+    Parameter("learning_starts", "int", "agent steps before the first update"),
+    Parameter("exploration_fraction", "float", "share of the training in which epsilon falls"),
+    Parameter("exploration_initial_eps", "float", "epsilon at the start"),
+    Parameter("exploration_final_eps", "float", "epsilon at the end"),
+    EpsilonSchedule(
         "exploration_schedule",
         "word",
-        EpsilonSchedule(),
         "constant, linear to 0, or a decay by episodes",
-        _TABLE,
-        (*_SCHEDULES, "episodes"),
+        algos=_TABULAR,
+        words=(*_SCHEDULES, "episodes"),
     ),
-    Parameter("initial_eps", "float", InitialEpsilon(), "epsilon at the start", _TABLE),
-    _of_episodes("final_eps", "what epsilon tends to"),
-    _of_episodes("decay", "of epsilon, per episode"),
+    InitialEpsilon("initial_eps", "float", "epsilon at the start", algos=_TABULAR),
+    _by_episodes("final_eps", "float", "limit of epsilon"),
+    _by_episodes("decay", "float", "of epsilon, per episode"),
 )
-_PARAMETERS = (*_SCREEN, *_NETWORK, *_LEARNING, *_EXPLORATION)

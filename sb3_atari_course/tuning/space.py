@@ -1,9 +1,12 @@
-"""What is tried: parameters and the values they may take, from a yml and the command line."""
+"""Search spaces: parameters and the values they may take, from a yml and the command line."""
 
 from __future__ import annotations
 
 import copy
+import json
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,163 @@ from optuna.trial import BaseTrial, FixedTrial
 
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.hyperparams import space_file
-from sb3_atari_course.tuning.domains import Choices, Domain, Frozen, parse_domain
-from sb3_atari_course.tuning.parameters import Parameter, find_parameter, parameters_of
-from sb3_atari_course.tuning.places import Hyperparams
-from sb3_atari_course.zoo.launcher import early_start
+from sb3_atari_course.tuning.parameters import (
+    Hyperparams,
+    Parameter,
+    find_parameter,
+    parameters_of,
+)
+from sb3_atari_course.zoo.experiment import early_start
+
+#: Kinds of values, and what an error message calls them; null stands for a list.
+KINDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "word": "a string",
+    "list": "a list",
+    "lists": "a list of lists",
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Some values, in no order; one alone is frozen.
+
+    :param values: numbers, strings, truth values, or lists of them (a shape, widths of layers).
+    """
+
+    values: tuple[Any, ...]
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether all trials have the same value."""
+        return len(self.values) == 1
+
+    def suggest(self, trial: BaseTrial, name: str) -> Any:
+        """Let Optuna choose one; it stores lists and null as JSON, a frozen value not at all."""
+        if self.is_frozen:
+            return self.values[0]
+        stored = {_category(value): value for value in self.values}
+        return stored[trial.suggest_categorical(name, list(stored))]
+
+    def stored(self, value: Any) -> Any:
+        """Return ``value`` as Optuna stores it, None if it is not a choice."""
+        return _category(value) if value in self.values else None
+
+    def content(self) -> Any:
+        """Return it as in a space file: a list, or the frozen value."""
+        return self.values[0] if self.is_frozen else list(self.values)
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers from ``low`` to ``high``, both included; whole numbers if both ends are.
+
+    :param log: small and large ones are equally likely.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    is_frozen = False
+
+    @property
+    def is_int(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def suggest(self, trial: BaseTrial, name: str) -> Any:
+        """Let Optuna choose a number; return it with three digits: 0.000213 in a yml."""
+        if self.is_int:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
+        value = trial.suggest_float(name, self.low, self.high, log=self.log)
+        return min(max(float(f"{value:.3g}"), self.low), self.high)
+
+    def stored(self, value: Any) -> Any:
+        """Return ``value`` as Optuna stores it, None if it lies outside."""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not self.low <= value <= self.high:
+            return None
+        return None if self.is_int and value != int(value) else value
+
+    def content(self) -> Any:
+        """Return it as in a space file: a mapping."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+
+def parse_values(parameter: Parameter, content: Any) -> Choices | Range:
+    """Understand what a space file or ``--param`` says of one parameter.
+
+    :param content: a list of choices, a mapping with ``low`` and ``high`` (and ``log``), or one
+        value; where values are lists themselves, a list of values (or nulls) holds choices.
+    :raises ValueError: if it is none of these, or holds values of another kind.
+    """
+    if isinstance(content, dict):
+        return _parse_range(parameter, content)
+    depth = {"list": 1, "lists": 2}.get(parameter.kind, 0)
+    if not isinstance(content, list) or _depth(content) <= depth:
+        return Choices((_checked(parameter, content),))
+    if not content:
+        raise ValueError(f"{parameter.name}: an empty list leaves nothing to choose from")
+    values = tuple(_checked(parameter, value) for value in content)
+    if len({_category(value) for value in values}) < len(values):
+        raise ValueError(f"{parameter.name}: a choice stands twice in {content!r}")
+    return Choices(values)
+
+
+def _depth(content: Any) -> int:
+    """Return how deep lists are nested; null stands for a list."""
+    if content is None:
+        return 1
+    return 1 + max(map(_depth, content), default=0) if isinstance(content, list) else 0
+
+
+def _parse_range(parameter: Parameter, content: dict[str, Any]) -> Range:
+    name = parameter.name
+    if parameter.kind not in ("float", "int"):
+        raise ValueError(
+            f"{name} is not a number and has no range: list its choices, got {content!r}"
+        )
+    if not {"low", "high"} <= set(content) <= {"low", "high", "log"}:
+        raise ValueError(f"{name}: a range has the keys low, high and maybe log, got {content!r}")
+    low, high = (_checked(parameter, content[key]) for key in ("low", "high"))
+    log = content.get("log", False)
+    if not isinstance(log, bool):
+        raise ValueError(f"{name}: log is true or false, got {log!r}")
+    if not low < high or (log and low <= 0):
+        wanted = "0 < low < high for a logarithmic range" if log else "low < high"
+        raise ValueError(f"{name}: {wanted}, got {content!r}")
+    return Range(low, high, log)
+
+
+def _checked(parameter: Parameter, value: Any) -> Any:
+    """Return one value, numbers in the parameter's type; YAML takes 1e-4 for a string."""
+    name, kind = parameter.name, parameter.kind
+    if kind in ("float", "int"):
+        number = _number(value)
+        if math.isfinite(number) and (kind == "float" or number == int(number)):
+            return number if kind == "float" else int(number)
+    elif isinstance(value, {"bool": bool, "word": str}.get(kind, (list, type(None)))):
+        if parameter.words and value not in parameter.words:
+            raise ValueError(f"{name} is one of {', '.join(parameter.words)}, got {value!r}")
+        return value
+    raise ValueError(f"{name} is {KINDS[kind]}, got {value!r}")
+
+
+def _number(value: Any) -> float:
+    """Return a number, or one written as a string; nan for anything else."""
+    if isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
+
+
+def _category(value: Any) -> Any:
+    """Return what Optuna can store of a value: lists and null as JSON."""
+    return json.dumps(value) if value is None or isinstance(value, (list, tuple)) else value
 
 
 class Space:
@@ -28,18 +184,21 @@ class Space:
     """
 
     def __init__(self, algo: str, content: Mapping[str, Any]) -> None:
-        given = {name: _parse(find_parameter(algo, str(name)), content[name]) for name in content}
-        self._domains: dict[Parameter, Domain] = {
-            one: given[name] for name, one in parameters_of(algo).items() if name in given
+        for name in content:
+            find_parameter(algo, str(name))
+        self._domains = {
+            one: parse_values(one, content[name])
+            for name, one in parameters_of(algo).items()
+            if name in content
         }
 
     def content(self) -> dict[str, Any]:
         """Return parameter -> values as plain data, in the order in which they are chosen."""
-        return {one.name: domain.content() for one, domain in self._domains.items()}
+        return {one.name: values.content() for one, values in self._domains.items()}
 
     def tuned(self) -> list[str]:
         """Return the parameters that have more than one value."""
-        return [one.name for one, d in self._domains.items() if not isinstance(d, Frozen)]
+        return [one.name for one, values in self._domains.items() if not values.is_frozen]
 
     def check_fits(self, hyperparams: Hyperparams) -> None:
         """Check that each parameter has its place in a yml, and that something is left to tune.
@@ -62,9 +221,9 @@ class Space:
         :param trial: asks Optuna, or knows the values (:class:`optuna.trial.FixedTrial`).
         """
         result = copy.deepcopy(hyperparams)
-        for one, domain in self._domains.items():
+        for one, values in self._domains.items():
             if one.applies(result):
-                one.place.write(result, domain.suggest(trial, one.name))
+                one.write(result, values.suggest(trial, one.name))
         return result
 
     def fill(self, params: Mapping[str, Any], hyperparams: Hyperparams) -> Hyperparams:
@@ -78,13 +237,13 @@ class Space:
         """Return what the yml itself says, as far as the space holds it, as Optuna stores it."""
         scratch = copy.deepcopy(hyperparams)
         found = {}
-        for one, domain in self._domains.items():
+        for one, values in self._domains.items():
             if not one.applies(scratch):
                 continue
-            if isinstance(domain, Frozen):
-                one.place.write(scratch, domain.value)
+            if values.is_frozen:
+                one.write(scratch, values.content())
             else:
-                found[one.name] = domain.stored(one.read(scratch))
+                found[one.name] = values.stored(one.read(scratch))
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -194,14 +353,3 @@ def describe_space(algo: str, content: Mapping[str, Any], hyperparams: Hyperpara
 def _in_a_line(content: Any) -> str:
     text: str = yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=1000)
     return text.removesuffix("...\n").strip()
-
-
-def _parse(parameter: Parameter, content: Any) -> Domain:
-    domain = parse_domain(parameter.name, parameter.kind, content)
-    if parameter.words:
-        values = domain.values if isinstance(domain, Choices) else (domain.content(),)
-        for value in values:
-            if value not in parameter.words:
-                known = ", ".join(parameter.words)
-                raise ValueError(f"{parameter.name} is one of {known}, got {value!r}")
-    return domain

@@ -1,20 +1,25 @@
-"""A study of Optuna with our settings in it, and its budget, kept to the trial."""
+"""A study of Optuna: its settings, its budget (kept to the trial), its sampler and its standing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
+import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sb3_atari_course.tuning.sampler import SamplerByNumber
-from sb3_atari_course.tuning.settings import StudySettings
+from sb3_atari_course._common.validation import boolean, integer_at_least, probability
+from sb3_atari_course.evaluation import MAX_FRAMES
+from sb3_atari_course.tuning import ALGORITHMS, PRUNERS, SAMPLERS
 from sb3_atari_course.tuning.space import Space
 
 #: Where a study keeps :class:`StudySettings` and its budget.
@@ -27,6 +32,182 @@ _NOT_OURS = "study {!r} was not begun by `tune`: choose another --study-name"
 
 #: Seconds to wait for the settings of a study that somebody else is just beginning.
 _BEGINNING = 10.0
+
+#: What a seed is for: equal numbers for two purposes would tie them together.
+SAMPLING, TRAINING, GAMES = 0, 1, 2
+
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study is about; the study keeps it, so that any machine can join.
+
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: the environment.
+    :param hyperparams: the yml entry in which the parameters are changed.
+    :param space: parameter -> values, see :class:`~sb3_atari_course.tuning.space.Space`.
+    :param n_timesteps: agent steps of a training.
+    :param seed: decides parameters, trainings and games.
+    :param n_repeats: trainings of a trial, each with its own seed; its score is their mean.
+    :param n_evaluations: how often a training is scored, the last time at its end.
+    :param n_games: whole games of a score.
+    :param epsilon: probability of a random action in them, 0 to 1.
+    :param max_frames: cap of a game, in emulator frames.
+    :param sampler: ``"tpe"`` or ``"random"``.
+    :param n_startup_trials: trials chosen at random before TPE begins.
+    :param pruner: ``"median"`` ends trials that are worse than half of the others; ``"none"``.
+    :param native: play in ale-py's threads, see :class:`.NativeAtariVecEnv`.
+    :param gym_packages: modules to import that register environments.
+    :raises ValueError: for a value out of range.
+    :raises TypeError: for what is not a number, or not True or False.
+    """
+
+    algo: str
+    env_id: str
+    hyperparams: dict[str, Any]
+    space: dict[str, Any]
+    n_timesteps: int
+    seed: int = 0
+    n_repeats: int = 1
+    n_evaluations: int = 4
+    n_games: int = 20
+    epsilon: float = 0.0
+    max_frames: int = MAX_FRAMES
+    sampler: str = "tpe"
+    n_startup_trials: int = 10
+    pruner: str = "median"
+    native: bool = False
+    gym_packages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("n_timesteps", "n_repeats", "n_evaluations", "n_games", "max_frames"):
+            integer_at_least(1, name, getattr(self, name))
+        for name in ("seed", "n_startup_trials"):
+            integer_at_least(0, name, getattr(self, name))
+        probability("epsilon", self.epsilon)
+        boolean("native", self.native)
+        for name, known in (("algo", ALGORITHMS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {known}, got {getattr(self, name)!r}")
+        for key in ("vec_env_wrapper", "normalize"):
+            if self.hyperparams.get(key):
+                raise ValueError(
+                    f"the yml has {key}: {self.hyperparams[key]!r}, which evaluate_games does not"
+                    " know: tune without it"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> StudySettings:
+        """Return the settings that :meth:`as_dict` made.
+
+        :raises ValueError: if they are those of another version.
+        """
+        if set(content) != {field.name for field in fields(cls)}:
+            raise ValueError("the study was begun by another version of sb3_atari_course")
+        return cls(**{**content, "gym_packages": tuple(content["gym_packages"])})
+
+    def check_same(self, study: str, begun: StudySettings) -> None:
+        """Check that a study was begun with these settings.
+
+        :raises ValueError: if not, with what differs.
+        """
+        different = [
+            field.name
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(begun, field.name)
+        ]
+        if not different:
+            return
+        first = different[0]
+        if {"algo", "env_id"} & set(different):
+            told = f"is of {begun.algo} on {begun.env_id}, not {self.algo} on {self.env_id}"
+        elif isinstance(getattr(self, first), dict):
+            mine, theirs = getattr(self, first), getattr(begun, first)
+            keys = {**theirs, **mine}
+            differ = [k for k in keys if mine.get(k, _MISSING) != theirs.get(k, _MISSING)]
+            told = f"was begun with other {first}: {', '.join(differ)}"
+        else:
+            told = f"was begun with {first} {getattr(begun, first)}, not {getattr(self, first)}"
+        raise ValueError(f"study {study!r} {told}: choose another --study-name")
+
+
+def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) -> int:
+    """Return a seed, 0 to 2**31 - 1.
+
+    :param purpose: :data:`SAMPLING`, :data:`TRAINING` or :data:`GAMES`.
+    :param study_seed: at least 0.
+    :param number: of the trial; 0 for what all trials share.
+    :param repeat: of a trial that trains several times.
+    """
+    return int(
+        np.random.SeedSequence([purpose, study_seed, number, repeat]).generate_state(1)[0] >> 1
+    )
+
+
+class SamplerByNumber(BaseSampler):
+    """Samples as TPE does, or at random, from a generator that the trial's number seeds.
+
+    So the same seed gives one worker the same trials again, and two workers never draw the same
+    numbers. The first trial takes what the yml says, as far as the space holds it.
+
+    :param kind: ``"tpe"`` or ``"random"``.
+    :param seed: of the study.
+    :param n_startup_trials: trials chosen at random before TPE begins.
+    :param start: the parameters of the first trial, as Optuna stores them; others are sampled.
+    """
+
+    def __init__(
+        self, kind: str, *, seed: int, n_startup_trials: int, start: Mapping[str, Any]
+    ) -> None:
+        self._kind, self._seed, self._start = kind, seed, start
+        self._n_startup_trials = n_startup_trials
+        self._sampler: BaseSampler = RandomSampler()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make the sampler of this trial."""
+        seed = seed_for(SAMPLING, self._seed, trial.number)
+        if self._kind == "random" or trial.number == 0:
+            self._sampler = RandomSampler(seed=seed)
+        else:
+            self._sampler = TPESampler(
+                seed=seed, n_startup_trials=self._n_startup_trials, multivariate=True
+            )
+        self._sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the parameters that are sampled together."""
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Sample them."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Sample one parameter; the first trial's is that of the yml."""
+        if trial.number == 0 and param_name in self._start:
+            return self._start[param_name]
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Tell the sampler how the trial ended."""
+        self._sampler.after_trial(study, trial, state, values)
 
 
 def begin_or_join(

@@ -6,13 +6,10 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.validation import (
-    RecordConstructorArgs,
-    explain_arguments,
-    integer_at_least,
-)
+from sb3_atari_course._common.validation import explain_arguments, integer_at_least
 
 Screen = NDArray[np.uint8]
 Step = tuple[Screen, SupportsFloat, bool, bool, dict[str, Any]]
@@ -38,9 +35,9 @@ class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
 
     @explain_arguments
     def __init__(self, env: gym.Env[Screen, int], *, noop_max: int = 30) -> None:
-        RecordConstructorArgs.__init__(self, noop_max=noop_max)
         super().__init__(env)
         self.noop_max = integer_at_least(0, "noop_max", noop_max)
+        RecordConstructorArgs.__init__(self, noop_max=self.noop_max)
         self._noop = _action_called("NOOP", env)
 
     def reset(
@@ -87,9 +84,8 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
     def step(self, action: int) -> Step:
         """Step, with ``terminated`` at a lost life."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        lives = info.get("lives", 0)
-        life_is_lost = 0 < lives < self._lives and not (terminated or truncated)
-        self._lives = lives
+        life_is_lost = _is_life_lost(self._lives, info, terminated or truncated)
+        self._lives = info.get("lives", 0)
         self._last_frame = (obs.copy(), dict(info)) if life_is_lost else None
         return obs, reward, terminated or life_is_lost, truncated, info
 
@@ -154,10 +150,14 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     def _play(self, action: int) -> tuple[Step, bool]:
         """Return a step, and if it lost a life without ending the episode."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        lives = info.get("lives", 0)
-        life_is_lost = 0 < lives < self._lives and not (terminated or truncated)
-        self._lives = lives
+        life_is_lost = _is_life_lost(self._lives, info, terminated or truncated)
+        self._lives = info.get("lives", 0)
         return (obs, reward, terminated, truncated, info), life_is_lost
+
+
+def _is_life_lost(lives_before: int, info: dict[str, Any], over: bool) -> bool:
+    """Return whether a step lost a life while the game continues."""
+    return 0 < info.get("lives", 0) < lives_before and not over
 
 
 def _reset_again(

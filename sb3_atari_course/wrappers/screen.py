@@ -10,14 +10,10 @@ import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.validation import (
-    RecordConstructorArgs,
-    explain_arguments,
-    image_space,
-    integer_at_least,
-)
+from sb3_atari_course._common.validation import explain_arguments, integer_at_least
 
 Screen = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
@@ -76,9 +72,8 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
         crop: Sequence[int] | None = None,
         shape: Sequence[int] = (84, 84),
     ) -> None:
-        RecordConstructorArgs.__init__(self, crop=crop, shape=shape)
         super().__init__(env)
-        screen = image_space(env, "CropGrayResize").shape
+        screen = _image_shape(env, "CropGrayResize")
         if len(screen) == 3 and screen[2] not in (1, 3):
             raise ValueError(
                 f"CropGrayResize needs RGB or grey screens, got {screen[2]} channels"
@@ -86,6 +81,7 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
             )
         self.crop = None if crop is None else checked_crop(crop, screen)
         self.shape = checked_shape(shape)
+        RecordConstructorArgs.__init__(self, crop=self.crop, shape=self.shape)
         self.observation_space = spaces.Box(0, 255, (*self.shape, 1), np.uint8)
 
     def observation(self, observation: Screen) -> Screen:
@@ -114,13 +110,11 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         n_stack: int = 4,
         padding: Literal["repeat", "zero"] = "repeat",
     ) -> None:
-        RecordConstructorArgs.__init__(self, n_stack=n_stack, padding=padding)
         super().__init__(env)
         self.n_stack = integer_at_least(1, "n_stack", n_stack)
-        if padding not in ("repeat", "zero"):
-            raise ValueError(f"padding must be 'repeat' or 'zero', got {padding!r}")
-        self.padding = padding
-        height, width, *channels = image_space(env, "FrameStack").shape
+        self.padding = checked_padding(padding)
+        RecordConstructorArgs.__init__(self, n_stack=self.n_stack, padding=padding)
+        height, width, *channels = _image_shape(env, "FrameStack")
         self._shape = (height, width, self.n_stack * (channels[0] if channels else 1))
         self.observation_space = spaces.Box(0, 255, self._shape, np.uint8)
         self._frames: deque[Screen] = deque(maxlen=self.n_stack)
@@ -167,9 +161,27 @@ def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
     return top, bottom, left, right
 
 
+def checked_padding(padding: Literal["repeat", "zero"]) -> Literal["repeat", "zero"]:
+    """Return ``padding`` if it is one that a frame stack knows."""
+    if padding not in ("repeat", "zero"):
+        raise ValueError(f"padding must be 'repeat' or 'zero', got {padding!r}")
+    return padding
+
+
 def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     """Return ``shape`` as two positive ints."""
     if isinstance(shape, str) or not isinstance(shape, Sequence) or len(shape) != 2:
         raise ValueError(f"shape must be (height, width) in pixels, got {shape!r}")
     height, width = (integer_at_least(1, f"each side of shape {tuple(shape)}", n) for n in shape)
     return height, width
+
+
+def _image_shape(env: gym.Env[Any, Any], wrapper: str) -> tuple[int, ...]:
+    """Return the shape (h, w) or (h, w, channels) of uint8 observations."""
+    space = env.observation_space
+    if isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and space.dtype == np.uint8:
+        return space.shape
+    raise ValueError(
+        f"{wrapper} needs images (a uint8 Box of shape (h, w) or (h, w, channels)) as"
+        f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
+    )

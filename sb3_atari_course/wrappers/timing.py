@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from ale_py.env import AtariEnv
+from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import (
     AtariPreprocessing,
     MaxAndSkipObservation,
@@ -20,12 +19,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course._common.validation import (
-    RecordConstructorArgs,
-    boolean,
-    explain_arguments,
-    integer_at_least,
-)
+from sb3_atari_course._common.validation import boolean, explain_arguments, integer_at_least
 from sb3_atari_course.wrappers.episode import NoopReset
 
 #: Wrappers that hand on the observation untouched and never look at it after the first steps.
@@ -65,17 +59,15 @@ class ActionRepeat(
     def __init__(
         self, env: gym.Env[NDArray[np.uint8], int], *, frame_skip: int = 4, max_pool: bool = True
     ) -> None:
-        RecordConstructorArgs.__init__(self, frame_skip=frame_skip, max_pool=max_pool)
         super().__init__(env)
         self.frame_skip = integer_at_least(1, "frame_skip", frame_skip)
         self.max_pool = boolean("max_pool", max_pool)
+        RecordConstructorArgs.__init__(self, frame_skip=self.frame_skip, max_pool=self.max_pool)
         if self.frame_skip > 1:
             _refuse_skipping_twice(env, self.frame_skip)
         self._pools = self.max_pool and self.frame_skip > 1
+        self._n_read = 2 if self._pools else 1  # frames at the end of a step whose screens count
         self._emulator = _emulator_behind(env)
-        self._n_unread = (
-            0 if self._emulator is None else self.frame_skip - (2 if self._pools else 1)
-        )
         self._checker_is_done = False  # Gymnasium's looks at the first two screens
 
     def step(
@@ -86,24 +78,37 @@ class ActionRepeat(
         :param action: held for all frames.
         :return: observation as the inner one's, summed reward, terminated, truncated, last info.
         """
-        n_unread = self._n_unread if self._checker_is_done else 0
-        total_reward, frame, over = 0.0, 0, False
-        with _screen_unread(self._emulator) if n_unread else nullcontext():
-            while frame < n_unread and not over:
-                obs, reward, terminated, truncated, info = self.env.step(action)
-                frame, over = frame + 1, terminated or truncated
-                total_reward += float(reward)
-        if over:
-            obs = self._emulator._get_obs()  # type: ignore[union-attr]  # there is one
-        while frame < self.frame_skip and not over:
-            previous = obs.copy() if self._pools and frame == self.frame_skip - 1 else None
-            obs, reward, terminated, truncated, info = self.env.step(action)
-            frame, over = frame + 1, terminated or truncated
+        total_reward, previous = 0.0, None
+        n_read = self._n_read if self._emulator and self._checker_is_done else self.frame_skip
+        for n_left in range(self.frame_skip, 0, -1):  # this frame included
+            step = self.env.step if n_left <= n_read else self._step_without_screen
+            obs, reward, terminated, truncated, info = step(action)
             total_reward += float(reward)
             if previous is not None:
                 obs = np.maximum(previous, obs)
-        self._checker_is_done = self._checker_is_done or frame >= 2
+            elif n_left == 2 and self._pools:
+                previous = obs.copy()  # an environment may reuse its array
+            if terminated or truncated:
+                break
+        self._checker_is_done = self._checker_is_done or n_left < self.frame_skip
         return obs, total_reward, terminated, truncated, info
+
+    def _step_without_screen(
+        self, action: int
+    ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Play a frame whose screen nobody looks at, unless it is the last one of the episode.
+
+        Instead the emulator returns its 128 bytes of RAM, which is 50 times cheaper.
+        """
+        emulator: Any = self._emulator
+        obs_type, emulator._obs_type = emulator._obs_type, "ram"
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(action)
+        finally:
+            emulator._obs_type = obs_type
+        if terminated or truncated:
+            obs = emulator._get_obs()
+        return obs, reward, terminated, truncated, info
 
 
 def frames_per_step(env: gym.Env[Any, Any]) -> int:
@@ -147,14 +152,3 @@ def _emulator_behind(env: gym.Env[Any, Any]) -> Any | None:
         layer = layer.env
     known = type(layer) is AtariEnv and hasattr(layer, "_obs_type") and not layer.sound_obs
     return layer if known else None
-
-
-@contextmanager
-def _screen_unread(emulator: Any) -> Iterator[None]:
-    """Let ``emulator`` return its 128 bytes of RAM, 50 times cheaper than its screen."""
-    obs_type = emulator._obs_type
-    emulator._obs_type = "ram"
-    try:
-        yield
-    finally:
-        emulator._obs_type = obs_type

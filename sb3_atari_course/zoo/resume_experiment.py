@@ -6,6 +6,7 @@ import argparse
 import importlib
 from collections import OrderedDict
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,17 +15,18 @@ from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course.checkpoints.resuming.resumption import Resumption
-from sb3_atari_course.checkpoints.resuming.settings import from_json
+from sb3_atari_course.checkpoints.resuming import Resumption
+from sb3_atari_course.checkpoints.run_settings import from_json
 from sb3_atari_course.envs import register_envs
 from sb3_atari_course.zoo.algorithms import register_algorithms
+from sb3_atari_course.zoo.run_folder import read_yml
 
 
 def resume_experiment(description: dict[str, Any], resumption: Resumption) -> BaseAlgorithm:
-    """Build the experiment of a run, let it go on in the same folder, and return its model.
+    """Build the experiment of a run, resume it in the same folder, and return its model.
 
     :param description: of ``run.json``.
-    :raises CheckpointError: if an environment, say, is not there any more.
+    :raises CheckpointError: if an environment, for example, is not there any more.
     """
     experiment = _build(description, resumption)
     results = experiment.setup_experiment()
@@ -76,31 +78,30 @@ def _build(description: dict[str, Any], resumption: Resumption) -> Any:
         show_progress=given.progress,
     )
     experiment.checkpoint_freq = description["every"]
-    experiment.go_on(resumption, from_json(description["settings"]))
+    experiment.go_on(resumption)
     return experiment
 
 
 class _Resumed(ExperimentManager):
     """What differs from an experiment that begins: its folder, its settings, its files."""
 
-    def go_on(self, resumption: Resumption, settings: dict[str, Any] | None) -> None:
-        """Go on in a run folder.
-
-        :param settings: as they were read from the yml; None: read it again.
-        """
-        self.resumption, self._settings = resumption, settings
+    def go_on(self, resumption: Resumption) -> None:
+        """Continue in a run folder."""
+        self.resumption = resumption
         self.save_path = str(resumption.run)
         self.params_path = str(resumption.run / self.env_name)
         self.n_timesteps = resumption.n_timesteps
 
     def read_hyperparameters(self) -> Any:
-        """Return the settings with which the training was begun."""
-        if self._settings is None:
+        """Return the settings with which the training was begun, which RL Zoo has noted."""
+        config = Path(self.params_path) / "config.yml"
+        if "python/name" in config.read_text(encoding="utf-8"):  # of a Python file, read again
             return super().read_hyperparameters()
-        settings = deepcopy(self._settings)
+        noted = read_yml(config)
+        settings = deepcopy(noted)
         if settings.get("env_kwargs") and self.env_kwargs and self._eval_env_kwargs_args is None:
             self.eval_env_kwargs = settings["env_kwargs"]  # as RL Zoo does
-        return settings, OrderedDict(self._settings)
+        return settings, OrderedDict(noted)
 
     def learn(self, model: BaseAlgorithm) -> None:
         """Train, from the checkpoint on."""

@@ -24,7 +24,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import GamesReport, evaluate_games
-from sb3_atari_course.evaluation.score_keeper import without_rules
+from sb3_atari_course.evaluation.protocol import without_rules
 from sb3_atari_course.zoo.algorithms import register_algorithms
 
 #: A run folder's name: environment, number, and what ``--uuid`` adds.
@@ -123,41 +123,20 @@ class Run:
         )
 
 
-def find_run(
-    algo: str,
-    env_id: str,
-    folder: str | Path,
-    *,
-    exp_id: int | str = 0,
-    load_best: bool = False,
-    load_checkpoint: int | None = None,
-    load_last_checkpoint: bool = False,
-) -> Run:
+def find_run(algo: str, env_id: str, folder: str | Path, **which: Any) -> Run:
     """Find a run as :func:`find_model` does, with what is noted of its training.
 
+    :param which: ``exp_id``, ``load_best``, ``load_checkpoint``, ``load_last_checkpoint`` of
+        ``find_model``.
     :raises ValueError: as ``find_model``, if its yml files are missing or cannot be read.
     """
-    run, model_path = find_model(
-        algo,
-        env_id,
-        folder,
-        exp_id=exp_id,
-        load_best=load_best,
-        load_checkpoint=load_checkpoint,
-        load_last_checkpoint=load_last_checkpoint,
-    )
+    run, model_path = find_model(algo, env_id, folder, **which)
     hyperparams, arguments = read_settings(run / EnvironmentName(env_id), to_play=True)
-    return Run(
-        folder=run,
-        model_path=model_path,
-        algo=algo,
-        env_id=env_id,
-        hyperparams=hyperparams,
-        env_kwargs={
-            **(hyperparams.get("env_kwargs") or {}),
-            **(arguments.get("env_kwargs") or {}),
-        },
-    )
+    env_kwargs = {
+        **(hyperparams.get("env_kwargs") or {}),
+        **(arguments.get("env_kwargs") or {}),
+    }
+    return Run(run, model_path, algo, env_id, hyperparams, env_kwargs)
 
 
 def find_model(
@@ -186,26 +165,32 @@ def find_model(
     if algo not in ALGOS:
         raise ValueError(f"unknown algo {algo!r}: one of {', '.join(ALGOS)}")
     name, place = EnvironmentName(env_id), Path(folder) / algo
-    which = (load_best, load_checkpoint, load_last_checkpoint)
-    what = "model"
-    if load_best:
-        what = "best model"
-    elif load_checkpoint is not None or load_last_checkpoint:
-        what = "checkpoint" + f" after {load_checkpoint} steps" * (load_checkpoint is not None)
+
+    def model_of(run: Path) -> Path:
+        if load_best:
+            return run / "best_model.zip"
+        steps = load_checkpoint
+        if steps is None and load_last_checkpoint:
+            steps = max(checkpoints_of(run), default=-1)
+        return run / (f"{name}.zip" if steps is None else f"rl_model_{steps}_steps.zip")
+
+    is_checkpoint = load_last_checkpoint or load_checkpoint is not None
+    what = "best model" if load_best else "checkpoint" if is_checkpoint else "model"
+    if what == "checkpoint" and load_checkpoint is not None:
+        what += f" after {load_checkpoint} steps"
     runs = _runs_of(name, place, exp_id)
-    run = _latest_with(lambda run: _model_of(run, name, *which).is_file(), runs, what)
+    run = _latest_with(lambda run: model_of(run).is_file(), runs, what)
     if run is not None:
-        return run, _model_of(run, name, *which)
+        return run, model_of(run)
+    advice = "train first"
     if what.startswith("checkpoint"):
         known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
-        raise ValueError(
-            f"No {what} found for {algo} on {env_id} in {place}, there are {known}: choose one of"
-            " them, or train with --save-freq"
-        )
-    evaluations = " with evaluations (--eval-freq)" if load_best else ""
+        advice = f"there are {known}: train with --save-freq"
+    elif load_best:
+        advice = "train first with evaluations (--eval-freq)"
     raise ValueError(
-        f"No model found for {algo} on {env_id}, path: {_model_of(runs[0], name, *which)}: train"
-        f" first{evaluations}, or choose the log folder with -f"
+        f"No {what} found for {algo} on {env_id}, path: {model_of(runs[0])}: {advice}, or choose"
+        " another log folder with -f"
     )
 
 
@@ -257,15 +242,6 @@ def check_model(path: Path) -> None:
             f"{path} is cut off, damaged or not a model of SB3: wait if a training is writing it,"
             " else choose another model (--load-best, --load-checkpoint) or another run"
         )
-
-
-def _model_of(run: Path, name: str, best: bool, steps: int | None, last_checkpoint: bool) -> Path:
-    """Return where a model of a run lies, if it is there."""
-    if best:
-        return run / "best_model.zip"
-    if steps is None and last_checkpoint:
-        steps = max(checkpoints_of(run), default=-1)
-    return run / (f"{name}.zip" if steps is None else f"rl_model_{steps}_steps.zip")
 
 
 def _runs_of(name: str, place: Path, exp_id: int | str) -> list[Path]:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import torch as th
 
-from sb3_atari_course._common.array_pool import LARGEST, Scratch
+from sb3_atari_course._common.array_pool import LARGEST, ArrayPool
 
 
 def test_memory_that_nobody_holds_is_used_again() -> None:
-    scratch = Scratch(2)
-    first = scratch.array((3, 4))
+    pool = ArrayPool(2)
+    first = pool.array((3, 4))
     address = first.ctypes.data
-    second = scratch.array((3, 4))
+    second = pool.array((3, 4))
     tensor = th.from_numpy(first[1:])
     del first
-    third = scratch.array((3, 4))
+    third = pool.array((3, 4))
     assert len({address, second.ctypes.data, third.ctypes.data}) == 3  # the tensor holds it
     del second
-    assert scratch.array((4, 3)).shape == (4, 3)  # as large, and another one
-    assert len(scratch._arrays) == 2
+    assert pool.array((4, 3)).shape == (4, 3)  # as large, and another one
+    assert len(pool._arrays) == 2
     del tensor, third
-    again = Scratch(2)
+    again = ArrayPool(2)
     assert len({again.array((3, 4)).ctypes.data for _ in range(5)}) == 1
     assert again.array((LARGEST + 1,)).size == LARGEST + 1
     assert len(again._arrays) == 1  # such a large one is not kept

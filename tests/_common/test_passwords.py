@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-from typing import Any
-
 import pytest
-import sqlalchemy
 from sqlalchemy.engine import make_url
 
 from sb3_atari_course._common.passwords import (
     command_without_passwords,
-    keep_in_memory,
     without_passwords,
 )
 
@@ -79,40 +74,3 @@ def test_settings_keep_their_shape() -> None:
     (address, shown), *_ = ADDRESSES.items()
     nested = {"a": [address, 1, None], "b": {"c": (address, 2.5)}, "d": len}
     assert without_passwords(nested) == {"a": [shown, 1, None], "b": {"c": (shown, 2.5)}, "d": len}
-
-
-@pytest.mark.parametrize(
-    ("address", "secrets"),
-    [
-        ("postgresql+psycopg://me:TOP%40SECRET@host/db", {"password": "TOP@SECRET"}),
-        ("postgresql+psycopg://me@host/db?sslpassword=a%20b", {"sslpassword": "a b"}),
-        ("mysql+pymysql://me:TOPSECRET@host/db", {"password": "TOPSECRET"}),
-    ],
-)
-def test_who_connects_by_the_address_without_it_has_the_password(
-    address: str, secrets: dict[str, str]
-) -> None:
-    """RL Zoo pickles its study, with the address to which Optuna connects."""
-    shown = keep_in_memory(address)
-    assert "SECRET" not in shown
-    assert "a%20b" not in shown
-    assert arguments_of(shown).items() >= secrets.items()
-    other = shown.replace("host/db", "elsewhere/db")
-    assert not set(secrets) & set(arguments_of(other))
-    assert b"SECRET" not in pickle.dumps(shown)
-
-
-def arguments_of(address: str) -> dict[str, Any]:
-    """Return what a driver would be called with."""
-    seen: dict[str, Any] = {}
-    engine = sqlalchemy.create_engine(address)
-
-    def stop(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        seen.update(kwargs)
-        raise InterruptedError
-
-    sqlalchemy.event.listen(engine, "do_connect", stop)
-    with pytest.raises(InterruptedError):
-        engine.connect()
-    engine.dispose()
-    return seen

@@ -15,7 +15,6 @@ from sb3_atari_course._common.validation import (
     explain_arguments,
     finite_number,
     probability,
-    warn_of_many_channels,
 )
 from sb3_atari_course.envs import wrap_atari
 from sb3_atari_course.wrappers import (
@@ -155,9 +154,3 @@ def test_callers_are_found_from_the_inside_out() -> None:
     outer = Caller(inner)
     assert outer.call() == [inner, outer]
     assert inner.call() == [inner]
-
-
-def test_more_channels_than_a_usual_stack_are_a_warning() -> None:
-    warn_of_many_channels("it", 12)  # four colour frames; a warning would be an error
-    with pytest.warns(UserWarning, match="16 channels.*VecFrameStack.*frame_stack"):
-        warn_of_many_channels("it", 16)

@@ -46,7 +46,7 @@ def test_a_card_says_what_is_needed_to_play(tmp_path: Path) -> None:
             "dueling": True,
             "net_arch": [16],
             "features_extractor_kwargs": {"activation_fn": "torch.nn.modules.activation.Tanh"},
-            "features_extractor_class": "sb3_atari_course.cnn.AtariCNN",
+            "features_extractor_class": "sb3_atari_course.policies.AtariCNN",
         },
         "observation_space": {
             "type": "Box",

@@ -57,7 +57,9 @@ def open_all(paths: list[Path], tmp_path: Path) -> tuple[list[dict[str, Any]], i
 
 
 @pytest.mark.services
-def test_200_malformed_agents_are_refused_or_open_as_what_was_saved(good: Path, tmp_path: Path) -> None:
+def test_200_malformed_agents_are_refused_or_open_as_what_was_saved(
+    good: Path, tmp_path: Path
+) -> None:
     canary, kinds = tmp_path / "canary", list(KINDS)
     paths = []
     for i in range(N_FILES):

@@ -18,8 +18,8 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
+from sb3_atari_course.checkpoints.buffer_segments import pack_rows, restore_rows
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
-from sb3_atari_course.checkpoints.memory.segments import pack_rows, restore_rows
 from tests.checkpoints.trainings import breakout, deep, train
 
 

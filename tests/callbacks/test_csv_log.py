@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 from stable_baselines3 import A2C, DQN, PPO
-from stable_baselines3.common.callbacks import ConvertCallback
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    ConvertCallback,
+    EvalCallback,
+)
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_atari_course import QLearning
-from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.callbacks.csv_log import LogTable
+from sb3_atari_course.callbacks import CsvLog, LogTable, find_run_folder
 from tests.callbacks.trainings import PaidGames, player
 
 
@@ -197,3 +203,38 @@ def test_a_table_that_is_continued_knows_its_columns_before_its_first_row(tmp_pa
     (tmp_path / "progress.csv").write_text("time/episodes,train/loss\n4,0.5\n")
     table = LogTable(str(tmp_path / "progress.csv"), append=True)
     assert table.keys == ["time/episodes", "train/loss"]
+
+
+class WhereTheRunIs(BaseCallback):
+    """Keeps the folder of the training."""
+
+    folder: Path | None = None
+
+    def _on_training_start(self) -> None:
+        self.folder = find_run_folder(self)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def test_a_callback_finds_the_folder_of_the_training(tmp_path: Path) -> None:
+    def found(*others: BaseCallback, logger: Path | None = None) -> Path | None:
+        callback, model = WhereTheRunIs(), player(PaidGames([1.0]))
+        if logger is not None:
+            model.set_logger(configure(str(logger), []))
+        model.learn(2, callback=[callback, CallbackList(list(others))])
+        model.logger.close()
+        return callback.folder
+
+    log, logger = CsvLog(tmp_path / "run"), tmp_path / "logged"
+    env = DummyVecEnv([lambda: Monitor(PaidGames([1.0]))])
+    evaluation = EvalCallback(env, best_model_save_path=str(tmp_path / "best"), eval_freq=1000)
+    assert found() is None  # SB3's own is a temporary one
+    assert found(logger=logger) == logger
+    assert found(evaluation, logger=logger) == tmp_path / "best"
+    assert found(log, evaluation) == tmp_path / "run"
+
+
+def test_a_removed_callback_names_its_replacement() -> None:
+    with pytest.raises(ValueError, match=r"gymnasium\.wrappers\.RecordVideo"):
+        from sb3_atari_course.callbacks import RecordVideo  # noqa: F401

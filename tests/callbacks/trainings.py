@@ -37,34 +37,14 @@ class PaidGames(gym.Env[Any, Any]):
         return np.zeros(1, np.float32), score, True, False, {}
 
 
-class PaintedGame(FakeGame):
-    """A FakeGame whose screen can be read off a video: (40 x game, 20 x frame, 100 x env)."""
-
-    def __init__(self, env: int = 0, *, render_mode: str | None = "rgb_array", **kwargs: Any):
-        super().__init__(**kwargs)
-        self.env, self.render_mode = env, render_mode
-
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
-        colour = (40 * self.episode, 20 * self.frame, 100 * self.env)
-        return np.full((100, 100, 3), colour, np.uint8)
-
-
-def frames_on(pictures: NDArray[np.uint8]) -> list[tuple[int, int, int]]:
-    """Return (game, frame of the game, env) of the pictures of a video."""
-    middle = pictures[:, 50, 50] / np.array([40, 20, 100])
-    assert np.abs(middle - middle.round()).max() < 0.25
-    return [tuple(row) for row in middle.round().astype(int).tolist()]
-
-
 def repeated(ends_at: int, frame_skip: int = 2) -> gym.Env[Any, Any]:
     """Return a game of ``ends_at`` frames, one point each, as make_vec_env wraps them."""
     return ActionRepeat(Monitor(FakeGame(ends_at=ends_at)), frame_skip=frame_skip)
 
 
-def painted(env: int = 0, **settings: Any) -> gym.Env[Any, Any]:
-    """Return a game of 6 frames and two lives that can be filmed; an episode is a life."""
-    game = PaintedGame(env, ends_at=6, lives=[2, 2, 2, 1, 1, 1, 0], **settings)
-    return LifeLossTerminal(Monitor(game))
+def lives() -> gym.Env[Any, Any]:
+    """Return a game of 6 frames and two lives; an episode is a life."""
+    return LifeLossTerminal(Monitor(FakeGame(ends_at=6, lives=[2, 2, 2, 1, 1, 1, 0])))
 
 
 def vec_env(*makers: Callable[[], gym.Env[Any, Any]] | partial[gym.Env[Any, Any]]) -> VecEnv:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sb3_atari_course.checkpoints import files
+from sb3_atari_course._common import atomic_files
 
 
 class KilledError(BaseException):
@@ -76,7 +76,7 @@ def kill_at(last: float) -> Iterator[Killer]:
         for name in ("replace", "fsync", "truncate"):
             patch.setattr(os, name, watched(getattr(os, name)))
         patch.setattr(Path, "unlink", watched(Path.unlink))
-        patch.setattr(files, "open", open_watched, raising=False)
+        patch.setattr(atomic_files, "open", open_watched, raising=False)
         yield killer
 
 

@@ -65,12 +65,13 @@ def learn(
 ) -> BaseAlgorithm:
     """Train with checkpoints, to the end or until it is cut off; close what was opened."""
     model = dqn(poles(folder)) if model is None else model
-    callbacks = [*others, ExactCheckpoint(every, folder=folder)]
+    exact = ExactCheckpoint(every, folder=folder)
+    callbacks = [*others, exact]
     try:
         model.learn(steps, callbacks + ([CutOff(cut)] if cut else []), **kwargs)
         assert cut is None, "it should have been cut off"
     except CutError:
-        pass
+        exact.let_go()  # as the end of a process does
     finally:
         close(model)
     return model

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -18,7 +21,9 @@ from stable_baselines3.common.logger import configure
 
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.callbacks import CsvLog
-from sb3_atari_course.checkpoints import ExactCheckpoint, running
+from sb3_atari_course.checkpoints import ExactCheckpoint
+from sb3_atari_course.checkpoints import callback as callback_module
+from sb3_atari_course.checkpoints.callback import StopSignals
 from sb3_atari_course.checkpoints.folder import CheckpointFolder, how_to_resume
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from tests.checkpoints.faults import contents
@@ -61,14 +66,14 @@ def test_every_is_a_number_of_steps(every: Any, error: type[Exception]) -> None:
 def refused(callbacks: Any, model: BaseAlgorithm, message: str, **kwargs: Any) -> None:
     with pytest.raises(SettingError, match=message):
         model.learn(60, callbacks, **kwargs)
-    for one in list(running._HOLDERS):
+    for one in list(callback_module._HOLDERS.values()):
         one.let_go()
 
 
 def test_an_algorithm_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     env = poles(None)
     model = PPO("MlpPolicy", env, device="cpu", n_steps=8, batch_size=8)
-    refused(ExactCheckpoint(folder=tmp_path), model, "know DQN, .* got PPO: take SB3's Checkpoint")
+    refused(ExactCheckpoint(folder=tmp_path), model, "DQN, .* got PPO")
     assert os.listdir(tmp_path) == []
     env.close()
 
@@ -86,7 +91,7 @@ def test_a_memory_that_nobody_knows_is_refused(tmp_path: Path) -> None:
 
 def test_without_a_folder_it_is_that_of_the_log_or_refused(tmp_path: Path) -> None:
     env = poles(None)
-    refused(ExactCheckpoint(), dqn(env), r"nobody has named a run folder: ExactCheckpoint\(folder=")
+    refused(ExactCheckpoint(), dqn(env), r"ExactCheckpoint\(folder=")
     model = dqn(env)
     model.set_logger(configure(str(tmp_path / "log"), []))
     model.learn(30, ExactCheckpoint())
@@ -115,7 +120,7 @@ def test_two_in_one_list_need_two_folders(tmp_path: Path) -> None:
 def test_a_folder_with_checkpoints_of_another_training_is_refused(tmp_path: Path) -> None:
     learn(tmp_path, steps=60)
     before, env = contents(tmp_path), poles(None)
-    message = r"has the checkpoints of another training: go on with it by `python -m .* resume .*`"
+    message = r"has the checkpoints of another training: .* `python -m .* resume .*`"
     refused(ExactCheckpoint(folder=tmp_path), dqn(env), message)
     assert contents(tmp_path) == before
     assert not CheckpointFolder(tmp_path / "checkpoints").is_used()
@@ -187,8 +192,7 @@ def test_a_signal_stops_with_a_checkpoint(
     assert steps_in(run) == [40, 80, 104]
     assert model.num_timesteps == 105  # SB3 looks at a callback's answer after a step
     assert signal.getsignal(number) is handler
-    said = f"Stopped at step 104. To go on: sb3_atari_course.resume({str(run)!r}, ...)\n"
-    assert capsys.readouterr().out == said
+    assert f"104. To resume: sb3_atari_course.resume({str(run)!r}, ...)" in capsys.readouterr().out
     go_on(run)
     assert_same_training(peace, run)
 
@@ -250,3 +254,132 @@ def test_a_checkpoint_that_was_used_before_follows_its_new_training(tmp_path: Pa
     go_on(second, callback=callback)
     assert contents(first) == before
     assert steps_in(second) == [40, 80, 120, 160, 200]
+
+
+# Signals
+
+BOTH = (signal.SIGINT, signal.SIGTERM)
+
+
+class Before:
+    """What a program does at a signal before a training begins: it notes it."""
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.got.append(number)
+
+
+@pytest.fixture
+def before() -> Iterator[Before]:
+    handler, old = Before(), [signal.getsignal(number) for number in BOTH]
+    for number in BOTH:
+        signal.signal(number, handler)
+    yield handler
+    for number, one in zip(BOTH, old, strict=True):
+        signal.signal(number, one)
+
+
+def running(is_running: bool = True) -> StopSignals:
+    signals = StopSignals(lambda frame: is_running)
+    signals.listen()
+    return signals
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_the_first_sets_a_flag_and_the_second_is_as_before(
+    number: int, before: Before, capfd: pytest.CaptureFixture[str]
+) -> None:
+    signals = running()
+    signal.raise_signal(number)
+    assert signals.received == number
+    assert before.got == []
+    name = signal.Signals(number).name
+    assert capfd.readouterr().err == (
+        f"\n{name}: stopping after this rollout, with a checkpoint (once more: at once)\n"
+    )
+    signal.raise_signal(number)
+    assert before.got == [number]
+    assert signal.getsignal(number) is before
+
+
+def test_another_signal_is_a_second_one_too(before: Before) -> None:
+    signals = running()
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    assert signals.received == signal.SIGINT
+    assert before.got == [signal.SIGTERM]
+
+
+def test_handlers_are_given_back(before: Before) -> None:
+    signals = running()
+    assert signal.getsignal(signal.SIGINT) is not before
+    signals.let_go()
+    signals.let_go()
+    assert [signal.getsignal(number) for number in BOTH] == [before, before]
+
+
+def test_after_an_error_signals_do_what_they_did_before(before: Before) -> None:
+    signals = running(False)  # it has ended without a word
+    signal.raise_signal(signal.SIGTERM)
+    assert before.got == [signal.SIGTERM]
+    assert signals.received is None
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_handler_that_came_later_stays_and_may_give_back_to_a_dead_one(before: Before) -> None:
+    first, second = running(), running()
+    first.let_go()  # does not take what the second has
+    assert signal.getsignal(signal.SIGINT) == second._receive
+    second.let_go()  # gives it back to the first, which has ended
+    signal.raise_signal(signal.SIGINT)
+    assert first.received == signal.SIGINT or before.got == [signal.SIGINT]
+    signal.raise_signal(signal.SIGINT)
+    assert before.got[-1] == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_training_after_one_that_died_listens_again(before: Before) -> None:
+    signals = running()
+    signal.signal(signal.SIGINT, before)  # as a notebook does after each cell
+    signals.listen()
+    signal.raise_signal(signal.SIGINT)
+    assert signals.received == signal.SIGINT
+    signals.let_go()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ignored_signals_stay_ignored(before: Before) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as nohup does
+    signals = running()
+    signal.raise_signal(signal.SIGINT)
+    assert signals.received is None
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_other_threads_take_no_signals(before: Before) -> None:
+    made: list[Any] = []
+    thread = threading.Thread(target=lambda: made.append(running()))
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    made[0].let_go()
+    signals = running()
+    thread = threading.Thread(target=signals.let_go)  # cannot give back, and does not break
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) == signals._receive
+    signals.let_go()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_terminal_that_is_gone_stops_nothing(before: Before) -> None:
+    signals, stderr = running(), os.dup(2)
+    os.close(2)
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    assert signals.received == signal.SIGTERM

@@ -16,8 +16,9 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
-from sb3_atari_course.checkpoints import resume, training
-from sb3_atari_course.envs.state import random_streams, vec_env_state
+from sb3_atari_course.checkpoints import resume, snapshot
+from sb3_atari_course.envs.state import env_state, vec_env_state
+from tests.checkpoints import small
 from tests.checkpoints.trainings import (
     CUT,
     STEPS,
@@ -28,7 +29,12 @@ from tests.checkpoints.trainings import (
     train,
 )
 
-KINDS = ("DQN", "QRDQN", "FastDQN", "QLearning")
+KINDS = (
+    "DQN",
+    pytest.param("QRDQN", marks=pytest.mark.slow),
+    pytest.param("FastDQN", marks=pytest.mark.slow),
+    "QLearning",
+)
 
 
 def go_on(kind: str, folder: Path) -> Any:
@@ -75,36 +81,39 @@ def deep_buffer(kind: str) -> Any:
 def test_a_stream_that_is_not_restored_is_seen(
     stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = "QLearning" if stream == "own_stream" else "DQN"
     peace, cut = tmp_path / "peace", tmp_path / "cut"
-    train(kind, peace)
-    train(kind, cut, cut=CUT)
-    forget(stream, monkeypatch)
-    go_on(kind, cut)
+    if stream == "own_stream":
+        train("QLearning", peace)
+        train("QLearning", cut, cut=CUT)
+        forget(stream, monkeypatch)
+        go_on("QLearning", cut)
+    else:
+        small.learn(peace)
+        small.learn(cut, cut=small.CUT)
+        forget(stream, monkeypatch)
+        small.go_on(cut)
     differing, _ = count_differences(weights_and_optimizer(peace), weights_and_optimizer(cut))
     others, _ = count_differences(other_numbers(peace), other_numbers(cut))
     assert differing + others > 0
 
 
 def forget(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave one random stream as a new process has it."""
+    """Leave one random generator as a new process has it."""
     if stream == "numpy":
-        write_all = random_streams.write_global_streams
+        write_all = snapshot.write_global_streams
 
         def without_one(state: dict[str, Any]) -> None:
             write_all({**state, "numpy": np.random.RandomState(1).get_state(legacy=False)})
 
-        monkeypatch.setattr(training, "write_global_streams", without_one)
+        monkeypatch.setattr(snapshot, "write_global_streams", without_one)
         return
     if stream == "env":
-        from sb3_atari_course.envs.state import env_state as module
-
-        monkeypatch.setattr(module, "write_generator", lambda generator, state: None)
+        monkeypatch.setattr(env_state, "write_generator", lambda generator, state: None)
         return
     if stream == "actions":  # the model's are mostly those of its environments
         for name in ("write_space", "_write_one"):
             monkeypatch.setattr(vec_env_state, name, lambda *args: None)
-    write_one = random_streams.write_generator
+    write_one = env_state.write_generator
     left = {"actions": 0, "own_stream": 1}[stream]
     calls: list[Any] = []
 
@@ -113,4 +122,4 @@ def forget(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if len(calls) - 1 != left:
             write_one(generator, state)
 
-    monkeypatch.setattr(training, "write_generator", all_but_one)
+    monkeypatch.setattr(snapshot, "write_generator", all_but_one)

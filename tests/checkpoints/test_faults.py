@@ -236,6 +236,7 @@ def read_only(cut: Path) -> Iterator[Path]:
             path.chmod(0o755)
 
 
+@pytest.mark.process
 def test_a_folder_where_nothing_can_be_written(read_only: Path) -> None:
     before = contents(read_only)
     child = subprocess.run(
@@ -258,6 +259,7 @@ def test_a_folder_where_nothing_can_be_written(read_only: Path) -> None:
 HOLDER = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(1)"
 
 
+@pytest.mark.process
 def test_two_processes_cannot_train_in_one_folder(run: Path, peace: Path) -> None:
     pytest.importorskip("fcntl")
     before, folder = contents(run), run / "checkpoints"

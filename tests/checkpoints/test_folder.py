@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sb3_atari_course._common.atomic_files import read_json, write_json
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course.checkpoints.files import read_json, write_json
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from sb3_atari_course.checkpoints.manifest import Checkpoint, Segment
+from sb3_atari_course.checkpoints.folder import (
+    Checkpoint,
+    CheckpointFolder,
+    Segment,
+    hint_at_unfinished,
+)
 from tests.checkpoints.faults import (
     KilledError,
     contents,
@@ -234,11 +238,11 @@ def test_another_file_under_a_name_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"version": 2}, r"has format 2, .* reads format 1: go on with the version"),
+        ({"version": 1}, r"has format 1, .* reads format 2"),
         ({}, "has format None"),
-        ({"version": 1}, "is no checkpoint"),
-        ({"version": 1, "segments": [{}], "state": ["", 0]}, "is no checkpoint"),
-        ({"version": 1, "segments": [], "state": ["", 0], "sun": 1}, "is no checkpoint"),
+        ({"version": 2}, "is not a checkpoint"),
+        ({"version": 2, "segments": [{}], "state": ["", 0]}, "is not a checkpoint"),
+        ({"version": 2, "segments": [], "state": ["", 0], "sun": 1}, "is not a checkpoint"),
     ],
 )
 def test_what_else_calls_itself_a_checkpoint_is_refused(
@@ -334,3 +338,28 @@ def test_the_log_has_a_line_for_each_event(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(line["event"], line["step"]) for line in lines] == [("write", 3), ("written", 3)]
     assert 0 <= lines[1]["time"] - lines[0]["time"] < 60
+
+
+def test_unfinished_runs_that_nobody_trains_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, step: int, finished: bool = False) -> CheckpointFolder:
+        folder = CheckpointFolder(tmp_path / "my logs" / name / "checkpoints")
+        folder.path.mkdir(parents=True)
+        write(folder, step, finished)
+        return folder
+
+    run("Taxi-v4_1", 120)
+    run("Taxi-v4_2", 130, finished=True)
+    used = run("Taxi-v4_3", 140)
+    run("CartPole-v1_1", 150)
+    run("Taxi-v4_4", 160).note("ended", step=165)  # by a callback
+    (tmp_path / "my logs" / "Taxi-v4_5").mkdir()
+    used.lock()
+    hint_at_unfinished(tmp_path / "my logs", "Taxi-v4")
+    used.unlock()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "Taxi-v4_1 is unfinished (120 of 1,000 steps)" in line
+    assert f"python -m sb3_atari_course resume '{tmp_path}/my logs/Taxi-v4_1'" in line
+    hint_at_unfinished(tmp_path, "Taxi-v4")
+    assert capsys.readouterr().out == ""

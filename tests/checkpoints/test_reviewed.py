@@ -18,7 +18,7 @@ from benchmarks.run_differences import differing_rows
 from sb3_atari_course import ExactCheckpoint
 from sb3_atari_course._common.state_tree import pack, unpack
 from sb3_atari_course.checkpoints import resume
-from sb3_atari_course.checkpoints.callback_states import read_callbacks, write_callbacks
+from sb3_atari_course.checkpoints.snapshot import read_callbacks, write_callbacks
 from tests.checkpoints.trainings import CutError, CutOff, assert_same_end
 
 STEPS, EVERY, CUT = 120, 40, 100

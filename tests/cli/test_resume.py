@@ -1,4 +1,4 @@
-"""``resume`` on the command line, and what ``train`` says of checkpoints."""
+"""``resume`` on the command line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import torch as th
 from rl_zoo3.exp_manager import ExperimentManager
 
 from sb3_atari_course.__main__ import main
-from sb3_atari_course.checkpoints.files import write_json
-from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from sb3_atari_course.checkpoints.manifest import Checkpoint
-from sb3_atari_course.cli.resume import hint_at_unfinished
+from sb3_atari_course._common.atomic_files import write_json
+from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from tests.checkpoints.small import learn
 
 
@@ -24,28 +22,6 @@ def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder
     state = folder.write_state(step, {})
     folder.write(Checkpoint(step, 1_000_000, finished, {}, state))
     return folder
-
-
-def test_train_hints_at_what_is_unfinished(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    runs = tmp_path / "my logs" / "dqn"
-    unfinished(runs / "Taxi-v4_1", 12_000)
-    unfinished(runs / "Taxi-v4_2", 13_000, finished=True)
-    used = unfinished(runs / "Taxi-v4_3", 14_000)
-    unfinished(runs / "CartPole-v1_1", 15_000)
-    (runs / "Taxi-v4_4").mkdir()
-    used.lock()
-    hint_at_unfinished(
-        ["--algo", "dqn", "--env", "Taxi-v4", "-f", f"{tmp_path}/my logs", "-n", "5"]
-    )
-    used.unlock()
-    assert capsys.readouterr().out == (
-        f"{runs}/Taxi-v4_1 is unfinished (12,000 of 1,000,000 steps). To go on with it:"
-        f" python -m sb3_atari_course resume '{runs}/Taxi-v4_1'\n"
-    )
-    hint_at_unfinished(["--algo", "ppo", "--log-folder", str(tmp_path)])
-    assert capsys.readouterr().out == ""
 
 
 def run_command(*arguments: str) -> None:
@@ -84,7 +60,7 @@ def test_a_run_of_a_script_says_what_to_do(
 ) -> None:
     learn(tmp_path, steps=100, cut=60)
     for arguments, message in (
-        ([], "does not know how its environment was made, which make_atari_env would have noted:"),
+        ([], "resume(path, env)"),
         (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
         (["-n", "0"], "n_timesteps must be at least 1, got 0"),
     ):
@@ -143,7 +119,6 @@ def run_of_rl_zoo(run: Path) -> None:
         "threads": 1,
         "every": 100,
         "native": False,
-        "settings": None,
         "experiment": {"$name": f"{__name__}:Built"},
         "arguments": ARGUMENTS,
     }

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sb3_atari_course.cli import tune as command
-from sb3_atari_course.tuning.launcher import Launcher
-from sb3_atari_course.tuning.objective import Objective
-from sb3_atari_course.tuning.options import parse_options
+from sb3_atari_course.tuning import search
 from sb3_atari_course.tuning.study import settings_of
-from sb3_atari_course.tuning.worker import work
+from sb3_atari_course.tuning.trial import Objective
+from sb3_atari_course.tuning.workers import Launcher, work
 from tests.zoo.runs import cli
 
 ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
@@ -34,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(command, "Launcher", InThisProcess)
+        patch.setattr(search, "Launcher", InThisProcess)
         assert cli(*ICE, "--n-trials", "3") == 0
     return folder
 
@@ -50,14 +48,14 @@ def test_a_finished_study_starts_no_worker(
 
 
 def test_the_environment_may_hold_the_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["sb3-atari tune", *ICE[1:]])
-    assert parse_options().storage is None
-    monkeypatch.setenv("SB3_ATARI_STORAGE", "postgresql://me:secret@host/db")
-    assert parse_options().storage == "postgresql://me:secret@host/db"
-    monkeypatch.setattr("sys.argv", ["sb3-atari tune", *ICE[1:], "--storage", "x.log"])
-    assert parse_options().storage == "x.log"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SB3_ATARI_STORAGE", "foo://here")
+    assert cli(*ICE) == 2
+    assert "foo://here" in capsys.readouterr().err
+    assert cli(*ICE, "--best", "--storage", "x.log") == 2
+    assert "there is no journal x.log" in capsys.readouterr().err
 
 
 def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

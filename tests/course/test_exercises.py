@@ -6,10 +6,12 @@ from collections import Counter
 
 import pytest
 
-from sb3_atari_course.course.blanks import blank, blank_one, count_blanks
-from sb3_atari_course.course.exercises import EXERCISES
-from sb3_atari_course.course.judge import READING
-from tests.course.lessons import last_finding, master_of, solution_of
+from sb3_atari_course.course.exercises import EXERCISES, load_exercise
+from sb3_atari_course.course.exercises.base import READING, WrongError
+from sb3_atari_course.course.exercises.judge import look_at
+from sb3_atari_course.course.notebooks import blank
+from sb3_atari_course.course.student_code import Cell
+from tests.course.lessons import blank_one, last_finding, master_of, solution_of
 from tests.course.planted import MISTAKES, Mistake
 from tests.course.unusual import UNUSUAL
 
@@ -27,23 +29,43 @@ def test_the_students_version_is_blank(exercise: str) -> None:
     assert "still blank" in finding.message
 
 
-@pytest.mark.parametrize("lesson", sorted({e.lesson for e in EXERCISES.values()}))
+@pytest.mark.parametrize("lesson", sorted(set(EXERCISES.values())))
 def test_each_single_blank_fails(lesson: str) -> None:
-    exercises = [name for name, exercise in EXERCISES.items() if exercise.lesson == lesson]
+    exercises = [name for name, posed_by in EXERCISES.items() if posed_by == lesson]
     master = master_of(exercises[0]).read_text(encoding="utf-8")
-    for number in range(count_blanks(master)):
-        text = blank_one(master, number)
-        messages = [last_finding(name, text).message for name in exercises]
-        assert any("still blank" in message for message in messages), number
+    n_blanks = master.count("# <<<")
+    assert n_blanks > 0
+    for number in range(n_blanks):
+        cells = [Cell("lesson", blank_one(master, number))]
+        assert any(_is_blank(name, cells) for name in exercises), number
+
+
+def _is_blank(exercise: str, cells: list[Cell]) -> bool:
+    try:
+        load_exercise(exercise).read(cells)
+    except WrongError as error:
+        return "still blank" in str(error)
+    return False
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.exercise}: {m.wrong.strip()[:40]}")
 def test_a_planted_mistake_is_named(mistake: Mistake) -> None:
+    """By the property that must find it; those before it are looked at in the full order, below."""
     right = solution_of(mistake.exercise)
     assert right.count(mistake.right) == 1, "the solution has changed"
-    finding = last_finding(mistake.exercise, right.replace(mistake.right, mistake.wrong))
+    exercise = load_exercise(mistake.exercise)
+    solution = exercise.read([Cell("lesson", right.replace(mistake.right, mistake.wrong))])
+    (prove,) = (one for one in exercise.properties if one.__name__ == mistake.found_by)
+    finding = look_at(prove, solution)
     assert not finding.passed
     assert mistake.words in finding.message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.exercise}: {m.wrong.strip()[:40]}")
+def test_no_property_before_finds_a_planted_mistake(mistake: Mistake) -> None:
+    text = solution_of(mistake.exercise).replace(mistake.right, mistake.wrong)
+    assert mistake.words in last_finding(mistake.exercise, text).message
 
 
 @pytest.mark.parametrize("exercise", UNUSUAL)

@@ -27,7 +27,8 @@ def test_there_are_seven_lessons() -> None:
     assert [path.stem.split("_")[0] for path in MASTERS] == [f"lesson{n}" for n in range(1, 8)]
 
 
-def test_the_first_three_need_neither_box2d_nor_a_display_nor_a_card() -> None:
+@pytest.mark.process
+def test_the_first_three_need_neither_box2d_nor_a_display_nor_a_gpu() -> None:
     code = "\n".join(
         [
             "import sys",
@@ -44,7 +45,7 @@ def test_the_first_three_need_neither_box2d_nor_a_display_nor_a_card() -> None:
 
 
 @pytest.mark.parametrize("master", FIRST_THREE, ids=lambda path: path.stem)
-def test_no_box2d_world_is_in_the_first_three(master: Path) -> None:
+def test_no_box2d_environment_is_in_the_first_three(master: Path) -> None:
     assert not re.search(r"LunarLander|BipedalWalker|CarRacing", master.read_text(encoding="utf-8"))
 
 

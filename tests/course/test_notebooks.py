@@ -1,25 +1,33 @@
-"""Notebooks and masters: the same cells, and nothing that only this machine has."""
+"""Notebooks and masters: the same cells, nothing that only this machine has; blanks."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
 
-from sb3_atari_course.course.blanks import blank
 from sb3_atari_course.course.notebooks import (
+    blank,
     execute,
     main,
     read_lesson,
-    read_notebook,
-    sources,
+    solved,
     take_outputs,
 )
-from tests.course.lessons import EXAMPLES, MASTERS
+from tests.course.lessons import EXAMPLES, MASTERS, blank_one
 
-FIRST_CELLS = 3  # title, installation, imports
+
+def sources(notebook: Any) -> list[tuple[str, str]]:
+    """Return type and source of each cell."""
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+def read_notebook(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
 
 
 @pytest.mark.parametrize("master", MASTERS, ids=lambda path: path.stem)
@@ -101,7 +109,7 @@ def test_outputs_stay_while_only_the_text_changes(tmp_path: Path) -> None:
     assert not take_outputs(read_lesson(master), read_lesson(master))  # never executed
 
 
-@pytest.mark.services
+@pytest.mark.process
 def test_a_notebook_is_executed_in_its_folder_and_checks_its_own_cells(tmp_path: Path) -> None:
     master = tmp_path / "lesson1_small.py"
     master.write_text(
@@ -117,3 +125,69 @@ def test_a_notebook_is_executed_in_its_folder_and_checks_its_own_cells(tmp_path:
     printed = notebook.cells[3].outputs[0].text
     assert "q_learning() got an unexpected keyword argument" in printed
     assert (tmp_path / "course_output" / "lesson1").is_dir()
+
+
+SMALL_MASTER = """def f(x):
+    # 1. double it
+    # >>> y = ...
+    y = 2 * x
+    y += 0
+    # <<<
+    if y:
+        # >>> y = ...
+        # >>> z = ...
+        y, z = 1, 2
+        # <<<
+    return y
+"""
+
+
+def test_a_solved_lesson_has_no_markers() -> None:
+    expected = """def f(x):
+    # 1. double it
+    y = 2 * x
+    y += 0
+    if y:
+        y, z = 1, 2
+    return y
+"""
+    assert solved(SMALL_MASTER) == expected
+
+
+def test_students_see_what_stands_in_the_markers() -> None:
+    expected = """def f(x):
+    # 1. double it
+    y = ...
+    if y:
+        y = ...
+        z = ...
+    return y
+"""
+    assert blank(SMALL_MASTER) == expected
+
+
+def test_one_blank_leaves_the_other_solutions() -> None:
+    assert "y = 2 * x" in blank_one(SMALL_MASTER, 1)
+    assert "z = ..." in blank_one(SMALL_MASTER, 1)
+    assert "y = 2 * x" not in blank_one(SMALL_MASTER, 0)
+    assert "y, z = 1, 2" in blank_one(SMALL_MASTER, 0)
+
+
+def test_text_without_blocks_stays() -> None:
+    assert solved("a\n# >> b\n") == blank("a\n# >> b\n") == "a\n# >> b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "marker"),
+    [
+        ("# >>> a = ...\na = 1\n", "# >>> a"),
+        ("a = 1\n# <<<\n", "# <<<"),
+        ("# >>> a = ...\n# <<<\n", "# >>> a"),
+        ("# >>> a = ...\na = 1\n# >>> b = ...\n# <<<\n", "# >>> a"),
+        ("    # >>> a = ...\n    a = 1\n    # <<<\n    # <<<\n", "# <<<"),
+    ],
+)
+def test_broken_blocks_are_named(text: str, marker: str) -> None:
+    for show in (solved, blank):
+        with pytest.raises(ValueError, match=marker):
+            show(text)

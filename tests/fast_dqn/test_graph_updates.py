@@ -107,7 +107,9 @@ def card_on_a_cpu(monkeypatch: pytest.MonkeyPatch, tape: list[str]) -> None:
     monkeypatch.setattr(GraphUpdates, "_warm_up", warm_up)
     monkeypatch.setattr(GraphUpdates, "_capture", capture)
     monkeypatch.setattr(FastDQN, "_can_be_graphs", lambda self: True)
-    monkeypatch.setattr("sb3_atari_course.replay.frame_replay_buffer.check_card", lambda *_: None)
+    monkeypatch.setattr(
+        "sb3_atari_course.replay.frame_replay_buffer.check_cuda_device", lambda *_: None
+    )
 
 
 def model_as_on_a_card(**kwargs: Any) -> FastDQN:

@@ -108,7 +108,9 @@ def test_against_a_naive_twin(seed: int, n_envs: int, rate: float | str) -> None
     assert visits.sum() == model.num_timesteps == model._n_updates == 200 * n_envs
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
+)
 def test_by_visits_the_table_converges_to_value_iteration(seed: int) -> None:
     rules = random_rules(seed)
     model = make_model(

@@ -268,6 +268,7 @@ def test_loaded_with_another_number_of_environments(tmp_path: Path) -> None:
     assert loaded.policy.visits.sum() == 12
 
 
+@pytest.mark.process
 def test_environments_in_other_processes_and_normalised_rewards() -> None:
     def begin(vec_env_cls: Any) -> VecNormalize:
         envs = make_vec_env("CliffWalking-v1", 2, seed=0, vec_env_cls=vec_env_cls)

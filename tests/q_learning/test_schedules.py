@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from stable_baselines3.common.utils import LinearSchedule
 
-from sb3_atari_course.q_learning.schedules import EpisodeDecay, EpsilonSchedule, LearningRate
+from sb3_atari_course.q_learning.schedules import (
+    EpisodeDecay,
+    EpsilonSchedule,
+    LearningRate,
+)
 
 
 def test_the_seeds_decay() -> None:
@@ -59,11 +63,11 @@ def test_a_schedule_that_leaves_the_range_is_named_when_it_does() -> None:
 
 
 def test_learning_rates() -> None:
-    assert LearningRate(0.5)(0.1) == 0.5
-    assert LearningRate("visits")(0.1) is None
-    assert LearningRate(LinearSchedule(1.0, 0.0, 1.0))(0.25) == 0.25
+    assert [LearningRate(0.5)(0.1)(n_visits) for n_visits in (1, 4)] == [0.5, 0.5]
+    assert [LearningRate("visits")(0.1)(n_visits) for n_visits in (1, 4)] == [1.0, 0.25]
+    assert LearningRate(LinearSchedule(1.0, 0.0, 1.0))(0.25)(4) == 0.25
     for rate in (0.5, 1, "visits", LinearSchedule(1.0, 0.0, 1.0), np.float32(0.5), np.int64(1)):
-        LearningRate(rate).check_valid()
+        LearningRate(rate)(1.0)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +85,4 @@ def test_learning_rates() -> None:
 )
 def test_what_is_no_learning_rate(rate: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        LearningRate(rate).check_valid()
+        LearningRate(rate)(1.0)

@@ -1,11 +1,15 @@
-"""The table: which action, and what one step teaches; all numbers by hand."""
+"""The Q-table: which row, which action, and what one step teaches; numbers by hand."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from gymnasium import spaces
 
-from sb3_atari_course.q_learning.table import QTable
+from sb3_atari_course.q_learning.schedules import ConstantRate, VisitRate
+from sb3_atari_course.q_learning.table import QTable, StateNumbering
 
 
 def make_table(rows: list[list[float]]) -> QTable:
@@ -13,10 +17,13 @@ def make_table(rows: list[list[float]]) -> QTable:
     return QTable(values, np.zeros(values.shape, np.int64))
 
 
-def update(table: QTable, *step: float | int | None, gamma: float = 0.9, rate: float | None = 0.5):
+def update(
+    table: QTable, *step: float | int | None, gamma: float = 0.9, rate: float | VisitRate = 0.5
+):
     """Learn from one step (state, action, reward, next state)."""
     state, action, reward, next_state = step
-    return table.update([state], [action], [reward], [next_state], gamma, rate)  # type: ignore[list-item]
+    by_visits = rate if isinstance(rate, VisitRate) else ConstantRate(rate)
+    return table.update([state], [action], [reward], [next_state], gamma, by_visits)  # type: ignore[list-item]
 
 
 def test_one_step_moves_one_cell_halfway_to_its_target() -> None:
@@ -44,21 +51,21 @@ def test_a_state_that_leads_to_itself_bootstraps_from_its_old_value() -> None:
 def test_by_visits_a_cell_holds_the_mean_of_its_targets() -> None:
     table = make_table([[100.0]])  # what it held before counts for nothing
     for reward, mean in [(3.0, 3.0), (6.0, 4.5), (0.0, 3.0), (7.0, 4.0)]:
-        update(table, 0, 0, reward, None, rate=None)
+        update(table, 0, 0, reward, None, rate=VisitRate())
         assert table.values[0, 0] == mean
     assert table.visits[0, 0] == 4
 
 
 def test_two_visits_of_one_cell_in_one_step_count_as_two_in_their_order() -> None:
     table = make_table([[0.0, 0.0], [0.0, 0.0]])
-    table.update([0, 0], [1, 1], [8.0, 16.0], [None, None], 0.9, 0.5)
+    table.update([0, 0], [1, 1], [8.0, 16.0], [None, None], 0.9, ConstantRate(0.5))
     assert table.values.tolist() == [[0, 10], [0, 0]]  # 0 -> 4 -> 10; the other order: 8 -> 8
     assert table.visits[0, 1] == 2
 
 
 def test_a_later_environment_sees_what_an_earlier_one_wrote() -> None:
     table = make_table([[0.0], [0.0]])
-    table.update([0, 1], [0, 0], [8.0, 0.0], [None, 0], 0.5, 1.0)
+    table.update([0, 1], [0, 0], [8.0, 0.0], [None, 0], 0.5, ConstantRate(1.0))
     assert table.values.tolist() == [[8], [4]]
 
 
@@ -81,3 +88,62 @@ def test_epsilon_is_the_share_of_random_actions_all_actions_alike(epsilon: float
     counts = np.bincount(table.choose([0] * 8000, epsilon, rng), minlength=4)
     assert counts[[0, 2, 3]] == pytest.approx(8000 * epsilon / 4, rel=0.12)
     assert counts[1] == pytest.approx(8000 * (1 - epsilon * 3 / 4), rel=0.12)
+
+
+def test_discrete_observations_count_from_their_start() -> None:
+    number = StateNumbering(spaces.Discrete(4, start=-2))
+    assert number.n_states == 4
+    assert number(np.array([-2, 1, 0])) == [0, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.MultiDiscrete([3, 4, 5]),
+        spaces.MultiDiscrete([3, 4, 5], start=[1, -2, 7]),
+        spaces.MultiDiscrete(np.array([[2, 3], [4, 2]])),
+        spaces.MultiDiscrete([1, 6]),
+    ],
+)
+def test_multi_discrete_observations_are_ravelled_as_numpy_does(space: Any) -> None:
+    number = StateNumbering(space)
+    assert number.n_states == space.nvec.prod()
+    observations = np.stack([space.sample() for _ in range(50)])
+    indices = (observations - space.start).reshape(50, -1).T
+    expected = np.ravel_multi_index(tuple(indices), tuple(space.nvec.ravel()))
+    assert number(observations) == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("space", "observation"),
+    [
+        (spaces.Discrete(4), [4]),
+        (spaces.Discrete(4), [-1]),
+        (spaces.Discrete(4, start=1), [0]),
+        (spaces.MultiDiscrete([2, 3]), [[0, 3]]),  # would ravel to a valid state
+        (spaces.MultiDiscrete([2, 3]), [[-1, 0]]),
+    ],
+)
+def test_what_lies_outside_is_refused(space: Any, observation: Any) -> None:
+    with pytest.raises(ValueError, match=r"state .* lies outside (Multi)?Discrete"):
+        StateNumbering(space)(np.array(observation))
+
+
+def test_fractions_are_no_states() -> None:
+    with pytest.raises(ValueError, match=r"observations of Discrete\(4\) are integers"):
+        StateNumbering(spaces.Discrete(4))(np.array([1.5]))
+
+
+@pytest.mark.parametrize(
+    ("space", "advice"),
+    [
+        (spaces.Box(-1, 1, (3,)), "DiscretizeObservations"),
+        (spaces.Box(0, 255, (84, 84, 1), np.uint8), "use DQN"),
+        (spaces.Tuple([spaces.Discrete(2)]), "TransformObservation"),
+        (spaces.MultiBinary(3), "TransformObservation"),
+    ],
+)
+def test_other_spaces_are_refused_with_advice(space: Any, advice: str) -> None:
+    with pytest.raises(ValueError, match="needs Discrete or MultiDiscrete") as caught:
+        StateNumbering(space)
+    assert advice in str(caught.value)

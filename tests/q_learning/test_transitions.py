@@ -10,7 +10,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
 from sb3_atari_course.q_learning import QTablePolicy
-from sb3_atari_course.q_learning.transitions import TransitionReader, env_name
+from sb3_atari_course.q_learning.q_learning import TransitionReader, env_name
 from tests.fakes import World, random_rules
 
 
@@ -22,9 +22,13 @@ def make_world() -> World:
     ("make", "vec_env_cls", "name"),
     [
         ("Taxi-v4", None, "Taxi-v4 (environment 1)"),
-        ("Taxi-v4", SubprocVecEnv, "Taxi-v4 (environment 1)"),
+        pytest.param(
+            "Taxi-v4", SubprocVecEnv, "Taxi-v4 (environment 1)", marks=pytest.mark.process
+        ),
         (make_world, None, "World (environment 1)"),
-        (make_world, SubprocVecEnv, "SubprocVecEnv (environment 1)"),
+        pytest.param(
+            make_world, SubprocVecEnv, "SubprocVecEnv (environment 1)", marks=pytest.mark.process
+        ),
     ],
 )
 def test_an_environment_is_called_by_its_id_or_class(

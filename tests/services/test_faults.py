@@ -82,7 +82,7 @@ def test_a_signal_stops_a_process_with_a_checkpoint(
     step = CheckpointFolder(tmp_path / "checkpoints").newest().step
     assert 80 <= step < 200
     assert out == (
-        f"Stopped at step {step}. To go on: sb3_atari_course.resume({str(tmp_path)!r}, ...)\n"
+        f"Stopped at step {step}. To resume: sb3_atari_course.resume({str(tmp_path)!r}, ...)\n"
         f"the end {int(number)}\n"
     )
     name = signal.Signals(number).name

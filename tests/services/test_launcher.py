@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -15,11 +16,9 @@ import pytest
 from optuna import Study
 from optuna.trial import TrialState
 
-from sb3_atari_course.tuning.journal import LockedJournalStorage
-from sb3_atari_course.tuning.launcher import MOST_DEATHS, Launcher
-from sb3_atari_course.tuning.progress import Progress
+from sb3_atari_course.tuning.storage import LockedJournalStorage
 from sb3_atari_course.tuning.study import WORKER, standing_of
-from sb3_atari_course.tuning.worker import Job
+from sb3_atari_course.tuning.workers import MOST_DEATHS, Job, Launcher, Progress
 from tests.tuning.studies import begin, states
 
 pytestmark = pytest.mark.services
@@ -33,9 +32,10 @@ def launcher(study: Study, folder: Path, stream: StringIO, n_workers: int = 1) -
         n_threads=1,
         device="cpu",
         grace_period=60,
-        seconds=None,
+        seconds=math.inf,
     )
-    return Launcher(study, job, n_workers=n_workers, progress=Progress(stream))
+    progress = Progress(standing_of(study), n_workers, stream)
+    return Launcher(study, job, n_workers=n_workers, progress=progress)
 
 
 def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:
@@ -45,7 +45,7 @@ def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:
 
 def children() -> set[int]:
     found = psutil.Process().children(recursive=True)
-    return {one.pid for one in found if "tuning.worker" in " ".join(one.cmdline())}
+    return {one.pid for one in found if "tuning.workers" in " ".join(one.cmdline())}
 
 
 def test_two_workers_share_the_budget(tmp_path: Path) -> None:
@@ -79,7 +79,8 @@ def test_a_killed_worker_is_replaced_and_its_trial_tried_again(tmp_path: Path) -
     assert sorted(states(study)) == ["COMPLETE", "COMPLETE", "FAIL"]
     dead = next(trial for trial in study.trials if trial.state == TrialState.FAIL)
     again = [trial.params for trial in study.trials[dead.number + 1 :]]
-    assert dead.params in again
+    # it may have died between two parameters: those that it had are tried again
+    assert any(dead.params.items() <= params.items() for params in again)
     assert standing_of(study).n_died == 1
 
 

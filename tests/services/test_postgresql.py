@@ -17,9 +17,9 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.postgres_server import PostgresServer
 from benchmarks.tuning_survives import torment
-from sb3_atari_course.tuning.database import DatabaseStorage
+from sb3_atari_course.tuning.storage import DatabaseStorage
 from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, standing_of
-from sb3_atari_course.tuning.worker import work
+from sb3_atari_course.tuning.workers import work
 from tests.tuning.studies import Quick, begin, settings, states
 from tests.zoo.runs import ROOT, cli, python_m
 

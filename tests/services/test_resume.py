@@ -125,7 +125,7 @@ def test_our_launcher_after_ctrl_c_with_worker_processes(tmp_path: Path) -> None
     assert resume in printed
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     printed = python_m(*command, "-n", "80", "--checkpoint-freq=0", cwd=tmp_path)
-    assert f"is unfinished ({events(run)[-1]['step']:,} of 400 steps). To go on" in printed
+    assert f"is unfinished ({events(run)[-1]['step']:,} of 400 steps). To resume it" in printed
     assert resume in printed
     assert (run.parent / f"{GAME}_2").is_dir()
     assert not (run.parent / f"{GAME}_2" / "checkpoints").exists()
@@ -180,4 +180,4 @@ def test_two_processes_on_one_run_folder(tmp_path: Path) -> None:
     finally:
         printed = stop(process, run, signal.SIGTERM, after=1)
     assert process.returncode == 143
-    assert "To go on: python -m sb3_atari_course resume" in printed
+    assert "To resume: python -m sb3_atari_course resume" in printed

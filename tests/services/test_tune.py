@@ -44,7 +44,7 @@ def test_a_study_from_beginning_to_end(home: Path) -> None:
     assert "finished 3 of 3, running 0" in printed
     best = home / "studies/q_learning_FrozenLake-v1/best.yml"
     assert best.read_text() in printed
-    assert "plots/param_importances.png" in printed
+    assert "plots/param_importances.html" in printed
 
 
 def test_the_best_yml_trains(home: Path) -> None:
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 130
-    assert "stopped; the same command goes on, and --best shows what there is" in printed
+    assert "stopped; the same command resumes, and --best shows what there is" in printed
     assert "Traceback" not in printed
     standing = standing_of(study_in(tmp_path))
     assert (standing.running, standing.n_died) == (0, 1)

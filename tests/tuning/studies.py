@@ -12,9 +12,15 @@ import optuna
 from optuna import Study, Trial
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from sb3_atari_course.tuning.places import Place
-from sb3_atari_course.tuning.settings import StudySettings
-from sb3_atari_course.tuning.study import BUDGET, SURPLUS, WORKER, begin_or_join, is_surplus
+from sb3_atari_course.tuning.parameters import Parameter
+from sb3_atari_course.tuning.study import (
+    BUDGET,
+    SURPLUS,
+    WORKER,
+    StudySettings,
+    begin_or_join,
+    is_surplus,
+)
 
 ICE = "FrozenLake-v1"
 
@@ -82,10 +88,10 @@ def states(study: Study) -> list[str]:
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-def write(place: Place, entry: dict[str, Any], value: Any) -> dict[str, Any]:
+def write(parameter: Parameter, entry: dict[str, Any], value: Any) -> dict[str, Any]:
     """Return a yml entry with a value written into it."""
     result = copy.deepcopy(entry)
-    place.write(result, value)
+    parameter.write(result, value)
     return result
 
 

@@ -12,10 +12,9 @@ from optuna.trial import Trial
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course.hyperparams import load_hyperparams, space_file
-from sb3_atari_course.tuning.experiment import TrialExperiment
 from sb3_atari_course.tuning.parameters import ALGORITHMS
 from sb3_atari_course.tuning.space import Space, adapt_space, load_space
-from sb3_atari_course.tuning.yml import write_yml
+from sb3_atari_course.tuning.trial import TrialExperiment, write_text, yml_block
 from sb3_atari_course.zoo.algorithms import register_algorithms
 
 ENTRIES = [
@@ -130,7 +129,7 @@ def built(
     register_algorithms()
     entry = space.suggest(ask(seed), entry_of(algo, env_id))
     file = folder / "0000.yml"
-    write_yml(file, env_id, entry, 5000)
+    write_text(file, yml_block(env_id, entry, 5000))
     experiment = TrialExperiment(algo, env_id, file, seed=1, device="cpu")
     model: BaseAlgorithm = experiment.build()
     assert model.env is not None

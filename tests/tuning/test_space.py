@@ -1,4 +1,4 @@
-"""Spaces: read, changed by the command line, fitted to a yml, drawn from, filled again."""
+"""Search spaces: values, files, the command line, what is suggested."""
 
 from __future__ import annotations
 
@@ -8,9 +8,217 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FixedTrial, Trial
 
-from sb3_atari_course.tuning.space import Space, adapt_space, load_space
+from sb3_atari_course.tuning.parameters import Parameter
+from sb3_atari_course.tuning.space import (
+    Choices,
+    Range,
+    Space,
+    adapt_space,
+    describe_space,
+    load_space,
+    parse_values,
+    without_late_starts,
+)
+
+
+def parse(kind: str, content: Any) -> Choices | Range:
+    return parse_values(Parameter("x", kind, "a parameter"), content)
+
+
+def ask(seed: int = 0) -> Trial:
+    sampler = optuna.samplers.RandomSampler(seed=seed)
+    return optuna.create_study(sampler=sampler).ask()
+
+
+class TestParsing:
+    @pytest.mark.parametrize(
+        ("kind", "content", "domain"),
+        [
+            ("float", 0.5, Choices((0.5,))),
+            ("int", 32, Choices((32,))),
+            ("bool", False, Choices((False,))),
+            ("word", "he", Choices(("he",))),
+            ("list", [84, 84], Choices(([84, 84],))),
+            ("list", None, Choices((None,))),
+            ("list", [], Choices(([],))),
+            ("float", [0.9, 0.99], Choices((0.9, 0.99))),
+            ("int", [64], Choices((64,))),
+            ("bool", [True, False], Choices((True, False))),
+            ("word", ["relu", "leaky_relu"], Choices(("relu", "leaky_relu"))),
+            ("list", [[64, 64], [256]], Choices(([64, 64], [256]))),
+            ("list", [None, [30, 195, 5, 155]], Choices((None, [30, 195, 5, 155]))),
+            ("list", [None], Choices((None,))),
+            ("int", {"low": 1, "high": 8}, Range(1, 8)),
+            ("float", {"low": 0.1, "high": 1.0, "log": True}, Range(0.1, 1.0, log=True)),
+            ("float", {"high": 1.0, "low": -1.0, "log": False}, Range(-1.0, 1.0)),
+        ],
+    )
+    def test_what_a_space_file_says(self, kind: str, content: Any, domain: Choices | Range) -> None:
+        assert parse(kind, content) == domain
+        assert parse(kind, domain.content()) == domain
+
+    def test_small_numbers_that_yaml_takes_for_words(self) -> None:
+        assert parse("float", "1e-5") == Choices((0.00001,))
+        assert parse("float", ["1e-5", 0.1]) == Choices((0.00001, 0.1))
+        assert parse("float", {"low": "1e-5", "high": "1e-3"}) == Range(0.00001, 0.001)
+        assert parse("int", "1e3") == Choices((1000,))
+
+    def test_numbers_get_the_type_of_the_parameter(self) -> None:
+        for kind, wanted in (("float", float), ("int", int)):
+            frozen = parse(kind, 1)
+            choices = parse(kind, [1, 2.0])
+            ends = parse(kind, {"low": 1, "high": 2.0})
+            assert isinstance(frozen, Choices)
+            assert isinstance(choices, Choices)
+            assert isinstance(ends, Range)
+            numbers = (*frozen.values, *choices.values, ends.low, ends.high)
+            assert [type(number) for number in numbers] == [wanted] * 5
+            assert ends.is_int == (kind == "int")
+
+    @pytest.mark.parametrize(
+        ("kind", "content", "message"),
+        [
+            ("float", "much", "^x is a number, got 'much'"),
+            ("float", True, "^x is a number, got True"),
+            ("float", None, "^x is a number, got None"),
+            ("float", float("nan"), "^x is a number, got nan"),
+            ("float", [0.1, float("inf")], "^x is a number, got inf"),
+            ("float", [[0.1]], r"^x is a number, got \[0.1\]"),
+            ("int", 2.5, "^x is a whole number, got 2.5"),
+            ("int", [1, False], "^x is a whole number, got False"),
+            ("int", {"low": 1, "high": 2.5}, "^x is a whole number, got 2.5"),
+            ("bool", 1, "^x is true or false, got 1"),
+            ("bool", ["yes"], "^x is true or false, got 'yes'"),
+            ("word", 3, "^x is a string, got 3"),
+            ("word", [None], "^x is a string, got None"),
+            ("list", 84, "^x is a list, got 84"),
+            ("list", [[84, 84], 42], "^x is a list, got 42"),
+            ("float", [], "^x: an empty list leaves nothing to choose from"),
+            ("float", [1, 1.0], r"^x: a choice stands twice in \[1, 1.0\]"),
+            ("list", [[1], None, [1]], "^x: a choice stands twice"),
+            (
+                "bool",
+                {"low": 0, "high": 1},
+                "^x is not a number and has no range: list its",
+            ),
+            ("list", {"low": 1, "high": 2}, "^x is not a number and has no range"),
+            ("int", {"low": 1}, "^x: a range has the keys low, high and maybe log, got {'low': 1}"),
+            ("int", {"low": 1, "high": 2, "step": 1}, "^x: a range has the keys low, high"),
+            ("int", {"low": 1, "high": 2, "log": "no"}, "^x: log is true or false, got 'no'"),
+            ("int", {"low": 2, "high": 2}, "^x: low < high, got {'low': 2"),
+            ("float", {"low": 1.0, "high": 0.1}, "^x: low < high, got"),
+            ("float", {"low": 0.0, "high": 1.0, "log": True}, "^x: 0 < low < high for a log"),
+        ],
+    )
+    def test_what_is_no_domain(self, kind: str, content: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            parse(kind, content)
+
+
+class TestAskingOptuna:
+    def test_a_frozen_value_is_not_told_to_optuna(self) -> None:
+        trial = ask()
+        assert Choices(([84, 84],)).suggest(trial, "shape") == [84, 84]
+        assert trial.params == {}
+        assert Choices((3,)).suggest(FixedTrial({}), "x") == 3
+
+    @pytest.mark.parametrize(
+        ("domain", "distribution"),
+        [
+            (Choices((16, 32)), CategoricalDistribution((16, 32))),
+            (Choices((None, [1, 2])), CategoricalDistribution(("null", "[1, 2]"))),
+            (Range(1, 8, log=True), IntDistribution(1, 8, log=True)),
+            (Range(-1, 1), IntDistribution(-1, 1)),
+            (Range(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
+            (Range(-1.0, 1.0), FloatDistribution(-1.0, 1.0)),
+        ],
+    )
+    def test_what_optuna_is_asked(
+        self, domain: Choices | Range, distribution: BaseDistribution
+    ) -> None:
+        trial = ask()
+        domain.suggest(trial, "x")
+        assert trial.distributions == {"x": distribution}
+
+    def test_all_choices_come_up_and_nothing_else(self) -> None:
+        domain = Choices((None, [64, 64], [256]))
+        seen = [domain.suggest(ask(seed), "x") for seed in range(30)]
+        assert all(value in (None, [64, 64], [256]) for value in seen)
+        assert {str(value) for value in seen} == {"None", "[64, 64]", "[256]"}
+
+    def test_whole_numbers_reach_both_ends(self) -> None:
+        seen = {Range(1, 3).suggest(ask(seed), "x") for seed in range(30)}
+        assert seen == {1, 2, 3}
+        assert {type(value) for value in seen} == {int}
+
+    def test_what_optuna_stores_gives_the_value_back(self) -> None:
+        assert Choices((None, [1, 2])).suggest(FixedTrial({"x": "null"}), "x") is None
+        assert Choices((None, [1, 2])).suggest(FixedTrial({"x": "[1, 2]"}), "x") == [1, 2]
+        assert Choices((True, False)).suggest(FixedTrial({"x": False}), "x") is False
+        assert Range(1, 8).suggest(FixedTrial({"x": 5}), "x") == 5
+        assert Range(0.0, 1.0).suggest(FixedTrial({"x": 0.123456}), "x") == 0.123
+
+    def test_rounding_stays_inside_the_range(self) -> None:
+        domain = Range(0.12346, 0.12354)
+        assert domain.suggest(FixedTrial({"x": 0.12347}), "x") == 0.12346  # not 0.123
+        domain = Range(0.98760, 0.98765)
+        assert domain.suggest(FixedTrial({"x": 0.98761}), "x") == 0.98765  # not 0.988
+
+    def test_a_suggested_number_has_three_digits(self) -> None:
+        for seed in range(20):
+            value = Range(0.0001, 0.01, log=True).suggest(ask(seed), "x")
+            assert 0.0001 <= value <= 0.01
+            assert len(f"{value:e}".partition("e")[0].rstrip("0")) <= len("1.23")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.000213499, 0.000213),
+        (0.0099951, 0.01),
+        (1234.5, 1230.0),
+        (-0.45678, -0.457),
+        (0.0, 0.0),
+        (0.5, 0.5),
+    ],
+)
+def test_three_significant_digits(value: float, expected: float) -> None:
+    assert Range(-2000.0, 2000.0).suggest(FixedTrial({"x": value}), "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "stored"),
+    [
+        (Choices((16, 32)), 32, 32),
+        (Choices((16, 32)), 64, None),
+        (Choices((0.5, 1.0)), 1, 1.0),
+        (Choices((False, True)), False, False),
+        (Choices((None, [1, 2])), None, "null"),
+        (Choices(([3], [1, 2])), [1, 2], "[1, 2]"),
+        (Choices(([3], [1, 2])), None, None),
+        (Choices(("constant", "linear")), "visits", None),
+        (Range(1, 8), 8, 8),
+        (Range(1, 8), 9, None),
+        (Range(1, 8), 2.5, None),
+        (Range(0.1, 1.0), 0.1, 0.1),
+        (Range(0.1, 1.0), 0.09, None),
+        (Range(0.0, 1.0), True, None),
+        (Range(0.0, 1.0), "lin_0.5", None),
+        (Range(0.0, 1.0), None, None),
+    ],
+)
+def test_what_optuna_calls_a_value(domain: Choices | Range, value: Any, stored: Any) -> None:
+    assert domain.stored(value) == stored
+    assert (domain.stored(value) is None) == (stored is None)
+
 
 TABLE = {"policy": "QTablePolicy", "learning_rate": "lin_0.5", "gamma": 0.9, "exploration": 0.1}
 MLP = {"policy_kwargs": {"net_arch": [256, 256]}, "learning_rate": "lin_0.001", "gamma": 0.99}
@@ -24,10 +232,6 @@ EPSILON = {
 }
 RATES = {"learning_rate_schedule": ["constant", "linear", "visits"], "learning_rate": [0.2, 0.5]}
 VISITS = {**TABLE, "learning_rate": "visits"}
-
-
-def ask(seed: int) -> Trial:
-    return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()
 
 
 class TestLoading:
@@ -103,7 +307,7 @@ class TestFitting:
         [
             ("dqn", {"batch_size": 32}, MLP, "^nothing is left to tune"),
             ("dqn", {"gamma": [0.9, 1], "crop": None}, MLP, "^parameter crop needs .*wrap_atari"),
-            ("q_learning", {"decay": [0.1, 1]}, TABLE, "^parameter decay needs an exploration by"),
+            ("q_learning", {"decay": [0.1, 1]}, TABLE, "^parameter decay needs exploration as"),
             (
                 "q_learning",
                 {"learning_rate": [0.1, 1]},
@@ -190,3 +394,50 @@ def test_a_start_is_what_the_yml_says(
     given = copy.deepcopy(entry)
     assert Space(algo, content).start(given) == start
     assert given == entry
+
+
+WITHOUT_GAMMA = {name: TABLE[name] for name in ("policy", "learning_rate", "exploration")}
+
+
+def test_the_table_of_what_can_be_tuned() -> None:
+    lines = describe_space("q_learning", {"gamma": [0.9, 1]}, WITHOUT_GAMMA).split("\n")
+    assert lines[0] == "parameter               in the yml  tried     meaning"
+    assert "gamma                               [0.9, 1]  discount per agent step" in lines
+    assert "learning_rate           0.5                   where it begins" in lines
+    assert "initial_value           0.0                   of the Q-table's cells" in lines
+    assert not any(line.startswith(("n_bins", "repeat", "decay")) for line in lines)
+    assert len(lines) == 7
+
+
+def test_what_is_tried_is_listed_even_if_the_yml_has_no_place_for_it() -> None:
+    table = describe_space("q_learning", {"n_bins": [[2, 2], [3, 3]]}, WITHOUT_GAMMA)
+    assert "n_bins                              [[2, 2], [3, 3]]  bins of each dimension" in table
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ([500, 1000, 5000], [500]),
+        ([0, 999], [0, 999]),
+        ({"low": 10, "high": 5000, "log": True}, {"low": 10, "high": 999, "log": True}),
+        ({"low": 10, "high": 50}, {"low": 10, "high": 50}),
+        (999, 999),
+    ],
+)
+def test_learning_starts_before_the_end(given: Any, left: Any) -> None:
+    content = {"learning_starts": given, "gamma": [0.9, 0.99]}
+    assert without_late_starts(content, {}, 1000) == {**content, "learning_starts": left}
+    assert content["learning_starts"] == given
+
+
+def test_a_space_without_it_stays_without_it() -> None:
+    assert without_late_starts({"gamma": 0.9}, {"learning_starts": 999}, 1000) == {"gamma": 0.9}
+    assert without_late_starts({"gamma": 0.9}, WITHOUT_GAMMA, 1000) == {"gamma": 0.9}
+
+
+@pytest.mark.parametrize("given", [[1000, 5000], 1000, {"low": 1000, "high": 2000}])
+def test_nothing_to_learn_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"of 1000 steps, nothing would be learned: add --param l"):
+        without_late_starts({"learning_starts": given}, {}, 1000)
+    with pytest.raises(ValueError, match="learning_starts=100, or train for longer"):
+        without_late_starts({}, {"learning_starts": 50000}, 1000)

@@ -1,4 +1,4 @@
-"""What the agent sees."""
+"""Observation wrappers."""
 
 from __future__ import annotations
 

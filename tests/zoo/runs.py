@@ -1,7 +1,9 @@
-"""Training by RL Zoo at toy size, in processes of their own, and what it left."""
+"""Training by RL Zoo at toy size, in this process or a new one, and what it left."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch as th
+from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
 
@@ -50,13 +53,31 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 def cli(*arguments: str) -> int:
     """Run one command in this process; return its exit status."""
     argv, sys.argv = sys.argv, ["sb3-atari", *arguments]
+    native = ExperimentManager.default_vec_env_cls
     try:
         main()
     except SystemExit as end:
         return int(end.code or 0)
     finally:
-        sys.argv = argv
+        sys.argv, ExperimentManager.default_vec_env_cls = argv, native
+        sys.modules.pop("sb3_atari_course.native_zoo", None)  # importing it sets the class again
     return 0
+
+
+def printed_by(*arguments: str, cwd: Path | None = None, status: int = 0) -> str:
+    """Run one command in this process; return what it printed, after checking its exit status.
+
+    :param cwd: the working folder; that of the tests by default.
+    """
+    before, output = Path.cwd(), io.StringIO()
+    os.chdir(cwd or before)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            ended = cli(*arguments)
+    finally:
+        os.chdir(before)
+    assert ended == status, output.getvalue()
+    return output.getvalue()
 
 
 def train(*arguments: str, logs: Path, params: tuple[str, ...] = (), cwd: Path = ROOT) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import optuna
+import pytest
 from rl_zoo3 import ALGOS
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from stable_baselines3 import DQN
 
 from sb3_atari_course import FastDQN, QLearning
-from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS, register_algorithms
+from sb3_atari_course.zoo.algorithms import (
+    OUR_ALGORITHMS,
+    convert_fast_dqn_params,
+    register_algorithms,
+    sample_fast_dqn_params,
+)
 from tests.fakes import World, random_rules
 
 
@@ -36,3 +42,19 @@ def test_suggested_hyperparameters_build_a_model_and_are_found_again() -> None:
         kinds.add(isinstance(model.learning_rate, str))
         study.tell(trial, 0.0)
     assert kinds == {True, False}
+
+
+@pytest.mark.parametrize("n_envs", [1, 3, 8, 32])
+def test_updates_are_one_for_one_to_eight_transitions(n_envs: int) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    ratios = set()
+    for _ in range(40):
+        trial = study.ask()
+        suggested = sample_fast_dqn_params(trial, 4, n_envs, {})
+        assert convert_fast_dqn_params(trial.params) == suggested
+        ratios.add(suggested["train_freq"] * n_envs / suggested["gradient_steps"])
+        study.tell(trial, 0.0)
+    assert 0.7 <= min(ratios) <= 1.5
+    assert 5 <= max(ratios) <= 9
+    model = FastDQN("MlpPolicy", "CartPole-v1", **suggested)
+    assert 0.97 <= model.gamma < 1

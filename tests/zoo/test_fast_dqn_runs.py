@@ -10,7 +10,10 @@ import torch as th
 from stable_baselines3 import DQN
 
 from sb3_atari_course import FastDQN, FrameReplayBuffer
-from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, python_m
+from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, printed_by
+
+#: RL Zoo leaves monitor files open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 RUN = ["--algo", "fast_dqn", "--env", "BreakoutNoFrameskip-v4"]
 PLAIN = ["-params", *TOY_PARAMS, "compile:False"]  # compiling takes longer than a toy training
@@ -21,7 +24,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a log folder with a toy training of native games, made from an empty folder."""
     folder = tmp_path_factory.mktemp("logs")
     native = ["--vec-env", "native", "--seed", "1", "--log-interval", "1"]
-    python_m("sb3_atari_course", "train", *RUN, *native, *TOY, *PLAIN, cwd=folder)
+    printed_by("train", *RUN, *native, *TOY, *PLAIN, cwd=folder)
     return folder / "logs"
 
 
@@ -41,26 +44,21 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
         assert th.equal(our, their)
 
 
-@pytest.mark.services
 def test_enjoy_and_evaluate_find_it(logs: Path) -> None:
-    printed = python_m(
-        *("sb3_atari_course", "enjoy", *RUN, "--no-render", "-n", "20"), cwd=logs.parent
-    )
+    printed = printed_by(*("enjoy", *RUN, "--no-render", "-n", "20"), cwd=logs.parent)
     assert "Loading logs/fast_dqn/BreakoutNoFrameskip-v4_1" in printed
-    printed = python_m(
-        *("sb3_atari_course", "evaluate", *RUN, "-n", "1", "--max-frames", "400"), cwd=logs.parent
-    )
+    printed = printed_by(*("evaluate", *RUN, "-n", "1", "--max-frames", "400"), cwd=logs.parent)
     assert "random play" in printed
     assert "screens grayscale" in printed  # those of native games, which it has learned from
 
 
-@pytest.mark.services
+@pytest.mark.slow
 def test_it_can_be_tuned(tmp_path: Path) -> None:
-    printed = python_m(
-        *("sb3_atari_course", "train", "--algo", "fast_dqn", "--env", "CartPole-v1"),
+    printed = printed_by(
+        *("train", "--algo", "fast_dqn", "--env", "CartPole-v1"),
         *("-optimize", "--n-trials", "2", "--n-jobs", "1", "--n-startup-trials", "0"),
         *("--n-evaluations", "1", "--eval-episodes", "1", "-n", "1200", "--num-threads", "1"),
-        *("-f", str(tmp_path), "--seed", "0"),
+        *("-f", str(tmp_path), "--seed", "0", "--no-optim-plots"),
     )
     assert "steps_and_updates" in printed
     assert "double_q" in printed
@@ -76,20 +74,19 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_one_line(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    printed = python_m(
-        *("sb3_atari_course", "train", *RUN, "-f", str(tmp_path), *TOY, *arguments),
+    printed = printed_by(
+        *("train", *RUN, "-f", str(tmp_path), *TOY, *arguments),
         status=2,
     )
     assert expected in printed.splitlines()[-1]
     assert printed.splitlines()[-1].startswith("sb3-atari: error: ")
 
 
-@pytest.mark.services
 def test_on_policy_algorithms_do_not_press_fire_natively(tmp_path: Path) -> None:
     """RL Zoo's ppo.yml presses it; ours, with ``fire_on_reset: false``, does not."""
-    ppo = ["sb3_atari_course", "train", "--algo", "ppo", "--env", "BreakoutNoFrameskip-v4"]
+    ppo = ["train", "--algo", "ppo", "--env", "BreakoutNoFrameskip-v4"]
     ppo += ["--vec-env", "native", "-f", str(tmp_path), "-n", "64", "--eval-freq", "-1"]
-    printed = python_m(*ppo, status=2)
+    printed = printed_by(*ppo, status=2)
     assert "error: ppo keeps the probability of the action that it chose" in printed
     conf = tmp_path / "ppo.yml"
     conf.write_text(
@@ -97,4 +94,4 @@ def test_on_policy_algorithms_do_not_press_fire_natively(tmp_path: Path) -> None
         "  n_epochs: 1\n  n_envs: 2\n  env_wrapper:\n"
         "    - sb3_atari_course.envs.wrap_atari: {fire_on_reset: false, n_stack: 4}\n"
     )
-    assert "Saving to" in python_m(*ppo, "-conf", str(conf), "--num-threads", "1")
+    assert "Saving to" in printed_by(*ppo, "-conf", str(conf), "--num-threads", "1")

@@ -10,8 +10,11 @@ import pytest
 from stable_baselines3 import DQN
 
 from sb3_atari_course import AtariCnnPolicy
-from sb3_atari_course.zoo import launcher as zoo
-from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, python_m, train
+from sb3_atari_course.cli import rl_zoo as zoo
+from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, printed_by, python_m, train
+
+#: RL Zoo leaves monitor files open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 GAME = "BreakoutNoFrameskip-v4"
 RUN = ["--algo", "dqn", "--env", GAME]
@@ -28,6 +31,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_stock_rl_zoo_trains_and_evaluates(logs: Path) -> None:
     run = logs / f"dqn/{GAME}_1"
     model = DQN.load(run / f"{GAME}.zip", buffer_size=1)
@@ -53,20 +57,19 @@ def test_stock_enjoy_and_record_video(logs: Path) -> None:
     assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
 
 
-@pytest.mark.services
 def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None:
     """Pong has no entry of its own: ``atari`` stacks by SB3's VecFrameStack."""
     pong = ["--algo", "dqn", "--env", "PongNoFrameskip-v4"]
-    python_m(
-        *("sb3_atari_course", "train", *pong, "--vec-env", "native", "-f", str(tmp_path)),
+    printed_by(
+        *("train", *pong, "--vec-env", "native", "-f", str(tmp_path)),
         *("--seed", str(2**32 - 1), *TOY, "--eval-freq", "-1", "-params", *TOY_PARAMS, "n_envs:2"),
     )
     folder = tmp_path / "dqn/PongNoFrameskip-v4_1"
     model = DQN.load(folder / "PongNoFrameskip-v4.zip", buffer_size=1)
     assert model.observation_space.shape == (4, 84, 84)
     assert_learned(model)
-    printed = python_m(
-        *("sb3_atari_course", "enjoy", *pong, "--vec-env=native", "-f", str(tmp_path)),
+    printed = printed_by(
+        *("enjoy", *pong, "--vec-env=native", "-f", str(tmp_path)),
         *("--no-render", "-n", "50"),
     )
     assert "Stacking 4 frames" in printed
@@ -86,8 +89,8 @@ def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None
 def test_what_cannot_be_native_is_one_clear_line(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
-    printed = python_m(
-        *("sb3_atari_course", *arguments[:1], "--vec-env", "native"),
+    printed = printed_by(
+        *(*arguments[:1], "--vec-env", "native"),
         *("-f", str(tmp_path), *arguments[1:]),
         status=2,
     )

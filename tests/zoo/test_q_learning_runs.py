@@ -13,17 +13,20 @@ from stable_baselines3.common.monitor import load_results
 from sb3_atari_course import QLearning
 from sb3_atari_course.course.toy_text import evaluate_exactly
 from sb3_atari_course.zoo.run_folder import find_run
-from tests.zoo.runs import python_m
+from tests.zoo.runs import printed_by
+
+#: RL Zoo leaves monitor files open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 RUN = ["--algo", "q_learning", "--env", "CliffWalking-v1"]
-TRAIN = ["sb3_atari_course", "train", "--num-threads", "1", "--eval-freq", "-1"]
+TRAIN = ["train", "--num-threads", "1", "--eval-freq", "-1"]
 
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a log folder with a whole training by our yml, made from an empty folder."""
     folder = tmp_path_factory.mktemp("logs")
-    python_m(*TRAIN, *RUN, "--seed", "3", "--save-freq", "5000", cwd=folder)
+    printed_by(*TRAIN, *RUN, "--seed", "3", "--save-freq", "5000", cwd=folder)
     return folder / "logs"
 
 
@@ -38,7 +41,7 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
 
 
 def test_agents_are_looked_for_where_train_leaves_them(logs: Path) -> None:
-    printed = python_m("sb3_atari_course", "enjoy", *RUN, "--no-render", cwd=logs.parent)
+    printed = printed_by("enjoy", *RUN, "--no-render", cwd=logs.parent)
     assert "Loading logs/q_learning/CliffWalking-v1_1/CliffWalking-v1.zip" in printed
 
 
@@ -48,30 +51,27 @@ def test_a_training_that_stops_early_says_where(tmp_path: Path) -> None:
         "Taxi-v4:\n  policy: QTablePolicy\n  n_timesteps: 5000\n  callback:\n"
         "    - stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes: {max_episodes: 2}\n"
     )
-    printed = python_m(
+    printed = printed_by(
         *(*TRAIN, "--algo", "q_learning", "--env", "Taxi-v4", "-f", str(tmp_path)),
         *("-conf", str(conf), "--seed", "1"),  # a lucky first game would be shorter
     )
     assert "stopped after 400 of 5000 steps" in printed
 
 
-@pytest.mark.services
 def test_evaluate_enjoy_record_and_plot(logs: Path) -> None:
-    printed = python_m(
-        *("sb3_atari_course", "evaluate", *RUN, "-f", str(logs), "-n", "3", "--penalty", "-100"),
+    printed = printed_by(
+        *("evaluate", *RUN, "-f", str(logs), "-n", "3", "--penalty", "-100"),
         *("--max-frames", "300"),
     )
     assert "CliffWalking-v1: -13.00 +- 0.00 (mean +- SD of 3 games)" in printed
     assert "length: 13.0 steps a game, penalties: 0.00 a game" in printed
     report = json.loads((logs / "q_learning/CliffWalking-v1_1/evaluation.json").read_text())
     assert report["penalties"] == [0, 0, 0]
-    printed = python_m(
-        "sb3_atari_course", "enjoy", *RUN, "-f", str(logs), "--no-render", "-n", "26"
-    )
+    printed = printed_by("enjoy", *RUN, "-f", str(logs), "--no-render", "-n", "26")
     assert "Episode Reward: -13.00" in printed
-    python_m("sb3_atari_course", "record", *RUN, "-f", str(logs), "-n", "13")
+    printed_by("record", *RUN, "-f", str(logs), "-n", "13")
     assert list((logs / "q_learning/CliffWalking-v1_1/videos").glob("*.mp4"))
-    python_m("sb3_atari_course", "plot", *RUN, "-f", str(logs))
+    printed_by("plot", *RUN, "-f", str(logs))
     assert (logs / "q_learning/CliffWalking-v1_1/learning_curve.png").is_file()
 
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_can_be_found_and_gone_on_with(logs: Path, tmp_path: Path) 
     early = run.load_model()
     assert isinstance(early, QLearning)
     assert early.num_timesteps == 10_000
-    python_m(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "1000", "-i", str(run.model_path))
+    printed_by(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "1000", "-i", str(run.model_path))
     later = QLearning.load(tmp_path / "q_learning/CliffWalking-v1_1/CliffWalking-v1.zip")
     assert later.policy.visits.sum() == 11_000
 
@@ -94,7 +94,7 @@ def test_words_for_schedules(tmp_path: Path, rate: str, exploration: str) -> Non
         f"exploration:{exploration}" if "(" in exploration else f"exploration:'{exploration}'"
     )
     run = [*RUN, "-f", str(tmp_path), "--seed", "1"]  # a lucky walk ends an episode
-    python_m(*TRAIN, *run, "-n", "60", "-params", *words)
+    printed_by(*TRAIN, *run, "-n", "60", "-params", *words)
     model = QLearning.load(tmp_path / "q_learning/CliffWalking-v1_1/CliffWalking-v1.zip")
     last = 1 / 60  # of the progress
     expected: dict[str, Any] = {"visits": None, "lin_0.5": 0.5 * last}
@@ -103,7 +103,7 @@ def test_words_for_schedules(tmp_path: Path, rate: str, exploration: str) -> Non
 
 
 def test_the_ice_need_not_be_slippery(tmp_path: Path) -> None:
-    python_m(
+    printed_by(
         *(*TRAIN, "--algo", "q_learning", "--env", "FrozenLake-v1", "-f", str(tmp_path)),
         *("-n", "20000", "--env-kwargs", "is_slippery:False"),
     )
@@ -115,20 +115,18 @@ def test_the_ice_need_not_be_slippery(tmp_path: Path) -> None:
 
 def test_flags_for_the_environment_are_added_to_those_of_the_yml(tmp_path: Path) -> None:
     """Without its limit an evaluation on the cliff may never end."""
-    python_m(
+    printed_by(
         *(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "2000"),
         *("--env-kwargs", "is_slippery:True"),
     )
     run = find_run("q_learning", "CliffWalking-v1", tmp_path)
     assert run.env_kwargs == {"max_episode_steps": 200, "is_slippery": True}
-    printed = python_m(
-        "sb3_atari_course", "enjoy", *RUN, "-f", str(tmp_path), "--no-render", "-n", "300"
-    )
+    printed = printed_by("enjoy", *RUN, "-f", str(tmp_path), "--no-render", "-n", "300")
     assert "Episode Length" in printed
 
 
 def test_several_environments_and_tuning(tmp_path: Path) -> None:
-    printed = python_m(
+    printed = printed_by(
         *(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "400", "-params", "n_envs:2"),
         *("-optimize", "--n-trials", "2", "--no-optim-plots", "--eval-episodes", "1"),
     )

@@ -18,6 +18,9 @@ from sb3_atari_course import AtariCnnPolicy, AtariQuantileCnnPolicy, FrameReplay
 from tests import naive
 from tests.zoo.runs import N_STEPS, assert_learned, python_m, train, weights
 
+#: As a user types it, in a new process.
+pytestmark = pytest.mark.process
+
 GAME = "BreakoutNoFrameskip-v4"
 CONF = ["-conf", "hyperparams/dqn.yml"]
 

@@ -1,38 +1,49 @@
-"""The exercises of the course, in its order."""
+"""The exercises of the course."""
 
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from sb3_atari_course.course.exercises.atari_training import ATARI_TRAINING
-from sb3_atari_course.course.exercises.base import Exercise
-from sb3_atari_course.course.exercises.build_cnn import BUILD_CNN
-from sb3_atari_course.course.exercises.dqn_training import DQN_TRAINING
-from sb3_atari_course.course.exercises.dqn_update import DQN_UPDATE
-from sb3_atari_course.course.exercises.own_env import OWN_ENV
-from sb3_atari_course.course.exercises.q_learning import Q_LEARNING
+if TYPE_CHECKING:
+    from sb3_atari_course.course.exercises.base import Exercise
 
-#: name -> exercise
+#: exercise -> the lesson that poses it, in the order of the course
 EXERCISES = {
-    exercise.name: exercise
-    for exercise in (
-        Q_LEARNING,
-        DQN_UPDATE,
-        DQN_TRAINING,
-        BUILD_CNN,
-        ATARI_TRAINING,
-        OWN_ENV,
-    )
+    "q_learning": "lesson1_taxi",
+    "dqn_update": "lesson2_cartpole",
+    "dqn_training": "lesson2_cartpole",
+    "build_cnn": "lesson4_breakout",
+    "atari_training": "lesson4_breakout",
+    "own_env": "lesson7_another_world",
+}
+
+#: exercise -> its module, if that has another name
+_MODULES = {
+    "q_learning": "taxi",
+    "dqn_training": "training_loops",
+    "atari_training": "training_loops",
 }
 
 
-def find_exercise(name: str) -> Exercise:
-    """Return an exercise.
+def check_name(exercise: str) -> None:
+    """Refuse the name of an exercise that does not exist.
 
-    :raises ValueError: for an unknown name, with the nearest one.
+    :raises ValueError: with the nearest name.
     """
-    if name not in EXERCISES:
-        near = difflib.get_close_matches(name, EXERCISES, n=1)
+    if exercise not in EXERCISES:
+        near = difflib.get_close_matches(exercise, EXERCISES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(EXERCISES)}"
-        raise ValueError(f"unknown exercise {name!r}: {hint}")
-    return EXERCISES[name]
+        raise ValueError(f"unknown exercise {exercise!r}: {hint}")
+
+
+def load_exercise(name: str) -> Exercise:
+    """Return an exercise; its module is imported here, since most of them need torch.
+
+    :raises ValueError: for an unknown name.
+    """
+    check_name(name)
+    module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
+    exercise: Exercise = getattr(module, name.upper())
+    return exercise

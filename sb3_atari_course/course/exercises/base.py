@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sb3_atari_course.course.needed import Statement, needed_statements
-from sb3_atari_course.course.sources import Cell
+from sb3_atari_course.course.student_code import Cell, Statement, needed_statements
 
 #: Name of what is looked at before any property.
 READING = "The code is Python, and no blank is left"
@@ -81,20 +80,14 @@ def name_of(prove: Property) -> str:
 class Exercise:
     """What a student writes, and what must be true of it.
 
-    :param name: as in ``check NAME FILE``.
-    :param lesson: the file that poses it.
     :param functions: what the student defines.
     :param given: what the lesson defines beside it, and the judge uses.
     :param properties: from the simple to the involved; the first that fails names the mistake.
-    :param seconds: after which the judge gives up, on a slow machine too.
     """
 
-    name: str
-    lesson: str
     functions: tuple[str, ...]
     properties: tuple[Property, ...]
     given: tuple[str, ...] = ()
-    seconds: float = 120.0
 
     def read(self, cells: Sequence[Cell]) -> Solution:
         """Run what the exercise needs of a student's code.
@@ -104,7 +97,7 @@ class Exercise:
         try:
             statements = needed_statements(cells, [*self.functions, *self.given])
         except SyntaxError as error:
-            raise WrongError(f"this is no Python yet: {error}") from None
+            raise WrongError(f"this is not Python yet: {error}") from None
         missing = set(self.functions) - set().union(*(s.binds for s in statements))
         if missing:
             raise WrongError(f"there is no {sorted(missing)[0]} in your code: define it")

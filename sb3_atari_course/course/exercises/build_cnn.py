@@ -155,8 +155,6 @@ def pixels_matter(solution: Solution) -> None:
 
 
 BUILD_CNN = Exercise(
-    name="build_cnn",
-    lesson="lesson4_breakout",
     functions=("build_cnn",),
     properties=(
         convolutions_are_the_papers,

@@ -228,8 +228,6 @@ def given_loss_is_used(solution: Solution) -> None:
 
 
 DQN_UPDATE = Exercise(
-    name="dqn_update",
-    lesson="lesson2_cartpole",
     functions=("dqn_update",),
     given=("Batch",),
     properties=(

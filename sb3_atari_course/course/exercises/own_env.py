@@ -128,8 +128,6 @@ def chance_is_the_worlds_own(solution: Solution) -> None:
 
 
 OWN_ENV = Exercise(
-    name="own_env",
-    lesson="lesson7_another_world",
     functions=("Corridor",),
     properties=(
         spaces_tell_the_truth,

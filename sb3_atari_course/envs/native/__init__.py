@@ -3,15 +3,11 @@
 The way of the data::
 
     SB3's step_async(actions)
-      -> actions.py          checked; FIRE written in where a life begins
-      -> batches.py          all games, in batches side by side
-      -> batch.py            some of them: ale-py's vector env, its screens cropped and resized
-      -> games.py            lives, scores, lengths: what has ended, and how
-      -> stacks.py           the last pictures of each game
-      -> native_vec_env.py   what SB3 sees
-    seeds.py                 as ale-py takes them
-    settings.py              from a Gymnasium id to what the emulators are asked for
-    monitor_files.py         the games as files, as SB3's Monitor writes them
+      -> native_vec_env.py   actions checked; FIRE written in where a life begins
+      -> emulators.py        the games in batches side by side: ale-py's vector environments, their
+                             screens cropped and resized; which lives and games have ended
+      -> native_vec_env.py   the last frames of each game stacked, Monitor's files, what SB3 sees
+    options.py               from a Gymnasium id and its options to ale-py's arguments
     from_wrappers.py         from a yml's wrappers to the same settings, for RL Zoo
 """
 

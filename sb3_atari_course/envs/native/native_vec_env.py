@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -13,10 +14,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.monitor import Monitor, ResultsWriter
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course._common.array_pool import ArrayPool
 from sb3_atari_course._common.validation import (
     boolean,
     callers,
@@ -25,20 +27,24 @@ from sb3_atari_course._common.validation import (
     refuse_unknown,
 )
 from sb3_atari_course.envs.ids import find_spec
-from sb3_atari_course.envs.native.actions import checked_actions, with_fire
-from sb3_atari_course.envs.native.batch import Batch, Played
-from sb3_atari_course.envs.native.batches import Batches, batch_sizes
-from sb3_atari_course.envs.native.games import Games, Step, infos_of
-from sb3_atari_course.envs.native.monitor_files import MonitorFiles
-from sb3_atari_course.envs.native.seeds import emulator_seeds, first_seed
-from sb3_atari_course.envs.native.settings import (
+from sb3_atari_course.envs.native.emulators import (
+    Batch,
+    Batches,
+    Games,
+    Played,
+    Step,
+    batch_sizes,
+    infos_of,
+)
+from sb3_atari_course.envs.native.options import (
     OPTIONS,
     UNLISTED,
+    emulator_seeds,
     find_emulators,
+    first_seed,
     usable_threads,
 )
-from sb3_atari_course.envs.native.stacks import Stacks
-from sb3_atari_course.wrappers.screen import checked_crop, checked_shape
+from sb3_atari_course.wrappers.screen import checked_crop, checked_padding, checked_shape
 
 _NO_OBJECTS = "the games of a NativeAtariVecEnv are no Python objects"
 
@@ -136,7 +142,7 @@ class NativeAtariVecEnv(VecEnv):
         cut = None if crop is None else checked_crop(crop, screen)
         self._stacks = Stacks(n_envs, n_stack, picture, padding)
         make_batch = partial(
-            Batch, arguments=emulators.arguments(), shape=picture, crop=cut, screen=screen
+            Batch, arguments=emulators.arguments, shape=picture, crop=cut, screen=screen
         )
         sizes = batch_sizes(n_envs, usable_threads(n_threads, n_envs), draws=cut is not None)
         self._batches = Batches(make_batch, sizes)
@@ -309,7 +315,154 @@ class NativeAtariVecEnv(VecEnv):
             last = infos[i]["terminal_observation"] = stacks[i].copy()
             self.reset_infos[i] = next_infos[i]
             if step.over[i]:
-                last[-1] = played.last_pictures[i]
+                last[-1] = played.last_frames[i]
                 length = -(-int(step.lengths[i]) // self._n_counted)  # rounded up
                 infos[i]["episode"] = self._monitors.episode(i, step.scores[i], length)
         return infos
+
+
+class Stacks:
+    """Stacks the pictures of all games at once, as :class:`.FrameStack` does those of one.
+
+    Arrays that were handed out are never written to again while anyone holds them, and nothing
+    that is written into them comes back.
+
+    :param n_envs: number of games.
+    :param n_stack: pictures in one observation, at least 1.
+    :param shape: (h, w) of a picture.
+    :param padding: what stands for the past at the start: ``"repeat"`` or ``"zero"``.
+    :raises ValueError: for another ``padding`` or an ``n_stack`` below 1.
+    """
+
+    def __init__(
+        self, n_envs: int, n_stack: int, shape: tuple[int, int], padding: Literal["repeat", "zero"]
+    ) -> None:
+        self.padding = checked_padding(padding)
+        self.shape = (n_envs, integer_at_least(1, "n_stack", n_stack), *shape)
+        self._now = np.zeros(self.shape, np.uint8)
+        self._pool = ArrayPool()
+
+    def room(self) -> NDArray[np.uint8]:
+        """Return room for the next stacks, (n_envs, n_stack, h, w) uint8, with anything in it."""
+        return self._pool.array(self.shape)
+
+    def move_on(self, stacks: NDArray[np.uint8]) -> None:
+        """Fill in all but the newest pictures, which others may be drawing at the same time.
+
+        :param stacks: (n_envs, n_stack, h, w), changed in place in ``[:, :-1]``.
+        """
+        stacks[:, :-1] = self._now[:, 1:]
+        self._now[:, :-1] = stacks[:, :-1]
+
+    def begin(self, stacks: NDArray[np.uint8], games: NDArray[np.bool_]) -> None:
+        """Let the newest picture of some games be their first one.
+
+        :param stacks: (n_envs, n_stack, h, w), changed in place.
+        :param games: (n_envs,) which ones.
+        """
+        if games.any():
+            first = stacks[games, -1:]
+            stacks[games, :-1] = first if self.padding == "repeat" else 0
+
+    def keep(self, stacks: NDArray[np.uint8], begun: NDArray[np.bool_]) -> None:
+        """Remember these stacks: the next ones follow them.
+
+        :param stacks: (n_envs, n_stack, h, w), moved on.
+        :param begun: (n_envs,) games that began anew.
+        """
+        self._now[:, -1] = stacks[:, -1]
+        if begun.any():
+            self._now[begun] = stacks[begun]
+
+    def newest(self) -> NDArray[np.uint8]:
+        """Return a copy of the newest pictures, (n_envs, h, w)."""
+        return self._now[:, -1].copy()
+
+
+class MonitorFiles:
+    """Returns ``info["episode"]`` of a game that is over; writes ``{i}.monitor.csv``, if asked to.
+
+    :param folder: where the files are written, None for none.
+    :param n_envs: number of games played side by side: one file each.
+    :param env_id: for their headers.
+    :param append: go on with the files that are there.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None,
+        n_envs: int,
+        env_id: str,
+        *,
+        append: bool = False,
+    ) -> None:
+        self._start = time.time()
+        self._writers: list[ResultsWriter] = []
+        if folder is not None:
+            header: dict[str, float | str] = {"t_start": self._start, "env_id": env_id}
+            self._writers = [
+                ResultsWriter(os.path.join(folder, str(i)), header, override_existing=not append)
+                for i in range(n_envs)
+            ]
+
+    def episode(self, i: int, score: float, length: int) -> dict[str, float]:
+        """Return Monitor's r, l, t of a game that is over, after writing them.
+
+        :param i: which environment played it.
+        :param score: unclipped.
+        :param length: in frames (in steps of an id that skips by itself).
+        """
+        row = {"r": float(score), "l": length, "t": round(time.time() - self._start, 6)}
+        if self._writers:
+            self._writers[i].write_row(row)
+        return row
+
+    def close(self) -> None:
+        """Close the files."""
+        for writer in self._writers:
+            writer.close()
+        self._writers = []
+
+
+def checked_actions(actions: Any, *, n_envs: int, n_actions: int) -> NDArray[Any]:
+    """Return the actions as an array, the caller's own if it is one.
+
+    A wrong one must not reach ale-py, where it would stop the emulators for ever.
+
+    :param actions: (n_envs,) integers from 0 to ``n_actions - 1``.
+    :raises TypeError: if they are no integers.
+    :raises ValueError: if their shape is another, or one is outside the action space.
+    """
+    array = np.asarray(actions)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"actions must be integers, got {array.dtype}: {actions!r}")
+    if array.shape != (n_envs,):
+        raise ValueError(
+            f"actions must have the shape ({n_envs},), one for each game, got {array.shape}"
+        )
+    outside = (array < 0) | (array >= n_actions)
+    if outside.any():
+        i = int(np.flatnonzero(outside)[0])
+        raise ValueError(
+            f"action {array[i]} of game {i} is outside the action space Discrete({n_actions}):"
+            f" 0 to {n_actions - 1}"
+        )
+    return array
+
+
+def with_fire(actions: NDArray[Any], starts: NDArray[np.bool_], fire: int) -> NDArray[Any]:
+    """Return the actions with FIRE where a life begins, written into the caller's array.
+
+    SB3's off-policy algorithms store that array after the step, so that their memory holds what
+    was executed. A read-only array stays as it is; its copy is returned.
+
+    :param actions: (n_envs,) integers.
+    :param starts: (n_envs,) True where a life begins.
+    :param fire: number of the action FIRE.
+    """
+    if not starts.any():
+        return actions
+    if not actions.flags.writeable:
+        actions = actions.copy()
+    actions[starts] = fire
+    return actions

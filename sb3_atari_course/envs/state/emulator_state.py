@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 
+import numpy as np
 from ale_py import Action, ALEInterface, ALEState
 from ale_py.env import AtariEnv
 
 from sb3_atari_course._common.state_tree import Tree
-from sb3_atari_course.envs.state.errors import UnsavableEnvError
-from sb3_atari_course.envs.state.sticky_actions import stuck_frames
 
 #: Of ALE: it is drawn in every frame, and is no part of what ``cloneState`` returns.
 _STICKINESS = "repeat_action_probability"
+#: A std::mt19937 as C++ writes it: 624 words and a position.
+_STREAM = re.compile(rb"(?:\d+ ){624}")
+
+
+class UnsavableEnvError(ValueError):
+    """An environment whose state cannot be saved; the message names the layer and the remedy."""
 
 
 def read_emulator(env: AtariEnv) -> Tree:
@@ -26,26 +32,6 @@ def read_emulator(env: AtariEnv) -> Tree:
 
     :raises UnsavableEnvError: for sounds as observations, and for sticky continuous actions.
     """
-    _refuse_inexact(env)
-    state = env.ale.cloneState(include_rng=True).serialize()
-    return {"console": state, "sticky_action": _sticky_action(env, state)}
-
-
-def write_emulator(env: AtariEnv, state: Tree) -> None:
-    """Put a state into the emulator of the same game; it may have played or not.
-
-    Its screen shows another frame until the next step.
-    """
-    _put(env.ale, state["console"], state["sticky_action"])
-
-
-def is_atari_env(env: object) -> bool:
-    """Tell whether this is a game of ale-py's Gymnasium interface, and no subclass of it."""
-    return type(env) is AtariEnv
-
-
-def _refuse_inexact(env: AtariEnv) -> None:
-    """Raise an UnsavableEnvError if the emulator cannot be restored exactly."""
     if env.sound_obs:
         raise UnsavableEnvError(
             "the emulator's sounds cannot be restored in ale-py 0.12.1: make the game with"
@@ -56,6 +42,16 @@ def _refuse_inexact(env: AtariEnv) -> None:
             "sticky continuous actions cannot be restored in ale-py 0.12.1: make the game with"
             " repeat_action_probability=0 or continuous=False"
         )
+    state = env.ale.cloneState(include_rng=True).serialize()
+    return {"console": state, "sticky_action": _sticky_action(env, state)}
+
+
+def write_emulator(env: AtariEnv, state: Tree) -> None:
+    """Put a state into the emulator of the same game; it may have played or not.
+
+    Its screen shows another frame until the next step.
+    """
+    _put(env.ale, state["console"], state["sticky_action"])
 
 
 def _sticky_action(env: AtariEnv, state: bytes) -> int:
@@ -92,12 +88,38 @@ def _put(ale: ALEInterface, console: bytes, sticky_action: int) -> None:
 
 
 def _n_stuck(ale: ALEInterface, state: bytes) -> int:
-    """Return how many of the next frames play the sticky action, whatever is asked."""
+    """Return how many of the next frames play the sticky action, whatever is asked.
+
+    In each frame ALE draws a number from [0, 1) and takes the new action if the number is at least
+    ``repeat_action_probability`` (``StellaEnvironment::act``).
+    """
     episode_begins = ALEState(state).getEpisodeFrameNumber() == 0
     stickiness = ale.getFloat(_STICKINESS)
     if episode_begins or not 0 < stickiness < 1:
         return 0  # the sticky action is then NOOP, or there is none
-    return stuck_frames(state, stickiness)
+    generator, n_frames = _read_generator(state), 0
+    while True:
+        number, _ = generator.random_raw(2).tolist()  # the second is for a second player
+        if number / 2.0**32 >= stickiness:
+            return n_frames
+        n_frames += 1
+
+
+def _read_generator(state: bytes) -> np.random.MT19937:
+    """Return the random generator of the emulator: the last one in the state.
+
+    It is a text behind its length (32 bits, little-endian), since the bytes that follow it could be
+    digits too.
+    """
+    start = [match.start() for match in _STREAM.finditer(state)][-1]
+    length = int.from_bytes(state[start - 4 : start], "little")
+    *words, position = map(int, state[start : start + length].split())
+    generator = np.random.MT19937()
+    generator.state = {
+        "bit_generator": "MT19937",
+        "state": {"key": np.array(words, np.uint32), "pos": position},
+    }
+    return generator
 
 
 def _play(ale: ALEInterface, n_frames: int) -> list[bytes]:

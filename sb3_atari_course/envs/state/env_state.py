@@ -2,50 +2,152 @@
 
 A wrapper or environment of yours joins with two methods::
 
-    def checkpoint_state(self): ...           # returns plain data, see tree.py
+    def checkpoint_state(self): ...           # returns plain data, see _common/state_tree.py
     def restore_checkpoint_state(self, state): ...
 
-They tell of that layer alone; the layers inside it, its action space and the random stream of an
+They concern that layer alone; the layers inside it, its action space and the random generator of an
 environment (``np_random``) are saved for it.
 """
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from ale_py.env import AtariEnv
+from gymnasium import wrappers as gym_wrappers
+from gymnasium.envs import classic_control, toy_text
+from stable_baselines3.common import atari_wrappers
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_atari_course import wrappers
+from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import NotPlainError, Tree, pack
 from sb3_atari_course.envs.state.emulator_state import (
-    is_atari_env,
+    UnsavableEnvError,
     read_emulator,
     write_emulator,
 )
-from sb3_atari_course.envs.state.env_layers import FIELDS, full_name
-from sb3_atari_course.envs.state.errors import EnvStateError, UnsavableEnvError
-from sb3_atari_course.envs.state.fields import read_fields, write_fields
-from sb3_atari_course.envs.state.random_streams import read_generator, write_generator
-from sb3_atari_course.envs.state.spaces_state import read_space, write_space
 
 __all__ = ["EnvStateError", "UnsavableEnvError", "monitor_file", "read_env", "write_env"]
 
 Env = gym.Env[Any, Any]
+Space = gym.Space[Any]
 
-#: Stands around an environment only to call this module, and is no layer of it.
-_SAVABLE = "sb3_atari_course.envs.state.savable.SavableEnv"
+#: What changes while playing in the wrappers and environments that are known, by attribute. Left
+#: out are settings, what is only drawn on a screen, and the clock of RecordEpisodeStatistics, which
+#: no other process can read. Functions given to a wrapper are taken to be stateless.
+_CHANGING: dict[type, tuple[str, ...]] = {
+    AtariEnv: (),  # and its emulator
+    classic_control.AcrobotEnv: ("state",),
+    classic_control.CartPoleEnv: ("state", "steps_beyond_terminated"),
+    classic_control.Continuous_MountainCarEnv: ("state",),
+    classic_control.MountainCarEnv: ("state",),
+    classic_control.PendulumEnv: ("state", "last_u"),
+    toy_text.BlackjackEnv: (
+        "dealer",
+        "player",
+        "dealer_top_card_suit",
+        "dealer_top_card_value_str",
+    ),
+    toy_text.CliffWalkingEnv: ("s", "lastaction"),
+    # its map too, which is another one in each process with desc=None
+    toy_text.FrozenLakeEnv: ("s", "lastaction", "desc", "P", "initial_state_distrib"),
+    toy_text.TaxiEnv: ("s", "lastaction", "fickle_step", "taxi_orientation"),
+    gym_wrappers.AtariPreprocessing: ("obs_buffer", "lives", "game_over"),
+    gym_wrappers.FrameStackObservation: ("obs_queue", "padding_value"),
+    gym_wrappers.MaxAndSkipObservation: ("_obs_buffer",),
+    gym_wrappers.OrderEnforcing: ("_has_reset",),
+    gym_wrappers.PassiveEnvChecker: (
+        "checked_reset",
+        "checked_step",
+        "checked_render",
+        "checked_data_reuse",
+        "_previous_data",
+    ),
+    gym_wrappers.RecordEpisodeStatistics: (
+        "episode_count",
+        "episode_returns",
+        "episode_lengths",
+        "time_queue",
+        "return_queue",
+        "length_queue",
+    ),
+    gym_wrappers.TimeLimit: ("_elapsed_steps",),
+    # not the lists of all episodes, which grow with the training: get_episode_rewards() and the
+    # like return those since the last resume
+    Monitor: ("rewards", "needs_reset", "total_steps", "current_reset_info", "t_start"),
+    atari_wrappers.EpisodicLifeEnv: ("lives", "was_real_done"),
+    atari_wrappers.MaxAndSkipEnv: ("_obs_buffer",),
+    atari_wrappers.StickyActionEnv: ("_sticky_action",),
+    wrappers.ActionRepeat: ("_checker_is_done",),
+    wrappers.FireOnReset: ("_lives",),
+    wrappers.FrameStack: ("_frames",),
+    wrappers.LifeLossTerminal: ("_lives", "_last_frame"),
+}
+_STATELESS = (
+    gym_wrappers.ClipAction,
+    gym_wrappers.ClipReward,
+    gym_wrappers.DiscretizeAction,
+    gym_wrappers.DiscretizeObservation,
+    gym_wrappers.FilterObservation,
+    gym_wrappers.FlattenObservation,
+    gym_wrappers.GrayscaleObservation,
+    gym_wrappers.RescaleAction,
+    gym_wrappers.RescaleObservation,
+    gym_wrappers.ReshapeObservation,
+    gym_wrappers.ResizeObservation,
+    gym_wrappers.TransformAction,
+    gym_wrappers.TransformObservation,
+    gym_wrappers.TransformReward,
+    atari_wrappers.AtariWrapper,  # the others stand inside it
+    atari_wrappers.ClipRewardEnv,
+    atari_wrappers.FireResetEnv,
+    atari_wrappers.NoopResetEnv,
+    atari_wrappers.WarpFrame,
+    wrappers.ClipReward,
+    wrappers.CropGrayResize,
+    wrappers.DiscretizeActions,
+    wrappers.DiscretizeObservations,
+    wrappers.NoopReset,
+)
+
+#: Importing RL Zoo puts the first one in the place of the second.
+_SAME = {"rl_zoo3.gym_patches.PatchedTimeLimit": "gymnasium.wrappers.common.TimeLimit"}
+
+
+class EnvStateError(CheckpointError):
+    """A state of another environment: other layers, or another number of environments."""
+
+
+def class_name(cls: type) -> str:
+    """Return module and name of a class; the two kinds of TimeLimit have one."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    return _SAME.get(name, name)
+
+
+#: Full name of a class -> its fields. A subclass is another class: it may remember more.
+FIELDS = {class_name(cls): fields for cls, fields in _CHANGING.items()}
+FIELDS |= {class_name(cls): () for cls in _STATELESS}
+FIELDS["rl_zoo3.wrappers.YAMLCompatResizeObservation"] = ()
 
 
 def read_env(env: Env) -> Tree:
     """Return the state of all layers, the outermost first.
 
-    :raises UnsavableEnvError: if one of them is not known here, or holds what is no plain data.
+    :raises UnsavableEnvError: if one of them is unknown here, or holds what is not plain data.
     """
     for layer in _layers(env):
-        _refuse_unknown(layer)
+        name = class_name(type(layer))
+        if not saves_itself(layer) and name not in FIELDS:
+            raise UnsavableEnvError(
+                f"the state of {name} is unknown: give it the methods checkpoint_state() and"
+                " restore_checkpoint_state(state)"
+            )
     return [_read_layer(layer) for layer in _layers(env)]
 
 
@@ -55,7 +157,7 @@ def write_env(env: Env, state: Tree) -> None:
     :raises EnvStateError: if its layers are others than those saved; it is then as it was.
     """
     layers = list(_layers(env))
-    names, saved = [full_name(layer) for layer in layers], [part["layer"] for part in state]
+    names, saved = [class_name(type(layer)) for layer in layers], [part["layer"] for part in state]
     if names != saved:
         raise EnvStateError(
             f"the state is one of {' < '.join(saved)}, and the environment is"
@@ -73,57 +175,107 @@ def monitor_file(env: Env) -> str | None:
     return None
 
 
+def saves_itself(layer: object) -> bool:
+    """Return whether a class has the two methods by which its objects are saved."""
+    cls = type(layer)
+    return hasattr(cls, "checkpoint_state") and hasattr(cls, "restore_checkpoint_state")
+
+
+def read_fields(owner: object, names: Iterable[str]) -> Tree:
+    """Return copies of attributes, by name; those that do not exist (yet) are left out."""
+    found = {name: copy.deepcopy(vars(owner)[name]) for name in names if name in vars(owner)}
+    return {n: str(value) if isinstance(value, np.str_) else value for n, value in found.items()}
+
+
+def write_fields(owner: object, names: Iterable[str], state: Tree) -> None:
+    """Give an object copies of saved attributes; those that did not exist are removed."""
+    for name in names:
+        if name in state:
+            setattr(owner, name, copy.deepcopy(state[name]))
+        else:
+            vars(owner).pop(name, None)
+
+
+def read_generator(generator: np.random.Generator) -> Tree:
+    """Return where a random generator stands."""
+    return dict(generator.bit_generator.state)
+
+
+def write_generator(generator: np.random.Generator, state: Tree) -> None:
+    """Let a generator continue from there; it stays the same object, whoever else holds it.
+
+    :raises ValueError: if the state is one of another kind of generator.
+    """
+    generator.bit_generator.state = state
+
+
+def read_space(space: Space) -> Tree:
+    """Return where the generators of a space and of the spaces in it stand; None if not begun."""
+    return [
+        None if part._np_random is None else read_generator(part._np_random)
+        for part in _subspaces(space)
+    ]
+
+
+def write_space(space: Space, state: Tree) -> None:
+    """Let them continue from there."""
+    for part, generator in zip(_subspaces(space), state, strict=True):
+        if generator is None:
+            part._np_random = None  # type: ignore[assignment]  # as Space.__init__ does
+        else:
+            write_generator(part.np_random, generator)
+
+
+def _subspaces(space: Space) -> Iterator[Space]:
+    yield space
+    inner = getattr(space, "spaces", ())
+    for part in inner.values() if isinstance(inner, dict) else inner:
+        yield from _subspaces(part)
+
+
 def _layers(env: Env) -> Iterator[Env]:
     """Yield the layers, the outermost first and the environment itself last."""
     while isinstance(env, gym.Wrapper):
-        if full_name(env) != _SAVABLE:
+        if not getattr(type(env), "only_calls_checkpoints", False):  # SavableEnv
             yield env
         env = env.env
     yield env
 
 
-def _refuse_unknown(layer: Env) -> None:
-    name = full_name(layer)
-    if not _saves_itself(layer) and name not in FIELDS:
-        raise UnsavableEnvError(
-            f"nobody knows which state {name} has, which a class tells by checkpoint_state() and"
-            " restore_checkpoint_state(state)"
-        )
-
-
-def _saves_itself(layer: Env) -> bool:
-    cls = type(layer)
-    return hasattr(cls, "checkpoint_state") and hasattr(cls, "restore_checkpoint_state")
-
-
 def _read_layer(layer: Env) -> Tree:
     own: Any = layer
-    part: dict[str, Any] = {"layer": full_name(layer)}
-    if _saves_itself(layer):
+    part: dict[str, Any] = {"layer": class_name(type(layer))}
+    if saves_itself(layer):
         part["own"] = own.checkpoint_state()
     else:
-        part["fields"] = read_fields(layer, FIELDS[full_name(layer)])
+        part["fields"] = read_fields(layer, FIELDS[part["layer"]])
         if isinstance(layer, Monitor):  # a number for each frame of the episode
             part["fields"]["rewards"] = np.array(layer.rewards, np.float64)
     space = _own_space(layer)
     if space is not None:
         part["action_space"] = read_space(space)
     if not isinstance(layer, gym.Wrapper):
-        stream = layer._np_random
-        part["np_random"] = None if stream is None else read_generator(stream)
+        generator = layer._np_random
+        part["np_random"] = None if generator is None else read_generator(generator)
         part["np_random_seed"] = layer._np_random_seed
-    if is_atari_env(layer):
-        part["emulator"] = read_emulator(own)
-    _refuse_what_is_not_plain(part)
+    if type(layer) is AtariEnv:
+        part["emulator"] = read_emulator(layer)
+    try:
+        pack(part)
+    except NotPlainError as error:
+        raise UnsavableEnvError(
+            f"the state of {part['layer']} is not plain data ({error}): give it the methods"
+            " checkpoint_state() and restore_checkpoint_state(state), or leave it out"
+        ) from None
     return part
 
 
 def _write_layer(layer: Env, part: Tree) -> None:
     own: Any = layer
-    if _saves_itself(layer):
+    if saves_itself(layer):
         own.restore_checkpoint_state(part["own"])
     else:
-        write_fields(layer, FIELDS[full_name(layer)], part["fields"])
+        write_fields(layer, FIELDS[part["layer"]], part["fields"])
         if isinstance(layer, Monitor):
             layer.rewards = part["fields"]["rewards"].tolist()
             if layer.results_writer is not None:  # its file was cut back, perhaps while it is open
@@ -137,20 +289,10 @@ def _write_layer(layer: Env, part: Tree) -> None:
         else:
             write_generator(layer.np_random, part["np_random"])
         layer._np_random_seed = part["np_random_seed"]
-    if is_atari_env(layer):
-        write_emulator(own, part["emulator"])
+    if type(layer) is AtariEnv:
+        write_emulator(layer, part["emulator"])
 
 
-def _own_space(layer: Env) -> gym.Space[Any] | None:
+def _own_space(layer: Env) -> Space | None:
     """Return the action space that a layer made itself, None for one that it hands on."""
     return layer._action_space if isinstance(layer, gym.Wrapper) else layer.action_space
-
-
-def _refuse_what_is_not_plain(part: Tree) -> None:
-    try:
-        pack(part)
-    except NotPlainError as error:
-        raise UnsavableEnvError(
-            f"the state of {part['layer']} is no plain data ({error}): give it the methods"
-            " checkpoint_state() and restore_checkpoint_state(state), or leave it out"
-        ) from None

@@ -1,38 +1,64 @@
-"""The state of SB3's vectorised environments with their wrappers, as plain data."""
+"""The state of SB3's vectorized environments with their wrappers, as plain data.
+
+A ``VecEnvWrapper`` of yours joins with the two methods of ``env_state.py``; its state belongs to
+the training then, and not to single environments.
+"""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecExtractDictObs,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+    VecTransposeImage,
+)
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from sb3_atari_course._common.state_tree import Tree, is_plain
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.env_layers import full_name
 from sb3_atari_course.envs.state.env_state import (
     EnvStateError,
     UnsavableEnvError,
+    class_name,
     monitor_file,
     read_env,
+    read_fields,
+    read_space,
+    saves_itself,
     write_env,
+    write_fields,
+    write_space,
 )
-from sb3_atari_course.envs.state.savable import SavableEnv
-from sb3_atari_course.envs.state.spaces_state import read_space, write_space
-from sb3_atari_course.envs.state.vec_wrappers_state import (
-    is_known,
-    read_wrapper,
-    wrappers_of,
-    write_lasting,
-    write_per_env,
-)
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 
-#: Two ways to run the same environments: what one saved the other can go on with.
+#: Two ways to run the same environments: what one saved the other can continue.
 _ALIKE = (DummyVecEnv, SubprocVecEnv)
 
 #: As a yml names it.
 _SAVABLE = "sb3_atari_course.checkpoints.SavableEnv"
+
+#: Of known wrappers: fields that belong to the training, since they outlive every episode.
+_LASTING: dict[type, tuple[str, ...]] = {
+    VecCheckNan: ("_user_warned",),
+    VecExtractDictObs: (),
+    VecFrameStack: (),
+    VecMonitor: ("episode_count", "t_start"),
+    VecNormalize: (),  # and its statistics
+    VecTransposeImage: (),
+}
+_STATISTICS = ("mean", "var", "count")
 
 
 class NewEpisodes(NamedTuple):
@@ -40,7 +66,7 @@ class NewEpisodes(NamedTuple):
 
     #: (n_envs,): in which environments; their running episodes are lost.
     begun: NDArray[np.bool_]
-    #: (n_envs, ...) or a dict of that, as the outermost VecEnv shows them; only the rows of
+    #: (n_envs, ...) or a dict of that, as the outermost VecEnv returns them; only the rows of
     #: ``begun`` mean something.
     observations: Any
 
@@ -51,11 +77,11 @@ def read_vec_env(venv: VecEnv) -> Tree:
     Not saved are DummyVecEnv's buffers, which every step overwrites, and ``reset_infos``.
     """
     base = venv.unwrapped
-    wrappers = wrappers_of(venv)
+    wrappers = _wrappers_of(venv)
     envs = [{"state": state, "reason": reason} for state, reason in _read_envs(base, wrappers)]
     return {
         "kind": _kind(base),
-        "wrappers": [read_wrapper(wrapper) for wrapper in wrappers],
+        "wrappers": [_read_wrapper(wrapper) for wrapper in wrappers],
         "action_space": read_space(base.action_space),
         "seeds": list(base._seeds),  # for the next reset
         "options": list(base._options) if is_plain(base._options) else [{}] * base.num_envs,
@@ -72,29 +98,29 @@ def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> NewEpisodes 
     """Put a state into a VecEnv that was made in the same way.
 
     If environments could not be saved, all are seeded and reset once, and those that were saved are
-    restored after that. The caller goes on with the new observations in the rows of
+    restored after that. The caller continues with the new observations in the rows of
     ``NewEpisodes.begun`` and with the saved ones in all others.
 
     :param fresh_seed: for environments that could not be saved; environment i gets
         ``fresh_seed + i``.
-    :return: the episodes that began anew, None if there are none.
+    :return: the episodes that started over, None if there are none.
     :raises EnvStateError: if it has another number of environments, or others than those saved.
     """
     _check_same(venv, state)
     base = venv.unwrapped
-    wrappers = wrappers_of(venv)
+    wrappers = list(zip(_wrappers_of(venv), state["wrappers"], strict=True))
     saved = np.array([env["reason"] is None for env in state["envs"]], bool)
     observations = None
     if not saved.all():
-        for wrapper, part in zip(wrappers, state["wrappers"], strict=True):
-            write_lasting(wrapper, part)  # the new observations are normalised as the old ones
+        for wrapper, part in wrappers:
+            _write_lasting(wrapper, part)  # the new observations are normalised as the old ones
         venv.seed(fresh_seed)
         observations = venv.reset()
     for i in np.flatnonzero(saved).tolist():
         _write_one(base, i, state["envs"][i]["state"])
-    for wrapper, part in zip(wrappers, state["wrappers"], strict=True):
-        write_lasting(wrapper, part)
-        write_per_env(wrapper, part, saved)
+    for wrapper, part in wrappers:
+        _write_lasting(wrapper, part)
+        _write_per_env(wrapper, part, saved)
     write_space(base.action_space, state["action_space"])
     base._seeds, base._options = list(state["seeds"]), list(state["options"])
     return None if observations is None else NewEpisodes(~saved, observations)
@@ -112,9 +138,9 @@ def monitor_files(venv: VecEnv) -> list[str | None]:
 
 def _read_envs(base: VecEnv, wrappers: list[Any]) -> list[tuple[Tree, str | None]]:
     """Return of each environment its state and None, or None and why it cannot be saved."""
-    foreign = [full_name(wrapper) for wrapper in wrappers if not is_known(wrapper)]
+    foreign = [class_name(type(wrapper)) for wrapper in wrappers if not _is_known(wrapper)]
     if foreign:
-        reason = f"nobody knows which state {foreign[0]} has, a wrapper around all environments"
+        reason = f"the state of {foreign[0]} is unknown, a wrapper around all environments"
     elif type(base) is DummyVecEnv:
         return [_read_one(env) for env in base.envs]
     elif _workers_can_save(base):
@@ -127,7 +153,7 @@ def _read_envs(base: VecEnv, wrappers: list[Any]) -> list[tuple[Tree, str | None
     elif type(base) is NativeAtariVecEnv:
         reason = "ale-py's native emulators offer no call that saves them"
     else:
-        reason = f"nobody knows which state {full_name(base)} has"
+        reason = f"the state of {class_name(type(base))} is unknown"
     return [(None, reason)] * base.num_envs
 
 
@@ -148,7 +174,7 @@ def _write_one(base: VecEnv, index: int, state: Tree) -> None:
 
 
 def _workers_can_save(base: VecEnv) -> bool:
-    """Tell whether the worker processes have our wrapper, outside of all others."""
+    """Return whether the worker processes have our wrapper, outside of all others."""
     return (
         type(base) is SubprocVecEnv
         and all(base.env_is_wrapped(SavableEnv))
@@ -165,7 +191,7 @@ def _check_same(venv: VecEnv, state: Tree) -> None:
             f" {base.num_envs}: make as many (n_envs)"
         )
     saved = [*(part["wrapper"] for part in state["wrappers"]), state["kind"]]
-    now = [*(full_name(wrapper) for wrapper in wrappers_of(venv)), _kind(base)]
+    now = [*(class_name(type(wrapper)) for wrapper in _wrappers_of(venv)), _kind(base)]
     if saved != now:
         raise EnvStateError(
             f"the state is one of {' < '.join(saved)}, and there is {' < '.join(now)}: make the"
@@ -180,5 +206,98 @@ def _check_same(venv: VecEnv, state: Tree) -> None:
 
 
 def _kind(base: VecEnv) -> str:
-    """Return the name of a kind of VecEnv."""
-    return "DummyVecEnv or SubprocVecEnv" if type(base) in _ALIKE else full_name(base)
+    return "DummyVecEnv or SubprocVecEnv" if type(base) in _ALIKE else class_name(type(base))
+
+
+def _wrappers_of(venv: VecEnv) -> list[VecEnvWrapper]:
+    """Return the wrappers around a VecEnv, the outermost first."""
+    wrappers = []
+    while isinstance(venv, VecEnvWrapper):
+        wrappers.append(venv)
+        venv = venv.venv
+    return wrappers
+
+
+def _is_known(wrapper: VecEnvWrapper) -> bool:
+    return type(wrapper) in _LASTING or saves_itself(wrapper)
+
+
+def _read_wrapper(wrapper: Any) -> Tree:
+    """Return the state of a known wrapper, of a foreign one its name only."""
+    state: dict[str, Any] = {"wrapper": class_name(type(wrapper))}
+    if saves_itself(wrapper):
+        state["own"] = wrapper.checkpoint_state()
+    elif _is_known(wrapper):
+        state["lasting"] = [read_fields(owner, names) for owner, names in _lasting(wrapper)]
+        state["per_env"] = [copy.deepcopy(array) for _, _, array in _per_env(wrapper)]
+    return state
+
+
+def _write_lasting(wrapper: Any, state: Tree) -> None:
+    """Put back what belongs to the training."""
+    if saves_itself(wrapper):
+        wrapper.restore_checkpoint_state(state["own"])
+    elif _is_known(wrapper):
+        for (owner, names), fields in zip(_lasting(wrapper), state["lasting"], strict=True):
+            write_fields(owner, names, fields)
+
+
+def _write_per_env(wrapper: VecEnvWrapper, state: Tree, rows: NDArray[np.bool_]) -> None:
+    """Put back what belongs to some environments, and leave the others as they are.
+
+    :param rows: (n_envs,), True for the environments that are restored.
+    """
+    arrays = list(_per_env(wrapper))
+    for (owner, name, now), saved in zip(arrays, state.get("per_env", []), strict=True):
+        value = _merged(now, saved, rows)
+        write_fields(owner, [name], {} if value is None else {name: value})
+
+
+def _lasting(wrapper: VecEnvWrapper) -> Iterator[tuple[object, tuple[str, ...]]]:
+    """Yield objects and the names of their fields."""
+    yield wrapper, _LASTING[type(wrapper)]
+    if isinstance(wrapper, VecNormalize):
+        yield wrapper.ret_rms, _STATISTICS
+        if wrapper.norm_obs:
+            rms: Any = wrapper.obs_rms
+            for statistics in rms.values() if isinstance(rms, dict) else [rms]:
+                yield statistics, _STATISTICS
+
+
+def _per_env(wrapper: VecEnvWrapper) -> Iterator[tuple[object, str, Any]]:
+    """Yield objects, the name of a field, and what it holds: (n_envs, ...), a dict of it or None.
+
+    None stands for what is not there before the first reset.
+    """
+    names: tuple[str, ...] = ()
+    if isinstance(wrapper, VecFrameStack):
+        for stack in _stacks(wrapper.stacked_obs):
+            yield stack, "stacked_obs", stack.stacked_obs
+    elif isinstance(wrapper, VecMonitor):
+        names = ("episode_returns", "episode_lengths")
+    elif isinstance(wrapper, VecNormalize):
+        names = ("returns", "old_obs", "old_reward")
+    for name in names:
+        yield wrapper, name, vars(wrapper).get(name)
+
+
+def _stacks(stack: Any) -> Iterator[StackedObservations[Any]]:
+    """Yield the arrays' owners: one, or one for each part of a Dict of observations."""
+    if hasattr(stack, "sub_stacked_observations"):
+        for part in stack.sub_stacked_observations.values():
+            yield from _stacks(part)
+    else:
+        yield stack
+
+
+def _merged(now: Any, saved: Any, rows: NDArray[np.bool_]) -> Any:
+    """Return what was saved in some rows, and what is there now in the others."""
+    if rows.all() or now is None or saved is None:
+        return saved if rows.all() else now
+    if isinstance(saved, dict):
+        return {key: _merged(now[key], saved[key], rows) for key in saved}
+    if len(now) != len(saved):  # VecNormalize has no rewards before the first step
+        return saved
+    merged = now.copy()
+    merged[rows] = saved[rows]
+    return merged

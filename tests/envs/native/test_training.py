@@ -27,8 +27,8 @@ FIRE = 1
 def test_the_memory_of_dqn_holds_the_actions_executed() -> None:
     """A bare emulator that plays the stored actions earns the stored rewards."""
     env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, noop_max=0, clip_reward=False, crop=FIELD)
-    model = DQN("CnnPolicy", env, buffer_size=600, learning_starts=200, seed=0)
-    model.learn(500)
+    model = DQN("CnnPolicy", env, buffer_size=300, learning_starts=200, seed=0)
+    model.learn(260)
     assert_learned(model)
     memory = model.replay_buffer
     assert isinstance(memory, ReplayBuffer)

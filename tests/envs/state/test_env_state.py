@@ -13,23 +13,22 @@ import gymnasium.wrappers as gw
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.wrappers.transform_observation import DtypeObservation
 from rl_zoo3 import wrappers as zoo
-from sb3_contrib.common.wrappers import ActionMasker, TimeFeatureWrapper
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import wrappers as ours
 from sb3_atari_course.envs import wrap_atari
-from sb3_atari_course.envs.state.env_layers import FIELDS, full_name
 from sb3_atari_course.envs.state.env_state import (
+    FIELDS,
     EnvStateError,
     UnsavableEnvError,
+    class_name,
     monitor_file,
     read_env,
     write_env,
 )
-from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 from tests.envs.state.players import play, same, through_a_file
 
 Env = gym.Env[Any, Any]
@@ -75,11 +74,8 @@ class Forgetful(gym.Wrapper[Any, Any, Any, Any]):
 
 #: Together they have every layer that is known.
 MAKERS: dict[str, Callable[[], Env]] = {
-    "CartPole": cart,
     "Acrobot": lambda: gym.make("Acrobot-v1", max_episode_steps=25),
     "MountainCar": lambda: gym.make("MountainCar-v0", max_episode_steps=25),
-    "MountainCarContinuous": lambda: gym.make("MountainCarContinuous-v0", max_episode_steps=25),
-    "Pendulum": pendulum,
     "Blackjack": lambda: gym.make("Blackjack-v1"),
     "CliffWalking": lambda: gym.make("CliffWalking-v1", is_slippery=True, max_episode_steps=25),
     "FrozenLake": lambda: gym.make("FrozenLake-v1", desc=None),
@@ -88,22 +84,15 @@ MAKERS: dict[str, Callable[[], Env]] = {
     "ours": lambda: wrap_atari(Monitor(breakout()), n_stack=4, crop=(30, 195, 5, 155)),
     "SB3's": lambda: AtariWrapper(Monitor(breakout()), action_repeat_probability=0.25),
     "Gymnasium's": lambda: gw.FrameStackObservation(
-        gw.AtariPreprocessing(breakout(repeat_action_probability=0.25)), 4
+        gw.AtariPreprocessing(breakout(repeat_action_probability=0.25), terminal_on_life_loss=True),
+        4,
     ),
-    "life losses": lambda: gw.AtariPreprocessing(breakout(), terminal_on_life_loss=True),
-    "pictures": lambda: gw.ResizeObservation(
+    "frames": lambda: gw.ResizeObservation(
         gw.GrayscaleObservation(gw.MaxAndSkipObservation(breakout(), 4)), (20, 20)
     ),
-    "zoo's pictures": lambda: zoo.YAMLCompatResizeObservation(breakout(frameskip=4), [20, 20]),
+    "zoo's frames": lambda: zoo.YAMLCompatResizeObservation(breakout(frameskip=4), [20, 20]),
     "statistics": lambda: gw.RecordEpisodeStatistics(cart()),
-    "autoreset": lambda: gw.Autoreset(cart()),
-    "sticky": lambda: gw.StickyAction(cart(), 0.5, (2, 4)),
-    "repeated": lambda: gw.RepeatAction(cart(), 2),
-    "delayed": lambda: gw.DelayObservation(cart(), 3),
-    "normalised": lambda: gw.NormalizeReward(gw.NormalizeObservation(cart())),
-    "time": lambda: gw.FlattenObservation(
-        gw.FilterObservation(gw.TimeAwareObservation(cart(), flatten=False), ["time"])
-    ),
+    "dicts": lambda: gw.FlattenObservation(gw.FilterObservation(as_dict(cart()), ["observation"])),
     "actions": lambda: gw.ClipAction(gw.RescaleAction(pendulum(), -0.5, 0.5)),
     "other actions": lambda: gw.DiscretizeAction(
         gw.TransformAction(pendulum(), lambda action: -action, pendulum().action_space), 5
@@ -111,16 +100,9 @@ MAKERS: dict[str, Callable[[], Env]] = {
     "observations": lambda: gw.ReshapeObservation(
         gw.RescaleObservation(pendulum(), np.float32(-1), np.float32(1)), (3, 1)
     ),
-    "types": lambda: DtypeObservation(gw.DiscretizeObservation(pendulum(), 9), np.int32),
-    "rendered": lambda: gw.AddRenderObservation(cart(render_mode="rgb_array")),
+    "observations in bins": lambda: gw.DiscretizeObservation(pendulum(), 9),
     "rewards": lambda: gw.ClipReward(gw.TransformReward(pendulum(), lambda r: r / 2), -1, 1),
-    "masked": lambda: ActionMasker(cart(), lambda env: np.ones(2)),
-    "time feature": lambda: TimeFeatureWrapper(zoo.MaskVelocityWrapper(cart())),
-    "noisy": lambda: zoo.ActionNoiseWrapper(zoo.ActionSmoothingWrapper(pendulum(), 0.5)),
-    "late rewards": lambda: zoo.DelayedRewardWrapper(zoo.FrameSkip(cart(), 2), 4),
-    "history": lambda: zoo.HistoryWrapper(pendulum(), 3),
-    "history in a dict": lambda: zoo.HistoryWrapperObsDict(as_dict(pendulum()), 3),
-    "successes": lambda: zoo.TruncatedOnSuccessWrapper(Lucky(cart()), n_successes=2),
+    "a wrapper of one's own": lambda: Lucky(cart()),
     "ours for tables": lambda: ours.DiscretizeObservations(
         ours.DiscretizeActions(
             gym.make("MountainCarContinuous-v0", max_episode_steps=25), n_bins=3
@@ -204,11 +186,14 @@ def test_all_that_changes_is_saved(name: str) -> None:
         play(env, 1, seed=i)
     for layer, found in zip(layers(env), changed, strict=True):
         allowed = NOT_SAVED_OF_MONITOR if isinstance(layer, Monitor) else set()
-        assert found <= {*FIELDS.get(full_name(layer), ()), *allowed}, layer
+        assert found <= {*FIELDS.get(class_name(type(layer)), ()), *allowed}, layer
 
 
-@pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("n_steps", [0, 33])
+#: All of them in the middle of an episode, some of them before the first one.
+CASES = [*((name, 33) for name in MAKERS), ("bare", 0), ("ours", 0), ("Gymnasium's", 0)]
+
+
+@pytest.mark.parametrize(("name", "n_steps"), CASES)
 def test_a_restored_environment_goes_on_alike(name: str, n_steps: int) -> None:
     env, fresh = make(name), make(name)
     env.reset(seed=1)
@@ -219,9 +204,7 @@ def test_a_restored_environment_goes_on_alike(name: str, n_steps: int) -> None:
         play(fresh, 5, seed=5)
     write_env(fresh, through_a_file(read_env(env)))
     assert env.action_space.sample() == fresh.action_space.sample()  # its stream
-    np.random.seed(0)  # noqa: NPY002  # ActionNoiseWrapper draws from it
     seen, n_ends = play(env, 40, seed=7)
-    np.random.seed(0)  # noqa: NPY002
     assert same((seen, n_ends), play(fresh, 40, seed=7))
     assert n_ends > 0 or name == "bare"
     if name != "statistics":  # which have the time
@@ -229,7 +212,7 @@ def test_a_restored_environment_goes_on_alike(name: str, n_steps: int) -> None:
 
 
 def test_every_known_layer_is_tried() -> None:
-    tried = {full_name(layer) for name in MAKERS for layer in layers(make(name))}
+    tried = {class_name(type(layer)) for name in MAKERS for layer in layers(make(name))}
     tried.add("rl_zoo3.gym_patches.PatchedTimeLimit")  # its full name is TimeLimit's
     assert set(FIELDS) <= tried
 
@@ -268,9 +251,7 @@ def test_what_rl_zoo_puts_in_the_place_of_timelimit_is_the_same_layer() -> None:
 
 @pytest.mark.parametrize("wrap", [Forgetful, lambda env: Monitor(Forgetful(env))])
 def test_a_foreign_wrapper_is_named(wrap: Callable[[Env], Env]) -> None:
-    with pytest.raises(
-        UnsavableEnvError, match=r"test_env_state\.Forgetful has, .*checkpoint_state"
-    ):
+    with pytest.raises(UnsavableEnvError, match=r"test_env_state\.Forgetful .*checkpoint_state"):
         read_env(wrap(cart()))
 
 

@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_atari_course import NativeAtariVecEnv
 from sb3_atari_course.envs import wrap_atari
-from sb3_atari_course.envs.state.savable import SavableEnv
+from sb3_atari_course.envs.state.savable_env import SavableEnv
 from sb3_atari_course.envs.state.vec_env_state import (
     EnvStateError,
     monitor_files,
@@ -47,7 +47,9 @@ def cart() -> gym.Env[Any, Any]:
 
 
 def cart_dict() -> gym.Env[Any, Any]:
-    return gw.TimeAwareObservation(cart(), flatten=False)
+    env = cart()
+    space = spaces.Dict({"obs": env.observation_space, "negative": env.observation_space})
+    return gw.TransformObservation(env, lambda obs: {"obs": obs, "negative": -obs}, space)
 
 
 def bare() -> gym.Env[Any, Any]:
@@ -160,6 +162,7 @@ def test_whole_games_and_lost_lives_go_on_alike() -> None:
     assert 2 <= n_games < n_ends  # the others are lives
 
 
+@pytest.mark.process
 def test_environments_in_worker_processes_go_on_alike() -> None:
     makers = [partial(savable, breakout), partial(savable, breakout)]
     venv = VecFrameStack(SubprocVecEnv(makers, start_method="forkserver"), 2)
@@ -184,6 +187,7 @@ def test_environments_in_worker_processes_go_on_alike() -> None:
         venv.close()
 
 
+@pytest.mark.process
 def test_workers_without_the_wrapper_are_told_what_to_add() -> None:
     for maker in (cart, monitor_outside):  # not there, and not the outermost
         venv = SubprocVecEnv([maker], start_method="forkserver")
@@ -259,6 +263,33 @@ def test_a_foreign_wrapper_around_all_environments_is_named() -> None:
     assert new is not None
     assert new.begun.all()
     assert same(fresh.ret_rms.count, venv.ret_rms.count)  # what belongs to the training is kept
+
+
+class CountingVec(ForeignVec):
+    """A wrapper of somebody's own that saves itself."""
+
+    n_steps = 0
+
+    def step_wait(self) -> Any:
+        self.n_steps += 1
+        return self.venv.step_wait()
+
+    def checkpoint_state(self) -> Any:
+        return {"n_steps": self.n_steps}
+
+    def restore_checkpoint_state(self, state: Any) -> None:
+        self.n_steps = state["n_steps"]
+
+
+def test_a_wrapper_around_all_environments_may_save_itself() -> None:
+    venv, fresh = CountingVec(two(cart)), CountingVec(two(cart))
+    venv.reset()
+    play(venv, 9, seed=1)
+    state = through_a_file(read_vec_env(venv))
+    assert unsaved_envs(state) == {}
+    assert write_vec_env(fresh, state, fresh_seed=9) is None
+    assert fresh.n_steps == 9
+    assert same(play(venv, 30, seed=2), play(fresh, 30, seed=2))
 
 
 def test_other_environments_are_refused() -> None:

@@ -1,0 +1,199 @@
+"""The log files beside a training: how long each had become, cut back to there, opened again.
+
+What was written after a checkpoint is played again when the training resumes, so it is cut off
+first: the curves then have neither a gap nor a row twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Collection, Iterable
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import (
+    CSVOutputFormat,
+    HumanOutputFormat,
+    JSONOutputFormat,
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+)
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_atari_course._common.atomic_files import flush, write_aside
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.state_tree import Tree
+from sb3_atari_course.callbacks import CsvLog, EpisodeTable, LogTable
+from sb3_atari_course.envs.state.vec_env_state import monitor_files
+
+
+def read_logs(
+    model: BaseAlgorithm, callbacks: Iterable[BaseCallback], envs: Iterable[VecEnv], run: Path
+) -> Tree:
+    """Return how long the files are; paths inside the run folder as seen from there.
+
+    :param callbacks: all of the training, those within others too.
+    :param envs: those in which the training plays, and its evaluations.
+    :param run: the run folder.
+    """
+    formats = model.logger.output_formats
+    tables = {Path(one.file.name) for one in formats if isinstance(one, CSVOutputFormat)}
+    grown = {path.resolve() for path in run.glob(f"*{Monitor.EXT}")}
+    grown |= {Path(path).resolve() for env in envs for path in monitor_files(env) if path}
+    writers, own = [], []
+    for callback in callbacks:
+        if isinstance(callback, CsvLog):
+            own.append(callback._format)
+        elif isinstance(callback, EpisodeTable) and callback.path and callback.path.is_file():
+            grown.add(callback.path)
+    event_folders = []
+    for one in formats:
+        kind, path = _kind_and_path(one)
+        if kind in ("log", "json"):
+            grown.add(Path(str(path)))
+        elif kind == "tensorboard":
+            one.writer.flush()  # type: ignore[attr-defined]
+            event_folders.append(Path(str(path)))
+        if kind is not None and one not in own:
+            writers.append((kind, _relative(path, run)))
+    events = [path for folder in event_folders for path in _events(folder)]
+    for file in (*grown, *events, *tables):
+        flush(file)  # else a power failure could leave less of it than the checkpoint says
+    # not the temporary folder that SB3 takes unless asked for one
+    is_chosen = model._custom_logger or model.tensorboard_log is not None
+    return {
+        "home": str(run),
+        "folder": _relative(model.logger.dir, run) if is_chosen else None,
+        "writers": writers,
+        "sizes": {_relative(path, run): os.path.getsize(path) for path in sorted(grown)},
+        "tables": {
+            _relative(path, run): {"keys": header, "rows": len(rows)}
+            for path in tables
+            for header, rows in [_table(path)]
+        },
+        "events": {
+            _relative(folder, run): {path.name: path.stat().st_size for path in _events(folder)}
+            for folder in event_folders
+        },
+    }
+
+
+def cut_logs(state: Tree, run: Path, *, opened: Collection[str] = ()) -> list[str]:
+    """Cut the files back to what they held; return what is wrong with some, which are left alone.
+
+    A file that is shorter than it was has been started over by somebody, or is missing; what it
+    held is gone.
+
+    :param opened: paths of TensorBoard's files that this run has opened later: they are deleted.
+    :raises CheckpointError: in a copy of a run folder, if there are files outside of it, which
+        belong to the original; nothing is cut then.
+    """
+    home = Path(state["home"])
+    outside = [name for part in ("sizes", "tables", "events") for name in state[part]]
+    outside = [name for name in outside if os.path.isabs(name)]
+    if outside and home != run and home.is_dir():
+        raise CheckpointError(
+            f"{run} is a copy of {home}, and both would write to {outside[0]}: resume the original,"
+            " or move it away first"
+        )
+    problems = []
+    sizes = {run / name: size for name, size in state["sizes"].items()}
+    for name, events in state["events"].items():
+        sizes.update({run / name / event: size for event, size in events.items()})
+        for path in _events(run / name):
+            if path.name not in events and str(path) in opened:
+                path.unlink()
+    for path, size in sizes.items():
+        here = path.stat().st_size if path.is_file() else 0
+        if here >= size:
+            os.truncate(path, size)
+        else:
+            problems.append(f"{path} has {here} bytes, it had {size} at the checkpoint")
+            if not here and path.name.endswith(Monitor.EXT):
+                path.write_text('#{"t_start": 0.0, "env_id": "None"}\nr,l,t\n')  # to continue with
+    for name, table in state["tables"].items():
+        _, rows = _table(run / name)
+        if len(rows) >= table["rows"]:
+            _cut_table(run / name, table["keys"], rows[: table["rows"]])
+        else:
+            problems.append(f"{run / name} has {len(rows)} rows, it had {table['rows']}")
+    return problems
+
+
+def reopen_logger(state: Tree, run: Path) -> tuple[Logger, list[str]]:
+    """Return a logger that continues these files, and paths of TensorBoard's that it has opened."""
+    folder, before = state["folder"], _all_events(state, run)
+    writers = [_reopen(kind, name, run) for kind, name in state["writers"]]
+    logger = Logger(None if folder is None else str(run / folder), writers)
+    return logger, sorted(_all_events(state, run) - before)
+
+
+def _kind_and_path(writer: Any) -> tuple[str | None, str | None]:
+    """Return SB3's name of a log format and its file or folder; None for an unknown format."""
+    if isinstance(writer, HumanOutputFormat):
+        return ("log", writer.file.name) if writer.own_file else ("stdout", None)
+    if isinstance(writer, JSONOutputFormat):
+        return "json", writer.file.name
+    if isinstance(writer, CSVOutputFormat):
+        return "csv", writer.file.name
+    if isinstance(writer, TensorBoardOutputFormat):
+        return "tensorboard", writer.writer.log_dir
+    return None, None
+
+
+def _reopen(kind: str, name: str | None, run: Path) -> KVWriter:
+    if kind == "stdout":
+        return HumanOutputFormat(sys.stdout)
+    path = str(run / str(name))
+    if kind == "tensorboard":
+        return TensorBoardOutputFormat(path)
+    if kind == "csv":
+        return LogTable(path, append=True)
+    writer: Any = (HumanOutputFormat if kind == "log" else JSONOutputFormat)(os.devnull)
+    writer.file.close()
+    writer.file = open(path, "a")  # noqa: SIM115  # SB3's own would empty it
+    return writer  # type: ignore[no-any-return]
+
+
+def _events(folder: Path) -> list[Path]:
+    return sorted(folder.glob("events.out.tfevents*"))
+
+
+def _all_events(state: Tree, run: Path) -> set[str]:
+    return {str(path) for name in state["events"] for path in _events(run / name)}
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the header of a table and what follows it."""
+    if not path.is_file():
+        return [], []
+    with open(path, newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]  # a string may have line ends in it
+    return header, rows
+
+
+def _cut_table(path: Path, keys: list[str], rows: list[list[str]]) -> None:
+    """Cut a table of SB3 back, which gets its columns as they come: the new ones go, too."""
+    lines = [keys, *(row[: len(keys)] for row in rows)] if keys else []
+
+    def write(file: BinaryIO) -> None:
+        text = TextIOWrapper(file, newline="")
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        text.detach()  # which leaves the file open
+
+    write_aside(path, write)
+
+
+def _relative(path: Any, run: Path) -> str | None:
+    """Return a path inside the run folder as seen from there: the folder may be moved."""
+    if path is None:
+        return None
+    place = Path(path).resolve()
+    return os.path.relpath(place, run) if place.is_relative_to(run) else str(place)

@@ -1,0 +1,228 @@
+"""Small environments in which the judge lets a solution play, and which record what it did."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_atari_course.course.exercises.base import WrongError
+
+#: Steps of one episode that no exercise needs.
+_MOST_STEPS = 5000
+
+#: Top, bottom, left, right of what the agent sees of a screen; around it all is white.
+CROP = (28, 190, 8, 148)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step that an environment has seen.
+
+    :param episode: number of the episode, from 0.
+    :param state: state before it.
+    :param action: what was done.
+    :param reward: what it returned.
+    :param next_state: state after it.
+    :param terminated: the environment has ended the episode.
+    :param truncated: its time limit has.
+    """
+
+    episode: int
+    state: Any
+    action: int
+    reward: float
+    next_state: Any
+    terminated: bool
+    truncated: bool
+
+
+class RecordingEnv(gym.Env[Any, np.int64]):
+    """Records every step, and names what no loop may do, such as a step after the end.
+
+    :param n_actions: number of actions.
+    :param time_limit: steps after which an episode is truncated, None for no limit.
+    """
+
+    render_mode = "ansi"
+
+    def __init__(self, n_actions: int, time_limit: int | None = None) -> None:
+        self.action_space = spaces.Discrete(n_actions, seed=0)
+        self.n_actions, self.time_limit = n_actions, time_limit
+        self.log: list[Step] = []
+        #: Length of each episode so far, in steps; a reset begins one.
+        self.lengths: list[int] = []
+        self._playing = False
+        self._state: Any = None
+
+    @abstractmethod
+    def first_state(self) -> Any:
+        """Return the state in which an episode begins."""
+
+    @abstractmethod
+    def outcome(self, action: int) -> tuple[Any, float, bool]:
+        """Return next state, reward, and whether that ends the episode."""
+
+    def observe(self, state: Any) -> Any:
+        """Return what the agent sees of a state."""
+        return state
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        self.lengths.append(0)
+        self._playing, self._state = True, self.first_state()
+        return self.observe(self._state), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Play a step.
+
+        :raises WrongError: if there is no episode to play in, or no such action.
+        """
+        if not self.lengths:
+            raise WrongError("env.step was called before env.reset")
+        if not self._playing:
+            raise WrongError(
+                f"env.step was called after the episode had ended at step {self.lengths[-1]}:"
+                " an episode ends when it is terminated or truncated, then comes a reset"
+            )
+        if not self.action_space.contains(np.int64(action)):
+            raise WrongError(f"env.step got {action!r}, which is not in 0..{self.n_actions - 1}")
+        self.lengths[-1] += 1
+        if self.lengths[-1] > _MOST_STEPS:
+            raise WrongError(f"an episode has {_MOST_STEPS} steps: max_steps must end it, too")
+        episode, before, action = len(self.lengths) - 1, self._state, int(action)
+        self._state, reward, terminated = self.outcome(action)
+        truncated = self.lengths[-1] == self.time_limit and not terminated
+        self.log.append(Step(episode, before, action, reward, self._state, terminated, truncated))
+        self._playing = not (terminated or truncated)
+        return self.observe(self._state), reward, terminated, truncated, {}
+
+    def render(self) -> str:
+        """Return a line of text."""
+        return f"{self._state}\n"
+
+
+class TableEnv(RecordingEnv):
+    """An environment of numbered states whose rules are a table; it begins in state 0.
+
+    :param rules: (state, action) -> (next state, reward, terminated); what is missing stays where
+        it is, with reward 0.
+    :param n_states: number of states.
+    :param n_actions: number of actions.
+    :param time_limit: see :class:`RecordingEnv`.
+    """
+
+    def __init__(
+        self,
+        rules: Mapping[tuple[int, int], tuple[int, float, bool]],
+        *,
+        n_states: int,
+        n_actions: int,
+        time_limit: int | None = None,
+    ) -> None:
+        super().__init__(n_actions, time_limit)
+        self.observation_space = spaces.Discrete(n_states)
+        self.rules = rules
+
+    def first_state(self) -> int:
+        """Return 0."""
+        return 0
+
+    def outcome(self, action: int) -> tuple[int, float, bool]:
+        """Look it up."""
+        return self.rules.get((self._state, action), (self._state, 0.0, False))
+
+
+class CorridorEnv(RecordingEnv):
+    """A corridor: action 1 leads right, 0 left; its last place has reward 1, and ends the episode.
+
+    Observations are one-hot, (n_places,) float32.
+
+    :param n_places: its length; an episode begins at the left.
+    """
+
+    def __init__(self, n_places: int) -> None:
+        super().__init__(2)
+        self.observation_space = spaces.Box(0.0, 1.0, (n_places,), np.float32)
+        self._places: NDArray[Any] = np.eye(n_places, dtype=np.float32)
+
+    def first_state(self) -> int:
+        """Return the left end."""
+        return 0
+
+    def outcome(self, action: int) -> tuple[int, float, bool]:
+        """Walk."""
+        place = max(self._state + (1 if action else -1), 0)
+        ends = place == len(self._places) - 1
+        return place, float(ends), ends
+
+    def observe(self, state: int) -> Any:
+        """Return the place, one-hot."""
+        return self._places[state]
+
+
+class MarkedEnv(RecordingEnv):
+    """An environment whose observations show when they were made, so that none is mistaken.
+
+    Its state is a mark, ``(20 * episode + step) % 240``: no two of twelve episodes in a row are
+    alike. It is seen as a vector (4,) float32 that begins with mark / 100, or as a screen
+    (210, 160, 3) uint8 which is of the grey mark + 1 inside :data:`CROP`. Actions change nothing,
+    and the best one is mark % 3. Episodes are terminated after 5, 9 or 7 steps; rewards are
+    negative, 0 and positive in turn, and grow with each episode.
+
+    :param screens: show screens.
+    :param ends: False: episodes go on for ever.
+    :param time_limit: see :class:`RecordingEnv`.
+    """
+
+    def __init__(
+        self, *, screens: bool = False, ends: bool = True, time_limit: int | None = None
+    ) -> None:
+        super().__init__(3, time_limit)
+        screen, vector = spaces.Box(0, 255, (210, 160, 3), np.uint8), spaces.Box(0.0, 3.0, (4,))
+        self.observation_space = screen if screens else vector
+        self.screens, self.ends = screens, ends
+
+    def first_state(self) -> int:
+        """Return the mark of this moment."""
+        return (20 * (len(self.lengths) - 1) + self.lengths[-1] % 20) % 240
+
+    def outcome(self, action: int) -> tuple[int, float, bool]:
+        """Go on by a step."""
+        episode, step = len(self.lengths) - 1, self.lengths[-1]
+        reward = float((episode + 1) * (-1, 1, 0, 2)[step % 4])
+        return self.first_state(), reward, self.ends and step == (5, 9, 7)[episode % 3]
+
+    def observe(self, state: int) -> NDArray[Any]:
+        """Return a vector or a screen."""
+        if not self.screens:
+            return np.array([state, 100, 0, 0], np.float32) / 100
+        screen = np.full((210, 160, 3), 255, np.uint8)
+        top, bottom, left, right = CROP
+        screen[top:bottom, left:right] = state + 1
+        return screen
+
+
+def marks_of(observation: NDArray[Any]) -> list[int]:
+    """Return the mark of a vector of :class:`MarkedEnv`, or those of a stack of cropped screens.
+
+    :param observation: (4,) or (n_stack, height, width).
+    :raises WrongError: if the white around the screens was not cropped.
+    """
+    if observation.ndim == 1:
+        return [round(float(observation[0]) * 100)]
+    if any(np.ptp(frame) for frame in observation):
+        raise WrongError(
+            "a remembered frame shows the white around the field: crop each screen by the argument"
+            " `crop`, the first of a game too"
+        )
+    return [int(frame[0, 0]) - 1 for frame in observation]

@@ -1,0 +1,293 @@
+"""Exercises 2b and 4: the loop around the update, from the filled memory to the stop.
+
+``dqn_training`` plays CartPole, whose observations are vectors; ``atari_training`` a game, whose
+screens become frames, stacks, bytes. What must be true of both is said once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sb3_atari_course.course.exercises.base import Exercise, Property, Solution, WrongError
+from sb3_atari_course.course.exercises.fake_envs import CROP, CorridorEnv, MarkedEnv, marks_of
+from sb3_atari_course.course.exercises.recorded_training import PREFILL, RecordedTraining
+
+#: Arguments of the Atari loop; height and width are not those of the lesson.
+_SCREENS = {"crop": CROP, "shape": (60, 48), "n_stack": 4}
+
+
+@dataclass(frozen=True)
+class TrainingLoop:
+    """What must be true of a training loop: when it learns, copies, explores, stops.
+
+    :param loop: name of the student's function.
+    :param update: name of the update function that it calls.
+    :param settings: arguments that only this loop has.
+    :param screens: it sees screens.
+    """
+
+    loop: str
+    update: str
+    settings: dict[str, Any]
+    screens: bool = False
+
+    def train(
+        self, solution: Solution, env: MarkedEnv | None = None, **changes: Any
+    ) -> RecordedTraining:
+        """Let the student's loop play.
+
+        :param env: default: one of its kind, without a time limit.
+        :param changes: of the settings.
+        """
+        env = env or MarkedEnv(screens=self.screens)
+        settings = {**self.settings, **changes}
+        return RecordedTraining(solution, env, loop=self.loop, update=self.update, **settings)
+
+    def properties(self) -> tuple[Property, ...]:
+        """Return them all, from the simple to the involved."""
+        return (
+            self.memory_is_filled_first,
+            self.games_are_played_whole,
+            self.memory_forgets,
+            self.memory_holds_what_happened,
+            self.epsilon_falls_per_step,
+            self.best_actions_at_epsilon_zero,
+            self.random_actions_at_epsilon_one,
+            self.epsilon_is_used,
+            self.target_is_copied,
+            self.training_stops,
+        )
+
+    def memory_is_filled_first(self, solution: Solution) -> None:
+        """The memory is filled at random, then there is an update every update_every steps."""
+        moments = [update.n_steps for update in self.train(solution).updates]
+        if len(moments) < 3:
+            raise WrongError(f"{self.update} was called {len(moments)} times in a whole training")
+        if not PREFILL <= moments[0] <= PREFILL + 3:
+            raise WrongError(
+                f"the first update came after {moments[0]} steps: the memory must be filled with"
+                f" {PREFILL} random steps before, and no more"
+            )
+        gaps = np.diff(moments)
+        if np.any(gaps != 2):
+            raise WrongError(
+                "an update is due every 2 steps, counted through all games; the first ones came"
+                f" {gaps[:5].tolist()} steps apart"
+            )
+
+    def games_are_played_whole(self, solution: Solution) -> None:
+        """Each game lasts until the environment or max_steps ends it; scores are the true ones."""
+        training = self.train(solution, n_episodes=12)
+        scores = training.scores()
+        if len(training.games) != 12 or len(scores) != 12:
+            raise WrongError(
+                f"n_episodes is 12: {len(scores)} games were played, {len(training.games)} returned"
+            )
+        reported = [float(game.score) for game in training.games]
+        if not np.allclose(reported, scores):
+            raise WrongError(f"the first scores are {scores[:4]}, Game.score says {reported[:4]}")
+        endless = MarkedEnv(screens=self.screens, ends=False)
+        self.train(solution, endless, n_episodes=4, max_steps=13)
+        if endless.lengths[-4:] != [13] * 4:
+            raise WrongError(
+                f"with max_steps=13 games that never end lasted {endless.lengths[-4:]} steps"
+            )
+
+    def memory_forgets(self, solution: Solution) -> None:
+        """The memory holds the newest memory_size transitions, and no older ones."""
+        training = self.train(solution, memory_size=40)
+        for update in training.updates:
+            log = training.env.log[: update.n_steps]
+            moments = {step.next_state: i for i, step in enumerate(log)}
+            marks = [marks_of(after)[-1] for after in update.batch.next_states.numpy()]
+            age = max(update.n_steps - moments.get(mark, update.n_steps) for mark in marks)
+            if age > 41:
+                raise WrongError(
+                    f"with memory_size=40 a transition of {age} steps ago was learned from: a deque"
+                    " with maxlen forgets by itself"
+                )
+
+    def memory_holds_what_happened(self, solution: Solution) -> None:
+        """What is learned from are transitions that really were; screens as stacks of bytes."""
+        for time_limit in (None, 8):
+            env = MarkedEnv(screens=self.screens, time_limit=time_limit)
+            self.train(solution, env, memory_size=60).check_memory()
+
+    def epsilon_falls_per_step(self, solution: Solution) -> None:
+        """Epsilon falls in a straight line, once for every step of the training."""
+        training = self.train(solution, max_epsilon=0.9, min_epsilon=0.1, epsilon_decay=0.01)
+        try:
+            played = np.array([float(game.epsilon) for game in training.games])
+        except AttributeError as error:
+            raise WrongError(f"a Game for each game is returned, but {error}") from None
+        before = np.array(training.first_steps())
+
+        def line(steps: Any) -> Any:
+            return np.maximum(0.1, 0.9 - 0.01 * steps)
+
+        if np.allclose(played, line(before), atol=1e-6):
+            return
+        games = np.arange(len(before))
+        hints = {
+            ": off by one: it has fallen a step too far": line(before + 1),
+            ": off by one: it is a step behind": line(np.maximum(before - 1, 0)),
+            ": it falls once a game, not once a step": line(games),
+            ": it falls once a game, not once a step, and begins too low": line(games + 1),
+            ": it never falls": line(0 * before),
+            ": it falls below its smallest value": 0.9 - 0.01 * before,
+        }
+        hint = next((text for text, e in hints.items() if np.allclose(played, e, atol=1e-6)), "")
+        wrong = int(np.argmax(~np.isclose(played, line(before), atol=1e-6)))
+        raise WrongError(
+            f"game {wrong} begins after {before[wrong]} steps: epsilon should be"
+            f" {line(before)[wrong]:.4f} = max(0.1, 0.9 - 0.01 * {before[wrong]}), got"
+            f" {played[wrong]:.4f}{hint}"
+        )
+
+    def best_actions_at_epsilon_zero(self, solution: Solution) -> None:
+        """With epsilon 0 every action after the filling is the network's best; it gets 0..1."""
+        training = self.train(solution, max_epsilon=0.0, min_epsilon=0.0)
+        largest = training.q_net.largest_input
+        if self.screens and largest > 1:
+            raise WrongError(f"q_net got the value {largest:g}: divide the bytes by 255 before")
+        if not all(training.are_best):
+            first = training.played_steps[training.are_best.index(False)]
+            raise WrongError(
+                f"with epsilon 0 {training.are_best.count(False)} of {len(training.are_best)}"
+                f" actions are not q_net's best (argmax): one was {first.action}, the best"
+                f" {first.state % 3}"
+            )
+
+    def random_actions_at_epsilon_one(self, solution: Solution) -> None:
+        """With epsilon 1 every action is random, and so are those that fill the memory."""
+        training = self.train(solution, n_episodes=60, prefill=600)
+        for name, steps in (
+            ("fill the memory", training.env.log[:600]),
+            ("are played with epsilon 1", training.played_steps),
+        ):
+            shares = np.bincount([step.action for step in steps], minlength=3) / len(steps)
+            if np.any(np.abs(shares - 1 / 3) > 0.12):
+                raise WrongError(
+                    f"the {len(steps)} steps that {name} chose the 3 actions with the shares"
+                    f" {shares.round(2)}: a third each is random"
+                )
+
+    def epsilon_is_used(self, solution: Solution) -> None:
+        """Once epsilon has fallen to 0, actions are no longer random."""
+        settings: dict[str, Any] = {"max_epsilon": 1.0, "min_epsilon": 0.0, "epsilon_decay": 0.01}
+        are_best = self.train(solution, n_episodes=25, **settings).are_best
+        if all(are_best[:60]):
+            raise WrongError("epsilon begins with 1, but the first 60 actions are all q_net's best")
+        if not all(are_best[100:]):
+            raise WrongError(
+                f"after 100 steps epsilon is 0, but {are_best[100:].count(False)} of the later"
+                " actions are not q_net's best: the epsilon that falls must be the one that decides"
+            )
+
+    def target_is_copied(self, solution: Solution) -> None:
+        """The target network gets the weights of the other every copy_every steps, no sooner."""
+        updates = self.train(solution, n_episodes=20).updates
+        if any(update.target_is_online for update in updates):
+            raise WrongError(
+                "target_net is q_net itself: copy the weights (load_state_dict), do not assign the"
+                " network"
+            )
+        versions = [update.target_version for update in updates]
+        changes = (np.flatnonzero(np.diff(versions)) + 1).tolist()
+        if not changes:
+            raise WrongError(
+                f"target_net was never copied from q_net in {updates[-1].n_steps} steps; it is due"
+                " every 10"
+            )
+        gaps = np.diff([updates[i].n_steps for i in changes])
+        if np.any(gaps != 10):
+            raise WrongError(
+                "target_net is due every 10 steps, counted through all games; new weights were seen"
+                f" {gaps[:5].tolist()} steps apart"
+            )
+        age = changes[-1] - versions[changes[-1]]
+        if age > 1:
+            raise WrongError(
+                f"target_net got weights that are {age} updates old: copy q_net's present ones"
+            )
+
+    def training_stops(self, solution: Solution) -> None:
+        """The training stops when the mean of the last games reaches stop_at."""
+        scores = [float(game.score) for game in self.train(solution, n_episodes=40).games]
+        means = np.convolve(scores, np.ones(5) / 5, "valid")
+        stop_at = float(means[15]) - 1e-6
+        due = 5 + int(np.argmax(means >= stop_at))
+        n_games = len(self.train(solution, n_episodes=40, stop_at=stop_at).games)
+        if n_games != due:
+            raise WrongError(
+                f"the mean of the last 5 games reaches stop_at={stop_at:.1f} with game number"
+                f" {due}, but {n_games} games were played"
+            )
+
+
+_CARTPOLE = TrainingLoop("train_dqn", "dqn_update", {"loss_function": nn.functional.smooth_l1_loss})
+_ATARI = TrainingLoop("train_atari", "atari_update", _SCREENS, screens=True)
+
+
+def corridor_is_learned(solution: Solution) -> None:
+    """With your own dqn_update it learns to walk down a corridor."""
+    torch.manual_seed(0)
+    q_net, target_net = (
+        nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2)) for _ in range(2)
+    )
+    solution.train_dqn(
+        CorridorEnv(8),
+        q_net,
+        target_net,
+        torch.optim.Adam(q_net.parameters(), lr=0.005),
+        n_episodes=120,
+        max_steps=60,
+        memory_size=5000,
+        prefill=300,
+        batch_size=32,
+        update_every=2,
+        copy_every=50,
+        max_epsilon=1.0,
+        min_epsilon=0.1,
+        epsilon_decay=0.001,
+        gamma=0.9,
+        loss_function=nn.functional.smooth_l1_loss,
+        window=10,
+        stop_at=None,
+        rng=np.random.default_rng(0),
+    )
+    with torch.no_grad():
+        best = q_net(torch.eye(8)[:-1]).argmax(dim=1).tolist()
+    if best != [1] * 7:
+        raise WrongError(
+            f"after 120 games the best actions along the corridor are {best}, 1 leads to the reward"
+        )
+
+
+def n_stack_is_an_argument(solution: Solution) -> None:
+    """With n_stack=3 it stacks three frames."""
+    try:
+        training = _ATARI.train(solution, n_episodes=6, memory_size=60, n_stack=3)
+    except WrongError:
+        raise
+    except Exception as error:
+        raise WrongError(f"with n_stack=3 your code raised {error!r}: pass n_stack on") from None
+    training.check_memory()
+
+
+DQN_TRAINING = Exercise(
+    functions=("train_dqn",),
+    given=("dqn_update",),
+    properties=(*_CARTPOLE.properties(), corridor_is_learned),
+)
+
+ATARI_TRAINING = Exercise(
+    functions=("train_atari",),
+    given=("atari_update",),
+    properties=(*_ATARI.properties(), n_stack_is_an_argument),
+)

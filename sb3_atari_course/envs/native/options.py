@@ -1,0 +1,213 @@
+"""Options of the emulators: from a Gymnasium id, its options and a seed to ale-py's arguments."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ale_py
+import ale_py.roms
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+
+from sb3_atari_course._common.validation import (
+    boolean,
+    integer_at_least,
+    probability,
+    refuse_unknown,
+)
+from sb3_atari_course.envs.ids import find_spec
+
+#: What options of :func:`gymnasium.make` may be that the native emulators cannot follow.
+_CANNOT: dict[str, tuple[Any, ...]] = {
+    "obs_type": (None, "grayscale"),
+    "mode": (None,),
+    "difficulty": (None,),
+    "continuous": (None, False),
+    "sound_obs": (None, False),
+}
+
+#: Options that mean something here.
+OPTIONS = (
+    "frameskip",
+    "full_action_space",
+    "max_episode_steps",
+    "max_num_frames_per_episode",
+    "repeat_action_probability",
+)
+
+#: Those that an id may have, and that change nothing or are refused.
+UNLISTED = ("game", "continuous_action_threshold", *_CANNOT)
+
+#: ale-py's seeds are int32 from 0; RL Zoo's reach 2**32.
+N_SEEDS = 2**31
+
+#: Longest game if there is no limit, in frames.
+_NO_LIMIT = 2**31 - 1
+
+
+class Start(NamedTuple):
+    """A game before its first agent step."""
+
+    #: (rows, columns) of the screen; some have 250 rows, most 210
+    screen: tuple[int, int]
+    #: frames that the emulator plays during a reset, 0 in most games
+    n_frames: int
+    #: (most no-ops + 1,) int64, the score after so many no-ops, 0 in most games
+    noop_scores: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Emulators:
+    """What every emulator does, whatever their number.
+
+    :param arguments: of ale-py's AtariVectorEnv: the game, limits, sticky actions.
+    :param n_held: frames for which an agent step holds its action.
+    :param n_counted: frames that count as one in a game's length: 1, or what the id itself skips,
+        as SB3's Monitor inside the wrappers counts steps of the id.
+    :param n_noops: most no-ops at the start of a game, in frames.
+    """
+
+    arguments: dict[str, Any]
+    n_held: int
+    n_counted: int
+    n_noops: int
+
+    def start(self) -> Start:
+        """Return what a game is before its first agent step."""
+        return _start_of(self.arguments["game"], self.n_noops)
+
+
+@functools.cache  # loading a game takes a fifth of a second
+def _start_of(rom: str, n_noops: int) -> Start:
+    """Return what a game is before its first agent step, whatever its seed.
+
+    Sticky actions change nothing: the first action repeated would be a no-op too.
+    """
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # as ale-py's own envs do
+    emulator = ale_py.ALEInterface()
+    path: Any = ale_py.roms.get_rom_path(rom)
+    emulator.loadROM(path)
+    emulator.reset_game()
+    height, width = emulator.getScreenDims()
+    n_frames, scores = emulator.getEpisodeFrameNumber(), [0]
+    for _ in range(n_noops):
+        scores.append(scores[-1] + int(emulator.act(ale_py.Action.NOOP)))
+    return Start((int(height), int(width)), int(n_frames), np.array(scores, np.int64))
+
+
+def find_emulators(
+    env_id: str, *, frame_skip: int, max_pool: bool, noop_max: int, options: dict[str, Any]
+) -> Emulators:
+    """Return what the emulators of a Gymnasium id are asked for.
+
+    :param env_id: an id of an Atari game.
+    :param frame_skip: frames per agent step; 1 for an id that skips by itself.
+    :param max_pool: take the maximum of the last two frames of a step.
+    :param noop_max: most no-ops, in steps of the id (frames, if it does not skip by itself).
+    :param options: as for :func:`gymnasium.make`; they win over those of the id.
+    :raises ValueError: for an unknown id, another environment than an Atari game, a value that the
+        native emulators cannot follow, skipping twice.
+    :raises TypeError: for an unknown option, and for a flag that is not a bool.
+    """
+    spec = find_spec(env_id)
+    if "AtariEnv" not in str(spec.entry_point):
+        raise ValueError(
+            f"{env_id!r} is not an Atari game of ale-py, and NativeAtariVecEnv plays no others: use"
+            " SB3's make_vec_env (--vec-env dummy)"
+        )
+    asked = _checked_options(env_id, {**spec.kwargs, **options})
+    own_skip = asked.get("frameskip", 4)
+    frame_skip = integer_at_least(1, "frame_skip", frame_skip)
+    if isinstance(own_skip, (tuple, list)):
+        raise ValueError(
+            f"{env_id} skips {own_skip} frames, a random number, which the native emulators cannot"
+            " do: pass frameskip=1, or take a NoFrameskip-v4 id"
+        )
+    own_skip = integer_at_least(1, "frameskip", own_skip)
+    if own_skip > 1 and frame_skip > 1:
+        raise ValueError(
+            f"{env_id} plays {own_skip} frames a step already, so frame_skip={frame_skip} would"
+            " skip twice: pass frameskip=1 (or a NoFrameskip-v4 id; in RL Zoo --env-kwargs"
+            " frameskip:1), or frame_skip=1"
+        )
+    n_held = own_skip * frame_skip
+    n_noops = integer_at_least(0, "noop_max", noop_max) * own_skip
+    sticky = asked.get("repeat_action_probability", 0)
+    arguments = {
+        "game": asked["game"],
+        "frameskip": n_held,
+        "maxpool": boolean("max_pool", max_pool) and frame_skip > 1,
+        "noop_max": n_noops + 1 if n_noops else 0,  # ale-py draws 0 to noop_max - 1 of them
+        "repeat_action_probability": probability("repeat_action_probability", sticky),
+        "max_num_frames_per_episode": _max_frames(spec, asked, own_skip),
+        "full_action_space": boolean("full_action_space", asked.get("full_action_space", False)),
+    }
+    return Emulators(arguments, n_held=n_held, n_counted=own_skip, n_noops=n_noops)
+
+
+def usable_threads(n_threads: int | None, n_envs: int) -> int:
+    """Return how many threads play: at most one a core and one a game.
+
+    :param n_threads: how many are asked for, None for as many as are of use.
+    :raises ValueError: if it is below 1.
+    """
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    n_cores = n_cores or 1
+    if n_threads is None:
+        return min(n_envs, n_cores)
+    if integer_at_least(1, "n_threads", n_threads) > n_cores:
+        warnings.warn(
+            f"n_threads={n_threads} is more than this process has cores: {n_cores} are used",
+            stacklevel=3,
+        )
+    return min(n_threads, n_envs, n_cores)
+
+
+def _checked_options(env_id: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return those options that mean something here, after refusing what cannot be done."""
+    refuse_unknown(f"the native {env_id}", asked, (*OPTIONS, *UNLISTED))
+    for name, value in asked.items():
+        if name in ("continuous", "sound_obs") and value is not None:
+            boolean(name, value)
+        if value not in _CANNOT.get(name, (value,)):
+            raise ValueError(
+                f"{env_id} with {name}={value!r}: the native emulators show grey frames without"
+                " sound and play discrete actions in the default mode and the default difficulty;"
+                f" leave {name} out, or take the Python environments (native=False, --vec-env"
+                " dummy)"
+            )
+    return {name: value for name, value in asked.items() if name in ("game", *OPTIONS)}
+
+
+def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
+    """Return the longest game in frames; ``max_episode_steps`` counts steps of the id."""
+    limits = [_NO_LIMIT]
+    frames = asked.get("max_num_frames_per_episode")
+    if frames:  # 0 means no limit in ale-py
+        limits.append(integer_at_least(1, "max_num_frames_per_episode", frames))
+    steps = asked.get("max_episode_steps", spec.max_episode_steps)
+    if steps is not None and steps != -1:  # -1 means no limit in Gymnasium
+        limits.append(integer_at_least(1, "max_episode_steps", steps) * own_skip)
+    return min(limits)
+
+
+def first_seed(seed: int | None) -> int:
+    """Return the seed of the first game, a random one for None.
+
+    :raises TypeError: if it is no integer.
+    :raises ValueError: if it is negative.
+    """
+    if seed is None:
+        return int(np.random.default_rng().integers(N_SEEDS))
+    return integer_at_least(0, "seed", seed)
+
+
+def emulator_seeds(seeds: Sequence[int | None]) -> NDArray[np.int32]:
+    """Return seeds that ale-py can take, (n,); -1 for None: go on with the random numbers."""
+    return np.array([-1 if seed is None else int(seed) % N_SEEDS for seed in seeds], np.int32)

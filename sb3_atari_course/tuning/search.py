@@ -1,0 +1,292 @@
+"""The command ``tune``: from its flags to a study, and to what is kept of it.
+
+A study's folder gets the best yml, a table of the trials, and Optuna's own plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import shlex
+import signal
+import warnings
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from sb3_atari_course._common.passwords import STORAGE_VARIABLE
+from sb3_atari_course.envs import import_packages, is_atari
+from sb3_atari_course.envs.native.options import usable_threads
+from sb3_atari_course.tuning.parameters import Hyperparams
+from sb3_atari_course.tuning.space import (
+    Space,
+    adapt_space,
+    describe_space,
+    load_space,
+    without_late_starts,
+)
+from sb3_atari_course.tuning.storage import open_storage
+from sb3_atari_course.tuning.study import (
+    StudySettings,
+    begin_or_join,
+    find_study,
+    settings_of,
+    standing_of,
+)
+from sb3_atari_course.tuning.trial import TrialExperiment, prepare, write_text, yml_block
+from sb3_atari_course.tuning.workers import Job, Launcher, Progress
+from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
+from sb3_atari_course.zoo.experiment import check_device
+from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
+
+#: Agent steps of a trial of a game: minutes on a laptop.
+_GAME_STEPS = 100_000
+_N_TRIALS_GAME, _N_TRIALS = 20, 50
+
+_PLOTS = ("optimization_history", "param_importances", "slice", "parallel_coordinate")
+
+
+def search(args: argparse.Namespace) -> None:
+    """Search hyperparameters, or report on a search.
+
+    :param args: the flags of ``tune``, see :mod:`sb3_atari_course.cli.tune`.
+    :raises ValueError: for a wrong one.
+    """
+    check_device(args.device)
+    parse = NamedValues(["--env-kwargs"], "env_kwargs")  # type: ignore[no-untyped-call]
+    texts, args.env_kwargs = args.env_kwargs or [], {}
+    parse(None, args, texts, "--env-kwargs")
+    import_packages(args.gym_packages)
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    prepare(native=args.vec_env == "native")
+    if args.list_params:
+        print(describe_space(args.algo, _space_of(args), _entry_of(args)))
+        return
+    for package in ("pandas", "plotly"):  # now, not after a night of training
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(
+                f'tuning needs {package} of the extra "tune": pip install "sb3_atari_course[tune]"'
+            )
+    args.storage = args.storage or os.environ.get(STORAGE_VARIABLE)
+    name = args.study_name or f"{args.algo}_{args.env.replace('/', '-')}"
+    if Path(name).name != name:
+        raise ValueError(f"--study-name is the name of a folder in -f, got {name!r}")
+    folder = Path(args.folder) / name
+    if args.best:
+        study = find_study(open_storage(args.storage, folder, create=False), name)
+        begun = settings_of(study)
+        if (begun.algo, begun.env_id) != (args.algo, args.env):
+            raise ValueError(f"study {name!r} is of {begun.algo} on {begun.env_id}")
+    else:
+        study = _begin(args, name, folder)
+        _run(args, study, folder)
+    _report(study, folder)
+
+
+def _begin(args: argparse.Namespace, name: str, folder: Path) -> Study:
+    """Begin the study, or join it; if that fails, no folder is left behind."""
+    settings = _settings_of(args)
+    new_folders = [one for one in (folder, *folder.parents) if not one.exists()]
+    _check_writable(folder)
+    default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
+    try:
+        storage = open_storage(
+            args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
+        )
+        return begin_or_join(storage, name, settings, args.n_trials, default)
+    except Exception:
+        for one in new_folders:  # the innermost first
+            with contextlib.suppress(OSError):
+                one.rmdir()
+        raise
+
+
+def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
+    """Run trials until the budget is spent, or Ctrl-C."""
+    settings, standing = settings_of(study), standing_of(study)
+    tuned = Space(settings.algo, settings.space).tuned()
+    print(
+        f"study {study.study_name}: {settings.n_timesteps} steps a training,"
+        f" tunes {', '.join(tuned)}"
+    )
+    print(f"folder {folder}, workers {args.workers}; the same command joins, or resumes later")
+    if standing.is_done:
+        print("all trials are finished; a larger --n-trials extends the study")
+        return
+    job = Job(
+        storage=args.storage,
+        study_name=study.study_name,
+        folder=str(folder),
+        n_threads=args.num_threads or max(1, usable_threads(None, 2**16) // args.workers),
+        device=args.device,
+        grace_period=args.grace_period,
+        seconds=60 * args.minutes,
+    )
+    progress = Progress(standing, args.workers)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        Launcher(study, job, n_workers=args.workers, progress=progress).run()
+    except KeyboardInterrupt:
+        progress.print("stopped; the same command resumes, and --best shows what there is")
+        raise
+    finally:
+        progress.close()
+
+
+def _settings_of(args: argparse.Namespace) -> StudySettings:
+    """Return what the study is about."""
+    hyperparams = _entry_of(args)
+    is_game = is_atari(args.env)
+    n_timesteps = args.n_timesteps
+    if n_timesteps is None:
+        if "n_timesteps" not in hyperparams:
+            raise ValueError("the yml has no n_timesteps: give the agent steps of a training by -n")
+        n_timesteps = int(hyperparams["n_timesteps"])
+        if is_game:
+            n_timesteps = min(n_timesteps, _GAME_STEPS)
+    epsilon = args.epsilon
+    if epsilon is None:
+        epsilon = 0.05 if is_game else 0.0
+    same = (
+        *("algo", "seed", "n_repeats", "n_evaluations", "n_games", "max_frames"),
+        *("sampler", "n_startup_trials", "pruner"),
+    )
+    settings = StudySettings(
+        env_id=args.env,
+        hyperparams=hyperparams,
+        space=without_late_starts(_space_of(args), hyperparams, n_timesteps),
+        n_timesteps=n_timesteps,
+        epsilon=epsilon,
+        native=args.vec_env == "native",
+        gym_packages=tuple(args.gym_packages),
+        **{name: getattr(args, name) for name in same},
+    )
+    space = Space(settings.algo, settings.space)
+    space.check_fits(hyperparams)
+    space.start(hyperparams)  # the first trial: refused here, before anything is on the disk
+    return settings
+
+
+def _entry_of(args: argparse.Namespace) -> Hyperparams:
+    """Return the yml entry of the environment, as the study will keep it."""
+    experiment = TrialExperiment(args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs)
+    entry = experiment.entry()
+    try:
+        plain: Hyperparams = json.loads(json.dumps(entry))
+    except TypeError as error:  # for example of a Python file
+        raise ValueError(f"{experiment.config}: {error}: a study keeps plain values only") from None
+    return plain
+
+
+def _space_of(args: argparse.Namespace) -> dict[str, object]:
+    content = adapt_space(
+        args.algo,
+        load_space(args.algo, args.env, args.space),
+        params=args.param,
+        freeze=args.freeze,
+        only=args.only,
+    )
+    return Space(args.algo, content).content()
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folder and try it.
+
+    :raises ValueError: if nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into {folder}: {error.strerror}; choose another folder with -f"
+        ) from None
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    """Treat SIGTERM as Ctrl-C: the workers are stopped."""
+    raise KeyboardInterrupt
+
+
+def _report(study: Study, folder: Path) -> None:
+    """Print the best yml and write the study's folder."""
+    standing = standing_of(study)
+    if standing.best is None:
+        errors = f": {standing.errors[-1][1]}" if standing.errors else ""
+        raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
+    if standing.errors and not standing.is_done:
+        number, error = standing.errors[-1]
+        print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
+    files = write_report(study, folder)
+    print(f"\n{(folder / 'best.yml').read_text(encoding='utf-8')}")
+    print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
+
+
+def write_report(study: Study, folder: Path) -> list[Path]:
+    """Write ``best.yml``, ``trials.csv`` and ``plots/*.html``.
+
+    :return: the files.
+    :raises ValueError: if no trial is finished.
+    """
+    best = folder / "best.yml"
+    write_text(best, best_block(study, best))
+    table = folder / "trials.csv"
+    write_text(table, study.trials_dataframe().to_csv(index=False))
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    files = [best, table]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental, and logarithms of what is on the edge
+        for name in _PLOTS:
+            axis = {} if name == "param_importances" else {"target_name": "mean score"}
+            figure = getattr(optuna.visualization, f"plot_{name}")(study, **axis)
+            files.append(plots / f"{name}.html")
+            figure.write_html(files[-1], include_plotlyjs="directory")  # one plotly.min.js for all
+    return files
+
+
+def best_block(study: Study, file: Path) -> str:
+    """Return the best trial as a yml block, with its origin in a comment.
+
+    :param file: where it will be, for the command in the comment.
+    :raises ValueError: if no trial is finished.
+    """
+    standing, settings = standing_of(study), settings_of(study)
+    best: FrozenTrial | None = standing.best
+    if best is None:
+        raise ValueError(f"study {study.study_name!r} has no finished trial yet")
+    n = settings.n_repeats
+    trainings = "after a training" if n == 1 else f"after each of {n} trainings"
+    entry = Space(settings.algo, settings.space).fill(best.params, settings.hyperparams)
+    return (
+        f"# Study {study.study_name}: trial {best.number}, the best of {standing.finished}"
+        " finished.\n"
+        f"# Score {best.values[0]:.4g}, mean of {settings.n_games} games at epsilon"
+        f" {settings.epsilon:g} {trainings}.\n"
+        "# Few trainings are luck: train it with other seeds too.\n"
+        f"#   {_command(settings, file)}\n"
+    ) + yml_block(settings.env_id, entry, settings.n_timesteps)
+
+
+def _command(settings: StudySettings, file: Path) -> str:
+    """Return the command that trains a yml of this study."""
+    is_ours = settings.algo in OUR_ALGORITHMS
+    packages = list(settings.gym_packages)
+    if "Deterministic-v4" in settings.env_id and not is_ours:  # our launcher knows them
+        packages.append("sb3_atari_course.register")
+    words = [
+        *("python", "-m"),
+        *(("sb3_atari_course", "train") if is_ours else ("rl_zoo3.train",)),
+        *("--algo", settings.algo, "--env", settings.env_id, "-conf", str(file), "--seed", "1"),
+        *(("--gym-packages", *packages) if packages else ()),
+    ]
+    return shlex.join(words)

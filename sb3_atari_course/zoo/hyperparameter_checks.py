@@ -1,0 +1,612 @@
+"""One entry of a yml, with what the command line changes: checked before anything is made of it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib
+import inspect
+import math
+import runpy
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, NoReturn
+
+import gymnasium as gym
+import numpy as np
+import yaml
+from gymnasium.envs.registration import load_env_creator
+from rl_zoo3 import ALGOS, exp_manager
+from rl_zoo3.utils import StoreDict
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_atari_course._common.errors import SettingError
+from sb3_atari_course.hyperparams import hyperparams_file
+from sb3_atari_course.q_learning.schedules import VISITS
+
+#: Returns the beginning of a message: where a key stands, ``"x.yml: gamma: "``.
+Place = Callable[[str], str]
+
+#: What RL Zoo itself takes out of an entry, beside the arguments of the algorithm.
+_OF_RL_ZOO: dict[str, Any] = {
+    "callback": Any,
+    "env_kwargs": dict | None,
+    "env_wrapper": Any,
+    "frame_stack": int | None,
+    "monitor_kwargs": dict | str,
+    "n_envs": int,
+    "n_timesteps": int,
+    "noise_std": float,
+    "noise_type": str | None,
+    "normalize": bool | dict | str,
+    "policy_kwargs": dict | str | None,
+    "vec_env_wrapper": Any,
+}
+
+#: Arguments of off-policy algorithms that RL Zoo takes as strings too.
+_OF_BUFFERS: dict[str, Any] = {
+    "replay_buffer_class": type | str | None,
+    "replay_buffer_kwargs": dict | str | None,
+}
+
+#: Arguments of an algorithm that RL Zoo takes from its command line.
+_FLAGS = {
+    "device": "--device",
+    "env": "--env",
+    "seed": "--seed",
+    "tensorboard_log": "--tensorboard-log",
+    "verbose": "--verbose",
+}
+
+#: Strings that RL Zoo evaluates as Python.
+_EXPRESSIONS = (
+    *("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_class"),
+    "replay_buffer_kwargs",
+)
+
+_PROBABILITIES = (
+    *("exploration_final_eps", "exploration_fraction", "exploration_initial_eps"),
+    *("gae_lambda", "gamma", "repeat_action_probability", "tau"),
+)
+_NOT_NEGATIVE = ("learning_rate", "learning_starts", "max_grad_norm", "noise_std")
+_POSITIVE = (
+    *("batch_size", "buffer_size", "frame_stack", "n_critics", "n_envs", "n_epochs"),
+    *("n_quantiles", "n_steps", "n_timesteps", "policy_delay", "stats_window_size"),
+    *("target_update_interval", "train_freq"),
+)
+
+#: The smallest and the largest values that make sense; SB3 fails late, or takes another one.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(_PROBABILITIES, (0, 1)),
+    **dict.fromkeys(_NOT_NEGATIVE, (0, math.inf)),
+    **dict.fromkeys(_POSITIVE, (1, math.inf)),
+    "gradient_steps": (-1, math.inf),
+}
+
+_KINDS: dict[Any, str] = {
+    bool: "True or False",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    Callable: "a schedule such as lin_0.5, which falls linearly to 0",
+    tuple: "a list",
+    dict: "a mapping",
+    Mapping: "a mapping",
+    list: "a list",
+    type: "a class",
+    types.NoneType: "None",
+}
+
+#: Where an argument is annotated with these alone, a string is a mistake.
+_NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
+
+#: Packages whose annotations are right, so that values of any type are checked by them.
+_ANNOTATED = ("stable_baselines3", "sb3_contrib", "sb3_atari_course")
+
+#: Arguments that can be given by their name.
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+#: What SB3 passes itself to policies, replay buffers, VecNormalize and Monitor.
+_PASSED = {
+    *("action_space", "buffer_size", "device", "env", "filename", "lr_schedule", "n_envs"),
+    *("observation_space", "optimize_memory_usage", "venv"),
+}
+
+#: What ``gymnasium.make`` takes out of the arguments of an environment.
+_OF_MAKE: dict[str, Any] = {
+    "disable_env_checker": bool | None,
+    "max_episode_steps": int | None,
+    "render_mode": str | None,
+}
+
+
+class NamedValues(StoreDict):
+    """RL Zoo's ``NAME:VALUE ...``, whose errors say which flag and value; a second flag adds.
+
+    :raises SettingError: for what is not such a pair, or not a Python value.
+    """
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Keep the values of one flag."""
+        found = dict(getattr(namespace, self.dest) or {})
+        for text in values:
+            name, _, value = text.partition(":")
+            try:
+                if not name.isidentifier() or not value:
+                    raise ValueError
+                super().__call__(parser, namespace, [text])  # type: ignore[no-untyped-call]
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}: " if str(error) else ""
+                raise SettingError(
+                    f"{option_string} {text}: {reason}write NAME:VALUE, strings in quotes"
+                    " (\"policy:'MlpPolicy'\")"
+                ) from None
+            found.update(getattr(namespace, self.dest))
+        setattr(namespace, self.dest, found)
+
+
+def check_config(config: str, env_id: str, *, is_game: bool, advice: str = "add one") -> None:
+    """Find out why RL Zoo cannot read an entry.
+
+    :param config: what ``-conf`` takes: a yml, a Python file, or the name of a module.
+    :param is_game: whether the entry ``atari`` would do; else ``default`` would.
+    :param advice: what to do without an entry.
+    :raises SettingError: naming what is wrong; nothing is raised if all is well.
+    """
+    content = _read_config(config)
+    if not isinstance(content, Mapping):
+        what = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise SettingError(
+            f"{config} {what}: it has to be a mapping of environments to hyperparameters,"
+            f" such as {env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}"
+        )
+    other = "atari" if is_game else "default"
+    key = env_id if env_id in content else other
+    if key not in content:
+        raise SettingError(f"{config} has no entry {other!r}, and none for {env_id}: {advice}")
+    entry = content[key]
+    if not isinstance(entry, Mapping) or not all(isinstance(name, str) for name in entry):
+        raise SettingError(
+            f"{config}: {key}: has to be a mapping of names to values, got {_shown(entry)}"
+        )
+
+
+def _read_config(config: str) -> Any:
+    """Return what a yml, a Python file or a module holds."""
+    path = Path(config)
+    is_yml = path.suffix in (".yml", ".yaml")
+    if (is_yml or path.suffix == ".py") and not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise SettingError(f"-conf {config}: the file {what}{_where_ours_is(path.stem)}")
+    if is_yml:
+        try:
+            return yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SettingError(f"-conf {config} cannot be read: {error}") from None
+    if path.is_dir():
+        raise SettingError(f"-conf {config} is a folder: name a yml file in it")
+    try:
+        if path.suffix == ".py":
+            found = runpy.run_path(config).get("hyperparams")
+        else:
+            found = getattr(_import_named("-conf", config), "hyperparams", None)
+    except SettingError as error:
+        raise SettingError(f"{error}{_where_ours_is(path.name)}") from None
+    except SyntaxError as error:
+        raise SettingError(f"-conf {config} cannot be read: {error}") from None
+    if found is None:
+        raise SettingError(f"-conf {config} has no dictionary named hyperparams")
+    return found
+
+
+def _import_named(place: str, name: str) -> types.ModuleType:
+    """Import a module that a user has named; its own errors are left alone.
+
+    :param place: the flag or key that names it, for the message.
+    :raises SettingError: if there is no such module.
+    """
+    try:
+        if all(part.isidentifier() for part in name.split(".")):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, but lacks another one
+        raise SettingError(f"{place} {name}: {error}") from None
+    raise SettingError(f"{place} {name}: is not the name of a module")
+
+
+def _where_ours_is(name: str) -> str:
+    """Return the hint at a file of ours that has this name, "" without one."""
+    try:
+        hyperparams_file(name)
+    except FileNotFoundError:
+        return ""
+    return f"; ours is -conf sb3_atari_course.hyperparams.{name}"
+
+
+def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
+    """Check names, types and ranges of the hyperparameters of one environment.
+
+    Whole floats of integer keys (1.0e+4) become integers.
+
+    :param entry: as read from the yml, with ``-params`` in it.
+    :param algo: RL Zoo's name of the algorithm.
+    :raises SettingError: for the first that is wrong: where it stands, its value, what to do.
+    """
+    algorithm = ALGOS[algo]
+    own, is_open = _parameters(algorithm)
+    known = {name: one.annotation for name, one in own.items()}
+    known.update(_OF_RL_ZOO)
+    known.update((name, kinds) for name, kinds in _OF_BUFFERS.items() if name in own)
+    for key, value in list(entry.items()):
+        if key in _FLAGS:
+            _refuse(place, key, value, f"is taken from the command line: {_FLAGS[key]}")
+        if key not in known and not is_open:
+            names = known.keys() - _FLAGS.keys()
+            _refuse(place, key, value, f"is not known to {algo}{_nearest(key, names)}")
+        entry[key] = _checked(place, key, value, known.get(key, Any))
+    if "policy" not in entry:
+        known_policies = ", ".join(algorithm.policy_aliases)
+        raise SettingError(f"{place('policy')}is missing: add one of {known_policies}")
+    if entry.get("noise_type") is not None:
+        _check_noise(place, entry, "action_noise" in own)
+    _check_kwargs(place, algo, entry)
+    stack = entry.get("frame_stack") or 1
+    if entry.get("normalize") and stack > 1 and issubclass(algorithm, OffPolicyAlgorithm):
+        problem = f"does not go together with frame_stack: {stack} in {algo}, since SB3 would store"
+        _refuse(place, "normalize", entry["normalize"], f"{problem} unstacked frames: drop one")
+    for key in ("env_wrapper", "vec_env_wrapper", "callback"):
+        _check_wrappers(place, key, entry.get(key))
+
+
+def _check_kwargs(place: Place, algo: str, entry: dict[str, Any]) -> None:
+    """Check the arguments of the policy, the replay buffer, VecNormalize and Monitor."""
+    values = {key: _evaluated(place, key, entry.get(key)) for key in _EXPRESSIONS}
+    buffer = values["replay_buffer_class"]
+    if buffer is None:  # SB3's DictReplayBuffer has the arguments of a ReplayBuffer
+        n_steps = entry.get("n_steps", 1)
+        buffer = (
+            NStepReplayBuffer
+            if n_steps > 1 and issubclass(ALGOS[algo], OffPolicyAlgorithm)
+            else ReplayBuffer
+        )
+    elif not (isinstance(buffer, type) and issubclass(buffer, ReplayBuffer)):
+        _refuse(place, "replay_buffer_class", buffer, "is not a ReplayBuffer of SB3")
+    functions = {
+        "policy_kwargs": _policy(place, algo, entry["policy"]),
+        "replay_buffer_kwargs": buffer,
+        "normalize": VecNormalize,
+        "monitor_kwargs": Monitor,
+    }
+    for key, function in functions.items():
+        if entry.get(key) is None or isinstance(entry[key], (bool, np.bool_)):
+            continue
+        checked = _check_arguments(place, key, function, values[key], is_whole=True)
+        if repr(checked) != repr(values[key]):
+            entry[key] = checked
+
+
+def _check_noise(place: Place, entry: Mapping[str, Any], is_known: bool) -> None:
+    """Check the action noise, of which RL Zoo looks for a part of the name."""
+    noise = entry["noise_type"]
+    if not any(name in noise for name in ("normal", "ornstein-uhlenbeck")):
+        _refuse(place, "noise_type", noise, "has to be normal or ornstein-uhlenbeck")
+    if "noise_std" not in entry:
+        _refuse(place, "noise_type", noise, "needs a noise_std too")
+    if not is_known:
+        _refuse(place, "noise_type", noise, "is for continuous off-policy algorithms: leave it out")
+
+
+def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -> None:
+    """Check the names of an environment's arguments, and that numbers are numbers.
+
+    Whole floats of integers become integers.
+
+    :raises SettingError: for the first that is wrong: where it stands, its value, what to do.
+    """
+    make = gym.spec(env_id).entry_point
+    if not kwargs or make is None:
+        return
+    left = dict(kwargs)
+    for name in [name for name in kwargs if name in _OF_MAKE]:
+        kwargs[name] = _checked(place, name, left.pop(name), _OF_MAKE[name])
+    sticky = "repeat_action_probability"  # ale-py takes any number
+    if sticky in left:
+        _checked(place, sticky, left[sticky], float)
+    create = make if callable(make) else load_env_creator(make)
+    kwargs.update(_check_arguments(place, "", create, left))
+
+
+def _parameters(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
+    """Return the arguments of a class, those of its parents too, and whether it takes others."""
+    found: dict[str, inspect.Parameter] = {}
+    for parent in cls.__mro__:
+        if "__init__" not in vars(parent):
+            continue
+        signature = inspect.signature(parent.__init__, eval_str=True)  # type: ignore[misc]
+        for name, one in list(signature.parameters.items())[1:]:
+            if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and not name.startswith("_"):
+                found.setdefault(name, one)
+        if not any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
+            return found, False
+    return found, True
+
+
+def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
+    """Return a value that has the type and the range of its key."""
+    kinds = _kinds(annotation)
+    if not _fits(value, kinds):
+        names = {**_KINDS, str: repr(VISITS)} if Callable in kinds else _KINDS
+        wanted = " or ".join(dict.fromkeys(names[kind] for kind in names if kind in kinds))
+        _refuse(place, key, value, f"has to be {wanted}{_as_number(value)}")
+    _check_numbers(place, key, value)
+    name = key.rpartition(".")[2]
+    if name == "train_freq" and isinstance(value, (list, tuple)):
+        value = _checked_frequency(place, key, value)
+    number = value[0] if isinstance(value, (list, tuple)) and value else value
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.number)):
+        return value
+    is_bound = key.startswith("normalize.") and number > 0  # infinity: do not clip
+    if not math.isfinite(number) and not is_bound:
+        _refuse(place, key, value, "has to be a finite number")
+    if int in kinds and float not in kinds and isinstance(value, float):
+        value = int(value)
+    least, most = _RANGES.get(name, (-math.inf, math.inf))
+    if number < least:
+        _refuse(place, key, value, f"has to be at least {least}")
+    if number > most:
+        _refuse(place, key, value, f"has to be at most {most}")
+    if name == "clip_range" and number <= 0:
+        _refuse(place, key, value, "has to be above 0")
+    return value
+
+
+def _checked_frequency(place: Place, key: str, value: Sequence[Any]) -> Sequence[Any]:
+    """Return a ``train_freq`` that is a pair, a whole float as an integer."""
+    if len(value) != 2 or value[1] not in ("step", "episode"):
+        _refuse(place, key, value, 'has to be a pair such as [4, "step"] or [1, "episode"]')
+    if not _fits(value[0], {int}):
+        _refuse(place, key, value, f"has to begin with an integer{_as_number(value[0])}")
+    return [int(value[0]), value[1]] if isinstance(value, list) else (int(value[0]), value[1])
+
+
+def _checked_layers(place: Place, key: str, value: Any) -> Any:
+    """Return a ``net_arch``, whole floats as integers."""
+    if isinstance(value, Mapping):
+        return {name: _checked_layers(place, f"{key}.{name}", one) for name, one in value.items()}
+    if not isinstance(value, (list, tuple)):
+        _refuse(place, key, value, "has to be a list of layer sizes, such as [64, 64]")
+    sizes = []
+    for one in value:
+        if isinstance(one, Mapping):  # as older versions of SB3 wanted it
+            size = _checked_layers(place, key, one)
+        elif not _fits(one, {int}) or one < 1:
+            _refuse(place, key, one, f"is not a layer size, an integer above 0{_as_number(one)}")
+        else:
+            size = int(one)
+        sizes.append(size)
+    return sizes
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """Return the types that an annotation allows, without their parameters."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if is_union else (annotation,)
+    return {typing.get_origin(member) or member for member in members}
+
+
+def _fits(value: Any, kinds: set[Any]) -> bool:
+    """Return whether a value has one of some types."""
+    if kinds & {Any, inspect.Parameter.empty} or not all(isinstance(one, type) for one in kinds):
+        return True  # or not known
+    is_number = bool(kinds & {int, float})
+    if isinstance(value, str) and Callable in kinds:
+        parts = value.split("_")
+        return value == VISITS if str in kinds and len(parts) == 1 else _is_schedule(parts)
+    if isinstance(value, (bool, np.bool_)):
+        return bool in kinds
+    if is_number and isinstance(value, Real):
+        return float in kinds or not math.isfinite(value) or float(value).is_integer()
+    if isinstance(value, (list, tuple)) and kinds & {list, tuple}:
+        return True
+    if type in kinds and callable(value):
+        return True  # makes an object too
+    with contextlib.suppress(TypeError):  # of a protocol
+        return isinstance(value, tuple(kinds))
+    return True
+
+
+def _is_schedule(parts: Sequence[str]) -> bool:
+    """Return whether the parts are ``lin`` and a number, as RL Zoo splits them."""
+    number = _number(parts[1]) if len(parts) == 2 else None
+    return number is not None and 0 <= number < math.inf
+
+
+def _number(text: Any) -> float | None:
+    """Return the number that a string means, None for another string."""
+    if not isinstance(text, str) or not any(letter.isdigit() for letter in text):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _as_number(text: Any) -> str:
+    """Return how to write the number that a string means; "" if it means none."""
+    number = _number(text)
+    if number is None:
+        return ""
+    plain = int(number) if number.is_integer() and abs(number) < 1e15 else number
+    written = yaml.safe_dump(plain).split()[0]
+    return f": write {written} (without quotes; YAML wants a dot and a sign in 1.0e+3)"
+
+
+def _check_numbers(place: Place, key: str, value: Any) -> None:
+    """Refuse ``1e3``, which YAML takes for a string, wherever it stands in a value."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            _check_numbers(place, f"{key}.{name}", one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            _check_numbers(place, key, one)
+    elif _number(value) is not None and isinstance(yaml.safe_load(value), str):
+        _refuse(place, key, value, f"is a string{_as_number(value)}")
+
+
+def _policy(place: Place, algo: str, policy: Any) -> Any:
+    """Return the class of a policy."""
+    if not isinstance(policy, str):
+        _refuse(place, "policy", policy, "has to be a name or a dotted path")
+    if "." in policy:
+        return _imported(place, "policy", policy)
+    aliases = ALGOS[algo].policy_aliases
+    if policy not in aliases:
+        known = ", ".join(aliases)
+        _refuse(place, "policy", policy, f"is not a policy of {algo}: choose one of {known}")
+    return aliases[policy]
+
+
+def _check_wrappers(place: Place, key: str, value: Any) -> None:
+    """Check what a key names: ``path``, ``{path: arguments}``, or a list of these."""
+    for one in value if isinstance(value, list) else [] if value is None else [value]:
+        path, kwargs = one, dict[str, Any]()
+        if isinstance(one, Mapping):
+            if len(one) != 1:
+                _refuse(place, key, one, "has to be one path and its arguments: check the indents")
+            ((path, kwargs),) = one.items()
+        if not isinstance(kwargs, Mapping):
+            name = f"{key}.{path}"
+            _refuse(place, name, kwargs, "has to be a mapping of its arguments, {} for none")
+        if isinstance(path, str):
+            function = _imported(place, key, path)
+            checked = _check_arguments(place, f"{key}.{path}", function, kwargs)
+            if isinstance(one, dict):
+                one[path] = checked
+            names = [
+                name
+                for name, parameter in (_signature(function) or {}).items()
+                if parameter.default is parameter.empty and parameter.kind in _NAMED
+            ]
+            left = set(names if key == "callback" else names[1:]) - checked.keys()
+            if left:
+                _refuse(place, f"{key}.{path}", kwargs, f"lacks {', '.join(sorted(left))}: add it")
+        elif isinstance(path, (int, float, list)):
+            _refuse(place, key, path, "has to be a dotted path, or a mapping of it to arguments")
+
+
+def _imported(place: Place, key: str, path: str) -> Any:
+    """Return what a dotted path names."""
+    module, dot, name = path.rpartition(".")
+    if not dot:
+        _refuse(place, key, path, "has to be a dotted path, such as package.module.Name")
+    found = _import_named(place(key).rstrip(": "), module)
+    if not hasattr(found, name):
+        hint = _nearest(name, vars(found))
+        problem = f"is not there: module {module!r} has no attribute {name!r}"
+        _refuse(place, key, path, f"{problem}{hint}")
+    return getattr(found, name)
+
+
+def _evaluated(place: Place, key: str, value: Any) -> Any:
+    """Return the value of a key, a string evaluated as RL Zoo will do it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return eval(value, dict(vars(exp_manager)))
+    except Exception as error:
+        _refuse(place, key, value, f"cannot be evaluated as Python: {error}")
+
+
+def _check_arguments(
+    place: Place, key: str, function: Any, kwargs: Any, *, is_whole: bool = False
+) -> dict[str, Any]:
+    """Return arguments of a function, whole floats of integers as integers.
+
+    Names are checked, and that numbers and flags are not strings.
+
+    :param is_whole: whether all else is checked too, if the function is one of SB3 or ours.
+    """
+    if not isinstance(kwargs, Mapping):
+        _refuse(place, key, kwargs, "has to be a mapping of arguments")
+    checked = dict(kwargs)
+    is_whole = is_whole and getattr(function, "__module__", "").partition(".")[0] in _ANNOTATED
+    parameters = _signature(function)
+    if parameters is None:
+        return checked
+    is_open = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    if is_whole and isinstance(function, type):
+        parameters, is_open = _parameters(function)
+    for name, value in kwargs.items():
+        path = f"{key}.{name}" if key else str(name)
+        _check_numbers(place, path, value)
+        if is_whole and name in _PASSED:
+            _refuse(place, path, value, "is passed by SB3 itself: leave it out")
+        if name in parameters:
+            annotation = parameters[name].annotation
+            checked[name] = _checked_argument(place, path, value, annotation, is_whole=is_whole)
+        elif not is_open:
+            known = [one for one in parameters if one not in _PASSED]
+            problem = f"is not an argument of {getattr(function, '__name__', function)}"
+            _refuse(place, path, value, f"{problem}{_nearest(name, known)}")
+    for what in ("optimizer", "features_extractor") if is_whole else ():
+        inner = checked.get(f"{what}_kwargs")
+        if inner is not None and f"{what}_class" in parameters:
+            made = checked.get(f"{what}_class", parameters[f"{what}_class"].default)
+            path = f"{key}.{what}_kwargs"
+            checked[f"{what}_kwargs"] = _check_arguments(place, path, made, inner)
+    return checked
+
+
+def _checked_argument(
+    place: Place, path: str, value: Any, annotation: Any, *, is_whole: bool
+) -> Any:
+    """Return an argument that has the type of its annotation."""
+    kinds = _kinds(annotation)
+    if isinstance(value, str) and type in kinds and is_whole:
+        key, _, name = path.rpartition(".")
+        example = {"activation_fn": "nn.ReLU", "optimizer_class": "th.optim.Adam"}
+        remedy = f'{key}: "dict({name}={example.get(name, "get_class_by_name(...)")})"'
+        _refuse(place, path, value, f"is a string, not a class: write {remedy}")
+    is_whole_float = isinstance(value, float) and value.is_integer()
+    if is_whole or (kinds <= _NO_STRINGS and (isinstance(value, str) or is_whole_float)):
+        value = _checked(place, path, value, annotation)
+    if is_whole and path.endswith(".net_arch") and value is not None:
+        return _checked_layers(place, path, value)
+    is_tuple = is_whole and isinstance(value, list) and kinds & {tuple, list} == {tuple}
+    return tuple(value) if is_tuple else value
+
+
+def _signature(function: Any) -> Mapping[str, inspect.Parameter] | None:
+    """Return the arguments of a function; None if it is written in C."""
+    for eval_str in (True, False):  # annotations may name what is not there while it runs
+        with contextlib.suppress(TypeError, ValueError, NameError, AttributeError):
+            return inspect.signature(function, eval_str=eval_str).parameters
+    return None
+
+
+def _nearest(name: Any, known: Iterable[str]) -> str:
+    """Return the known name that comes nearest, or all of them if they are not too many."""
+    names = sorted(one for one in known if not one.startswith("_"))
+    near = difflib.get_close_matches(str(name), names, n=1)
+    if near:
+        return f": did you mean {near[0]}?"
+    return f": choose one of {', '.join(names)}" if 0 < len(names) <= 40 else ""
+
+
+def _refuse(place: Place, key: str, value: Any, problem: str) -> NoReturn:
+    raise SettingError(f"{place(key)}{_shown(value)} {problem}")
+
+
+def _shown(value: Any) -> str:
+    return shorten(repr(value), 100)

@@ -1,0 +1,661 @@
+"""Replay memory goes into segments and comes back, whatever was written when."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import (
+    DictReplayBuffer,
+    NStepReplayBuffer,
+    ReplayBuffer,
+)
+from stable_baselines3.her import HerReplayBuffer
+
+from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course.checkpoints.buffer_segments import (
+    NewRows,
+    RowMark,
+    buffer_settings,
+    check_buffer_settings,
+    end_episodes,
+    pack_rows,
+    restore_rows,
+)
+from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay.device_frames import DeviceFrames
+from sb3_atari_course.replay.lz4_frames import Lz4Frames
+from sb3_atari_course.replay.plain_frames import PlainFrames
+from sb3_atari_course.replay.saving import SMALL_ARRAYS
+from tests.fakes import StackedPlay
+from tests.naive import Replay
+
+N_ROWS = 7
+OPTIMISED = {"optimize_memory_usage": True, "handle_timeout_termination": False}
+#: Kinds of buffers and how to make them; the last word says what observations they get.
+KINDS: dict[str, tuple[type[ReplayBuffer], dict[str, Any]]] = {
+    "frames": (FrameReplayBuffer, {}),
+    "frames lz4": (FrameReplayBuffer, {"compression": "lz4"}),
+    "frames, three steps": (FrameReplayBuffer, {"compression": "lz4", "n_steps": 3}),
+    "plain": (ReplayBuffer, {}),
+    "plain, three steps": (NStepReplayBuffer, {"n_steps": 3}),
+    "plain, optimised": (ReplayBuffer, OPTIMISED),
+}
+
+
+class VectorPlay:
+    """Random transitions of any space; the next observation of an end is seen only there."""
+
+    def __init__(self, seed: int, *, n_envs: int, space: Any, actions: Any) -> None:
+        self.rng, self.n_envs = np.random.default_rng(seed), n_envs
+        self.observation_space, self.action_space = space, actions
+        space.seed(seed)
+        actions.seed(seed)
+        self.obs = self._observe()
+
+    def step(self) -> Any:
+        obs, next_obs, done = self.obs, self._observe(), self.rng.random(self.n_envs) < 0.2
+        self.obs = self._observe() if done.any() else next_obs
+        actions = np.array([self.action_space.sample() for _ in range(self.n_envs)])
+        infos = [{"TimeLimit.truncated": bool(self.rng.random() < 0.5)} for _ in done]
+        return obs, next_obs, actions, self.rng.normal(size=self.n_envs), done, infos
+
+    def _observe(self) -> Any:
+        samples = [self.observation_space.sample() for _ in range(self.n_envs)]
+        if isinstance(samples[0], dict):
+            return {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
+        return np.stack(samples)
+
+
+def make(kind: str, play: Any, n_rows: int = N_ROWS, **others: Any) -> Any:
+    cls, kwargs = KINDS[kind]
+    settings: Any = (n_rows * play.n_envs, play.observation_space, play.action_space, "cpu")
+    return cls(*settings, n_envs=play.n_envs, **{**kwargs, **others})
+
+
+def through_a_file(arrays: dict[str, Any]) -> Any:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    file.seek(0)
+    return np.load(file, allow_pickle=False)
+
+
+def sample(buffer: Any, seed: int) -> Any:
+    np.random.seed(seed)  # noqa: NPY002
+    return buffer.sample(20)
+
+
+def assert_same(buffer: Any, original: Any) -> None:
+    """All rows, in their places, and what SB3 draws from them."""
+    assert (buffer.pos, buffer.full) == (original.pos, original.full)
+    n = buffer.size()
+    for name in ("observations", "next_observations", *SMALL_ARRAYS):
+        array, expected = (getattr(b, name, None) for b in (buffer, original))
+        for one, other in _pairs(array, expected):
+            assert (one[:n] == other[:n]).all(), name
+    if buffer.optimize_memory_usage:
+        assert (buffer.observations[buffer.pos] == original.observations[buffer.pos]).all()
+    if isinstance(buffer, FrameReplayBuffer):
+        buffer.check_valid()
+        assert (buffer.stacks.numbers[:n] == original.stacks.numbers[:n]).all()
+        assert buffer.stacks.table.n_numbers == original.stacks.table.n_numbers
+        assert buffer.stacks.table.free.tolist() == original.stacks.table.free.tolist()
+    if n > 1 or not buffer.optimize_memory_usage:  # a ring of one row has none to draw
+        for one, other in zip(sample(buffer, n), sample(original, n), strict=True):
+            for a, b in _pairs(one, other):
+                assert th.equal(a, b)
+
+
+def _pairs(one: Any, other: Any) -> list[tuple[Any, Any]]:
+    if isinstance(one, dict):
+        return [(one[key], other[key]) for key in other]
+    return [] if one is None else [(one, other)]
+
+
+def assert_rows_are_those_added(buffer: Any, twin: Replay) -> None:
+    """Against the stupid twin, that has all rows there ever were: newest first."""
+    for age in range(1, buffer.size() + 1):
+        row = (buffer.pos - age) % buffer.buffer_size
+        for env, expected in enumerate(twin.all_rows[-age]):
+            assert (buffer.observations[row][env] == expected["observations"]).all()
+            assert (buffer.next_observations[row][env] == expected["next_observations"]).all()
+            assert buffer.actions[row, env] == expected["actions"]
+            assert buffer.rewards[row, env] == np.float32(expected["reward"])
+            assert buffer.dones[row, env] == expected["over"]
+            assert buffer.timeouts[row, env] == expected["cut_off"]
+
+
+class Training:
+    """A buffer that is filled, and the segments of the checkpoints made of it."""
+
+    def __init__(self, kind: str, play: Any, n_rows: int = N_ROWS, **kwargs: Any) -> None:
+        self.kind, self.play, self.n_rows, self.kwargs = kind, play, n_rows, kwargs
+        self.buffer = make(kind, play, n_rows, **kwargs)
+        self.twin = Replay(n_rows, play.n_envs, n_steps=1, gamma=1.0)
+        self.mark = RowMark(self.buffer, n_written=0)
+        self.n_written = self.n_steps = 0
+        self.segments: list[Any] = []
+
+    def add(self, n_steps: int, *others: Any) -> None:
+        for _ in range(n_steps):
+            transition = self.play.step()
+            for buffer in (self.buffer, *others):
+                buffer.add(*transition)
+            if not isinstance(transition[0], dict):
+                self.twin.add(*transition)
+        self.n_steps += n_steps
+
+    def checkpoint(self) -> NewRows:
+        new = self.mark.rows_since(self.buffer, n_steps=self.n_steps)
+        arrays = pack_rows(self.buffer, new.first, new.end)
+        segments = [] if new.starts_anew else self.segments
+        self.segments = [
+            segment
+            for segment in [*segments, (new.first, new.end, through_a_file(arrays))]
+            if segment[1] > new.end - self.n_rows
+        ]
+        self.go_on_from(self.buffer, new.end)
+        return new
+
+    def restore_into(self, buffer: Any) -> Any:
+        restore_rows(buffer, iter(self.segments), n_written=self.n_written)
+        return buffer
+
+    def go_on_from(self, buffer: Any, n_written: int) -> None:
+        self.buffer, self.n_written, self.n_steps = buffer, n_written, 0
+        self.mark = RowMark(buffer, n_written=n_written)
+
+
+def run_with_checkpoints(training: Training, seed: int, n_checkpoints: int = 7) -> None:
+    """At each checkpoint restore, compare, go on with both; now and then resume for good."""
+    rng = np.random.default_rng(seed)
+    resumed, n_rows, total = None, training.n_rows, 0
+    for _ in range(n_checkpoints):
+        n_steps = int(rng.choice([1, 2, n_rows // 2 + 1, n_rows, 2 * n_rows + 1]))
+        training.add(n_steps, *([resumed] if resumed is not None else []))
+        if resumed is not None:
+            assert_same(resumed, training.buffer)
+        new = training.checkpoint()
+        assert new == (max(total - 1, 0), total + n_steps, False)
+        total += n_steps
+        if resumed is None or rng.random() < 0.5:
+            resumed = make(training.kind, training.play, n_rows, **training.kwargs)
+        training.restore_into(resumed)  # a used buffer is as good as a fresh one
+        assert_same(resumed, training.buffer)
+        if training.twin.all_rows and not resumed.optimize_memory_usage:
+            assert_rows_are_those_added(resumed, training.twin)
+        if rng.random() < 0.5:
+            training.buffer, resumed = resumed, training.buffer
+            training.go_on_from(training.buffer, total)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_checkpoint_comes_back_and_goes_on(kind: str, n_envs: int) -> None:
+    for seed in range(12):
+        play = StackedPlay(
+            seed,
+            n_envs=n_envs,
+            padding="zero" if seed % 2 else "repeat",
+            channels_first=seed % 3 > 0,
+            p_strange=0.1 * (seed % 4 == 3),
+        )
+        run_with_checkpoints(Training(kind, play, n_rows=1 + seed), seed)
+
+
+SPACES = {
+    "a number": spaces.Discrete(500),
+    "numbers": spaces.MultiDiscrete([3, 5]),
+    "floats": spaces.Box(-1, 1, (2, 3)),
+    "doubles": spaces.Box(-1, 1, (4,), np.float64),
+    "bits": spaces.MultiBinary(5),
+}
+
+
+@pytest.mark.parametrize("actions", [spaces.Discrete(4), spaces.Box(-1, 1, (2,), np.float64)])
+@pytest.mark.parametrize("space", SPACES)
+def test_any_observations_of_sb3(space: str, actions: Any) -> None:
+    for kind in ("plain", "plain, optimised"):
+        play = VectorPlay(1, n_envs=2, space=SPACES[space], actions=actions)
+        training = Training(kind, play)
+        training.twin.add = lambda *args: None  # type: ignore[method-assign]  # keeps one action
+        run_with_checkpoints(training, 1)
+
+
+def test_observations_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "parts", (DictReplayBuffer, {}))
+    image = spaces.Box(0, 255, (3, 8, 8), np.uint8)
+    space = spaces.Dict({"image": image, "speed": spaces.Box(-1, 1, (2,)), "n": spaces.Discrete(4)})
+    for seed in range(3):
+        play = VectorPlay(seed, n_envs=2, space=space, actions=spaces.Discrete(2))
+        run_with_checkpoints(Training("parts", play), seed)
+
+
+def test_blocks_end_in_the_middle_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for n_bytes in (1, 100, 1000):
+        monkeypatch.setattr("sb3_atari_course.checkpoints.buffer_segments.BLOCK_BYTES", n_bytes)
+        for kind in ("plain", "frames"):
+            run_with_checkpoints(Training(kind, StackedPlay(0, n_envs=3)), seed=n_bytes)
+
+
+@pytest.mark.parametrize("new", [None, "lz4"])
+@pytest.mark.parametrize("old", [None, "lz4", "device"])
+def test_frames_may_be_kept_another_way_from_now_on(old: Any, new: Any) -> None:
+    play = StackedPlay(0, n_envs=2)
+    training = Training("frames", play, n_rows=20, compression=None if old == "device" else old)
+    if old == "device":  # the store of a card, on the CPU
+        training.buffer.storage_device = th.device("cuda")
+        training.buffer.reset()
+        cpu = th.device("cpu")
+        training.buffer.storage_device = training.buffer.stacks.table.store.device = cpu
+        assert isinstance(training.buffer.stacks.table.store, DeviceFrames)
+        training.mark = RowMark(training.buffer, n_written=0)
+    for _ in range(6):
+        training.add(9)
+        training.checkpoint()
+    resumed = training.restore_into(make("frames", play, 20, compression=new))
+    assert_same(resumed, training.buffer)
+    check_buffer_settings(resumed, buffer_settings(training.buffer))
+    training.go_on_from(resumed, 54)
+    for _ in range(6):  # frames packed by both are there together
+        training.add(9)
+        training.checkpoint()
+        assert_same(training.restore_into(make("frames", play, 20, compression=new)), resumed)
+
+
+@pytest.mark.parametrize("store", [PlainFrames, DeviceFrames, Lz4Frames])
+def test_stores_exchange_packed_frames(store: Any) -> None:
+    kwargs = {PlainFrames: (9,), DeviceFrames: (9, th.device("cpu")), Lz4Frames: ()}
+    frames = np.random.default_rng(0).integers(0, 3, (3000, 80), dtype=np.uint8)  # three times 1024
+    one, other = store(80, *kwargs[store]), store(80, *kwargs[store])
+    for each in (one, other):
+        each.reserve(3005)
+    every = np.arange(3000, dtype=np.int32)
+    one.put(every, frames)
+    other.put(np.array([3004], np.int32), frames[:1])
+    packed = one.pack(every)
+    assert packed.lengths.sum() == packed.blobs.size < frames.nbytes
+    other.put_packed(every[::-1].copy(), packed)
+    assert (th.as_tensor(other.take(every)).numpy() == frames[::-1]).all()
+    if store is Lz4Frames:
+        assert other.n_bytes - one.n_bytes < 80  # the frame 3004
+
+
+class TestCost:
+    """What is written is what is new, and what is read is what is needed."""
+
+    def make_film(self, n_rows: int, **kwargs: Any) -> Training:
+        """One environment without an end: a frame a step."""
+        play = StackedPlay(0, n_envs=1, image_shape=(20, 20))
+        film = np.random.default_rng(0).integers(0, 256, (5 * n_rows, 20, 20), dtype=np.uint8)
+        time = iter(range(5 * n_rows - 5))
+
+        def step() -> Any:
+            t = next(time)
+            stacks = film[None, t : t + 4], film[None, t + 1 : t + 5]
+            return *stacks, np.array([t % 5]), np.array([0.5]), np.array([False]), [{}]
+
+        play.step = step  # type: ignore[method-assign]
+        return Training("frames", play, n_rows, **kwargs)
+
+    def test_a_segment_has_the_frames_of_its_rows_and_a_few_more(self) -> None:
+        training = self.make_film(1000)
+        for first in range(0, 2000, 100):
+            training.add(100)
+            training.checkpoint()
+            arrays = training.segments[-1][2]
+            # eight frames of the row before, and one a step
+            assert len(arrays["used"]) == (104 if not first else 105)
+            assert sum(array.nbytes for array in arrays.values()) < 106 * 410 + 100 * 60
+        assert len(training.segments) == 10
+
+    def test_packed_frames_are_neither_unpacked_nor_packed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        training = self.make_film(50, compression="lz4")
+        training.add(50)
+        monkeypatch.setattr(Lz4Frames, "put", None)
+        monkeypatch.setattr(Lz4Frames, "take", None)
+        training.checkpoint()
+
+    def test_segments_are_read_one_by_one_and_old_ones_not_at_all(self) -> None:
+        class Lazy(Mapping[str, Any]):
+            n_open = most_open = 0
+
+            def __init__(self, arrays: Any) -> None:
+                self.arrays = arrays
+                Lazy.n_open += 1
+                Lazy.most_open = max(Lazy.n_open, Lazy.most_open)
+
+            def __del__(self) -> None:
+                Lazy.n_open -= 1
+
+            def __getitem__(self, name: str) -> Any:
+                return self.arrays[name]
+
+            def __iter__(self) -> Any:
+                raise AssertionError("arrays are read one by one, by name")
+
+            __len__ = __iter__
+
+        training = self.make_film(50, compression="lz4")
+        old: Any = [(first, first + 10, {}) for first in (0, 10, 20)]
+        for _ in range(10):
+            training.add(10)
+            training.checkpoint()
+        segments = ((first, end, Lazy(arrays)) for first, end, arrays in training.segments)
+        fresh = make("frames lz4", training.play, 50)
+        restore_rows(fresh, [*old, *training.segments], n_written=100)
+        assert_same(fresh, training.buffer)
+        restore_rows(fresh, segments, n_written=100)
+        assert Lazy.most_open <= 2  # the one before is let go of when the next one has come
+
+    def test_the_memory_is_checked_when_learning_goes_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        training = self.make_film(50)
+        training.add(20)
+        training.checkpoint()
+        resumed = training.restore_into(make("frames", training.play, 50))
+        monkeypatch.setattr("sb3_atari_course.replay.budget.available_memory", lambda device: 0)
+        with pytest.raises(MemoryError, match="the replay memory needs"):
+            training.add(1, resumed)
+
+
+class TestMark:
+    """Which rows are new."""
+
+    def make_training(self, kind: str) -> Training:
+        training = Training(kind, StackedPlay(0, n_envs=2), n_rows=5)
+        training.add(8)
+        training.checkpoint()
+        return training
+
+    @pytest.mark.parametrize("kind", ["frames", "plain"])
+    def test_nothing_new_leaves_the_row_that_may_have_changed(self, kind: str) -> None:
+        training = self.make_training(kind)
+        assert training.mark.rows_since(training.buffer, n_steps=0) == (7, 8, False)
+
+    @pytest.mark.parametrize("n_steps", [1, 4, 5, 6, 8, 13])
+    @pytest.mark.parametrize("kind", ["frames", "plain"])
+    def test_an_emptied_buffer_starts_anew(self, kind: str, n_steps: int) -> None:
+        training = self.make_training(kind)
+        training.buffer.reset()
+        training.add(n_steps)
+        new = training.checkpoint()
+        # where SB3's own has gone round since, nobody can tell, and all rows are new anyway
+        assert new.starts_anew or (kind == "plain" and new.end - new.first > 5)
+        assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
+
+    @pytest.mark.parametrize("kind", ["frames", "plain"])
+    def test_another_buffer_starts_anew_though_it_stands_at_the_same_place(self, kind: str) -> None:
+        training = self.make_training(kind)
+        other = make(kind, training.play, 5)
+        for _ in range(8):
+            other.add(*training.play.step())
+        assert training.mark.rows_since(other, n_steps=0).starts_anew
+
+    def test_a_loaded_buffer_starts_anew(self, tmp_path: Any) -> None:
+        training = self.make_training("frames")
+        training.buffer.save(tmp_path / "memory")
+        training.buffer.load(tmp_path / "memory")
+        training.add(1)
+        assert training.checkpoint().starts_anew
+        fresh = make("frames", training.play, 5)
+        assert_same(training.restore_into(fresh), training.buffer)
+
+    @pytest.mark.parametrize("n_before", [3, 5, 12])
+    @pytest.mark.parametrize("kind", ["frames", "plain", "plain, optimised"])
+    def test_what_was_there_when_the_training_began_is_new(self, kind: str, n_before: int) -> None:
+        training = Training(kind, StackedPlay(0, n_envs=2), n_rows=5)
+        training.add(n_before)
+        training.mark, training.n_steps = RowMark(training.buffer, n_written=0), 0
+        for _ in range(3):
+            training.add(2)
+            training.checkpoint()
+            assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
+
+    @pytest.mark.parametrize(("first", "end"), [(0, 7), (0, 9), (0, 13), (9, 8), (-1, 8)])
+    def test_only_the_newest_rows_can_be_packed(self, first: int, end: int) -> None:
+        with pytest.raises(ValueError, match=r"are not the newest: row 3 of 5"):
+            pack_rows(self.make_training("frames").buffer, first, end)
+
+    def test_an_empty_memory(self) -> None:
+        training = Training("frames lz4", StackedPlay(0, n_envs=2))
+        assert training.checkpoint() == (0, 0, False)
+        resumed = training.restore_into(make("frames lz4", training.play))
+        assert resumed.size() == 0
+        training.add(3, resumed)
+        assert_same(resumed, training.buffer)
+
+
+class TestEndOfEpisodes:
+    """Environments that begin anew on resume."""
+
+    def add(self, buffer: Any, *rewards: float, done: bool = False) -> None:
+        for reward in rewards:
+            obs = np.zeros((2, 3, 6, 7), np.uint8)
+            step = np.zeros(2, np.int64), np.full(2, reward), np.full(2, done), [{}, {}]
+            buffer.add(obs, obs, *step)
+
+    def make_buffer(self, cls: Any, **kwargs: Any) -> Any:
+        space = spaces.Box(0, 255, (3, 6, 7), np.uint8)
+        return cls(20, space, spaces.Discrete(2), "cpu", n_envs=2, **kwargs)
+
+    def returns(self, buffer: Any, row: int) -> list[float]:
+        """Return what each environment sums up from a row on; no end is a true one."""
+        sums = {}
+        for seed in range(20):
+            np.random.seed(seed)  # noqa: NPY002
+            batch = buffer._get_samples(np.full(30, row))
+            np.random.seed(seed)  # noqa: NPY002
+            envs = np.random.randint(0, 2, size=30)  # noqa: NPY002
+            assert not batch.dones.any()
+            sums.update(zip(envs.tolist(), batch.rewards[:, 0].tolist(), strict=True))
+        return [sums[0], sums[1]]
+
+    @pytest.mark.parametrize("cls", [FrameReplayBuffer, NStepReplayBuffer])
+    def test_rewards_are_not_summed_over_the_gap_nor_after_one_more_checkpoint(
+        self, cls: Any
+    ) -> None:
+        buffers = [self.make_buffer(cls, n_steps=3, gamma=1.0) for _ in range(3)]
+        self.add(buffers[0], 1.0, 2.0, 4.0)
+        segments: list[Any] = [(0, 3, pack_rows(buffers[0], 0, 3))]
+        restore_rows(buffers[1], segments, n_written=3)
+        mark = RowMark(buffers[1], n_written=3)
+        end_episodes(buffers[1], [1])
+        self.add(buffers[1], 8.0, 16.0)
+        assert self.returns(buffers[1], 1) == [14.0, 6.0]
+        new = mark.rows_since(buffers[1], n_steps=2)
+        segments.append((new.first, new.end, pack_rows(buffers[1], new.first, new.end)))
+        restore_rows(buffers[2], segments, n_written=5)
+        assert self.returns(buffers[2], 1) == [14.0, 6.0]
+        assert self.returns(buffers[2], 2) == [28.0, 4.0]
+        assert buffers[2].dones[2].tolist() == [0.0, 1.0]
+
+    def test_a_gap_that_a_frame_replay_buffer_finds_is_in_the_next_checkpoint(self) -> None:
+        """It marks the row before the gap, which was in the checkpoint before already."""
+        buffer, restored = (self.make_buffer(FrameReplayBuffer, n_steps=3) for _ in range(2))
+        self.add(buffer, 1.0, 2.0, 4.0)
+        segments: list[Any] = [(0, 3, pack_rows(buffer, 0, 3))]
+        mark = RowMark(buffer, n_written=3)
+        obs = np.ones((2, 3, 6, 7), np.uint8)  # those before are zeros
+        buffer.add(obs, obs, np.zeros(2, np.int64), np.zeros(2), np.zeros(2, bool), [{}, {}])
+        new = mark.rows_since(buffer, n_steps=1)
+        segments.append((new.first, new.end, pack_rows(buffer, new.first, new.end)))
+        restore_rows(restored, segments, n_written=4)
+        assert restored.timeouts[:4].tolist() == [[0.0] * 2, [0.0] * 2, [1.0] * 2, [0.0] * 2]
+
+    @pytest.mark.parametrize("n_rows", [3, 10, 11])
+    def test_a_true_end_stays_one(self, n_rows: int) -> None:
+        buffer = self.make_buffer(ReplayBuffer)
+        self.add(buffer, *[1.0] * n_rows, done=True)
+        end_episodes(buffer, [0, 1])
+        assert buffer.dones.sum() == 2 * min(n_rows, 10)
+        assert not buffer.timeouts.any()
+
+    @pytest.mark.parametrize("optimised", [False, True])
+    def test_without_handling_of_time_limits_it_is_an_end(self, optimised: bool) -> None:
+        """As SB3's learn marks it with ``optimize_memory_usage``."""
+        kwargs = {"handle_timeout_termination": False, "optimize_memory_usage": optimised}
+        buffer = self.make_buffer(ReplayBuffer, **kwargs)
+        self.add(buffer, *[1.0] * 10)  # the ring is just full: the newest row is the last
+        end_episodes(buffer, [0])
+        assert buffer.dones[:, 0].tolist() == [0.0] * 9 + [1.0]
+        assert not buffer.dones[:, 1].any()
+        assert not buffer.timeouts.any()
+
+    def test_of_nothing(self) -> None:
+        buffer = self.make_buffer(FrameReplayBuffer)
+        end_episodes(buffer, [0, 1])
+        assert not buffer.dones.any()
+
+
+class TestDamage:
+    """Whatever is wrong: one clear error, the buffer is empty and can be used."""
+
+    @pytest.fixture(params=["frames", "frames lz4", "plain", "plain, optimised"])
+    def training(self, request: Any) -> Training:
+        training = Training(request.param, StackedPlay(0, n_envs=2))
+        for n_steps in (5, 3, 2):
+            training.add(n_steps)
+            training.checkpoint()
+        training.segments = [(*times, dict(arrays)) for *times, arrays in training.segments]
+        return training
+
+    def refuse(self, training: Training, segments: Any, match: str = "") -> None:
+        buffer = make(training.kind, training.play)
+        for _ in range(9):
+            buffer.add(*training.play.step())
+        with pytest.raises(CheckpointError, match=match):
+            restore_rows(buffer, segments, n_written=training.n_written)
+        assert buffer.size() == 0
+        assert_same(training.restore_into(buffer), training.buffer)
+
+    def test_an_array_that_is_missing_or_another(self, training: Training) -> None:
+        *before, (first, end, arrays) = training.segments
+        for name, array in arrays.items():
+            for wrong in (None, array[:-1], array[None], array.astype(np.float16), array[:0]):
+                if wrong is not None and wrong.shape == array.shape and wrong.dtype == array.dtype:
+                    continue  # the list of free numbers may be empty
+                damaged = {**arrays, name: wrong}
+                if wrong is None:
+                    del damaged[name]
+                if name == "free" and wrong is not None and wrong.dtype == np.int32:
+                    continue
+                match = f"rows {first} to {end} of the replay buffer: "
+                self.refuse(training, [*before, (first, end, damaged)], match)
+
+    def test_segments_missing_or_in_another_order(self, training: Training) -> None:
+        a, b, c = training.segments
+        for segments in ([], [b, c], [a, c], [a, b], [a, c, b], [b, a, c], [c, b, a]):
+            self.refuse(training, segments, "replay buffer")
+
+    def test_segments_of_a_time_to_come(self, training: Training) -> None:
+        *before, (first, end, arrays) = training.segments
+        self.refuse(training, [*before, (first, end + 1, arrays)], "of 10 rows")
+        self.refuse(training, [*before, (first + 1, end, arrays)], "should be blocks of")
+
+    def test_bytes_changed_where_no_checksum_looks(self, training: Training) -> None:
+        """It is refused, or all pixels are where they belong but those that were changed."""
+        *before, (first, end, arrays) = training.segments
+        rng, n_refused = np.random.default_rng(0), 0
+        for _ in range(150):
+            name = str(rng.choice([name for name in arrays if arrays[name].size]))
+            array = arrays[name].copy()
+            array.reshape(-1).view(np.uint8)[rng.integers(array.nbytes)] ^= 1 << rng.integers(8)
+            segments = [*before, (first, end, {**arrays, name: array})]
+            buffer = make(training.kind, training.play)
+            try:
+                restore_rows(buffer, segments, n_written=10)
+            except CheckpointError:
+                n_refused += 1
+                assert buffer.size() == 0
+                continue
+            assert buffer.size() == N_ROWS
+            sample(buffer, 0)
+            if isinstance(buffer, FrameReplayBuffer):
+                buffer.check_valid()
+        assert n_refused > 50
+
+    @pytest.mark.parametrize("number", [-1, 0, 2, 2**31 - 1])
+    def test_numbers_of_frames_that_there_cannot_be(self, number: int) -> None:
+        training = Training("frames lz4", StackedPlay(0, n_envs=2))
+        training.add(5)
+        training.checkpoint()
+        ((first, end, arrays),) = training.segments
+        for name in ("used", "free"):
+            numbers = np.append(arrays[name][:-1], [2, number]).astype(np.int32)
+            self.refuse(training, [(first, end, {**arrays, name: numbers})], "number")
+
+    def test_a_frame_of_another_size(self) -> None:
+        small, large = (
+            Training("frames lz4", StackedPlay(0, n_envs=2, image_shape=shape))
+            for shape in ((6, 7), (6, 8))
+        )
+        for training in (small, large):
+            training.add(5)
+            training.checkpoint()
+        ((first, end, ours),), ((_, _, theirs),) = small.segments, large.segments
+        for names in (["reference"], ["lengths", "blobs"], ["reference", "lengths", "blobs"]):
+            damaged = {**ours, **{name: theirs[name] for name in names}}
+            self.refuse(small, [(first, end, damaged)], "frame|reference|array")
+        frames = ("numbers", "numbers.sizes", "used", "free", "lengths", "blobs")
+        too_small = {**theirs, **{name: ours[name] for name in frames}}
+        self.refuse(large, [(first, end, too_small)], "a frame of 42 bytes, not 48")
+
+    def test_a_frame_that_a_row_uses_is_not_there(self) -> None:
+        training = Training("frames", StackedPlay(0, n_envs=2))
+        training.add(5)
+        training.checkpoint()
+        ((first, end, arrays),) = training.segments
+        length = int(arrays["lengths"][0])
+        fewer = {name: arrays[name][1:] for name in ("used", "lengths")}
+        damaged = {**arrays, **fewer, "blobs": arrays["blobs"][length:]}
+        self.refuse(training, [(first, end, damaged)], "frames that are not among these")
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"n_envs": 3}, "with n_envs=2, here it is 3"),
+            ({"n_stack": 3}, "with observations='Box"),
+            ({"image_shape": (7, 6)}, "with observations='Box"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["frames", "plain"])
+    def test_of_other_settings(self, kind: str, change: Any, match: str) -> None:
+        saved = buffer_settings(make(kind, StackedPlay(0, n_envs=2)))
+        other = make(kind, StackedPlay(0, **{"n_envs": 2, **change}))
+        with pytest.raises(CheckpointError, match=match):
+            check_buffer_settings(other, saved)
+
+    def test_of_another_kind_or_size(self) -> None:
+        play = StackedPlay(0, n_envs=2)
+        saved = buffer_settings(make("plain", play))
+        check_buffer_settings(make("plain, three steps", play), saved)
+        for other, match in [
+            (make("frames", play), "with kind='plain', here it is 'frames'"),
+            (make("plain", play, 8), "with n_rows=7, here it is 8"),
+            (make("plain, optimised", play), "with optimize_memory_usage=False"),
+            (make("plain", play, handle_timeout_termination=False), "handle_timeout_termination"),
+        ]:
+            with pytest.raises(CheckpointError, match=match):
+                check_buffer_settings(other, saved)
+
+    def test_buffers_that_keep_more_than_their_rows_are_refused(self) -> None:
+        class Prioritised(ReplayBuffer):
+            pass
+
+        play = StackedPlay(0, n_envs=1)
+        buffer = Prioritised(5, play.observation_space, play.action_space)
+        her = HerReplayBuffer.__new__(HerReplayBuffer)
+        for unknown, name in [(buffer, "Prioritised"), (her, "HerReplayBuffer")]:
+            with pytest.raises(TypeError, match=f"cannot hold a {name}, only"):
+                RowMark(unknown, n_written=0)
+            with pytest.raises(TypeError, match=name):
+                buffer_settings(unknown)

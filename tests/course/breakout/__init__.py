@@ -1,1 +1,0 @@
-"""Mirrors sb3_atari_course.course.breakout."""

@@ -1,1 +1,0 @@
-"""Tests of what a lesson with a table looks at."""

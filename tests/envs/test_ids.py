@@ -1,0 +1,56 @@
+"""Environment ids."""
+
+from __future__ import annotations
+
+import ale_py.roms
+import gymnasium as gym
+import pytest
+
+from sb3_atari_course import register_envs
+from sb3_atari_course.envs import find_spec, is_atari
+
+
+def test_the_ids_of_old_notebooks_play_four_frames() -> None:
+    env = gym.make("BreakoutDeterministic-v4")
+    before = env.reset(seed=0)[1]["frame_number"]
+    assert env.step(0)[-1]["frame_number"] - before == 4
+    assert env.spec is not None
+    assert env.spec.kwargs["repeat_action_probability"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("Breakout-v5", "BreakoutNoFrameskip-v4"),
+        ("breakout-v4", "BreakoutNoFrameskip-v4"),
+        ("Pong", "PongNoFrameskip-v4"),
+        ("KeystoneKapers-v5", "ALE/KeystoneKapers-v5"),  # there is no other
+        ("ALE/Brekout-v5", "ALE/Breakout-v5"),
+        ("BreakoutDeterministic-v5", "BreakoutDeterministic-v4"),
+        ("CartPole-v7", "CartPole-v1"),
+    ],
+)
+def test_the_id_suggested_can_be_played(wrong: str, near: str) -> None:
+    """None with a random frame skip, which our wrappers refuse."""
+    with pytest.raises(ValueError, match=f"'{wrong}': did you mean '{near}'"):
+        find_spec(wrong)
+
+
+def test_there_is_one_for_each_game_that_had_one() -> None:
+    old = [env_id for env_id in gym.registry if env_id.endswith("Deterministic-v4")]
+    plain = [env_id for env_id in gym.registry if env_id.endswith("NoFrameskip-v4")]
+    assert len(old) == len(plain) == 62
+    assert set(ale_py.roms.get_all_rom_ids()) >= {gym.spec(i).kwargs["game"] for i in old}
+
+
+def test_registering_again_changes_nothing() -> None:
+    before = dict(gym.registry)
+    register_envs()
+    assert dict(gym.registry) == before
+
+
+def test_games_are_told_from_others() -> None:
+    assert is_atari("ALE/Pong-v5")
+    assert is_atari("PongDeterministic-v4")
+    assert not is_atari("CartPole-v1")
+    assert find_spec("CartPole-v1").id == "CartPole-v1"

@@ -1,0 +1,332 @@
+"""One trial: a yml, a training by RL Zoo, whole games; the same seed, the same scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from optuna import Study, TrialPruned
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.tuning import trial as module
+from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
+from sb3_atari_course.tuning.trial import Objective, write_text, yml_block
+from sb3_atari_course.tuning.workers import prepare, work
+from tests.tuning.studies import TABLE, begin, states
+
+CARTPOLE: dict[str, Any] = {
+    "algo": "dqn",
+    "env_id": "CartPole-v1",
+    "hyperparams": load_hyperparams("dqn")["CartPole-v1"],
+    "space": {
+        "learning_rate": {"low": 0.001, "high": 0.01},
+        "learning_starts": 100,
+        "train_freq": 16,
+        "updates_per_step": 0.25,
+    },
+    "n_timesteps": 300,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _algorithms() -> None:
+    prepare(native=False)
+
+
+@dataclass
+class Mean:
+    """A report of games."""
+
+    mean: float
+
+
+def run(folder: Path, n_trials: int = 3, **changes: Any) -> Study:
+    """Run a study in memory."""
+    study = begin(n_trials=n_trials, **changes)
+    work(study, Objective(settings_of(study), folder, device="cpu"))
+    return study
+
+
+def results(study: Study) -> list[tuple[dict[str, Any], float | None, dict[int, float]]]:
+    return [(trial.params, trial.value, trial.intermediate_values) for trial in study.trials]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, pytest.param(CARTPOLE, marks=pytest.mark.slow)],
+    ids=["table", "network"],
+)
+def test_the_same_seed_gives_the_same_trials_and_scores(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    first = run(tmp_path / "a", pruner="none", **changes)
+    second = run(tmp_path / "b", pruner="none", **changes)
+    other = run(tmp_path / "c", pruner="none", seed=1, **changes)
+    assert results(first) == results(second)
+    assert results(first)[1:] != results(other)[1:]
+
+
+def test_a_trial_is_its_yml(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=2)
+    for trial in study.trials:
+        entry = yaml.safe_load((tmp_path / f"{trial.number:04}.yml").read_text())["FrozenLake-v1"]
+        assert entry["gamma"] == trial.params["gamma"]
+        assert entry["learning_rate"] == pytest.approx(trial.params["learning_rate"], rel=0.005)
+        assert entry["n_timesteps"] == 1000
+        assert entry["policy_kwargs"] == {"initial_value": 0.0}
+        assert entry["env_kwargs"] == {"is_slippery": False}
+
+
+def test_the_first_trial_is_the_yml_as_it_stands(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=1)
+    assert study.trials[0].params == {"learning_rate": 0.5, "gamma": 0.99}
+
+
+def test_scores_are_told_at_the_same_steps_and_the_last_is_the_value(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=2, n_evaluations=4, pruner="none")
+    for trial in study.trials:
+        assert list(trial.intermediate_values) == [250, 500, 750, 1000]
+        assert trial.value == trial.intermediate_values[1000]
+
+
+def test_a_trial_may_train_several_times(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=2, n_repeats=3, pruner="none")
+    for trial in study.trials:
+        told = trial.intermediate_values
+        assert list(told) == [500, 1000, 1500, 2000, 2500, 3000]
+        assert trial.value == pytest.approx((told[1000] + told[2000] + told[3000]) / 3)
+
+
+def test_scores_are_made_by_whole_games_with_the_settings_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = module.evaluate_games
+
+    def watched(model: BaseAlgorithm, env_id: str, **kwargs: Any) -> Any:
+        calls.append((env_id, kwargs))
+        return real(model, env_id, **kwargs)
+
+    monkeypatch.setattr(module, "evaluate_games", watched)
+    run(tmp_path, n_trials=2, epsilon=0.1, n_games=3, max_frames=77)
+    assert len(calls) == 4
+    for env_id, kwargs in calls:
+        assert env_id == "FrozenLake-v1"
+        assert (kwargs["epsilon"], kwargs["n_games"], kwargs["max_frames"]) == (0.1, 3, 77)
+        assert kwargs["env_kwargs"] == {"is_slippery": False}
+    assert len({kwargs["seed"] for _, kwargs in calls}) == 1  # the same games for all
+
+
+def test_a_trial_that_is_worse_than_the_others_is_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten good trials, then one that does not learn: it ends after its first score."""
+    study = begin(n_trials=11, n_evaluations=4, n_timesteps=100)
+    objective = Objective(settings_of(study), tmp_path, device="cpu")
+    scores = iter([1.0] * 40 + [0.0])
+
+    monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
+    work(study, objective)
+    assert states(study) == ["COMPLETE"] * 10 + ["PRUNED"]
+    assert list(study.trials[10].intermediate_values) == [25]
+
+
+def test_an_error_is_kept_and_costs_its_trial_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Objective._train
+
+    def sometimes(self: Objective, trial: Any) -> float:
+        if trial.number == 1:
+            raise MemoryError("no room\nfor this")
+        return real(self, trial)
+
+    monkeypatch.setattr(Objective, "_train", sometimes)
+    study = run(tmp_path, n_trials=2)
+    assert states(study) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert study.trials[1].user_attrs[ERROR] == "MemoryError: no room for this"
+
+
+def test_a_storage_that_is_away_is_no_error_of_the_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: Objective, trial: Any) -> float:
+        if trial.number == 0:
+            raise StorageInternalError("gone")
+        return 1.0
+
+    monkeypatch.setattr(Objective, "_train", away)
+    study = run(tmp_path, n_trials=1)
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert ERROR not in study.trials[0].user_attrs
+
+
+def test_a_score_that_is_no_number_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(float("nan")))
+    study = run(tmp_path, n_trials=2)
+    assert states(study) == ["FAIL"] * 3
+    assert study.trials[0].user_attrs[ERROR] == "ValueError: the mean score is nan"
+
+
+def test_every_training_has_a_seed_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    real = module.TrialExperiment
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seeds.append(kwargs["seed"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, "TrialExperiment", watched)
+    run(tmp_path, n_trials=3, n_repeats=2, pruner="none")
+    assert len(seeds) == len(set(seeds)) == 6
+
+
+def test_a_first_training_that_is_worse_than_those_of_others_is_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = begin(n_trials=6, n_evaluations=1, n_repeats=2, n_timesteps=100)
+    scores = iter([1.0] * 10 + [0.0])
+    monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
+    work(study, Objective(settings_of(study), tmp_path, device="cpu"))
+    assert states(study) == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert list(study.trials[5].intermediate_values) == [100]
+
+
+def test_the_last_score_is_told_at_the_end_however_many_there_are(tmp_path: Path) -> None:
+    eight = {**TABLE, "n_envs": 8}
+    study = run(tmp_path, n_trials=1, n_evaluations=300, n_games=1, hyperparams=eight)
+    assert max(study.trials[0].intermediate_values) == 1000
+
+
+def test_games_are_shown_as_the_agent_was_trained_on_them(tmp_path: Path) -> None:
+    """A table with bins: without its wrapper the games would not fit it."""
+    entry = load_hyperparams("q_learning")["CartPole-v1"]
+    study = run(
+        tmp_path,
+        n_trials=1,
+        env_id="CartPole-v1",
+        hyperparams=entry,
+        space={"n_bins": [[2, 2, 4, 4], [3, 3, 3, 3]], "gamma": [0.9, 0.99]},
+    )
+    assert states(study) == ["COMPLETE"]
+
+
+def test_pruning_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pruned(self: Objective, trial: Any) -> float:
+        raise TrialPruned
+
+    monkeypatch.setattr(Objective, "_train", pruned)
+    study = run(tmp_path, n_trials=2)
+    assert states(study) == ["PRUNED", "PRUNED"]
+    assert ERROR not in study.trials[0].user_attrs
+
+
+def test_a_surplus_trial_trains_nothing(tmp_path: Path) -> None:
+    study = run(tmp_path, n_trials=1)
+    study.add_trial(study.trials[0])
+    study.optimize(Objective(settings_of(study), tmp_path), n_trials=1, catch=(Exception,))
+    last = study.trials[-1]
+    assert last.state == TrialState.FAIL
+    assert last.user_attrs == {SURPLUS: True}
+    assert not (tmp_path / "0002.yml").exists()
+
+
+ENTRIES = [
+    (algo, env_id)
+    for algo in ("dqn", "qrdqn", "fast_dqn", "dqn_laptop", "q_learning")
+    for env_id in load_hyperparams(algo)
+]
+
+
+@pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
+def test_every_entry_of_ours_comes_back_as_it_was(algo: str, env_id: str) -> None:
+    entry = load_hyperparams(algo)[env_id]
+    found = yaml.safe_load(yml_block(env_id, entry, 1234))
+    assert found == {env_id: {**entry, "n_timesteps": 1234}}
+    assert list(found[env_id]) == list(entry)  # in the same order
+
+
+def test_how_an_entry_looks() -> None:
+    hyperparams = {
+        "policy": "sb3_atari_course.policies.AtariCnnPolicy",
+        "env_wrapper": [
+            {"sb3_atari_course.envs.wrap_atari": {"crop": None, "shape": [84, 84]}},
+            "gymnasium.wrappers.ClipReward",
+        ],
+        "policy_kwargs": {"features_extractor_kwargs": {"layers": [[16, 4, 2], [32, 3, 1]]}},
+        "n_timesteps": 7,
+        "compile": False,
+    }
+    assert yml_block("Pong-v4", hyperparams, 100_000) == (
+        "Pong-v4:\n"
+        "  policy: sb3_atari_course.policies.AtariCnnPolicy\n"
+        "  env_wrapper:\n"
+        "  - sb3_atari_course.envs.wrap_atari:\n"
+        "      crop: null\n"
+        "      shape: [84, 84]\n"
+        "  - gymnasium.wrappers.ClipReward\n"
+        "  policy_kwargs:\n"
+        "    features_extractor_kwargs:\n"
+        "      layers: [[16, 4, 2], [32, 3, 1]]\n"
+        "  n_timesteps: 100000\n"
+        "  compile: false\n"
+    )
+    assert hyperparams["n_timesteps"] == 7
+
+
+def test_one_list_in_two_places_is_written_twice() -> None:
+    widths = [64, 64]
+    text = yml_block("a", {"net_arch": widths, "layers": widths, "more": {"x": widths}}, 1)
+    assert text.count("[64, 64]") == 3
+    assert "&" not in text
+    assert "*" not in text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [3e-05, 1e-10, 6.25e-05, 0.1 + 0.2, 1e16, 1e20, -0.0005, 0.0, 12, True, None, -1],
+)
+def test_numbers_stay_numbers(value: Any) -> None:
+    read = yaml.safe_load(yml_block("a", {"x": value, "l": [value]}, 1))["a"]
+    assert (read["x"], read["l"]) == (value, [value])
+    assert type(read["x"]) is type(read["l"][0]) is type(value)
+
+
+@pytest.mark.parametrize("value", ["lin_1e-05", "visits", "1e-5", "null", "12", "true", "a: b", ""])
+def test_words_stay_words(value: str) -> None:
+    assert yaml.safe_load(yml_block("a", {"x": value}, 1))["a"]["x"] == value
+
+
+class TestFiles:
+    def test_one_entry_in_a_folder_that_is_made(self, tmp_path: Path) -> None:
+        file = tmp_path / "study" / "trials" / "0003.yml"
+        write_text(file, yml_block("Taxi-v4", {"policy": "QTablePolicy", "n_timesteps": 1}, 5000))
+        assert file.read_text() == "Taxi-v4:\n  policy: QTablePolicy\n  n_timesteps: 5000\n"
+        assert list(file.parent.iterdir()) == [file]
+
+    def test_a_file_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
+        """Whoever has the old one open reads on in it; nothing is left beside the new one."""
+        file = tmp_path / "best.yml"
+        write_text(file, "old, and longer\n")
+        with open(file) as reader:
+            write_text(file, "new: ä\n")
+            assert reader.read() == "old, and longer\n"
+        assert file.read_text(encoding="utf-8") == "new: ä\n"
+        assert list(tmp_path.iterdir()) == [file]
+
+    def test_a_half_written_file_is_not_seen(self, tmp_path: Path) -> None:
+        file = tmp_path / "best.yml"
+        write_text(file, "old\n")
+        with pytest.raises(UnicodeEncodeError):
+            write_text(file, "new \udcff")  # no UTF-8
+        assert file.read_text() == "old\n"

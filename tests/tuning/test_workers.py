@@ -1,0 +1,363 @@
+"""Workers run trials until the budget is spent; what fails costs its trial only."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna import Trial
+from optuna.exceptions import StorageInternalError
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from sb3_atari_course.tuning import workers
+from sb3_atari_course.tuning.storage import LockedJournalStorage
+from sb3_atari_course.tuning.study import ERROR, Standing, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.workers import Job, Progress, progress_line, work
+from tests.tuning.studies import Quick, begin, settings, states
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_atari_course.tuning.workers._PAUSE", 0.01)
+
+
+def test_the_budget_is_spent_and_no_more() -> None:
+    study = begin(n_trials=4)
+    work(study, Quick())
+    work(study, Quick())
+    assert states(study) == ["COMPLETE"] * 4
+
+
+def test_pruned_trials_count_and_failed_ones_do_not() -> None:
+    def play(trial: Trial) -> None:
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        if trial.number == 2:
+            raise MemoryError("no room")
+
+    study = begin(n_trials=4)
+    work(study, Quick(play))
+    assert states(study) == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_trial_that_is_queued_beyond_the_budget_is_not_run() -> None:
+    study = begin(n_trials=2)
+    work(study, Quick())
+    study.enqueue_trial({"x": 1.0})
+    work(study, Quick())
+    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL"]
+    assert standing_of(study).n_died == 0
+
+
+def test_a_worker_waits_for_the_trials_of_others() -> None:
+    storage = InMemoryStorage()
+    study = begin(storage, n_trials=2)
+    theirs = study.ask()
+    looks = []
+
+    def play(trial: Trial) -> None:
+        looks.append(states(study))
+
+    def finish(seconds: float) -> None:
+        """Instead of sleeping: the others finish."""
+        study.tell(theirs, 0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sb3_atari_course.tuning.workers.time.sleep", finish)
+        work(study, Quick(play))
+    assert looks == [["RUNNING", "RUNNING"]]
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+
+
+def fail(trial: Trial) -> None:
+    trial.set_user_attr(ERROR, "ValueError: no")
+    raise ValueError("no")
+
+
+def test_three_errors_in_a_row_end_the_work_of_this_worker_only() -> None:
+    study = begin(n_trials=2)
+    work(study, Quick(fail))
+    assert states(study) == ["FAIL"] * 3
+    work(study, Quick())  # another machine, or the same one mended
+    assert states(study) == ["FAIL"] * 3 + ["COMPLETE"] * 2
+
+
+def test_errors_between_good_trials_do_not_end_the_work() -> None:
+    study = begin(n_trials=6)
+    work(study, Quick(lambda trial: fail(trial) if trial.number % 3 else None))
+    assert standing_of(study).finished == 6
+    assert len(standing_of(study).errors) > 6
+
+
+def test_a_worker_that_is_told_to_stop_begins_no_trial() -> None:
+    study, stop = begin(n_trials=4), threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        work(study, Quick(lambda trial: stop.set()), stop=stop)
+    assert states(study) == ["COMPLETE"]
+
+
+def test_no_trial_begins_when_the_time_is_over() -> None:
+    study = begin(n_trials=1000)
+    work(study, Quick(lambda trial: time.sleep(0.15)), seconds=0.3)
+    assert 1 <= standing_of(study).complete <= 3
+    assert standing_of(study).running == 0
+
+
+def test_a_trial_that_others_took_for_dead_counts_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "journal.log"
+    study = begin(LockedJournalStorage(journal, patience=60), n_trials=2)
+    other = begin_or_join(LockedJournalStorage(journal), "ice", settings(), None, 1)
+
+    def take_for_dead(trial: Trial) -> None:
+        if trial.number == 0:
+            other._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    work(study, Quick(take_for_dead))
+    assert states(other) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert "a trial is lost" in capsys.readouterr().out
+
+
+def test_trials_that_can_never_be_ended_end_the_work() -> None:
+    study = begin(n_trials=2)
+
+    def end_it(trial: Trial) -> None:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    with pytest.raises(Exception, match=r"Cannot tell|Should not reach"):
+        work(study, Quick(end_it))
+    assert states(study) == ["FAIL"] * 5
+
+
+def test_lost_trials_between_others_do_not_end_the_work() -> None:
+    study = begin(n_trials=6)
+
+    def end_it(trial: Trial) -> None:
+        if trial.number % 2 == 0:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    work(study, Quick(end_it))
+    assert states(study).count("COMPLETE") == 6
+
+
+def test_a_storage_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    study = begin(n_trials=2)
+    real, calls = study._storage.get_all_trials, []
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) in (1, 2, 7):
+            raise StorageInternalError("gone")
+        return real(*args, **kwargs)
+
+    study._storage.get_all_trials = away  # type: ignore[method-assign]
+    work(study, Quick())
+    assert standing_of(study).complete == 2
+    assert capsys.readouterr().out.count("the storage is away: gone") >= 2
+
+
+def test_a_trial_whose_end_cannot_be_written_is_lost_only(tmp_path: Path) -> None:
+    """The disk is full for a moment: the worker lives, but nobody waits for its trial."""
+    study = begin(LockedJournalStorage(tmp_path / "journal.log", patience=0), n_trials=2)
+    real, calls = study._storage._write_log, []  # type: ignore[attr-defined]
+
+    def full(code: int, fields: dict[str, Any]) -> None:
+        if "state" in fields and not calls:
+            calls.append(fields)
+            raise OSError(28, "No space left on device")
+        real(code, fields)
+
+    study._storage._write_log = full  # type: ignore[attr-defined]
+    work(study, Quick())
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
+    job = {
+        "storage": None,
+        "study_name": "ice",
+        "folder": str(folder),
+        "n_threads": 1,
+        "device": "cpu",
+        "grace_period": 60,
+        "seconds": math.inf,
+        **changes,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sb3_atari_course.tuning.workers"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin is not None
+    process.stdin.write(Job(**job).line())  # type: ignore[arg-type]
+    process.stdin.flush()
+    return process
+
+
+@pytest.mark.process
+def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    begin(LockedJournalStorage(journal), n_trials=2)
+    with start_worker(tmp_path) as process:
+        assert process.wait(120) == 0  # its input is still open
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+    assert states(find_study(LockedJournalStorage(journal), "ice")) == ["COMPLETE"] * 2
+    assert "trial 1: scored" in printed
+    assert (tmp_path / "trials/0001.yml").is_file()
+
+
+@pytest.mark.process
+def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
+    """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
+    journal = tmp_path / "journal.log"
+    study = begin(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
+    with start_worker(tmp_path) as process:
+        assert process.stdin is not None
+        while not states(study):
+            time.sleep(0.05)
+        time.sleep(1.0)  # it trains
+        process.stdin.close()
+        assert process.wait(60) == 130
+        process.stdin = None
+    assert states(study) == ["FAIL"]
+    assert standing_of(study).errors == ()
+
+
+def test_a_job_travels_as_a_line() -> None:
+    job = Job("postgresql://x", "ice", "studies/ice", 1, "cpu", 60, 90.5)
+    assert job.line().count(b"\n") == 1
+    assert Job(**json.loads(job.line())) == job
+
+
+START = Standing(
+    budget=40,
+    complete=0,
+    pruned=0,
+    running=0,
+    waiting=0,
+    errors=(),
+    n_died=0,
+    best=None,
+    mean_seconds=None,
+)
+MIDDLE = replace(START, complete=9, pruned=3, running=2, mean_seconds=60.0)
+DONE = replace(START, complete=40, mean_seconds=60.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestProgressLine:
+    def test_of_a_study_that_begins(self) -> None:
+        assert progress_line(START, 2) == "finished 0 of 40, running 0, pruned 0, failed 0"
+
+    def test_of_a_study_in_the_middle(self) -> None:
+        best = optuna.trial.create_trial(state=TrialState.COMPLETE, value=487.31)
+        best.number = 7
+        standing = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
+        assert progress_line(standing, 2) == (
+            "finished 12 of 40, running 2, pruned 3, failed 2, killed 1, best 487.3 (trial 7),"
+            " about 0 h 14 min left"
+        )
+
+    def test_of_a_study_that_is_done(self) -> None:
+        assert progress_line(DONE, 2) == "finished 40 of 40, running 0, pruned 0, failed 0"
+
+    @pytest.mark.parametrize(
+        ("changes", "n_workers", "left"),
+        [
+            ({}, 2, "0 h 14 min"),  # 40 - 12, and 2 that are half done: 27 minutes, two at once
+            ({"running": 0}, 1, "0 h 28 min"),
+            ({"running": 4}, 2, "0 h 07 min"),  # two of another machine
+            ({"complete": 36, "running": 1}, 1, "0 h 01 min"),
+            ({"complete": 37, "running": 3}, 3, "0 h 01 min"),  # more than are wanted
+            ({"mean_seconds": 1000.0}, 2, "3 h 45 min"),
+        ],
+    )
+    def test_what_runs_is_half_done(
+        self, changes: dict[str, Any], n_workers: int, left: str
+    ) -> None:
+        assert progress_line(replace(MIDDLE, **changes), n_workers).endswith(f"about {left} left")
+
+    def test_no_time_left_before_the_first_trial_or_after_the_last(self) -> None:
+        for standing in (START, replace(START, running=2), DONE):
+            assert "left" not in progress_line(standing, 2)
+
+
+class TestProgressInATerminal:
+    def test_each_line_takes_the_place_of_the_one_before(self) -> None:
+        stream = Terminal()
+        shown = Progress(START, 1, stream)
+        shown.print("begins")
+        shown.show(START)
+        shown.print("a worker died")
+        shown.show(START)
+        shown.close()
+        line = "finished 0 of 40, running 0, pruned 0, failed 0"
+        assert stream.getvalue().split("\r\033[K") == [
+            *("", "begins\n", line, "a worker died\n", f"{line}\n")
+        ]
+
+    def test_nothing_shown_needs_no_end(self) -> None:
+        stream = Terminal()
+        Progress(START, 1, stream).close()
+        assert stream.getvalue() == ""
+
+
+class TestProgressInAPipe:
+    def test_lines_come_seldom_but_the_last_one_at_once(self) -> None:
+        stream = io.StringIO()
+        shown = Progress(START, 1, stream)
+        for n_complete in range(41):
+            shown.show(replace(START, complete=n_complete))
+        shown.show(replace(START, complete=40))
+        shown.close()
+        assert stream.getvalue().splitlines() == [
+            "finished 0 of 40, running 0, pruned 0, failed 0",
+            "finished 40 of 40, running 0, pruned 0, failed 0",
+        ]
+
+    def test_ten_seconds_later_comes_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(workers, "time", clock)
+        stream = io.StringIO()
+        shown = Progress(START, 1, stream)
+        seen = []
+        for n_complete, now in ((1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0)):
+            clock.now = now
+            shown.show(replace(START, complete=n_complete))
+            seen.append(len(stream.getvalue().splitlines()))
+        assert seen == [1, 1, 2, 2, 3]  # none for what was shown already
+
+    def test_each_error_is_shown_once_and_not_those_of_another_time(self) -> None:
+        stream = io.StringIO()
+        old, first, second = (1, "old"), (2, "ValueError: no"), (5, "MemoryError: full")
+        shown = Progress(replace(START, errors=(old,)), 1, stream)
+        for errors in ((old,), (old, first), (old, first), (old, first, second)):
+            shown.show(replace(START, errors=errors))
+        lines = [line for line in stream.getvalue().splitlines() if line.startswith("trial")]
+        assert lines == ["trial 2 failed: ValueError: no", "trial 5 failed: MemoryError: full"]

@@ -1,0 +1,232 @@
+"""Discrete actions, binned observations, reward clipping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import DiscretizeObservation, TransformAction
+from stable_baselines3.common.env_checker import check_env
+
+from sb3_atari_course.envs import make_game, wrap_atari
+from sb3_atari_course.wrappers import ClipReward, DiscretizeActions, DiscretizeObservations
+from tests.fakes import FakeGame
+
+CARTPOLE = {"low": [-2.4, -3.0, -0.21, -3.0], "high": [2.4, 3.0, 0.21, 3.0]}
+
+
+class Echo(gym.Env[Any, Any]):
+    """Returns the action it got in ``info``."""
+
+    observation_space = spaces.Discrete(1)
+
+    def __init__(self, action_space: spaces.Space[Any]) -> None:
+        self.action_space = action_space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+    def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        return 0, 0.0, False, False, {"action": action}
+
+
+def test_pendulum_gets_evenly_spaced_torques() -> None:
+    env = DiscretizeActions(gym.make("Pendulum-v1"), n_bins=11)
+    assert env.action_space == spaces.Discrete(11)
+    np.testing.assert_allclose(
+        env.values[:, 0], [-2, -1.6, -1.2, -0.8, -0.4, 0, 0.4, 0.8, 1.2, 1.6, 2], atol=1e-6
+    )
+    env.reset(seed=0)
+    assert env.step(10)[1] != env.step(0)[1]
+
+
+def test_every_combination_of_several_dimensions_is_an_action() -> None:
+    space = spaces.Box(np.float32([0.0, -1.0]), np.float32([1.0, 1.0]))
+    env = DiscretizeActions(Echo(space), n_bins=3)
+    expected = [[a, b] for a in (0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)]
+    assert env.action_space == spaces.Discrete(9)
+    for action, value in enumerate(expected):
+        got = env.step(action)[-1]["action"]
+        assert got.tolist() == value
+        assert got.dtype == np.float32
+        assert got in space
+
+
+def test_the_shape_of_the_action_is_kept() -> None:
+    env = DiscretizeActions(Echo(spaces.Box(-1, 1, (1, 2), np.float32)), n_bins=2)
+    assert env.step(3)[-1]["action"].tolist() == [[1.0, 1.0]]
+
+
+def test_a_changed_action_does_not_change_the_table() -> None:
+    env = DiscretizeActions(Echo(spaces.Box(-1, 1, (1,), np.float32)), n_bins=2)
+    env.step(0)[-1]["action"][:] = 9
+    assert env.step(0)[-1]["action"].tolist() == [-1.0]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Dict({"x": spaces.Box(-1, 1)}), spaces.Tuple([spaces.Discrete(2)]), spaces.Discrete(3)],
+)
+def test_only_box_actions_can_be_binned(space: spaces.Space[Any]) -> None:
+    with pytest.raises(TypeError, match=r"needs a Box action space, got (Dict|Tuple|Discrete)"):
+        DiscretizeActions(Echo(space), n_bins=3)
+
+
+def test_infinite_bounds_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"needs finite bounds, got Box.*RescaleAction"):
+        DiscretizeActions(Echo(spaces.Box(-np.inf, 1, (1,), np.float32)), n_bins=3)
+
+
+@pytest.mark.parametrize(("n_bins", "error"), [(1, ValueError), (0, ValueError), (2.0, TypeError)])
+def test_a_wrong_number_of_bins_is_named(n_bins: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"n_bins must be .* got {n_bins!r}"):
+        DiscretizeActions(gym.make("Pendulum-v1"), n_bins=n_bins)
+
+
+def test_too_many_actions_are_refused() -> None:
+    space = spaces.Box(-1, 1, (17,), np.float32)
+    with pytest.raises(ValueError, match=r"n_bins=11 for each of 17 dimensions makes \d+ actions"):
+        DiscretizeActions(Echo(space), n_bins=11)
+
+
+def test_it_stands_around_other_action_wrappers() -> None:
+    inner = TransformAction(gym.make("Pendulum-v1"), lambda a: a, spaces.Box(-1, 1, (1,)))
+    assert DiscretizeActions(inner, n_bins=3).values.ravel().tolist() == [-1.0, 0.0, 1.0]
+
+
+def test_bins_of_equal_width_by_hand() -> None:
+    env = DiscretizeObservations(
+        gym.make("MountainCar-v0"), n_bins=[4, 2], low=[0.0, -1.0], high=[8.0, 1.0]
+    )
+    assert env.observation_space == spaces.MultiDiscrete([4, 2])
+    expected = {
+        (0.0, -1.0): [0, 0],
+        (1.99, -0.01): [0, 0],
+        (2.0, 0.0): [1, 1],
+        (7.99, 0.99): [3, 1],
+        (8.0, 1.0): [3, 1],  # the upper bound belongs to the last bin
+        (-5.0, -np.inf): [0, 0],
+        (1e9, np.inf): [3, 1],
+    }
+    for observation, bins in expected.items():
+        assert env.observation(np.array(observation)).tolist() == bins
+
+
+def test_against_gymnasiums_wrapper_where_the_space_is_bounded() -> None:
+    ours = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=[18, 14])
+    theirs = DiscretizeObservation(gym.make("MountainCar-v0"), (18, 14), multidiscrete=True)
+    rng = np.random.default_rng(0)
+    low, high = ours.env.observation_space.low, ours.env.observation_space.high  # type: ignore[attr-defined]
+    for _ in range(500):
+        observation = rng.uniform(low, high).astype(np.float32)
+        np.testing.assert_array_equal(
+            ours.observation(observation), theirs.observation(observation)
+        )
+
+
+def test_unbounded_velocities_get_bounds() -> None:
+    env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=6, **CARTPOLE)
+    check_env(env, warn=False)
+    obs, _ = env.reset(seed=0)
+    assert obs.tolist() == [3, 2, 2, 2]  # 0.014, -0.023, -0.046, -0.048
+    assert env.observation(np.array([0.1, -9, 0.1, 9])).tolist() == [3, 0, 4, 5]
+
+
+def test_one_bin_ignores_a_component() -> None:
+    env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=[1, 1, 6, 12], **CARTPOLE)
+    for x in (-3.0, 0.0, 3.0):
+        assert env.observation(np.array([x, x, 0.0, 0.0])).tolist() == [0, 0, 3, 6]
+
+
+def test_bins_may_be_an_array() -> None:
+    env = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=np.array([3, 4]))  # type: ignore[arg-type]
+    assert env.observation_space == spaces.MultiDiscrete([3, 4])
+
+
+def test_it_can_be_made_again_from_its_spec() -> None:
+    env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=6, **CARTPOLE)
+    assert env.spec is not None
+    again = gym.make(env.spec)
+    assert again.observation_space == env.observation_space
+
+
+def test_what_is_not_a_number_is_refused() -> None:
+    env = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=4)
+    with pytest.raises(ValueError, match="which is not a number"):
+        env.observation(np.array([np.nan, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "error", "message"),
+    [
+        ("Taxi-v4", {"n_bins": 4}, TypeError, "needs a Box of observations, got Discrete"),
+        ("BreakoutNoFrameskip-v4", {"n_bins": 4}, ValueError, r"of shape \(d,\), got Box"),
+        ("CartPole-v1", {"n_bins": 4}, ValueError, "low must be finite.*give bounds"),
+        ("MountainCar-v0", {"n_bins": 0}, ValueError, "n_bins must be at least 1, got 0"),
+        ("MountainCar-v0", {"n_bins": [3, 0]}, ValueError, "n_bins must be at least 1, got 0"),
+        ("MountainCar-v0", {"n_bins": 2.5}, TypeError, "n_bins must be an integer.*got 2.5"),
+        ("MountainCar-v0", {"n_bins": [3]}, ValueError, r"one for each of 2 components, got \[3\]"),
+        ("MountainCar-v0", {"n_bins": 3, "low": [0]}, ValueError, "low has one bound for each"),
+        ("MountainCar-v0", {"n_bins": 3, "low": [9, 9]}, ValueError, "low must be below high"),
+        (
+            "MountainCar-v0",
+            {"n_bins": 3, "low": [0, 0], "high": [1, 0]},
+            ValueError,
+            "must be below",
+        ),
+        ("MountainCar-v0", {"n_bins": 3, "high": [1, np.inf]}, ValueError, "high must be finite"),
+    ],
+)
+def test_arguments_that_make_no_bins(
+    env_id: str, kwargs: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        DiscretizeObservations(gym.make(env_id), **kwargs)
+
+
+def test_a_spec_with_bounds_of_numpy_goes_to_json() -> None:
+    env = DiscretizeObservations(
+        gym.make("MountainCar-v0"),
+        n_bins=np.array([3, 5]),  # type: ignore[arg-type]
+        low=np.array([-1.0, -0.05], np.float32),
+        high=(np.float64(0.5), 0.05),
+    )
+    assert env.spec is not None
+    again: Any = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    for name in ("low", "high", "n_bins"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(env, name))
+    assert again.observation_space == env.observation_space
+
+
+def test_numbers_of_numpy_go_to_json_with_any_wrapper() -> None:
+    four, crop = np.int64(4), (np.int32(30), 195, 5, 155)
+    env = wrap_atari(
+        make_game("BreakoutNoFrameskip-v4"), frame_skip=four, noop_max=four, n_stack=four, crop=crop
+    )
+    assert env.spec is not None
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert (
+        again.observation_space
+        == env.observation_space
+        == spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    )
+    env.close()
+    again.close()
+    cart = DiscretizeActions(gym.make("Pendulum-v1"), n_bins=np.int16(5))  # type: ignore[arg-type]
+    assert cart.spec is not None
+    assert gym.make(EnvSpec.from_json(cart.spec.to_json())).action_space == spaces.Discrete(5)
+
+
+@pytest.mark.parametrize(
+    ("paid", "sign"), [(7.0, 1.0), (0.5, 1.0), (0.0, 0.0), (-0.5, -1.0), (-400.0, -1.0)]
+)
+def test_the_agent_is_paid_the_sign(paid: float, sign: float) -> None:
+    env = ClipReward(FakeGame(step_reward=paid))
+    env.reset()
+    reward = env.step(0)[1]
+    assert reward == sign
+    assert type(reward) is float

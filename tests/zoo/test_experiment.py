@@ -1,0 +1,356 @@
+"""Our experiment manager: trainings of the launcher, their run folders, clear errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy
+from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_atari_course import AtariCnnPolicy
+from sb3_atari_course._common.errors import TrainingFailedError
+from sb3_atari_course.hyperparams import hyperparams_file
+from sb3_atari_course.zoo import experiment
+from sb3_atari_course.zoo.run_folder import find_run, read_yml
+from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, cli, printed_by
+
+#: RL Zoo leaves monitor files open.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+GAME = "BreakoutNoFrameskip-v4"
+RUN = ["--algo", "dqn", "--env", GAME]
+CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
+TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a log folder with one toy training, made from an empty folder without -conf."""
+    folder = tmp_path_factory.mktemp("logs")
+    printed_by(
+        *("train", *RUN, "-f", "logs", "--seed", "1", *TOY),
+        *("--env-kwargs", "max_num_frames_per_episode:200", "-params", *TOY_PARAMS),
+        cwd=folder,
+    )
+    return folder / "logs"
+
+
+def test_train_finds_our_hyperparameters(logs: Path) -> None:
+    model = DQN.load(logs / f"dqn/{GAME}_1/{GAME}.zip", buffer_size=1)
+    assert type(model.policy) is AtariCnnPolicy
+    assert_learned(model)
+    assert find_run("dqn", GAME, logs).hyperparams["learning_rate"] == 0.0000625
+
+
+def test_train_leaves_sb3s_log_as_csv(logs: Path) -> None:
+    with open(logs / f"dqn/{GAME}_1/progress.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["train/loss"]) > 0
+    assert 0.1 <= float(rows[0]["rollout/exploration_rate"]) < 1
+    steps = [int(row["time/total_timesteps"]) for row in rows]
+    assert steps == sorted(set(steps))
+
+
+def test_plot_draws_the_curve(logs: Path) -> None:
+    printed = printed_by("plot", *RUN, "-f", str(logs))
+    run = logs / f"dqn/{GAME}_1"
+    assert printed.splitlines()[-2:] == [
+        f"learning curve: {run / 'learning_curve.png'}",
+        f"report: {run / 'report.html'}",
+    ]
+    assert (run / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_evaluate_says_where_everything_is_and_the_score(logs: Path) -> None:
+    printed = printed_by("evaluate", *RUN, "-f", str(logs), "-n", "2", "--max-frames", "400")
+    run = logs / f"dqn/{GAME}_1"
+    report = json.loads((run / "evaluation.json").read_text())
+    assert report["mean"] == np.mean(report["scores"])
+    assert report["protocol"]["epsilon"] == 0.05
+    for expected in (
+        f"run folder: {run}",
+        f"evaluated: {run / f'{GAME}.zip'}",
+        f"{GAME}: {report['mean']:.2f} +- ",
+        "random play: ",
+    ):
+        assert expected in printed
+
+
+def test_enjoy_and_record(logs: Path) -> None:
+    printed_by("enjoy", *RUN, "-f", str(logs), "--no-render", "-n", "50")
+    printed_by("record", *RUN, "-f", str(logs), "-n", "20")
+    assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
+
+
+def test_env_kwargs_of_a_yml_reach_the_evaluation(tmp_path: Path) -> None:
+    """Stock RL Zoo evaluates CartPole with rewards of 1 here."""
+    conf = tmp_path / "conf.yml"
+    conf.write_text(
+        "CartPole-v1:\n  policy: MlpPolicy\n  n_timesteps: 300\n  learning_starts: 100\n"
+        "  env_kwargs:\n    sutton_barto_reward: true\n"
+    )
+    printed_by(
+        *("train", "--algo", "dqn", "--env", "CartPole-v1"),
+        *("-conf", str(conf), "-f", str(tmp_path), "--eval-freq", "200", "--eval-episodes", "2"),
+        *("--seed", "1"),  # a pole that stands to the end pays 0
+    )
+    results = np.load(tmp_path / "dqn/CartPole-v1_1/evaluations.npz")["results"]
+    assert results.tolist() == [[-1.0, -1.0]]  # Sutton and Barto pay -1 for a fallen pole
+
+
+@pytest.mark.parametrize(
+    ("env_id", "ours"),
+    [("CartPole-v1", True), ("PongNoFrameskip-v4", True), ("Acrobot-v1", False)],
+)
+def test_environments_that_we_do_not_know_are_left_to_rl_zoo(env_id: str, ours: bool) -> None:
+    assert experiment._our_file("dqn", env_id) == (str(hyperparams_file("dqn")) if ours else None)
+    assert experiment._our_file("ppo", env_id) is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "named"),
+    [
+        ("sqlite:///no.db", "no.db"),
+        ("no.log", "no.log"),
+        ("sqlite:///empty.db", "trial 3"),
+        ("postgresql+psycopg://me:hunter2@127.0.0.1:9/x", "postgresql+psycopg://me@127.0.0.1:9/x"),
+        ("mysql+nothing://me:hunter2@127.0.0.1:9/x", "mysql+nothing://me@127.0.0.1:9/x"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_trial_of_a_storage_that_is_not_there_is_one_line(
+    storage: str,
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if storage == "sqlite:///empty.db":
+        Path("empty.db").touch()
+    before = sorted(Path().rglob("*"))
+    flags = ["--storage", storage, "--study-name", "s", "--trial-id", "3"]
+    assert cli("train", *CARTPOLE, *flags, "-n", "10") == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert named in line
+    assert "hunter2" not in line
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("glue", [" ", "="])
+def test_no_password_is_written_by_a_training(
+    glue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "postgresql://me:TOPSECRET@host/db?sslpassword=TOPSECRET"
+    arguments = (
+        f"train --algo q_learning --env Taxi-v4 -n 50 --eval-freq -1 --storage{glue}{secret}"
+    )
+    words = [*arguments.split(), "-f", str(tmp_path), "--seed", "1"]
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sb3_atari_course", *words])
+    assert cli(*words) == 0
+    settings = tmp_path / "q_learning/Taxi-v4_1/Taxi-v4"
+    assert read_yml(settings / "args.yml")["storage"] == "postgresql://me@host/db"
+    assert f"--storage{glue}postgresql://me@host/db -f" in (settings / "command.txt").read_text()
+    for path in tmp_path.rglob("*.*"):
+        assert path.is_dir() or b"TOPSECRET" not in path.read_bytes()
+
+
+def test_no_password_is_pickled_with_a_study_of_rl_zoo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = {}
+
+    def search(self: ExperimentManager) -> None:
+        kept.update(storage=self.storage, command=" ".join(sys.orig_argv))
+
+    monkeypatch.setattr(ExperimentManager, "hyperparameters_optimization", search)
+    secret = "postgresql://me:TOPSECRET@host/db"
+    words = [
+        "train",
+        *CARTPOLE,
+        "-optimize",
+        "--storage",
+        secret,
+        "--study-name",
+        "s",
+        "--seed",
+        "1",
+    ]
+    words += ["-f", str(tmp_path)]
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sb3_atari_course", *words])
+    assert cli(*words) == 0
+    assert kept["storage"] == "postgresql://me@host/db"
+    assert "--storage postgresql://me@host/db --study-name" in kept["command"]
+    for path in tmp_path.rglob("*.*"):
+        assert path.is_dir() or b"TOPSECRET" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (["-params", "policy:'MultiInputPolicy'"], "-params policy:'MultiInputPolicy' is for"),
+        (["--env", "FrozenLake-v1", "--env-kwargs", "map_name:'9x9'"], "--env-kwargs {'map_name'"),
+        (["--env", "FrozenLake-v1", "--eval-env-kwargs", "map_name:'9x9'"], "--eval-env-kwargs {"),
+        (["--env", "FrozenLake-v1", "-params", "env_kwargs:{'desc': ['SF', 'H']}"], "['SF', 'H']"),
+        (["-tb", "file/x"], "file/x/CartPole-v1: Not a directory; choose another folder with -tb"),
+        (["-i", "ppo.zip"], "--trained-agent ppo.zip: cannot be loaded as an agent of dqn"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_built_is_one_line_and_leaves_nothing(
+    wrong: list[str],
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [4]}).save("ppo.zip")
+    assert cli(*TRAIN_CARTPOLE, "-f", "logs", "-n", "20", *wrong) == 2
+    assert expected in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "ppo.zip"]
+
+
+class FailAt(BaseCallback):
+    """Fails by an error that is not foreseen.
+
+    :param step: at which call.
+    """
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def _on_step(self) -> bool:
+        return bool({}[self.n_calls]) if self.n_calls == self.step else True
+
+
+@pytest.mark.parametrize(("step", "left"), [(1, []), (2, ["logs"])])
+def test_an_error_at_the_first_step_leaves_nothing(
+    step: int, left: list[str], tmp_path: Path
+) -> None:
+    callback = f"callback:[{{'tests.zoo.test_experiment.FailAt': {{'step': {step}}}}}]"
+    with pytest.raises(TrainingFailedError) as caught:
+        cli(*TRAIN_CARTPOLE, "-f", str(tmp_path / "logs"), "-n", "20", "-params", callback)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert [path.name for path in tmp_path.iterdir()] == left
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "params", "learns"),
+    [
+        (100, ["learning_starts:99", "train_freq:4", "gradient_steps:1"], True),
+        (100, ["learning_starts:100", "train_freq:4", "gradient_steps:1"], False),
+        (100, ["learning_starts:100", "train_freq:16", "gradient_steps:1"], True),  # to 112
+        (100, ["learning_starts:111", "train_freq:8", "gradient_steps:1", "n_envs:7"], True),
+        (100, ["learning_starts:112", "train_freq:8", "gradient_steps:1", "n_envs:7"], False),
+    ],
+)
+def test_a_training_without_an_update_is_warned_of(
+    n_steps: int,
+    params: list[str],
+    learns: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    params = [*params, "policy_kwargs:dict(net_arch=[4])", "buffer_size:200"]
+    assert cli(*TRAIN_CARTPOLE, "-n", str(n_steps), "-f", str(tmp_path), "-params", *params) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    model = DQN.load(tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip")
+    assert (model._n_updates > 0) == learns
+    assert len(warnings) == (not learns)
+    for line in warnings:
+        assert "learning_starts:10" in line  # the remedy
+
+
+@pytest.mark.parametrize(("n_steps", "start"), [(1, 0), (2, 1), (19, 1), (20, 2), (2000, 200)])
+def test_an_early_start_leaves_something_to_learn(n_steps: int, start: int) -> None:
+    assert experiment.early_start(n_steps) == start < n_steps
+
+
+@pytest.mark.parametrize("algo", ["qrdqn", "fast_dqn"])
+def test_other_algorithms_are_warned_of_too(
+    algo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--algo", algo, "--env", "CartPole-v1", "--eval-freq", "-1", "-n", "20"]
+    params = ["learning_starts:21", "train_freq:1", "gradient_steps:1"]
+    assert cli(*command, "-f", str(tmp_path), "-params", *params) == 0
+    assert "learning_starts is 21" in capsys.readouterr().err
+
+
+class Interrupt(BaseCallback):
+    """Sends Ctrl-C at the 30th step.
+
+    :param times: how often; the second one stops at once.
+    """
+
+    def __init__(self, times: int = 1) -> None:
+        super().__init__()
+        self.times = times
+
+    def _on_step(self) -> bool:
+        if self.n_calls == 30:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+        return True
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_how_to_resume_is_printed_once(
+    times: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    callback = f"callback:[{{'tests.zoo.test_experiment.Interrupt': {{'times': {times}}}}}]"
+    params = ["learning_starts:10", "train_freq:4", "gradient_steps:1", callback]
+    command = [*TRAIN_CARTPOLE, "--checkpoint-freq", "20", "-f", str(tmp_path), "-params", *params]
+    assert cli(*command) == 130
+    resume = f"python -m sb3_atari_course resume {tmp_path}/dqn/CartPole-v1_1"
+    assert capsys.readouterr().out.count(resume) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "secrets"),
+    [
+        ("postgresql+psycopg://me:TOP%40SECRET@host/db", {"password": "TOP@SECRET"}),
+        ("postgresql+psycopg://me@host/db?sslpassword=a%20b", {"sslpassword": "a b"}),
+        ("mysql+pymysql://me:TOPSECRET@host/db", {"password": "TOPSECRET"}),
+    ],
+)
+def test_who_connects_by_the_address_without_it_has_the_password(
+    address: str, secrets: dict[str, str]
+) -> None:
+    """RL Zoo pickles its study, with the address to which Optuna connects."""
+    shown = experiment._keep_password_in_memory(address)
+    assert "SECRET" not in shown
+    assert "a%20b" not in shown
+    assert arguments_of(shown).items() >= secrets.items()
+    other = shown.replace("host/db", "elsewhere/db")
+    assert not set(secrets) & set(arguments_of(other))
+    assert b"SECRET" not in pickle.dumps(shown)
+
+
+def arguments_of(address: str) -> dict[str, Any]:
+    """Return what a driver would be called with."""
+    seen: dict[str, Any] = {}
+    engine = sqlalchemy.create_engine(address)
+
+    def stop(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        seen.update(kwargs)
+        raise InterruptedError
+
+    sqlalchemy.event.listen(engine, "do_connect", stop)
+    with pytest.raises(InterruptedError):
+        engine.connect()
+    engine.dispose()
+    return seen
