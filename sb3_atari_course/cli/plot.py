@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from sb3_atari_course.cli.evaluate import parse, run_parser
-from sb3_atari_course.report.comparison import plot_comparison
-from sb3_atari_course.report.report import write_comparison_report, write_report
-from sb3_atari_course.report.run import plot_run
+from sb3_atari_course.report.curves import plot_comparison, plot_run
+from sb3_atari_course.report.html_report import write_comparison_report, write_report
 from sb3_atari_course.zoo.run_folder import find_folder
 
 _DESCRIPTION = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sb3_atari_course.agents.publishing.publish import publish
+from sb3_atari_course.agents.publishing import publish
 from sb3_atari_course.cli.evaluate import add_device, add_gym_packages
 
 _DESCRIPTION = """\

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from sb3_atari_course.report.figure import need_extra
+from sb3_atari_course.report.run_data import need_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,16 +1,18 @@
-"""Pictures and reports: the learning curve of a run, seeds and runs compared, the pipeline.
+"""Figures, HTML reports and videos of runs.
 
-run folder -> run_data.py (its curves), run_facts.py (what was run, its scores)
-           -> run.py, comparison.py (groups.py, averages.py)        figures and PNG
-           -> report.py (page.py, sections.py, tables.py, svg.py)   one HTML file
-lists of numbers -> episodes.py; a screen -> pipeline.py; ``plot`` is command.py
+- ``run_data.py``     what a run folder holds: curves, settings, scores, files
+- ``curves.py``       figures of one run, of several compared, of episodes, of the preprocessing
+- ``html_report.py``  one HTML file of a run or a comparison, from the template ``report.html``
+- ``video.py``        games recorded to MP4 files
 """
 
-from sb3_atari_course.report.comparison import plot_comparison
-from sb3_atari_course.report.episodes import plot_episodes
-from sb3_atari_course.report.pipeline import plot_pipeline
-from sb3_atari_course.report.report import write_comparison_report, write_report
-from sb3_atari_course.report.run import plot_run
+from sb3_atari_course.report.curves import (
+    plot_comparison,
+    plot_episodes,
+    plot_pipeline,
+    plot_run,
+)
+from sb3_atari_course.report.html_report import write_comparison_report, write_report
 
 __all__ = [
     "plot_comparison",

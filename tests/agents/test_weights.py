@@ -1,16 +1,23 @@
-"""Which weights policy.pth holds."""
+"""Zips and the tensors of policy.pth: opened as they were saved, or refused."""
 
 from __future__ import annotations
 
 import io
+import struct
+import zipfile
 from typing import Any
 
 import pytest
 import torch as th
 
-from sb3_atari_course.agents.errors import AgentFileError
-from sb3_atari_course.agents.weights import Weights
-from tests.agents.making import Tensor, describe_state, pack_policy, state_pickle
+from sb3_atari_course.agents.weights import (
+    MAX_PICKLE,
+    AgentFileError,
+    Weights,
+    parse_json,
+    read_members,
+)
+from tests.agents.making import Tensor, describe_state, pack, pack_policy, state_pickle, text
 
 STATE = {"a": th.arange(6.0).reshape(2, 3), "b": th.tensor(7.0)}
 TENSORS, RECORDS = describe_state(STATE)
@@ -49,26 +56,54 @@ def test_reads_what_is_put_together_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "match"),
+    "policy",
     [
-        (made(shape=(10**6, 10**6), strides=(0, 0)), "larger than its 6 numbers"),
-        (made(strides=(3, 2)), "larger than its 6 numbers"),
-        (made(offset=1), "larger than its 6 numbers"),
-        (made(strides=(-3, 1)), "impossible shape"),
-        (made(numel=7), "24 bytes, not the 28"),
-        (made(key="1"), "another type|not those of its tensors"),
-        (made(device="meta"), "unknown device"),
-        (made(kind="UntypedStorage"), "names 'torch UntypedStorage'"),
-        (made({**RECORDS, "constants.pkl": b""}), "constants.pkl"),
-        (made({**RECORDS, ".data/serialization_id": bytes(65)}), "has 65 bytes"),
-        (made({"data/0": RECORDS["data/0"]}), "data/1"),
-        (made(kind="IntStorage", key="1", shape=(), strides=(), numel=1), "another type"),
-        (b"\x80\x02}.", "torch writes since version 1.6"),
+        made(shape=(10**6, 10**6), strides=(0, 0)),
+        made(strides=(3, 2)),
+        made(offset=1),
+        made(strides=(-3, 1)),
+        made(numel=7),
+        made(key="1"),
+        made(kind="UntypedStorage"),
+        made({**RECORDS, "constants.pkl": b""}),
+        made({"data/0": RECORDS["data/0"]}),
+        made(kind="IntStorage", key="1", shape=(), strides=(), numel=1),
+        b"\x80\x02}.",
     ],
 )
-def test_anything_else_is_refused(policy: bytes, match: str) -> None:
-    with pytest.raises(AgentFileError, match=match):
+def test_anything_else_is_refused(policy: bytes) -> None:
+    with pytest.raises(AgentFileError, match=r"^p\.pth: "):
         read(policy)
+
+
+ONE = Tensor("0", (2, 3), (3, 1), 6)
+GOOD_PICKLE = state_pickle([("a", ONE)])
+
+
+def nested_key(depth: int) -> bytes:
+    """Return the pickle of a dictionary whose key takes 2**depth steps to hash."""
+    pairs = b"".join(b"q%ch%ch%c\x86" % (i, i, i) for i in range(depth))
+    return b"\x80\x02})" + pairs + b"K\x01s."
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"",
+        GOOD_PICKLE[:-1],
+        GOOD_PICKLE + b"N.",
+        b"\x80\x04" + GOOD_PICKLE[2:],
+        GOOD_PICKLE[:-1] + b"q\x00" * MAX_PICKLE + b".",
+        state_pickle([("a", text("x"))]),
+        b"\x80\x02}.",
+        b"\x80\x02cos\nsystem\n.",
+        b"\x80\x02ccollections\nOrderedDict\n(K\x01tR.",
+        nested_key(60),
+    ],
+)
+def test_a_pickle_of_anything_but_tensors_is_refused(pickled: bytes) -> None:
+    with pytest.raises(AgentFileError, match=r"^p\.pth: "):
+        read(pack_policy(pickled, {"data/0": bytes(24)}))
 
 
 def test_shared_numbers_are_counted_for_each_tensor() -> None:
@@ -77,3 +112,58 @@ def test_shared_numbers_are_counted_for_each_tensor() -> None:
     assert len(read(policy, max_bytes=400)) == 2
     with pytest.raises(AgentFileError, match="400 bytes, more than max_bytes=399"):
         read(policy, max_bytes=399)
+
+
+GOOD = pack({"a": b"first", "b/c": b"second"})
+
+
+def refuse(content: bytes) -> None:
+    with pytest.raises(AgentFileError, match=r"^x\.zip: "):
+        read_members(content, "x.zip")
+
+
+def test_members_are_read() -> None:
+    assert read_members(GOOD, "x.zip") == {"a": b"first", "b/c": b"second"}
+
+
+def test_torch_reads_what_python_has_read() -> None:
+    """Bytes between two members, which the directory steps over, are left out."""
+    good = made()
+    start, directory = good.index(b"PK\3\4", 4), good.index(b"PK\1\2")
+    content = bytearray(good[:start] + b"hidden" + good[start:])
+    at = directory + 6
+    while (at := content.find(b"PK\1\2", at + 1)) > 0:
+        struct.pack_into("<L", content, at + 42, struct.unpack_from("<L", content, at + 42)[0] + 6)
+    struct.pack_into("<L", content, len(content) - 6, directory + 6)
+    found = read(bytes(content))
+    assert all(th.equal(found[name], STATE[name]) for name in STATE)
+
+
+def test_names_differ_whatever_their_case() -> None:
+    refuse(pack({"data": b"1", "DATA": b"2"}))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        GOOD + b"\0",
+        GOOD[:-2] + b"\1\0" + b"c",
+        b"\0" + GOOD,
+        pack({"../a": b""}),
+        pack({"a/": b""}),
+        pack({"a": bytes(99)}, zipfile.ZIP_DEFLATED),
+        pack({str(i): b"" for i in range(2001)}),
+        GOOD.replace(b"first", b"First"),
+        GOOD[:30] + b"b" + GOOD[31:],
+    ],
+)
+def test_zips_that_sb3_does_not_write_are_refused(content: bytes) -> None:
+    refuse(content)
+
+
+def test_json_has_one_meaning() -> None:
+    assert parse_json(b'{"a": ' + b"9" * 40 + b"}", "x") == {"a": 10**40 - 1}
+    for wrong in (b'{"a": 1, "a": 2}', b'{"a": ' + b"9" * 41 + b"}", b"[]", b"\xff"):
+        with pytest.raises(AgentFileError, match=r"^x: "):
+            parse_json(wrong, "x")

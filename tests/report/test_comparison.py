@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sb3_atari_course.report import plot_comparison
-from sb3_atari_course.report.comparison import draw_comparison, read_runs
+from sb3_atari_course.report.curves import draw_comparison, read_runs
 from tests.report.run_folders import make_run, write_games
 
 

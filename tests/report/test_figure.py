@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from sb3_atari_course.report.figure import make_figure, plain
+from sb3_atari_course.report.curves import make_figure, plain
 
 
 @pytest.mark.parametrize("text", ["a$b$c", r"$\frac$", "one $", "$$", "two\nlines\there"])

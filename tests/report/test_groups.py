@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_atari_course.report.groups import group_runs
+from sb3_atari_course.report.curves import group_runs
 from sb3_atari_course.report.run_data import read_run
 from tests.report.run_folders import make_run, write_games
 

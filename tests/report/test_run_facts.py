@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sb3_atari_course.report.report import write_report
-from sb3_atari_course.report.run_facts import read_facts
+from sb3_atari_course.report.html_report import write_report
+from sb3_atari_course.report.run_data import read_facts
 from tests.report.run_folders import EVALUATION, make_run, write_games
 
 #: FIPS 180-2, appendix B.1

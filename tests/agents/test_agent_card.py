@@ -15,8 +15,8 @@ from torch import nn
 
 from sb3_atari_course import AtariCNN, AtariCnnPolicy
 from sb3_atari_course.agents import AgentFileError, load_agent, read_card, write_card
-from sb3_atari_course.agents.plain_spaces import read_space, write_space
-from tests.agents.test_load_agent import BUTTONS, ENV, SCREEN, SMALL, VECTOR, Spaces
+from sb3_atari_course.agents.agent_card import read_space, write_space
+from tests.agents.test_loading import BUTTONS, ENV, SCREEN, SMALL, VECTOR, Spaces
 
 
 def make_model(**kwargs: Any) -> DQN:

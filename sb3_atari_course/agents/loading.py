@@ -1,36 +1,127 @@
-"""Open an agent's file without running anything that it holds."""
+"""Loading an agent's file without running anything that it holds."""
 
 from __future__ import annotations
 
+import copy
+import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+from torch.overrides import TorchFunctionMode
 
 from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.validation import integer_at_least
-from sb3_atari_course.agents.build import Plan, build_model, plan_state
-from sb3_atari_course.agents.card import check_fingerprint, find_card
-from sb3_atari_course.agents.errors import AgentFileError, refuse
-from sb3_atari_course.agents.files import find_agent, parse_json, read_file
-from sb3_atari_course.agents.known import algorithms, guess_algorithm, policies
-from sb3_atari_course.agents.plain_spaces import read_space
-from sb3_atari_course.agents.settings import (
+from sb3_atari_course.agents.agent_card import check_fingerprint, find_card, read_space
+from sb3_atari_course.agents.policy_settings import (
     UnknownSettingError,
+    algorithms,
+    policies,
     read_chance,
     read_policy_class,
     read_policy_kwargs,
 )
-from sb3_atari_course.agents.stored_zip import read_members
-from sb3_atari_course.agents.weights import Weights, compare
+from sb3_atari_course.agents.weights import (
+    AgentFileError,
+    Weights,
+    compare,
+    find_agent,
+    parse_json,
+    read_file,
+    read_members,
+    refuse,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a model is built from.
+
+    :param algorithm: its class.
+    :param policy: class of its policy.
+    :param observation_space: as SB3 gives it to the policy: images channels first.
+    :param action_space: of the env.
+    :param env: wrapped as SB3 wraps it, None: the model only plays what it is shown.
+    :param policy_kwargs: of the policy.
+    :param kwargs: of the algorithm.
+    """
+
+    algorithm: type[BaseAlgorithm]
+    policy: type[BasePolicy]
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+    env: VecEnv | None
+    policy_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan_state(plan: Plan) -> dict[str, th.Tensor]:
+    """Return the policy's state dict, its tensors without memory."""
+    with th.device("meta"), _WithoutMemory():
+        return dict(_set_up(plan, "cpu").policy.state_dict())
+
+
+def build_model(plan: Plan, device: th.device | str) -> BaseAlgorithm:
+    """Return the model with weights of chance; torch's generator stays where it was."""
+    with th.random.fork_rng(devices=[]):
+        model = _set_up(plan, device)
+    model.env = plan.env
+    model._vec_normalize_env = None if plan.env is None else unwrap_vec_normalize(plan.env)
+    return model
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Lets policies be built of tensors without memory, where SB3 did not think of them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        is_meta = bool(args) and isinstance(args[0], th.Tensor) and args[0].is_meta
+        if is_meta and func in (th.Tensor.to, th.Tensor.cpu):
+            return args[0]  # there is nothing to move
+        if is_meta and func is th.Tensor.__bool__:
+            return True  # a distribution asks whether its parameters are valid
+        return func(*args, **(kwargs or {}))
+
+
+def _set_up(plan: Plan, device: th.device | str) -> BaseAlgorithm:
+    kwargs = {**_smallest_memory(plan.algorithm), **plan.kwargs}
+    algorithm: Any = plan.algorithm
+    model = algorithm(
+        policy=plan.policy,
+        env=None,  # spaces are set below; SB3's load does so too
+        device=device,
+        policy_kwargs=copy.deepcopy(dict(plan.policy_kwargs)),
+        _init_setup_model=False,
+        **kwargs,
+    )
+    model.observation_space, model.action_space = plan.observation_space, plan.action_space
+    model.n_envs = 1 if plan.env is None else plan.env.num_envs
+    # sb3-contrib asks the env for its action space
+    model.env = plan.env or SimpleNamespace(action_space=plan.action_space, num_envs=1)
+    model._setup_model()
+    return model  # type: ignore[no-any-return]
+
+
+def _smallest_memory(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
+    """Return settings with which nothing is kept of the games: the model is to play."""
+    if issubclass(algorithm, OffPolicyAlgorithm):
+        return {"buffer_size": 1}
+    if issubclass(algorithm, OnPolicyAlgorithm):
+        has_batches = "batch_size" in inspect.signature(algorithm).parameters
+        return {"n_steps": 2, **({"batch_size": 2} if has_batches else {})}
+    return {}
+
 
 #: Of a file, in bytes; twenty times an Atari agent. Opening takes up to four times the file.
 MAX_BYTES = 192 * 2**20
@@ -56,10 +147,10 @@ def load_agent(
     Nothing in the file is unpickled: weights are read from ``policy.pth`` by torch's
     ``weights_only``, after their description was checked; optimisers and pickled settings are
     never opened. What the policy is, is taken from the arguments, else from ``card.json`` beside
-    the file, else from the readable part of SB3's settings, else from the names of the tensors.
-    Tensors do not tell PPO from A2C and TRPO, nor DQN from FastDQN, which play alike: the first is
-    taken. Random actions (``deterministic=False``) are as frequent as when the model was saved, if
-    the card or the file says so readably, and else there are none.
+    the file, else from the readable part of SB3's settings. The algorithm is guessed from the
+    names of the tensors for "dqn" (FastDQN's too, which plays alike), "qrdqn" and "q_learning";
+    others need ``algorithm=`` or a card. Random actions (``deterministic=False``) are as frequent
+    as when the model was saved, if the card or the file says so readably, and else there are none.
 
     Optimiser, memory and counters start anew, with the smallest memory that there is: to go on
     with a training use a checkpoint. A VecNormalize's averages are not in this file.
@@ -84,7 +175,7 @@ def load_agent(
     max_bytes = integer_at_least(1, "max_bytes", max_bytes)
     agent = find_agent(Path(path))
     content = read_file(agent, max_bytes=max_bytes, remedy="a larger max_bytes allows it")
-    members = read_members(memoryview(content), agent)
+    members = read_members(content, agent)
     card = find_card(agent)
     if card:
         check_fingerprint(content, agent, card)
@@ -92,7 +183,7 @@ def load_agent(
         raise refuse(agent, "it holds no policy.pth", "is it an agent that SB3 has saved?")
     saved = _readable_settings(members, agent)
     inside = f"{agent}:policy.pth"
-    weights = Weights(bytes(members["policy.pth"]), inside, max_bytes=max_bytes)
+    weights = Weights(members["policy.pth"], inside, max_bytes=max_bytes)
 
     cls = _choose_algorithm(algorithm, card, weights, agent)
     observation_space, action_space, venv = _choose_spaces(env, cls, card, agent)
@@ -114,11 +205,11 @@ def load_agent(
     return model  # type: ignore[no-any-return]
 
 
-def _readable_settings(members: dict[str, memoryview], agent: Path) -> dict[str, Any]:
-    data = members.get("data", memoryview(b""))
+def _readable_settings(members: dict[str, bytes], agent: Path) -> dict[str, Any]:
+    data = members.get("data", b"")
     if not data or len(data) > _MAX_DATA:
         return {}
-    return parse_json(bytes(data), f"{agent}:data")
+    return parse_json(data, f"{agent}:data")
 
 
 def _choose_algorithm(
@@ -129,14 +220,19 @@ def _choose_algorithm(
     known = algorithms()
     if asked is not None and (not isinstance(asked, str) or asked not in known):
         raise ValueError(f"algorithm must be one of {sorted(known)} or a class, got {asked!r}")
-    shapes = {name: tensor.shape for name, tensor in weights.plan.items()}
-    name = asked or card.get("algorithm") or guess_algorithm(shapes)
+    name = asked or card.get("algorithm") or _guess_algorithm(weights)
     if name is None:
-        first = sorted(shapes)[:3]
+        first = sorted(weights.plan)[:3]
         raise refuse(
             agent, f"no algorithm is known that has tensors like {first}", "pass algorithm="
         )
     return known[name]
+
+
+def _guess_algorithm(weights: Weights) -> str | None:
+    """Return RL Zoo's name of the algorithm whose first tensor has such a name."""
+    first = next(iter(sorted(weights.plan))).partition(".")[0]
+    return {"q_net": "dqn", "quantile_net": "qrdqn", "values": "q_learning"}.get(first)
 
 
 def _choose_spaces(

@@ -1,9 +1,4 @@
-"""What is plainly said about a policy: in a card, or in the readable part of SB3's ``data``.
-
-SB3 writes settings into ``data`` as JSON; what JSON cannot hold is pickled into a text, and a
-readable description stands beside it ("<class 'torch.nn.modules.activation.Tanh'>"). Only what is
-readable is used here, only names that :mod:`.known` lists, only numbers within bounds.
-"""
+"""Policy settings that an agent's file may name: known classes, numbers within bounds."""
 
 from __future__ import annotations
 
@@ -11,11 +6,72 @@ import math
 import re
 from typing import Any
 
+from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+)
 from torch import nn
 
-from sb3_atari_course.agents.known import ACTIVATIONS, EXTRACTORS, dotted, policies
+from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
+from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
+
+_OUR_POLICIES: tuple[type[BasePolicy], ...] = (AtariCnnPolicy, AtariQuantileCnnPolicy)
+_EXTRACTORS = (AtariCNN, CombinedExtractor, FlattenExtractor, NatureCNN)
+_ACTIVATIONS = (
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.Mish,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Tanh,
+)
+
+
+def dotted(cls: type) -> str:
+    """Return the import path of a class.
+
+    >>> dotted(AtariCNN)
+    'sb3_atari_course.policies.AtariCNN'
+    """
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+#: Import path -> class.
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
+    **{dotted(cls): cls for cls in _EXTRACTORS},
+    "sb3_atari_course.cnn.AtariCNN": AtariCNN,  # its name in older files
+}
+#: Import path, as ``torch.nn.Tanh`` too -> class.
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    name: cls for cls in _ACTIVATIONS for name in (dotted(cls), f"torch.nn.{cls.__qualname__}")
+}
+
+
+def algorithms() -> dict[str, type[BaseAlgorithm]]:
+    """Return all that RL Zoo knows, ours too: name -> class."""
+    return {**ALGOS, **OUR_ALGORITHMS}
+
+
+def policies(algorithm: type[BaseAlgorithm]) -> dict[str, type[BasePolicy]]:
+    """Return the policies that a file may name: SB3's short names and import paths -> class."""
+    aliases = dict(algorithm.policy_aliases)
+    theirs = tuple(aliases.values())
+    ours = [cls for cls in _OUR_POLICIES if issubclass(cls, theirs)]
+    return {**aliases, **{dotted(cls): cls for cls in (*theirs, *ours)}}
+
 
 #: Of anything that a policy has one of for each (a layer has as many units as 2**20 at most).
 _MAX_COUNTS = {"n_critics": 64, "n_lstm_layers": 64}
@@ -58,9 +114,6 @@ def read_policy_kwargs(plain: Any) -> dict[str, Any]:
         name = extractor.get("activation_fn")
         if isinstance(name, str) and name in ACTIVATIONS:  # AtariCNN has names of its own too
             extractor["activation_fn"] = ACTIVATIONS[name]
-    arch = kwargs.get("net_arch")
-    if isinstance(arch, list) and arch and isinstance(arch[0], dict):
-        kwargs["net_arch"] = arch[0]  # as SB3 reads its files of before 1.8
     return kwargs
 
 

@@ -17,9 +17,9 @@ from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_file
 
 from sb3_atari_course import FastDQN, QLearning, load_agent
-from sb3_atari_course.agents.publishing.slim import write_slim
+from sb3_atari_course.agents.publishing import write_slim
 from sb3_atari_course.zoo.run_folder import Run
-from tests.agents.publishing.reading import all_of
+from tests.agents.reading import all_of
 
 ENV = "CartPole-v1"
 #: Some updates, and a target network that is not the online one in the end.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_atari_course.agents.publishing.settings import plain, shown_command
+from sb3_atari_course.agents.publishing import plain, shown_command
 
 OURS = "python -m sb3_atari_course train"
 

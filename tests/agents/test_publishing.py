@@ -20,7 +20,7 @@ from sb3_atari_course.agents.publishing import publish
 from sb3_atari_course.evaluation import GamesReport
 from sb3_atari_course.zoo.provenance import find_versions
 from sb3_atari_course.zoo.run_folder import Run, find_run, read_yml
-from tests.agents.publishing.reading import all_of
+from tests.agents.reading import all_of
 from tests.zoo.runs import cli, python_m
 
 GAMES = {"n_games": 2, "selection_games": 1}
@@ -263,7 +263,7 @@ def test_a_training_that_was_stopped_is_not_finished(tmp_path: Path) -> None:
     python_m(
         *("sb3_atari_course", "train", "--algo", "q_learning", "--env", "Taxi-v4", "-n", "4000000"),
         *("--eval-freq", "-1", "-f", str(tmp_path / "logs"), "--checkpoint-freq", "2000"),
-        *("-params", "callback:['tests.agents.publishing.reading.StopYourself']"),
+        *("-params", "callback:['tests.agents.reading.StopYourself']"),
         status=143,
     )
     run = tmp_path / "logs" / "q_learning" / "Taxi-v4_1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_atari_course.agents.publishing.training import (
+from sb3_atari_course.agents.publishing import (
     read_provenance,
     saved_versions,
     wall_clock,

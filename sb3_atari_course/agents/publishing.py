@@ -1,0 +1,530 @@
+"""Publishing the agents of a run: choose the best, slim, score, describe it in a card."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch as th
+import yaml
+from huggingface_sb3 import EnvironmentName
+from stable_baselines3.common.buffers import NStepReplayBuffer
+from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_file
+
+from sb3_atari_course._common.passwords import command_without_passwords, without_passwords
+from sb3_atari_course._common.validation import integer_at_least, probability
+from sb3_atari_course.agents.agent_card import describe, write_card
+from sb3_atari_course.checkpoints.folder import unfinished_checkpoint
+from sb3_atari_course.envs import import_packages
+from sb3_atari_course.hyperparams import hyperparams_file
+from sb3_atari_course.report.curves import plot_run
+from sb3_atari_course.report.run_data import RunCurves, RunFacts, read_progress, read_run
+from sb3_atari_course.zoo.provenance import PROVENANCE, find_provenance
+from sb3_atari_course.zoo.run_folder import Run, check_model, checkpoints_of, find_run, run_number
+
+#: RL Zoo's name of the best model (``--load-best``).
+_BEST = "best_model.zip"
+
+
+def publish(
+    run_folder: str | Path,
+    folder: str | Path = "my_agents",
+    *,
+    stages: Sequence[int] = (),
+    n_games: int = 30,
+    seed: int = 1000,
+    selection_games: int = 10,
+    selection_seed: int = 500,
+    epsilon: float | None = None,
+    device: str = "cpu",
+    gym_packages: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Publish the agents of a finished run: small files, settings, curve and card.
+
+    The best is chosen on games of its own: among the last model, that of RL Zoo's evaluations and
+    the checkpoints of the second half of the training. It becomes both the agent and
+    ``best_model.zip``; ``stages`` are shipped beside it. Each is scored once, as it was written.
+    FastDQN's agents are published as DQN's, which they are.
+
+    :param run_folder: of RL Zoo or our launcher, ``logs/dqn/CartPole-v1_1``, from a trusted hand:
+        its files are unpickled.
+    :param folder: in RL Zoo's layout; the agents come to ``folder/ALGO/ENV_1``, which must not be
+        there.
+    :param stages: steps of checkpoints (``--save-freq``) to be shipped.
+    :param n_games: whole games of each score.
+    :param seed: of these games.
+    :param selection_games: whole games by which each file is judged.
+    :param selection_seed: of those games.
+    :param epsilon: probability of a random action in all of them; None for 0.05 in an Atari game,
+        else 0.
+    :param device: of PyTorch, on which they are played.
+    :param gym_packages: modules to import that register the environment, in addition to those
+        that the training has noted.
+    :param say: is told what is going on.
+    :return: the folder of the agents.
+    :raises ValueError: for a folder that is no finished run, a checkpoint that is not there, equal
+        seeds, a number out of range, an agent that no card can describe, a folder that cannot be
+        written, and if the agents are there already.
+    :raises ImportError: without the extra ``plots``.
+    """
+    if seed == selection_seed:
+        raise ValueError(
+            f"seed and selection_seed are both {seed}: who is chosen on the games of the score"
+            " scores too well, take two"
+        )
+    for name, least, value in (
+        ("n_games", 1, n_games),
+        ("seed", 0, seed),
+        ("selection_games", 1, selection_games),
+        ("selection_seed", 0, selection_seed),
+    ):
+        integer_at_least(least, name, value)
+    if epsilon is not None:
+        probability("epsilon", epsilon)
+    import_packages(gym_packages)
+    curves = read_run(run_folder)
+    find = _finder(curves)
+    final = find()
+    _check_run(final, curves, stages)
+    algo, name = PLAYED_BY.get(final.algo, final.algo), EnvironmentName(final.env_id)
+    target = Path(folder) / algo / f"{name}_1"
+    if target.exists():
+        raise ValueError(f"{target} is there already: remove it, or publish to another folder")
+
+    candidates = _candidates(final, find)
+    games: dict[str, Any] = {"epsilon": epsilon, "device": device}
+    aside = target.with_name(f"{target.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)  # of a publishing that was interrupted
+    try:
+        aside.mkdir(parents=True)
+        selection = choose_best(candidates, seed=selection_seed, n_games=selection_games, **games)
+        say(f"best of {selection.means}: {selection.run.model_path.name}")
+        sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
+        sources[_BEST] = selection.run
+        agents = _write_agents(aside, sources, algo)
+        scores = _score(agents, n_games=n_games, seed=seed, say=say, **games)
+        _describe(aside, agents, curves, final, scores=scores, selection=selection)
+        os.replace(aside, target)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise ValueError(
+                f"{target} cannot be written: {error}; choose another folder"
+            ) from error
+        raise
+    return target
+
+
+def _finder(curves: RunCurves) -> Callable[..., Run]:
+    """Return ``find_run`` for the files of one run folder."""
+    facts = curves.facts
+    folder = facts.folder.resolve()
+    number = run_number(folder)
+    if facts.algo is None or facts.env_id is None or number is None:
+        raise ValueError(
+            f"{facts.folder} is no run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with its"
+            " args.yml"
+        )
+    if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
+        raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
+    import_packages(facts.arguments.get("gym_packages") or [])
+    return partial(find_run, facts.algo, facts.env_id, folder.parents[1], exp_id=number)
+
+
+def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
+    """Refuse before the first game what could not be published after the last one."""
+    if final.folder.resolve() != curves.facts.folder.resolve():
+        raise ValueError(
+            f"{curves.facts.folder} was trained as {final.algo} on {final.env_id}, so RL Zoo looks"
+            f" for it in {final.folder}: give its folder that name"
+        )
+    known = checkpoints_of(final.folder)
+    missing = sorted(set(stages) - set(known))
+    if missing:
+        raise ValueError(
+            f"no checkpoint after {missing} steps in {final.folder}: it has those after {known}"
+            " (--save-freq)"
+        )
+    if final.hyperparams.get("normalize"):
+        raise ValueError(
+            f"{final.folder} was trained with normalize, whose statistics no published agent"
+            " holds: share the run folder itself"
+        )
+    check_model(final.model_path)
+    final.env_wrapper()
+    describe(final.load_model("cpu"))
+
+
+def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
+    """Return who may be the best: the last, the evaluations' best, checkpoints after half time.
+
+    :raises ValueError: for a file that cannot be opened.
+    """
+    candidates = [final]
+    if (final.folder / _BEST).is_file():
+        candidates.append(find(load_best=True))
+    end = _steps_of(final)
+    later = [n for n in reversed(checkpoints_of(final.folder)) if end / 2 <= n < end]
+    candidates += [find(load_checkpoint=n) for n in later]
+    for run in candidates:
+        _steps_of(run)
+    return candidates
+
+
+def _steps_of(run: Run) -> int:
+    """Return the agent steps after which a model was saved.
+
+    :raises ValueError: if its file cannot be opened.
+    """
+    try:
+        return run.load_model("cpu").num_timesteps
+    except Exception as error:  # what unpickling may raise
+        raise ValueError(f"{run.model_path} cannot be opened: {error!r}; remove it") from error
+
+
+def _write_agents(folder: Path, sources: dict[str, Run], algo: str) -> dict[str, Run]:
+    """Write the small files of agents into a folder; return whom they make, by file."""
+    agents = {}
+    for file, source in sources.items():
+        write_slim(source.model_path, folder / file)
+        agents[file] = replace(source, algo=algo, folder=folder, model_path=folder / file)
+    return agents
+
+
+def _score(
+    agents: dict[str, Run], *, say: Callable[[str], None], **settings: Any
+) -> dict[str, Any]:
+    """Return the report of each file as plain data."""
+    scores: dict[str, Any] = {}
+    for file, agent in agents.items():
+        report = agent.evaluate(**settings)
+        say(f"{file}: {report.summary()}")
+        scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
+    return scores
+
+
+def _describe(
+    folder: Path,
+    agents: dict[str, Run],
+    curves: RunCurves,
+    final: Run,
+    *,
+    scores: dict[str, Any],
+    selection: Selection,
+) -> None:
+    """Write what stands beside the zips: the best one again, settings, curve, card."""
+    name, best = EnvironmentName(final.env_id), agents[_BEST]
+    shutil.copyfile(best.model_path, folder / f"{name}.zip")  # what RL Zoo plays by default
+    steps = {file: _steps_of(agent) for file, agent in agents.items()}
+    run = curves.facts.folder
+    when = {file: {"steps": n, "minutes": wall_clock(run, n)} for file, n in steps.items()}
+    write_settings(folder / name, curves.facts)
+    plot_run(curves.facts.folder, output=folder)
+    write_card(
+        folder,
+        best.load_model("cpu"),
+        env_id=final.env_id,
+        training={**describe_training(curves, final.model_path), "agents": when},
+        selection=selection.as_dict(),
+        scores={**scores, f"{name}.zip": scores[_BEST]},
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The best of several files, and how it was chosen.
+
+    :param run: the best one.
+    :param seed: of the games.
+    :param n_games: of each file.
+    :param means: name of the file -> mean score.
+    """
+
+    run: Run
+    seed: int
+    n_games: int
+    means: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, ready for JSON."""
+        chosen = self.run.model_path.name
+        return {
+            "chosen": chosen,
+            "seed": self.seed,
+            "n_games": self.n_games,
+            "means": self.means,
+        }
+
+
+def choose_best(candidates: list[Run], *, seed: int, n_games: int, **settings: Any) -> Selection:
+    """Score each file and return the best; of equal ones the first.
+
+    :param settings: further arguments of :meth:`Run.evaluate`.
+    :raises ValueError: as :meth:`Run.evaluate`.
+    """
+    means = {
+        run.model_path.name: round(
+            run.evaluate(seed=seed, n_games=n_games, random_play=False, **settings).mean, 3
+        )
+        for run in candidates
+    }
+    best = max(candidates, key=lambda run: means[run.model_path.name])
+    return Selection(best, seed, n_games, means)
+
+
+#: Of what SB3 saves: the last screens, episodes for its log, a folder of the machine that trained.
+_OF_A_TRAINING = (
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "tensorboard_log",
+    "lr_schedule",  # made anew from learning_rate; pickled functions tell where their source lay
+)
+#: Settings of FastDQN, which SB3's DQN does not know.
+_OF_FAST_DQN = ("double_q", "compile")
+
+
+def write_slim(source: Path, path: Path) -> None:
+    """Write an agent's zip anew, for playing.
+
+    The optimiser's state is left out (its settings stay), and a target network becomes the online
+    one, whose tensors the file then holds once: a quarter of DQN's file is left. SB3's own ``load``
+    opens it, and so does ``load_agent``. A training that begins with it begins with new averages.
+    Played with chance it plays by the epsilon at which its training was to end, as its card says,
+    not by that of its moment: RL Zoo's ``enjoy`` of an early agent shows what that had learned.
+
+    :param source: saved by SB3, from a trusted hand: it is unpickled.
+    :param path: of the new zip.
+    :raises ValueError: if the source has no settings.
+    """
+    data, parameters, variables = load_from_zip_file(source, device="cpu")
+    if data is None:
+        raise ValueError(f"{source} holds no settings: is it an agent that SB3 has saved?")
+    for name in (*_OF_A_TRAINING, *_OF_FAST_DQN):
+        data.pop(name, None)
+    if {"exploration_rate", "exploration_final_eps"} <= set(data):
+        data["exploration_rate"] = data["exploration_final_eps"]
+    if data.get("replay_buffer_class") is NStepReplayBuffer:
+        _let_sb3_choose_memory(data)
+    states: list[Any] = [*parameters.values()]  # SB3 types them as tensors
+    for state in states:
+        if "param_groups" in state:
+            state["state"] = {}
+        else:
+            _share_targets(state)
+    save_to_zip_file(path, data=data, params=parameters, pytorch_variables=variables)
+
+
+def _let_sb3_choose_memory(data: dict[str, Any]) -> None:
+    """Undo SB3's choice for ``n_steps``: it makes it again, and warns where it finds it made."""
+    data["replay_buffer_class"] = None
+    kwargs = data["replay_buffer_kwargs"]
+    rest = {key: value for key, value in kwargs.items() if key not in ("n_steps", "gamma")}
+    data["replay_buffer_kwargs"] = rest
+
+
+def _share_targets(state: dict[str, Any]) -> None:
+    """Let a target network's tensors be those of the online network."""
+    for name in state:
+        online = state.get(name.replace("_target.", "."))
+        if "_target." in name and isinstance(online, th.Tensor):
+            state[name] = online
+
+
+#: Our algorithms whose agents one of stock RL Zoo's plays -> its name.
+PLAYED_BY = {"fast_dqn": "dqn"}
+#: What stock RL Zoo, or the algorithm in it, does not know.
+_OURS = ("double_q", "compile", "callback")
+#: Of the arguments of a training: what whoever plays its agent reads.
+_ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
+
+#: Flags that name folders of the machine that trained; they are left out.
+_FOLDERS = ("-f", "--log-folder", "-tb", "--tensorboard-log", "--optimization-log-path")
+#: What a command may begin with -> how it is typed elsewhere.
+_SCRIPTS = {
+    "sb3-atari": "sb3_atari_course",
+    "rl_zoo3": "rl_zoo3",
+    "train.py": "rl_zoo3.train",
+}
+#: Absolute paths, on any system, and addresses.
+_PLACE = re.compile(r"(?<![\w.-])(?:[A-Za-z][A-Za-z+0-9]*:)?(?:[\\/]{1,4}[^\\/\s'\",\]})]+){2,}")
+
+
+def write_settings(folder: Path, facts: RunFacts) -> None:
+    """Write ``config.yml``, ``args.yml`` and ``command.txt`` for the agents of a run.
+
+    :param folder: that of the settings, ``.../BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {key: value for key, value in facts.hyperparams.items() if key not in _OURS}
+    algo = facts.algo or ""
+    arguments: dict[str, Any] = {"algo": PLAYED_BY.get(algo, algo)}
+    arguments |= {key: facts.arguments.get(key) for key in _ARGUMENTS}
+    for name, content in (("config.yml", config), ("args.yml", arguments)):
+        text = yaml.safe_dump(plain(content), sort_keys=True, default_flow_style=None)
+        (folder / name).write_text(text, encoding="utf-8")
+    command = shown_command(facts.command)
+    (folder / "command.txt").write_text(f"{command}\n", encoding="utf-8")
+
+
+def plain(value: Any) -> Any:
+    """Return a value of a yml as mappings, lists and scalars, without passwords and folders.
+
+    >>> plain({"net_arch": (64, 64), "log": "/home/me/logs"})
+    {'net_arch': [64, 64], 'log': 'logs'}
+    """
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return without_folders(without_passwords(value)) if isinstance(value, str) else value
+
+
+def without_folders(text: str) -> str:
+    """Return a text with the last name of each absolute path in it.
+
+    >>> without_folders("/home/me/dqn.yml ALE/Pong-v5 logs/dqn/A_1 sqlite:////home/me/x.db")
+    'dqn.yml ALE/Pong-v5 logs/dqn/A_1 x.db'
+    """
+    return _PLACE.sub(lambda match: re.split(r"[\\/]", match[0])[-1], _without_spaces(text))
+
+
+def _without_spaces(text: str) -> str:
+    """Shorten the folders of this machine whose names would pass for several words."""
+    for place in (str(Path.cwd()), str(Path.home())):
+        if " " in place:
+            text = text.replace(place, "/here")
+    return text
+
+
+def shown_command(command: str) -> str:
+    """Return the command of a training without passwords and folders of the machine that ran it.
+
+    >>> shown_command("/home/me/.venv/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
+    'python -m sb3_atari_course train -conf hyperparams/dqn.yml'
+    """
+    words = _without_spaces(
+        command_without_passwords(command)
+    ).split()  # as RL Zoo joined them: quotes are lost already
+    if not words:
+        return ""
+    if len(words) > 1:
+        script = re.split(r"[\\/]", words[1])[-1].removesuffix(".exe")
+        words[1:2] = ["-m", _SCRIPTS[script]] if script in _SCRIPTS else [words[1]]
+    shown = ["python"]
+    rest = iter(words[1:])
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag in _FOLDERS:
+            if not equals:
+                next(rest, None)
+        elif flag in ("-conf", "--conf-file"):
+            value = value if equals else next(rest, "")
+            shown += [flag, _shown_file(value)]
+        else:
+            shown.append(without_folders(word))
+    return " ".join(shown)
+
+
+def _shown_file(path: str) -> str:
+    """Return how the yml of a training is called elsewhere: ours by its place in a checkout."""
+    name = without_folders(path)
+    try:
+        is_ours = hyperparams_file(Path(name).stem).name == name
+    except FileNotFoundError:
+        is_ours = False
+    return f"hyperparams/{name}" if is_ours and name != path else name
+
+
+#: Name in SB3's ``system_info.txt`` -> ours.
+_SAID_BY_SB3 = {
+    "Python": "python",
+    "Stable-Baselines3": "stable-baselines3",
+    "PyTorch": "torch",
+    "Numpy": "numpy",
+    "Gymnasium": "gymnasium",
+}
+
+
+def describe_training(curves: RunCurves, model: Path) -> dict[str, Any]:
+    """Return plain data that tells how a run was trained.
+
+    Commit, versions and hardware are those that our ``train`` has noted. Of another training they
+    are those of now, but for the versions that SB3 wrote into its zip, and ``noted`` says so.
+
+    :param model: a zip of the run, as SB3 has saved it.
+    :raises ValueError: for a log or a note that cannot be read.
+    """
+    facts = curves.facts
+    noted = read_provenance(facts.folder)
+    if noted is None:
+        noted = find_provenance()
+        noted["versions"] |= saved_versions(model)
+        when = "when it was published"
+    else:
+        when = "when the training began"
+    return {
+        "command": shown_command(facts.command),
+        "algorithm": facts.algo,
+        "hyperparams": plain(facts.hyperparams),
+        "seed": facts.seed,
+        **noted,
+        "noted": f"commit, versions and hardware: {when}",
+        "minutes": wall_clock(facts.folder, curves.n_steps),
+        "steps": curves.n_steps,
+        "games": len(curves.games.steps),
+    }
+
+
+def read_provenance(run: Path) -> dict[str, Any] | None:
+    """Return what ``train`` has noted in a run folder, None if it has not.
+
+    :raises ValueError: for a note that cannot be read.
+    """
+    for path in run.glob(f"*/{PROVENANCE}"):
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+            return {name: noted[name] for name in ("commit", "versions", "hardware")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} cannot be read: {error!r}; remove it") from error
+    return None
+
+
+def saved_versions(model: Path) -> dict[str, str]:
+    """Return the versions that SB3 has written into a zip when it saved it."""
+    with zipfile.ZipFile(model) as file:
+        if "system_info.txt" not in file.namelist():  # of an old SB3
+            return {}
+        text = file.read("system_info.txt").decode("utf-8", "replace")
+    said = dict(re.findall(r"^- ([\w-]+): (\S+)\s*$", text, flags=re.MULTILINE))
+    return {name: said[key] for key, name in _SAID_BY_SB3.items() if key in said}
+
+
+def wall_clock(run: Path, n_steps: int) -> float | None:
+    """Return after how many minutes a training had played so many steps, None if nobody knows.
+
+    :param run: whose log of SB3 tells; between its lines time goes evenly.
+    :raises ValueError: for a log that cannot be read.
+    """
+    progress = read_progress(run / "progress.csv")
+    if progress is None or "time/time_elapsed" not in progress:
+        return None
+    times = progress[["time/total_timesteps", "time/time_elapsed"]].dropna()
+    if times.empty:
+        return None
+    steps, seconds = (np.concatenate([[0.0], times[column]]) for column in times)
+    minutes = float(np.interp(n_steps, steps, seconds)) / 60
+    return round(minutes, 1) if math.isfinite(minutes) else None

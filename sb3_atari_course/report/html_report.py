@@ -1,0 +1,223 @@
+"""HTML reports of one run or of several compared: a single file without scripts or network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from pprint import pformat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sb3_atari_course import __version__
+from sb3_atari_course._common.atomic_files import write_result
+from sb3_atari_course.report.curves import draw_comparison, draw_run, read_runs
+from sb3_atari_course.report.run_data import (
+    AGENT,
+    EARLIER,
+    WINDOW,
+    RunCurves,
+    RunFacts,
+    read_run,
+)
+from sb3_atari_course.report.video import video_html
+from sb3_atari_course.zoo.run_folder import run_number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A longer video makes the file too heavy to send: 24 MB, 32 MB as base64.
+MOST_VIDEO_BYTES = 24_000_000
+
+#: Scores shown one by one.
+_MOST_SCORES = 1000
+
+
+def write_report(folder: str | Path, *, output: str | Path | None = None) -> Path:
+    """Write ``report.html``: curves, scores, video, settings and files of a run in one file.
+
+    The file needs no network, no script and nothing beside it; the same run gives the same file.
+
+    :param folder: a run folder of RL Zoo.
+    :param output: folder of the report, made if missing; default: the run folder.
+    :return: the path of the report.
+    :raises ValueError: for a folder that is no run, or cannot be read, and a report that cannot be
+        written.
+    :raises ImportError: without the extra ``plots``.
+    """
+    curves = read_run(folder)
+    return _write(Path(output or folder), title=curves.facts.title, runs=[_contents(curves)])
+
+
+def write_comparison_report(folders: Sequence[str | Path], output: str | Path) -> Path:
+    """Write ``report.html`` about several runs: compared, in a table, and each by itself.
+
+    :param folders: at least two run folders of RL Zoo.
+    :param output: folder of the report, made if missing.
+    :return: the path of the report.
+    :raises ValueError: for runs that cannot be read or compared, and a report that cannot be
+        written.
+    :raises ImportError: without the extra ``plots``.
+    """
+    runs = read_runs(folders)
+    return _write(
+        Path(output),
+        title=f"Comparison of {len(runs)} runs",
+        comparison=_as_data_url(draw_comparison(runs)),
+        runs=[_contents(curves) for curves in runs],
+    )
+
+
+def _write(folder: Path, **contents: Any) -> Path:
+    """Fill the template ``report.html``; autoescaping keeps whatever a run's files hold text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=_number, size=_size, pretty=lambda value: pformat(value, width=70, sort_dicts=False)
+    )
+    template = environment.get_template("report.html")
+    page = template.render(version=__version__, window=WINDOW, **{"comparison": None, **contents})
+    path = folder / "report.html"
+    write_result(
+        path, lambda file: file.write(page.encode()), advice="choose another output folder (-o)"
+    )
+    return path
+
+
+def _contents(curves: RunCurves) -> dict[str, Any]:
+    """Return what the template shows of one run."""
+    facts = curves.facts
+    n_games = min(WINDOW, len(curves.games.values))
+    mean = float(curves.average.values[-1])
+    tiles: dict[str, Any] = {
+        "seed": "unknown" if facts.seed is None else facts.seed,
+        curves.unit: f"{curves.n_steps:,}",
+        "finished games": f"{len(curves.games.values):,}",
+        f"training: mean of the last {n_games} games": _number(mean),
+    }
+    if facts.report is not None:
+        whose = "" if facts.evaluated == AGENT else f" of {facts.evaluated}"
+        tiles[f"evaluation{whose}: mean"] = _number(facts.report.mean)
+    return {
+        "curves": curves,
+        "facts": facts,
+        "figure": _as_data_url(draw_run(curves)),
+        "tiles": tiles,
+        "last_mean": mean,
+        "scores": _scores(facts),
+        "video": _video(facts),
+        "evaluate": _command(facts, "evaluate"),
+        "record": _command(facts, "record"),
+        "hyperparams": _hyperparams(facts),
+        "files": [
+            (path.relative_to(facts.folder).as_posix(), path.stat().st_size) for path in facts.files
+        ],
+    }
+
+
+def _scores(facts: RunFacts) -> dict[str, Any] | None:
+    """Return rows, protocol and single scores of the evaluation, None without one."""
+    report = facts.report
+    if report is None:
+        return None
+    unit = "frames" if "max_frames" in report.protocol else "steps"
+    rows = {facts.evaluated: report.scores}
+    if report.random_scores:
+        rows["random play, same games"] = report.random_scores
+    model = facts.evaluated_model
+    protocol: dict[str, Any] = {"model": model} if model else {}
+    protocol |= {key.replace("_", " "): value for key, value in report.protocol.items()}
+    if report.lengths:
+        protocol[f"mean length ({unit})"] = _number(report.mean_length)
+    if report.mean_penalties is not None:
+        protocol["mean penalties a game"] = _number(report.mean_penalties)
+    return {
+        "rows": [
+            (name, [float(f(of)) for f in (np.mean, np.std, min, max)], len(of))
+            for name, of in rows.items()
+        ],
+        "mean": report.mean,
+        "std": report.std,
+        "n_games": len(report.scores),
+        "whose": "" if facts.evaluated == AGENT else f", {facts.evaluated}",
+        "is_earlier": facts.evaluated == EARLIER,
+        "protocol": protocol,
+        "single": " ".join(f"{score:g}" for score in report.scores[:_MOST_SCORES]),
+        "n_more": max(0, len(report.scores) - _MOST_SCORES),
+    }
+
+
+def _video(facts: RunFacts) -> dict[str, Any] | None:
+    """Return the newest video of a run, None without one."""
+    from markupsafe import Markup
+
+    video = facts.video
+    if video is None:
+        return None
+    n_bytes = video.stat().st_size
+    return {
+        "where": video.relative_to(facts.folder).as_posix(),
+        "whose": f", of {EARLIER}" if facts.is_video_earlier else "",
+        "n_bytes": n_bytes,
+        "most_bytes": MOST_VIDEO_BYTES,
+        "player": Markup(video_html(video)) if n_bytes <= MOST_VIDEO_BYTES else "",
+    }
+
+
+def _hyperparams(facts: RunFacts) -> dict[str, Any]:
+    hyperparams = dict(facts.hyperparams)
+    asked, in_yml = facts.arguments.get("n_timesteps"), hyperparams.get("n_timesteps")
+    if hyperparams and isinstance(asked, int) and asked > 0:
+        hyperparams["n_timesteps"] = f"{asked:,} by -n (the yml says {in_yml})"
+    return hyperparams
+
+
+def _command(facts: RunFacts, command: str) -> str:
+    """Return the command line that adds what is missing, "" if the run is not known well enough."""
+    if not facts.algo or not facts.env_id:
+        return ""
+    words = ["python", "-m", "sb3_atari_course", command, "--algo", facts.algo]
+    words += ["--env", facts.env_id, "-f", str(facts.folder.parent.parent)]
+    number = run_number(facts.folder)
+    return shlex.join([*words, "--exp-id", number] if number else words)
+
+
+def _as_data_url(figure: Figure) -> str:
+    """Return a figure as an SVG for the ``src`` of an ``<img>``; equal figures give equal text."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "sb3_atari_course", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _number(value: float) -> str:
+    """Return a score or a mean, with two decimals at most.
+
+    >>> _number(21.0), _number(-13.256), _number(12345.5)
+    ('21', '-13.26', '12,345.5')
+    """
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def _size(n_bytes: int) -> str:
+    """Return a size in bytes, kB or MB.
+
+    >>> _size(999), _size(25_300), _size(13_700_000)
+    ('999 bytes', '25.3 kB', '13.7 MB')
+    """
+    if n_bytes < 1000:
+        return f"{n_bytes} bytes"
+    unit, divisor = ("kB", 1e3) if n_bytes < 1e6 else ("MB", 1e6)
+    return f"{n_bytes / divisor:,.1f} {unit}"
