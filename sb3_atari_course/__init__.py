@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sb3_atari_course.agents import load_agent
+    from sb3_atari_course.agents.loading import load_agent
     from sb3_atari_course.checkpoints import ExactCheckpoint, resume
     from sb3_atari_course.envs import make_atari_env, register_envs, wrap_atari
     from sb3_atari_course.envs.native import NativeAtariVecEnv

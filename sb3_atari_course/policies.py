@@ -35,6 +35,8 @@ from sb3_atari_course._common.validation import (
 )
 from sb3_atari_course.envs import warn_if_model_stacks_twice
 
+__all__ = ["AtariCNN", "AtariCnnPolicy", "AtariQuantileCnnPolicy"]
+
 #: (channels, kernel, stride) of each convolution; Mnih et al. 2015, Methods, "Model architecture".
 NATURE_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 

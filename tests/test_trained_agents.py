@@ -183,5 +183,6 @@ def test_it_scores_what_its_card_says(file: Path) -> None:
     if describe_machine() == card["training"]["hardware"]:
         assert [*report.scores] == told["scores"]
     error = math.hypot(told["std"], report.std) / math.sqrt(n_games)
-    assert report.protocol == told["protocol"]
+    # a card may be older than some lines of a protocol
+    assert {key: report.protocol[key] for key in told["protocol"]} == told["protocol"]
     assert abs(report.mean - told["mean"]) <= 3 * error

@@ -49,10 +49,10 @@ def dotted(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-#: Import path -> class; older files name AtariCNN by its alias.
+#: Import path -> class.
 EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
     **{dotted(cls): cls for cls in _EXTRACTORS},
-    "sb3_atari_course.cnn.AtariCNN": AtariCNN,
+    "sb3_atari_course.cnn.AtariCNN": AtariCNN,  # its name in older files
 }
 #: Import path, as ``torch.nn.Tanh`` too -> class.
 ACTIVATIONS: dict[str, type[nn.Module]] = {

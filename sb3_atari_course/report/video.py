@@ -404,7 +404,7 @@ def film_game(
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):
     """Stands outside all wrappers and keeps the screen before each step.
 
-    :param keeper: told that the game is over when it is cut off outside of him.
+    :param keeper: told that the game is over when it is cut off outside of it.
     :param max_steps: agent steps after which it is cut off here.
     """
 

@@ -118,6 +118,7 @@ def test_a_payload_beside_good_weights_stays_asleep(
     assert not canary.exists()
 
 
+@pytest.mark.process
 def test_the_same_payload_runs_in_sb3s_own_load(good: Path, tmp_path: Path) -> None:
     canary, members = tmp_path / "canary", unpack(good.read_bytes())
     members["data"] = with_payload_in_data(members["data"], str(canary))
@@ -128,11 +129,16 @@ def test_the_same_payload_runs_in_sb3s_own_load(good: Path, tmp_path: Path) -> N
     assert canary.exists()
 
 
-def test_any_flipped_bit_is_refused_or_changes_nothing(good: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_places", [150, pytest.param(None, marks=pytest.mark.slow)])
+def test_any_flipped_bit_is_refused_or_changes_nothing(
+    n_places: int | None, good: Path, tmp_path: Path
+) -> None:
     """Dates and permissions of members mean nothing; all other bits are guarded."""
     content, rng = good.read_bytes(), np.random.default_rng(0)
-    begins = [content.index(b"PK\1\2"), 0]
-    places = [*range(begins[0], len(content)), *rng.integers(len(content), size=100).tolist()]
+    directory = range(content.index(b"PK\1\2"), len(content))
+    places = [*directory, *rng.integers(len(content), size=100).tolist()]
+    if n_places is not None:
+        places = rng.choice(places, size=n_places, replace=False).tolist()
     env, obs = gym.make("CartPole-v1"), rng.normal(size=(50, 4)).astype(np.float32)
     expected = load_agent(good).predict(obs, deterministic=True)[0]
     path = tmp_path / "agent.zip"
@@ -147,4 +153,4 @@ def test_any_flipped_bit_is_refused_or_changes_nothing(good: Path, tmp_path: Pat
             n_refused += 1
             continue
         np.testing.assert_array_equal(loaded.predict(obs, deterministic=True)[0], expected)
-    assert n_refused > 0.9 * len(places)
+    assert n_refused > 0.85 * len(places)

@@ -146,6 +146,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.process
 def test_ctrl_c_is_ours_leaves_nothing_half_written_and_is_quiet(tmp_path: Path) -> None:
     """All processes of a terminal get it, ffmpeg too if it is one of them."""
     process = subprocess.Popen(
