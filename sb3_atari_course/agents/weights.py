@@ -231,7 +231,7 @@ class Weights:
             for name, content in records.items()
             if name != "data.pkl" and name not in _SMALL_RECORDS
         }
-        if found != wanted:
+        if found != wanted:  # older versions of torch read beyond a record that is too short
             odd = sorted(name for name, _ in found.items() ^ wanted.items())[:3]
             raise refuse(path, f"its records are not those of its tensors, see {odd}")
         canonical = io.BytesIO()
