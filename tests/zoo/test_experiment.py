@@ -322,7 +322,7 @@ def test_how_to_resume_is_printed_once(
 @pytest.mark.parametrize(
     ("address", "secrets"),
     [
-        ("postgresql+psycopg://me:TOP%40SECRET@host/db", {"password": "TOP@SECRET"}),
+        ("postgresql+psycopg://me:TOP%40SECRET@password-host/db", {"password": "TOP@SECRET"}),
         ("postgresql+psycopg://me@other-host/db?sslpassword=a%20b", {"sslpassword": "a b"}),
     ],
 )
