@@ -169,7 +169,6 @@ def read_members(data: bytes, path: Path | str) -> dict[str, bytes]:
         zlib.error,
         struct.error,
         EOFError,
-        NotImplementedError,
         RuntimeError,
         OSError,
         ValueError,
