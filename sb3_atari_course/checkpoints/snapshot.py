@@ -103,12 +103,15 @@ class Snapshots:
         self._at_mark = 0  # agent steps
         self._n_rows = 0
         self._segments: tuple[Segment, ...] = ()
+        self._begun: dict[str, Any] = {}
 
-    def begin(self, model: BaseAlgorithm) -> None:
+    def begin(self, model: BaseAlgorithm, begun: dict[str, Any]) -> None:
         """Begin with a training of which nothing is written yet.
 
+        :param begun: how it was begun, as in the checkpoints to come.
         :raises TypeError: for a replay buffer that a checkpoint cannot hold.
         """
+        self._begun = begun
         self._remember(model, model.num_timesteps, 0, ())
 
     def take(
@@ -141,6 +144,7 @@ class Snapshots:
             n_rows=n_rows,
             segments=segments,
             versions=installed_versions(),
+            begun=self._begun,
         )
         self.folder.write(checkpoint)
         self._remember(model, checkpoint.step, n_rows, segments)
@@ -156,6 +160,7 @@ class Snapshots:
         :raises CheckpointError: if it is one of another training.
         """
         check_facts(model, checkpoint.facts)
+        self._begun = checkpoint.begun
         assert model.env is not None
         tree = self.folder.read_state(checkpoint)
         envs = {"training": (model.env, tree["env"])}

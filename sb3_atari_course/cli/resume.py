@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 
-from sb3_atari_course._common.passwords import STORAGE_VARIABLE
 from sb3_atari_course.cli.evaluate import add_device
 
 
@@ -27,21 +25,13 @@ def main() -> None:
         "--num-threads", type=int, help="threads of PyTorch (default: as the training began)"
     )
     add_device(parser, None)
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        default=os.environ.get(STORAGE_VARIABLE),
-        help="database from which --trial-id took the hyperparameters, with its password, which"
-        f" the run folder does not keep (default: ${STORAGE_VARIABLE}, else as the training began)",
-    )
     given = parser.parse_args()
-    from sb3_atari_course.checkpoints import resume  # which imports the algorithms
+    from sb3_atari_course.zoo.resume_experiment import resume_experiment  # imports RL Zoo
 
-    resume(
+    resume_experiment(
         given.run,
         n_timesteps=given.n_timesteps,
         device=given.device,
         num_threads=given.num_threads,
         progress=given.progress,
-        storage=given.storage,
     )

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch as th
+import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 
 from sb3_atari_course.__main__ import main
-from sb3_atari_course._common.atomic_files import write_json
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from tests.checkpoints.small import learn
-
-
-def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder:
-    folder = CheckpointFolder(run / "checkpoints")
-    folder.path.mkdir(parents=True)
-    state = folder.write_state(step, {})
-    folder.write(Checkpoint(step, 1_000_000, finished, {}, state))
-    return folder
 
 
 def run_command(*arguments: str) -> None:
@@ -60,7 +53,7 @@ def test_a_run_of_a_script_says_what_to_do(
 ) -> None:
     learn(tmp_path, steps=100, cut=60)
     for arguments, message in (
-        ([], "resume(path, env)"),
+        ([], f"sb3_atari_course.resume({str(tmp_path)!r}, model)"),
         (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
         (["-n", "0"], "n_timesteps must be at least 1, got 0"),
     ):
@@ -70,8 +63,7 @@ def test_a_run_of_a_script_says_what_to_do(
         assert message in capsys.readouterr().err
 
 
-STORAGE = "postgresql://me@host/db"
-#: What RL Zoo's parser makes of `train --algo dqn --env CartPole-v1 --trial-id 3 ...`.
+#: What RL Zoo's parser makes of `train --algo dqn --env CartPole-v1 ...`.
 ARGUMENTS = {
     "algo": "dqn",
     "env": "CartPole-v1",
@@ -82,8 +74,8 @@ ARGUMENTS = {
     "n_eval_envs": 1,
     "save_freq": -1,
     "seed": 1,
-    "hyperparams": None,
-    "env_kwargs": None,
+    "hyperparams": {"policy_kwargs": {"activation_fn": th.nn.Tanh}},
+    "env_kwargs": {"crop": (30, 195, 5, 155)},
     "eval_env_kwargs": None,
     "trained_agent": "",
     "truncate_last_trajectory": True,
@@ -95,9 +87,6 @@ ARGUMENTS = {
     "conf_file": None,
     "progress": False,
     "gym_packages": [],
-    "storage": STORAGE,
-    "study_name": "s",
-    "trial_id": 3,
 }
 
 
@@ -113,16 +102,19 @@ class Built(ExperimentManager):
 
 def run_of_rl_zoo(run: Path) -> None:
     """Write a run folder of RL Zoo with a checkpoint of nothing."""
-    unfinished(run, 12_000)
-    description = {
-        "kind": "rl_zoo",
+    folder = CheckpointFolder(run / "checkpoints")
+    folder.path.mkdir(parents=True)
+    begun = {
         "threads": 1,
         "every": 100,
         "native": False,
-        "experiment": {"$name": f"{__name__}:Built"},
-        "arguments": ARGUMENTS,
+        "experiment": f"{__name__}.Built",
+        "trained_agent": "",
     }
-    write_json(run / "checkpoints" / "run.json", description)
+    state = folder.write_state(12_000, {})
+    folder.write(Checkpoint(12_000, 1_000_000, False, {}, state, begun=begun))
+    (run / "CartPole-v1").mkdir()
+    (run / "CartPole-v1" / "args.yml").write_text(yaml.dump(OrderedDict(ARGUMENTS)))
     Built.kwargs.clear()
 
 
@@ -130,26 +122,39 @@ def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
     run_of_rl_zoo(tmp_path)
     with pytest.raises(SystemExit):
         run_command(str(tmp_path))
-    expected = {"device": "auto", "show_progress": False, "storage": STORAGE, "study_name": "s"}
-    expected |= {"trial_id": 3, "n_threads": 1}
+    expected = {"device": "auto", "show_progress": False, "n_threads": 1}
+    expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
 
 
 def test_flags_of_resume_take_the_place_of_those_of_the_beginning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     run_of_rl_zoo(tmp_path)
-    secret = "postgresql://me:secret@host/db"
-    monkeypatch.setenv("SB3_ATARI_STORAGE", secret)
-    flags = ["-P", "--num-threads", "2", "--device", "cpu"]
     with pytest.raises(SystemExit):
-        run_command(str(tmp_path), *flags)
-    with pytest.raises(SystemExit):
-        run_command(str(tmp_path), *flags, "--storage", "mysql://host/db")
+        run_command(str(tmp_path), "-P", "--num-threads", "2", "--device", "cpu")
     th.set_num_threads(1)
-    expected = {"device": "cpu", "show_progress": True, "storage": secret, "n_threads": 2}
+    expected = {"device": "cpu", "show_progress": True, "n_threads": 2}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
-    assert Built.kwargs[1]["storage"] == "mysql://host/db"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(None, "args.yml"), ("a: [", "args.yml"), ("a: !!python/name:no.such", "no.such")],
+)
+def test_settings_that_cannot_be_read_are_named(
+    text: str | None, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of_rl_zoo(tmp_path)
+    file = tmp_path / "CartPole-v1" / "args.yml"
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as end:
+        run_command(str(tmp_path))
+    assert end.value.code == 2
+    assert value in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
