@@ -142,7 +142,7 @@ class _ContinuedEvents(TensorBoardOutputFormat):
     def __init__(self, folder: str, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # not every installation has TensorBoard
 
-        self.writer = SummaryWriter(log_dir=folder, purge_step=first_step)  # type: ignore[no-untyped-call]
+        self.writer = SummaryWriter(log_dir=folder, purge_step=first_step)
         self._is_closed = False
 
 

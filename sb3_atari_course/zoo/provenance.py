@@ -30,6 +30,26 @@ def note_provenance(folder: Path) -> None:
     (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
+def from_here(text: str) -> str:
+    """Return a text with the current folder as ``.`` and the home folder as ``~``."""
+    for place, shown in ((Path.cwd(), "."), (Path.home(), "~")):
+        if place != Path(place.anchor):
+            text = text.replace(str(place), shown)
+    return text
+
+
+def portable(word: str) -> str:
+    """Return a word of a command line without the folders of this machine.
+
+    >>> portable("--conf-file=/somewhere/else/dqn.yml")
+    '--conf-file=dqn.yml'
+
+    :param word: a path elsewhere than in the current and the home folder keeps its name only.
+    """
+    flag, equals, value = from_here(word).rpartition("=")
+    return f"{flag}{equals}{Path(value).name if os.path.isabs(value) else value}"
+
+
 def find_provenance() -> dict[str, Any]:
     """Return commit, versions and hardware of this process, as plain data."""
     return {

@@ -144,7 +144,7 @@ def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
         "rl_model_20_steps.zip",
     ]
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 50"
+    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 50 -f me"
     training = read_card(target)["training"]
     expected = {"command": command, "algorithm": "dqn", "seed": 5, "minutes": 2.5, "games": 2}
     assert {name: training[name] for name in expected} == expected

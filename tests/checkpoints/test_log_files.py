@@ -83,6 +83,13 @@ def read_all(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _names_of_events_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files that a process opens within one second have names in the order of time."""
+    writer = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+    monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(1000))
+
+
 @pytest.fixture(scope="module")
 def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a training in peace, with all logs."""
