@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
-import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,13 +105,15 @@ def publish(
     shutil.rmtree(aside, ignore_errors=True)  # of a publishing that was interrupted
     try:
         aside.mkdir(parents=True)
-        selection = choose_best(candidates, seed=selection_seed, n_games=selection_games, **games)
-        say(f"best of {selection.means}: {selection.run.model_path.name}")
+        chosen_on = {"seed": selection_seed, "n_games": selection_games}
+        best, means = _choose_best(candidates, **chosen_on, **games)
+        say(f"best of {means}: {best.model_path.name}")
         sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
-        sources[_BEST] = selection.run
+        sources[_BEST] = best
         agents = _write_agents(aside, sources, algo)
         scores = _score(agents, n_games=n_games, seed=seed, say=say, **games)
-        _describe(aside, agents, curves, final, scores=scores, selection=selection)
+        selection = {"chosen": best.model_path.name, **chosen_on, "means": means}
+        _describe(aside, agents, curves, final.env_id, scores=scores, selection=selection)
         os.replace(aside, target)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -217,13 +217,13 @@ def _describe(
     folder: Path,
     agents: dict[str, Run],
     curves: RunCurves,
-    final: Run,
+    env_id: str,
     *,
     scores: dict[str, Any],
-    selection: Selection,
+    selection: dict[str, Any],
 ) -> None:
     """Write what stands beside the zips: the best one again, settings, curve, card."""
-    name, best = EnvironmentName(final.env_id), agents[_BEST]
+    name, best = EnvironmentName(env_id), agents[_BEST]
     shutil.copyfile(best.model_path, folder / f"{name}.zip")  # what RL Zoo plays by default
     steps = {file: _steps_of(agent) for file, agent in agents.items()}
     run = curves.facts.folder
@@ -233,53 +233,24 @@ def _describe(
     write_card(
         folder,
         best.load_model("cpu"),
-        env_id=final.env_id,
-        training={**describe_training(curves, final.model_path), "agents": when},
-        selection=selection.as_dict(),
+        env_id=env_id,
+        training={**describe_training(curves), "agents": when},
+        selection=selection,
         scores={**scores, f"{name}.zip": scores[_BEST]},
     )
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The best of several files, and how it was chosen.
-
-    :param run: the best one.
-    :param seed: of the games.
-    :param n_games: of each file.
-    :param means: name of the file -> mean score.
-    """
-
-    run: Run
-    seed: int
-    n_games: int
-    means: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, ready for JSON."""
-        chosen = self.run.model_path.name
-        return {
-            "chosen": chosen,
-            "seed": self.seed,
-            "n_games": self.n_games,
-            "means": self.means,
-        }
-
-
-def choose_best(candidates: list[Run], *, seed: int, n_games: int, **settings: Any) -> Selection:
-    """Score each file and return the best; of equal ones the first.
-
-    :param settings: further arguments of :meth:`Run.evaluate`.
-    :raises ValueError: as :meth:`Run.evaluate`.
-    """
+def _choose_best(
+    candidates: list[Run], *, seed: int, n_games: int, **settings: Any
+) -> tuple[Run, dict[str, float]]:
+    """Score each file; return the best, of equal ones the first, and name of the file -> mean."""
     means = {
         run.model_path.name: round(
             run.evaluate(seed=seed, n_games=n_games, random_play=False, **settings).mean, 3
         )
         for run in candidates
     }
-    best = max(candidates, key=lambda run: means[run.model_path.name])
-    return Selection(best, seed, n_games, means)
+    return max(candidates, key=lambda run: means[run.model_path.name]), means
 
 
 #: Of what SB3 saves: the last screens, episodes for its log, a folder of the machine that trained.
@@ -391,33 +362,18 @@ def shown_command(command: str) -> str:
     return " ".join([Path(words[0]).name, *map(portable, words[1:])]) if words else ""
 
 
-#: Name in SB3's ``system_info.txt`` -> ours.
-_SAID_BY_SB3 = {
-    "Python": "python",
-    "Stable-Baselines3": "stable-baselines3",
-    "PyTorch": "torch",
-    "Numpy": "numpy",
-    "Gymnasium": "gymnasium",
-}
-
-
-def describe_training(curves: RunCurves, model: Path) -> dict[str, Any]:
+def describe_training(curves: RunCurves) -> dict[str, Any]:
     """Return plain data that tells how a run was trained.
 
     Commit, versions and hardware are those that our ``train`` has noted. Of another training they
-    are those of now, but for the versions that SB3 wrote into its zip, and ``noted`` says so.
+    are those of now, and ``noted`` says so.
 
-    :param model: a zip of the run, as SB3 has saved it.
     :raises ValueError: for a log or a note that cannot be read.
     """
     facts = curves.facts
-    noted = read_provenance(facts.folder)
+    noted, when = read_provenance(facts.folder), "when the training began"
     if noted is None:
-        noted = find_provenance()
-        noted["versions"] |= saved_versions(model)
-        when = "when it was published"
-    else:
-        when = "when the training began"
+        noted, when = find_provenance(), "when it was published"
     return {
         "command": shown_command(facts.command),
         "algorithm": facts.algo,
@@ -443,16 +399,6 @@ def read_provenance(run: Path) -> dict[str, Any] | None:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} cannot be read: {error!r}; remove it") from error
     return None
-
-
-def saved_versions(model: Path) -> dict[str, str]:
-    """Return the versions that SB3 has written into a zip when it saved it."""
-    with zipfile.ZipFile(model) as file:
-        if "system_info.txt" not in file.namelist():  # of an old SB3
-            return {}
-        text = file.read("system_info.txt").decode("utf-8", "replace")
-    said = dict(re.findall(r"^- ([\w-]+): (\S+)\s*$", text, flags=re.MULTILINE))
-    return {name: said[key] for key, name in _SAID_BY_SB3.items() if key in said}
 
 
 def wall_clock(run: Path, n_steps: int) -> float | None:

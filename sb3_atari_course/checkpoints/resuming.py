@@ -146,7 +146,10 @@ def find_checkpoint(
     run = Path(path)
     folder = CheckpointFolder(run / FOLDER)
     if not folder.path.is_dir():
-        raise CheckpointError(_what_is_missing(run))
+        raise CheckpointError(
+            f"{run} has no folder {FOLDER}: nothing to resume there. A model without checkpoints"
+            " can begin a new training: rl_zoo3.train -i MODEL.zip"
+        )
     take_over(folder.path)
     try:
         folder.lock()
@@ -158,20 +161,6 @@ def find_checkpoint(
         yield resumption
     finally:
         folder.unlock()
-
-
-def _what_is_missing(path: Path) -> str:
-    """Return why there is nothing to resume."""
-    if not path.exists():
-        return f"{path} does not exist: nothing to resume there"
-    if not path.is_dir():
-        return f"{path} is a file: resume takes the run folder, which has {FOLDER}/ in it"
-    if path.resolve().name == FOLDER:
-        return f"{path} is the folder of the checkpoints: resume takes its parent, the run folder"
-    return (
-        f"{path} has no folder {FOLDER}: nothing to resume there. A model without checkpoints can"
-        " begin a new training: rl_zoo3.train -i MODEL.zip"
-    )
 
 
 def _newest_of(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:

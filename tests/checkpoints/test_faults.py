@@ -162,17 +162,9 @@ def test_lock_and_log_are_not_needed(run: Path, peace: Path) -> None:
     assert_same_training(peace, run)
 
 
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("no run", "no run does not exist: nothing to resume there"),
-        ("run/checkpoints/log.jsonl", "is a file: resume takes the run folder"),
-        ("run/checkpoints", "is the folder of the checkpoints: resume takes its parent"),
-        (".", "has no folder checkpoints: nothing to resume there. A model without"),
-    ],
-)
-def test_no_folder_is_nothing_to_resume(path: str, message: str, run: Path) -> None:
-    with pytest.raises(CheckpointError, match=message):
+@pytest.mark.parametrize("path", ["no run", "run/checkpoints/log.jsonl", "run/checkpoints", "."])
+def test_no_folder_is_nothing_to_resume(path: str, run: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no folder checkpoints: nothing to resume"):
         go_on(run.parent / path, poles(None))
     assert not (run.parent / "no run").exists()
 

@@ -32,7 +32,7 @@ def _same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             ["no such run"],
-            "error: no such run does not exist: nothing to resume there\n",
+            "rl_zoo3.train -i MODEL.zip\n",
         ),
         ([], "the following arguments are required: RUN_DIR\n"),
         (["a", "-n", "many"], "argument -n/--n-timesteps: invalid int value: 'many'\n"),
