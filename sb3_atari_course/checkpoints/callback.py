@@ -21,14 +21,14 @@ from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 from sb3_atari_course._common.errors import CheckpointError, SettingError
 from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least
-from sb3_atari_course.callbacks import find_run_folder
+from sb3_atari_course.callbacks import all_within, find_run_folder
 from sb3_atari_course.checkpoints.folder import (
     FOLDER,
     Checkpoint,
     CheckpointFolder,
     how_to_resume,
 )
-from sb3_atari_course.checkpoints.snapshot import Snapshots, all_within, check_known
+from sb3_atari_course.checkpoints.snapshot import Snapshots, check_known
 
 #: Agent steps between two checkpoints, by default.
 FREQUENCY = 50_000

@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course._common.validation import boolean, integer_at_least
+from sb3_atari_course.callbacks import Callbacks, all_within
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint, take_over
 from sb3_atari_course.checkpoints.folder import (
     FOLDER,
@@ -25,7 +26,6 @@ from sb3_atari_course.checkpoints.folder import (
 )
 from sb3_atari_course.checkpoints.log_files import cut_logs, reopen_logger
 from sb3_atari_course.checkpoints.snapshot import (
-    all_within,
     check_facts,
     write_callbacks,
     write_parameters,
@@ -75,7 +75,7 @@ def resume(
     path: str | os.PathLike[str],
     model: BaseAlgorithm | None = None,
     *,
-    callback: BaseCallback | Sequence[BaseCallback] | None = None,
+    callback: Callbacks | None = None,
     n_timesteps: int | None = None,
     num_threads: int | None = None,
     progress: bool = False,
@@ -184,9 +184,7 @@ def _newest_of(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
     return Resumption(folder, checkpoint, folder.read_state(checkpoint), n_timesteps)
 
 
-def _callbacks(
-    callback: BaseCallback | Sequence[BaseCallback] | None, every: int, place: int | None
-) -> list[BaseCallback]:
+def _callbacks(callback: Callbacks | None, every: int, place: int | None) -> list[BaseCallback]:
     """Return the callbacks as a list, our own among them."""
     given = [callback] if isinstance(callback, BaseCallback) else list(callback or [])
     if not any(isinstance(one, ExactCheckpoint) for one in all_within(given)):
