@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import gc
 import json
-import pickle
-import weakref
 from typing import Any
 
 import gymnasium as gym
@@ -15,13 +11,11 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_atari_course import AtariCnnPolicy, FastDQN, FrameReplayBuffer, make_atari_env
 from sb3_atari_course._common.errors import SettingError
-from sb3_atari_course.fast_dqn.updates import Updates
 from tests.fakes import FakeGame
 
 SMALL = {"shape": (42, 42)}
@@ -274,119 +268,6 @@ def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> N
     for name in ("train/loss", "train/learning_rate", "rollout/exploration_rate"):
         assert ours[-1][name] == pytest.approx(theirs[-1][name], rel=1e-4), name
     assert ours[-1][new] > 0
-
-
-class Tape(BaseCallback):
-    """Records what happens in which order."""
-
-    def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__()
-        self.events: list[str] = []
-        step, run, add = model.env.step_wait, Updates.run, model.replay_buffer.add
-        send = model.env.step_async
-        model.env.step_async = lambda actions: (self.events.append("send"), send(actions))
-        model.env.step_wait = lambda: (self.events.append("wait"), step())[1]
-        model.replay_buffer.add = lambda *args: (self.events.append("add"), add(*args))
-        monkeypatch.setattr(
-            Updates, "run", lambda *args: (self.events.append("update"), run(*args))
-        )
-
-    def _on_step(self) -> bool:
-        self.events.append("step")
-        return True
-
-    def _on_training_end(self) -> None:
-        self.events.append("end")
-
-
-def learn_behind(
-    monkeypatch: pytest.MonkeyPatch, n_envs: int = 2, n_steps: int = 6
-) -> tuple[Any, Tape]:
-    """Train for a few steps with updates that wait for the next step of the environments."""
-    model = make_model(FastDQN, n_envs, train_freq=1, learning_starts=20).learn(40)
-    monkeypatch.setattr(Updates, "run_behind", True)
-    tape = Tape(model, monkeypatch)
-    model.learn(n_steps * n_envs, callback=tape, reset_num_timesteps=False)
-    return model, tape
-
-
-def ask_for_an_update(model: Any) -> None:
-    """Call ``train`` in the middle of a training; nothing is updated yet."""
-    model._total_timesteps = model.num_timesteps + 1
-    before = copy.deepcopy(model.policy.state_dict())
-    model.train(1, 8)
-    assert all(th.equal(value, before[name]) for name, value in model.policy.state_dict().items())
-
-
-def test_on_a_card_updates_run_between_sending_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last ones run before a callback sees the end of the training."""
-    model, tape = learn_behind(monkeypatch)
-    first, last = ["send", "wait", "step", "add"], ["update", "end"]
-    assert tape.events == [*first, *["send", "update", "wait", "step", "add"] * 5, *last]
-    assert model._n_updates == 10 + 6
-
-
-def test_updates_that_wait_are_run_before_weights_are_read_copied_or_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model, tape = learn_behind(monkeypatch)
-    model.env = None  # an emulator cannot be copied
-    model.replay_buffer.__dict__.pop("add")
-    weights = []
-    for read in (
-        lambda: model.get_parameters()["policy"],
-        lambda: copy.deepcopy(model).policy.state_dict(),
-        lambda: pickle.loads(pickle.dumps(model)).policy.state_dict(),
-    ):
-        ask_for_an_update(model)
-        tape.events.clear()
-        weights.append(copy.deepcopy(read()))
-        assert tape.events == ["update"]
-        th.testing.assert_close(dict(weights[-1]), dict(model.policy.state_dict()))
-    assert not th.equal(weights[0]["q_net.q_net.0.weight"], weights[1]["q_net.q_net.0.weight"])
-    parameters = copy.deepcopy(model.get_parameters())
-    ask_for_an_update(model)
-    model.set_parameters(parameters)
-    assert tape.events[-1] == "update"
-    for name, value in parameters["policy"].items():  # nothing ran afterwards
-        assert th.equal(model.policy.state_dict()[name], value)
-
-
-def test_updates_that_wait_are_those_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What changes before they run counts for later ones: in SB3 they are done already."""
-    after = []
-    for behind in (False, True):
-        model = make_model(FastDQN, 2, train_freq=1, learning_starts=20).learn(40)
-        model._total_timesteps = model.num_timesteps + 1
-        with monkeypatch.context() as patch:
-            patch.setattr(Updates, "run_behind", behind)
-            np.random.seed(1)  # noqa: NPY002
-            model.train(1, 8)
-            model.gamma, model.max_grad_norm, model.double_q = 0.1, 1e-3, True
-            model.policy.optimizer = th.optim.SGD(model.q_net.parameters(), lr=1.0)
-            model.replay_buffer = None
-            model._run_waiting()
-        after.append(model.policy.state_dict())
-    th.testing.assert_close(dict(after[1]), dict(after[0]), rtol=0, atol=0)
-
-
-def test_updates_of_an_interrupted_training_come_before_the_next_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model, tape = learn_behind(monkeypatch)
-    ask_for_an_update(model)
-    tape.events.clear()
-    model.learn(2, reset_num_timesteps=False)
-    assert tape.events[:2] == ["update", "send"]
-
-
-def test_the_environments_are_let_go_after_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Updates, "run_behind", True)
-    model = make_model(FastDQN, 2).learn(80)
-    old = weakref.ref(model.env)
-    model.set_env(make_atari_env("BreakoutNoFrameskip-v4", 2, seed=4, wrapper_kwargs=SMALL))
-    gc.collect()
-    assert old() is None
 
 
 def test_episodes_of_several_environments_cannot_be_counted() -> None:
