@@ -65,7 +65,7 @@ class FastDQN(DQN):
     update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4`` for a multiple of
     four environments, and ``train_freq=4, gradient_steps=1`` for a single one.
 
-    :param policy: as for SB3's DQN; :class:`~sb3_atari_course.policies.AtariCnnPolicy`, for example.
+    :param policy: as for SB3's DQN; :class:`~sb3_atari_course.policies.AtariCnnPolicy` or SB3's.
     :param env: as for SB3's DQN, preferably a :class:`~sb3_atari_course.NativeAtariVecEnv`.
     :param args: passed to SB3's DQN, as are ``kwargs``.
     :param double_q: value the online network's best action by the target network, as in Double

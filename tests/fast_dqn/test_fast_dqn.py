@@ -1,4 +1,4 @@
-"""FastDQN acts and learns as SB3's DQN does, coin by coin."""
+"""FastDQN acts and learns as SB3's DQN does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import DQN
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -57,8 +58,8 @@ def distance(ours: Any, theirs: Any) -> float:
 )
 def test_with_one_environment_a_training_is_sb3s(settings: Any) -> None:
     """The same actions in the same games, and weights within rounding."""
-    theirs = make_model(DQN, **settings).learn(300)
-    ours = make_model(FastDQN, **settings).learn(300)
+    theirs = make_model(DQN, **settings).learn(140)
+    ours = make_model(FastDQN, **settings).learn(140)
     assert ours._n_updates == theirs._n_updates > 10
     assert ours.num_timesteps == theirs.num_timesteps
     assert (ours.replay_buffer.actions == theirs.replay_buffer.actions).all()
@@ -75,7 +76,7 @@ def follow(n_batches: int) -> tuple[Any, Any, Any]:
         for cls in (DQN, FastDQN)
     ]
     for model in models:
-        model.learn(400)
+        model.learn(120)
     losses = []
     for seed in range(n_batches):
         for model in models:
@@ -102,6 +103,7 @@ def test_over_1000_equal_batches_they_are_still_close() -> None:
     assert our_loss == pytest.approx(their_loss, rel=0.05)
 
 
+@pytest.mark.slow
 def test_compiled_updates_are_the_same() -> None:
     eager, compiled = (
         make_model(FastDQN, 2, compile=compile).learn(200) for compile in (False, True)
@@ -113,22 +115,23 @@ def test_compiled_updates_are_the_same() -> None:
 def test_double_q_learns_something_else() -> None:
     settings = {"learning_rate": 1e-2, "target_update_interval": 1000}
     plain, double = (
-        make_model(FastDQN, double_q=double_q, **settings).learn(300) for double_q in (False, True)
+        make_model(FastDQN, double_q=double_q, **settings).learn(140) for double_q in (False, True)
     )
     assert distance(double, plain) > 1e-4
 
 
-def test_each_environment_draws_its_own_coin() -> None:
-    model = make_model(FastDQN, 8)
-    obs = model.env.reset()
+def test_each_environment_explores_by_a_separate_random_number() -> None:
+    env = make_vec_env("CartPole-v1", 8, seed=0)
+    model = FastDQN("MlpPolicy", env, buffer_size=8, seed=0, device="cpu")
+    obs: Any = env.reset()
     model.exploration_rate = 0.5
     greedy = model.predict(obs, deterministic=True)[0]
     played = np.array([model.predict(obs)[0] for _ in range(400)])
-    # random actions are greedy by chance in one of four
+    # random actions are greedy by chance in one of two
     others = (played != greedy).mean(axis=0)
-    assert (np.abs(others - 0.5 * 3 / 4) < 0.1).all()
+    assert (np.abs(others - 0.5 / 2) < 0.1).all()
     n_others = (played != greedy).sum(axis=1)
-    assert 0 < (n_others == 0).mean() < 0.2  # one coin for all of them: half of the times
+    assert 0 < (n_others == 0).mean() < 0.2  # one number for all of them: half of the times
     model.exploration_rate = 0.0
     assert (model.predict(obs)[0] == greedy).all()
 
@@ -253,9 +256,10 @@ def test_dictionaries_and_normalised_observations_work_too() -> None:
 def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> None:
     logged = []
     for cls in (DQN, FastDQN):
-        model = make_model(cls)
+        settings: Any = {"learning_starts": 20, "buffer_size": 200, "seed": 0, "device": "cpu"}
+        model = cls("MlpPolicy", "CartPole-v1", **settings)
         model.set_logger(configure(str(tmp_path / cls.__name__), ["json"]))
-        model.learn(400, log_interval=1)
+        model.learn(150, log_interval=1)
         model.logger.close()
         lines = (tmp_path / cls.__name__ / "progress.json").read_text().splitlines()
         logged.append([json.loads(line) for line in lines])
@@ -277,18 +281,18 @@ def test_episodes_of_several_environments_cannot_be_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "n_cards"), [("cuda", 0), ("cuda:7", 0), (th.device("cuda", 7), 7), ("cuda:1", 1)]
+    ("device", "n_gpus"), [("cuda", 0), ("cuda:7", 0), (th.device("cuda", 7), 7), ("cuda:1", 1)]
 )
-def test_a_card_that_is_not_there_is_no_cpu(
-    device: Any, n_cards: int, monkeypatch: pytest.MonkeyPatch
+def test_a_gpu_that_is_missing_is_refused(
+    device: Any, n_gpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(th.cuda, "device_count", lambda: n_cards)
-    expected = rf"device='{device}', but this machine has no such card \(CUDA cards: {n_cards}\)"
+    monkeypatch.setattr(th.cuda, "device_count", lambda: n_gpus)
+    expected = rf"device='{device}', but this machine has no such card \(CUDA cards: {n_gpus}\)"
     with pytest.raises(SettingError, match=expected):
         make_model(FastDQN, device=device)
 
 
-def test_what_is_no_device_is_told() -> None:
+def test_what_is_not_a_device_is_refused() -> None:
     with pytest.raises(SettingError, match="device must be 'auto', 'cpu' or 'cuda', got 'gpu'"):
         make_model(FastDQN, device="gpu")
 
@@ -325,7 +329,7 @@ def test_a_switch_is_on_or_off(name: str, value: Any, tmp_path: Any) -> None:
         FastDQN.load(tmp_path / "model")
 
 
-def test_a_memory_that_is_replaced_is_sampled() -> None:
+def test_a_replay_buffer_that_is_replaced_is_sampled() -> None:
     model = make_model(FastDQN, replay_buffer_class=FrameReplayBuffer).learn(100)
     other = make_model(FastDQN, replay_buffer_class=FrameReplayBuffer).learn(61).replay_buffer
     sampled = []
@@ -338,8 +342,8 @@ def test_a_memory_that_is_replaced_is_sampled() -> None:
     assert len(sampled) == 2
 
 
-def test_graphs_need_everything_on_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decided without a card: what would lie there says so."""
+def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decided without a GPU: what would lie there says so."""
     model = make_model(
         FastDQN,
         replay_buffer_class=FrameReplayBuffer,
