@@ -78,7 +78,7 @@ class FastDQN(DQN):
 
     #: On a GPU, kept from one ``train`` to the next.
     _graph_updates: GraphUpdates | None = None
-    _compiled: Compiled[Any, th.Tensor] | None = None
+    _compiled: Compiled | None = None
     _n_updates_at_start = 0
 
     def __init__(
@@ -228,7 +228,7 @@ class FastDQN(DQN):
         self.logger.record("train/learning_rate", learning_rate)
         set_rate(optimizers, learning_rate)
 
-    def _compiled_loss(self) -> Compiled[Any, th.Tensor] | None:
+    def _compiled_loss(self) -> Compiled | None:
         if not self.compile:
             return None
         if self._compiled is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any
 
 import cv2
 import torch as th
@@ -15,9 +15,6 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.dqn.policies import QNetwork
 from torch import nn
 from torch.optim import Optimizer
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 #: (B, ...) observations -> (B, n_actions) Q-values.
 QFunction = Callable[[th.Tensor], th.Tensor]
@@ -39,9 +36,7 @@ class GradientStep:
     :param compiled: that function, compiled; None: as it is.
     """
 
-    def __init__(
-        self, model: DQN, *, double_q: bool, compiled: Compiled[Any, th.Tensor] | None = None
-    ) -> None:
+    def __init__(self, model: DQN, *, double_q: bool, compiled: Compiled | None = None) -> None:
         self.policy, self.optimizer = model.policy, model.policy.optimizer
         self.weights: Sequence[th.Tensor] = list(model.policy.parameters())
         self.nets = model.q_net, model.q_net_target
@@ -115,12 +110,7 @@ def q_function(q_net: QNetwork) -> QFunction:
         return q_net
     unscaled = copy.copy(q_net)  # its layers are those of q_net
     unscaled.normalize_images = False
-
-    def q_values(images: th.Tensor) -> th.Tensor:
-        values: th.Tensor = unscaled(images.float() / 255.0)
-        return values
-
-    return q_values
+    return lambda images: unscaled(images.float() / 255.0)
 
 
 def with_channels_last(batch: ReplayBufferSamples) -> ReplayBufferSamples:
@@ -205,8 +195,8 @@ def plain_state(optimizer: Optimizer) -> dict[str, Any]:
     return saved
 
 
-class Compiled(Generic[P, R]):
-    """A function that PyTorch compiles at its first call, a matter of half a minute.
+class Compiled:
+    """The loss as PyTorch compiles it at the first call, a matter of half a minute.
 
     If that fails, for example for want of a C++ compiler, there is one warning, and the function
     runs as it is from then on.
@@ -214,31 +204,22 @@ class Compiled(Generic[P, R]):
     :param function: of tensors.
     """
 
-    def __init__(self, function: Callable[P, R]) -> None:
+    def __init__(self, function: Callable[..., th.Tensor]) -> None:
         self._eager = function
-        self._function: Callable[P, R] = th.compile(function)
-        self._is_proven = False
+        self._function: Callable[..., th.Tensor] = th.compile(function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: Any, **kwargs: Any) -> th.Tensor:
         """Call the function."""
-        if self._is_proven:
-            return self._function(*args, **kwargs)
         try:
-            result = self._function(*args, **kwargs)
+            return self._function(*args, **kwargs)
         except Exception as error:  # whatever it is: if it is not the compiler's, it comes again
             result = self._eager(*args, **kwargs)
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             warnings.warn(
-                f"compile=True has no effect, training goes on without: {_first_line(error)}."
+                f"compile=True has no effect, training goes on without: {reason.rstrip('.:')}."
                 " On a CPU it needs a C++ compiler (g++, clang++ or MSVC, named by CXX) and"
                 " Python's headers, on a GPU Triton",
                 stacklevel=2,
             )
             self._function = self._eager
-        self._is_proven = True
         return result
-
-
-def _first_line(error: Exception) -> str:
-    """Return what an error says in its first line that is not empty."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0].rstrip(".:")
