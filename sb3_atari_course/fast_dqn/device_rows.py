@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.device_frames import DeviceFrames, send
+from sb3_atari_course.replay.frame_stores import DeviceFrames, send
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS
 
 

@@ -184,6 +184,8 @@ class FastDQN(DQN):
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the weights; on a GPU, ask for it with the next step of the environments."""
         self._run_waiting()
+        if isinstance(self.replay_buffer, FrameReplayBuffer):
+            self.replay_buffer.gamma = self.gamma
         updates = self._make_updates()
         self._update_learning_rate(self.policy.optimizer)
         self._waiting = (updates, gradient_steps, batch_size, self.replay_buffer)
@@ -255,11 +257,9 @@ class FastDQN(DQN):
             self._updates = None
             return Updates(step, lambda size: buffer.sample(size, env=env))
         assert isinstance(buffer, FrameReplayBuffer)
-        follows_model = buffer.n_steps == 1 or buffer.gamma is None
-        gamma = self.gamma if follows_model else buffer.gamma
         if self._updates is None or not self._updates.read(buffer):
-            self._updates = GraphUpdates(step, DeviceRows(buffer, gamma=gamma))
-        self._updates.renew(step, gamma=gamma)
+            self._updates = GraphUpdates(step, DeviceRows(buffer, gamma=self.gamma))
+        self._updates.renew(step, gamma=self.gamma)
         return self._updates
 
     def _can_be_graphs(self) -> bool:

@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.dqn.policies import QNetwork
 
 from sb3_atari_course.fast_dqn.loss import QFunction
-from sb3_atari_course.replay.page import CV_MAX_CHANNELS
+from sb3_atari_course.replay.stacks import CV_MAX_CHANNELS
 
 
 def q_function(q_net: QNetwork) -> QFunction:

@@ -267,10 +267,10 @@ def test_gamma_reaches_a_graph_without_another_capture(
     assert updates._rows.sample(8).discounts.unique().tolist() == [0.25]
 
 
-def test_several_steps_are_discounted_by_the_buffers_gamma(
+def test_several_steps_are_discounted_by_the_gamma_of_the_model(
     trained: FastDQN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As SB3's NStepReplayBuffer does it, whatever the model's gamma becomes."""
+    """The replay buffer gets it at each ``train``, whatever it had."""
     card_on_a_cpu(monkeypatch, [])
     model = copy_of(trained)
     model.replay_buffer.n_steps = 3  # type: ignore[union-attr]
@@ -278,7 +278,8 @@ def test_several_steps_are_discounted_by_the_buffers_gamma(
     model.train(1, 8)
     rows: Any = model._updates._rows  # type: ignore[union-attr]
     discounts = rows.sample(32).discounts
-    assert float(discounts.min()) == pytest.approx(0.99**3)
+    assert float(discounts.min()) == pytest.approx(0.25**3)
+    assert model.replay_buffer.gamma == 0.25  # type: ignore[union-attr]
 
 
 def test_normalised_observations_are_sampled_by_the_buffer(

@@ -11,7 +11,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_atari_course.fast_dqn.images import q_function, with_channels_last
-from sb3_atari_course.replay.page import CV_MAX_CHANNELS
+from sb3_atari_course.replay.stacks import CV_MAX_CHANNELS
 from tests.fakes import FakeGame
 
 
