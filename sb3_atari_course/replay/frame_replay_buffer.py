@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Literal, cast
 
@@ -241,8 +242,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
         """Return stacks for these settings, without a frame; they take memory once written."""
         shape, n_rows = self.obs_shape, self.buffer_size
         channels_first = is_image_space_channels_first(cast(spaces.Box, self.observation_space))
-        n_stack, height, width = shape if channels_first else (shape[2], *shape[:2])
-        frame_size, n_expected = height * width, self.n_envs * (n_rows + n_stack) + 1
+        n_stack = shape[0 if channels_first else 2]
+        frame_size, n_expected = math.prod(shape) // n_stack, self.n_envs * (n_rows + n_stack) + 1
         store: FrameStore
         if self.compression == "lz4":
             store = Lz4Frames(frame_size)
@@ -311,8 +312,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         if isinstance(store, PlainFrames):
             packed = self._need_with(Lz4Frames(store.frame_size))
             if packed.low < available:
-                may = "" if packed.high <= available else "perhaps "
-                remedies.append(f"{may}compression='lz4', which needs {packed}")
+                remedies.append(f"compression='lz4', which needs {packed}")
         n_transitions = self.buffer_size * self.n_envs
         check_budget(self.memory_needed(), available, n_transitions, remedies)
         self._learning = True

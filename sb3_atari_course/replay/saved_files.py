@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -36,13 +35,6 @@ SMALL_ARRAYS = ("actions", "rewards", "dones", "timeouts")
 
 #: Frames that are unpacked at a time, on the way from or to a store that keeps them plain.
 AT_A_TIME = 1024
-
-#: What to do if a setting differs that is not an argument of the buffer.
-_REMEDIES = {
-    "version": "open it with the version of sb3_atari_course that saved it",
-    "observations": "make the buffer for the environment that filled it",
-    "actions": "make the buffer for the environment that filled it",
-}
 
 
 class ReplayFileError(ValueError):
@@ -81,12 +73,8 @@ def read_replay(
     with open(path, "rb") as file:
         try:
             return _read(zipfile.ZipFile(file), settings)
-        except ReplayMemoryError as error:
-            raise ReplayMemoryError(f"{path}: {error}") from None
-        except ReplayFileError as error:
-            raise ReplayFileError(f"{path}: {error}") from None
-        except MemoryError:
-            raise
+        except (ReplayFileError, ReplayMemoryError) as error:
+            raise type(error)(f"{path}: {error}") from None
         except Exception as error:  # zipfile, its compressions, numpy and json have many
             raise ReplayFileError(f"{path} is damaged or not a replay buffer: {error}") from error
 
@@ -142,11 +130,15 @@ def _read(
     saved = json.loads(text)
     for name, value in {"version": VERSION, **settings}.items():
         if saved.get(name) != value:
-            was = f"{name}={saved.get(name)!r}"
-            remedy = _REMEDIES.get(name, f"make the buffer with {was}")
-            raise ReplayFileError(f"it was saved with {was}, here it is {value!r}: {remedy}")
+            raise ReplayFileError(
+                f"it was saved with {name}={saved.get(name)!r}, here it is {value!r}: make the"
+                " buffer as it was then, with the same version of sb3_atari_course"
+            )
     _check_available(sum(info.file_size for info in archive.infolist()))
-    arrays = {name: _read_array(archive, name) for name in saved["arrays"]}
+    arrays = {}
+    for name in saved["arrays"]:
+        with archive.open(f"{name}.npy") as member:
+            arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
     check_digests(arrays, saved["arrays"])
     return saved, arrays
 
@@ -157,18 +149,6 @@ def _check_available(n_bytes: int, remedy: str = "") -> None:
         raise ReplayMemoryError(
             f"{in_words(n_bytes)} of memory are needed, {in_words(available)} are available{remedy}"
         )
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return an array of the archive; its header is not trusted with more memory than it fills."""
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as member:
-        np.lib.format.read_magic(member)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-        if member.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ReplayFileError(f"array {name!r} is not as long as its header says")
-    with archive.open(info) as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
 
 
 class PackedFrames(NamedTuple):

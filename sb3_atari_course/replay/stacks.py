@@ -11,7 +11,7 @@ A row of the replay buffer has two stacks for each environment, its observation 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -32,9 +32,6 @@ OBS, NEXT_OBS = 0, 1
 
 #: The number of the black frame, which pads the stacks of SB3's VecFrameStack; it is always there.
 BLACK = 0
-
-#: The pixels of each frame of one stack, oldest first.
-Stack = list[bytes]
 
 #: OpenCV splits and merges images of up to so many channels.
 CV_MAX_CHANNELS = 512
@@ -144,23 +141,18 @@ class StackMemory:
             return np.zeros((*numbers.shape[:-1], *self.shape), np.uint8)
         return self._arranged(self.table.store.take(numbers), numbers.shape)
 
-    def gather(self, numbers: th.Tensor) -> th.Tensor:
-        """Return stacks (B, *shape) uint8 of frames on a device.
+    def gather(self, numbers: th.Tensor) -> Any:
+        """Return stacks (B, *shape) uint8 of frames on a device, a tensor there.
 
         :param numbers: (B, n_stack) on that device.
         """
-        store = self.table.store
-        assert isinstance(store, DeviceFrames)
-        stacks: th.Tensor = self._arranged(store.gather(numbers), numbers.shape)
-        return stacks
+        frames = cast(DeviceFrames, self.table.store).gather(numbers)
+        return self._arranged(frames, numbers.shape)
 
     def n_frames_when_full(self) -> int:
         """Return how many frames there will be: one a transition, more if episodes are short."""
-        if self.n_filled == len(self.numbers):
-            return self.table.n_frames
         n_first = self.n_envs * self.n_stack + 1
-        n_transitions = self.n_filled * self.n_envs
-        so_far = (self.table.n_frames - n_first) / n_transitions if n_transitions else 1.0
+        so_far = (self.table.n_frames - n_first) / max(self.n_filled * self.n_envs, 1)
         return n_first + math.ceil(max(so_far, 1.0) * len(self.numbers) * self.n_envs)
 
     @property
@@ -227,21 +219,19 @@ class StackMemory:
         if all_follow and not shift:
             return numbers, self._all_envs
         follows = self._all_envs if all_follow else page.envs_that_continue(before, shift)
+        numbers = numbers[:, self._one_newer] if shift else numbers.copy()
         if shift:
-            numbers = numbers[:, self._one_newer]
             moved = follows & page.envs_that_moved(before)
             new = page.frames[-1] if moved.all() else page.frames[-1][moved]
             numbers[moved, -1] = self.table.add(new)
-        else:
-            numbers = numbers.copy()
-        if not all_follow:
-            for env in np.flatnonzero(~follows).tolist():
-                known = before.stack(env), self._last[1][env]
-                numbers[env] = self._look_up(page.stack(env), *known)
+        for env in () if all_follow else np.flatnonzero(~follows).tolist():
+            numbers[env] = self._look_up(page.stack(env), before.stack(env), self._last[1][env])
         self._last = page, numbers
         return numbers, follows
 
-    def _look_up(self, stack: Stack, known_stack: Stack, known_numbers: Numbers) -> list[int]:
+    def _look_up(
+        self, stack: list[bytes], known_stack: list[bytes], known_numbers: Numbers
+    ) -> list[int]:
         """Return the numbers of the frames of one stack, each looked for by itself."""
         known = {bytes(len(stack[0])): BLACK}
         known.update(zip(known_stack, known_numbers.tolist(), strict=True))
@@ -363,8 +353,8 @@ class Page:
         """Return in which environments the newest frame is another than before, (n_envs,)."""
         return (self._words[-1] != before._words[-1]).any(axis=1)  # type: ignore[no-any-return]
 
-    def stack(self, env: int) -> Stack:
-        """Return the frames of one environment."""
+    def stack(self, env: int) -> list[bytes]:
+        """Return the pixels of each frame of one environment, oldest first."""
         return [frames[env].tobytes() for frames in self.frames]
 
 
@@ -487,12 +477,10 @@ class FrameTable:
 
     def _give_numbers(self, n: int) -> Numbers:
         """Return ``n`` numbers that nobody uses."""
-        n_recycled = min(n, len(self._free))
-        recycled = self._free[len(self._free) - n_recycled :]
-        del self._free[len(self._free) - n_recycled :]
+        recycled = [self._free.pop() for _ in range(min(n, len(self._free)))]
         first = self.n_numbers
-        if n_recycled < n:
-            self._reserve(n - n_recycled)
+        if len(recycled) < n:
+            self._reserve(n - len(recycled))
         return np.array([*recycled, *range(first, self.n_numbers)], np.int32)
 
     def _reserve(self, n: int) -> None:

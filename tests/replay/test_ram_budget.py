@@ -130,9 +130,9 @@ def test_short_episodes_are_counted_once_they_are_seen(machine: Any) -> None:
     assert 1.9 < buffer.memory_needed().low / make_buffer(100_000).memory_needed().low < 2.05
 
 
-def test_a_packing_that_may_not_fit_either_is_called_so(machine: Any) -> None:
+def test_packing_is_a_way_out_only_if_it_may_fit(machine: Any) -> None:
     machine(1e9)
-    with pytest.raises(ReplayMemoryError, match="choose perhaps compression='lz4', which needs"):
+    with pytest.raises(ReplayMemoryError, match="choose compression='lz4', which needs"):
         add(make_buffer(), 1)
     machine(1e8)
     with pytest.raises(ReplayMemoryError, match=r"are available: choose buffer_size=12000$"):
@@ -140,16 +140,14 @@ def test_a_packing_that_may_not_fit_either_is_called_so(machine: Any) -> None:
 
 
 def test_screens_that_stand_still_do_not_make_a_plain_memory_smaller(machine: Any) -> None:
-    """They may move again: what is told at first holds until the ring is full."""
+    """They may move again."""
     machine(8e9)
     buffer = make_buffer(3000)
     before = buffer.memory_needed()
     still = np.ones((1, 4, 84, 84), np.uint8)
-    for i in range(3000):
+    for _ in range(2000):
         buffer.add(still, still, np.zeros(1), np.zeros(1), np.zeros(1), [{}])
-        if i == 2000:
-            assert buffer.memory_needed() == before
-    assert buffer.memory_needed().high < 200_000  # now it is known
+    assert buffer.memory_needed() == before
 
 
 def test_the_buffer_size_that_fits_counts_all_environments(machine: Any) -> None:

@@ -364,7 +364,7 @@ class TestDamage:
         with zipfile.ZipFile(saved, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        self.refuse(saved, "array 'dones' is not as long as its header says")
+        self.refuse(saved, "is damaged or not a replay buffer")
 
     def test_of_another_version(self, saved: Path, monkeypatch: Any) -> None:
         monkeypatch.setattr(saved_files, "VERSION", 2)
