@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from sb3_atari_course.fast_dqn.updates import GradientStep
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.device_frames import DeviceFrames, send
+from sb3_atari_course.replay.frame_stores import DeviceFrames, send
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS
 
 #: Updates before the capture, in which libraries choose their kernels; they count like the others.
