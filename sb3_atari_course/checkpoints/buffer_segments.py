@@ -20,10 +20,8 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.frame_stores import Numbers
-from sb3_atari_course.replay.frame_table import BLACK
-from sb3_atari_course.replay.packed_frames import PackedFrames
-from sb3_atari_course.replay.saving import SMALL_ARRAYS
+from sb3_atari_course.replay.saved_files import SMALL_ARRAYS, Numbers, PackedFrames
+from sb3_atari_course.replay.stacks import BLACK
 
 Arrays = Mapping[str, NDArray[Any]]
 
