@@ -44,6 +44,7 @@ VERSION = 3
 _PACKAGES = (
     "stable-baselines3",
     "sb3-contrib",
+    "rl-zoo3",
     "torch",
     "numpy",
     "gymnasium",

@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree
-from sb3_atari_course._common.validation import boolean, integer_at_least
+from sb3_atari_course._common.validation import boolean, explain_arguments, integer_at_least
 from sb3_atari_course.callbacks import Callbacks, all_within
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint, take_over
 from sb3_atari_course.checkpoints.folder import (
@@ -71,6 +71,7 @@ class Resumption:
                 one.resume_from(self.folder, self.checkpoint)
 
 
+@explain_arguments
 def resume(
     path: str | os.PathLike[str],
     model: BaseAlgorithm | None = None,

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import psutil
 import torch as th
 
 import sb3_atari_course
+from sb3_atari_course.checkpoints.folder import installed_versions
 
 #: The note's name, beside RL Zoo's ``config.yml``.
 PROVENANCE = "provenance.json"
-_PACKAGES = ("stable-baselines3", "sb3-contrib", "rl-zoo3", "gymnasium", "ale-py", "torch", "numpy")
 
 
 def note_provenance(folder: Path) -> None:
@@ -54,7 +53,7 @@ def find_provenance() -> dict[str, Any]:
     """Return commit, versions and hardware of this process, as plain data."""
     return {
         "commit": find_commit(Path(sb3_atari_course.__file__).parent),
-        "versions": find_versions(),
+        "versions": installed_versions(),
         "hardware": describe_machine(),
     }
 
@@ -76,20 +75,6 @@ def _git(folder: Path, *words: str) -> str:
     command = ["git", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def find_versions() -> dict[str, str]:
-    """Return the versions of Python, of this package and of those that it stands on."""
-    found = {
-        "python": platform.python_version(),
-        "sb3_atari_course": sb3_atari_course.__version__,
-    }
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # vendored, or run from a bare source tree
-            found[name] = "unknown"
-    return found
 
 
 def describe_machine() -> str:
