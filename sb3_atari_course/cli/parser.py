@@ -243,17 +243,22 @@ def chosen_model(args: argparse.Namespace) -> dict[str, Any]:
 
 def _place_of(run: Path) -> tuple[str, str, str, str]:
     """Return the log folder of a run, its algorithm, environment and number."""
+    from rl_zoo3 import ALGOS
+
+    from sb3_atari_course.zoo.algorithms import register_algorithms
     from sb3_atari_course.zoo.run_folder import read_yml
 
+    register_algorithms()
     given, real = run, run.resolve()
     if run.parts[-2:] != real.parts[-2:]:  # such as "."
         run = real
     for settings in {file.parent for file in run.glob("*/*.yml")}:
         prefix = f"{settings.name}_"
-        if run.name.startswith(prefix):
+        if run.name.startswith(prefix) and run.parent.name in ALGOS:
             env_id = read_yml(settings / "args.yml").get("env", settings.name)
             return str(run.parents[1]), run.parent.name, env_id, run.name.removeprefix(prefix)
     raise ValueError(
-        f"{given} is not a run folder of RL Zoo, such as {_EXAMPLE} with its settings in"
-        f" {_EXAMPLE}/CartPole-v1/config.yml: name one, or choose a run by --algo and --env"
+        f"{given} is not a run folder of RL Zoo, LOGS/ALGO/ENV_NUMBER such as {_EXAMPLE} with its"
+        f" settings in {_EXAMPLE}/CartPole-v1/config.yml: name one, or choose a run by --algo and"
+        " --env"
     )

@@ -122,7 +122,6 @@ def test_help_and_refusals_come_at_once() -> None:
     code = (
         "import contextlib, sys\n"
         "from sb3_atari_course.__main__ import main\n"
-        "status = {}\n"
         "def run(*arguments):\n"
         "    sys.argv = ['sb3-atari', *arguments]\n"
         "    try: main()\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,10 @@ def test_a_folder_that_is_no_run_of_rl_zoo_is_refused() -> None:
     for folder in ("logs", "logs/dqn", f"{RUN}/CartPole-v1"):
         with pytest.raises(ValueError, match=f"^{folder} is not a run folder"):
             chosen(folder)
-    Path(RUN).rename("logs/dqn/renamed")
-    with pytest.raises(ValueError, match="logs/dqn/renamed is not a run folder"):
-        chosen("logs/dqn/renamed")
+    for name in ("logs/dqn/renamed", "CartPole-v1_1"):
+        shutil.copytree(RUN, name)
+        with pytest.raises(ValueError, match=f"^{name} is not a run folder"):
+            chosen(name)
 
 
 def test_both_error_and_help_name_the_command(capsys: pytest.CaptureFixture[str]) -> None:
