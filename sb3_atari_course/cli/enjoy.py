@@ -12,7 +12,6 @@ import rl_zoo3.enjoy
 
 from sb3_atari_course.cli.parser import (
     CommandParser,
-    add_gym_packages,
     add_integer,
     add_model,
     add_run,
@@ -77,7 +76,6 @@ class PlayParser(CommandParser):
         super().__init__(command, description, usage=usage, add_help=False)
         add_run(self, None)
         add_model(self)
-        add_gym_packages(self)
         add_integer(self, "-n", "--n-timesteps", default=1000, help="agent steps")
         add_integer(self, "--n-envs", default=1, help="environments")
         self.add_argument("--no-render", action="store_true", help="open no window")

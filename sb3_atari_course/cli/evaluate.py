@@ -14,7 +14,6 @@ from sb3_atari_course.cli.parser import (
     add_device,
     add_env_kwargs,
     add_games,
-    add_gym_packages,
     add_integer,
     add_model,
     add_run,
@@ -84,7 +83,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add_env_kwargs(parser, "arguments of the environment, added to those of the training")
     add_device(parser)
-    add_gym_packages(parser)
     return parse_run(parser, arguments)
 
 

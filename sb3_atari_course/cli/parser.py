@@ -171,6 +171,7 @@ def add_run(parser: argparse.ArgumentParser, nargs: str | None = "?") -> None:
         help="run number, 3_<uuid> for one of --uuid (default 0: the latest run with the model;"
         " resume: the latest unfinished one)",
     )
+    add_gym_packages(parser)
 
 
 def parse_run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -206,11 +207,18 @@ def check_run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None
 
 
 def run_folders(args: argparse.Namespace) -> list[Path]:
-    """Return the run folders that were given, or the one that the flags choose."""
-    if args.run:
-        return [Path(run) for run in args.run]
+    """Return the run folders that were given, or the one that the flags choose.
+
+    The modules of ``--gym-packages`` are imported.
+
+    :raises ValueError: for a run or module that is not there.
+    """
+    from sb3_atari_course.envs import import_packages
     from sb3_atari_course.zoo.run_folder import find_folder
 
+    import_packages(args.gym_packages)
+    if args.run:
+        return [Path(run) for run in args.run]
     return [find_folder(args.algo, args.env, args.folder, exp_id=args.exp_id)]
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sb3_atari_course.cli.parser import (
     CommandParser,
-    add_gym_packages,
     add_output,
     add_run,
     parse_run,
@@ -32,14 +31,11 @@ def main(arguments: Sequence[str]) -> None:
     add_run(parser, "*")
     add_output(parser, "the files (default: that of the run; comparison for several)")
     parser.add_argument("--no-html", action="store_true", help="images only, no report.html")
-    add_gym_packages(parser)
     args = parse_run(parser, arguments)
 
-    from sb3_atari_course.envs import import_packages
     from sb3_atari_course.report.curves import plot_comparison, plot_run
     from sb3_atari_course.report.html_report import write_comparison_report, write_report
 
-    import_packages(args.gym_packages)
     folders = run_folders(args)
     if len(folders) == 1:
         print(f"learning curve: {plot_run(folders[0], output=args.output_folder)}")

@@ -8,7 +8,6 @@ from sb3_atari_course.cli.parser import (
     CommandParser,
     add_device,
     add_games,
-    add_gym_packages,
     add_integer,
     add_output,
     add_run,
@@ -42,7 +41,6 @@ def main(arguments: Sequence[str]) -> None:
     add_integer(parser, "--selection-games", default=10, help="games to choose the best by")
     add_integer(parser, "--selection-seed", least=0, default=500, help="of those games")
     add_device(parser, "cpu")
-    add_gym_packages(parser)
     args = parse_run(parser, arguments)
 
     from sb3_atari_course.agents.publishing import publish

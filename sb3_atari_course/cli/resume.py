@@ -68,7 +68,9 @@ def _run_of(args: argparse.Namespace) -> Path:
         CheckpointFolder,
         unfinished_checkpoint,
     )
+    from sb3_atari_course.envs import import_packages
 
+    import_packages(args.gym_packages)
     runs = Path(args.folder) / args.algo
     found: dict[Path, int] = {}  # run -> when its newest checkpoint was written
     for run in runs.glob(f"{EnvironmentName(args.env)}_*"):

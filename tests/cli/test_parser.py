@@ -46,8 +46,6 @@ def test_a_run_that_is_not_chosen_gets_the_same_line_from_each(
 ) -> None:
     lines = set()
     for command in COMMANDS:
-        if command == "resume" and "--gym-packages" in arguments:
-            continue
         assert cli(command, *arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         lines.add(line.replace(f"sb3-atari {command}", "sb3-atari COMMAND"))
@@ -55,6 +53,16 @@ def test_a_run_that_is_not_chosen_gets_the_same_line_from_each(
     assert line.startswith("sb3-atari: error: ")
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_package_that_is_not_there_is_named(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for choice in ([RUN], CARTPOLE):
+        assert cli(command, *choice, "--gym-packages", "nowhere") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "--gym-packages nowhere: No module named 'nowhere'" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -113,9 +121,7 @@ def chosen(*arguments: str) -> dict[str, Any]:
     parser = CommandParser("evaluate")
     add_run(parser)
     add_model(parser)
-    args = parse_run(parser, arguments)
-    args.gym_packages = []
-    return chosen_model(args)
+    return chosen_model(parse_run(parser, arguments))
 
 
 def place(folder: str, algo: str, env_id: str, exp_id: int | str) -> dict[str, Any]:
