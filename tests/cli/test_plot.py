@@ -33,6 +33,7 @@ def pictures() -> list[str]:
         ([ONE, "-o", "x", "--no-html"], ["x/learning_curve.png"]),
         ([ONE, TWO], ["comparison/comparison.png", "comparison/report.html"]),
         ([ONE, "-o", "x", TWO, "--no-html"], ["x/comparison.png"]),
+        ([ONE, "--output", "x", "--no-html"], ["x/learning_curve.png"]),
         (
             ["--algo", "dqn", "--env", "CartPole-v1", "--no-html"],
             [f"{TWO}/learning_curve.png"],
