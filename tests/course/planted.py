@@ -425,7 +425,11 @@ MISTAKES = [
         "become next_state",
     ),
     Mistake(
-        "dqn_training", "memory_forgets", "deque(maxlen=memory_size)", "deque()", "with maxlen"
+        "dqn_training",
+        "memory_holds_what_happened",
+        "deque(maxlen=memory_size)",
+        "deque()",
+        "with maxlen",
     ),
     Mistake(
         "dqn_training",
@@ -538,7 +542,7 @@ MISTAKES = [
     ),
     Mistake(
         "atari_training",
-        "memory_forgets",
+        "memory_holds_what_happened",
         "memory = deque(maxlen=memory_size)",
         "memory = deque()",
         "with maxlen",
@@ -569,7 +573,7 @@ MISTAKES = [
     ),
     Mistake(
         "atari_training",
-        "memory_forgets",
+        "memory_holds_what_happened",
         _PUSH,
         _PUSH.replace("crop, shape", "(30, 195, 5, 155), shape"),
         "crop each screen by the argument",

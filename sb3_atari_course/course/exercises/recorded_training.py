@@ -12,9 +12,6 @@ from torch import nn
 from sb3_atari_course.course.exercises.base import Solution, WrongError
 from sb3_atari_course.course.exercises.fake_envs import MarkedEnv, Step, marks_of
 
-#: Steps that fill the memory.
-PREFILL = 30
-
 
 class RuleNet(nn.Module):
     """A network whose best action in a :class:`MarkedEnv` is the newest mark % 3."""
@@ -56,6 +53,30 @@ class Update:
     batch: Any
 
 
+def training_settings(**changes: Any) -> dict[str, Any]:
+    """Return arguments of a short training without an end of its exploring.
+
+    :param changes: of these, and more of them.
+    """
+    return {
+        "n_episodes": 15,
+        "max_steps": 50,
+        "memory_size": 1000,
+        "prefill": 30,
+        "batch_size": 16,
+        "update_every": 2,
+        "copy_every": 10,
+        "max_epsilon": 1.0,
+        "min_epsilon": 1.0,
+        "epsilon_decay": 0.0,
+        "gamma": 0.9,
+        "window": 5,
+        "stop_at": None,
+        "rng": np.random.default_rng(0),
+        **changes,
+    }
+
+
 class RecordedTraining:
     """A training by the student's loop, and what was recorded of it.
 
@@ -63,7 +84,7 @@ class RecordedTraining:
     :param env: in which it plays.
     :param loop: name of the student's training function.
     :param update: name of the update function that it calls.
-    :param changes: of the settings below, and more of them.
+    :param changes: of :func:`training_settings`.
     :raises WrongError: if no list is returned.
     """
 
@@ -73,23 +94,7 @@ class RecordedTraining:
         self.env, self.q_net, target_net = env, RuleNet(), RuleNet()
         self.updates: list[Update] = []
         setattr(solution, update, self._record)
-        self.settings: dict[str, Any] = {
-            "n_episodes": 15,
-            "max_steps": 50,
-            "memory_size": 1000,
-            "prefill": PREFILL,
-            "batch_size": 16,
-            "update_every": 2,
-            "copy_every": 10,
-            "max_epsilon": 1.0,
-            "min_epsilon": 1.0,
-            "epsilon_decay": 0.0,
-            "gamma": 0.9,
-            "window": 5,
-            "stop_at": None,
-            "rng": np.random.default_rng(0),
-            **changes,
-        }
+        self.settings = training_settings(**changes)
         optimizer = torch.optim.SGD(self.q_net.parameters(), lr=0.1)
         train = getattr(solution, loop)
         self.games = train(env, self.q_net, target_net, optimizer, **self.settings)
@@ -102,6 +107,11 @@ class RecordedTraining:
         self, q_net: Any, target_net: Any, optimizer: Any, batch: Any, *_: Any, **__: Any
     ) -> float:
         """Record a call of the update function, and make the online network a version newer."""
+        if len(batch.actions) != self.settings["batch_size"]:
+            raise WrongError(
+                f"a batch has {len(batch.actions)} transitions, batch_size is"
+                f" {self.settings['batch_size']}"
+            )
         version = int(target_net.version.item())
         self.updates.append(Update(len(self.env.log), version, target_net is q_net, batch))
         with torch.no_grad():
@@ -174,6 +184,11 @@ class RecordedTraining:
         oldest = max(0, n_steps - self.settings["memory_size"] - 1)
         moments = {self.env.log[i].state: i for i in range(oldest, n_steps)}
         if seen[-1] not in moments:
+            if seen[-1] in {step.state for step in self.env.log[:oldest]}:
+                raise WrongError(
+                    f"with memory_size={self.settings['memory_size']} an older transition was"
+                    " learned from: a deque with maxlen forgets by itself"
+                )
             raise WrongError(
                 f"a remembered state, {_show(seen)}, was never the newest when a step was made: the"
                 " newest frame comes last, and state is what was seen before the step"
