@@ -212,6 +212,13 @@ MISTAKES = [
         "= env.reset(seed=0)\n        steps",
         "no seed",
     ),
+    Mistake(
+        "q_learning",
+        "random_actions_at_epsilon_one",
+        "= env.reset()\n        steps",
+        "= env.reset()\n        rng = np.random.default_rng(0)\n        steps",
+        "the same 500 actions",
+    ),
     # dqn_update
     Mistake(
         "dqn_update",
@@ -331,6 +338,20 @@ MISTAKES = [
         "nn.functional.mse_loss(predicted",
         "0 times",
     ),
+    Mistake(
+        "dqn_update",
+        "every_row_counts",
+        "    loss.backward()",
+        "    (loss * len(targets)).backward()",
+        "the gradient of the given loss",
+    ),
+    Mistake(
+        "dqn_update",
+        "every_row_counts",
+        "    optimizer.zero_grad()\n",
+        "    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.001)\n",
+        "the given optimizer",
+    ),
     # dqn_training
     Mistake(
         "dqn_training",
@@ -339,7 +360,7 @@ MISTAKES = [
         "    fill_memory(env, memory, 1, max_steps, rng)\n",
         "must be filled with 30",
     ),
-    Mistake("dqn_training", "target_is_copied", _COPY, "", "target_net was never copied"),
+    Mistake("dqn_training", "target_is_copied", _COPY, "", "0 times"),
     Mistake(
         "dqn_training",
         "target_is_copied",
@@ -467,6 +488,28 @@ MISTAKES = [
         "int(rng.integers(2))\n            else",
         "the shares",
     ),
+    Mistake(
+        "dqn_training",
+        "memory_is_filled_first",
+        "= sample_batch(memory, batch_size, rng)",
+        "= sample_batch(memory, 1, rng)",
+        "a batch has 1 transitions",
+    ),
+    Mistake(
+        "dqn_training",
+        "epsilon_falls_per_step",
+        _DECAY,
+        "            global T\n            T = globals().get('T', 0) + 1\n"
+        "            epsilon = max(min_epsilon, max_epsilon - epsilon_decay * T)\n",
+        "should be played with epsilon",
+    ),
+    Mistake(
+        "dqn_training",
+        "best_actions_at_epsilon_zero",
+        "int(q_net(torch.as_tensor(state)",
+        "int(target_net(torch.as_tensor(state)",
+        "not q_net's best",
+    ),
     # build_cnn
     Mistake(
         "build_cnn",
@@ -494,14 +537,14 @@ MISTAKES = [
         "layers_are_not_linear",
         "        nn.ReLU(),\n        nn.Flatten()",
         "        nn.Flatten()",
-        "no ReLU after layer 3",
+        "a ReLU is missing after layer 3",
     ),
     Mistake(
         "build_cnn",
         "layers_are_not_linear",
         "7, 512),\n        nn.ReLU(),\n",
         "7, 512),\n",
-        "no ReLU after layer 4",
+        "a ReLU is missing after layer 4",
     ),
     Mistake(
         "build_cnn",
@@ -531,6 +574,13 @@ MISTAKES = [
         "        nn.Flatten(),\n",
         "        nn.BatchNorm2d(64, affine=False),\n        nn.ReLU(),\n        nn.Flatten(),\n",
         "other values alone than in a batch",
+    ),
+    Mistake(
+        "build_cnn",
+        "layers_are_not_linear",
+        "7, 512),\n        nn.ReLU(),\n",
+        "7, 512),\n        nn.Sigmoid(),\n",
+        "a ReLU is missing after layer 4",
     ),
     # atari_training
     Mistake(
@@ -620,7 +670,7 @@ MISTAKES = [
         _PUSH.replace("np.sign(reward)", "reward"),
         "the agent learns from its sign",
     ),
-    Mistake("atari_training", "target_is_copied", _COPY, "", "target_net was never copied"),
+    Mistake("atari_training", "target_is_copied", _COPY, "", "0 times"),
     Mistake(
         "atari_training",
         "memory_holds_what_happened",
@@ -629,6 +679,13 @@ MISTAKES = [
         "",
     ),
     Mistake("atari_training", "epsilon_falls_per_step", _DECAY, "", "it never falls"),
+    Mistake(
+        "atari_training",
+        "target_is_copied",
+        "total_steps % copy_every == 0",
+        "total_steps == copy_every",
+        "1 times",
+    ),
     # own_env
     Mistake(
         "own_env",
@@ -643,6 +700,13 @@ MISTAKES = [
         "integers(self.size - 1)",
         "integers(self.size)",
         "begin at the goal",
+    ),
+    Mistake(
+        "own_env",
+        "starts_are_seeded",
+        "self.np_random.integers(",
+        "np.random.default_rng(seed).integers(",
+        "other starts",
     ),
     Mistake(
         "own_env",

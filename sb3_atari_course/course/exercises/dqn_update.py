@@ -31,17 +31,21 @@ class _Table(nn.Module):
         return states @ self.values
 
 
+#: state, action, reward, next state, ended
+_Row = tuple[int, int, float, int, bool]
+
+
 class _Case:
     """A batch, the two networks, and what an update did to them.
 
-    :param rows: (state, action, reward, next state, ended) of each transition.
+    :param rows: the transitions.
     :param already: value that the online network has for the first transition.
     """
 
     def __init__(
         self,
         solution: Solution,
-        *rows: tuple[int, int, float, int, bool],
+        *rows: _Row,
         already: float | None = None,
     ) -> None:
         states, actions, rewards, next_states, ended = (
@@ -87,25 +91,16 @@ class _Case:
 
 def end_is_worth_its_reward(solution: Solution) -> None:
     """The target of a step that ended the game is its reward alone."""
-    moved = _Case(solution, (0, 1, 2.0, 1, True), already=2.0).moves()
-    if abs(moved) > _STILL and abs(_Case(solution, (0, 1, 2.0, 1, True), already=0.0).moves()) == 0:
-        raise WrongError(
-            "the step paid 2 and ended the game, and its target is 0: the reward counts all the"
-            " same, only the future does not"
-        )
-    if abs(moved) > _STILL:
-        raise WrongError(
-            f"the step paid 2 and ended the game, Q was 2 already, and moved by {moved:+.3f}: where"
-            " `ended` is 1 nothing of the next state counts (the terminal case is missing)"
-        )
+    mistakes = {
+        0.0: "the reward counts all the same, only the future does not",
+        2.0 + _GAMMA * 19.0: "where `ended` is 1 nothing of the next state counts (the terminal"
+        " case is missing)",
+    }
+    _check_target(solution, (0, 1, 2.0, 1, True), 2.0, mistakes)
 
 
 def target_is_bellmans(solution: Solution) -> None:
     """Any other target is reward + gamma * the target network's best value of the next state."""
-    row = (0, 1, 1.0, 1, False)
-    right = 1.0 + _GAMMA * 19.0
-    if abs(_Case(solution, row, already=right).moves()) <= _STILL:
-        return
     mistakes = {
         1.0 + _GAMMA * 9.0: "the best value is that of q_net, which learns, not of target_net",
         1.0 + 19.0: "gamma is left out",
@@ -120,13 +115,27 @@ def target_is_bellmans(solution: Solution) -> None:
         _GAMMA * (1.0 + 19.0): "gamma is applied to the reward too",
         _GAMMA * 19.0: "the reward is left out",
     }
-    for target, hint in mistakes.items():
-        if abs(_Case(solution, row, already=target).moves()) <= _STILL:
-            raise WrongError(f"the target is {target:g} where {right:g} is right: {hint}")
+    _check_target(solution, (0, 1, 1.0, 1, False), 1.0 + _GAMMA * 19.0, mistakes)
+
+
+def _check_target(solution: Solution, row: _Row, right: float, mistakes: dict[float, str]) -> None:
+    """Check that a value which is at its target stays; if not, find the one that does.
+
+    :param row: the transition.
+    :param right: its target.
+    :param mistakes: another target -> what was done.
+    """
     moved = _Case(solution, row, already=right).moves()
+    if abs(moved) <= _STILL:
+        return
+    hint = f"Q was {right:g} already, and moved by {moved:+.3f}"
+    for target, mistake in mistakes.items():
+        if abs(_Case(solution, row, already=target).moves()) <= _STILL:
+            hint = f"yours is {target:g}: {mistake}"
+            break
     raise WrongError(
-        f"the step paid 1, gamma is {_GAMMA}, target_net's best value of the next state is 19: the"
-        f" target is {right:g}. Q was {right:g} already, and moved by {moved:+.3f}"
+        f"a step paid {row[2]:g} and {'ended' if row[4] else 'did not end'} the game, gamma is"
+        f" {_GAMMA}, target_net's best value of the next state 19: the target is {right:g}; {hint}"
     )
 
 
@@ -178,9 +187,15 @@ def every_row_counts(solution: Solution) -> None:
     case = _Case(solution, *rows)
     before = [case.value(row) for row in range(3)]
     case.update()
-    still = [row for row in range(3) if abs(case.value(row) - before[row]) <= _STILL]
-    if still:
-        raise WrongError(f"three transitions, each off its target, but number {still[0]} stays")
+    moved = [case.value(row) - before[row] for row in range(3)]
+    # the gradient of the mean of three Huber losses is a third each, where the error is above 1
+    expected = [_LEARNING_RATE / 3 * np.sign(t - q) for t, q in zip(targets, before, strict=True)]
+    if not np.allclose(moved, expected, atol=_STILL):
+        raise WrongError(
+            f"three transitions, each off its target, moved by {np.round(moved, 4)}, not by"
+            f" {np.round(expected, 4)}: one step of the given optimizer down the gradient of the"
+            " given loss"
+        )
 
 
 def target_network_stays(solution: Solution) -> None:
@@ -235,9 +250,9 @@ DQN_UPDATE = Exercise(
         end_is_worth_its_reward,
         target_is_bellmans,
         other_actions_stay,
+        given_loss_is_used,
         every_row_counts,
         target_network_stays,
         gradients_do_not_add_up,
-        given_loss_is_used,
     ),
 )

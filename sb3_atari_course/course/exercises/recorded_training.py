@@ -14,10 +14,11 @@ from sb3_atari_course.course.exercises.fake_envs import MarkedEnv, Step, marks_o
 
 
 class RuleNet(nn.Module):
-    """A network whose best action in a :class:`MarkedEnv` is the newest mark % 3."""
+    """A network whose best action in a :class:`MarkedEnv` is (newest mark + shift) % 3."""
 
-    def __init__(self) -> None:
+    def __init__(self, shift: int = 0) -> None:
         super().__init__()
+        self.shift = shift
         #: Number of updates that made it what it is.
         self.version = nn.Parameter(torch.zeros(1))
         self.largest_input = 0.0
@@ -34,7 +35,8 @@ class RuleNet(nn.Module):
             marks = observations[:, -1, 0, 0] * 255 - 1
         else:
             marks = observations[:, 0] * 100
-        return nn.functional.one_hot(marks.round().long() % 3, 3) + 0 * self.version
+        actions = (marks.round().long() + self.shift) % 3
+        return nn.functional.one_hot(actions, 3) + 0 * self.version
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class RecordedTraining:
     def __init__(
         self, solution: Solution, env: MarkedEnv, *, loop: str, update: str, **changes: Any
     ) -> None:
-        self.env, self.q_net, target_net = env, RuleNet(), RuleNet()
+        self.env, self.q_net, target_net = env, RuleNet(), RuleNet(shift=1)
         self.updates: list[Update] = []
         setattr(solution, update, self._record)
         self.settings = training_settings(**changes)

@@ -181,10 +181,10 @@ class TrainingLoop:
             )
         versions = [update.target_version for update in updates]
         changes = (np.flatnonzero(np.diff(versions)) + 1).tolist()
-        if not changes:
+        if len(changes) < 2:
             raise WrongError(
-                f"target_net was never copied from q_net in {updates[-1].n_steps} steps; it is due"
-                " every 10"
+                f"target_net got new weights {len(changes)} times in {updates[-1].n_steps} steps;"
+                " copying q_net's is due every 10"
             )
         gaps = np.diff([updates[i].n_steps for i in changes])
         if np.any(gaps != 10):
