@@ -319,7 +319,7 @@ class TestPlay:
             ball = loose_pixels(screen, wall)
             if ball:
                 rows.append(float(np.mean([y for y, _ in ball])))
-        statistics = watch.statistics
+        (statistics,) = watch.games
         assert (statistics.n_bricks, statistics.n_from_above) == (n_bricks, n_from_above)
         assert n_bricks == n_paid
         assert n_from_above > 5
@@ -359,11 +359,6 @@ class TestReport:
         assert f"bricks: {report.bricks:.1f} a game" in text
         assert "cut off: 0 of 1 games" in text
         assert "epsilon 0.0, forced_fire False, max_frames 18000" in text
-
-    def test_it_is_plain_values_too(self) -> None:
-        numbers = watch_games(ScriptedPlayer([NOOP]), n_games=1, seed=0, max_frames=400).as_dict()
-        assert numbers["n_capped"] == 1
-        assert numbers["protocol"]["max_frames"] == 400
 
 
 class TestWrongArguments:
