@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sb3_atari_course.course.lesson import ipython_shell
+
 #: First characters of a line that only a notebook understands.
 _MAGIC = ("%", "!", "?")
 
@@ -67,8 +69,7 @@ def running_cells() -> list[Cell]:
 
     :raises ValueError: if there is neither, in a plain Python shell.
     """
-    ipython = sys.modules.get("IPython")
-    shell: Any = ipython.get_ipython() if ipython else None
+    shell = ipython_shell()
     script = getattr(sys.modules["__main__"], "__file__", None)
     if shell is not None and not str(script).endswith(".py"):  # %run sets it
         history = shell.history_manager.input_hist_raw

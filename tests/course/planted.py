@@ -352,6 +352,13 @@ MISTAKES = [
         "    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.001)\n",
         "the given optimizer",
     ),
+    Mistake(
+        "dqn_update",
+        "other_actions_stay",
+        "q_net(batch.states).gather(1, batch.actions[:, None]).squeeze(1)",
+        "q_net(batch.states)",
+        "choose the taken action",
+    ),
     # dqn_training
     Mistake(
         "dqn_training",

@@ -87,12 +87,10 @@ class RecordingEnv(gym.Env[Any, np.int64]):
 
         :raises WrongError: if there is no episode to play in, or no such action.
         """
-        if not self.lengths:
-            raise WrongError("env.step was called before env.reset")
         if not self._playing:
             raise WrongError(
-                f"env.step was called after the episode had ended at step {self.lengths[-1]}:"
-                " an episode ends when it is terminated or truncated, then comes a reset"
+                "env.step was called before a reset, or after the end of an episode: that is when"
+                " it is terminated or truncated, then comes a reset"
             )
         if not self.action_space.contains(np.int64(action)):
             raise WrongError(f"env.step got {action!r}, which is not in 0..{self.n_actions - 1}")

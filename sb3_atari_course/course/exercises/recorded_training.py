@@ -195,11 +195,9 @@ class RecordedTraining:
                 f"a remembered state, {_show(seen)}, was never the newest when a step was made: the"
                 " newest frame comes last, and state is what was seen before the step"
             )
-        number = moments[seen[-1]]
-        step = self.env.log[number]
-        first = next(i for i in range(number, -1, -1) if i == 0 or self._starts(i))
+        step = self.env.log[moments[seen[-1]]]
         ages = range(len(seen) - 1, -1, -1)
-        expected = [self.env.log[max(first, number - age)].state for age in ages]
+        expected = [step.state - min(age, step.state % 20) for age in ages]  # back to its reset
         if seen != expected:
             raise WrongError(
                 f"a remembered stack is {_show(seen)}, expected {_show(expected)}:"
@@ -213,10 +211,6 @@ class RecordedTraining:
                 " stack is this one without its oldest frame"
             )
         return step
-
-    def _starts(self, number: int) -> bool:
-        """Return whether a step of the log is the first of its episode."""
-        return self.env.log[number].episode != self.env.log[number - 1].episode
 
     def _check_step(self, step: Step, action: int, reward: float, ended: float) -> None:
         """Check what is remembered of a step besides its states."""
