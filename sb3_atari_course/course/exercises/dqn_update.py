@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
@@ -36,45 +38,31 @@ _Row = tuple[int, int, float, int, bool]
 
 
 class _Case:
-    """A batch, the two networks, and what an update did to them.
+    """A batch, the two networks, and what an update does to them.
 
     :param rows: the transitions.
-    :param already: value that the online network has for the first transition.
+    :param values: what the online network says of each of them; default: what its table has.
     """
 
-    def __init__(
-        self,
-        solution: Solution,
-        *rows: _Row,
-        already: float | None = None,
-    ) -> None:
-        states, actions, rewards, next_states, ended = (
-            np.array(column) for column in zip(*rows, strict=True)
-        )
+    def __init__(self, solution: Solution, *rows: _Row, values: Sequence[float] = ()) -> None:
+        states, actions, rewards, next_states, ended = map(list, zip(*rows, strict=True))
         one_hot = torch.eye(4)
         self.batch = solution.Batch(
             one_hot[states],
-            torch.as_tensor(actions),
-            torch.as_tensor(rewards, dtype=torch.float32),
+            torch.tensor(actions),
+            torch.tensor(rewards, dtype=torch.float32),
             one_hot[next_states],
-            torch.as_tensor(ended, dtype=torch.float32),
+            torch.tensor(ended, dtype=torch.float32),
         )
-        self.solution, self.rows = solution, rows
+        self.solution, self.cells = solution, (states, actions)
         self.online, self.target = _Table(_ONLINE), _Table(_TARGET)
-        if already is not None:
-            self.set_value(already)
+        self.set_values(values)
         self.optimizer = torch.optim.SGD(self.online.parameters(), lr=_LEARNING_RATE)
 
-    def set_value(self, value: float, row: int = 0) -> None:
-        """Make the online network say this of a transition."""
-        state, action = self.rows[row][:2]
-        with torch.no_grad():
-            self.online.values[state, action] = value
-
-    def value(self, row: int = 0) -> float:
-        """Return what the online network says of a transition."""
-        state, action = self.rows[row][:2]
-        return float(self.online.values[state, action].detach())
+    def set_values(self, values: Sequence[float]) -> None:
+        """Make the online network say this of the transitions."""
+        if values:
+            self.online.values.data[self.cells] = torch.tensor(values)
 
     def update(self, loss_function: Any = nn.functional.smooth_l1_loss) -> Any:
         """Call the student's function."""
@@ -82,11 +70,12 @@ class _Case:
             self.online, self.target, self.optimizer, self.batch, _GAMMA, loss_function
         )
 
-    def moves(self) -> float:
-        """Update, and return by how much the first transition's value changed."""
-        before = self.value()
+    def moves(self) -> NDArray[np.float32]:
+        """Update, and return by how much the value of each transition changed, (n_rows,)."""
+        before = self.online.values.detach()[self.cells]
         self.update()
-        return self.value() - before
+        moved: NDArray[np.float32] = (self.online.values.detach()[self.cells] - before).numpy()
+        return moved
 
 
 def end_is_worth_its_reward(solution: Solution) -> None:
@@ -125,12 +114,12 @@ def _check_target(solution: Solution, row: _Row, right: float, mistakes: dict[fl
     :param right: its target.
     :param mistakes: another target -> what was done.
     """
-    moved = _Case(solution, row, already=right).moves()
+    (moved,) = _Case(solution, row, values=[right]).moves()
     if abs(moved) <= _STILL:
         return
     hint = f"Q was {right:g} already, and moved by {moved:+.3f}"
     for target, mistake in mistakes.items():
-        if abs(_Case(solution, row, already=target).moves()) <= _STILL:
+        if abs(_Case(solution, row, values=[target]).moves()) <= _STILL:
             hint = f"yours is {target:g}: {mistake}"
             break
     raise WrongError(
@@ -142,7 +131,7 @@ def _check_target(solution: Solution, row: _Row, right: float, mistakes: dict[fl
 def value_moves_to_target(solution: Solution) -> None:
     """The value of the action that was taken moves towards its target."""
     target = 10.0 + _GAMMA * 19.0
-    moved = _Case(solution, (0, 1, 10.0, 1, False), already=-100.0).moves()
+    (moved,) = _Case(solution, (0, 1, 10.0, 1, False), values=[-100.0]).moves()
     if moved == 0:
         raise WrongError(
             f"the target is {target:g}, Q is -100 and does not move: loss.backward() and"
@@ -171,25 +160,18 @@ def other_actions_stay(solution: Solution) -> None:
 
 
 def every_row_counts(solution: Solution) -> None:
-    """Every transition of the batch has a target of its own."""
+    """Each transition of the batch has a target of its own, and all count alike."""
     rows = [(0, 1, 7.0, 1, True), (1, 0, 4.0, 2, False), (2, 2, 6.0, 3, False)]
     targets = [7.0, 4.0 + _GAMMA * 29.0, 6.0 + _GAMMA * 35.0]
-    case = _Case(solution, *rows)
-    for row, target in enumerate(targets):
-        case.set_value(target, row)
-    case.update()
-    moved = [case.value(row) - target for row, target in enumerate(targets)]
-    if max(abs(change) for change in moved) > _STILL:
+    moved = _Case(solution, *rows, values=targets).moves()
+    if np.abs(moved).max() > _STILL:
         raise WrongError(
             f"three transitions, each at its own target, moved by {np.round(moved, 3)}: do the"
             " shapes of predicted and targets agree? ((B, 1) and (B,) make (B, B))"
         )
-    case = _Case(solution, *rows)
-    before = [case.value(row) for row in range(3)]
-    case.update()
-    moved = [case.value(row) - before[row] for row in range(3)]
+    moved = _Case(solution, *rows, values=[0.0, 50.0, 0.0]).moves()
     # the gradient of the mean of three Huber losses is a third each, where the error is above 1
-    expected = [_LEARNING_RATE / 3 * np.sign(t - q) for t, q in zip(targets, before, strict=True)]
+    expected = _LEARNING_RATE / 3 * np.array([1, -1, 1])
     if not np.allclose(moved, expected, atol=_STILL):
         raise WrongError(
             f"three transitions, each off its target, moved by {np.round(moved, 4)}, not by"
@@ -212,10 +194,10 @@ def target_network_stays(solution: Solution) -> None:
 
 def gradients_do_not_add_up(solution: Solution) -> None:
     """Each update begins with gradients of zero."""
-    case = _Case(solution, (0, 1, 10.0, 1, True), already=0.0)
+    case = _Case(solution, (0, 1, 10.0, 1, True), values=[0.0])
     case.update()
-    case.set_value(10.0)
-    moved = case.moves()
+    case.set_values([10.0])
+    (moved,) = case.moves()
     if abs(moved) > _STILL:
         raise WrongError(
             f"in the second update Q was at its target, and moved by {moved:+.3f}: the gradient of"
@@ -231,7 +213,7 @@ def given_loss_is_used(solution: Solution) -> None:
         calls.append((predicted, targets))
         return nn.functional.mse_loss(predicted, targets)
 
-    case = _Case(solution, (0, 1, 10.0, 1, True), already=7.0)
+    case = _Case(solution, (0, 1, 10.0, 1, True), values=[7.0])
     loss = case.update(loss_function)
     if len(calls) != 1:
         raise WrongError(f"loss_function was called {len(calls)} times in one update")
