@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -130,17 +131,10 @@ class RecordedTraining:
         """Whether each of these steps took the network's best action."""
         return [step.action == step.state % 3 for step in self.played_steps]
 
-    def scores(self) -> list[float]:
-        """Return the sum of rewards of each game after the filling."""
-        totals: dict[int, float] = {}
-        for step in self.played_steps:
-            totals[step.episode] = totals.get(step.episode, 0.0) + step.reward
-        return list(totals.values())
-
-    def first_steps(self) -> list[int]:
-        """Return how many steps of the training came before each game."""
-        numbers = [step.episode for step in self.played_steps]
-        return [i for i, number in enumerate(numbers) if i == 0 or number != numbers[i - 1]]
+    @property
+    def played_games(self) -> list[list[Step]]:
+        """The same steps, game by game."""
+        return [list(game) for _, game in groupby(self.played_steps, lambda step: step.episode)]
 
     def check_memory(self) -> None:
         """Check that what was learned from really happened, and is remembered as it was seen.
@@ -166,10 +160,8 @@ class RecordedTraining:
                 f"the memory holds {observations.dtype}: keep bytes (uint8), floats need four times"
                 " as much; they are divided by 255 when the network needs them"
             )
-        found, expected = (
-            tuple(observations.shape[1:]),
-            (self.settings["n_stack"], *self.settings["shape"]),
-        )
+        found = tuple(observations.shape[1:])
+        expected = (self.settings["n_stack"], *self.settings["shape"])
         if found != expected:
             raise WrongError(
                 f"{name} of a batch have the shape (B, *{found}), not (B, *{expected}): n_stack,"

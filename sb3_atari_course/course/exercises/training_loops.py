@@ -95,7 +95,7 @@ class TrainingLoop:
     def games_are_played_whole(self, solution: Solution) -> None:
         """Each game lasts until the environment or max_steps ends it; scores are the true ones."""
         training = self.train(solution, n_episodes=12)
-        scores = training.scores()
+        scores = [sum(step.reward for step in game) for game in training.played_games]
         if len(training.games) != 12 or len(scores) != 12:
             raise WrongError(
                 f"n_episodes is 12: {len(scores)} games were played, {len(training.games)} returned"
@@ -120,7 +120,7 @@ class TrainingLoop:
         """Epsilon falls in a straight line, once for every step of the training."""
         self.train(solution, n_episodes=2)  # the next training begins anew
         training = self.train(solution, max_epsilon=0.9, min_epsilon=0.1, epsilon_decay=0.01)
-        before = np.array(training.first_steps())
+        before = np.cumsum([0, *map(len, training.played_games)])[:-1]
         games = np.arange(len(before))
 
         def line(steps: NDArray[Any]) -> NDArray[Any]:
