@@ -184,16 +184,6 @@ _PLANTED = {
                 "q_net(batch.states).gather(1, batch.actions[:, None])",
                 "shapes",
             ),
-            (
-                "    loss.backward()",
-                "    (loss * len(targets)).backward()",
-                "the gradient of the given loss",
-            ),
-            (
-                "    optimizer.zero_grad()\n",
-                "    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.001)\n",
-                "the given optimizer",
-            ),
         ],
         "target_network_stays": [
             (
@@ -203,6 +193,16 @@ _PLANTED = {
             ),
         ],
         "given_loss_is_used": [
+            (
+                "    loss.backward()",
+                "    (loss * len(targets)).backward()",
+                "gradient of the given loss",
+            ),
+            (
+                "    optimizer.zero_grad()\n",
+                "    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.001)\n",
+                "the given optimizer",
+            ),
             ("loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
         ],
         "other_actions_stay": [

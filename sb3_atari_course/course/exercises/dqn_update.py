@@ -21,6 +21,10 @@ _STILL = 1e-4
 _ONLINE = [[1.0, 2.0, 4.0], [3.0, 9.0, 5.0], [7.0, 6.0, 8.0], [0.0, 1.0, 3.0]]
 _TARGET = [[12.0, 10.0, 11.0], [14.0, 15.0, 19.0], [22.0, 29.0, 26.0], [33.0, 30.0, 35.0]]
 
+#: Three transitions and their targets.
+_THREE_ROWS = [(0, 1, 7.0, 1, True), (1, 0, 4.0, 2, False), (2, 2, 6.0, 3, False)]
+_THREE_TARGETS = np.array([7.0, 4.0 + _GAMMA * 29.0, 6.0 + _GAMMA * 35.0])
+
 
 class _Table(nn.Module):
     """A network that is a table: its values can be set and read. Inputs are one-hot states."""
@@ -64,16 +68,12 @@ class _Case:
         if values:
             self.online.values.data[self.cells] = torch.tensor(values)
 
-    def update(self, loss_function: Any = nn.functional.smooth_l1_loss) -> Any:
-        """Call the student's function."""
-        return self.solution.dqn_update(
+    def moves(self, loss_function: Any = nn.functional.smooth_l1_loss) -> NDArray[np.float32]:
+        """Call the student's function; return by how much the value of each row changed."""
+        before = self.online.values.detach()[self.cells]
+        self.loss = self.solution.dqn_update(
             self.online, self.target, self.optimizer, self.batch, _GAMMA, loss_function
         )
-
-    def moves(self) -> NDArray[np.float32]:
-        """Update, and return by how much the value of each transition changed, (n_rows,)."""
-        before = self.online.values.detach()[self.cells]
-        self.update()
         moved: NDArray[np.float32] = (self.online.values.detach()[self.cells] - before).numpy()
         return moved
 
@@ -148,7 +148,7 @@ def value_moves_to_target(solution: Solution) -> None:
 def other_actions_stay(solution: Solution) -> None:
     """The values of actions that were not taken stay."""
     case = _Case(solution, (0, 1, 10.0, 1, True))
-    case.update()
+    case.moves()
     change = (case.online.values.detach() - torch.tensor(_ONLINE)).abs()
     change[0, 1] = 0
     if change.max() > _STILL:
@@ -160,30 +160,19 @@ def other_actions_stay(solution: Solution) -> None:
 
 
 def every_row_counts(solution: Solution) -> None:
-    """Each transition of the batch has a target of its own, and all count alike."""
-    rows = [(0, 1, 7.0, 1, True), (1, 0, 4.0, 2, False), (2, 2, 6.0, 3, False)]
-    targets = [7.0, 4.0 + _GAMMA * 29.0, 6.0 + _GAMMA * 35.0]
-    moved = _Case(solution, *rows, values=targets).moves()
+    """Every transition of the batch has a target of its own."""
+    moved = _Case(solution, *_THREE_ROWS, values=_THREE_TARGETS.tolist()).moves()
     if np.abs(moved).max() > _STILL:
         raise WrongError(
             f"three transitions, each at its own target, moved by {np.round(moved, 3)}: do the"
             " shapes of predicted and targets agree? ((B, 1) and (B,) make (B, B))"
-        )
-    moved = _Case(solution, *rows, values=[0.0, 50.0, 0.0]).moves()
-    # the gradient of the mean of three Huber losses is a third each, where the error is above 1
-    expected = _LEARNING_RATE / 3 * np.array([1, -1, 1])
-    if not np.allclose(moved, expected, atol=_STILL):
-        raise WrongError(
-            f"three transitions, each off its target, moved by {np.round(moved, 4)}, not by"
-            f" {np.round(expected, 4)}: one step of the given optimizer down the gradient of the"
-            " given loss"
         )
 
 
 def target_network_stays(solution: Solution) -> None:
     """The target network is only read."""
     case = _Case(solution, (0, 1, 2.0, 1, False))
-    case.update()
+    case.moves()
     if case.target.values.grad is not None:
         raise WrongError(
             "the gradient runs into target_net: targets are numbers, compute them inside no_grad"
@@ -195,7 +184,7 @@ def target_network_stays(solution: Solution) -> None:
 def gradients_do_not_add_up(solution: Solution) -> None:
     """Each update begins with gradients of zero."""
     case = _Case(solution, (0, 1, 10.0, 1, True), values=[0.0])
-    case.update()
+    case.moves()
     case.set_values([10.0])
     (moved,) = case.moves()
     if abs(moved) > _STILL:
@@ -207,21 +196,27 @@ def gradients_do_not_add_up(solution: Solution) -> None:
 
 def given_loss_is_used(solution: Solution) -> None:
     """The loss function that was passed is used, and its value returned."""
-    calls = []
+    n_calls = 0
 
     def loss_function(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        calls.append((predicted, targets))
+        nonlocal n_calls
+        n_calls += 1
         return nn.functional.mse_loss(predicted, targets)
 
-    case = _Case(solution, (0, 1, 10.0, 1, True), values=[7.0])
-    loss = case.update(loss_function)
-    if len(calls) != 1:
-        raise WrongError(f"loss_function was called {len(calls)} times in one update")
-    if not isinstance(loss, (float, np.floating)):
-        raise WrongError(f"dqn_update returns the loss as a number (loss.item()), got {loss!r}")
-    expected = float(nn.functional.mse_loss(*calls[0]).detach())
-    if abs(float(loss) - expected) > _STILL:
-        raise WrongError(f"the loss was {expected:g}, dqn_update returned {loss:g}")
+    errors = np.array([1.0, 0.5, 0.5])
+    case = _Case(solution, *_THREE_ROWS, values=(_THREE_TARGETS - errors).tolist())
+    moved, expected = case.moves(loss_function), _LEARNING_RATE * 2 / 3 * errors
+    if n_calls != 1:
+        raise WrongError(f"loss_function was called {n_calls} times in one update")
+    if not isinstance(case.loss, (float, np.floating)):
+        raise WrongError(f"dqn_update returns the loss as a number (loss.item()), got {case.loss}")
+    if abs(case.loss - np.mean(errors**2)) > _STILL:
+        raise WrongError(f"the loss was {np.mean(errors**2):g}, dqn_update returned {case.loss:g}")
+    if not np.allclose(moved, expected, atol=_STILL):
+        raise WrongError(
+            f"three values moved by {moved.round(4)}, one step of the given optimizer down the"
+            f" gradient of the given loss moves them by {expected.round(4)}"
+        )
 
 
 DQN_UPDATE = Exercise(
@@ -232,9 +227,9 @@ DQN_UPDATE = Exercise(
         end_is_worth_its_reward,
         target_is_bellmans,
         other_actions_stay,
-        given_loss_is_used,
         every_row_counts,
         target_network_stays,
         gradients_do_not_add_up,
+        given_loss_is_used,
     ),
 )

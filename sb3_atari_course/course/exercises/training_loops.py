@@ -111,7 +111,7 @@ class TrainingLoop:
             )
 
     def memory_holds_what_happened(self, solution: Solution) -> None:
-        """What is learned from are the newest transitions, as they were; screens as bytes."""
+        """What is learned from are transitions that really were; screens as stacks of bytes."""
         for time_limit in (None, 8):
             env = MarkedEnv(screens=self.screens, time_limit=time_limit)
             self.train(solution, env, memory_size=60).check_memory()
