@@ -200,7 +200,7 @@ _PLANTED = {
             ),
             (
                 "    optimizer.zero_grad()\n",
-                "    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.001)\n",
+                "    optimizer = torch.optim.Adam(q_net.parameters())\n    optimizer.zero_grad()\n",
                 "the given optimizer",
             ),
             ("loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
