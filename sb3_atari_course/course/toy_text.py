@@ -165,16 +165,16 @@ def _totals(
         np.array(column) for column in zip(*outcomes, strict=True)
     )
     goes_on = probability * ~terminated
-    # what one outcome adds to each of the three
-    own = [probability * reward, probability, probability * (reward == penalty)]
-    totals, still_playing = np.zeros((3, len(policy))), np.ones(len(policy))
+    # what one outcome adds to each of the three, and to the probability of still playing
+    own = [probability * reward, probability, probability * (reward == penalty), 0 * probability]
+    totals = np.zeros((4, len(policy)))
+    totals[3] = 1
     for _ in range(max_steps):
         for total, added in zip(totals, own, strict=True):
             total[:] = np.bincount(state, added + goes_on * total[next_state])
-        still_playing[:] = np.bincount(state, goes_on * still_playing[next_state])
-        if not still_playing.any():
+        if not totals[3].any():
             break
-    return totals
+    return totals[:3]
 
 
 def draw_policy(

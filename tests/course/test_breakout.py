@@ -326,7 +326,7 @@ class TestPlay:
 
     def test_without_chance_there_are_four_different_games(self) -> None:
         player = ScriptedPlayer([NOOP])
-        report = watch_games(player, n_games=12, seed=0, max_frames=300)
+        report = watch_games(player, n_games=8, seed=0, max_frames=300)
         assert len({tuple(game.distances[:20]) for game in report.games}) == 4
 
     def test_a_game_that_is_cut_off_inside_a_forced_fire_is_over(self) -> None:
