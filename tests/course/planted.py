@@ -66,7 +66,7 @@ _PLANTED = {
             (
                 "alpha * (target - table[state, action])",
                 "alpha * target",
-                "the old value must be subtracted",
+                "it must be subtracted",
             ),
             ("rng.integers(env.action_space.n)", "rng.integers(2)", "not in 0..0"),
         ],

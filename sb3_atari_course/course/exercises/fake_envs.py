@@ -226,11 +226,11 @@ def check_epsilons(
     is_right = np.isclose(played, expected, atol=1e-6)
     if is_right.all():
         return
-    known = (what for what, values in mistakes.items() if np.allclose(played, values, atol=1e-6))
+    hints = (f": {what}" for what, e in mistakes.items() if np.allclose(played, e, atol=1e-6))
     first = int(np.argmin(is_right))
     raise WrongError(
         f"{names[first]} should be played with epsilon {expected[first]:.4f}, got"
-        f" {played[first]:.4f}: {next(known, 'what is the formula?')}"
+        f" {played[first]:.4f}{next(hints, '')}"
     )
 
 

@@ -74,7 +74,7 @@ _MISTAKES = {
     ),
     "alpha is missing": Rule(0.0, 1.0, _GAMMA),
     "nothing is learned in the row of the state that was left": Rule(1.0, 0.0, 0.0),
-    "the old value is kept whole: the old value must be subtracted from the target": Rule(keep=1.0),
+    "the old value is kept whole: it must be subtracted from the target": Rule(keep=1.0),
     "alpha and 1 - alpha have changed places": Rule(_ALPHA, 1 - _ALPHA, (1 - _ALPHA) * _GAMMA),
     "gamma is left out": Rule(future=_ALPHA),
     "the future is left out, only the reward counts": Rule(future=0.0),
