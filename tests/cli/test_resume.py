@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,10 +10,11 @@ import pytest
 import torch as th
 from rl_zoo3.exp_manager import ExperimentManager
 
-from sb3_atari_course.__main__ import main
+from sb3_atari_course import checkpoints
 from sb3_atari_course._common.atomic_files import write_json
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from tests.checkpoints.small import learn
+from tests.zoo.runs import cli
 
 
 def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder:
@@ -24,35 +25,16 @@ def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder
     return folder
 
 
-def run_command(*arguments: str) -> None:
-    sys.argv = ["sb3-atari", "resume", *arguments]
-    main()
-
-
-@pytest.fixture(autouse=True)
-def _same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", sys.argv)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["no such run"],
-            "error: no such run does not exist: nothing to resume there\n",
-        ),
-        ([], "the following arguments are required: RUN_DIR\n"),
-        (["a", "-n", "many"], "argument -n/--n-timesteps: invalid int value: 'many'\n"),
-        (["a", "b"], "unrecognized arguments: b\n"),
-    ],
+    "flag", [["-n", "many"], ["-n", "0"], ["--num-threads", "0"], ["--device", "banana"]]
 )
-def test_a_wrong_argument_is_one_clear_line(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_argument_is_one_line_that_names_it(
+    flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        run_command(*arguments)
-    assert end.value.code == 2
-    assert capsys.readouterr().err.endswith(message)
+    assert cli("resume", str(tmp_path), *flag) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert flag[0] in line
+    assert repr(flag[1]) in line
 
 
 def test_a_run_of_a_script_says_what_to_do(
@@ -62,11 +44,8 @@ def test_a_run_of_a_script_says_what_to_do(
     for arguments, message in (
         ([], "resume(path, env)"),
         (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
-        (["-n", "0"], "n_timesteps must be at least 1, got 0"),
     ):
-        with pytest.raises(SystemExit) as end:
-            run_command(str(tmp_path), *arguments)
-        assert end.value.code == 2
+        assert cli("resume", str(tmp_path), *arguments) == 2
         assert message in capsys.readouterr().err
 
 
@@ -128,8 +107,7 @@ def run_of_rl_zoo(run: Path) -> None:
 
 def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
     run_of_rl_zoo(tmp_path)
-    with pytest.raises(SystemExit):
-        run_command(str(tmp_path))
+    assert cli("resume", str(tmp_path)) == 0
     expected = {"device": "auto", "show_progress": False, "storage": STORAGE, "study_name": "s"}
     expected |= {"trial_id": 3, "n_threads": 1}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
@@ -142,25 +120,35 @@ def test_flags_of_resume_take_the_place_of_those_of_the_beginning(
     secret = "postgresql://me:secret@host/db"
     monkeypatch.setenv("SB3_ATARI_STORAGE", secret)
     flags = ["-P", "--num-threads", "2", "--device", "cpu"]
-    with pytest.raises(SystemExit):
-        run_command(str(tmp_path), *flags)
-    with pytest.raises(SystemExit):
-        run_command(str(tmp_path), *flags, "--storage", "mysql://host/db")
+    assert cli("resume", str(tmp_path), *flags) == 0
+    assert cli("resume", str(tmp_path), *flags, "--storage", "mysql://host/db") == 0
     th.set_num_threads(1)
     expected = {"device": "cpu", "show_progress": True, "storage": secret, "n_threads": 2}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
     assert Built.kwargs[1]["storage"] == "mysql://host/db"
 
 
-@pytest.mark.parametrize(
-    ("flags", "value"),
-    [(["--num-threads", "0"], "0"), (["--device", "banana"], "banana")],
-)
-def test_a_wrong_flag_is_refused_before_anything_is_touched(
-    flags: list[str], value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_flags_choose_the_latest_unfinished_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_of_rl_zoo(tmp_path)
-    with pytest.raises(SystemExit) as end:
-        run_command(str(tmp_path), *flags)
-    assert end.value.code == 2
-    assert value in capsys.readouterr().err.splitlines()[-1]
+    resumed: list[Path] = []
+    monkeypatch.setattr(checkpoints, "resume", lambda run, **flags: resumed.append(run))
+    choice = ["resume", "--algo", "dqn", "--env", "ALE/Pong-v5", "-f", "my_logs"]
+    runs = [Path(f"my_logs/dqn/ALE-Pong-v5_{number}") for number in (1, 2, 3, 4, 5)]
+    for run in runs:
+        run.mkdir(parents=True)
+    assert cli(*choice) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "my_logs/dqn has no unfinished run of ALE/Pong-v5" in line
+    for run, written in ((runs[0], 10), (runs[1], 30), (runs[2], 20)):
+        folder = unfinished(run, 10)
+        os.utime(next(folder.path.glob("*.json")), (written, written))
+    unfinished(runs[3], 1_000_000, finished=True)
+    assert cli(*choice) == 0
+    trains_now = CheckpointFolder(runs[1] / "checkpoints")
+    trains_now.lock()
+    assert cli(*choice) == 0
+    trains_now.unlock()
+    assert cli(*choice, "--exp-id", "4") == 0
+    assert cli("resume", str(runs[0])) == 0
+    assert resumed == [runs[1], runs[2], runs[3], runs[0]]
