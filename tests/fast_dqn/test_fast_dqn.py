@@ -274,6 +274,15 @@ def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> N
     assert ours[-1][new] > 0
 
 
+@pytest.mark.parametrize("cls", [DQN, FastDQN])
+def test_layers_that_differ_in_training_are_switched(cls: Any) -> None:
+    """Dropout, for example."""
+    model = make_model(cls).learn(80)
+    model.policy.set_training_mode(False)
+    model.train(1, 8)
+    assert model.policy.training
+
+
 def test_episodes_of_several_environments_cannot_be_counted() -> None:
     model = make_model(FastDQN, 2, train_freq=(3, "episode"))
     with pytest.raises(SettingError, match=r"\(3, 'episode'\) counts episodes, .* 2 environments"):
