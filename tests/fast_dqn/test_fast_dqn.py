@@ -351,6 +351,18 @@ def test_a_replay_buffer_that_is_replaced_is_sampled() -> None:
     assert len(sampled) == 2
 
 
+def test_n_step_returns_are_discounted_by_the_models_gamma() -> None:
+    """The replay buffer gets it at each ``train``, whatever it had."""
+    model = make_model(
+        FastDQN,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"n_steps": 3, "gamma": 0.99},
+    ).learn(80)
+    model.gamma = 0.5
+    model.train(1, 8)
+    assert model.replay_buffer.sample(50).discounts.min() == 0.5**3
+
+
 def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decided without a GPU: what would lie there says so."""
     model = make_model(
