@@ -94,7 +94,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*CARTPOLE, "-f", "file"], "cannot write into file/dqn_CartPole-v1: Not a directory"),
         ([*CARTPOLE, "--best"], "there is no journal studies/dqn_CartPole-v1/journal.log"),
         ([*CARTPOLE, "--study-name", "q_learning_FrozenLake-v1"],
-         "is of q_learning on FrozenLake-v1, not dqn on CartPole-v1: choose another --study-name"),
+         "with algo q_learning, not dqn: choose another --study-name"),
         ([*ICE, "--seed", "3"], "was begun with seed 0, not 3"),
         ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
         ([*ICE, "--n-trials", "0"], "--n-trials must be at least 1, got 0"),
