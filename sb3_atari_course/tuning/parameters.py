@@ -162,9 +162,13 @@ class RatePart(Parameter):
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
         """Change one part and leave the other."""
-        schedule, number = _split(self.of, hyperparams.get(self.of))
-        parts = (value, number) if self.kind == "word" else (schedule, value)
-        hyperparams[self.of] = self._joined(*parts, hyperparams.get(self.of))
+        given = hyperparams.get(self.of)
+        schedule, number = _split(self.of, given)
+        if self.kind == "word":
+            schedule = value
+        else:
+            number = value
+        hyperparams[self.of] = self._joined(schedule, number, given)
 
     def _joined(self, schedule: str, number: float, given: Any) -> Any:
         if schedule == VISITS:
