@@ -53,15 +53,17 @@ from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.zoo.hyperparameter_checks import (
-    check_config,
     check_entry,
     check_env_kwargs,
+    unreadable_config,
 )
 from sb3_atari_course.zoo.provenance import note_provenance
 
 #: Whose refusals during the start of a training are about its settings.
 _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
-_WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required|must be a mapping")
+_WRONG_ARGUMENTS = re.compile(
+    r"unexpected keyword argument|multiple values|missing \d+ required|must be a mapping"
+)
 
 #: Algorithms that choose among finitely many actions.
 _DISCRETE_ONLY = ("dqn", "qrdqn", *OUR_ALGORITHMS)
@@ -102,12 +104,15 @@ class CourseExperimentManager(ExperimentManager):
             hyperparams, saved = super().read_hyperparameters()
         except SettingError:
             raise
-        except Exception:
+        except Exception as error:
             advice = "add one"
             if self.algo == "q_learning" and self._is_atari:
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
-            check_config(self.config, env_id, is_game=self._is_atari, advice=advice)
-            raise
+            entry = "atari" if self._is_atari else "default"
+            wrong = unreadable_config(error, self.config, env_id, entry=entry, advice=advice)
+            if wrong is None:
+                raise
+            raise wrong from error
         check_entry(hyperparams, self.algo, self._place)
         saved.update(hyperparams)
         check_env_kwargs(

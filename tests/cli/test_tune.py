@@ -109,7 +109,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' has to be a number"),
         ([*CARTPOLE, "-conf", "no_rate.yml", "-n", "2000"], "needs learning_rate in the yml"),
         ([*CARTPOLE, "-conf", "objects.py"], "objects.py: Object of type type is not JSON"),
-        ([*CARTPOLE, "-conf", "."], "-conf . is a folder"),
+        ([*CARTPOLE, "-conf", "."], "-conf . cannot be read"),
         ([*ICE[:3], "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
         ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
         ([*CARTPOLE, "--num-threads", "-1"], "--num-threads must be at least 1, got -1"),

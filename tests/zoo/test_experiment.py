@@ -196,6 +196,9 @@ def test_no_password_is_pickled_with_a_study_of_rl_zoo(
         assert path.is_dir() or b"TOPSECRET" not in path.read_bytes()
 
 
+CALLBACKS = "stable_baselines3.common.callbacks"
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
@@ -205,6 +208,15 @@ def test_no_password_is_pickled_with_a_study_of_rl_zoo(
         (["--env", "FrozenLake-v1", "-params", "env_kwargs:{'desc': ['SF', 'H']}"], "['SF', 'H']"),
         (["-tb", "file/x"], "file/x/CartPole-v1: Not a directory; choose another folder with -tb"),
         (["-i", "ppo.zip"], "--trained-agent ppo.zip: cannot be loaded as an agent of dqn"),
+        # what RL Zoo and SB3 refuse by themselves
+        (["-params", "train_freq:(4, 'steps')"], "'steps'"),
+        (["-params", "train_freq:('4', 'step')"], "4"),
+        (["-params", "noise_type:'gauss'", "noise_std:0.1"], "noise"),
+        (["-params", "policy_kwargs:{'optimizer_kwargs': {'epss': 1}}"], "'epss'"),
+        (["-params", "monitor_kwargs:{'filename': 'a'}"], "'filename'"),
+        (["-params", "env_wrapper:{'a.b': {}, 'c': {}}"], "'a.b'"),
+        (["-params", "env_wrapper:'sb3_atari_course.wrappers.DiscretizeActions'"], "'n_bins'"),
+        (["-params", f"callback:'{CALLBACKS}.CheckpointCallback'"], "'save_freq'"),
     ],
     ids=str,
 )
