@@ -260,25 +260,13 @@ def test_an_error_at_the_first_step_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == left
 
 
-@pytest.mark.parametrize(
-    ("n_steps", "params", "learns"),
-    [
-        (100, ["learning_starts:99", "train_freq:4", "gradient_steps:1"], True),
-        (100, ["learning_starts:100", "train_freq:4", "gradient_steps:1"], False),
-        (100, ["learning_starts:100", "train_freq:16", "gradient_steps:1"], True),  # to 112
-        (100, ["learning_starts:111", "train_freq:8", "gradient_steps:1", "n_envs:7"], True),
-        (100, ["learning_starts:112", "train_freq:8", "gradient_steps:1", "n_envs:7"], False),
-    ],
-)
+@pytest.mark.parametrize(("start", "learns"), [(99, True), (100, False)])
 def test_a_training_without_an_update_is_warned_of(
-    n_steps: int,
-    params: list[str],
-    learns: bool,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    start: int, learns: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    params = [*params, "policy_kwargs:dict(net_arch=[4])", "buffer_size:200"]
-    assert cli(*TRAIN_CARTPOLE, "-n", str(n_steps), "-f", str(tmp_path), "-params", *params) == 0
+    params = [f"learning_starts:{start}", "train_freq:4", "gradient_steps:1", "buffer_size:200"]
+    params.append("policy_kwargs:dict(net_arch=[4])")
+    assert cli(*TRAIN_CARTPOLE, "-n", "100", "-f", str(tmp_path), "-params", *params) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     model = DQN.load(tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip")
     assert (model._n_updates > 0) == learns
@@ -297,9 +285,9 @@ def test_other_algorithms_are_warned_of_too(
     algo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "--algo", algo, "--env", "CartPole-v1", "--eval-freq", "-1", "-n", "20"]
-    params = ["learning_starts:21", "train_freq:1", "gradient_steps:1"]
+    params = ["learning_starts:20", "train_freq:1", "gradient_steps:1"]
     assert cli(*command, "-f", str(tmp_path), "-params", *params) == 0
-    assert "learning_starts is 21" in capsys.readouterr().err
+    assert "learning_starts is 20" in capsys.readouterr().err
 
 
 class Interrupt(BaseCallback):
