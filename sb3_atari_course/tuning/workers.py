@@ -52,9 +52,6 @@ _PAUSE = 0.5
 #: Seconds that an interrupted worker has to end its trial, and until the launcher kills it.
 _STOPPING, _KILLING = 20.0, 30.0
 
-#: Seconds to wait for a database when a worker begins: the launcher has seen it.
-_PATIENCE = 300.0
-
 #: Seconds between two lines of progress.
 _SELDOM = 10.0
 
@@ -307,7 +304,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     th.set_num_threads(job.n_threads)
     folder = Path(job.folder)
-    storage = open_storage(job.storage, folder, grace_period=job.grace_period, patience=_PATIENCE)
+    storage = open_storage(job.storage, folder, grace_period=job.grace_period)
     study = find_study(storage, job.study_name)
     settings = settings_of(study)
     import_packages(list(settings.gym_packages))
