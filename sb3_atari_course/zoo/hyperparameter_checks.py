@@ -98,9 +98,6 @@ _NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
 #: Packages whose annotations are right, so that values of any type are checked by them.
 _ANNOTATED = ("stable_baselines3", "sb3_contrib", "sb3_atari_course")
 
-#: Arguments that can be given by their name.
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
 #: What ``gymnasium.make`` takes out of the arguments of an environment.
 _OF_MAKE: dict[str, Any] = {
     "disable_env_checker": bool | None,
@@ -245,7 +242,7 @@ def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -
     if not kwargs or make is None:
         return
     left = dict(kwargs)
-    for name in [name for name in kwargs if name in _OF_MAKE]:
+    for name in left.keys() & _OF_MAKE:
         kwargs[name] = _checked(place, name, left.pop(name), _OF_MAKE[name])
     sticky = "repeat_action_probability"  # ale-py takes any number
     if sticky in left:
