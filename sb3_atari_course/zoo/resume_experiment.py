@@ -21,14 +21,6 @@ from sb3_atari_course.envs import register_envs
 from sb3_atari_course.zoo.algorithms import register_algorithms
 from sb3_atari_course.zoo.run_folder import read_yml
 
-#: Flags of ``train`` that are arguments of the experiment under the same name.
-_FLAGS = (
-    *("tensorboard_log", "eval_freq", "save_freq", "log_interval", "n_eval_envs"),
-    *("hyperparams", "env_kwargs", "eval_env_kwargs", "trained_agent", "save_replay_buffer"),
-    *("storage", "study_name", "trial_id", "truncate_last_trajectory"),
-    *("seed", "verbose", "device"),
-)
-
 
 def resume_experiment(description: dict[str, Any], resumption: Resumption) -> BaseAlgorithm:
     """Build the experiment of a run, resume it in the same folder, and return its model.
@@ -63,11 +55,27 @@ def _build(description: dict[str, Any], resumption: Resumption) -> Any:
         given.algo,
         given.env,
         given.log_folder,
+        tensorboard_log=given.tensorboard_log,
+        eval_freq=given.eval_freq,
         n_eval_episodes=given.eval_episodes,
+        save_freq=given.save_freq,
+        hyperparams=given.hyperparams,
+        env_kwargs=given.env_kwargs,
+        eval_env_kwargs=given.eval_env_kwargs,
+        trained_agent=given.trained_agent,
+        storage=given.storage,
+        study_name=given.study_name,
+        trial_id=given.trial_id,
+        truncate_last_trajectory=given.truncate_last_trajectory,
+        seed=given.seed,
+        log_interval=given.log_interval,
+        save_replay_buffer=given.save_replay_buffer,
+        verbose=given.verbose,
         vec_env_type=given.vec_env,
+        n_eval_envs=given.n_eval_envs,
+        device=given.device,
         config=given.conf_file,
         show_progress=given.progress,
-        **{name: getattr(given, name) for name in _FLAGS},
     )
     experiment.checkpoint_freq = description["every"]
     experiment.go_on(resumption)
