@@ -20,6 +20,7 @@ def test_all_examples_are_run_here() -> None:
     assert {name for name in others if not name.startswith("lesson")} == set(EXAMPLES)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example(name: str, tmp_path: Path) -> None:
     done = subprocess.run(

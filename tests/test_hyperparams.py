@@ -67,7 +67,7 @@ def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
     assert model.gamma == hyperparams["gamma"]
     if "." in load_hyperparams(algo)[env_id]["policy"]:  # an Atari game
         assert isinstance(model.replay_buffer, FrameReplayBuffer)
-        assert model.replay_buffer.n_steps == 1 or model.replay_buffer.gamma is None  # the model's
+        assert model.replay_buffer.n_steps == 1 or model.replay_buffer.gamma == model.gamma
 
 
 def test_fast_dqn_has_the_hyperparameters_of_dqn() -> None:

@@ -44,6 +44,7 @@ def test_public_names_and_their_methods_have_docstrings(module: str) -> None:
                 assert inspect.getdoc(getattr(found, method)), f"{name}.{method}"
 
 
+@pytest.mark.process
 def test_importing_the_package_needs_only_the_core_and_does_nothing() -> None:
     """No extra, no registration, no torch threads or global generators touched."""
     code = (

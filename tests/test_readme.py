@@ -19,11 +19,18 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "code",
-    blocks("python"),
-    ids=["a network", "many games", "a fast DQN", "a memory", "a resumed training", "a table"],
-)
+SLOW = ("many games", "a fast DQN", "a resumed training")  # they take longest
+PYTHON = [
+    pytest.param(code, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+    for name, code in zip(
+        ["a network", "many games", "a fast DQN", "a memory", "a resumed training", "a table"],
+        blocks("python"),
+        strict=True,
+    )
+]
+
+
+@pytest.mark.parametrize("code", PYTHON)
 def test_the_python_prints_what_it_says(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,11 +20,8 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
-from sb3_atari_course.replay.files import saved_array
-from sb3_atari_course.replay.frame_stores import Numbers
-from sb3_atari_course.replay.frame_table import BLACK
-from sb3_atari_course.replay.packed_frames import PackedFrames
-from sb3_atari_course.replay.saving import SMALL_ARRAYS
+from sb3_atari_course.replay.saved_files import SMALL_ARRAYS, Numbers, PackedFrames, saved_array
+from sb3_atari_course.replay.stacks import BLACK
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -296,7 +293,7 @@ class _FrameRows(_Rows):
         numbers = self._stacks.numbers[self._places(times)]
         if not np.isin(numbers, np.append(used, BLACK)).all():
             raise ReplayFileError("rows use frames that are not among these")
-        frame_size = self._stacks.table.frame_size if used.size else None  # of black rows
+        frame_size = self._stacks.table.store.frame_size if used.size else None  # of black rows
         packed = PackedFrames(
             saved_array(arrays, "reference", np.uint8, (frame_size,)),
             saved_array(arrays, "lengths", np.int32, used.shape),

@@ -11,7 +11,6 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3 import DQN
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import (
     GymEnv,
     MaybeCallback,
@@ -26,37 +25,38 @@ from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course._common.validation import boolean, refuse_unknown
 from sb3_atari_course.envs import warn_if_stacked_twice
-from sb3_atari_course.fast_dqn.compiler import Compiled
-from sb3_atari_course.fast_dqn.device_rows import DeviceRows
-from sb3_atari_course.fast_dqn.graph_updates import GraphUpdates
-from sb3_atari_course.fast_dqn.loss import temporal_difference_loss
-from sb3_atari_course.fast_dqn.mean_loss import MeanLoss
-from sb3_atari_course.fast_dqn.optimizer import make_fast, plain_state, set_rate
-from sb3_atari_course.fast_dqn.overlap import WorkWhilePlaying
-from sb3_atari_course.fast_dqn.updates import GradientStep, Updates
+from sb3_atari_course.fast_dqn.cuda_graphs import DeviceRows, GraphUpdates, PendingUpdates
+from sb3_atari_course.fast_dqn.updates import (
+    Compiled,
+    GradientStep,
+    make_fast,
+    plain_state,
+    set_rate,
+    temporal_difference_loss,
+)
 from sb3_atari_course.replay import FrameReplayBuffer
 
 SelfFastDQN = TypeVar("SelfFastDQN", bound="FastDQN")
 
-#: Attributes that only speed depends on: neither saved nor copied, made anew where missing.
-_FOR_SPEED = ("_updates", "_compiled", "_mean_loss", "_waiting", "_playing")
+#: Attributes that only speed depends on: neither saved nor copied, made again where missing.
+_FOR_SPEED = ("_graph_updates", "_compiled", "_pending")
 
 
 class FastDQN(DQN):
-    """SB3's DQN, at the speed of the machine; its files are those of SB3's DQN.
+    """SB3's DQN, faster on the same machine; its files are those of SB3's DQN.
 
     The same constructor, hyperparameters and updates. What differs:
 
-    1. Each environment draws its own coin for exploring; SB3 draws one for all of them. With one
-       environment the actions are the same.
-    2. On a CPU the optimiser is fused and images are read channels last: the same numbers up to
+    1. Each environment explores by a separate random number; SB3 takes one for all of them. With
+       one environment the actions are the same.
+    2. On a CPU the optimizer is fused and images are read channels last: the same numbers up to
        rounding.
-    3. On a CUDA card, with ``FrameReplayBuffer`` and its frames there, whole updates are CUDA
-       graphs (not with VecNormalize, nor with optimisers that cannot be captured, SGD say).
-       Batches then come from torch's generator, and updates run while the emulators play the next
-       step. So the weights that choose an action lag behind SB3's by one call of ``train``; so do
-       those that a callback sees at the start of a rollout, unless it copies or saves the model.
-       Targets are copied at SB3's counts of steps.
+    3. On a GPU, with ``FrameReplayBuffer`` and its frames there, whole updates are CUDA graphs
+       (not with VecNormalize, nor with optimizers that cannot be captured, for example SGD).
+       Batches then come from torch's generator, and updates run during the next step of the
+       environments. So the weights that choose an action lag behind SB3's by one call of
+       ``train``; so do those that a callback sees at the start of a rollout, unless it copies or
+       saves the model. Targets are copied at SB3's counts of steps.
 
     As in SB3, each call of ``train`` reads the settings, networks, optimizer and replay buffer that
     the model has then.
@@ -65,25 +65,21 @@ class FastDQN(DQN):
     update for four transitions, is ``train_freq=1, gradient_steps=n_envs // 4`` for a multiple of
     four environments, and ``train_freq=4, gradient_steps=1`` for a single one.
 
-    :param policy: as for SB3's DQN; :class:`~sb3_atari_course.policies.AtariCnnPolicy`, say.
+    :param policy: as for SB3's DQN; :class:`~sb3_atari_course.policies.AtariCnnPolicy` or SB3's.
     :param env: as for SB3's DQN, preferably a :class:`~sb3_atari_course.NativeAtariVecEnv`.
     :param args: passed to SB3's DQN, as are ``kwargs``.
     :param double_q: value the online network's best action by the target network, as in Double
         DQN (van Hasselt et al. 2016).
     :param compile: let PyTorch compile the loss; the first update then takes half a minute more.
-    :raises ValueError: for ``device="cuda"`` without a card: SB3 would silently take the CPU.
+    :raises ValueError: for ``device="cuda"`` without a GPU: SB3 would silently take the CPU.
     :raises TypeError: for a ``double_q`` or ``compile`` that is not a bool, also if it is
         set later; for an unknown argument.
     """
 
-    #: Kept from one ``train`` to the next, on a GPU only: the replay buffer's rows and a graph.
-    _updates: GraphUpdates | None = None
-    _compiled: Compiled[Any, th.Tensor] | None = None
-    _mean_loss: MeanLoss | None = None
-    #: Updates that were asked for and not begun: how many, of which size, and of which buffer,
-    #: which lives until they are done.
-    _waiting: tuple[Updates | GraphUpdates, int, int, ReplayBuffer | None] | None = None
-    _playing: WorkWhilePlaying | None = None
+    #: On a GPU, kept from one ``train`` to the next.
+    _graph_updates: GraphUpdates | None = None
+    _compiled: Compiled | None = None
+    _n_updates_at_start = 0
 
     def __init__(
         self,
@@ -102,6 +98,7 @@ class FastDQN(DQN):
         boolean("compile", compile)
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
         self.double_q, self.compile = double_q, compile
+        self._pending = PendingUpdates()
         if _init_setup_model:
             self._setup_model()
 
@@ -128,19 +125,11 @@ class FastDQN(DQN):
         :raises ValueError: as SB3, for observations of another shape and for the pair that
             ``env.reset()`` of Gymnasium returns.
         """
-        if not deterministic and not _is_array(observation):
-            self.policy.predict(observation, deterministic=True)  # raises what SB3 raises
-            observation = _as_array(observation)
-        if deterministic or not self.policy.is_vectorized_observation(observation):
-            return super().predict(observation, state, episode_start, deterministic)
-        by_key = observation if isinstance(observation, dict) else {"": observation}
-        explores = np.random.rand(len(next(iter(by_key.values())))) < self.exploration_rate  # noqa: NPY002  # as SB3
-        actions = np.zeros(len(explores), np.int64)
-        actions[explores] = [self.action_space.sample() for _ in range(explores.sum())]
-        if not explores.all():
-            seen = {key: array[~explores] for key, array in by_key.items()}
-            greedy = seen if isinstance(observation, dict) else seen[""]
-            actions[~explores] = self.policy.predict(greedy, state, episode_start, deterministic)[0]
+        actions, state = self.policy.predict(observation, state, episode_start, deterministic)
+        if not deterministic:
+            explores = np.random.random(actions.shape) < self.exploration_rate  # noqa: NPY002  # as SB3
+            n_exploring = np.count_nonzero(explores)
+            actions[explores] = [self.action_space.sample() for _ in range(n_exploring)]
         return actions, state
 
     def learn(
@@ -162,37 +151,59 @@ class FastDQN(DQN):
                 f"train_freq=({self.train_freq.frequency}, 'episode') counts episodes, which end at"
                 f" different times in {self.n_envs} environments: give it in steps, or take one"
             )
+        self._n_updates_at_start = self._n_updates
         settings = (log_interval, tb_log_name, reset_num_timesteps, progress_bar)
         try:
-            super().learn(total_timesteps, callback, *settings)
+            return super().learn(total_timesteps, callback, *settings)
         except BaseException:
             self._last_obs = None  # the games may be in the middle of a step: reset them next time
             raise
         finally:
-            self._playing = None  # lets the environments go
-        self._run_waiting()
-        return self
+            self._pending.close()
 
     def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> RolloutReturn:
-        """Play, and meanwhile run the updates that wait for it."""
-        if self._waiting is not None:
-            if self._playing is None or self._playing.venv is not env:
-                self._playing = WorkWhilePlaying(env, self._run_waiting)
-            env = self._playing
-        return super().collect_rollouts(env, *args, **kwargs)
+        """Play, and run pending updates during the first step."""
+        return super().collect_rollouts(self._pending.flush_while_playing(env), *args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Update the weights; on a GPU, ask for it with the next step of the environments."""
-        self._run_waiting()
-        updates = self._make_updates()
+        """Update the weights; with CUDA graphs, during the next step of the environments."""
+        self._pending.flush()
+        self._check_flags()  # they may be set between two trainings
+        make_fast(self.policy.optimizer)
         self._update_learning_rate(self.policy.optimizer)
-        self._waiting = (updates, gradient_steps, batch_size, self.replay_buffer)
-        is_last = self.num_timesteps >= self._total_timesteps
-        if is_last or not updates.run_behind:
-            self._run_waiting()
+        if isinstance(self.replay_buffer, FrameReplayBuffer):
+            self.replay_buffer.gamma = self.gamma
+        step = GradientStep(self, double_q=bool(self.double_q), compiled=self._compiled_loss())
+        if self._can_be_graphs():
+            loss = self._update_later(step, gradient_steps, batch_size)
+        else:
+            self._graph_updates = None
+            loss = self._update_now(step, gradient_steps, batch_size)
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/loss", float(updates.step.mean_loss))
+        self.logger.record("train/loss", loss)
+
+    def _update_now(self, step: GradientStep, n_updates: int, batch_size: int) -> float:
+        """Update the weights now, and return the mean loss."""
+        assert self.replay_buffer is not None
+        self.policy.set_training_mode(True)
+        losses = [
+            step(self.replay_buffer.sample(batch_size, env=self._vec_normalize_env))
+            for _ in range(n_updates)
+        ]
+        return float(np.mean([float(loss) for loss in losses]))
+
+    def _update_later(self, step: GradientStep, n_updates: int, batch_size: int) -> float:
+        """Let the weights be updated by CUDA graphs, and return a mean loss from before."""
+        buffer, updates = self.replay_buffer, self._graph_updates
+        assert isinstance(buffer, FrameReplayBuffer)
+        if updates is None or not updates.rows.belong_to(buffer):
+            updates = self._graph_updates = GraphUpdates(step, DeviceRows(buffer))
+        updates.step = step
+        self._pending.submit(updates, n_updates, batch_size)
+        if self.num_timesteps >= self._total_timesteps:  # no environment steps any more
+            self._pending.flush()
+        return updates.mean_loss
 
     def dump_logs(self) -> None:
         """Write SB3's log, with the gradient steps per second of this training."""
@@ -203,73 +214,35 @@ class FastDQN(DQN):
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Return all state dicts as SB3's DQN would, without a trace of what made it fast."""
-        self._run_waiting()
+        self._pending.flush()
         optimizer = self.policy.optimizer
         return {**super().get_parameters(), "policy.optimizer": plain_state(optimizer)}
 
     def set_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Take over state dicts, FastDQN's or SB3's."""
-        self._run_waiting()
+        self._pending.flush()
         super().set_parameters(*args, **kwargs)
-
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
-        self._run_waiting()  # of a training that was interrupted
-        self._n_updates_at_start = self._n_updates
-        return super()._setup_learn(*args, **kwargs)
-
-    def _run_waiting(self) -> None:
-        """Run the updates that were asked for and not begun, or ask the GPU to."""
-        if self._waiting is None:
-            return
-        (updates, n_updates, batch_size, _), self._waiting = self._waiting, None
-        was_training = self.policy.training
-        self.policy.set_training_mode(True)
-        updates.run(n_updates, batch_size)
-        if updates.run_behind:  # in the middle of a rollout
-            self.policy.set_training_mode(was_training)
 
     def _update_learning_rate(self, optimizers: Any) -> None:
         learning_rate = self.lr_schedule(self._current_progress_remaining)
         self.logger.record("train/learning_rate", learning_rate)
         set_rate(optimizers, learning_rate)
 
-    def _make_updates(self) -> Updates | GraphUpdates:
-        """Return what updates the weights, with all that it reads as the model has it now."""
-        self._check_flags()  # they may be set between two trainings
-        make_fast(self.policy.optimizer)
-        if self.compile and self._compiled is None:
+    def _compiled_loss(self) -> Compiled | None:
+        if not self.compile:
+            return None
+        if self._compiled is None:
             if self.verbose:
                 print("Compiling the loss: the first update takes half a minute or more")
             self._compiled = Compiled(temporal_difference_loss)
-        if self._mean_loss is None or self._mean_loss.device != self.device:
-            self._mean_loss = MeanLoss(self.device)
-        step = GradientStep(
-            self,
-            self._mean_loss,
-            double_q=bool(self.double_q),
-            compiled=self._compiled if self.compile else None,
-        )
-        buffer, env = self.replay_buffer, self._vec_normalize_env
-        assert buffer is not None
-        if not self._can_be_graphs():
-            self._updates = None
-            return Updates(step, lambda size: buffer.sample(size, env=env))
-        assert isinstance(buffer, FrameReplayBuffer)
-        follows_model = buffer.n_steps == 1 or buffer.gamma is None
-        gamma = self.gamma if follows_model else buffer.gamma
-        if self._updates is None or not self._updates.read(buffer):
-            self._updates = GraphUpdates(step, DeviceRows(buffer, gamma=gamma))
-        self._updates.renew(step, gamma=gamma)
-        return self._updates
+        return self._compiled
 
     def _can_be_graphs(self) -> bool:
         """Return whether updates can be CUDA graphs: all that they read must lie on one GPU."""
         buffer = self.replay_buffer
         return (
-            self.device.type == "cuda"
-            and isinstance(buffer, FrameReplayBuffer)
-            and buffer.lies_on_card
-            and _is_same_gpu(buffer.storage_device, self.device)
+            isinstance(buffer, FrameReplayBuffer)
+            and _are_one_gpu(self.device, buffer.storage_device)
             and self._vec_normalize_env is None
             and all(group.get("capturable") for group in self.policy.optimizer.param_groups)
         )
@@ -279,25 +252,17 @@ class FastDQN(DQN):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle gets: the model without what made it fast."""
-        self._run_waiting()
+        self._pending.flush()
         return {name: value for name, value in self.__dict__.items() if name not in _FOR_SPEED}
 
-
-def _is_array(observation: Any) -> bool:
-    parts = observation.values() if isinstance(observation, dict) else [observation]
-    return all(isinstance(part, np.ndarray) for part in parts)
-
-
-def _as_array(observation: Any) -> Any:
-    if isinstance(observation, dict):
-        return {key: np.asarray(part) for key, part in observation.items()}
-    return np.asarray(observation)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._pending = PendingUpdates()
 
 
-def _is_same_gpu(first: th.device, second: th.device) -> bool:
-    """Return whether two CUDA devices are one; without an index it is the current one."""
-    if first == second:
-        return True
+def _are_one_gpu(*devices: th.device) -> bool:
+    """Return whether all are the same CUDA device; without an index it is the current one."""
+    if any(device.type != "cuda" for device in devices):
+        return False
     current = th.cuda.current_device()
-    numbers = [current if device.index is None else device.index for device in (first, second)]
-    return numbers[0] == numbers[1]
+    return len({current if device.index is None else device.index for device in devices}) == 1

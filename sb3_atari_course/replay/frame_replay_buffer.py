@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Literal, cast
 
@@ -10,12 +11,13 @@ import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, NStepReplayBuffer, ReplayBuffer
+from stable_baselines3.common.preprocessing import is_image_space_channels_first
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_course._common.cuda_device import check_cuda_device
-from sb3_atari_course._common.errors import ReplayMemoryError
+from sb3_atari_course._common.errors import ReplayMemoryError, SettingError
 from sb3_atari_course._common.validation import (
     boolean,
     explain_arguments,
@@ -23,17 +25,18 @@ from sb3_atari_course._common.validation import (
     integer_at_least,
 )
 from sb3_atari_course.envs import warn_if_model_stacks_twice
-from sb3_atari_course.replay.budget import Budget
-from sb3_atari_course.replay.build import build_memory, check_settings
-from sb3_atari_course.replay.files import check_digests, digests_of, read_replay, write_replay
-from sb3_atari_course.replay.memory import Need
-from sb3_atari_course.replay.model import agreed_gamma
-from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of, take_over
-from sb3_atari_course.replay.stack_array import StackArray
-from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
-
-#: Rows between two looks at the machine's memory.
-ROWS_BETWEEN_CHECKS = 1024
+from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, Lz4Frames, PlainFrames
+from sb3_atari_course.replay.ram_budget import CPU, Need, available_memory, check_budget
+from sb3_atari_course.replay.saved_files import (
+    SMALL_ARRAYS,
+    Arrays,
+    check_digests,
+    digests_of,
+    read_replay,
+    saved_array,
+    write_replay,
+)
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
 
 
 class FrameReplayBuffer(NStepReplayBuffer):
@@ -44,13 +47,13 @@ class FrameReplayBuffer(NStepReplayBuffer):
     in comes out to the bit, terminal observations and padded stacks too, and the same state of
     numpy's global generator draws the same batch as SB3's buffer does, so a training ends with
     the same weights. Sampling is SB3's own code, over two arrays of observations for which
-    :class:`~sb3_atari_course.replay.stack_array.StackArray` stands.
+    :class:`~sb3_atari_course.replay.stacks.StackArray` stands.
 
     In Python ``DQN(..., replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={...})``; in a
     yml ``replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')``.
 
     Memory is taken as frames come in. When learning starts, what the full buffer will need is
-    compared with what there is, and again as the estimate gets better.
+    compared with what there is.
 
     :param buffer_size: transitions kept, of all environments together.
     :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the axis that is shortest
@@ -60,10 +63,14 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param n_envs: number of environments.
     :param optimize_memory_usage: must be False: every frame is kept once anyway.
     :param handle_timeout_termination: a time limit is no end of the task (as SB3 has it).
-    :param n_steps: rewards summed up in a sample, as in SB3's ``NStepReplayBuffer``. The model's
-        own ``n_steps`` must stay 1: SB3 ignores it with a buffer class of one's own.
-    :param gamma: discount of those rewards, per step; None: the model's. Unless ``n_steps`` is 1
-        it must be the model's.
+    :param n_steps: rewards summed up in a sample (n-step return), as in SB3's
+        ``NStepReplayBuffer``. The model's own ``n_steps`` must stay 1: SB3 ignores it with a buffer
+        class of one's own.
+    :param gamma: discount of those rewards, per step: state the model's gamma here too, since the
+        buffer does not know its model. With SB3's own algorithms another value goes unnoticed: the
+        n-step returns are then discounted by it. RL Zoo's settings are checked by our launcher,
+        and FastDQN writes its gamma into the buffer at each ``train``. None cannot be sampled with
+        ``n_steps`` above 1.
     :param compression: None, or ``"lz4"``: a tenth of the memory or less, for some more time.
     :param storage_device: where frames are kept and gathered: ``"cpu"``, ``"cuda"``, where the
         memory for all of them is taken at once, or ``"auto"``: on the GPU if batches go there and
@@ -72,10 +79,9 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :raises ValueError: for observations that are no stacks of images, and for settings that do
         not go together.
     :raises TypeError: for an unknown argument, and for a flag that is not a bool.
-    :raises SettingError: when learning starts: for another gamma than the model's, and without
-        the card that was asked for.
-    :raises ReplayMemoryError: when learning starts, or once a better estimate shows it: the full
-        buffer will not fit into memory.
+    :raises SettingError: when learning starts, without the GPU that was asked for; by ``sample``
+        without a gamma.
+    :raises ReplayMemoryError: when learning starts: the full buffer will not fit into memory.
     """
 
     @explain_arguments
@@ -100,7 +106,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
                 " (SB3's variant forgets the observation at the end of an episode)"
             )
         self.compression = compression
-        self._storage_device = check_settings(observation_space, compression, storage_device)
+        self._storage_device = _checked_device(observation_space, compression, storage_device)
         # past ReplayBuffer's own constructor, which would allocate both arrays of observations
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self._asked_device = device
@@ -112,8 +118,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.n_steps = integer_at_least(1, "n_steps", n_steps)
         if gamma is not None and not 0.0 <= finite_number("gamma", gamma) <= 1.0:
             raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
-        self._own_gamma = gamma
-        self.gamma: float = gamma  # type: ignore[assignment]  # None: until a model is there
+        self.gamma: float = gamma  # type: ignore[assignment]  # None: cannot discount
         try:
             self._make_small_arrays()
             self.keep_stacks_in(self.empty_stacks())
@@ -141,24 +146,21 @@ class FrameReplayBuffer(NStepReplayBuffer):
         :param done: (n_envs,), terminated or truncated.
         :param infos: of each environment; ``TimeLimit.truncated`` is read.
         :raises SettingError: the first time, see the class.
-        :raises ReplayMemoryError: if the full buffer will not fit.
+        :raises ReplayMemoryError: the first time, if the full buffer will not fit.
         """
         obs, next_obs = self.stacks.checked(obs), self.stacks.checked(next_obs)
         if not self._learning:
             self._learning_starts()
-        elif self.pos % ROWS_BETWEEN_CHECKS == 0:
-            self._budget.check()
         row = self.stacks.next_row
-        continues = self.stacks.begin_row(obs)
-        if continues is not None:
-            self._end_returns_at_gaps(continues)
+        numbers, follows = self.stacks.number(obs, next_obs)
+        self._end_returns_at_gaps(follows)
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
         self.timeouts[row] = 0.0
         if self.handle_timeout_termination:
             self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
-        self.stacks.end_row(next_obs)  # from here on the row counts, whatever interrupts
+        self.stacks.append(numbers)  # from here on the row counts, whatever interrupts
         self._follow_stacks()
 
     def reset(self) -> None:
@@ -177,7 +179,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self._device = self._asked_device = th.device(device)
         if place not in (None, self.storage_device):  # frames follow
             self._follow_stacks()
-            take_over(self, arrays_of(self), pos=self.pos, full=self.full)
+            self._take_over(self._arrays(), pos=self.pos, full=self.full)
 
     @property
     def storage_device(self) -> th.device:
@@ -185,7 +187,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         if isinstance(self._storage_device, th.device):
             return self._storage_device
         follows = self.device.type == "cuda" and self.compression is None
-        return self.device if follows else th.device("cpu")
+        return self.device if follows else CPU
 
     @storage_device.setter
     def storage_device(self, device: th.device) -> None:
@@ -193,7 +195,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     @property
     def lies_on_card(self) -> bool:
-        """Whether frames are kept and gathered on a CUDA card."""
+        """Whether frames are kept and gathered on a GPU."""
         return self.storage_device.type == "cuda"
 
     def memory_needed(self) -> Need:
@@ -202,7 +204,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         Without compression exact, as long as episodes are not so short that their first frames
         count; with LZ4 an estimate, at first from other games, then from the frames so far.
         """
-        return self._budget.need()
+        return self._need_with(self.stacks.table.store)
 
     def check_valid(self) -> None:
         """Assert that rows, numbers of frames, their uses and their places agree."""
@@ -214,8 +216,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
         self._follow_stacks()
-        settings = {**settings_of(self), "compression": self.compression}
-        write_replay(path, {**settings, "pos": self.pos, "full": self.full}, arrays_of(self))
+        position = {"compression": self.compression, "pos": self.pos, "full": self.full}
+        write_replay(path, {**self._settings(), **position}, self._arrays())
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take over what :meth:`save` wrote, in place of all that is here.
@@ -225,8 +227,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
         :raises ReplayFileError: if the file is damaged or of other settings; nothing is changed.
         """
-        saved, arrays = read_replay(path, settings_of(self))
-        take_over(self, arrays, pos=saved["pos"], full=saved["full"])
+        saved, arrays = read_replay(path, self._settings())
+        self._take_over(arrays, pos=saved["pos"], full=saved["full"])
 
     def keep_stacks_in(self, stacks: StackMemory) -> None:
         """Give SB3's code other arrays of observations to read; the row to write next is theirs."""
@@ -234,17 +236,23 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.observations = cast(Any, StackArray(stacks, OBS))
         self.next_observations = cast(Any, StackArray(stacks, NEXT_OBS))
         self._follow_stacks()
-        small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
-        self._budget, self._learning = Budget(stacks, small_bytes=small_bytes), False
+        self._learning = False
 
     def empty_stacks(self) -> StackMemory:
-        """Return a memory of stacks for these settings, without a frame."""
-        return build_memory(
-            self.observation_space,
-            n_rows=self.buffer_size,
-            n_envs=self.n_envs,
-            compression=self.compression,
-            device=self.storage_device,
+        """Return stacks for these settings, without a frame; they take memory once written."""
+        shape, n_rows = self.obs_shape, self.buffer_size
+        channels_first = is_image_space_channels_first(cast(spaces.Box, self.observation_space))
+        n_stack = shape[0 if channels_first else 2]
+        frame_size, n_expected = math.prod(shape) // n_stack, self.n_envs * (n_rows + n_stack) + 1
+        store: FrameStore
+        if self.compression == "lz4":
+            store = Lz4Frames(frame_size)
+        elif self.lies_on_card:
+            store = DeviceFrames(frame_size, n_expected, self.storage_device)
+        else:
+            store = PlainFrames(frame_size, n_expected)
+        return StackMemory(
+            store, n_rows=n_rows, n_envs=self.n_envs, shape=shape, channels_first=channels_first
         )
 
     def to_torch(self, array: Any, copy: bool = False) -> th.Tensor:
@@ -263,7 +271,10 @@ class FrameReplayBuffer(NStepReplayBuffer):
         if self.n_steps == 1:  # without discounts, as SB3's DQN expects
             return ReplayBuffer._get_samples(self, batch_inds, env)
         if self.gamma is None:
-            self.gamma = agreed_gamma(self, None)
+            raise SettingError(
+                f"replay_buffer_kwargs: gamma is None, but n_steps={self.n_steps} rewards are to be"
+                " discounted: set it to the model's gamma"
+            )
         return super()._get_samples(batch_inds, env)
 
     def _make_small_arrays(self) -> None:
@@ -280,7 +291,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
         :param continues: (n_envs,) where the next observation is the one to come.
         """
-        if self.stacks.n_filled:
+        if self.stacks.n_filled and not continues.all():
             last = self.stacks.next_row - 1
             self.timeouts[last, ~continues & (self.dones[last] == 0.0)] = 1.0
 
@@ -289,24 +300,77 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
 
     def _learning_starts(self) -> None:
-        """Check what can only be known now: the card, the model, the machine's memory."""
+        """Check what can only be known now: the GPU, the machine's memory."""
         check_cuda_device("storage_device", self.storage_device)
-        if self.n_steps > 1:
-            self.gamma = agreed_gamma(self, self._own_gamma)
-        self._budget.start()
+        store, remedies = self.stacks.table.store, []
+        taken = store.n_bytes
+        if self.lies_on_card:
+            remedies.append("storage_device='cpu'")
+        else:
+            taken += self._bytes_beside_frames() * self.stacks.n_filled // self.buffer_size
+        available = available_memory(store.device) + taken
+        if isinstance(store, PlainFrames):
+            packed = self._need_with(Lz4Frames(store.frame_size))
+            if packed.low < available:
+                remedies.append(f"compression='lz4', which needs {packed}")
+        n_transitions = self.buffer_size * self.n_envs
+        check_budget(self.memory_needed(), available, n_transitions, remedies)
         self._learning = True
 
+    def _need_with(self, store: FrameStore) -> Need:
+        """Return the bytes of the full buffer on the device of its frames, if they were there."""
+        need = store.bytes_of(self.stacks.n_frames_when_full())
+        return need if self.lies_on_card else need.plus(self._bytes_beside_frames())
+
+    def _bytes_beside_frames(self) -> int:
+        small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
+        return self.stacks.numbers.nbytes + int(small_bytes)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a saved buffer must agree with to be loaded; frames may be packed or not."""
+        return {
+            "n_envs": self.n_envs,
+            "buffer_size": self.buffer_size * self.n_envs,
+            "observations": list(self.obs_shape),
+            "actions": str(self.action_space),
+            "handle_timeout_termination": self.handle_timeout_termination,
+        }
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is filled, as arrays of plain numbers."""
+        small = {name: getattr(self, name)[: self.stacks.n_filled] for name in SMALL_ARRAYS}
+        return {**small, **self.stacks.arrays()}
+
+    def _take_over(self, arrays: Arrays, *, pos: int, full: bool) -> None:
+        """Put saved arrays in place of what is here.
+
+        :param pos: the row to be written next.
+        :param full: if all rows are filled.
+        :raises ReplayFileError: if the arrays do not fit together; nothing is changed.
+        :raises ReplayMemoryError: if packed frames do not fit into memory unpacked.
+        """
+        n_rows = self.buffer_size if full else pos
+        for name in SMALL_ARRAYS:
+            own = getattr(self, name)
+            saved_array(arrays, name, own.dtype, (n_rows, *own.shape[1:]))
+        stacks = self.empty_stacks()
+        stacks.restore(arrays, pos=pos, full=full)
+        for name in SMALL_ARRAYS:
+            getattr(self, name)[:n_rows] = arrays[name]
+        self.keep_stacks_in(stacks)
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with only what is filled (and frames of a card as arrays)."""
+        """Return the state with only what is filled (and frames of a GPU as arrays)."""
         self._follow_stacks()
-        left_out = {"stacks", "_budget", "observations", "next_observations", *SMALL_ARRAYS}
+        left_out = {"stacks", "observations", "next_observations", *SMALL_ARRAYS}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        arrays = arrays_of(self)
+        arrays = self._arrays()
         return {**state, "arrays": arrays, "digests": digests_of(arrays)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         arrays, digests = state.pop("arrays"), state.pop("digests")
         check_digests(arrays, digests)
+        state.pop("_own_gamma", None)  # of an older version
         if "storage_device" in state:  # of an older version, which did not keep "auto"
             place, device = state.pop("storage_device"), state.pop("device")
             was_auto = place.type == device.type == "cuda"
@@ -314,4 +378,33 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.__dict__.update(state)
         self._device = get_device(self._asked_device)  # the CPU, without the GPU of then
         self._make_small_arrays()
-        take_over(self, arrays, pos=self.pos, full=self.full)
+        self._take_over(arrays, pos=self.pos, full=self.full)
+
+
+def _checked_device(
+    space: spaces.Space[Any], compression: str | None, device: Any
+) -> th.device | Literal["auto"]:
+    """Return the device of the frames.
+
+    :raises ValueError: for observations that are not stacks of images, for an unknown compression
+        or device, and for a compression on a GPU.
+    """
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
+        raise ValueError(
+            "FrameReplayBuffer keeps stacks of images, uint8 boxes of shape (n_stack, h, w) or"
+            f" (h, w, n_stack), as VecFrameStack or our FrameStack makes them; got {space}."
+            " For other observations use SB3's own ReplayBuffer or DictReplayBuffer, and with"
+            " VecNormalize norm_obs=False"
+        )
+    if compression not in (None, "lz4"):
+        raise ValueError(f"compression must be None or 'lz4', got {compression!r}")
+    if device == "auto":
+        return "auto"
+    if str(device).split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"storage_device must be 'cpu', 'cuda' or 'auto', got {device!r}")
+    if th.device(device).type == "cuda" and compression:
+        raise ValueError(
+            "frames on a GPU cannot be unpacked there: choose compression='lz4' with"
+            " storage_device='cpu', or storage_device='cuda' without compression"
+        )
+    return th.device(device)

@@ -113,15 +113,27 @@ class NStack(Parameter):
             super().write(hyperparams, value)
 
 
+class Gamma(Parameter):
+    """Discount: of the algorithm, and of our replay buffer where that has n-step returns."""
+
+    def write(self, hyperparams: Hyperparams, value: Any) -> None:
+        """Set both."""
+        super().write(hyperparams, value)
+        if hyperparams.get("replay_buffer_class") and hyperparams.get("replay_buffer_kwargs"):
+            of_buffer = _mapping_at(hyperparams, ("replay_buffer_kwargs",))
+            if "n_steps" in of_buffer:
+                of_buffer["gamma"] = value
+
+
 class NSteps(Parameter):
     """Steps of the n-step return: of our replay buffer, else of the algorithm."""
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Set the number of steps; the discount is the model's."""
+        """Set the number of steps; the discount is the algorithm's."""
         mapping = self._mapping(hyperparams)
         mapping["n_steps"] = value
         if mapping is not hyperparams:
-            mapping["gamma"] = None
+            mapping["gamma"] = hyperparams.get("gamma", 0.99)  # SB3's default
 
     def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
         replay_buffer = hyperparams.get("replay_buffer_class")
@@ -331,7 +343,7 @@ _PARAMETERS = (
         governor="learning_rate_schedule",
         applies=lambda hyperparams: hyperparams.get("learning_rate") != VISITS,
     ),
-    Parameter("gamma", "float", "discount per agent step", algos=ALGORITHMS),
+    Gamma("gamma", "float", "discount per agent step", algos=ALGORITHMS),
     NSteps("n_steps", "int", "steps of the n-step return", default=1),
     Parameter("double_q", "bool", "Double DQN", algos=("fast_dqn",), default=False),
     Parameter("batch_size", "int", "transitions"),

@@ -317,7 +317,17 @@ class CourseExperimentManager(ExperimentManager):
             note_provenance(folder)
 
     def hyperparameters_optimization(self) -> None:
-        """Search, without the password of ``--storage`` in the study, which RL Zoo pickles."""
+        """Search, without the password of ``--storage`` in the study, which RL Zoo pickles.
+
+        :raises SettingError: if the replay buffer would not follow the gamma of a trial.
+        """
+        n_steps = (self._hyperparams.get("replay_buffer_kwargs") or {}).get("n_steps", 1)
+        if n_steps > 1 and self.algo != "fast_dqn":
+            self._leave_nothing()
+            raise SettingError(
+                f"-optimize samples gamma, but the replay buffer with n_steps: {n_steps} discounts"
+                " by its own: set n_steps to 1, or take our `tune`, or --algo fast_dqn"
+            )
         sys.orig_argv[:] = without_passwords(sys.orig_argv)
         if self.storage is not None:
             self.storage = _keep_password_in_memory(self.storage)

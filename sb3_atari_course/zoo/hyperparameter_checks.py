@@ -227,8 +227,29 @@ def _check_kwargs(place: Place, algo: str, entry: dict[str, Any]) -> None:
         if entry.get(key) is None or isinstance(entry[key], (bool, np.bool_)):
             continue
         checked = _check_arguments(place, key, function, values[key], is_whole=True)
+        if key == "replay_buffer_kwargs":
+            _agree_on_gamma(place, algo, entry, function, checked)
         if repr(checked) != repr(values[key]):
             entry[key] = checked
+
+
+def _agree_on_gamma(
+    place: Place, algo: str, entry: Mapping[str, Any], buffer: type, kwargs: dict[str, Any]
+) -> None:
+    """Refuse a gamma of the replay buffer other than the algorithm's, which None stands for.
+
+    :param kwargs: arguments of the buffer; None is replaced.
+    """
+    defaults = _parameters(buffer)[0]
+    if "n_steps" not in defaults or kwargs.get("n_steps", defaults["n_steps"].default) < 2:
+        return
+    gamma = entry.get("gamma", _parameters(ALGOS[algo])[0]["gamma"].default)
+    own = kwargs.get("gamma", defaults["gamma"].default)
+    if own is None:
+        kwargs["gamma"] = gamma
+    elif own != gamma:
+        problem = f"is not the algorithm's gamma: {gamma}, by which n-step returns are discounted"
+        _refuse(place, "replay_buffer_kwargs.gamma", own, problem)
 
 
 def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -> None:

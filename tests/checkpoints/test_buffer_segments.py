@@ -27,11 +27,9 @@ from sb3_atari_course.checkpoints.buffer_segments import (
     pack_rows,
     restore_rows,
 )
-from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.device_frames import DeviceFrames
-from sb3_atari_course.replay.lz4_frames import Lz4Frames
-from sb3_atari_course.replay.plain_frames import PlainFrames
-from sb3_atari_course.replay.saving import SMALL_ARRAYS
+from sb3_atari_course.replay import FrameReplayBuffer, frame_replay_buffer
+from sb3_atari_course.replay.frame_stores import DeviceFrames, Lz4Frames, PlainFrames
+from sb3_atari_course.replay.saved_files import SMALL_ARRAYS
 from tests.fakes import StackedPlay
 from tests.naive import Replay
 
@@ -362,8 +360,8 @@ class TestCost:
         training.add(20)
         training.checkpoint()
         resumed = training.restore_into(make("frames", training.play, 50))
-        monkeypatch.setattr("sb3_atari_course.replay.budget.available_memory", lambda device: 0)
-        with pytest.raises(MemoryError, match="the replay memory needs"):
+        monkeypatch.setattr(frame_replay_buffer, "available_memory", lambda device: 0)
+        with pytest.raises(MemoryError, match="the replay buffer needs"):
             training.add(1, resumed)
 
 

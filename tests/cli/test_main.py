@@ -98,9 +98,9 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         (["train", *RUN, "-params", "replay_buffer_kwargs:{'compression': 'zip'}"],
          "compression must be None or 'lz4', got 'zip'"),
         (["train", *RUN, "-params", "replay_buffer_kwargs:{'n_steps': 3, 'gamma': 0.9}"],
-         "gamma=0.9, the model has gamma=0.99: in replay_buffer_kwargs set gamma to 0.99"),
+         "-params replay_buffer_kwargs.gamma:0.9 is not the algorithm's gamma: 0.99"),
         (["train", *RUN, "-params", "replay_buffer_kwargs:{}", "buffer_size:100000000"],
-         "the replay memory needs 710.80 GB when it is full"),
+         "the replay buffer needs 710.80 GB when it is full"),
         ([*TABLE, "Pendulum-v1"],
          "DiscretizeActions: {n_bins: 11}}, {sb3_atari_course.wrappers.DiscretizeObservations"),
         ([*TABLE, "Acrobot-v1"], "a table needs Discrete or MultiDiscrete observations, got Box"),
@@ -249,8 +249,8 @@ def test_a_training_that_fails_halfway_shows_where(monkeypatch: pytest.MonkeyPat
 def test_a_training_that_fails_at_its_start_leaves_what_was_there() -> None:
     Path("logs/dqn/CartPole-v1_1").mkdir(parents=True)
     Path("tb").mkdir()
-    other_gamma = "replay_buffer_kwargs:{'n_steps': 3, 'gamma': 0.5}"  # found at the first step
-    assert cli("train", *RUN, "-n", "10", "--eval-freq", "-1", "-tb", "tb", "-params", other_gamma)
+    too_large = ("replay_buffer_kwargs:{}", "buffer_size:100000000")  # found at the first step
+    assert cli("train", *RUN, "-n", "10", "--eval-freq", "-1", "-tb", "tb", "-params", *too_large)
     assert sorted(map(str, Path().rglob("*"))) == [
         *("logs", "logs/dqn", "logs/dqn/CartPole-v1_1", "tb"),
     ]

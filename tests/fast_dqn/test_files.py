@@ -26,8 +26,8 @@ def optimizer_of(path: Path) -> Any:
 def test_what_one_saves_the_other_plays_and_goes_on_with(
     writer: Any, reader: Any, tmp_path: Path
 ) -> None:
-    """The last training goes on with equal batches, so the optimiser's state came along too."""
-    model = make_model(writer, learning_starts=60).learn(200)
+    """The last training goes on with equal batches, so the optimizer's state came along too."""
+    model = make_model(writer, learning_starts=60).learn(120)
     model.save(tmp_path / "model")
     loaded = reader.load(tmp_path / "model", env=model.env, device="cpu")
     assert type(loaded) is reader
@@ -48,7 +48,7 @@ def test_what_one_saves_the_other_plays_and_goes_on_with(
 
 def test_a_file_has_no_trace_of_what_made_it_fast(tmp_path: Path) -> None:
     for cls in (DQN, FastDQN):
-        make_model(cls).learn(200).save(tmp_path / cls.__name__)
+        make_model(cls).learn(100).save(tmp_path / cls.__name__)
     theirs, ours = (optimizer_of(tmp_path / cls.__name__) for cls in (DQN, FastDQN))
     assert ours["param_groups"] == theirs["param_groups"]
     assert {name: ours["param_groups"][0][name] for name in GROUP_FLAGS} == GROUP_FLAGS
@@ -74,8 +74,8 @@ def test_a_loaded_model_is_fast_again(tmp_path: Path) -> None:
     assert loaded.policy.optimizer.param_groups[0]["fused"] is True
 
 
-def test_a_file_of_a_card_opens_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its optimiser as a card leaves it; its frames on a card."""
+def test_a_file_of_a_gpu_opens_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its optimizer as a GPU leaves it; its frames on a GPU."""
     model = make_model(
         FastDQN,
         learning_starts=10**6,
@@ -100,11 +100,11 @@ def test_a_file_of_a_card_opens_on_a_cpu(tmp_path: Path, monkeypatch: pytest.Mon
         assert (loaded.predict(obs, deterministic=True)[0] == expected).all()
 
 
-def test_a_saved_memory_is_loaded_and_sampled(tmp_path: Path) -> None:
+def test_a_saved_replay_buffer_is_loaded_and_sampled(tmp_path: Path) -> None:
     model = make_model(FastDQN).learn(150)
-    model.save_replay_buffer(tmp_path / "memory")
+    model.save_replay_buffer(tmp_path / "buffer")
     other = make_model(FastDQN).learn(100)
-    other.load_replay_buffer(tmp_path / "memory")
+    other.load_replay_buffer(tmp_path / "buffer")
     for one in (model, other):
         one.set_random_seed(3)
     ours, theirs = (one.replay_buffer.sample(16).rewards for one in (model, other))

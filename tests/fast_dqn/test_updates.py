@@ -1,13 +1,112 @@
-"""Gradients are clipped as PyTorch clips them."""
+"""Gradient steps: the loss, clipping, the order of images in RAM, the optimizer, torch.compile."""
 
 from __future__ import annotations
 
+import copy
 import math
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from torch import nn
 
-from sb3_atari_course.fast_dqn.updates import clip_gradient
+from sb3_atari_course.fast_dqn.updates import (
+    _CV_MAX_CHANNELS,
+    Compiled,
+    clip_gradient,
+    make_fast,
+    plain_state,
+    q_function,
+    set_rate,
+    temporal_difference_loss,
+    with_channels_last,
+)
+from tests import naive
+from tests.fakes import FakeGame
+
+N_STATES, N_ACTIONS, GAMMA = 5, 3, 0.9
+
+
+def tables(seed: int) -> tuple[th.Tensor, th.Tensor]:
+    """Return the Q-values of an online and of a target network, by state."""
+    generator = th.Generator().manual_seed(seed)
+    shape = (N_STATES, N_ACTIONS)
+    online = th.randn(shape, generator=generator) * 3
+    return online.requires_grad_(), th.randn(shape, generator=generator) * 3
+
+
+def batch(seed: int, *, discounts: bool) -> ReplayBufferSamples:
+    """Return 40 transitions between numbered states; several end."""
+    rng = np.random.default_rng(seed)
+    return ReplayBufferSamples(
+        observations=th.tensor(rng.integers(N_STATES, size=40)),
+        actions=th.tensor(rng.integers(N_ACTIONS, size=(40, 1))),
+        next_observations=th.tensor(rng.integers(N_STATES, size=40)),
+        dones=th.tensor(rng.integers(2, size=(40, 1)), dtype=th.float32),
+        rewards=th.tensor(rng.normal(size=(40, 1)), dtype=th.float32),
+        discounts=th.tensor(rng.random((40, 1)), dtype=th.float32) if discounts else None,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("discounts", [False, True])
+@pytest.mark.parametrize("double_q", [False, True])
+def test_the_loss_is_the_naive_one(double_q: bool, discounts: bool, seed: int) -> None:
+    (online, target), sampled = tables(seed), batch(seed, discounts=discounts)
+    loss = temporal_difference_loss(
+        sampled, lambda s: online[s], lambda s: target[s], gamma=GAMMA, double_q=double_q
+    )
+    expected = naive.temporal_difference_loss(
+        sampled, online.detach().numpy(), target.numpy(), gamma=GAMMA, double_q=double_q
+    )
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("double_q", "expected"), [(False, 3.2), (True, 1.4)])
+def test_double_q_takes_the_value_of_the_online_networks_choice(
+    double_q: bool, expected: float
+) -> None:
+    """Reward 1 and 0.9 times 3, the target's best, or 1, what it thinks of the other's best."""
+    online, target = th.tensor([[0.0, 0.0], [2.0, 5.0]]), th.tensor([[9.0, 9.0], [3.0, 1.0]])
+    one = ReplayBufferSamples(
+        observations=th.tensor([0]),
+        actions=th.tensor([[0]]),
+        next_observations=th.tensor([1]),
+        dones=th.zeros(1, 1),
+        rewards=th.ones(1, 1),
+    )
+    loss = temporal_difference_loss(
+        one, lambda s: online[s], lambda s: target[s], gamma=0.9, double_q=double_q
+    )
+    assert loss.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("double_q", [False, True])
+def test_only_the_online_values_of_what_was_done_get_a_gradient(double_q: bool) -> None:
+    online, target = tables(1)
+    target.requires_grad_()
+    done_once = ReplayBufferSamples(
+        observations=th.tensor([2]),
+        actions=th.tensor([[1]]),
+        next_observations=th.tensor([4]),
+        dones=th.zeros(1, 1),
+        rewards=th.ones(1, 1),
+    )
+    temporal_difference_loss(
+        done_once, lambda s: online[s], lambda s: target[s], gamma=GAMMA, double_q=double_q
+    ).backward()
+    assert target.grad is None
+    assert online.grad is not None
+    assert [tuple(index) for index in online.grad.nonzero().tolist()] == [(2, 1)]
 
 
 def make_weights() -> list[th.Tensor]:
@@ -39,3 +138,238 @@ def test_a_gradient_that_is_no_number_spoils_the_others_too() -> None:
     weights[0].grad[0] = math.nan
     clip_gradient(weights, 10.0)
     assert weights[2].grad.isnan().all()
+
+
+def batch_of(observations: Any) -> ReplayBufferSamples:
+    rest = [th.zeros(1, 1)] * 3
+    return ReplayBufferSamples(observations, rest[0], observations.flip(0), *rest[1:])
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 10, 7), (1, 2, 5, 5), (3, 12, 4, 4)])
+def test_values_stay_and_channels_lie_side_by_side(shape: tuple[int, ...]) -> None:
+    images = th.randint(256, shape, dtype=th.uint8, generator=th.Generator().manual_seed(0))
+    turned = with_channels_last(batch_of(images))
+    for before, after in zip(batch_of(images), turned, strict=True):
+        assert (before is None and after is None) or th.equal(before, after)
+    for after in (turned.observations, turned.next_observations):
+        assert after.is_contiguous(memory_format=th.channels_last)
+        assert after.stride()[1] == 1
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        th.zeros(4, 3),  # no images
+        th.zeros(2, 4, 5, 5),  # floats
+        th.zeros(2, 1, 5, 5, dtype=th.uint8),  # one channel: nothing to turn
+        th.zeros(1, _CV_MAX_CHANNELS + 1, 1, 1, dtype=th.uint8),
+        th.zeros(2, 5, 5, 4, dtype=th.uint8).permute(0, 3, 1, 2),  # they lie so already
+    ],
+)
+def test_others_are_returned_as_they_are(others: th.Tensor) -> None:
+    assert with_channels_last(batch_of(others)).observations is others
+
+
+def test_a_q_function_of_images_is_the_network() -> None:
+    space = spaces.Box(0, 255, (4, 40, 40), "uint8")
+    q_net = make_q_net("CnnPolicy", space)
+    function = q_function(q_net)
+    assert function is not q_net
+    for seed in range(2):
+        images = th.randint(
+            256, (3, 4, 40, 40), dtype=th.uint8, generator=th.Generator().manual_seed(seed)
+        )
+        assert th.equal(function(images), q_net(images))
+        with th.no_grad():  # the function follows the weights
+            for weight in q_net.parameters():
+                weight.mul_(1.5)
+    assert q_net.normalize_images  # the network itself goes on scaling
+
+
+def test_other_observations_go_into_the_network_as_they_are() -> None:
+    q_net = make_q_net("MlpPolicy", spaces.Box(-1, 1, (3,)))
+    assert q_function(q_net) is q_net
+    floats = make_q_net(
+        "CnnPolicy", spaces.Box(0, 1, (4, 40, 40), "float32"), normalize_images=False
+    )
+    assert q_function(floats) is floats
+
+
+def make_q_net(policy: str, space: spaces.Box, **policy_kwargs: Any) -> Any:
+    env = FakeGame()
+    env.observation_space = space
+    model = DQN(policy, env, buffer_size=1, policy_kwargs=policy_kwargs, seed=0, device="cpu")
+    return model.q_net
+
+
+def make_pair(cls: Any, **kwargs: Any) -> tuple[nn.Linear, Any, nn.Linear, Any]:
+    """Return two equal layers, each with its optimizer."""
+    th.manual_seed(0)
+    first = nn.Linear(4, 3)
+    second = copy.deepcopy(first)
+    settings = {"lr": 0.01, **kwargs}
+    return (
+        first,
+        cls(first.parameters(), **settings),
+        second,
+        cls(second.parameters(), **settings),
+    )
+
+
+def step(layer: nn.Linear, optimizer: Any, seed: int) -> None:
+    optimizer.zero_grad()
+    th.manual_seed(seed)
+    layer(th.randn(5, 4)).square().sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "optimizer_class", [th.optim.Adam, th.optim.AdamW, th.optim.SGD, th.optim.RMSprop]
+)
+def test_a_fast_optimizer_takes_the_same_steps(optimizer_class: Any) -> None:
+    fast_layer, fast, layer, plain = make_pair(optimizer_class)
+    for i in range(12):
+        if i == 4:  # in the middle of a training
+            make_fast(fast)
+            assert fast.param_groups[0].get("fused") is (
+                None if optimizer_class is th.optim.RMSprop else True
+            )
+        for one, optimizer in ((fast_layer, fast), (layer, plain)):
+            set_rate(optimizer, 0.01 / (i + 1))
+            step(one, optimizer, i)
+    th.testing.assert_close(fast_layer.state_dict(), layer.state_dict(), rtol=1e-5, atol=1e-6)
+    assert not th.equal(layer.weight, make_pair(optimizer_class)[0].weight)
+
+
+@pytest.mark.parametrize("settings", [{"fused": False}, {"foreach": True}])
+def test_what_the_user_chose_stays(settings: dict[str, bool]) -> None:
+    _, optimizer, *_ = make_pair(th.optim.Adam, **settings)
+    make_fast(optimizer)
+    group = optimizer.param_groups[0]
+    assert {name: group[name] for name in settings} == settings
+    assert not group["fused"]
+
+
+def test_a_saved_state_is_that_of_a_plain_optimizer() -> None:
+    fast_layer, fast, layer, plain = make_pair(th.optim.Adam, weight_decay=0.1)
+    make_fast(fast)
+    for i in range(3):
+        step(fast_layer, fast, i)
+        step(layer, plain, i)
+    saved, expected = plain_state(fast), plain.state_dict()
+    assert saved["param_groups"] == expected["param_groups"]
+    th.testing.assert_close(saved["state"], expected["state"], rtol=1e-5, atol=1e-7)
+    step(fast_layer, fast, 3)
+    assert saved["state"][0]["step"].item() == 3  # what was saved stands still
+    assert fast.param_groups[0]["fused"] is True  # the optimizer goes on as it was
+
+
+def test_a_rate_that_is_a_tensor_stays_the_same_tensor() -> None:
+    """A CUDA graph holds its address."""
+    _, optimizer, *_ = make_pair(th.optim.Adam)
+    rate = optimizer.param_groups[0]["lr"] = th.tensor(0.5)
+    set_rate(optimizer, 0.25)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.25
+    assert plain_state(optimizer)["param_groups"][0]["lr"] == 0.25
+    assert type(plain_state(optimizer)["param_groups"][0]["lr"]) is float
+
+
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_it_can_be_captured_and_is_saved_for_a_cpu() -> None:
+    layer = nn.Linear(4, 3).cuda()
+    optimizer = th.optim.Adam(layer.parameters())
+    layer(th.ones(1, 4, device="cuda")).sum().backward()
+    optimizer.step()
+    make_fast(optimizer)
+    group = optimizer.param_groups[0]
+    assert (group["fused"], group["capturable"]) == (True, True)
+    assert group["lr"].is_cuda
+    assert all(state["step"].is_cuda for state in optimizer.state.values())
+    saved = plain_state(optimizer)
+    assert (saved["param_groups"][0]["fused"], saved["param_groups"][0]["capturable"]) == (
+        None,
+        False,
+    )
+    assert not saved["state"][0]["step"].is_cuda
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def scaled_sum(x: th.Tensor, *, factor: float) -> th.Tensor:
+    return (x * factor).relu().sum()
+
+
+def wrong(x: th.Tensor) -> th.Tensor:
+    return x @ th.zeros(7, 7)
+
+
+@pytest.mark.slow
+def test_a_compiled_function_is_the_function() -> None:
+    function = Compiled(scaled_sum)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(3):
+            x = th.randn(10, generator=th.Generator().manual_seed(seed))
+            assert function(x, factor=2.0) == pytest.approx((x * 2).relu().sum().item())
+
+
+@pytest.mark.slow
+def test_an_error_of_a_compiled_function_itself_is_raised() -> None:
+    with pytest.raises(RuntimeError, match=r"mat1 and mat2|size mismatch|incompatible"):
+        Compiled(wrong)(th.zeros(2, 3))
+
+
+def test_a_compiler_that_fails_is_tried_once_and_the_function_runs_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries: list[Any] = []
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        tries.append(args)
+        raise RuntimeError("\n  no g++ here:\nmany lines")
+
+    monkeypatch.setattr(th, "compile", lambda function: fails)
+    function, x = Compiled(scaled_sum), th.tensor([1.0, -2.0, 3.0])
+    with pytest.warns(UserWarning, match="without: no g\\+\\+ here\\."):
+        assert function(x, factor=2.0) == 8.0
+    assert function(x, factor=3.0) == 12.0
+    assert len(tries) == 1
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):  # without a warning
+        Compiled(wrong)(th.zeros(2, 3))
+
+
+def test_a_compiler_that_works_is_called_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(th, "compile", lambda function: lambda x, factor: -function(x, factor=1.0))
+    function = Compiled(scaled_sum)
+    assert [float(function(th.ones(2), factor=5.0)) for _ in range(2)] == [-2.0, -2.0]
+
+
+@pytest.mark.services
+def test_without_a_compiler_there_is_one_line_and_training_goes_on(tmp_path: Path) -> None:
+    code = (
+        "from sb3_atari_course import FastDQN\n"
+        "model = FastDQN('MlpPolicy', 'CartPole-v1', compile=True, learning_starts=50, seed=0)\n"
+        "model.learn(120)\n"
+        "print('updates:', model._n_updates)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        env={
+            **os.environ,
+            "CXX": "/nowhere/g++",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stdout == "updates: 18\n"
+    told = [line for line in done.stderr.splitlines() if "compile=True" in line]
+    assert len(told) == 1, done.stderr
+    assert "has no effect" in told[0]
+    assert "/nowhere/g++" in told[0]

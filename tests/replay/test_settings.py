@@ -9,7 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_atari_course.replay import FrameReplayBuffer
-from sb3_atari_course.replay.stack_array import StackArray
+from sb3_atari_course.replay.stacks import StackArray
 
 SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
@@ -42,7 +42,7 @@ def test_observations_that_are_no_stacks_of_images(space: spaces.Space[Any]) -> 
         (
             {"storage_device": "cuda", "compression": "lz4"},
             ValueError,
-            "frames on a card cannot be unpacked there: choose",
+            "frames on a GPU cannot be unpacked there: choose",
         ),
         ({"n_steps": 0}, ValueError, "n_steps must be at least 1, got 0"),
         ({"n_steps": 1.5}, TypeError, "n_steps must be an integer of at least 1, got 1.5"),

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
-from sb3_atari_course.replay.device_frames import DeviceFrames
-from sb3_atari_course.replay.frame_stores import FrameStore
-from sb3_atari_course.replay.frame_table import FrameTable
-from sb3_atari_course.replay.lz4_frames import BLOB_OVERHEAD, Lz4Frames
-from sb3_atari_course.replay.plain_frames import PlainFrames
-from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
+from sb3_atari_course.replay.frame_stores import (
+    BLOB_OVERHEAD,
+    DeviceFrames,
+    FrameStore,
+    Lz4Frames,
+    PlainFrames,
+)
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, FrameTable, StackMemory
 from tests.fakes import StackedPlay
 
 SIZE = 12
@@ -39,9 +41,14 @@ def stack(*values: int) -> NDArray[np.uint8]:
 
 
 def make_memory(n_stack: int = 4, n_rows: int = 100) -> StackMemory:
-    table = FrameTable(PlainFrames(6, 10), 6)
+    store = PlainFrames(6, 10)
     shape = (n_stack, 2, 3)
-    return StackMemory(table, n_rows=n_rows, n_envs=1, shape=shape, channels_first=True)
+    return StackMemory(store, n_rows=n_rows, n_envs=1, shape=shape, channels_first=True)
+
+
+def write(memory: StackMemory, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
+    numbers, _ = memory.number(obs, next_obs)
+    memory.append(numbers)
 
 
 def n_new_frames(memory: StackMemory, *writes: tuple[Any, Any]) -> list[int]:
@@ -49,7 +56,7 @@ def n_new_frames(memory: StackMemory, *writes: tuple[Any, Any]) -> list[int]:
     added = []
     for obs, next_obs in writes:
         before = memory.table.n_frames
-        memory.write(obs, next_obs)
+        write(memory, obs, next_obs)
         added.append(memory.table.n_frames - before)
         memory.check_valid()
     return added
@@ -230,12 +237,12 @@ def test_loaded_frames_go_to_the_device_when_learning_goes_on() -> None:
 
 def test_stacks_of_a_device_come_channels_last_too() -> None:
     play = StackedPlay(0, n_envs=2, channels_first=False)
-    table = FrameTable(DeviceFrames(42, 20, th.device("cpu")), 42)
+    store = DeviceFrames(42, 20, th.device("cpu"))
     shape = play.observation_space.shape
-    memory = StackMemory(table, n_rows=20, n_envs=2, shape=shape, channels_first=False)
+    memory = StackMemory(store, n_rows=20, n_envs=2, shape=shape, channels_first=False)
     seen = [play.step()[0] for _ in range(10)]
     for obs in seen:
-        memory.write(obs, obs)
+        write(memory, obs, obs)
     stacks = memory.read(slice(0, 10), OBS)
     assert stacks.is_contiguous()
     assert (stacks.numpy() == np.stack(seen)).all()
@@ -293,11 +300,11 @@ def test_lz4_packs_a_screen_that_mostly_stands_still() -> None:
 
 
 def test_more_channels_than_opencv_can_split() -> None:
-    table = FrameTable(PlainFrames(4, 10), 4)
-    memory = StackMemory(table, n_rows=9, n_envs=1, shape=(2, 2, 600), channels_first=False)
+    store = PlainFrames(4, 10)
+    memory = StackMemory(store, n_rows=9, n_envs=1, shape=(2, 2, 600), channels_first=False)
     screens = np.random.default_rng(0).integers(0, 256, (1, 2, 2, 700), dtype=np.uint8)
     for i in range(5):
-        memory.write(screens[..., i : i + 600], screens[..., i + 1 : i + 601])
+        write(memory, screens[..., i : i + 600], screens[..., i + 1 : i + 601])
     assert (memory.read(4, OBS) == screens[..., 4:604]).all()
     assert memory.table.n_frames == 1 + 605
 
@@ -357,12 +364,12 @@ class TestCheckValid:
 
     def test_a_frame_is_overwritten(self, buffer: Any, table: Any) -> None:
         number = buffer.stacks.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
-        table.store.put(number, np.full((1, table.frame_size), 77, np.uint8))
+        table.store.put(number, np.full((1, table.store.frame_size), 77, np.uint8))
         with pytest.raises(AssertionError, match="frames were overwritten"):
             buffer.check_valid()
 
     def test_black_is_not_black(self, buffer: Any, table: Any) -> None:
-        table.store.put(np.array([0], np.int32), np.ones((1, table.frame_size), np.uint8))
+        table.store.put(np.array([0], np.int32), np.ones((1, table.store.frame_size), np.uint8))
         with pytest.raises(AssertionError, match="black is not black"):
             buffer.check_valid()
 

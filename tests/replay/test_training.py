@@ -160,38 +160,33 @@ def sample_normalised(model: DQN, env: VecNormalize) -> Any:
     return model.replay_buffer.sample(30, env=env)
 
 
-def test_another_gamma_than_the_model_s_is_an_error_when_learning_starts() -> None:
-    model = make_model(0.95, n_steps=3)
-    with pytest.raises(SettingError, match=r"gamma=0.99, the model has gamma=0.95: in replay_b"):
-        model.learn(10)
-    model.gamma = 0.99
-    model.learn(10)
+def test_without_gamma_only_sampling_of_several_steps_is_refused(tmp_path: Path) -> None:
+    """Agents of users hold ``gamma: None``, which once was the model's."""
+    model = make_model(0.95, n_steps=3, gamma=None).learn(16)
+    model.save(tmp_path / "model")
+    loaded = DQN.load(tmp_path / "model", env=make_env(1))
+    loaded.replay_buffer = pickle.loads(pickle.dumps(model.replay_buffer))
+    assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
+    assert loaded.replay_buffer.size() == 16
+    with pytest.raises(SettingError, match=r"replay_buffer_kwargs: gamma is None, but n_steps=3"):
+        loaded.learn(30)
+    loaded.replay_buffer.gamma = 0.9
+    discounts = loaded.replay_buffer.sample(50).discounts
+    assert discounts is not None
+    assert discounts.min() == np.float32(0.9) ** 3
+    one_step = make_model(0.95, gamma=None).learn(30).replay_buffer
+    assert one_step is not None
+    assert one_step.sample(5).discounts is None
 
 
-def test_gamma_none_is_that_of_the_model_whichever_it_is() -> None:
-    """So that a tuning may sample gamma."""
-    buffer = None
-    for gamma in (0.95, 0.9):
-        model = make_model(gamma, n_steps=3, gamma=None)
-        model.replay_buffer = pickle.loads(pickle.dumps(buffer)) if buffer else model.replay_buffer
-        model.learn(40)
-        buffer = model.replay_buffer
-        assert isinstance(buffer, FrameReplayBuffer)
-        assert buffer.gamma == gamma
-        assert buffer.sample(50).discounts.min() == np.float32(gamma) ** 3  # type: ignore[union-attr]
-
-
-def test_gamma_none_needs_a_model() -> None:
+def test_a_buffer_pickled_by_an_older_version_keeps_the_gamma_that_it_had() -> None:
     play = StackedPlay(0, n_envs=1)
-    settings = (10, play.observation_space, play.action_space)
-    with pytest.raises(SettingError, match="no model fills this buffer"):
-        FrameReplayBuffer(*settings, n_steps=3, gamma=None).add(*play.step())
-    FrameReplayBuffer(*settings, gamma=None).add(*play.step())  # it does not discount
-
-
-def test_without_n_steps_the_buffer_does_not_discount_so_its_gamma_does_not_matter() -> None:
-    model = make_model(0.95)
-    model.learn(10)
+    old = FrameReplayBuffer(10, play.observation_space, play.action_space, n_steps=3, gamma=0.9)
+    old.add(*play.step())
+    loaded = FrameReplayBuffer.__new__(FrameReplayBuffer)
+    loaded.__setstate__({**old.__getstate__(), "_own_gamma": None})
+    assert loaded.gamma == 0.9
+    assert not hasattr(loaded, "_own_gamma")
 
 
 def test_a_saved_model_opens_and_goes_on_with_the_saved_memory(tmp_path: Path) -> None:

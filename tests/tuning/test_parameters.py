@@ -316,12 +316,20 @@ class TestNSteps:
         assert [N_STEPS.read(entry) for entry in ({}, {"n_steps": 5})] == [1, 5]
         assert write(N_STEPS, {"gamma": 0.9}, 3) == {"gamma": 0.9, "n_steps": 3}
 
-    def test_of_our_replay_buffer_which_takes_the_discount_of_the_model(self) -> None:
+    def test_of_our_replay_buffer_with_the_discount_of_the_algorithm(self) -> None:
         assert N_STEPS.read(dict(BUFFER)) == 1
         entry = {**BUFFER, "gamma": 0.9, "replay_buffer_kwargs": {"compression": "lz4"}}
-        kwargs = {"compression": "lz4", "n_steps": 3, "gamma": None}
+        kwargs = {"compression": "lz4", "n_steps": 3, "gamma": 0.9}
         assert write(N_STEPS, entry, 3) == {**entry, "replay_buffer_kwargs": kwargs}
         assert N_STEPS.read({**BUFFER, "replay_buffer_kwargs": "dict(n_steps=2)"}) == 2
+
+    def test_a_discount_goes_to_a_replay_buffer_with_n_step_returns_too(self) -> None:
+        entry = {**BUFFER, "gamma": 0.9, "replay_buffer_kwargs": {"n_steps": 3, "gamma": None}}
+        written = write(GAMMA, entry, 0.8)
+        assert written["gamma"] == written["replay_buffer_kwargs"]["gamma"] == 0.8
+        for kwargs in (None, {"compression": "lz4"}):
+            entry = {**BUFFER, "replay_buffer_kwargs": kwargs}
+            assert write(GAMMA, entry, 0.8) == {**entry, "gamma": 0.8}
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,23 @@ def test_no_password_is_pickled_with_a_study_of_rl_zoo(
         assert path.is_dir() or b"TOPSECRET" not in path.read_bytes()
 
 
+@pytest.mark.parametrize("algo", ["dqn", "fast_dqn"])
+def test_a_search_refuses_n_step_returns_that_would_not_follow_its_gamma(
+    algo: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ExperimentManager, "hyperparameters_optimization", lambda self: None)
+    config = f"sb3_atari_course.hyperparams.{algo}"
+    buffer = "replay_buffer_kwargs:{'n_steps': 3, 'gamma': 0.99}"
+    words = ["--algo", algo, "--env", "BreakoutNoFrameskip-v4", "-conf", config, "-params", buffer]
+    status = cli("train", *words, "-optimize", "--seed", "1", "-f", str(tmp_path))
+    assert status == (2 if algo == "dqn" else 0)
+    assert ("n_steps: 3 discounts" in capsys.readouterr().err) == (algo == "dqn")
+    assert (tmp_path / algo).exists() == (algo == "fast_dqn")
+
+
 CALLBACKS = "stable_baselines3.common.callbacks"
 
 

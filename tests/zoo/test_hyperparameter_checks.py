@@ -27,6 +27,8 @@ from sb3_atari_course.zoo.hyperparameter_checks import (
 
 register_algorithms()
 
+BUFFER = {"replay_buffer_class": "get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')"}
+
 
 def place(key: str) -> str:
     return f"x.yml: {key}: "
@@ -273,6 +275,16 @@ def test_what_is_wrong_is_named(key: str, value: Any, expected: str) -> None:
     [
         ("dqn", {"normalize": True, "frame_stack": 2}, "normalize: True does not go together"),
         ("dqn", {"replay_buffer_kwargs": {"gamma": "0.9"}, "n_steps": 3}, "gamma: '0.9' has to be"),
+        (
+            "dqn",
+            {**BUFFER, "replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.9}},
+            "x.yml: replay_buffer_kwargs.gamma: 0.9 is not the algorithm's gamma: 0.99",
+        ),
+        (
+            "qrdqn",
+            {**BUFFER, "replay_buffer_kwargs": "dict(n_steps=3)", "gamma": 0.9},
+            "replay_buffer_kwargs.gamma: 0.99 is not the algorithm's gamma: 0.9",
+        ),
         ("ppo", {"policy_kwargs": {"net_arch": {"pi": [64], "vf": ["64"]}}}, "net_arch.vf: '64'"),
         ("ppo", {"replay_buffer_kwargs": {}}, "replay_buffer_kwargs: {} is not known to ppo"),
         ("ppo", {"clip_range": 0}, "clip_range: 0 has to be above 0"),
@@ -285,6 +297,22 @@ def test_what_is_wrong_with_an_algorithm_is_named(
     with pytest.raises(SettingError) as caught:
         check(algo, **entry)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"replay_buffer_kwargs": {"n_steps": 3, "gamma": None}}, 0.99),
+        ({"replay_buffer_kwargs": {"n_steps": 3, "gamma": None}, "gamma": 0.9}, 0.9),
+        ({"replay_buffer_kwargs": "dict(n_steps=3, gamma=None)", "gamma": 0.9}, 0.9),
+        ({"replay_buffer_kwargs": {"gamma": None}, "gamma": 0.9}, None),  # it does not discount
+        ({"replay_buffer_kwargs": {"n_steps": 1, "gamma": 0.5}, "gamma": 0.9}, 0.5),
+    ],
+)
+def test_no_gamma_of_the_replay_buffer_is_that_of_the_algorithm(
+    entry: dict[str, Any], expected: float | None
+) -> None:
+    assert check("dqn", **BUFFER, **entry)["replay_buffer_kwargs"]["gamma"] == expected
 
 
 def test_sticky_actions_have_a_probability() -> None:

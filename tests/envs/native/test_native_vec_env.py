@@ -23,7 +23,7 @@ BARE: dict[str, Any] = {"noop_max": 0, "fire": False}
 
 
 #: Those that are compared in the normal run; the others are slow.
-WHOLE_GAMES = [("Breakout", FIELD), ("Pong", None), ("Seaquest", None), ("MsPacman", FIELD)]
+WHOLE_GAMES = [("Breakout", FIELD), ("Pong", None)]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_whole_games_are_the_same(game: str, crop: Any, padding: Literal["repeat
     native.close()
 
 
-@pytest.mark.parametrize("game", ["Breakout", "Seaquest"])
+@pytest.mark.parametrize("game", ["Breakout", pytest.param("Seaquest", marks=pytest.mark.slow)])
 def test_with_fire_the_actions_executed_play_the_same_game(game: str) -> None:
     native = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 3, crop=FIELD, noop_max=0)
     python = python_side(game, 3, crop=FIELD)
@@ -142,7 +142,9 @@ def test_an_id_that_skips_by_itself_counts_its_own_steps() -> None:
     native.close()
 
 
-@pytest.mark.parametrize("game", ["breakout", "space_invaders"])
+@pytest.mark.parametrize(
+    "game", ["breakout", pytest.param("space_invaders", marks=pytest.mark.slow)]
+)
 def test_score_and_length_are_those_of_a_bare_emulator(game: str) -> None:
     """No-ops included: the emulator plays them, then each executed action for four frames."""
     env_id = {"breakout": BREAKOUT, "space_invaders": "SpaceInvadersNoFrameskip-v4"}[game]
@@ -171,7 +173,12 @@ def test_score_and_length_are_those_of_a_bare_emulator(game: str) -> None:
 
 @pytest.mark.parametrize(
     ("game", "sticky"),
-    [("NameThisGame", 0.0), ("Berzerk", 0.0), ("Skiing", 0.0), ("Skiing", 0.25)],
+    [
+        pytest.param("NameThisGame", 0.0, marks=pytest.mark.slow),
+        ("Berzerk", 0.0),
+        ("Skiing", 0.0),
+        pytest.param("Skiing", 0.25, marks=pytest.mark.slow),
+    ],
 )
 def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) -> None:
     """Some emulators play frames during a reset; Skiing's no-ops cost points.

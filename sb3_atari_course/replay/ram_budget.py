@@ -1,18 +1,23 @@
-"""How much memory the machine, its container or its card has left."""
+"""RAM budget of a replay buffer: what it needs, and what the machine, container or GPU has left."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import torch as th
 
+from sb3_atari_course._common.errors import ReplayMemoryError
+
+CPU = th.device("cpu")
 CGROUP = Path("/sys/fs/cgroup")
 
 
 class Need(NamedTuple):
-    """Bytes that something will take, at the least and at the most."""
+    """Bytes that something will take, at least and at most."""
 
     low: int
     high: int
@@ -34,13 +39,35 @@ def in_words(*n_bytes: float) -> str:
 
 
 def available_memory(device: th.device) -> int:
-    """Return the bytes that can still be taken on a CUDA card or the CPU.
+    """Return the bytes that can still be taken on a CUDA device or the CPU.
 
     The CPU's are the machine's, or what a container may have of them.
     """
     if device.type == "cuda":
         return int(th.cuda.mem_get_info(device)[0])
     return int(min(psutil.virtual_memory().available, _container_memory(CGROUP)))
+
+
+def check_budget(need: Need, available: int, n_transitions: int, remedies: Sequence[str]) -> None:
+    """Raise an error if a full replay buffer needs more bytes than there are.
+
+    If only the higher end of the estimate does not fit, this is a warning.
+
+    :param n_transitions: transitions of the full buffer, to suggest a size that fits.
+    :param remedies: other settings that would help.
+    :raises ReplayMemoryError: if not even the lower end fits.
+    """
+    if need.high <= available:
+        return
+    fitting = _two_digits(0.9 * available / need.high * n_transitions)
+    ways_out = [*remedies, *([f"buffer_size={fitting}"] if fitting else [])]
+    message = (
+        f"the replay buffer needs {need} when it is full, {in_words(available)} are available:"
+        f" choose {', or '.join(ways_out or ['another machine, or end other programs'])}"
+    )
+    if need.low > available:
+        raise ReplayMemoryError(message)
+    warnings.warn(f"this may not fit: {message}", stacklevel=4)
 
 
 def _container_memory(cgroup: Path) -> float:
@@ -56,3 +83,9 @@ def _container_memory(cgroup: Path) -> float:
     if limit == "max":
         return float("inf")
     return int(limit) - used + int(statistics.get("inactive_file", 0))  # the cache gives way
+
+
+def _two_digits(number: float) -> int:
+    """Return a number rounded down to two digits: 540123 -> 540000."""
+    step = 10 ** max(len(str(int(number))) - 2, 0)
+    return int(number // step * step)

@@ -16,8 +16,8 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_atari_course._common.errors import ReplayMemoryError
-from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, files, packed_frames
-from sb3_atari_course.replay.saving import SMALL_ARRAYS, arrays_of, settings_of
+from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, saved_files
+from sb3_atari_course.replay.saved_files import SMALL_ARRAYS
 from tests.fakes import StackedPlay
 from tests.replay.test_sampling import assert_equal_batches, sample
 from tests.replay.test_training import make_model
@@ -105,8 +105,9 @@ def test_frames_that_do_not_fit_unpacked_are_refused(
 ) -> None:
     make_filled(15, compression="lz4")[0].save(tmp_path / "memory.npz")
     loaded, _ = make_filled(9)
-    monkeypatch.setattr(packed_frames, "available_memory", lambda device: 1000)
-    with pytest.raises(ReplayMemoryError, match=r"0.0 MB are available: .*'lz4'"):
+    available = iter([10**6, 1000])  # for the file, for its frames unpacked
+    monkeypatch.setattr(saved_files, "available_memory", lambda device: next(available))
+    with pytest.raises(ReplayMemoryError, match=r"needed, 0.0 MB are available: .*'lz4'"):
         loaded.load(tmp_path / "memory.npz")
     assert loaded.size() == 9
 
@@ -307,7 +308,7 @@ class TestDamage:
         data = saved.read_bytes()
         for length in (0, 1, 100, len(data) // 2, len(data) - 1):
             saved.write_bytes(data[:length])
-            self.refuse(saved, "is damaged or no replay memory")
+            self.refuse(saved, "is damaged or not a replay buffer")
 
     def test_a_flipped_bit_in_a_header_of_a_larger_file(self, tmp_path: Path) -> None:
         """Beyond 4 kB the zip's own checksum comes only after numpy has read the header."""
@@ -347,7 +348,7 @@ class TestDamage:
     @pytest.mark.parametrize("name", ["numbers", "actions", "rewards", "blobs", "reference"])
     def test_an_array_replaced_with_its_zip_checksum(self, saved: Path, name: str) -> None:
         self.rewrite(saved, name + ".npy", lambda array: array + 1)
-        self.refuse(saved, f"array '{name}' was altered")
+        self.refuse(saved, f"array '{name}' .*was altered")
 
     def test_settings_replaced(self, saved: Path) -> None:
         self.rewrite(saved, "replay.json", lambda text: text.replace(b'"pos": 10', b'"pos": 11'))
@@ -363,20 +364,20 @@ class TestDamage:
         with zipfile.ZipFile(saved, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        self.refuse(saved, "array 'dones' is not as long as it says")
+        self.refuse(saved, "is damaged or not a replay buffer")
 
     def test_of_another_version(self, saved: Path, monkeypatch: Any) -> None:
-        monkeypatch.setattr(files, "VERSION", 2)
+        monkeypatch.setattr(saved_files, "VERSION", 2)
         self.refuse(saved, "was saved with version=1, here it is 2")
 
     @pytest.mark.parametrize("wrong", [np.zeros((14, 2)), np.zeros((15, 2), np.float32), None])
     def test_arrays_that_do_not_fit_together(self, saved: Path, wrong: Any) -> None:
         """With checksums that are right: nothing is half-loaded all the same."""
         buffer, _ = make_filled(14, compression="lz4")
-        arrays = {**arrays_of(buffer), "dones": wrong}
+        arrays = {**buffer._arrays(), "dones": wrong}
         if wrong is None:
             del arrays["dones"]
-        files.write_replay(saved, {**settings_of(buffer), "pos": 14, "full": False}, arrays)
+        saved_files.write_replay(saved, {**buffer._settings(), "pos": 14, "full": False}, arrays)
         self.refuse(saved, "array 'dones'")
 
     def test_a_member_missing(self, saved: Path) -> None:
@@ -402,17 +403,17 @@ class TestDamage:
     def test_a_damaged_frame_that_is_to_be_unpacked(self, saved: Path) -> None:
         """With checksums that are right."""
         buffer, _ = make_filled(14, compression="lz4")
-        settings = {**settings_of(buffer), "pos": 14, "full": False}
+        settings = {**buffer._settings(), "pos": 14, "full": False}
         for name in ("blobs", "lengths", "reference"):
-            arrays = arrays_of(buffer)
+            arrays = buffer._arrays()
             arrays[name] = arrays[name][1:].copy()
-            files.write_replay(saved, settings, arrays)
+            saved_files.write_replay(saved, settings, arrays)
             self.refuse(saved, "frame|reference|bytes", compression=None)
 
     def test_more_than_there_is_memory(self, saved: Path, monkeypatch: Any) -> None:
-        monkeypatch.setattr(files, "available_memory", lambda device: 1000)
+        monkeypatch.setattr(saved_files, "available_memory", lambda device: 1000)
         buffer, _ = make_filled(9, compression="lz4")
-        with pytest.raises(ReplayMemoryError, match=r"memory, 0.0 MB are available"):
+        with pytest.raises(ReplayMemoryError, match=r"needed, 0.0 MB are available"):
             buffer.load(saved)
         assert buffer.size() == 9
 
@@ -427,9 +428,9 @@ class TestDamage:
 
     def test_something_else(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "other.npz", x=np.zeros(3))
-        self.refuse(tmp_path / "other.npz", "is damaged or no replay memory")
+        self.refuse(tmp_path / "other.npz", "is damaged or not a replay buffer")
         (tmp_path / "text").write_text("no zip")
-        self.refuse(tmp_path / "text", "is damaged or no replay memory: File is not a zip file")
+        self.refuse(tmp_path / "text", "is damaged or not a replay buffer: File is not a zip file")
 
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):

@@ -13,8 +13,8 @@ import torch as th
 from gymnasium import spaces
 
 from sb3_atari_course._common.errors import ReplayMemoryError
-from sb3_atari_course.replay import FrameReplayBuffer, budget, memory
-from sb3_atari_course.replay.memory import Need, _container_memory, available_memory
+from sb3_atari_course.replay import FrameReplayBuffer, frame_replay_buffer, ram_budget
+from sb3_atari_course.replay.ram_budget import Need, _container_memory, available_memory
 
 SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
@@ -41,7 +41,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that sets how many bytes are left on the machine."""
 
     def has(n_bytes: float) -> None:
-        monkeypatch.setattr(budget, "available_memory", lambda device: int(n_bytes))
+        monkeypatch.setattr(frame_replay_buffer, "available_memory", lambda device: int(n_bytes))
 
     return has
 
@@ -60,7 +60,7 @@ def test_too_little_memory_is_told_when_learning_starts_with_what_would_fit(mach
         add(buffer, 1)
     message = str(error.value)
     assert message.startswith(
-        "the replay memory needs 7.11 GB when it is full, 4.00 GB are available: choose"
+        "the replay buffer needs 7.11 GB when it is full, 4.00 GB are available: choose"
         " compression='lz4', which needs "
     )
     assert message.endswith(" or buffer_size=500000")
@@ -93,7 +93,7 @@ def test_what_the_buffer_has_already_is_not_asked_for_again(machine: Any) -> Non
         add(make_buffer(2048), 1)
 
 
-def test_a_packed_memory_is_estimated_and_the_estimate_is_corrected(machine: Any) -> None:
+def test_a_packed_buffer_is_estimated_from_its_frames_once_there_are_some(machine: Any) -> None:
     machine(2.3e9)
     buffer = make_buffer(compression="lz4")
     first = buffer.memory_needed()
@@ -103,10 +103,11 @@ def test_a_packed_memory_is_estimated_and_the_estimate_is_corrected(machine: Any
     assert 0.1e9 < flat.low < flat.high < 0.3e9  # nearly only what Python adds
     noise = make_buffer(compression="lz4")
     add(noise, 1024, noise=True)
+    loaded = pickle.loads(pickle.dumps(noise))
     with pytest.raises(
         MemoryError, match=r"needs [\d.]+ to [\d.]+ GB \(estimated\) when it is full"
     ):
-        add(noise, 1, noise=True)
+        add(loaded, 1, noise=True)
 
 
 def test_a_packed_memory_that_may_not_fit_gives_a_warning(machine: Any) -> None:
@@ -129,9 +130,9 @@ def test_short_episodes_are_counted_once_they_are_seen(machine: Any) -> None:
     assert 1.9 < buffer.memory_needed().low / make_buffer(100_000).memory_needed().low < 2.05
 
 
-def test_a_packing_that_may_not_fit_either_is_called_so(machine: Any) -> None:
+def test_packing_is_a_way_out_only_if_it_may_fit(machine: Any) -> None:
     machine(1e9)
-    with pytest.raises(ReplayMemoryError, match="choose perhaps compression='lz4', which needs"):
+    with pytest.raises(ReplayMemoryError, match="choose compression='lz4', which needs"):
         add(make_buffer(), 1)
     machine(1e8)
     with pytest.raises(ReplayMemoryError, match=r"are available: choose buffer_size=12000$"):
@@ -139,16 +140,14 @@ def test_a_packing_that_may_not_fit_either_is_called_so(machine: Any) -> None:
 
 
 def test_screens_that_stand_still_do_not_make_a_plain_memory_smaller(machine: Any) -> None:
-    """They may move again: what is told at first holds until the ring is full."""
+    """They may move again."""
     machine(8e9)
     buffer = make_buffer(3000)
     before = buffer.memory_needed()
     still = np.ones((1, 4, 84, 84), np.uint8)
-    for i in range(3000):
+    for _ in range(2000):
         buffer.add(still, still, np.zeros(1), np.zeros(1), np.zeros(1), [{}])
-        if i == 2000:
-            assert buffer.memory_needed() == before
-    assert buffer.memory_needed().high < 200_000  # now it is known
+    assert buffer.memory_needed() == before
 
 
 def test_the_buffer_size_that_fits_counts_all_environments(machine: Any) -> None:
@@ -213,7 +212,7 @@ class TestContainer:
     """A container may have less than its machine."""
 
     def test_its_limit_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(memory, "CGROUP", self.make(tmp_path, "1000"))
+        monkeypatch.setattr(ram_budget, "CGROUP", self.make(tmp_path, "1000"))
         assert available_memory(th.device("cpu")) == 450
 
     def make(self, folder: Path, limit: str) -> Path:

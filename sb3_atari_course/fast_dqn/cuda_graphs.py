@@ -1,0 +1,299 @@
+"""Gradient steps as a CUDA graph: sampled and computed on the GPU while the environments step."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from sb3_atari_course.fast_dqn.updates import GradientStep
+from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay.frame_stores import DeviceFrames, send
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS
+
+#: Updates before the capture, in which libraries choose their kernels; they count like the others.
+N_WARM_UPS = 3
+
+
+class PendingUpdates:
+    """Updates that were asked for and not begun, at most one call of ``train``.
+
+    They run at :meth:`flush`, or during the next step of the environments.
+    """
+
+    def __init__(self) -> None:
+        self._submitted: tuple[GraphUpdates, int, int, ReplayBuffer] | None = None
+        self._env: WorkWhilePlaying | None = None
+
+    def submit(self, updates: GraphUpdates, n_updates: int, batch_size: int) -> None:
+        """Ask for updates, by the settings and on the replay buffer of now, which is kept alive."""
+        self._submitted = updates, n_updates, batch_size, updates.rows.buffer
+
+    def flush(self) -> None:
+        """Run what is pending: the GPU gets its commands, nothing is waited for."""
+        if self._submitted is not None:
+            (updates, n_updates, batch_size, _), self._submitted = self._submitted, None
+            updates.run(n_updates, batch_size)
+
+    def flush_while_playing(self, env: VecEnv) -> VecEnv:
+        """Return the environments; if updates are pending, so that their next step runs them."""
+        if self._submitted is None:
+            return env
+        if self._env is None or self._env.venv is not env:
+            self._env = WorkWhilePlaying(env, self.flush)
+        return self._env
+
+    def close(self) -> None:
+        """Run what is pending, and let the environments go."""
+        self._env = None
+        self.flush()
+
+
+class WorkWhilePlaying(VecEnvWrapper):
+    """Calls a function in each step, between sending the actions and waiting for the frames.
+
+    :param venv: its ``step_async`` should send: ``NativeAtariVecEnv`` and ``SubprocVecEnv`` do.
+    :param work: what to do meanwhile.
+    """
+
+    def __init__(self, venv: VecEnv, work: Callable[[], None]) -> None:
+        super().__init__(venv)
+        self._work = work
+
+    def reset(self) -> VecEnvObs:
+        """Reset."""
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Send the actions, then work."""
+        self.venv.step_async(actions)
+        self._work()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Wait for the frames."""
+        return self.venv.step_wait()
+
+    def checkpoint_state(self) -> None:
+        """Return nothing: it has no state that checkpoints must hold."""
+
+    def restore_checkpoint_state(self, state: None) -> None:
+        """Restore nothing."""
+
+
+class GraphUpdates:
+    """Updates that the GPU does on its own while the environments step.
+
+    An update of a small network is forty kernels of a few microseconds, and launching them one by
+    one takes longer than they do. A graph launches them all at once. It holds addresses and
+    numbers: after a tensor or a setting was replaced (by a loaded optimizer, a replay buffer that
+    grew, another ``max_grad_norm``) another one is captured.
+
+    :param step: one update, replaced in each call of ``train``.
+    :param rows: the replay buffer's rows on the GPU.
+    """
+
+    def __init__(self, step: GradientStep, rows: DeviceRows) -> None:
+        self.step, self.rows = step, rows
+        self._graph: th.cuda.CUDAGraph | None = None
+        self._captured: tuple[object, ...] = ()
+        self._n_warm_ups = 0
+        self._warm_up_stream: th.cuda.Stream | None = None
+        self._sum_of_losses = th.zeros((), device=rows.device)
+        self._mean_loss = th.full((), math.nan, pin_memory=rows.device.type == "cuda")
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss of the last :meth:`run` whose result has arrived, NaN before the first.
+
+        The GPU works asynchronously, and a later loss would have to be waited for.
+        """
+        return float(self._mean_loss)
+
+    def run(self, n_updates: int, batch_size: int) -> None:
+        """Ask the GPU for ``n_updates``, each on a separate batch; nothing is waited for."""
+        policy = self.step.policy
+        was_training = policy.training  # in the middle of a rollout it is not
+        policy.set_training_mode(True)
+        self.rows.follow(self.step.gamma)
+        with th.cuda.device_of(self.step.weights[0]):  # type: ignore[no-untyped-call]
+            if self._graph is not None and self._captured != self._held(batch_size):
+                self._graph, self._n_warm_ups = None, 0
+            for _ in range(n_updates):
+                self._update(batch_size)
+        self._mean_loss.copy_(self._sum_of_losses / n_updates, non_blocking=True)
+        self._sum_of_losses.zero_()
+        policy.set_training_mode(was_training)
+
+    def _update(self, batch_size: int) -> None:
+        if self._n_warm_ups < N_WARM_UPS:
+            self._n_warm_ups += 1
+            self._warm_up(batch_size)
+            return
+        if self._graph is None:
+            self._graph = self._capture(batch_size)
+            self._captured = self._held(batch_size)
+        self._graph.replay()
+
+    def _step(self, batch_size: int) -> None:
+        """Do what a graph repeats."""
+        self._sum_of_losses += self.step(self.rows.sample(batch_size))
+
+    def _warm_up(self, batch_size: int) -> None:
+        """Do one update beside the usual stream, as captures ask for."""
+        self._warm_up_stream = self._warm_up_stream or th.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._warm_up_stream.wait_stream(th.cuda.current_stream())
+        with th.cuda.stream(self._warm_up_stream):
+            self._step(batch_size)
+        th.cuda.current_stream().wait_stream(self._warm_up_stream)
+
+    def _capture(self, batch_size: int) -> th.cuda.CUDAGraph:
+        """Return the graph of one update; it is not done by that."""
+        self.step.optimizer.zero_grad()  # gradients are to lie in the graph's own memory
+        graph = th.cuda.CUDAGraph()
+        with th.cuda.graph(graph):
+            self._step(batch_size)
+        return graph
+
+    def _held(self, batch_size: int) -> tuple[object, ...]:
+        """Return what a graph holds for ever: where tensors lie, layers and numbers.
+
+        ``gamma`` is not among them: batches for a graph bring their own discounts.
+        """
+        step = self.step
+        held: list[Any] = [batch_size, step.max_grad_norm, step.double_q, step.compiled]
+        held += [step.optimizer, *step.weights]
+        for net in step.nets:
+            held += [*net.modules(), *net.buffers()]
+        for group in step.optimizer.param_groups:
+            held += [*group["params"], *(group[name] for name in group if name != "params")]
+        for state in step.optimizer.state.values():
+            held += state.values()
+        return (*self.rows.addresses, *map(_identity, held))
+
+
+def _identity(held: Any) -> Any:
+    if isinstance(held, th.Tensor):
+        return held.data_ptr(), held.requires_grad
+    return held
+
+
+class DeviceRows:
+    """The replay buffer's rows as tensors beside its frames, sampled there: nothing is waited for.
+
+    Batches are those of SB3's ``NStepReplayBuffer``, but the indices come from torch's generator
+    of the device instead of NumPy's. All tensors keep their addresses.
+
+    :param buffer: its frames lie in :class:`DeviceFrames`; it is not kept alive.
+    """
+
+    def __init__(self, buffer: FrameReplayBuffer) -> None:
+        self._buffer, self._stacks = weakref.ref(buffer), weakref.ref(buffer.stacks)
+        self._n_written = 0  # of the buffer's rows, as far as they were copied
+        self.device = _store(buffer).device
+        self._n_rows, self._n_envs = buffer.buffer_size, buffer.n_envs
+        self._copies = {
+            name: th.zeros_like(th.from_numpy(array), device=self.device)
+            for name, array in _arrays(buffer).items()
+        }
+        self._n_filled = th.zeros((), dtype=th.int64, device=self.device)
+        self._newest_row = self._n_filled.clone()
+        self._gamma = th.zeros((), dtype=th.float32, device=self.device)
+        self._steps = th.arange(buffer.n_steps, device=self.device)
+
+    @property
+    def buffer(self) -> FrameReplayBuffer:
+        """The replay buffer."""
+        buffer = self._buffer()
+        assert buffer is not None, "the replay buffer is gone"
+        return buffer
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """Where the frames lie: other addresses after the replay buffer grew or was loaded."""
+        return _store(self.buffer).addresses
+
+    def belong_to(self, buffer: ReplayBuffer) -> bool:
+        """Return whether these are the rows of this buffer, for as many steps as it has now."""
+        return self._buffer() is buffer and len(self._steps) == self.buffer.n_steps
+
+    def follow(self, gamma: float) -> None:
+        """Copy the rows that were written since the last time.
+
+        :param gamma: discount per step of the batches to come.
+        """
+        self._gamma.fill_(gamma)
+        stacks = self.buffer.stacks
+        stacks.table.store.reserve(0)  # loaded frames go to the device
+        if stacks is not self._stacks():  # emptied, or loaded from a file
+            self._stacks, self._n_written = weakref.ref(stacks), 0
+        n_new = min(stacks.n_written - self._n_written, self._n_rows)
+        if n_new == 0:
+            return
+        # the row before them too: it may have been marked as cut off since
+        first = max(stacks.n_written - min(n_new + 1, self._n_rows), 0)
+        rows = np.arange(first, stacks.n_written) % self._n_rows
+        places = send(rows, self.device)
+        for name, array in _arrays(self.buffer).items():
+            self._copies[name].index_copy_(0, places, send(array[rows], self.device))
+        self._n_filled.fill_(stacks.n_filled)
+        self._newest_row.fill_(int(rows[-1]))
+        self._n_written = stacks.n_written
+
+    def sample(self, batch_size: int) -> ReplayBufferSamples:
+        """Return a batch of random transitions."""
+        return self.gather(*self.draw(batch_size))
+
+    def draw(self, batch_size: int) -> tuple[th.Tensor, th.Tensor]:
+        """Return random rows and environments, (B,) int64 each, evenly from what is filled.
+
+        A graph would keep the bound of ``randint`` for ever, so it is multiplied in.
+        """
+        chances = th.rand((2, batch_size), dtype=th.float64, device=self.device)
+        rows = (chances[0] * self._n_filled).long()
+        envs = (chances[1] * self._n_envs).long()
+        return th.minimum(rows, self._n_filled - 1), envs.clamp_(max=self._n_envs - 1)
+
+    def gather(self, rows: th.Tensor, envs: th.Tensor) -> ReplayBufferSamples:
+        """Return the transitions that begin there, over ``n_steps`` steps or to the episode's end.
+
+        :param rows: (B,) int64.
+        :param envs: (B,) int64.
+        """
+        numbers, actions, rewards, dones, timeouts = self._copies.values()
+        several = (rows[:, None] + self._steps) % self._n_rows, envs[:, None]  # (B, n_steps)
+        ends = (dones[several] + timeouts[several] > 0).int()
+        ends = ends | (several[0] == self._newest_row).int()  # the next row is the oldest
+        is_played = ends.cumsum(1) - ends == 0  # no end before it
+        n_played = is_played.sum(1, keepdim=True)
+        returns = rewards[several] * self._gamma**self._steps * is_played
+        gather = self.buffer.stacks.gather
+        last = (rows + n_played[:, 0] - 1) % self._n_rows, envs
+        return ReplayBufferSamples(
+            observations=gather(numbers[rows, envs, OBS]),
+            actions=actions[rows, envs],
+            next_observations=gather(numbers[(*last, NEXT_OBS)]),
+            dones=(dones[last] * (1 - timeouts[last]))[:, None],
+            rewards=returns.sum(1, keepdim=True),
+            discounts=self._gamma**n_played,
+        )
+
+
+def _arrays(buffer: FrameReplayBuffer) -> dict[str, NDArray[Any]]:
+    """Return what a row consists of, each (n_rows, n_envs, ...)."""
+    names = ("actions", "rewards", "dones", "timeouts")
+    return {"numbers": buffer.stacks.numbers, **{name: getattr(buffer, name) for name in names}}
+
+
+def _store(buffer: FrameReplayBuffer) -> DeviceFrames:
+    store = buffer.stacks.table.store
+    assert isinstance(store, DeviceFrames)
+    return store
