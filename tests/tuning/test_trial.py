@@ -46,7 +46,7 @@ class Mean:
     mean: float
 
 
-def run(folder: Path, n_trials: int = 3, **changes: Any) -> Study:
+def run(folder: Path, n_trials: int = 2, **changes: Any) -> Study:
     """Run a study in memory."""
     study = begin(n_trials=n_trials, **changes)
     work(study, Objective(settings_of(study), folder, device="cpu"))
