@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.pruners import MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
@@ -30,9 +29,6 @@ SETTINGS, BUDGET = "settings", "n_trials"
 WORKER, ERROR, SURPLUS = "worker", "error", "surplus"
 
 _NOT_OURS = "study {!r} was not begun by `tune`: choose another --study-name"
-
-#: Seconds to wait for the settings of a study that somebody else is just beginning.
-_BEGINNING = 10.0
 
 #: What a seed is for: equal numbers for two purposes would tie them together.
 SAMPLING, TRAINING, GAMES = 0, 1, 2
@@ -187,19 +183,20 @@ def begin_or_join(
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
     except DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name)
-        _wait_for_settings(study)
-    if study.directions != [StudyDirection.MAXIMIZE]:
-        raise ValueError(_NOT_OURS.format(name))
     attrs = study.user_attrs
     if SETTINGS in attrs:
         settings.check_same(name, settings_of(study))
+    else:
+        is_fresh = attrs.keys() <= {BUDGET} and not study.get_trials(deepcopy=False)
+        if not is_fresh or study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError(_NOT_OURS.format(name))
     budget = attrs.get(BUDGET, 0)
     wanted = n_trials or budget or default
     if wanted < budget:
         raise ValueError(f"study {name!r} has {budget} trials to do, fewer is not possible")
     if wanted > budget:
         study.set_user_attr(BUDGET, wanted)
-    if SETTINGS not in attrs:  # last: who finds them finds the budget too
+    if SETTINGS not in attrs:  # last: who finds them finds the budget too; two may write the same
         study.set_user_attr(SETTINGS, settings.as_dict())
     return equip(study)
 
@@ -227,31 +224,16 @@ def equip(study: Study) -> Study:
         n_startup_trials=sys.maxsize if settings.sampler == "random" else settings.n_startup_trials,
         start=Space(settings.algo, settings.space).start(settings.hyperparams),
     )
-    study.pruner = _make_pruner(settings)
+    study.pruner = NopPruner()
+    if settings.pruner == "median":
+        warmup = settings.n_timesteps // 4
+        study.pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=warmup, n_min_trials=3)
     return study
 
 
 def settings_of(study: Study) -> StudySettings:
     """Return what a study is about."""
     return StudySettings.from_dict(study.user_attrs[SETTINGS])
-
-
-def _wait_for_settings(study: Study) -> None:
-    """Wait for the one who is beginning this study, but not for ever: he may be dead."""
-    deadline = time.monotonic() + _BEGINNING
-    while set(study.user_attrs) <= {BUDGET} and not study.get_trials(deepcopy=False):
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.2)
-    if SETTINGS not in study.user_attrs:
-        raise ValueError(_NOT_OURS.format(study.study_name))
-
-
-def _make_pruner(settings: StudySettings) -> BasePruner:
-    if settings.pruner == "none":
-        return NopPruner()
-    warmup = settings.n_timesteps // 4
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=warmup, n_min_trials=3)
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,13 @@ def test_a_study_of_others_is_refused() -> None:
         find_study(storage, "ice")
     with pytest.raises(ValueError, match="there is no study 'fire' here, but ice"):
         find_study(storage, "fire")
+    with_a_trial = optuna.create_study(storage=storage, study_name="fog", direction="maximize")
+    with_a_trial.ask()
+    with pytest.raises(ValueError, match="was not begun by `tune`"):
+        begin(storage, name="fog")
 
 
-def test_a_study_whose_beginner_died_is_begun_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_atari_course.tuning.study._BEGINNING", 0.3)
+def test_a_study_whose_beginner_died_is_begun_by_the_next() -> None:
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="ice", direction="maximize")
     assert SETTINGS in begin(storage).user_attrs
@@ -124,7 +127,6 @@ def test_joining_without_a_budget_takes_that_of_the_study() -> None:
     assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
 
 
-@pytest.mark.services
 def test_a_study_that_looks_for_the_worst_is_refused() -> None:
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="ice", direction="minimize")
@@ -132,11 +134,8 @@ def test_a_study_that_looks_for_the_worst_is_refused() -> None:
         begin(storage)
 
 
-def test_a_study_whose_settings_were_never_written_is_none_of_ours(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_study_whose_settings_were_never_written_is_none_of_ours() -> None:
     """Its beginner died between the budget and the settings."""
-    monkeypatch.setattr("sb3_atari_course.tuning.study._BEGINNING", 0.3)
     storage = InMemoryStorage()
     theirs = optuna.create_study(storage=storage, study_name="ice", direction="maximize")
     theirs.set_user_attr(BUDGET, 3)
