@@ -87,30 +87,27 @@ class Parameter:
 
         :raises ValueError: if the yml has no place for it.
         """
-        self._mapping(hyperparams)[self.key or self.name] = value
+        mapping, key = self._place(hyperparams)
+        mapping[key] = value
 
     def _read(self, hyperparams: Hyperparams) -> Any:
-        return self._mapping(hyperparams).get(self.key or self.name)
+        mapping, key = self._place(hyperparams)
+        return mapping.get(key)
 
-    def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
+    def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         policy = str(hyperparams.get("policy"))
         if self.policies and policy.rpartition(".")[2] not in self.policies:
             raise ValueError(f"needs the policy {' or '.join(self.policies)}, not {policy}")
-        return _mapping_at(hyperparams, self.path)
+        return _mapping_at(hyperparams, self.path), self.key or self.name
 
 
 class NStack(Parameter):
     """Frames in one observation: ``frame_stack``, or ``n_stack`` of wrap_atari."""
 
-    def _read(self, hyperparams: Hyperparams) -> Any:
-        return hyperparams.get("frame_stack") or super()._read(hyperparams)
-
-    def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Set it where the yml has it."""
-        if "frame_stack" in hyperparams:
-            hyperparams["frame_stack"] = value
-        else:
-            super().write(hyperparams, value)
+    def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
+        if hyperparams.get("frame_stack"):
+            return hyperparams, "frame_stack"
+        return super()._place(hyperparams)
 
 
 class Gamma(Parameter):
@@ -130,18 +127,18 @@ class NSteps(Parameter):
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
         """Set the number of steps; the discount is the algorithm's."""
-        mapping = self._mapping(hyperparams)
-        mapping["n_steps"] = value
+        mapping, key = self._place(hyperparams)
+        mapping[key] = value
         if mapping is not hyperparams:
             mapping["gamma"] = hyperparams.get("gamma", 0.99)  # SB3's default
 
-    def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
+    def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         replay_buffer = hyperparams.get("replay_buffer_class")
         if replay_buffer is None:
-            return hyperparams
+            return hyperparams, "n_steps"
         if "FrameReplayBuffer" not in str(replay_buffer):
             raise ValueError(f"needs our FrameReplayBuffer or SB3's default, not {replay_buffer}")
-        return _mapping_at(hyperparams, ("replay_buffer_kwargs",))
+        return _mapping_at(hyperparams, ("replay_buffer_kwargs",)), "n_steps"
 
 
 class UpdatesPerStep(Parameter):

@@ -147,12 +147,8 @@ class CourseExperimentManager(ExperimentManager):
         """Load the hyperparameters of a trial, from a storage that is there already."""
         shown = without_passwords(storage)
         try:
-            file = Path(storage)
-            if not storage.endswith(".log"):
-                url = make_url(storage)
-                file = Path(url.database or "") if url.get_backend_name() == "sqlite" else Path()
-            is_file = file != Path() and not str(file).startswith((":memory:", "file:"))
-            if is_file and not file.is_file():  # Optuna would make it
+            file = storage.removeprefix("sqlite:///").partition("?")[0]
+            if "://" not in file and not Path(file).is_file():  # Optuna would make it
                 raise SettingError(f"--storage {shown}: there is no file {file}")
             return super().load_trial(storage, study_name, *args, **kwargs)
         except (KeyError, IndexError) as error:
