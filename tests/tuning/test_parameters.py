@@ -292,6 +292,8 @@ class TestWrappers:
         assert N_STACK.read({**entry, "frame_stack": 4}) == 4
         assert write(N_STACK, {**entry, "frame_stack": 4}, 2) == {**entry, "frame_stack": 2}
         assert write(N_STACK, {"frame_stack": 4}, 3) == {"frame_stack": 3}  # other wrappers too
+        none = {**entry, "frame_stack": None}
+        assert write(N_STACK, none, 2) == {**none, "env_wrapper": [wrap(n_stack=2)]}
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def test_environments_that_we_do_not_know_are_left_to_rl_zoo(env_id: str, ours: 
     ("storage", "named"),
     [
         ("sqlite:///no.db", "no.db"),
+        ("sqlite:///no.db?timeout=3", "no.db"),
+        ("sqlite:///:memory:", ":memory:"),
         ("no.log", "no.log"),
         ("sqlite:///empty.db", "trial 3"),
         ("postgresql+psycopg://me:hunter2@127.0.0.1:9/x", "postgresql+psycopg://me@127.0.0.1:9/x"),
