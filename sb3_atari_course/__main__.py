@@ -2,16 +2,18 @@
 
 commands:
   train      train an agent: RL Zoo's train, with our hyperparameters found without -conf
-  resume     go on with a training that was stopped or killed, as if it never had been
+  resume     resume a training that was stopped or killed, exactly where it was
   enjoy      watch an agent: RL Zoo's enjoy
-  record     film an agent: RL Zoo's record_video
-  evaluate   score an agent on whole games, random play beside it
-  plot       draw a run or compare several; write a report
+  record     make a video of an agent: RL Zoo's record_video
+  evaluate   score an agent on whole games, with random play for comparison
+  plot       plot a run or compare several; write a report
   tune       search hyperparameters, with Optuna, on one machine or many
-  publish    make small files of a run's agents, with scores and a card
+  publish    make small files of a run's agents, with scores and a model card
   check      check your solution of an exercise of the course
 
-`COMMAND --help` tells its flags. SB3_ATARI_TRACEBACK=1 shows where an error comes from.
+All but train, tune and check work on a run: its folder (logs/dqn/CartPole-v1_1), or --algo and
+--env with -f and --exp-id. `COMMAND --help` lists the flags. SB3_ATARI_TRACEBACK=1 shows where an
+error comes from.
 """
 
 from __future__ import annotations
@@ -23,6 +25,13 @@ import sys
 
 from sb3_atari_course import __version__
 from sb3_atari_course._common.errors import raised_at
+from sb3_atari_course.cli.parser import fail
+
+#: Each is ``main`` of the module of that name in ``cli``, which is imported when asked for.
+COMMANDS = (
+    *("train", "resume", "enjoy", "record"),
+    *("evaluate", "plot", "tune", "publish", "check"),
+)
 
 #: Status of a process that SIGPIPE has ended.
 _SIGPIPE = 141
@@ -49,12 +58,10 @@ def _run(arguments: list[str]) -> None:
         print(__version__)
         return
     command = arguments[0]
-    if command not in _COMMANDS:
-        _fail(f"unknown command {command!r}: one of {', '.join(_COMMANDS)}")
-    sys.argv = [f"sb3-atari {command}", *arguments[1:]]
+    if command not in COMMANDS:
+        fail(f"unknown command {command!r}: one of {', '.join(COMMANDS)}")
     try:
-        module, function = _COMMANDS[command]
-        getattr(importlib.import_module(f"sb3_atari_course.{module}"), function)()
+        importlib.import_module(f"sb3_atari_course.cli.{command}").main(arguments[1:])
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -62,7 +69,7 @@ def _run(arguments: list[str]) -> None:
         message = _refusal(error)
         if message is None or os.environ.get("SB3_ATARI_TRACEBACK"):
             raise
-        _fail(message)
+        fail(message)
 
 
 def _refusal(error: Exception) -> str | None:
@@ -72,11 +79,6 @@ def _refusal(error: Exception) -> str | None:
     kinds = (ValueError, TypeError, ImportError, OSError, MemoryError)
     is_ours = isinstance(error, kinds) and raised_at(error) == ("sb3_atari_course", True)
     return str(error) if is_ours else None
-
-
-def _fail(message: str) -> None:
-    print("sb3-atari: error:", *map(str.strip, message.splitlines()), file=sys.stderr)
-    raise SystemExit(2)
 
 
 def _reader_is_gone(text: str = "") -> bool:
@@ -91,19 +93,6 @@ def _reader_is_gone(text: str = "") -> bool:
         return True
     return False
 
-
-#: command -> module and function; imported when asked for, so that --help answers at once
-_COMMANDS = {
-    "train": ("cli.rl_zoo", "train"),
-    "resume": ("cli.resume", "main"),
-    "enjoy": ("cli.rl_zoo", "enjoy"),
-    "record": ("cli.rl_zoo", "record"),
-    "evaluate": ("cli.evaluate", "evaluate"),
-    "tune": ("cli.tune", "tune"),
-    "plot": ("cli.plot", "plot"),
-    "publish": ("cli.publish", "main"),
-    "check": ("cli.check", "main"),
-}
 
 if __name__ == "__main__":
     main()

@@ -54,7 +54,7 @@ def test_importing_the_package_needs_only_the_core_and_does_nothing() -> None:
         "    numpy_state = np.random.get_state()[1].tolist()\n"
         "    return numpy_state, th.get_rng_state().tolist(), random.getstate()\n"
         "before = states()\n"
-        "import sb3_atari_course, sb3_atari_course.cli.rl_zoo, sb3_atari_course.cli.evaluate\n"
+        "import sb3_atari_course, sb3_atari_course.cli.train, sb3_atari_course.cli.record\n"
         "assert before == states()\n"
         "import gymnasium\n"
         "assert 'BreakoutDeterministic-v4' not in gymnasium.registry\n"

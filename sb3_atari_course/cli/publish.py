@@ -1,12 +1,19 @@
-"""``publish``: make small files of a run's agents, score them, and describe them in a card."""
+"""``publish``: small files of a run's agents, with scores and a model card."""
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Sequence
 
-from sb3_atari_course.agents.publishing import publish
-from sb3_atari_course.cli.evaluate import add_device, add_gym_packages
+from sb3_atari_course.cli.parser import (
+    CommandParser,
+    add_device,
+    add_games,
+    add_integer,
+    add_output,
+    add_run,
+    parse_run,
+    run_folders,
+)
 
 _DESCRIPTION = """\
 Make agents of a finished run that can be shipped: small zips, settings that stock RL Zoo reads, the
@@ -17,42 +24,32 @@ The best of all files of the run is chosen on games of its own. Watch it by
 """
 
 
-def main() -> None:
-    """Run the command on ``sys.argv``."""
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0],
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run", metavar="RUN", help="run folder, such as logs/dqn/CartPole-v1_1")
-    parser.add_argument("-f", "--folder", default="my_agents", help="where to (default my_agents)")
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parser = CommandParser("publish", _DESCRIPTION)
+    add_run(parser)
+    add_output(parser, "the published agents, in RL Zoo's layout (default my_agents)")
     parser.add_argument(
         "--stages",
         type=int,
         nargs="+",
         default=[],
         metavar="STEPS",
-        help="checkpoints (--save-freq) to ship beside the best; behind RUN",
+        help="checkpoints (--save-freq) to ship in addition to the best; behind RUN",
     )
-    parser.add_argument("-n", "--n-games", type=int, default=30, help="games of a score (30)")
-    parser.add_argument("--seed", type=int, default=1000, help="of these games (default 1000)")
-    parser.add_argument(
-        "--selection-games", type=int, default=10, help="games to choose the best by (10)"
-    )
-    parser.add_argument(
-        "--selection-seed", type=int, default=500, help="of those games (default 500)"
-    )
-    parser.add_argument(
-        "--epsilon",
-        type=float,
-        help="probability of a random action (default 0.05 for an Atari game, else 0)",
-    )
+    add_games(parser, n_games=30, seed=1000)
+    add_integer(parser, "--selection-games", default=10, help="games to choose the best by")
+    add_integer(parser, "--selection-seed", least=0, default=500, help="of those games")
     add_device(parser, "cpu")
-    add_gym_packages(parser)
-    args = parser.parse_args()
+    args = parse_run(parser, arguments)
+
+    from sb3_atari_course.agents.publishing import publish
+    from sb3_atari_course.zoo.experiment import check_device
+
+    check_device(args.device)
     target = publish(
-        args.run,
-        args.folder,
+        run_folders(args)[0],
+        args.output_folder or "my_agents",
         stages=args.stages,
         n_games=args.n_games,
         seed=args.seed,

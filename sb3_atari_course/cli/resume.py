@@ -1,37 +1,75 @@
-"""``python -m sb3_atari_course resume RUN_DIR``."""
+"""``resume``: a training that was stopped goes on."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
-from sb3_atari_course.cli.evaluate import add_device
+from sb3_atari_course.cli.parser import (
+    CommandParser,
+    add_device,
+    add_integer,
+    add_run,
+    parse_run,
+    run_folders,
+)
+
+_DESCRIPTION = """\
+Resume a training from its newest whole checkpoint, in the same folder, as if it had never stopped.
+The run's own settings are imported: trust the folder.
+"""
 
 
-def main() -> None:
-    """Run ``resume`` on ``sys.argv``."""
-    parser = argparse.ArgumentParser(
-        description="Resume a training from its newest whole checkpoint, in the same folder, as"
-        " if it had never stopped. The run's own settings are imported: trust the folder.",
-    )
-    parser.add_argument("run", metavar="RUN_DIR", help="run folder, with checkpoints/ in it")
-    parser.add_argument(
-        "-n",
-        "--n-timesteps",
-        type=int,
-        help="agent steps after which the training is finished (default: as it was begun)",
-    )
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    parser = CommandParser("resume", _DESCRIPTION)
+    add_run(parser)
+    steps = "agent steps after which the training is finished (default: as it was started)"
+    add_integer(parser, "-n", "--n-timesteps", help=steps)
     parser.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
-    parser.add_argument(
-        "--num-threads", type=int, help="threads of PyTorch (default: as the training began)"
-    )
+    threads = "threads of PyTorch (default: as the training began)"
+    add_integer(parser, "--num-threads", help=threads)
     add_device(parser, None)
-    given = parser.parse_args()
-    from sb3_atari_course.zoo.resume_experiment import resume_experiment  # imports RL Zoo
+    args = parse_run(parser, arguments)
+
+    from sb3_atari_course.zoo.resume_experiment import resume_experiment
 
     resume_experiment(
-        given.run,
-        n_timesteps=given.n_timesteps,
-        device=given.device,
-        num_threads=given.num_threads,
-        progress=given.progress,
+        _run_of(args),
+        n_timesteps=args.n_timesteps,
+        device=args.device,
+        num_threads=args.num_threads,
+        progress=args.progress,
     )
+
+
+def _run_of(args: argparse.Namespace) -> Path:
+    """Return the run folder that was given or chosen: without a number the latest unfinished one.
+
+    :raises ValueError: if there is none.
+    """
+    if args.run or args.exp_id != 0:
+        return run_folders(args)[0]
+    from huggingface_sb3 import EnvironmentName
+
+    from sb3_atari_course.checkpoints.folder import (
+        FOLDER,
+        CheckpointFolder,
+        unfinished_checkpoint,
+    )
+    from sb3_atari_course.envs import import_packages
+
+    import_packages(args.gym_packages)
+    runs = Path(args.folder) / args.algo
+    found: dict[Path, int] = {}  # run -> when its newest checkpoint was written
+    for run in runs.glob(f"{EnvironmentName(args.env)}_*"):
+        checkpoint = unfinished_checkpoint(run)
+        if checkpoint is not None and not CheckpointFolder(run / FOLDER).is_used():
+            found[run] = (run / FOLDER / checkpoint.manifest_name).stat().st_mtime_ns
+    if not found:
+        raise ValueError(
+            f"{runs} has no unfinished run of {args.env}: choose the log folder with -f; to train"
+            " a finished one for longer, name its folder"
+        )
+    return max(found, key=lambda run: found[run])

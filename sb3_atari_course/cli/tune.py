@@ -1,46 +1,40 @@
-"""``python -m sb3_atari_course tune``: its flags."""
+"""``tune``: a search of hyperparameters, or the report on one."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 
+from sb3_atari_course.cli.parser import (
+    CommandParser,
+    add_device,
+    add_epsilon,
+    add_gym_packages,
+    add_integer,
+    add_several,
+)
 from sb3_atari_course.tuning import ALGORITHMS, PRUNERS, SAMPLERS
 
-_EPILOG = """
-The same command resumes a study that was stopped, and joins one that is running. Values of
---param are those of a space file: gamma=[0.99,0.999], "learning_rate={low: 1e-5, high: 1e-3,
-log: true}", batch_size=64 (frozen). More in docs/tuning.md.
+_EPILOG = """\
+The same command resumes a study that was stopped, and joins one that is running. Values of --param
+are those of a space file: gamma=[0.99,0.999], "learning_rate={low: 1e-5, high: 1e-3, log: true}",
+batch_size=64 (frozen). More in docs/tuning.md.
 """
 
-#: Flags that are 1 at least, and 0 at least.
-_POSITIVE = (
-    *("n_timesteps", "n_trials", "workers", "num_threads", "grace_period"),
-    *("n_games", "n_evaluations", "n_repeats", "max_frames"),
-)
-_NOT_NEGATIVE = ("seed", "n_startup_trials")
 
-
-def tune() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Search hyperparameters, or report on a search; see ``tune --help``."""
-    args = parse_options(sys.argv[1:])
-    from sb3_atari_course.tuning.search import search  # torch, Optuna, RL Zoo: after the flags
+    args = parse(arguments)
+    from sb3_atari_course.tuning.search import search
 
     search(args)
 
 
-def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read the command line.
-
-    :raises ValueError: for a number that is out of range.
-    """
-    parser = argparse.ArgumentParser(
-        prog=sys.argv[0],
-        description="Search hyperparameters: trainings by RL Zoo, scored on whole games.",
-        epilog=_EPILOG,
-    )
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    description = "Search hyperparameters: trainings by RL Zoo, scored on whole games."
+    parser = CommandParser("tune", description, epilog=_EPILOG)
     parser.add_argument("--algo", required=True, choices=ALGORITHMS, help="algorithm")
     parser.add_argument("--env", required=True, help="environment id")
     parser.add_argument(
@@ -51,23 +45,17 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     _add_score(parser.add_argument_group("how it is scored"))
     _add_machine(parser.add_argument_group("this machine"))
     args = parser.parse_args(arguments)
-    for least, names in ((1, _POSITIVE), (0, _NOT_NEGATIVE)):
-        for name in names:
-            value = getattr(args, name)
-            if value is not None and value < least:
-                flag = "-n" if name == "n_timesteps" else f"--{name.replace('_', '-')}"
-                raise ValueError(f"{flag} must be at least {least}, got {value}")
     if not args.minutes > 0:
-        raise ValueError(f"--minutes must be positive, got {args.minutes}")
+        parser.error(f"argument --minutes: must be positive, got {args.minutes}")
     return args
 
 
 def _add_study(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--study-name", help="default: ALGO_ENV")
+    group.add_argument("--study-name", metavar="NAME", help="default: ALGO_ENV")
     group.add_argument(
         *("-f", "--folder"),
         default="studies",
-        help="results go to FOLDER/STUDY_NAME (default studies)",
+        help="folder in which studies lie, each in one of its name (default studies)",
     )
     group.add_argument(
         "--storage",
@@ -76,23 +64,18 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
         " (default: $SB3_ATARI_STORAGE, which shows no password to others, else journal.log in"
         " the study's folder)",
     )
-    group.add_argument(
+    add_integer(
+        group,
         "--n-trials",
-        type=int,
         help="finished trials, complete or pruned, of all machines (default 20 for a game, else"
         " 50); more than before extend a study",
     )
-    group.add_argument(
-        *("-n", "--n-timesteps"),
-        type=int,
-        help="agent steps of a training (default: those of the yml, for a game 100000)",
-    )
+    steps = "agent steps of a training (default: those of the yml, for a game 100000)"
+    add_integer(group, "-n", "--n-timesteps", help=steps)
     group.add_argument(
         "--minutes", type=float, default=math.inf, help="begin no trial after so many minutes"
     )
-    group.add_argument(
-        "--seed", type=int, default=0, help="same seed, one worker: same trials (default 0)"
-    )
+    add_integer(group, "--seed", least=0, default=0, help="same seed, one worker: same trials")
 
 
 def _add_space(group: argparse._ArgumentGroup) -> None:
@@ -100,61 +83,34 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
         *("-conf", "--conf-file"), help="yml of the other hyperparameters (default: that of train)"
     )
     group.add_argument("--space", metavar="FILE", help="yml of what is tried (default: ours)")
-    for flag, metavar, text in (
-        ("--param", "NAME=VALUES", "change or add a parameter"),
-        ("--freeze", "NAME", "leave as the yml has it"),
-        ("--only", "NAME", "tune nothing else"),
-    ):
-        group.add_argument(flag, nargs="+", action="extend", default=[], metavar=metavar, help=text)
+    add_several(group, "--param", "NAME=VALUES", help="change or add a parameter")
+    add_several(group, "--freeze", "NAME", help="leave as the yml has it")
+    add_several(group, "--only", "NAME", help="tune nothing else")
     group.add_argument("--list-params", action="store_true", help="show all parameters and end")
-    group.add_argument(
-        "--env-kwargs",
-        nargs="+",
-        action="extend",
-        metavar="NAME:VALUE",
-        help="of the environment, as in train",
-    )
+    add_several(group, "--env-kwargs", "NAME:VALUE", help="of the environment, as in train")
     group.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default tpe")
-    group.add_argument(
-        "--n-startup-trials", type=int, default=10, help="random trials before TPE (default 10)"
-    )
+    add_integer(group, "--n-startup-trials", least=0, default=10, help="random trials before TPE")
 
 
 def _add_score(group: argparse._ArgumentGroup) -> None:
-    for flag, default, text in (
-        ("--n-games", 20, "games of a score"),
-        ("--n-evaluations", 4, "scores of a training, the last at its end"),
-        ("--n-repeats", 1, "trainings of a trial, whose mean is its score"),
-        ("--max-frames", 108_000, "cap of a game, in frames"),
-    ):
-        group.add_argument(flag, type=int, default=default, help=f"{text} (default {default})")
-    group.add_argument(
-        "--epsilon",
-        type=float,
-        help="share of random actions (default 0.05 for an Atari game, else 0)",
-    )
+    add_integer(group, "--n-games", default=20, help="games of a score")
+    evaluations = "scores of a training, the last at its end"
+    add_integer(group, "--n-evaluations", default=4, help=evaluations)
+    repeats = "trainings of a trial, whose mean is its score"
+    add_integer(group, "--n-repeats", default=1, help=repeats)
+    add_integer(group, "--max-frames", default=108_000, help="cap of a game, in frames")
+    add_epsilon(group)
     group.add_argument("--pruner", choices=PRUNERS, default="median", help="default median")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--workers", type=int, default=1, help="processes here (default 1)")
-    group.add_argument(
-        "--num-threads", type=int, help="of PyTorch in each (default: cores / workers)"
-    )
-    group.add_argument("--device", default="auto", help="PyTorch device (default auto)")
+    add_integer(group, "--workers", default=1, help="processes here")
+    threads = "of PyTorch in each (default: cores / workers)"
+    add_integer(group, "--num-threads", help=threads)
+    add_device(group)
     group.add_argument(
         "--vec-env", choices=("dummy", "native"), default="dummy", help="native: ale-py's threads"
     )
-    group.add_argument(
-        "--grace-period",
-        type=int,
-        default=60,
-        help="seconds of silence after which a worker counts as dead (databases, default 60)",
-    )
-    group.add_argument(
-        "--gym-packages",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="modules to import that register environments",
-    )
+    silence = "seconds of silence after which a worker counts as dead (databases)"
+    add_integer(group, "--grace-period", default=60, help=silence)
+    add_gym_packages(group)

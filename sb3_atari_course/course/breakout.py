@@ -175,9 +175,9 @@ class GameStatistics:
 class BreakoutWatch(gym.Wrapper[Any, Any, Any, Any]):
     """Watches every frame; it stands around the emulator, beneath all other wrappers.
 
-    ``statistics`` are those of the game that is being played, ``state`` its last frame, and
-    ``finished`` has the statistics of all games that are over: a wrapper outside can start the next
-    one unseen, inside a reset that presses FIRE.
+    ``state`` is the last frame, ``games`` has the statistics of each game that was begun by a
+    reset with a seed. Whatever is played after its end is not counted: a wrapper outside can start
+    the next game unseen, inside a reset that presses FIRE.
 
     :param env: Breakout, one frame a step.
     :raises ValueError: if it is another game, or plays several frames a step.
@@ -191,25 +191,28 @@ class BreakoutWatch(gym.Wrapper[Any, Any, Any, Any]):
             )
         super().__init__(env)
         self.state = read_state(env)
-        self.statistics = GameStatistics()
-        self.finished: list[GameStatistics] = []
+        self.games: list[GameStatistics] = []
+        self.is_over = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Reset, and count from here."""
+        """Reset; count from here if there is a seed."""
         obs, info = self.env.reset(seed=seed, options=options)
-        self.statistics, self.state = GameStatistics(), read_state(self.env)
+        self.state = read_state(self.env)
+        if seed is not None:
+            self.games.append(GameStatistics())
+            self.is_over = False
         return obs, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Play one frame, and count."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         before, self.state = self.state, read_state(self.env)
-        self.statistics.add(before, self.state, reward=float(reward))
-        if terminated or truncated:
-            self.statistics.was_capped = not terminated
-            self.finished.append(self.statistics)
+        if not self.is_over:
+            self.games[-1].add(before, self.state, reward=float(reward))
+            self.games[-1].was_capped = truncated and not terminated
+            self.is_over = terminated or truncated
         return obs, reward, terminated, truncated, info
 
 
@@ -237,31 +240,21 @@ class _AgentSteps(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], watch: BreakoutWatch, choices: list[Any]) -> None:
         super().__init__(env)
         self.watch, self.choices = watch, choices
-        #: For each game its number among all that the watch has finished.
-        self.games: list[int] = []
         self.lives: list[LifeStart] = []
         self._n_waited = 0
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Start a game if there is a seed, else the next life."""
-        if seed is not None:
-            self.games.append(len(self.watch.finished))
-        return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step; note whether a ball came into play."""
         by = "agent" if action in self.choices[-1:] else "chance"
         self.choices.clear()
-        was_waiting, game = not self.watch.state.ball_in_play, self.watch.statistics
+        was_waiting, game = not self.watch.state.ball_in_play, self.watch.games[-1]
         n_balls = game.n_balls
         result = self.env.step(action)
         if game.n_balls > n_balls:  # FIRE can lose a ball and begin the next one in the same step
             self._begin_life(by)
         elif was_waiting:
             self._n_waited += 1
-        if self._n_waited and len(self.watch.finished) > self.games[-1]:
+        if self._n_waited and self.watch.is_over:
             self._begin_life("nobody")
         return result
 
@@ -331,12 +324,6 @@ class WatchReport:
     def n_capped(self) -> int:
         """Games that were cut off."""
         return sum(game.was_capped for game in self.games)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain values, ready for a row of a table or for JSON."""
-        names = ["score", "fired_share", "wait", "distance", "bricks", "from_above_share"]
-        numbers = {name: getattr(self, name) for name in [*names, "longest_rally", "n_capped"]}
-        return {**numbers, "scores": self.scores, "protocol": dict(self.protocol)}
 
     def __str__(self) -> str:
         def show(value: float | None, form: str) -> str:
@@ -424,7 +411,7 @@ def watch_games(
     steps = watched[-1]
     played = {"n_games": n_games, "seed": seed, "epsilon": epsilon, "forced_fire": forced_fire}
     return WatchReport(
-        games=tuple(steps.watch.finished[number] for number in steps.games),
+        games=tuple(steps.watch.games),
         lives=() if forced_fire else tuple(steps.lives),
         protocol=played | report.protocol,
     )

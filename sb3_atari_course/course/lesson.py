@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,11 +53,15 @@ def output_folder() -> Path:
     return Path(os.environ.get(OUTPUT_VARIABLE) or "course_output")
 
 
+def ipython_shell() -> Any:
+    """Return IPython's shell if this runs in one, else None."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
 def in_notebook() -> bool:
     """Return whether this runs in a notebook, where images and videos can be shown."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")
+    return hasattr(ipython_shell(), "kernel")
 
 
 def show_picture(figure: Figure, path: str | Path) -> None:

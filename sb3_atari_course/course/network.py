@@ -38,20 +38,28 @@ def list_layers(network: nn.Module, input_shape: Sequence[int]) -> list[Layer]:
     :param input_shape: of one observation, without the batch.
     """
     layers = [Layer("Input", tuple(input_shape), 0)]
-
-    def note(module: nn.Module, _: object, output: torch.Tensor) -> None:
+    for module, _, output in trace(network, torch.zeros(1, *input_shape)):
         n_parameters = sum(p.numel() for p in module.parameters())
         layers.append(Layer(type(module).__name__, tuple(output.shape[1:]), n_parameters))
+    return layers
+
+
+def trace(network: nn.Module, batch: torch.Tensor) -> list[tuple[Any, torch.Tensor, Any]]:
+    """Send a batch through a network; return each call of a layer as (layer, input, output)."""
+    calls: list[tuple[Any, torch.Tensor, Any]] = []
+
+    def note(module: nn.Module, given: tuple[torch.Tensor, ...], output: object) -> None:
+        calls.append((module, given[0], output))
 
     leaves = [module for module in network.modules() if not list(module.children())]
     handles = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         with torch.no_grad():
-            network(torch.zeros(1, *input_shape))
+            network(batch)
     finally:
         for handle in handles:
             handle.remove()
-    return layers
+    return calls
 
 
 def layer_table(layers: Sequence[Layer]) -> str:

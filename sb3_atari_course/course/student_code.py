@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sb3_atari_course.course.lesson import ipython_shell
+
 #: First characters of a line that only a notebook understands.
 _MAGIC = ("%", "!", "?")
 
@@ -67,8 +69,7 @@ def running_cells() -> list[Cell]:
 
     :raises ValueError: if there is neither, in a plain Python shell.
     """
-    ipython = sys.modules.get("IPython")
-    shell: Any = ipython.get_ipython() if ipython else None
+    shell = ipython_shell()
     script = getattr(sys.modules["__main__"], "__file__", None)
     if shell is not None and not str(script).endswith(".py"):  # %run sets it
         history = shell.history_manager.input_hist_raw
@@ -130,7 +131,14 @@ def needed_statements(cells: Iterable[Cell], names: Sequence[str]) -> list[State
     :param names: functions or classes.
     :raises SyntaxError: if a name is missing, and a cell is not Python.
     """
-    statements, failures = _statements(cells)
+    statements, failures = list[Statement](), list[SyntaxError]()
+    for cell in cells:
+        try:
+            nodes = ast.parse(cell.text, filename=f"<{cell.name}>").body
+        except SyntaxError as error:
+            failures.append(error)
+        else:
+            statements += [Statement(cell, one, _bound(one), _used(_scope(one))) for one in nodes]
     bound = {name for statement in statements for name in statement.binds}
     if failures and not bound.issuperset(names):
         raise failures[-1]
@@ -151,21 +159,6 @@ def _binding(statements: list[Statement], name: str) -> list[int]:
     kinds = (ast.FunctionDef, ast.ClassDef)
     definitions = [i for i in binding if isinstance(statements[i].node, kinds)]
     return [i for i in binding if not definitions or i >= definitions[-1]]
-
-
-def _statements(cells: Iterable[Cell]) -> tuple[list[Statement], list[SyntaxError]]:
-    """Return the statements of all cells, and what is wrong with cells that are not Python."""
-    statements, failures = [], []
-    for cell in cells:
-        try:
-            tree = ast.parse(cell.text, filename=f"<{cell.name}>")
-        except SyntaxError as error:
-            failures.append(error)
-            continue
-        statements += [
-            Statement(cell, node, _bound(node), _used(_scope(node))) for node in tree.body
-        ]
-    return statements, failures
 
 
 def _bound(node: ast.stmt) -> frozenset[str]:

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sb3_atari_course._common.validation import boolean, finite_number, integer_at_least
+from sb3_atari_course.course.lesson import in_notebook
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.evaluation.player import Model, Player, check_spaces, fit_to_model
 
@@ -164,16 +165,16 @@ def _totals(
         np.array(column) for column in zip(*outcomes, strict=True)
     )
     goes_on = probability * ~terminated
-    # what one outcome adds to each of the three
-    own = [probability * reward, probability, probability * (reward == penalty)]
-    totals, still_playing = np.zeros((3, len(policy))), np.ones(len(policy))
+    # what one outcome adds to each of the three, and to the probability of still playing
+    own = [probability * reward, probability, probability * (reward == penalty), 0 * probability]
+    totals = np.zeros((4, len(policy)))
+    totals[3] = 1
     for _ in range(max_steps):
         for total, added in zip(totals, own, strict=True):
             total[:] = np.bincount(state, added + goes_on * total[next_state])
-        still_playing[:] = np.bincount(state, goes_on * still_playing[next_state])
-        if not still_playing.any():
+        if not totals[3].any():
             break
-    return totals
+    return totals[:3]
 
 
 def draw_policy(
@@ -322,9 +323,8 @@ def replay_episode(
     episode: int | None = None,
     max_steps: int = 50,
     delay: float = 0.1,
-    file: TextIO | None = None,
 ) -> None:
-    """Show an episode step by step, each in the place of the one before; state and frame after it.
+    """Print an episode step by step, each in the place of the one before; state and frame after it.
 
     In a notebook the output of the cell is replaced, on a terminal the screen; a file gets all
     steps one after the other, without delay.
@@ -333,28 +333,24 @@ def replay_episode(
     :param episode: its number, shown if given.
     :param max_steps: show no more than these, and how many there are more.
     :param delay: seconds for each step.
-    :param file: default: standard output.
     """
-    out = sys.stdout if file is None else file
-    clear = _clearing(out)
     steps, max_steps = list(steps), integer_at_least(0, "max_steps", max_steps)
+    clear = _find_clearing()
     for step in steps[:max_steps]:
         if clear is None:
-            print(step.text(episode), end="\n\n", file=out)
+            print(step.text(episode), end="\n\n")
         else:
             clear()
-            print(step.text(episode), file=out, flush=True)
+            print(step.text(episode), flush=True)
             time.sleep(delay)
     if len(steps) > max_steps:
-        print(f"... steps not shown: {len(steps) - max_steps}", file=out)
+        print(f"... steps not shown: {len(steps) - max_steps}")
 
 
-def _clearing(out: TextIO) -> Callable[[], object] | None:
+def _find_clearing() -> Callable[[], object] | None:
     """Return what clears the display, None for a file."""
-    if out is sys.stdout and "IPython" in sys.modules:
-        from IPython import get_ipython
+    if in_notebook():
         from IPython.display import clear_output
 
-        if get_ipython() is not None:
-            return lambda: clear_output(wait=True)
-    return (lambda: out.write(_CLEAR_TERMINAL)) if out.isatty() else None
+        return lambda: clear_output(wait=True)
+    return (lambda: print(_CLEAR_TERMINAL, end="")) if sys.stdout.isatty() else None

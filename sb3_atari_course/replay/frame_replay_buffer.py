@@ -152,14 +152,14 @@ class FrameReplayBuffer(NStepReplayBuffer):
         if not self._learning:
             self._learning_starts()
         row = self.stacks.next_row
-        numbers, follows = self.stacks.number(obs, next_obs)
-        self._end_returns_at_gaps(follows)
+        numbers, breaks = self.stacks.number(obs, next_obs)
+        if breaks:
+            self._end_returns(breaks)
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
-        self.timeouts[row] = 0.0
-        if self.handle_timeout_termination:
-            self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
+        is_cut_off = [info.get("TimeLimit.truncated", False) for info in infos]
+        self.timeouts[row] = is_cut_off if self.handle_timeout_termination else 0.0
         self.stacks.append(numbers)  # from here on the row counts, whatever interrupts
         self._follow_stacks()
 
@@ -286,14 +286,14 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones = np.zeros(rows, np.float32)
         self.timeouts = np.zeros(rows, np.float32)
 
-    def _end_returns_at_gaps(self, continues: NDArray[np.bool_]) -> None:
-        """Mark the last row as cut off where play was interrupted, as after a time limit.
+    def _end_returns(self, envs: list[int]) -> None:
+        """Mark the last row as cut off in these environments, unless an episode ended there.
 
-        :param continues: (n_envs,) where the next observation is the one to come.
+        Play was interrupted: an n-step return must not be summed up over the gap.
         """
-        if self.stacks.n_filled and not continues.all():
+        if self.stacks.n_filled:
             last = self.stacks.next_row - 1
-            self.timeouts[last, ~continues & (self.dones[last] == 0.0)] = 1.0
+            self.timeouts[last, [env for env in envs if not self.dones[last, env]]] = 1.0
 
     def _follow_stacks(self) -> None:
         """Let SB3's count of rows be that of the stacks, which an interruption leaves right."""

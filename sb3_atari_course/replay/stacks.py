@@ -73,7 +73,6 @@ class StackMemory:
         self._is_writing = False
         # Which numbers a stack has after one step if nothing moves.
         self._one_newer = [*range(1, n_stack), n_stack - 1]
-        self._all_envs = np.ones(n_envs, bool)
         self._pages = [Page(n_stack, n_envs, self.image_shape) for _ in range(2)]
         # The stacks written last and their numbers (n_envs, n_stack); the other page is free.
         self._last = self._pages[0], np.full((n_envs, n_stack), BLACK, np.int32)
@@ -104,30 +103,31 @@ class StackMemory:
 
     def number(
         self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]
-    ) -> tuple[Numbers, NDArray[np.bool_]]:
+    ) -> tuple[Numbers, list[int]]:
         """Store the new frames of one more row, which counts once it is appended.
 
         An interruption (Ctrl-C) leaves the rows as they were, or this one appended as a whole.
 
         :param obs: what :meth:`checked` returned, as is ``next_obs``.
-        :return: numbers of frames (n_envs, 2, n_stack), and in which environments (n_envs,) the
-            observation is the next observation of the row before.
+        :return: numbers of frames (n_envs, 2, n_stack), and the environments whose observation is
+            not the next observation of the row before.
         """
         self.recover()
         self._is_writing = True
         numbers = np.empty(self.numbers.shape[1:], np.int32)
-        numbers[:, OBS], follows = self._number(obs, OBS)
+        numbers[:, OBS], breaks = self._number(obs, OBS)
         numbers[:, NEXT_OBS], _ = self._number(next_obs, NEXT_OBS)
-        return numbers, follows
+        return numbers, breaks
 
     def append(self, numbers: Numbers) -> None:
         """Keep the row that was numbered last, in place of the oldest if all are filled."""
-        self.table.use(numbers, self.n_written)
-        old_numbers = self.numbers[self.next_row].copy()
-        self.numbers[self.next_row] = numbers
+        time, row, n_rows = self.n_written, self.next_row, len(self.numbers)
+        self.table.use(numbers, time)
+        old_numbers = self.numbers[row].copy()
+        self.numbers[row] = numbers
         self.n_written += 1
-        if self.n_written > len(self.numbers):
-            self.table.end_use(old_numbers, self.n_written - 1 - len(self.numbers))
+        if time >= n_rows:
+            self.table.end_use(old_numbers, time - n_rows)
         self._is_writing = False
 
     def read(self, index: Any, which: int) -> Any:
@@ -203,31 +203,31 @@ class StackMemory:
         self.table.check_valid(uses, first_time)
         page = Page(self.n_stack, self.n_envs, self.image_shape)
         page.write(self._images_of(uses[-1, :, NEXT_OBS]))
-        assert page.continues(self._last[0], 0), "frames were overwritten"
+        assert not page.breaks_after(self._last[0], 0), "frames were overwritten"
         assert not self.table.store.take(np.array([BLACK], np.int32)).any(), "black is not black"
 
-    def _number(self, stacks: NDArray[np.uint8], shift: int) -> tuple[Numbers, NDArray[np.bool_]]:
+    def _number(self, stacks: NDArray[np.uint8], shift: int) -> tuple[Numbers, list[int]]:
         """Return the numbers (n_envs, n_stack) of stacks (n_envs, *shape).
 
         :param shift: how many frames newer they should be than the stacks numbered before.
-        :return: the numbers, and which stacks (n_envs,) are that.
+        :return: the numbers, and the environments whose stack is not that.
         """
         before, numbers = self._last
         page = self._pages[before is self._pages[0]]
         page.write(stacks.transpose(0, 2, 3, 1) if self.channels_first else stacks)
-        all_follow = page.continues(before, shift)
-        if all_follow and not shift:
-            return numbers, self._all_envs
-        follows = self._all_envs if all_follow else page.envs_that_continue(before, shift)
+        breaks = page.breaks_after(before, shift)
+        if not breaks and not shift:
+            return numbers, breaks
         numbers = numbers[:, self._one_newer] if shift else numbers.copy()
         if shift:
-            moved = follows & page.envs_that_moved(before)
+            moved = page.moved_after(before)
+            moved[breaks] = False
             new = page.frames[-1] if moved.all() else page.frames[-1][moved]
             numbers[moved, -1] = self.table.add(new)
-        for env in () if all_follow else np.flatnonzero(~follows).tolist():
+        for env in breaks:
             numbers[env] = self._look_up(page.stack(env), before.stack(env), self._last[1][env])
         self._last = page, numbers
-        return numbers, follows
+        return numbers, breaks
 
     def _look_up(
         self, stack: list[bytes], known_stack: list[bytes], known_numbers: Numbers
@@ -337,19 +337,18 @@ class Page:
         for i, image in enumerate(self._images):
             image[:] = images[..., i]
 
-    def continues(self, before: Page, shift: int) -> bool:
-        """Return if each stack is that of the page before, except for ``shift`` new frames."""
+    def breaks_after(self, before: Page, shift: int) -> list[int]:
+        """Return whose stack is not that of the page before, except for ``shift`` new frames."""
         known, expected = self._memory[: len(self._memory) - shift], before._memory[shift:]
-        return known == expected
+        if known == expected:
+            return []
+        differs = np.zeros(len(self.frames[0]), bool)
+        for known_words, words in zip(self._words, before._words[shift:], strict=False):
+            differs |= (known_words != words).any(axis=1)
+        breaks: list[int] = np.flatnonzero(differs).tolist()
+        return breaks
 
-    def envs_that_continue(self, before: Page, shift: int) -> NDArray[np.bool_]:
-        """Return of which environments this is true, (n_envs,)."""
-        follows = np.ones(len(self.frames[0]), bool)
-        for known, expected in zip(self._words, before._words[shift:], strict=False):
-            follows &= (known == expected).all(axis=1)
-        return follows
-
-    def envs_that_moved(self, before: Page) -> NDArray[np.bool_]:
+    def moved_after(self, before: Page) -> NDArray[np.bool_]:
         """Return in which environments the newest frame is another than before, (n_envs,)."""
         return (self._words[-1] != before._words[-1]).any(axis=1)  # type: ignore[no-any-return]
 

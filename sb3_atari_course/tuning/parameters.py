@@ -38,7 +38,7 @@ _DUELING = ("AtariCnnPolicy",)
 #: Stands for the number in ``learning_rate: visits``, which holds none.
 _RATE_BESIDE_VISITS = 0.1
 
-#: Epsilon of an ``exploration`` by episodes, where the yml says nothing.
+#: Epsilon of an ``exploration`` by episodes, where the yml has none.
 _DEFAULT_DECAY = {"initial_eps": 1.0, "final_eps": 0.05, "decay": 0.001}
 
 
@@ -87,30 +87,27 @@ class Parameter:
 
         :raises ValueError: if the yml has no place for it.
         """
-        self._mapping(hyperparams)[self.key or self.name] = value
+        mapping, key = self._place(hyperparams)
+        mapping[key] = value
 
     def _read(self, hyperparams: Hyperparams) -> Any:
-        return self._mapping(hyperparams).get(self.key or self.name)
+        mapping, key = self._place(hyperparams)
+        return mapping.get(key)
 
-    def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
+    def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         policy = str(hyperparams.get("policy"))
         if self.policies and policy.rpartition(".")[2] not in self.policies:
             raise ValueError(f"needs the policy {' or '.join(self.policies)}, not {policy}")
-        return _mapping_at(hyperparams, self.path)
+        return _mapping_at(hyperparams, self.path), self.key or self.name
 
 
 class NStack(Parameter):
     """Frames in one observation: ``frame_stack``, or ``n_stack`` of wrap_atari."""
 
-    def _read(self, hyperparams: Hyperparams) -> Any:
-        return hyperparams.get("frame_stack") or super()._read(hyperparams)
-
-    def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Set it where the yml has it."""
-        if "frame_stack" in hyperparams:
-            hyperparams["frame_stack"] = value
-        else:
-            super().write(hyperparams, value)
+    def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
+        if hyperparams.get("frame_stack"):
+            return hyperparams, "frame_stack"
+        return super()._place(hyperparams)
 
 
 class Gamma(Parameter):
@@ -130,18 +127,18 @@ class NSteps(Parameter):
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
         """Set the number of steps; the discount is the algorithm's."""
-        mapping = self._mapping(hyperparams)
-        mapping["n_steps"] = value
+        mapping, key = self._place(hyperparams)
+        mapping[key] = value
         if mapping is not hyperparams:
             mapping["gamma"] = hyperparams.get("gamma", 0.99)  # SB3's default
 
-    def _mapping(self, hyperparams: Hyperparams) -> dict[str, Any]:
+    def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         replay_buffer = hyperparams.get("replay_buffer_class")
         if replay_buffer is None:
-            return hyperparams
+            return hyperparams, "n_steps"
         if "FrameReplayBuffer" not in str(replay_buffer):
             raise ValueError(f"needs our FrameReplayBuffer or SB3's default, not {replay_buffer}")
-        return _mapping_at(hyperparams, ("replay_buffer_kwargs",))
+        return _mapping_at(hyperparams, ("replay_buffer_kwargs",)), "n_steps"
 
 
 class UpdatesPerStep(Parameter):
@@ -163,61 +160,40 @@ class UpdatesPerStep(Parameter):
         return n_steps * int(hyperparams.get("n_envs", 1))
 
 
-class Rate(Parameter):
-    """The number in ``learning_rate``: 0.001, or that of ``lin_0.001``."""
+class RatePart(Parameter):
+    """Schedule or number of ``learning_rate``: 0.001, ``lin_0.001`` or ``visits``."""
+
+    of = "learning_rate"
 
     def _read(self, hyperparams: Hyperparams) -> Any:
-        return _number_in(hyperparams, "learning_rate")
+        schedule, number = _split(self.of, hyperparams.get(self.of))
+        return schedule if self.kind == "word" else number
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Change the number and leave the schedule; one over the visits needs none."""
-        schedule = _schedule_of(hyperparams.get("learning_rate"))
-        if schedule != VISITS:
-            hyperparams["learning_rate"] = _scheduled(schedule, value)
-
-
-class RateSchedule(Parameter):
-    """The schedule of ``learning_rate``: constant, linear (``lin_...``) or visits."""
-
-    def _read(self, hyperparams: Hyperparams) -> Any:
-        return _schedule_of(hyperparams.get("learning_rate"))
-
-    def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Change the schedule and leave the number."""
-        number = _number_in(hyperparams, "learning_rate")
-        hyperparams["learning_rate"] = VISITS if value == VISITS else _scheduled(value, number)
-
-
-class EpsilonSchedule(Parameter):
-    """The kind of Q-learning's ``exploration``: constant, linear (``lin_...``) or by episodes."""
-
-    def _read(self, hyperparams: Hyperparams) -> Any:
-        given = hyperparams.get("exploration")
-        return "episodes" if isinstance(given, dict) else _schedule_of(given)
-
-    def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Change the kind and leave the first epsilon."""
-        given, first = hyperparams.get("exploration"), _initial_epsilon(hyperparams)
-        if value == "episodes":
-            numbers = given if isinstance(given, dict) else {"initial_eps": first}
-            hyperparams["exploration"] = {**_DEFAULT_DECAY, **numbers}
+        """Change one part and leave the other."""
+        given = hyperparams.get(self.of)
+        schedule, number = _split(self.of, given)
+        if self.kind == "word":
+            schedule = value
         else:
-            hyperparams["exploration"] = _scheduled(value, first)
+            number = value
+        hyperparams[self.of] = self._joined(schedule, number, given)
+
+    def _joined(self, schedule: str, number: float, given: Any) -> Any:
+        if schedule == VISITS:
+            return VISITS  # needs no number
+        return f"lin_{number:.10g}" if schedule == "linear" else number
 
 
-class InitialEpsilon(Parameter):
-    """The epsilon with which Q-learning's ``exploration`` begins."""
+class EpsilonPart(RatePart):
+    """Kind or first epsilon of Q-learning's ``exploration``, which may fall by episodes too."""
 
-    def _read(self, hyperparams: Hyperparams) -> Any:
-        return _initial_epsilon(hyperparams)
+    of = "exploration"
 
-    def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Change the number and leave the kind."""
-        given = hyperparams.get("exploration")
-        if isinstance(given, dict):
-            given["initial_eps"] = value
-        else:
-            hyperparams["exploration"] = _scheduled(_schedule_of(given), value)
+    def _joined(self, schedule: str, number: float, given: Any) -> Any:
+        if schedule != "episodes":
+            return super()._joined(schedule, number, given)
+        return {**(given if isinstance(given, dict) else _DEFAULT_DECAY), "initial_eps": number}
 
 
 def parameters_of(algo: str) -> dict[str, Parameter]:
@@ -286,46 +262,25 @@ def _literal_dict(text: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _initial_epsilon(hyperparams: Hyperparams) -> float:
-    given = hyperparams.get("exploration")
+def _split(key: str, given: Any) -> tuple[str, float]:
+    """Return schedule and number of ``0.001``, ``lin_0.001``, ``visits``, or an epsilon's mapping.
+
+    :raises ValueError: if it is none of these.
+    """
+    if given == VISITS:
+        return VISITS, _RATE_BESIDE_VISITS
     if isinstance(given, dict):
-        return float(given.get("initial_eps", _DEFAULT_DECAY["initial_eps"]))
-    return _number_in(hyperparams, "exploration")
-
-
-def _schedule_of(given: Any) -> str:
-    if given == VISITS:
-        return VISITS
-    return "linear" if isinstance(given, str) else "constant"
-
-
-def _number_in(hyperparams: Hyperparams, key: str) -> float:
-    """Return the number in ``0.001`` or ``lin_0.001``."""
-    given = hyperparams.get(key)
-    if given == VISITS:
-        return _RATE_BESIDE_VISITS
-    if isinstance(given, str):
-        lin, _, text = given.partition("_")
-        given = text if lin == "lin" else None
+        return "episodes", float(given.get("initial_eps", _DEFAULT_DECAY["initial_eps"]))
+    is_linear = isinstance(given, str) and given.startswith("lin_")
     try:
-        return float(given)  # type: ignore[arg-type]
+        if isinstance(given, str) and not is_linear:
+            raise ValueError
+        return ("linear", float(given[4:])) if is_linear else ("constant", float(given))
     except (TypeError, ValueError):
         raise ValueError(
             f"needs {key} in the yml, a number (0.0001, not 1e-4, which YAML takes for a string) or"
-            f" lin_ with a number, got {hyperparams.get(key)!r}"
+            f" lin_ with a number, got {given!r}"
         ) from None
-
-
-def _scheduled(schedule: str, number: float) -> float | str:
-    return f"lin_{number:.10g}" if schedule == "linear" else number
-
-
-def _has_rate(hyperparams: Hyperparams) -> bool:
-    return hyperparams.get("learning_rate") != VISITS
-
-
-def _is_by_episodes(hyperparams: Hyperparams) -> bool:
-    return isinstance(hyperparams.get("exploration"), dict)
 
 
 _SCHEDULES = ("constant", "linear")
@@ -337,7 +292,7 @@ _by_episodes = partial(
     path=("exploration",),
     algos=_TABULAR,
     governor="exploration_schedule",
-    applies=_is_by_episodes,
+    applies=lambda hyperparams: isinstance(hyperparams.get("exploration"), dict),
 )
 
 _PARAMETERS = (
@@ -369,21 +324,21 @@ _PARAMETERS = (
     Parameter("net_arch", "list", "widths of the dense layers", _POLICY),
     Parameter("n_quantiles", "int", "quantiles per action", _POLICY, ("qrdqn",)),
     Parameter("initial_value", "float", "of the Q-table's cells", _POLICY, _TABULAR, default=0.0),
-    RateSchedule("learning_rate_schedule", "word", "constant, or linear to 0", words=_SCHEDULES),
-    RateSchedule(
+    RatePart("learning_rate_schedule", "word", "constant, or linear to 0", words=_SCHEDULES),
+    RatePart(
         "learning_rate_schedule",
         "word",
         "constant, linear to 0, or one over the visits of a cell",
         algos=_TABULAR,
         words=(*_SCHEDULES, VISITS),
     ),
-    Rate(
+    RatePart(
         "learning_rate",
         "float",
         "where it begins",
         algos=ALGORITHMS,
         governor="learning_rate_schedule",
-        applies=_has_rate,
+        applies=lambda hyperparams: hyperparams.get("learning_rate") != VISITS,
     ),
     Gamma("gamma", "float", "discount per agent step", algos=ALGORITHMS),
     NSteps("n_steps", "int", "steps of the n-step return", default=1),
@@ -399,14 +354,14 @@ _PARAMETERS = (
     Parameter("exploration_fraction", "float", "share of the training in which epsilon falls"),
     Parameter("exploration_initial_eps", "float", "epsilon at the start"),
     Parameter("exploration_final_eps", "float", "epsilon at the end"),
-    EpsilonSchedule(
+    EpsilonPart(
         "exploration_schedule",
         "word",
         "constant, linear to 0, or a decay by episodes",
         algos=_TABULAR,
         words=(*_SCHEDULES, "episodes"),
     ),
-    InitialEpsilon("initial_eps", "float", "epsilon at the start", algos=_TABULAR),
+    EpsilonPart("initial_eps", "float", "epsilon at the start", algos=_TABULAR),
     _by_episodes("final_eps", "float", "limit of epsilon"),
     _by_episodes("decay", "float", "of epsilon, per episode"),
 )

@@ -6,7 +6,6 @@ A study's folder gets the best yml, a table of the trials, and Optuna's own plot
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
@@ -87,25 +86,23 @@ def search(args: argparse.Namespace) -> None:
     else:
         study = _begin(args, name, folder)
         _run(args, study, folder)
-    _report(study, folder)
+    files = write_report(study, folder)
+    standing = standing_of(study)
+    if standing.errors and not standing.is_done:
+        number, error = standing.errors[-1]
+        print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
+    print(f"\n{files[0].read_text(encoding='utf-8')}")
+    print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
 
 
 def _begin(args: argparse.Namespace, name: str, folder: Path) -> Study:
-    """Begin the study, or join it; if that fails, no folder is left behind."""
+    """Begin the study, or join it; settings are checked before anything is on the disk."""
     settings = _settings_of(args)
-    new_folders = [one for one in (folder, *folder.parents) if not one.exists()]
-    _check_writable(folder)
     default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-    try:
-        storage = open_storage(
-            args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
-        )
-        return begin_or_join(storage, name, settings, args.n_trials, default)
-    except Exception:
-        for one in new_folders:  # the innermost first
-            with contextlib.suppress(OSError):
-                one.rmdir()
-        raise
+    storage = open_storage(
+        args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
+    )
+    return begin_or_join(storage, name, settings, args.n_trials, default)
 
 
 def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
@@ -134,10 +131,8 @@ def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
     try:
         Launcher(study, job, n_workers=args.workers, progress=progress).run()
     except KeyboardInterrupt:
-        progress.print("stopped; the same command resumes, and --best shows what there is")
+        print("stopped; the same command resumes, and --best shows what there is")
         raise
-    finally:
-        progress.close()
 
 
 def _settings_of(args: argparse.Namespace) -> StudySettings:
@@ -196,46 +191,16 @@ def _space_of(args: argparse.Namespace) -> dict[str, object]:
     return Space(args.algo, content).content()
 
 
-def _check_writable(folder: Path) -> None:
-    """Make the folder and try it.
-
-    :raises ValueError: if nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"cannot write into {folder}: {error.strerror}; choose another folder with -f"
-        ) from None
-
-
 def _interrupt(signal_number: int, frame: object) -> None:
     """Treat SIGTERM as Ctrl-C: the workers are stopped."""
     raise KeyboardInterrupt
-
-
-def _report(study: Study, folder: Path) -> None:
-    """Print the best yml and write the study's folder."""
-    standing = standing_of(study)
-    if standing.best is None:
-        errors = f": {standing.errors[-1][1]}" if standing.errors else ""
-        raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
-    if standing.errors and not standing.is_done:
-        number, error = standing.errors[-1]
-        print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
-    files = write_report(study, folder)
-    print(f"\n{(folder / 'best.yml').read_text(encoding='utf-8')}")
-    print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
 
 
 def write_report(study: Study, folder: Path) -> list[Path]:
     """Write ``best.yml``, ``trials.csv`` and ``plots/*.html``.
 
     :return: the files.
-    :raises ValueError: if no trial is finished.
+    :raises ValueError: if no trial is complete.
     """
     best = folder / "best.yml"
     write_text(best, best_block(study, best))
@@ -258,12 +223,13 @@ def best_block(study: Study, file: Path) -> str:
     """Return the best trial as a yml block, with its origin in a comment.
 
     :param file: where it will be, for the command in the comment.
-    :raises ValueError: if no trial is finished.
+    :raises ValueError: if no trial is complete.
     """
     standing, settings = standing_of(study), settings_of(study)
     best: FrozenTrial | None = standing.best
     if best is None:
-        raise ValueError(f"study {study.study_name!r} has no finished trial yet")
+        errors = f": {standing.errors[-1][1]}" if standing.errors else ""
+        raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
     n = settings.n_repeats
     trainings = "after a training" if n == 1 else f"after each of {n} trainings"
     entry = Space(settings.algo, settings.space).fill(best.params, settings.hyperparams)

@@ -6,7 +6,6 @@ import copy
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,73 +33,45 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Some values, in no order; one alone is frozen.
+#: What a parameter may be: some values, in no order (one alone is frozen), or all numbers of a
+#: range, as the arguments ``low``, ``high`` and ``log`` of Optuna's ``suggest_...``.
+Values = tuple[Any, ...] | dict[str, Any]
 
-    :param values: numbers, strings, truth values, or lists of them (a shape, widths of layers).
+
+def suggest(trial: BaseTrial, name: str, values: Values) -> Any:
+    """Let Optuna choose; it stores lists and null as JSON, a frozen value not at all.
+
+    :return: numbers of a range with three digits: 0.000213 in a yml.
     """
-
-    values: tuple[Any, ...]
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether all trials have the same value."""
-        return len(self.values) == 1
-
-    def suggest(self, trial: BaseTrial, name: str) -> Any:
-        """Let Optuna choose one; it stores lists and null as JSON, a frozen value not at all."""
-        if self.is_frozen:
-            return self.values[0]
-        stored = {_category(value): value for value in self.values}
+    if isinstance(values, tuple):
+        stored = {_category(value): value for value in values}
+        if len(stored) == 1:
+            return values[0]
         return stored[trial.suggest_categorical(name, list(stored))]
-
-    def stored(self, value: Any) -> Any:
-        """Return ``value`` as Optuna stores it, None if it is not a choice."""
-        return _category(value) if value in self.values else None
-
-    def content(self) -> Any:
-        """Return it as in a space file: a list, or the frozen value."""
-        return self.values[0] if self.is_frozen else list(self.values)
+    if isinstance(values["low"], int):
+        return trial.suggest_int(name, **values)
+    value = trial.suggest_float(name, **values)
+    return min(max(float(f"{value:.3g}"), values["low"]), values["high"])
 
 
-@dataclass(frozen=True)
-class Range:
-    """All numbers from ``low`` to ``high``, both included; whole numbers if both ends are.
-
-    :param log: small and large ones are equally likely.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    is_frozen = False
-
-    @property
-    def is_int(self) -> bool:
-        """Whether only whole numbers are meant."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def suggest(self, trial: BaseTrial, name: str) -> Any:
-        """Let Optuna choose a number; return it with three digits: 0.000213 in a yml."""
-        if self.is_int:
-            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
-        value = trial.suggest_float(name, self.low, self.high, log=self.log)
-        return min(max(float(f"{value:.3g}"), self.low), self.high)
-
-    def stored(self, value: Any) -> Any:
-        """Return ``value`` as Optuna stores it, None if it lies outside."""
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not self.low <= value <= self.high:
-            return None
-        return None if self.is_int and value != int(value) else value
-
-    def content(self) -> Any:
-        """Return it as in a space file: a mapping."""
-        return {"low": self.low, "high": self.high, "log": self.log}
+def stored_value(values: Values, value: Any) -> Any:
+    """Return ``value`` as Optuna stores it, None if it is not one of ``values``."""
+    if isinstance(values, tuple):
+        return _category(value) if value in values else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not values["low"] <= value <= values["high"]:
+        return None
+    return None if isinstance(values["low"], int) and value != int(value) else value
 
 
-def parse_values(parameter: Parameter, content: Any) -> Choices | Range:
+def content_of(values: Values) -> Any:
+    """Return values as in a space file: a mapping, a list, or the frozen value."""
+    if isinstance(values, dict):
+        return values
+    return values[0] if len(values) == 1 else list(values)
+
+
+def parse_values(parameter: Parameter, content: Any) -> Values:
     """Understand what a space file or ``--param`` says of one parameter.
 
     :param content: a list of choices, a mapping with ``low`` and ``high`` (and ``log``), or one
@@ -111,13 +82,13 @@ def parse_values(parameter: Parameter, content: Any) -> Choices | Range:
         return _parse_range(parameter, content)
     depth = {"list": 1, "lists": 2}.get(parameter.kind, 0)
     if not isinstance(content, list) or _depth(content) <= depth:
-        return Choices((_checked(parameter, content),))
+        return (_checked(parameter, content),)
     if not content:
         raise ValueError(f"{parameter.name}: an empty list leaves nothing to choose from")
     values = tuple(_checked(parameter, value) for value in content)
     if len({_category(value) for value in values}) < len(values):
         raise ValueError(f"{parameter.name}: a choice stands twice in {content!r}")
-    return Choices(values)
+    return values
 
 
 def _depth(content: Any) -> int:
@@ -127,7 +98,7 @@ def _depth(content: Any) -> int:
     return 1 + max(map(_depth, content), default=0) if isinstance(content, list) else 0
 
 
-def _parse_range(parameter: Parameter, content: dict[str, Any]) -> Range:
+def _parse_range(parameter: Parameter, content: dict[str, Any]) -> Values:
     name = parameter.name
     if parameter.kind not in ("float", "int"):
         raise ValueError(
@@ -142,7 +113,7 @@ def _parse_range(parameter: Parameter, content: dict[str, Any]) -> Range:
     if not low < high or (log and low <= 0):
         wanted = "0 < low < high for a logarithmic range" if log else "low < high"
         raise ValueError(f"{name}: {wanted}, got {content!r}")
-    return Range(low, high, log)
+    return {"low": low, "high": high, "log": log}
 
 
 def _checked(parameter: Parameter, value: Any) -> Any:
@@ -194,11 +165,11 @@ class Space:
 
     def content(self) -> dict[str, Any]:
         """Return parameter -> values as plain data, in the order in which they are chosen."""
-        return {one.name: values.content() for one, values in self._domains.items()}
+        return {one.name: content_of(values) for one, values in self._domains.items()}
 
     def tuned(self) -> list[str]:
         """Return the parameters that have more than one value."""
-        return [one.name for one, values in self._domains.items() if not values.is_frozen]
+        return [one.name for one, values in self._domains.items() if len(values) > 1]
 
     def check_fits(self, hyperparams: Hyperparams) -> None:
         """Check that each parameter has its place in a yml, and that something is left to tune.
@@ -223,7 +194,7 @@ class Space:
         result = copy.deepcopy(hyperparams)
         for one, values in self._domains.items():
             if one.applies(result):
-                one.write(result, values.suggest(trial, one.name))
+                one.write(result, suggest(trial, one.name, values))
         return result
 
     def fill(self, params: Mapping[str, Any], hyperparams: Hyperparams) -> Hyperparams:
@@ -240,10 +211,10 @@ class Space:
         for one, values in self._domains.items():
             if not one.applies(scratch):
                 continue
-            if values.is_frozen:
-                one.write(scratch, values.content())
+            if len(values) == 1:
+                one.write(scratch, content_of(values))
             else:
-                found[one.name] = values.stored(one.read(scratch))
+                found[one.name] = stored_value(values, one.read(scratch))
         return {name: value for name, value in found.items() if value is not None}
 
 

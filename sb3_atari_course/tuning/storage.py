@@ -5,6 +5,7 @@ Both notice workers that died, and Optuna's own callback tries their parameters 
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import time
@@ -53,7 +54,6 @@ def open_storage(
     *,
     n_workers: int = 1,
     grace_period: int = GRACE_PERIOD,
-    patience: float = 0.0,
     create: bool = True,
 ) -> BaseStorage:
     """Open the storage of a study, making it if it is not there.
@@ -62,7 +62,6 @@ def open_storage(
         the study's folder.
     :param n_workers: processes that will use it here.
     :param grace_period: seconds of silence after which a worker counts as dead (databases).
-    :param patience: seconds to wait for a server that does not answer.
     :param create: make the journal if it is not there.
     :raises ValueError: if it cannot be opened, or is not fit for so many workers.
     """
@@ -82,7 +81,6 @@ def open_storage(
             "SQLite locks the whole database for each writer, and workers then fail: take one"
             " worker, no --storage (a journal file), or a PostgreSQL server"
         )
-    deadline = time.monotonic() + patience
     n_tries = 0
     while True:
         n_tries += 1
@@ -94,13 +92,9 @@ def open_storage(
             ) from None
         except Exception as error:  # the driver's
             made_twice = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
-            is_race = isinstance(error, made_twice) and n_tries < _MOST_RACES
-            cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
-            message = f"cannot open {shown}: {cause.splitlines()[0]}"
-            if not is_race and time.monotonic() >= deadline:
-                raise ValueError(message) from None
-        if not is_race:
-            print(message, flush=True)
+            if not isinstance(error, made_twice) or n_tries == _MOST_RACES:
+                cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
+                raise ValueError(f"cannot open {shown}: {cause.splitlines()[0]}") from None
         time.sleep(1.0)
 
 
@@ -255,16 +249,12 @@ class KernelLock(BaseJournalFileLock):
 
 def cut_torn_line(journal: Path) -> None:
     """Cut off what follows the last line break of a file."""
-    size = kept = journal.stat().st_size
+    size = journal.stat().st_size
+    if size == 0:  # which cannot be mapped
+        return
     with open(journal, "rb+") as file:
-        while kept > 0:
-            begin = max(0, kept - 4096)
-            file.seek(begin)
-            found = file.read(kept - begin).rfind(b"\n")
-            if found >= 0:
-                kept = begin + found + 1
-                break
-            kept = begin
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            kept = content.rfind(b"\n") + 1
         if kept < size:
             file.truncate(kept)
             os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,8 +11,8 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.pruners import MedianPruner, NopPruner
+from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -29,9 +29,6 @@ SETTINGS, BUDGET = "settings", "n_trials"
 WORKER, ERROR, SURPLUS = "worker", "error", "surplus"
 
 _NOT_OURS = "study {!r} was not begun by `tune`: choose another --study-name"
-
-#: Seconds to wait for the settings of a study that somebody else is just beginning.
-_BEGINNING = 10.0
 
 #: What a seed is for: equal numbers for two purposes would tie them together.
 SAMPLING, TRAINING, GAMES = 0, 1, 2
@@ -116,24 +113,18 @@ class StudySettings:
 
         :raises ValueError: if not, with what differs.
         """
-        different = [
-            field.name
-            for field in fields(self)
-            if getattr(self, field.name) != getattr(begun, field.name)
-        ]
-        if not different:
-            return
-        first = different[0]
-        if {"algo", "env_id"} & set(different):
-            told = f"is of {begun.algo} on {begun.env_id}, not {self.algo} on {self.env_id}"
-        elif isinstance(getattr(self, first), dict):
-            mine, theirs = getattr(self, first), getattr(begun, first)
-            keys = {**theirs, **mine}
-            differ = [k for k in keys if mine.get(k, _MISSING) != theirs.get(k, _MISSING)]
-            told = f"was begun with other {first}: {', '.join(differ)}"
-        else:
-            told = f"was begun with {first} {getattr(begun, first)}, not {getattr(self, first)}"
-        raise ValueError(f"study {study!r} {told}: choose another --study-name")
+        for name, mine in vars(self).items():
+            theirs = getattr(begun, name)
+            if mine == theirs:
+                continue
+            differ = f"{name} {theirs}, not {mine}"
+            if isinstance(mine, dict):
+                both = {**theirs, **mine}
+                keys = [k for k in both if mine.get(k, _MISSING) != theirs.get(k, _MISSING)]
+                differ = f"other {name}: {', '.join(keys)}"
+            raise ValueError(
+                f"study {study!r} was begun with {differ}: choose another --study-name"
+            )
 
 
 def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) -> int:
@@ -149,65 +140,34 @@ def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) ->
     )
 
 
-class SamplerByNumber(BaseSampler):
-    """Samples as TPE does, or at random, from a generator that the trial's number seeds.
+class SamplerByNumber(TPESampler):
+    """TPE, or random samples, from a generator that the trial's number seeds.
 
     So the same seed gives one worker the same trials again, and two workers never draw the same
     numbers. The first trial takes what the yml says, as far as the space holds it.
 
-    :param kind: ``"tpe"`` or ``"random"``.
     :param seed: of the study.
     :param n_startup_trials: trials chosen at random before TPE begins.
     :param start: the parameters of the first trial, as Optuna stores them; others are sampled.
     """
 
-    def __init__(
-        self, kind: str, *, seed: int, n_startup_trials: int, start: Mapping[str, Any]
-    ) -> None:
-        self._kind, self._seed, self._start = kind, seed, start
-        self._n_startup_trials = n_startup_trials
-        self._sampler: BaseSampler = RandomSampler()
+    def __init__(self, *, seed: int, n_startup_trials: int, start: Mapping[str, Any]) -> None:
+        super().__init__(n_startup_trials=n_startup_trials, multivariate=True)
+        self._seed, self._startup, self._start = seed, n_startup_trials, start
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Make the sampler of this trial."""
+        """Seed the generator: TPE takes a seed only when it is made, so it is made again."""
         seed = seed_for(SAMPLING, self._seed, trial.number)
-        if self._kind == "random" or trial.number == 0:
-            self._sampler = RandomSampler(seed=seed)
-        else:
-            self._sampler = TPESampler(
-                seed=seed, n_startup_trials=self._n_startup_trials, multivariate=True
-            )
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return the parameters that are sampled together."""
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Sample them."""
-        return self._sampler.sample_relative(study, trial, search_space)
+        super().__init__(seed=seed, n_startup_trials=self._startup, multivariate=True)
+        super().before_trial(study, trial)
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
         """Sample one parameter; the first trial's is that of the yml."""
-        if trial.number == 0 and param_name in self._start:
-            return self._start[param_name]
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Tell the sampler how the trial ended."""
-        self._sampler.after_trial(study, trial, state, values)
+        if trial.number == 0 and name in self._start:
+            return self._start[name]
+        return super().sample_independent(study, trial, name, distribution)
 
 
 def begin_or_join(
@@ -223,19 +183,20 @@ def begin_or_join(
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
     except DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name)
-        _wait_for_settings(study)
-    if study.directions != [StudyDirection.MAXIMIZE]:
-        raise ValueError(_NOT_OURS.format(name))
     attrs = study.user_attrs
     if SETTINGS in attrs:
         settings.check_same(name, settings_of(study))
+    else:
+        is_fresh = attrs.keys() <= {BUDGET} and not study.get_trials(deepcopy=False)
+        if not is_fresh or study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError(_NOT_OURS.format(name))
     budget = attrs.get(BUDGET, 0)
     wanted = n_trials or budget or default
     if wanted < budget:
         raise ValueError(f"study {name!r} has {budget} trials to do, fewer is not possible")
     if wanted > budget:
         study.set_user_attr(BUDGET, wanted)
-    if SETTINGS not in attrs:  # last: who finds them finds the budget too
+    if SETTINGS not in attrs:  # last: who finds them finds the budget too; two may write the same
         study.set_user_attr(SETTINGS, settings.as_dict())
     return equip(study)
 
@@ -259,36 +220,20 @@ def equip(study: Study) -> Study:
     """Give a study the sampler and the pruner of its settings."""
     settings = settings_of(study)
     study.sampler = SamplerByNumber(
-        settings.sampler,
         seed=settings.seed,
-        n_startup_trials=settings.n_startup_trials,
+        n_startup_trials=sys.maxsize if settings.sampler == "random" else settings.n_startup_trials,
         start=Space(settings.algo, settings.space).start(settings.hyperparams),
     )
-    study.pruner = _make_pruner(settings)
+    study.pruner = NopPruner()
+    if settings.pruner == "median":
+        warmup = settings.n_timesteps // 4
+        study.pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=warmup, n_min_trials=3)
     return study
 
 
 def settings_of(study: Study) -> StudySettings:
     """Return what a study is about."""
     return StudySettings.from_dict(study.user_attrs[SETTINGS])
-
-
-def _wait_for_settings(study: Study) -> None:
-    """Wait for the one who is beginning this study, but not for ever: he may be dead."""
-    deadline = time.monotonic() + _BEGINNING
-    while set(study.user_attrs) <= {BUDGET} and not study.get_trials(deepcopy=False):
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.2)
-    if SETTINGS not in study.user_attrs:
-        raise ValueError(_NOT_OURS.format(study.study_name))
-
-
-def _make_pruner(settings: StudySettings) -> BasePruner:
-    if settings.pruner == "none":
-        return NopPruner()
-    warmup = settings.n_timesteps // 4
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=warmup, n_min_trials=3)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import io
 import math
 import os
 import platform
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -75,20 +74,16 @@ class Objective:
             trial.set_user_attr(SURPLUS, True)
             raise SurplusTrialError
         trial.set_user_attr(WORKER, [platform.node(), os.getpid()])
-        begun = time.perf_counter()
         try:
             score = self._train(trial)
-        except TrialPruned:
-            _log(trial, f"pruned after {time.perf_counter() - begun:.1f} s")
-            raise
-        except StorageInternalError:
+        except (TrialPruned, StorageInternalError):
             raise  # not the trial's fault
         except Exception as error:
             message = " ".join(f"{type(error).__name__}: {error}".split())
             trial.set_user_attr(ERROR, message[:500])
             _log(trial, traceback.format_exc())
             raise
-        _log(trial, f"scored {score:g} in {time.perf_counter() - begun:.1f} s")
+        _log(trial, f"scored {score:g}")
         return score
 
     def _train(self, trial: Trial) -> float:

@@ -11,7 +11,6 @@ import gc
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 import optuna
 import torch as th
@@ -54,10 +52,7 @@ _PAUSE = 0.5
 #: Seconds that an interrupted worker has to end its trial, and until the launcher kills it.
 _STOPPING, _KILLING = 20.0, 30.0
 
-#: Seconds to wait for a database when a worker begins: the launcher has seen it.
-_PATIENCE = 300.0
-
-#: Seconds between two lines of progress where nobody can be watching (a file, a pipe).
+#: Seconds between two lines of progress.
 _SELDOM = 10.0
 
 
@@ -157,7 +152,7 @@ class Launcher:
                         f"{self._n_deaths} workers died and no trial was finished; the last one"
                         f" {how}, the last line of {log}: {last}"
                     )
-                self._progress.print(f"a worker {how}, another one takes its place ({log})")
+                print(f"a worker {how}, another one takes its place ({log})", flush=True)
                 self._start()
 
     def _look(self) -> None:
@@ -165,7 +160,7 @@ class Launcher:
         try:
             standing = standing_of(self._study)
         except (StorageInternalError, OSError, ValueError) as error:  # ValueError: a torn line
-            self._progress.print(f"the storage is away: {error.__cause__ or error}")
+            print(f"the storage is away: {error.__cause__ or error}", flush=True)
             return
         if standing.finished > self._n_finished:
             self._n_finished, self._n_deaths = standing.finished, 0
@@ -178,7 +173,7 @@ class Launcher:
             yield
         finally:
             if self._workers:
-                self._progress.print("stopping the workers ...")
+                print("stopping the workers ...", flush=True)
             for worker in self._workers.values():
                 _stop(worker)
             deadline = time.monotonic() + _KILLING
@@ -191,41 +186,25 @@ class Launcher:
 
 
 class Progress:
-    """A line with the trials of a study and the time left, and each error when it is new.
+    """Prints the trials of a study and the time left, at most every 10 s, and each new error.
 
     :param standing: when it begins; its errors are of another time, and not shown again.
     :param n_workers: that are at work here, for the time left.
-    :param stream: in a terminal the line changes in place, elsewhere there is one every 10 s.
     """
 
-    def __init__(self, standing: Standing, n_workers: int, stream: TextIO | None = None) -> None:
-        self._n_workers, self._stream = n_workers, stream or sys.stdout
-        self._begin = "\r\033[K" if self._stream.isatty() else ""  # erases the line before
-        self._n_errors = len(standing.errors)
+    def __init__(self, standing: Standing, n_workers: int) -> None:
+        self._n_workers, self._n_errors = n_workers, len(standing.errors)
         self._shown, self._next_line = "", 0.0
 
     def show(self, standing: Standing) -> None:
         """Show how many trials are in which state."""
         for number, error in standing.errors[self._n_errors :]:
-            self.print(f"trial {number} failed: {error}")
+            print(f"trial {number} failed: {error}", flush=True)
         self._n_errors = len(standing.errors)
         line = progress_line(standing, self._n_workers)
-        if self._begin:
-            line = line[: shutil.get_terminal_size().columns - 1]
-            print(end=f"{self._begin}{line}", file=self._stream, flush=True)
-        elif line != self._shown and (standing.is_done or time.monotonic() >= self._next_line):
-            print(line, file=self._stream, flush=True)
-            self._next_line = time.monotonic() + _SELDOM
-        self._shown = line
-
-    def print(self, message: str) -> None:
-        """Print something else on a line of its own."""
-        print(f"{self._begin}{message}", file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """Leave the last line where it is."""
-        if self._begin and self._shown:
-            print(file=self._stream)
+        if line != self._shown and (standing.is_done or time.monotonic() >= self._next_line):
+            print(line, flush=True)
+            self._shown, self._next_line = line, time.monotonic() + _SELDOM
 
 
 def progress_line(standing: Standing, n_workers: int) -> str:
@@ -325,7 +304,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     th.set_num_threads(job.n_threads)
     folder = Path(job.folder)
-    storage = open_storage(job.storage, folder, grace_period=job.grace_period, patience=_PATIENCE)
+    storage = open_storage(job.storage, folder, grace_period=job.grace_period)
     study = find_study(storage, job.study_name)
     settings = settings_of(study)
     import_packages(list(settings.gym_packages))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import shutil
 import sys
@@ -25,7 +24,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_atari_course._common.cuda_device import check_cuda_device
@@ -53,15 +51,17 @@ from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.zoo.hyperparameter_checks import (
-    check_config,
     check_entry,
     check_env_kwargs,
+    unreadable_config,
 )
 from sb3_atari_course.zoo.provenance import note_provenance, portable
 
 #: Whose refusals during the start of a training are about its settings.
 _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
-_WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required|must be a mapping")
+_WRONG_ARGUMENTS = re.compile(
+    r"unexpected keyword argument|multiple values|missing \d+ required|must be a mapping"
+)
 
 #: Algorithms that choose among finitely many actions.
 _DISCRETE_ONLY = ("dqn", "qrdqn", *OUR_ALGORITHMS)
@@ -102,12 +102,15 @@ class CourseExperimentManager(ExperimentManager):
             hyperparams, saved = super().read_hyperparameters()
         except SettingError:
             raise
-        except Exception:
+        except Exception as error:
             advice = "add one"
             if self.algo == "q_learning" and self._is_atari:
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
-            check_config(self.config, env_id, is_game=self._is_atari, advice=advice)
-            raise
+            entry = "atari" if self._is_atari else "default"
+            wrong = unreadable_config(error, self.config, env_id, entry=entry, advice=advice)
+            if wrong is None:
+                raise
+            raise wrong from error
         check_entry(hyperparams, self.algo, self._place)
         saved.update(hyperparams)
         check_env_kwargs(
@@ -144,12 +147,8 @@ class CourseExperimentManager(ExperimentManager):
         """Load the hyperparameters of a trial, from a storage that is there already."""
         shown = without_passwords(storage)
         try:
-            file = Path(storage)
-            if not storage.endswith(".log"):
-                url = make_url(storage)
-                file = Path(url.database or "") if url.get_backend_name() == "sqlite" else Path()
-            is_file = file != Path() and not str(file).startswith((":memory:", "file:"))
-            if is_file and not file.is_file():  # Optuna would make it
+            file = storage.removeprefix("sqlite:///").partition("?")[0]
+            if "://" not in file and not Path(file).is_file():  # Optuna would make it
                 raise SettingError(f"--storage {shown}: there is no file {file}")
             return super().load_trial(storage, study_name, *args, **kwargs)
         except (KeyError, IndexError) as error:
@@ -242,13 +241,7 @@ class CourseExperimentManager(ExperimentManager):
             if not self._vec_envs:
                 self._try_one()
             self.env_wrapper = partial(_wrap_savable, wrapper=wrapper)
-        try:
-            vec_env: VecEnv = super().create_envs(*args, **kwargs)
-        except Exception as error:
-            setting = _refused_setting(error)
-            if setting is None or not self.env_kwargs:
-                raise
-            raise SettingError(f"env_kwargs {self.env_kwargs}: {setting}") from error
+        vec_env: VecEnv = super().create_envs(*args, **kwargs)
         self._vec_envs.append(vec_env)
         warn_if_stacked_twice(vec_env)
         self.env_wrapper = wrapper
@@ -274,15 +267,12 @@ class CourseExperimentManager(ExperimentManager):
     def _preprocess_action_noise(
         self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
     ) -> Any:
-        """Make the action noise; before, refuse a policy that does not fit the observations."""
+        """Make the action noise; before, refuse a policy whose own error would not be clear."""
         policy, space = str(hyperparams.get("policy")), env.observation_space
-        is_for_dict = policy.startswith("MultiInput")
-        is_named = is_for_dict or policy.startswith(("MlpPolicy", "CnnPolicy"))
-        is_fit = is_for_dict == isinstance(space, spaces.Dict)
-        if is_named and not is_fit and not self.continue_training:
-            what = "is for" if is_for_dict else "is not for"
+        is_fit = isinstance(space, spaces.Dict) or not policy.startswith("MultiInput")
+        if not is_fit and not self.continue_training:
             raise SettingError(
-                f"{self._place('policy')}{policy!r} {what} observations of a Dict space, but"
+                f"{self._place('policy')}{policy!r} is for observations of a Dict space, but"
                 f" {self.env_name.gym_id} has {space}: choose another policy"
             )
         return super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
@@ -368,16 +358,11 @@ class CourseExperimentManager(ExperimentManager):
         """Warn of a training that is over before learning starts."""
         if not isinstance(model, OffPolicyAlgorithm):
             return
-        n_steps, train_freq = self.n_timesteps, model.train_freq
-        assert isinstance(train_freq, TrainFreq)
-        if train_freq.unit == TrainFrequencyUnit.STEP:  # the last rollout is played to its end
-            rollout = train_freq.frequency * model.n_envs
-            n_steps = math.ceil(n_steps / rollout) * rollout
-        if n_steps <= model.learning_starts:
+        if self.n_timesteps <= model.learning_starts:
             print(
                 f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
-                f" {self.n_timesteps} steps learns nothing: train for longer (-n), or start earlier"
-                f" (-params learning_starts:{early_start(self.n_timesteps)})",
+                f" {self.n_timesteps} steps learns little or nothing: train for longer (-n), or"
+                f" start earlier (-params learning_starts:{early_start(self.n_timesteps)})",
                 file=sys.stderr,
             )
 

@@ -8,7 +8,6 @@ import difflib
 import importlib
 import inspect
 import math
-import runpy
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +27,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_course._common.errors import SettingError
+from sb3_atari_course._common.errors import SettingError, raised_at
 from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.q_learning.schedules import VISITS
 
@@ -41,32 +40,20 @@ _OF_RL_ZOO: dict[str, Any] = {
     "env_kwargs": dict | None,
     "env_wrapper": Any,
     "frame_stack": int | None,
-    "monitor_kwargs": dict | str,
+    "monitor_kwargs": dict,
     "n_envs": int,
     "n_timesteps": int,
     "noise_std": float,
     "noise_type": str | None,
-    "normalize": bool | dict | str,
-    "policy_kwargs": dict | str | None,
+    "normalize": bool | dict,
+    "policy_kwargs": dict | None,
     "vec_env_wrapper": Any,
 }
 
-#: Arguments of off-policy algorithms that RL Zoo takes as strings too.
-_OF_BUFFERS: dict[str, Any] = {
-    "replay_buffer_class": type | str | None,
-    "replay_buffer_kwargs": dict | str | None,
-}
-
 #: Arguments of an algorithm that RL Zoo takes from its command line.
-_FLAGS = {
-    "device": "--device",
-    "env": "--env",
-    "seed": "--seed",
-    "tensorboard_log": "--tensorboard-log",
-    "verbose": "--verbose",
-}
+_FLAGS = ("device", "env", "seed", "tensorboard_log", "verbose")
 
-#: Strings that RL Zoo evaluates as Python.
+#: Keys whose strings RL Zoo evaluates as Python.
 _EXPRESSIONS = (
     *("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_class"),
     "replay_buffer_kwargs",
@@ -111,15 +98,6 @@ _NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
 #: Packages whose annotations are right, so that values of any type are checked by them.
 _ANNOTATED = ("stable_baselines3", "sb3_contrib", "sb3_atari_course")
 
-#: Arguments that can be given by their name.
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-#: What SB3 passes itself to policies, replay buffers, VecNormalize and Monitor.
-_PASSED = {
-    *("action_space", "buffer_size", "device", "env", "filename", "lr_schedule", "n_envs"),
-    *("observation_space", "optimize_memory_usage", "venv"),
-}
-
 #: What ``gymnasium.make`` takes out of the arguments of an environment.
 _OF_MAKE: dict[str, Any] = {
     "disable_env_checker": bool | None,
@@ -155,78 +133,34 @@ class NamedValues(StoreDict):
         setattr(namespace, self.dest, found)
 
 
-def check_config(config: str, env_id: str, *, is_game: bool, advice: str = "add one") -> None:
-    """Find out why RL Zoo cannot read an entry.
+def unreadable_config(
+    error: Exception, config: str, env_id: str, *, entry: str, advice: str
+) -> SettingError | None:
+    """Return why RL Zoo could not read its hyperparameters; None for an error of a user's code.
 
+    :param error: what RL Zoo's ``read_hyperparameters`` raised.
     :param config: what ``-conf`` takes: a yml, a Python file, or the name of a module.
-    :param is_game: whether the entry ``atari`` would do; else ``default`` would.
+    :param entry: ``"atari"`` or ``"default"``, which would do too.
     :param advice: what to do without an entry.
-    :raises SettingError: naming what is wrong; nothing is raised if all is well.
     """
-    content = _read_config(config)
-    if not isinstance(content, Mapping):
-        what = "is empty" if content is None else f"holds a {type(content).__name__}"
-        raise SettingError(
-            f"{config} {what}: it has to be a mapping of environments to hyperparameters,"
-            f" such as {env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}"
-        )
-    other = "atari" if is_game else "default"
-    key = env_id if env_id in content else other
-    if key not in content:
-        raise SettingError(f"{config} has no entry {other!r}, and none for {env_id}: {advice}")
-    entry = content[key]
-    if not isinstance(entry, Mapping) or not all(isinstance(name, str) for name in entry):
-        raise SettingError(
-            f"{config}: {key}: has to be a mapping of names to values, got {_shown(entry)}"
-        )
+    package, _ = raised_at(error)
+    cannot_read = (OSError, ImportError, SyntaxError, UnicodeDecodeError, yaml.YAMLError)
+    if isinstance(error, cannot_read) or package == "importlib":
+        reason = error.strerror if isinstance(error, OSError) else error
+        return SettingError(f"-conf {config} cannot be read: {reason}{_where_ours_is(config)}")
+    if package != "rl_zoo3":
+        return None
+    if isinstance(error, ValueError) or error.args == ("atari",):
+        return SettingError(f"{config} has no entry {entry!r}, and none for {env_id}: {advice}")
+    return SettingError(
+        f"-conf {config}: {error}: it has to hold a mapping of environments to hyperparameters"
+        f" ({env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}), a Python file as hyperparams"
+    )
 
 
-def _read_config(config: str) -> Any:
-    """Return what a yml, a Python file or a module holds."""
-    path = Path(config)
-    is_yml = path.suffix in (".yml", ".yaml")
-    if (is_yml or path.suffix == ".py") and not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
-        raise SettingError(f"-conf {config}: the file {what}{_where_ours_is(path.stem)}")
-    if is_yml:
-        try:
-            return yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SettingError(f"-conf {config} cannot be read: {error}") from None
-    if path.is_dir():
-        raise SettingError(f"-conf {config} is a folder: name a yml file in it")
-    try:
-        if path.suffix == ".py":
-            found = runpy.run_path(config).get("hyperparams")
-        else:
-            found = getattr(_import_named("-conf", config), "hyperparams", None)
-    except SettingError as error:
-        raise SettingError(f"{error}{_where_ours_is(path.name)}") from None
-    except SyntaxError as error:
-        raise SettingError(f"-conf {config} cannot be read: {error}") from None
-    if found is None:
-        raise SettingError(f"-conf {config} has no dictionary named hyperparams")
-    return found
-
-
-def _import_named(place: str, name: str) -> types.ModuleType:
-    """Import a module that a user has named; its own errors are left alone.
-
-    :param place: the flag or key that names it, for the message.
-    :raises SettingError: if there is no such module.
-    """
-    try:
-        if all(part.isidentifier() for part in name.split(".")):
-            return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
-            raise  # it is there, but lacks another one
-        raise SettingError(f"{place} {name}: {error}") from None
-    raise SettingError(f"{place} {name}: is not the name of a module")
-
-
-def _where_ours_is(name: str) -> str:
+def _where_ours_is(config: str) -> str:
     """Return the hint at a file of ours that has this name, "" without one."""
+    name = Path(config).stem
     try:
         hyperparams_file(name)
     except FileNotFoundError:
@@ -247,19 +181,20 @@ def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
     own, is_open = _parameters(algorithm)
     known = {name: one.annotation for name, one in own.items()}
     known.update(_OF_RL_ZOO)
-    known.update((name, kinds) for name, kinds in _OF_BUFFERS.items() if name in own)
     for key, value in list(entry.items()):
         if key in _FLAGS:
-            _refuse(place, key, value, f"is taken from the command line: {_FLAGS[key]}")
+            flag = f"--{key.replace('_', '-')}"
+            _refuse(place, key, value, f"is taken from the command line: {flag}")
         if key not in known and not is_open:
-            names = known.keys() - _FLAGS.keys()
+            names = known.keys() - _FLAGS
             _refuse(place, key, value, f"is not known to {algo}{_nearest(key, names)}")
-        entry[key] = _checked(place, key, value, known.get(key, Any))
+        if not (isinstance(value, str) and key in _EXPRESSIONS):
+            entry[key] = _checked(place, key, value, known.get(key, Any))
     if "policy" not in entry:
         known_policies = ", ".join(algorithm.policy_aliases)
         raise SettingError(f"{place('policy')}is missing: add one of {known_policies}")
-    if entry.get("noise_type") is not None:
-        _check_noise(place, entry, "action_noise" in own)
+    if entry.get("noise_type") is not None and "noise_std" not in entry:
+        _refuse(place, "noise_type", entry["noise_type"], "needs a noise_std too")
     _check_kwargs(place, algo, entry)
     stack = entry.get("frame_stack") or 1
     if entry.get("normalize") and stack > 1 and issubclass(algorithm, OffPolicyAlgorithm):
@@ -317,17 +252,6 @@ def _agree_on_gamma(
         _refuse(place, "replay_buffer_kwargs.gamma", own, problem)
 
 
-def _check_noise(place: Place, entry: Mapping[str, Any], is_known: bool) -> None:
-    """Check the action noise, of which RL Zoo looks for a part of the name."""
-    noise = entry["noise_type"]
-    if not any(name in noise for name in ("normal", "ornstein-uhlenbeck")):
-        _refuse(place, "noise_type", noise, "has to be normal or ornstein-uhlenbeck")
-    if "noise_std" not in entry:
-        _refuse(place, "noise_type", noise, "needs a noise_std too")
-    if not is_known:
-        _refuse(place, "noise_type", noise, "is for continuous off-policy algorithms: leave it out")
-
-
 def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -> None:
     """Check the names of an environment's arguments, and that numbers are numbers.
 
@@ -339,7 +263,7 @@ def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -
     if not kwargs or make is None:
         return
     left = dict(kwargs)
-    for name in [name for name in kwargs if name in _OF_MAKE]:
+    for name in left.keys() & _OF_MAKE:
         kwargs[name] = _checked(place, name, left.pop(name), _OF_MAKE[name])
     sticky = "repeat_action_probability"  # ale-py takes any number
     if sticky in left:
@@ -372,8 +296,8 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
         _refuse(place, key, value, f"has to be {wanted}{_as_number(value)}")
     _check_numbers(place, key, value)
     name = key.rpartition(".")[2]
-    if name == "train_freq" and isinstance(value, (list, tuple)):
-        value = _checked_frequency(place, key, value)
+    if name == "train_freq" and isinstance(value, (list, tuple)) and len(value) != 2:
+        _refuse(place, key, value, 'has to be a pair such as [4, "step"] or [1, "episode"]')
     number = value[0] if isinstance(value, (list, tuple)) and value else value
     if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.number)):
         return value
@@ -392,31 +316,16 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
     return value
 
 
-def _checked_frequency(place: Place, key: str, value: Sequence[Any]) -> Sequence[Any]:
-    """Return a ``train_freq`` that is a pair, a whole float as an integer."""
-    if len(value) != 2 or value[1] not in ("step", "episode"):
-        _refuse(place, key, value, 'has to be a pair such as [4, "step"] or [1, "episode"]')
-    if not _fits(value[0], {int}):
-        _refuse(place, key, value, f"has to begin with an integer{_as_number(value[0])}")
-    return [int(value[0]), value[1]] if isinstance(value, list) else (int(value[0]), value[1])
-
-
-def _checked_layers(place: Place, key: str, value: Any) -> Any:
-    """Return a ``net_arch``, whole floats as integers."""
+def _check_layers(place: Place, key: str, value: Any) -> None:
+    """Refuse a ``net_arch`` with anything but layer sizes in it."""
     if isinstance(value, Mapping):
-        return {name: _checked_layers(place, f"{key}.{name}", one) for name, one in value.items()}
-    if not isinstance(value, (list, tuple)):
-        _refuse(place, key, value, "has to be a list of layer sizes, such as [64, 64]")
-    sizes = []
-    for one in value:
-        if isinstance(one, Mapping):  # as older versions of SB3 wanted it
-            size = _checked_layers(place, key, one)
-        elif not _fits(one, {int}) or one < 1:
-            _refuse(place, key, one, f"is not a layer size, an integer above 0{_as_number(one)}")
-        else:
-            size = int(one)
-        sizes.append(size)
-    return sizes
+        for name, one in value.items():
+            _check_layers(place, f"{key}.{name}", one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            _check_layers(place, key, one)
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        _refuse(place, key, value, f"is not a layer size, an integer above 0{_as_number(value)}")
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -500,42 +409,33 @@ def _policy(place: Place, algo: str, policy: Any) -> Any:
 
 def _check_wrappers(place: Place, key: str, value: Any) -> None:
     """Check what a key names: ``path``, ``{path: arguments}``, or a list of these."""
-    for one in value if isinstance(value, list) else [] if value is None else [value]:
+    for one in value if isinstance(value, list) else [value]:
         path, kwargs = one, dict[str, Any]()
-        if isinstance(one, Mapping):
-            if len(one) != 1:
-                _refuse(place, key, one, "has to be one path and its arguments: check the indents")
+        if isinstance(one, Mapping) and len(one) == 1:
             ((path, kwargs),) = one.items()
-        if not isinstance(kwargs, Mapping):
-            name = f"{key}.{path}"
-            _refuse(place, name, kwargs, "has to be a mapping of its arguments, {} for none")
         if isinstance(path, str):
             function = _imported(place, key, path)
             checked = _check_arguments(place, f"{key}.{path}", function, kwargs)
             if isinstance(one, dict):
                 one[path] = checked
-            names = [
-                name
-                for name, parameter in (_signature(function) or {}).items()
-                if parameter.default is parameter.empty and parameter.kind in _NAMED
-            ]
-            left = set(names if key == "callback" else names[1:]) - checked.keys()
-            if left:
-                _refuse(place, f"{key}.{path}", kwargs, f"lacks {', '.join(sorted(left))}: add it")
         elif isinstance(path, (int, float, list)):
             _refuse(place, key, path, "has to be a dotted path, or a mapping of it to arguments")
 
 
 def _imported(place: Place, key: str, path: str) -> Any:
-    """Return what a dotted path names."""
-    module, dot, name = path.rpartition(".")
-    if not dot:
+    """Return what a dotted path names; an error of a user's module is left alone."""
+    module, _, name = path.rpartition(".")
+    if not module:
         _refuse(place, key, path, "has to be a dotted path, such as package.module.Name")
-    found = _import_named(place(key).rstrip(": "), module)
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, but lacks another one
+        _refuse(place, key, path, f"is not there: {error}")
     if not hasattr(found, name):
         hint = _nearest(name, vars(found))
-        problem = f"is not there: module {module!r} has no attribute {name!r}"
-        _refuse(place, key, path, f"{problem}{hint}")
+        _refuse(place, key, path, f"is not there: {module} has no attribute {name!r}{hint}")
     return getattr(found, name)
 
 
@@ -571,21 +471,12 @@ def _check_arguments(
     for name, value in kwargs.items():
         path = f"{key}.{name}" if key else str(name)
         _check_numbers(place, path, value)
-        if is_whole and name in _PASSED:
-            _refuse(place, path, value, "is passed by SB3 itself: leave it out")
         if name in parameters:
             annotation = parameters[name].annotation
             checked[name] = _checked_argument(place, path, value, annotation, is_whole=is_whole)
         elif not is_open:
-            known = [one for one in parameters if one not in _PASSED]
             problem = f"is not an argument of {getattr(function, '__name__', function)}"
-            _refuse(place, path, value, f"{problem}{_nearest(name, known)}")
-    for what in ("optimizer", "features_extractor") if is_whole else ():
-        inner = checked.get(f"{what}_kwargs")
-        if inner is not None and f"{what}_class" in parameters:
-            made = checked.get(f"{what}_class", parameters[f"{what}_class"].default)
-            path = f"{key}.{what}_kwargs"
-            checked[f"{what}_kwargs"] = _check_arguments(place, path, made, inner)
+            _refuse(place, path, value, f"{problem}{_nearest(name, parameters)}")
     return checked
 
 
@@ -595,15 +486,14 @@ def _checked_argument(
     """Return an argument that has the type of its annotation."""
     kinds = _kinds(annotation)
     if isinstance(value, str) and type in kinds and is_whole:
-        key, _, name = path.rpartition(".")
-        example = {"activation_fn": "nn.ReLU", "optimizer_class": "th.optim.Adam"}
-        remedy = f'{key}: "dict({name}={example.get(name, "get_class_by_name(...)")})"'
-        _refuse(place, path, value, f"is a string, not a class: write {remedy}")
+        key = path.partition(".")[0]
+        remedy = f'write it as in {key}: "dict(activation_fn=nn.ReLU)"'
+        _refuse(place, path, value, f"is a string, not a class: {remedy}")
     is_whole_float = isinstance(value, float) and value.is_integer()
     if is_whole or (kinds <= _NO_STRINGS and (isinstance(value, str) or is_whole_float)):
         value = _checked(place, path, value, annotation)
     if is_whole and path.endswith(".net_arch") and value is not None:
-        return _checked_layers(place, path, value)
+        _check_layers(place, path, value)
     is_tuple = is_whole and isinstance(value, list) and kinds & {tuple, list} == {tuple}
     return tuple(value) if is_tuple else value
 
@@ -626,8 +516,4 @@ def _nearest(name: Any, known: Iterable[str]) -> str:
 
 
 def _refuse(place: Place, key: str, value: Any, problem: str) -> NoReturn:
-    raise SettingError(f"{place(key)}{_shown(value)} {problem}")
-
-
-def _shown(value: Any) -> str:
-    return shorten(repr(value), 100)
+    raise SettingError(f"{place(str(key))}{shorten(repr(value), 100)} {problem}")

@@ -182,15 +182,11 @@ def find_model(
     run = _latest_with(lambda run: model_of(run).is_file(), runs, what)
     if run is not None:
         return run, model_of(run)
-    advice = "train first"
-    if what.startswith("checkpoint"):
-        known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
-        advice = f"there are {known}: train with --save-freq"
-    elif load_best:
-        advice = "train first with evaluations (--eval-freq)"
+    known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
     raise ValueError(
-        f"No {what} found for {algo} on {env_id}, path: {model_of(runs[0])}: {advice}, or choose"
-        " another log folder with -f"
+        f"No {what} found for {algo} on {env_id}, path: {model_of(runs[0])}: train first, with"
+        f" --save-freq for checkpoints (there are {known}), with --eval-freq for the best model; or"
+        " choose another log folder with -f"
     )
 
 

@@ -188,7 +188,7 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
     run = tmp_path / "logs" / "fast_dqn" / "CartPole-v1_1"
     to = tmp_path / "agents"
     flags = ["-n", "2", "--selection-games", "1", "--stages", "100", "200"]
-    assert cli("publish", str(run), "-f", str(to), *flags) == 0
+    assert cli("publish", str(run), "-o", str(to), *flags) == 0
     target = to / "dqn" / "CartPole-v1_1"
     assert capsys.readouterr().out.splitlines()[-1] == f"published: {target}"
     card = read_card(target)
@@ -212,10 +212,10 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
             r"no checkpoint after \[15\] steps in .* after \[10, 20, 24, 30, 40, 50",
         ),
         (["--seed", "4", "--selection-seed", "4"], "seed and selection_seed are both 4"),
-        (["-n", "0"], "n_games must be"),
-        (["--selection-games", "0"], "selection_games must be"),
-        (["--seed", "-1"], "seed must be at least 0, got -1"),
-        (["--selection-seed", "-1"], "selection_seed must be at least 0, got -1"),
+        (["-n", "0"], "--n-games/-n: must be"),
+        (["--selection-games", "0"], "--selection-games: must be"),
+        (["--seed", "-1"], "--seed: must be"),
+        (["--selection-seed", "-1"], "--selection-seed: must be"),
     ],
 )
 def test_what_cannot_be_published_is_one_line(
@@ -226,7 +226,7 @@ def test_what_cannot_be_published_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     to = tmp_path / "agents"
-    assert cli("publish", str(run), "-f", str(to), *arguments) == 2
+    assert cli("publish", str(run), "-o", str(to), *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line), line
     assert not to.exists()
@@ -236,7 +236,7 @@ def test_what_would_fail_after_the_games_fails_before_them(
     run: Path, evaluated: list[tuple[str, int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert cli("publish", str(run), "-f", str(tmp_path / "file")) == 2
+    assert cli("publish", str(run), "-o", str(tmp_path / "file")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "file") in line
     (run / "rl_model_40_steps.zip").write_text("half a zip")
@@ -340,7 +340,7 @@ def test_how_it_is_played_can_be_chosen(
     (tmp_path / "registered.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     flags = ["--epsilon", "0.25", "--device", "cuda:1", "--gym-packages", "registered"]
-    assert cli("publish", str(run), "-f", str(tmp_path / "b"), *flags) == 0
+    assert cli("publish", str(run), "-o", str(tmp_path / "b"), *flags) == 0
     del sys.modules["registered"]
     assert set(played) == {(0.25, "cuda:1", True)}
     assert len(played) == 4 + 1  # candidates, and the best
@@ -363,7 +363,7 @@ def test_the_score_says_by_which_epsilon_it_was_played(run: Path, tmp_path: Path
 def test_a_wrong_way_to_play_is_refused(
     flags: list[str], value: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli("publish", str(run), "-f", str(tmp_path / "agents"), *flags) == 2
+    assert cli("publish", str(run), "-o", str(tmp_path / "agents"), *flags) == 2
     assert value in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "agents").exists()
 

@@ -15,9 +15,7 @@ ONE, TWO = "logs/dqn/CartPole-v1_1", "logs/dqn/CartPole-v1_2"
 
 
 @pytest.fixture(autouse=True)
-def _two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SB3_ATARI_TRACEBACK", raising=False)
+def _two_runs(_in_an_empty_folder: None) -> None:
     make_run(Path(ONE), seed=1, evaluation=EVALUATION)
     make_run(Path(TWO), seed=2)
 
@@ -35,6 +33,7 @@ def pictures() -> list[str]:
         ([ONE, "-o", "x", "--no-html"], ["x/learning_curve.png"]),
         ([ONE, TWO], ["comparison/comparison.png", "comparison/report.html"]),
         ([ONE, "-o", "x", TWO, "--no-html"], ["x/comparison.png"]),
+        ([ONE, "--output", "x", "--no-html"], ["x/learning_curve.png"]),
         (
             ["--algo", "dqn", "--env", "CartPole-v1", "--no-html"],
             [f"{TWO}/learning_curve.png"],
@@ -58,14 +57,12 @@ def test_where_the_files_go(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no run to plot: name run folders, such as logs/dqn/CartPole-v1_1, or choose one"),
-        (["--algo", "dqn"], "no run to plot"),
-        (["--env", "CartPole-v1"], "no run to plot"),
-        ([ONE, "--algo", "dqn"], "give either run folders or --algo and --env, got both"),
-        ([ONE, "--env", "CartPole-v1"], "give either run folders or --algo and --env, got both"),
+        ([ONE, TWO, "--algo", "dqn"], f"got both, {ONE} {TWO} and --algo dqn"),
         ([ONE, ONE], f"{ONE} is given twice"),
         ([ONE, f"{ONE}/../CartPole-v1_1"], "is given twice"),
-        (["nowhere"], "nowhere is no folder"),
+        ([ONE, "nowhere"], "nowhere is not a folder"),
+        (["--algo", "dqn", "--env", "CartPole-v1", "-f", "nowhere"], "The nowhere/dqn folder was"),
+        ([ONE, "--gym-packages", "nowhere"], "No module named 'nowhere'"),
         (["logs/dqn"], "no monitor file in logs/dqn"),
         ([ONE, "logs"], "no monitor file in logs"),
         (["empty"], "no whole game was finished in empty"),

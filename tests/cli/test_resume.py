@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,40 +12,32 @@ import torch as th
 import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 
-from sb3_atari_course.__main__ import main
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.zoo import resume_experiment
 from tests.checkpoints.small import learn
+from tests.zoo.runs import cli
 
 
-def run_command(*arguments: str) -> None:
-    sys.argv = ["sb3-atari", "resume", *arguments]
-    main()
-
-
-@pytest.fixture(autouse=True)
-def _same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", sys.argv)
+def unfinished(
+    run: Path, step: int, finished: bool = False, begun: dict[str, Any] | None = None
+) -> CheckpointFolder:
+    folder = CheckpointFolder(run / "checkpoints")
+    folder.path.mkdir(parents=True)
+    state = folder.write_state(step, {})
+    folder.write(Checkpoint(step, 1_000_000, finished, {}, state, begun=begun or {}))
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["no such run"],
-            "rl_zoo3.train -i MODEL.zip\n",
-        ),
-        ([], "the following arguments are required: RUN_DIR\n"),
-        (["a", "-n", "many"], "argument -n/--n-timesteps: invalid int value: 'many'\n"),
-        (["a", "b"], "unrecognized arguments: b\n"),
-    ],
+    "flag", [["-n", "many"], ["-n", "0"], ["--num-threads", "0"], ["--device", "banana"]]
 )
-def test_a_wrong_argument_is_one_clear_line(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_argument_is_one_line_that_names_it(
+    flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        run_command(*arguments)
-    assert end.value.code == 2
-    assert capsys.readouterr().err.endswith(message)
+    assert cli("resume", str(tmp_path), *flag) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert flag[0] in line
+    assert repr(flag[1]) in line
 
 
 def test_a_run_of_a_script_says_what_to_do(
@@ -55,11 +47,8 @@ def test_a_run_of_a_script_says_what_to_do(
     for arguments, message in (
         ([], f"sb3_atari_course.resume({str(tmp_path)!r}, model)"),
         (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
-        (["-n", "0"], "n_timesteps must be at least 1, got 0"),
     ):
-        with pytest.raises(SystemExit) as end:
-            run_command(str(tmp_path), *arguments)
-        assert end.value.code == 2
+        assert cli("resume", str(tmp_path), *arguments) == 2
         assert message in capsys.readouterr().err
 
 
@@ -102,8 +91,6 @@ class Built(ExperimentManager):
 
 def run_of_rl_zoo(run: Path) -> None:
     """Write a run folder of RL Zoo with a checkpoint of nothing."""
-    folder = CheckpointFolder(run / "checkpoints")
-    folder.path.mkdir(parents=True)
     begun = {
         "threads": 1,
         "every": 100,
@@ -111,8 +98,7 @@ def run_of_rl_zoo(run: Path) -> None:
         "experiment": f"{__name__}.Built",
         "trained_agent": "",
     }
-    state = folder.write_state(12_000, {})
-    folder.write(Checkpoint(12_000, 1_000_000, False, {}, state, begun=begun))
+    unfinished(run, 12_000, begun=begun)
     (run / "CartPole-v1").mkdir()
     (run / "CartPole-v1" / "args.yml").write_text(yaml.dump(OrderedDict(ARGUMENTS)))
     Built.kwargs.clear()
@@ -120,19 +106,16 @@ def run_of_rl_zoo(run: Path) -> None:
 
 def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
     run_of_rl_zoo(tmp_path)
-    with pytest.raises(SystemExit):
-        run_command(str(tmp_path))
+    assert cli("resume", str(tmp_path)) == 0
     expected = {"device": "auto", "show_progress": False, "n_threads": 1}
     expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
 
 
-def test_flags_of_resume_take_the_place_of_those_of_the_beginning(
-    tmp_path: Path,
-) -> None:
+def test_flags_of_resume_take_the_place_of_those_of_the_beginning(tmp_path: Path) -> None:
     run_of_rl_zoo(tmp_path)
-    with pytest.raises(SystemExit):
-        run_command(str(tmp_path), "-P", "--num-threads", "2", "--device", "cpu")
+    flags = ["-P", "--num-threads", "2", "--device", "cpu"]
+    assert cli("resume", str(tmp_path), *flags) == 0
     th.set_num_threads(1)
     expected = {"device": "cpu", "show_progress": True, "n_threads": 2}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
@@ -151,21 +134,33 @@ def test_settings_that_cannot_be_read_are_named(
         file.unlink()
     else:
         file.write_text(text)
-    with pytest.raises(SystemExit) as end:
-        run_command(str(tmp_path))
-    assert end.value.code == 2
-    assert value in capsys.readouterr().err.splitlines()[-1]
+    assert cli("resume", str(tmp_path)) == 2
+    assert value in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("flags", "value"),
-    [(["--num-threads", "0"], "0"), (["--device", "banana"], "banana")],
-)
-def test_a_wrong_flag_is_refused_before_anything_is_touched(
-    flags: list[str], value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_flags_choose_the_latest_unfinished_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_of_rl_zoo(tmp_path)
-    with pytest.raises(SystemExit) as end:
-        run_command(str(tmp_path), *flags)
-    assert end.value.code == 2
-    assert value in capsys.readouterr().err.splitlines()[-1]
+    resumed: list[Path] = []
+    monkeypatch.setattr(
+        resume_experiment, "resume_experiment", lambda run, **flags: resumed.append(run)
+    )
+    choice = ["resume", "--algo", "dqn", "--env", "ALE/Pong-v5", "-f", "my_logs"]
+    runs = [Path(f"my_logs/dqn/ALE-Pong-v5_{number}") for number in (1, 2, 3, 4, 5)]
+    for run in runs:
+        run.mkdir(parents=True)
+    assert cli(*choice) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "my_logs/dqn has no unfinished run of ALE/Pong-v5" in line
+    for run, written in ((runs[0], 10), (runs[1], 30), (runs[2], 20)):
+        folder = unfinished(run, 10)
+        os.utime(next(folder.path.glob("*.json")), (written, written))
+    unfinished(runs[3], 1_000_000, finished=True)
+    assert cli(*choice) == 0
+    trains_now = CheckpointFolder(runs[1] / "checkpoints")
+    trains_now.lock()
+    assert cli(*choice) == 0
+    trains_now.unlock()
+    assert cli(*choice, "--exp-id", "4") == 0
+    assert cli("resume", str(runs[0])) == 0
+    assert resumed == [runs[1], runs[2], runs[3], runs[0]]

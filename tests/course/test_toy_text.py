@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 import types
@@ -225,13 +224,6 @@ def test_places_that_taxi_does_not_have(where: dict[str, int]) -> None:
 STEPS = [EpisodeStep(f"frame {n}\n", n, 10 + n, 1, -1.0, -1.0 - n) for n in range(3)]
 
 
-class Terminal(io.StringIO):
-    """A screen to write to."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 def test_what_is_kept_of_an_episode() -> None:
     env = gym.make("CliffWalking-v1", render_mode="ansi")
     steps = play_episode(ScriptedPlayer([0] + [1] * 11 + [2]), env, seed=0)
@@ -285,23 +277,23 @@ def test_all_numbers_are_shown() -> None:
     assert "Episode" not in STEPS[1].text()
 
 
-def test_a_file_gets_one_step_after_the_other_at_once() -> None:
-    out, start = io.StringIO(), time.perf_counter()
-    replay_episode(STEPS, episode=0, max_steps=2, delay=100, file=out)
+def test_a_file_gets_one_step_after_the_other_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.perf_counter()
+    replay_episode(STEPS, episode=0, max_steps=2, delay=100)
     assert time.perf_counter() - start < 10
     shown = STEPS[0].text(0) + "\n\n" + STEPS[1].text(0) + "\n\n"
-    assert out.getvalue() == shown + "... steps not shown: 1\n"
+    assert capsys.readouterr().out == shown + "... steps not shown: 1\n"
 
 
 def test_on_a_terminal_each_step_takes_the_place_of_the_one_before(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    out = Terminal()
-    replay_episode(STEPS, file=out)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    replay_episode(STEPS)
     clear = "\x1b[H\x1b[2J"
-    assert out.getvalue() == "".join(f"{clear}{step.text()}\n" for step in STEPS)
+    assert capsys.readouterr().out == "".join(f"{clear}{step.text()}\n" for step in STEPS)
     assert slept == [0.1] * 3
 
 
@@ -311,29 +303,20 @@ def test_in_a_notebook_the_output_of_the_cell_is_replaced(
     cleared: list[bool] = []
     ipython: Any = types.ModuleType("IPython")
     display: Any = types.ModuleType("IPython.display")
-    ipython.get_ipython = lambda: object()
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=None)
     display.clear_output = lambda wait: cleared.append(wait)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     replay_episode(STEPS, delay=0)
     assert cleared == [True] * 3
     assert capsys.readouterr().out == "".join(step.text() + "\n" for step in STEPS)
-    replay_episode(STEPS, file=io.StringIO())
-    assert cleared == [True] * 3  # a file clears nothing
 
 
-def test_a_part_of_an_episode_can_be_shown() -> None:
-    out = io.StringIO()
-    replay_episode([EpisodeStep("", n, 0, 0, 0.0, 0.0) for n in range(100, 105)], file=out)
-    assert out.getvalue().count("Step:") == 5
+def test_fifty_steps_are_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    replay_episode([EpisodeStep("", n, 0, 0, 0.0, 0.0) for n in range(60)])
+    shown = capsys.readouterr().out
+    assert shown.count("Step:") == 50
+    assert "Step: 49" in shown
+    assert shown.endswith("... steps not shown: 10\n")
     with pytest.raises(ValueError, match="max_steps must be at least 0, got -1"):
         replay_episode(STEPS, max_steps=-1)
-
-
-def test_fifty_steps_are_enough() -> None:
-    many = [EpisodeStep("", n, 0, 0, 0.0, 0.0) for n in range(60)]
-    out = io.StringIO()
-    replay_episode(many, file=out)
-    assert out.getvalue().count("Step:") == 50
-    assert "Step: 49" in out.getvalue()
-    assert out.getvalue().endswith("... steps not shown: 10\n")

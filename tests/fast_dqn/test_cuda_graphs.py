@@ -235,6 +235,7 @@ class FakeStep(GradientStep):
 
     def __call__(self, batch: Any) -> th.Tensor:
         self.events.append(f"batch of {batch}")
+        self.was_training = self.policy.training
         self.loss += 1
         return th.tensor(self.loss)
 
@@ -277,6 +278,17 @@ def test_another_batch_size_or_block_of_frames_needs_another_graph(
     size = 64 if change == "batch size" else 32
     updates.run(4, size)
     assert events == ["follow", *warm_ups(size), "capture", f"batch of {size}"]
+
+
+@pytest.mark.parametrize("mode", [False, True])
+def test_updates_run_in_training_mode_and_leave_the_mode_as_it_was(
+    mode: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, updates = make_updates(monkeypatch)
+    updates.step.policy.set_training_mode(mode)
+    updates.run(1, 32)
+    assert updates.step.was_training
+    assert updates.step.policy.training is mode
 
 
 def test_the_mean_loss_is_that_of_the_last_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -680,6 +692,24 @@ def test_pending_updates_are_those_that_were_asked_for(
         after.append(dict(model.policy.state_dict()))
         assert not th.equal(after[-1]["q_net.q_net.0.weight"], before["q_net.q_net.0.weight"])
     th.testing.assert_close(after[1], after[0], rtol=0, atol=0)
+
+
+def test_updates_that_are_asked_for_twice_run_twice_by_the_settings_of_each(
+    trained: FastDQN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a step of the environments between; a learning rate of 0 changes no weight."""
+    gpu_on_a_cpu(monkeypatch, [])
+    model: Any = copy_of(trained)
+    ask_for_an_update(model)
+    before = model.policy.parameters_to_vector()
+    model.lr_schedule = lambda _: 0.0
+    model.train(2, 8)
+    after = model.policy.parameters_to_vector()
+    assert (before != after).any()
+    model._pending.flush()
+    assert (model.policy.parameters_to_vector() == after).all()
+    step = next(iter(model.policy.optimizer.state.values()))["step"]
+    assert int(step) == model._n_updates
 
 
 class Interrupts(BaseCallback):

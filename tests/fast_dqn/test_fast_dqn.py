@@ -274,6 +274,15 @@ def test_the_log_is_sb3s_and_tells_gradient_steps_per_second(tmp_path: Any) -> N
     assert ours[-1][new] > 0
 
 
+@pytest.mark.parametrize("cls", [DQN, FastDQN])
+def test_layers_that_differ_in_training_are_switched(cls: Any) -> None:
+    """Dropout, for example."""
+    model = make_model(cls).learn(80)
+    model.policy.set_training_mode(False)
+    model.train(1, 8)
+    assert model.policy.training
+
+
 def test_episodes_of_several_environments_cannot_be_counted() -> None:
     model = make_model(FastDQN, 2, train_freq=(3, "episode"))
     with pytest.raises(SettingError, match=r"\(3, 'episode'\) counts episodes, .* 2 environments"):
@@ -340,6 +349,18 @@ def test_a_replay_buffer_that_is_replaced_is_sampled() -> None:
     model.replay_buffer = other
     model.train(2, 8)
     assert len(sampled) == 2
+
+
+def test_n_step_returns_are_discounted_by_the_models_gamma() -> None:
+    """The replay buffer gets it at each ``train``, whatever it had."""
+    model = make_model(
+        FastDQN,
+        replay_buffer_class=FrameReplayBuffer,
+        replay_buffer_kwargs={"n_steps": 3, "gamma": 0.99},
+    ).learn(80)
+    model.gamma = 0.5
+    model.train(1, 8)
+    assert model.replay_buffer.sample(50).discounts.min() == 0.5**3
 
 
 def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from torch import nn
 from sb3_atari_course.fast_dqn.updates import (
     _CV_MAX_CHANNELS,
     Compiled,
+    GradientStep,
     clip_gradient,
     make_fast,
     plain_state,
@@ -168,6 +169,30 @@ def test_values_stay_and_channels_lie_side_by_side(shape: tuple[int, ...]) -> No
 )
 def test_others_are_returned_as_they_are(others: th.Tensor) -> None:
     assert with_channels_last(batch_of(others)).observations is others
+
+
+def test_a_step_reads_its_images_so_and_returns_the_loss() -> None:
+    env = FakeGame(shape=(36, 36, 3))
+    model = DQN("CnnPolicy", env, buffer_size=20, learning_starts=30, seed=0, device="cpu")
+    model.learn(20)
+    sampled: Any = model.replay_buffer.sample(4)  # type: ignore[union-attr]
+    expected = temporal_difference_loss(
+        sampled, model.q_net, model.q_net_target, gamma=0.99, double_q=False
+    )
+    seen: list[Any] = []
+
+    def loss(batch: ReplayBufferSamples, *args: Any, **kwargs: Any) -> th.Tensor:
+        seen.append(batch)
+        return temporal_difference_loss(batch, *args, **kwargs)
+
+    step = GradientStep(model, double_q=False, compiled=loss)  # type: ignore[arg-type]
+    weights = [weight.detach().clone() for weight in model.q_net.parameters()]
+    assert step(sampled).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert seen[0].observations.stride()[1] == seen[0].next_observations.stride()[1] == 1
+    assert all(
+        not th.equal(after, before)
+        for after, before in zip(model.q_net.parameters(), weights, strict=True)
+    )
 
 
 def test_a_q_function_of_images_is_the_network() -> None:

@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_atari_course.replay import FrameReplayBuffer
 from tests import naive
 from tests.fakes import StackedPlay, Transition
-from tests.replay.test_sampling import sample
+from tests.replay.test_frame_replay_buffer import sample
 from tests.replay.test_training import make_model
 
 N_ROWS, N_ENVS = 6, 2

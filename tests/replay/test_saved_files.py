@@ -19,7 +19,7 @@ from sb3_atari_course._common.errors import ReplayMemoryError
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, saved_files
 from sb3_atari_course.replay.saved_files import SMALL_ARRAYS
 from tests.fakes import StackedPlay
-from tests.replay.test_sampling import assert_equal_batches, sample
+from tests.replay.test_frame_replay_buffer import assert_equal_batches, sample
 from tests.replay.test_training import make_model
 
 N_ENVS = 2

@@ -24,7 +24,7 @@ from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.envs import make_atari_env, make_game, wrap_atari
 from sb3_atari_course.replay import FrameReplayBuffer
 from tests.fakes import StackedPlay
-from tests.replay.test_sampling import assert_equal_batches, sample
+from tests.replay.test_frame_replay_buffer import assert_equal_batches, sample
 
 SMALL = {"shape": (42, 42)}
 NETWORK = {"features_extractor_kwargs": {"features_dim": 16}}
@@ -62,12 +62,13 @@ def learn(algorithm: Any, buffer_class: Any, n_envs: int, **kwargs: Any) -> Any:
         device="cpu",
         **kwargs,
     )
-    return model.learn(280)
+    return model.learn(200)
 
 
-@pytest.mark.parametrize("compression", [None, "lz4"])
-@pytest.mark.parametrize("n_steps", [1, 3])
-@pytest.mark.parametrize("algorithm", [DQN, QRDQN])
+@pytest.mark.parametrize(
+    ("algorithm", "n_steps", "compression"),
+    [(DQN, 1, None), (DQN, 3, "lz4"), (QRDQN, 1, "lz4"), (QRDQN, 3, None)],
+)
 def test_a_training_ends_with_the_same_weights(
     algorithm: Any, n_steps: int, compression: Any
 ) -> None:
@@ -93,8 +94,9 @@ def test_a_training_ends_with_the_same_weights(
     ours.replay_buffer.check_valid()
 
 
-@pytest.mark.parametrize("stack", ["ours", "SB3's"])
-@pytest.mark.parametrize("game", ["BreakoutNoFrameskip-v4", "MsPacmanNoFrameskip-v4"])
+@pytest.mark.parametrize(
+    ("game", "stack"), [("BreakoutNoFrameskip-v4", "ours"), ("MsPacmanNoFrameskip-v4", "SB3's")]
+)
 def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None:
     """As SB3's own loop hands them over, terminal observations included."""
     if stack == "ours":
@@ -113,7 +115,7 @@ def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None
     ]
     model = DQN("CnnPolicy", env, buffer_size=10, learning_starts=10**6, seed=1)
     model.replay_buffer = Everyone([*theirs.values(), *ours])  # type: ignore[assignment]
-    model.learn(1500)
+    model.learn(1000)
     assert theirs[1].full
     assert theirs[1].dones.any()
     for buffer in ours:

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from io import StringIO
 from pathlib import Path
 
 import psutil
@@ -24,7 +23,7 @@ from tests.tuning.studies import begin, states
 pytestmark = pytest.mark.services
 
 
-def launcher(study: Study, folder: Path, stream: StringIO, n_workers: int = 1) -> Launcher:
+def launcher(study: Study, folder: Path, n_workers: int = 1) -> Launcher:
     job = Job(
         storage=None,
         study_name="ice",
@@ -34,7 +33,7 @@ def launcher(study: Study, folder: Path, stream: StringIO, n_workers: int = 1) -
         grace_period=60,
         seconds=math.inf,
     )
-    progress = Progress(standing_of(study), n_workers, stream)
+    progress = Progress(standing_of(study), n_workers)
     return Launcher(study, job, n_workers=n_workers, progress=progress)
 
 
@@ -48,19 +47,23 @@ def children() -> set[int]:
     return {one.pid for one in found if "tuning.workers" in " ".join(one.cmdline())}
 
 
-def test_two_workers_share_the_budget(tmp_path: Path) -> None:
-    study, stream = begin_in(tmp_path, 6, n_timesteps=60_000), StringIO()
-    launcher(study, tmp_path, stream, n_workers=2).run()
+def test_two_workers_share_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = begin_in(tmp_path, 6, n_timesteps=60_000)
+    launcher(study, tmp_path, n_workers=2).run()
     assert standing_of(study).is_done
     assert states(study) == ["COMPLETE"] * 6
     assert len({trial.user_attrs[WORKER][1] for trial in study.trials}) == 2
-    assert stream.getvalue().splitlines()[-1].startswith("finished 6 of 6, running 0, pruned 0")
+    assert (
+        capsys.readouterr().out.splitlines()[-1].startswith("finished 6 of 6, running 0, pruned 0")
+    )
     assert len(list((tmp_path / "workers").glob("*.log"))) == 2
     assert not children()
 
 
-def test_a_killed_worker_is_replaced_and_its_trial_tried_again(tmp_path: Path) -> None:
-    study, stream = begin_in(tmp_path, 2, n_timesteps=60_000), StringIO()
+def test_a_killed_worker_is_replaced_and_its_trial_tried_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = begin_in(tmp_path, 2, n_timesteps=60_000)
 
     def kill_the_first() -> None:
         looking = LockedJournalStorage(tmp_path / "journal.log")
@@ -73,9 +76,9 @@ def test_a_killed_worker_is_replaced_and_its_trial_tried_again(tmp_path: Path) -
 
     killer = threading.Thread(target=kill_the_first)
     killer.start()
-    launcher(study, tmp_path, stream).run()
+    launcher(study, tmp_path).run()
     killer.join()
-    assert "a worker was killed by SIGKILL, another one takes its place" in stream.getvalue()
+    assert "a worker was killed by SIGKILL, another one takes its place" in capsys.readouterr().out
     assert sorted(states(study)) == ["COMPLETE", "COMPLETE", "FAIL"]
     dead = next(trial for trial in study.trials if trial.state == TrialState.FAIL)
     again = [trial.params for trial in study.trials[dead.number + 1 :]]
@@ -91,15 +94,15 @@ def test_workers_that_die_at_once_are_not_started_for_ever(
     program.write_text("#!/bin/sh\necho 'no torch here' >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    study, stream = begin_in(tmp_path, 2), StringIO()
+    study = begin_in(tmp_path, 2)
     with pytest.raises(ValueError, match=r"5 workers died .* status 3, .*\.log: no torch here"):
-        launcher(study, tmp_path, stream).run()
+        launcher(study, tmp_path).run()
     assert len(list((tmp_path / "workers").glob("*.log"))) == MOST_DEATHS == 5
 
 
 def test_ctrl_c_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, stream = begin_in(tmp_path, 2, n_timesteps=10**8), StringIO()
-    starter = launcher(study, tmp_path, stream)
+    study = begin_in(tmp_path, 2, n_timesteps=10**8)
+    starter = launcher(study, tmp_path)
 
     def interrupt(*args: object, **kwargs: object) -> None:
         if any(trial.params for trial in study.get_trials(deepcopy=False)):  # it is at work

@@ -217,7 +217,7 @@ def test_a_database_that_does_not_exist_is_one_line(
 
 def test_another_study_under_the_same_name_is_refused(server: PostgresServer, name: str) -> None:
     begin(storage_of(server), name=name)
-    with pytest.raises(ValueError, match="is of q_learning on FrozenLake-v1, not q_learning on Ta"):
+    with pytest.raises(ValueError, match="with env_id FrozenLake-v1, not Taxi-v4"):
         begin_or_join(storage_of(server), name, settings(env_id="Taxi-v4"), None, 1)
 
 

@@ -292,6 +292,8 @@ class TestWrappers:
         assert N_STACK.read({**entry, "frame_stack": 4}) == 4
         assert write(N_STACK, {**entry, "frame_stack": 4}, 2) == {**entry, "frame_stack": 2}
         assert write(N_STACK, {"frame_stack": 4}, 3) == {"frame_stack": 3}  # other wrappers too
+        none = {**entry, "frame_stack": None}
+        assert write(N_STACK, none, 2) == {**none, "env_wrapper": [wrap(n_stack=2)]}
 
 
 @pytest.mark.parametrize(
@@ -384,7 +386,7 @@ def test_learning_rates(given: Any, word: str, number: float, with_a_half: Any) 
         (0.0, "constant", 0.0, 0.2, {**BY_EPISODES, "initial_eps": 0.0}),
         ("lin_0.3", "linear", 0.3, "lin_0.2", {**BY_EPISODES, "initial_eps": 0.3}),
         (NUMBERS, "episodes", 0.5, {**NUMBERS, "initial_eps": 0.2}, NUMBERS),
-        ({}, "episodes", 1.0, {"initial_eps": 0.2}, BY_EPISODES),
+        ({}, "episodes", 1.0, {"initial_eps": 0.2}, {"initial_eps": 1.0}),
     ],
 )
 def test_exploration_of_a_table(

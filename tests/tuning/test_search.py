@@ -99,7 +99,7 @@ def test_ids_that_only_we_know_are_registered() -> None:
 def test_without_a_complete_trial_there_is_no_best() -> None:
     study = begin()
     study.add_trial(create_trial(state=TrialState.PRUNED))
-    with pytest.raises(ValueError, match="study 'ice' has no finished trial yet"):
+    with pytest.raises(ValueError, match="study 'ice' has no complete trial"):
         best_block(study, FILE)
 
 

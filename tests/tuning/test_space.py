@@ -18,19 +18,25 @@ from optuna.trial import FixedTrial, Trial
 
 from sb3_atari_course.tuning.parameters import Parameter
 from sb3_atari_course.tuning.space import (
-    Choices,
-    Range,
     Space,
+    Values,
     adapt_space,
+    content_of,
     describe_space,
     load_space,
     parse_values,
+    stored_value,
+    suggest,
     without_late_starts,
 )
 
 
-def parse(kind: str, content: Any) -> Choices | Range:
+def parse(kind: str, content: Any) -> Values:
     return parse_values(Parameter("x", kind, "a parameter"), content)
+
+
+def span(low: float, high: float, log: bool = False) -> Values:
+    return {"low": low, "high": high, "log": log}
 
 
 def ask(seed: int = 0) -> Trial:
@@ -42,46 +48,43 @@ class TestParsing:
     @pytest.mark.parametrize(
         ("kind", "content", "domain"),
         [
-            ("float", 0.5, Choices((0.5,))),
-            ("int", 32, Choices((32,))),
-            ("bool", False, Choices((False,))),
-            ("word", "he", Choices(("he",))),
-            ("list", [84, 84], Choices(([84, 84],))),
-            ("list", None, Choices((None,))),
-            ("list", [], Choices(([],))),
-            ("float", [0.9, 0.99], Choices((0.9, 0.99))),
-            ("int", [64], Choices((64,))),
-            ("bool", [True, False], Choices((True, False))),
-            ("word", ["relu", "leaky_relu"], Choices(("relu", "leaky_relu"))),
-            ("list", [[64, 64], [256]], Choices(([64, 64], [256]))),
-            ("list", [None, [30, 195, 5, 155]], Choices((None, [30, 195, 5, 155]))),
-            ("list", [None], Choices((None,))),
-            ("int", {"low": 1, "high": 8}, Range(1, 8)),
-            ("float", {"low": 0.1, "high": 1.0, "log": True}, Range(0.1, 1.0, log=True)),
-            ("float", {"high": 1.0, "low": -1.0, "log": False}, Range(-1.0, 1.0)),
+            ("float", 0.5, (0.5,)),
+            ("int", 32, (32,)),
+            ("bool", False, (False,)),
+            ("word", "he", ("he",)),
+            ("list", [84, 84], ([84, 84],)),
+            ("list", None, (None,)),
+            ("list", [], ([],)),
+            ("float", [0.9, 0.99], (0.9, 0.99)),
+            ("int", [64], (64,)),
+            ("bool", [True, False], (True, False)),
+            ("word", ["relu", "leaky_relu"], ("relu", "leaky_relu")),
+            ("list", [[64, 64], [256]], ([64, 64], [256])),
+            ("list", [None, [30, 195, 5, 155]], (None, [30, 195, 5, 155])),
+            ("list", [None], (None,)),
+            ("int", {"low": 1, "high": 8}, span(1, 8)),
+            ("float", {"low": 0.1, "high": 1.0, "log": True}, span(0.1, 1.0, log=True)),
+            ("float", {"high": 1.0, "low": -1.0, "log": False}, span(-1.0, 1.0)),
         ],
     )
-    def test_what_a_space_file_says(self, kind: str, content: Any, domain: Choices | Range) -> None:
+    def test_what_a_space_file_says(self, kind: str, content: Any, domain: Values) -> None:
         assert parse(kind, content) == domain
-        assert parse(kind, domain.content()) == domain
+        assert parse(kind, content_of(domain)) == domain
 
     def test_small_numbers_that_yaml_takes_for_words(self) -> None:
-        assert parse("float", "1e-5") == Choices((0.00001,))
-        assert parse("float", ["1e-5", 0.1]) == Choices((0.00001, 0.1))
-        assert parse("float", {"low": "1e-5", "high": "1e-3"}) == Range(0.00001, 0.001)
-        assert parse("int", "1e3") == Choices((1000,))
+        assert parse("float", "1e-5") == (0.00001,)
+        assert parse("float", ["1e-5", 0.1]) == (0.00001, 0.1)
+        assert parse("float", {"low": "1e-5", "high": "1e-3"}) == span(0.00001, 0.001)
+        assert parse("int", "1e3") == (1000,)
 
     def test_numbers_get_the_type_of_the_parameter(self) -> None:
         for kind, wanted in (("float", float), ("int", int)):
             frozen = parse(kind, 1)
             choices = parse(kind, [1, 2.0])
             ends = parse(kind, {"low": 1, "high": 2.0})
-            assert isinstance(frozen, Choices)
-            assert isinstance(choices, Choices)
-            assert isinstance(ends, Range)
-            numbers = (*frozen.values, *choices.values, ends.low, ends.high)
+            assert isinstance(ends, dict)
+            numbers = (*frozen, *choices, ends["low"], ends["high"])
             assert [type(number) for number in numbers] == [wanted] * 5
-            assert ends.is_int == (kind == "int")
 
     @pytest.mark.parametrize(
         ("kind", "content", "message"),
@@ -126,55 +129,53 @@ class TestParsing:
 class TestAskingOptuna:
     def test_a_frozen_value_is_not_told_to_optuna(self) -> None:
         trial = ask()
-        assert Choices(([84, 84],)).suggest(trial, "shape") == [84, 84]
+        assert suggest(trial, "shape", ([84, 84],)) == [84, 84]
         assert trial.params == {}
-        assert Choices((3,)).suggest(FixedTrial({}), "x") == 3
+        assert suggest(FixedTrial({}), "x", (3,)) == 3
 
     @pytest.mark.parametrize(
         ("domain", "distribution"),
         [
-            (Choices((16, 32)), CategoricalDistribution((16, 32))),
-            (Choices((None, [1, 2])), CategoricalDistribution(("null", "[1, 2]"))),
-            (Range(1, 8, log=True), IntDistribution(1, 8, log=True)),
-            (Range(-1, 1), IntDistribution(-1, 1)),
-            (Range(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
-            (Range(-1.0, 1.0), FloatDistribution(-1.0, 1.0)),
+            ((16, 32), CategoricalDistribution((16, 32))),
+            ((None, [1, 2]), CategoricalDistribution(("null", "[1, 2]"))),
+            (span(1, 8, log=True), IntDistribution(1, 8, log=True)),
+            (span(-1, 1), IntDistribution(-1, 1)),
+            (span(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
+            (span(-1.0, 1.0), FloatDistribution(-1.0, 1.0)),
         ],
     )
-    def test_what_optuna_is_asked(
-        self, domain: Choices | Range, distribution: BaseDistribution
-    ) -> None:
+    def test_what_optuna_is_asked(self, domain: Values, distribution: BaseDistribution) -> None:
         trial = ask()
-        domain.suggest(trial, "x")
+        suggest(trial, "x", domain)
         assert trial.distributions == {"x": distribution}
 
     def test_all_choices_come_up_and_nothing_else(self) -> None:
-        domain = Choices((None, [64, 64], [256]))
-        seen = [domain.suggest(ask(seed), "x") for seed in range(30)]
+        domain = (None, [64, 64], [256])
+        seen = [suggest(ask(seed), "x", domain) for seed in range(30)]
         assert all(value in (None, [64, 64], [256]) for value in seen)
         assert {str(value) for value in seen} == {"None", "[64, 64]", "[256]"}
 
     def test_whole_numbers_reach_both_ends(self) -> None:
-        seen = {Range(1, 3).suggest(ask(seed), "x") for seed in range(30)}
+        seen = {suggest(ask(seed), "x", span(1, 3)) for seed in range(30)}
         assert seen == {1, 2, 3}
         assert {type(value) for value in seen} == {int}
 
     def test_what_optuna_stores_gives_the_value_back(self) -> None:
-        assert Choices((None, [1, 2])).suggest(FixedTrial({"x": "null"}), "x") is None
-        assert Choices((None, [1, 2])).suggest(FixedTrial({"x": "[1, 2]"}), "x") == [1, 2]
-        assert Choices((True, False)).suggest(FixedTrial({"x": False}), "x") is False
-        assert Range(1, 8).suggest(FixedTrial({"x": 5}), "x") == 5
-        assert Range(0.0, 1.0).suggest(FixedTrial({"x": 0.123456}), "x") == 0.123
+        assert suggest(FixedTrial({"x": "null"}), "x", (None, [1, 2])) is None
+        assert suggest(FixedTrial({"x": "[1, 2]"}), "x", (None, [1, 2])) == [1, 2]
+        assert suggest(FixedTrial({"x": False}), "x", (True, False)) is False
+        assert suggest(FixedTrial({"x": 5}), "x", span(1, 8)) == 5
+        assert suggest(FixedTrial({"x": 0.123456}), "x", span(0.0, 1.0)) == 0.123
 
     def test_rounding_stays_inside_the_range(self) -> None:
-        domain = Range(0.12346, 0.12354)
-        assert domain.suggest(FixedTrial({"x": 0.12347}), "x") == 0.12346  # not 0.123
-        domain = Range(0.98760, 0.98765)
-        assert domain.suggest(FixedTrial({"x": 0.98761}), "x") == 0.98765  # not 0.988
+        domain = span(0.12346, 0.12354)
+        assert suggest(FixedTrial({"x": 0.12347}), "x", domain) == 0.12346  # not 0.123
+        domain = span(0.98760, 0.98765)
+        assert suggest(FixedTrial({"x": 0.98761}), "x", domain) == 0.98765  # not 0.988
 
     def test_a_suggested_number_has_three_digits(self) -> None:
         for seed in range(20):
-            value = Range(0.0001, 0.01, log=True).suggest(ask(seed), "x")
+            value = suggest(ask(seed), "x", span(0.0001, 0.01, log=True))
             assert 0.0001 <= value <= 0.01
             assert len(f"{value:e}".partition("e")[0].rstrip("0")) <= len("1.23")
 
@@ -191,33 +192,33 @@ class TestAskingOptuna:
     ],
 )
 def test_three_significant_digits(value: float, expected: float) -> None:
-    assert Range(-2000.0, 2000.0).suggest(FixedTrial({"x": value}), "x") == expected
+    assert suggest(FixedTrial({"x": value}), "x", span(-2000.0, 2000.0)) == expected
 
 
 @pytest.mark.parametrize(
     ("domain", "value", "stored"),
     [
-        (Choices((16, 32)), 32, 32),
-        (Choices((16, 32)), 64, None),
-        (Choices((0.5, 1.0)), 1, 1.0),
-        (Choices((False, True)), False, False),
-        (Choices((None, [1, 2])), None, "null"),
-        (Choices(([3], [1, 2])), [1, 2], "[1, 2]"),
-        (Choices(([3], [1, 2])), None, None),
-        (Choices(("constant", "linear")), "visits", None),
-        (Range(1, 8), 8, 8),
-        (Range(1, 8), 9, None),
-        (Range(1, 8), 2.5, None),
-        (Range(0.1, 1.0), 0.1, 0.1),
-        (Range(0.1, 1.0), 0.09, None),
-        (Range(0.0, 1.0), True, None),
-        (Range(0.0, 1.0), "lin_0.5", None),
-        (Range(0.0, 1.0), None, None),
+        ((16, 32), 32, 32),
+        ((16, 32), 64, None),
+        ((0.5, 1.0), 1, 1.0),
+        ((False, True), False, False),
+        ((None, [1, 2]), None, "null"),
+        (([3], [1, 2]), [1, 2], "[1, 2]"),
+        (([3], [1, 2]), None, None),
+        (("constant", "linear"), "visits", None),
+        (span(1, 8), 8, 8),
+        (span(1, 8), 9, None),
+        (span(1, 8), 2.5, None),
+        (span(0.1, 1.0), 0.1, 0.1),
+        (span(0.1, 1.0), 0.09, None),
+        (span(0.0, 1.0), True, None),
+        (span(0.0, 1.0), "lin_0.5", None),
+        (span(0.0, 1.0), None, None),
     ],
 )
-def test_what_optuna_calls_a_value(domain: Choices | Range, value: Any, stored: Any) -> None:
-    assert domain.stored(value) == stored
-    assert (domain.stored(value) is None) == (stored is None)
+def test_what_optuna_calls_a_value(domain: Values, value: Any, stored: Any) -> None:
+    assert stored_value(domain, value) == stored
+    assert (stored_value(domain, value) is None) == (stored is None)
 
 
 TABLE = {"policy": "QTablePolicy", "learning_rate": "lin_0.5", "gamma": 0.9, "exploration": 0.1}

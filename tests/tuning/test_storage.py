@@ -185,14 +185,6 @@ def test_a_server_that_says_nothing_is_told_soon(tmp_path: Path) -> None:
             assert time.monotonic() - begun < 10
 
 
-def test_a_worker_waits_for_a_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    begun = time.monotonic()
-    with pytest.raises(ValueError, match="cannot open"):
-        open_storage("postgresql://me@127.0.0.1:9/none", tmp_path, patience=1.5)
-    assert time.monotonic() - begun > 1.5
-    assert "cannot open" in capsys.readouterr().out
-
-
 #: A process that begins a trial with one parameter and then sleeps; argument: the journal.
 WORKER_THAT_SLEEPS = """
 import sys, time, warnings

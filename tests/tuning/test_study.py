@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import optuna
 import pytest
 from optuna import Trial
 from optuna.pruners import MedianPruner, NopPruner
+from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
@@ -72,7 +74,7 @@ def test_a_larger_budget_extends_a_study_and_a_smaller_one_is_refused() -> None:
 def test_another_env_or_setting_is_refused() -> None:
     storage = InMemoryStorage()
     begin(storage)
-    with pytest.raises(ValueError, match="is of q_learning on FrozenLake-v1, not q_learning on Ta"):
+    with pytest.raises(ValueError, match="with env_id FrozenLake-v1, not Taxi-v4"):
         begin(storage, env_id="Taxi-v4")
     with pytest.raises(ValueError, match="n_games 5, not 6: choose another --study-name"):
         begin(storage, n_games=6)
@@ -88,10 +90,13 @@ def test_a_study_of_others_is_refused() -> None:
         find_study(storage, "ice")
     with pytest.raises(ValueError, match="there is no study 'fire' here, but ice"):
         find_study(storage, "fire")
+    with_a_trial = optuna.create_study(storage=storage, study_name="fog", direction="maximize")
+    with_a_trial.ask()
+    with pytest.raises(ValueError, match="was not begun by `tune`"):
+        begin(storage, name="fog")
 
 
-def test_a_study_whose_beginner_died_is_begun_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_atari_course.tuning.study._BEGINNING", 0.3)
+def test_a_study_whose_beginner_died_is_begun_by_the_next() -> None:
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="ice", direction="maximize")
     assert SETTINGS in begin(storage).user_attrs
@@ -122,7 +127,6 @@ def test_joining_without_a_budget_takes_that_of_the_study() -> None:
     assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
 
 
-@pytest.mark.services
 def test_a_study_that_looks_for_the_worst_is_refused() -> None:
     storage = InMemoryStorage()
     optuna.create_study(storage=storage, study_name="ice", direction="minimize")
@@ -130,11 +134,8 @@ def test_a_study_that_looks_for_the_worst_is_refused() -> None:
         begin(storage)
 
 
-def test_a_study_whose_settings_were_never_written_is_none_of_ours(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_study_whose_settings_were_never_written_is_none_of_ours() -> None:
     """Its beginner died between the budget and the settings."""
-    monkeypatch.setattr("sb3_atari_course.tuning.study._BEGINNING", 0.3)
     storage = InMemoryStorage()
     theirs = optuna.create_study(storage=storage, study_name="ice", direction="maximize")
     theirs.set_user_attr(BUDGET, 3)
@@ -147,10 +148,13 @@ def test_a_study_gets_the_sampler_and_the_pruner_of_its_settings() -> None:
     study = begin(n_startup_trials=7, n_timesteps=1000)
     sampler, pruner = study.sampler, study.pruner
     assert isinstance(sampler, SamplerByNumber)
-    assert sampler._n_startup_trials == 7
+    assert sampler._startup == 7
     assert isinstance(pruner, MedianPruner)
     assert (pruner._n_startup_trials, pruner._n_warmup_steps, pruner._n_min_trials) == (5, 250, 3)
     assert isinstance(begin(pruner="none").pruner, NopPruner)
+    random_only = begin(sampler="random").sampler
+    assert isinstance(random_only, SamplerByNumber)
+    assert random_only._startup == sys.maxsize
 
 
 def test_a_trial_is_surplus_behind_enough_others() -> None:
@@ -267,12 +271,11 @@ class TestSameStudy:
         [
             (
                 {"algo": "qrdqn"},
-                "study 's' is of dqn on CartPole-v1, not qrdqn on CartPole-v1:"
-                " choose another --study-name",
+                "study 's' was begun with algo dqn, not qrdqn: choose another --study-name",
             ),
             (
                 {"env_id": "MountainCar-v0", "space": {}, "n_timesteps": 5},
-                "study 's' is of dqn on CartPole-v1, not dqn on MountainCar-v0:"
+                "study 's' was begun with env_id CartPole-v1, not MountainCar-v0:"
                 " choose another --study-name",
             ),
             (
@@ -355,8 +358,8 @@ class TestRefusals:
         assert replace(CARTPOLE, hyperparams={"normalize": False}).algo == "dqn"
 
 
-def sampler(kind: str = "tpe", seed: int = 0, **start: Any) -> SamplerByNumber:
-    return SamplerByNumber(kind, seed=seed, n_startup_trials=4, start=start)
+def sampler(n_startup_trials: int = 4, seed: int = 0, **start: Any) -> SamplerByNumber:
+    return SamplerByNumber(seed=seed, n_startup_trials=n_startup_trials, start=start)
 
 
 def objective(trial: Trial) -> float:
@@ -369,11 +372,11 @@ def params(study: optuna.Study) -> list[dict[str, Any]]:
     return [trial.params for trial in study.trials]
 
 
-@pytest.mark.parametrize("kind", ["tpe", "random"])
-def test_equal_seeds_give_equal_trials_and_others_others(kind: str) -> None:
+@pytest.mark.parametrize("n_startup_trials", [4, sys.maxsize])
+def test_equal_seeds_give_equal_trials_and_others_others(n_startup_trials: int) -> None:
     found = []
     for seed in (0, 0, 1):
-        study = optuna.create_study(sampler=sampler(kind, seed), direction="maximize")
+        study = optuna.create_study(sampler=sampler(n_startup_trials, seed), direction="maximize")
         study.optimize(objective, n_trials=12)
         found.append(params(study))
     assert found[0] == found[1]
@@ -416,15 +419,20 @@ def test_the_first_trial_takes_what_it_is_told() -> None:
     assert study.trials[1].params["x"] != 0.25
 
 
-def test_random_trials_come_before_tpe_as_many_as_told() -> None:
-    """With as many startup trials as trials, TPE is never asked."""
-    random_only = optuna.create_study(sampler=sampler("random"), direction="maximize")
-    random_only.optimize(objective, n_trials=20)
-    for n_startup_trials, is_random in ((20, True), (4, False)):
-        late = SamplerByNumber("tpe", seed=0, n_startup_trials=n_startup_trials, start={})
+def test_random_trials_come_before_tpe() -> None:
+    found = []
+    for n_startup_trials in (sys.maxsize, 20, 4):
+        late = sampler(n_startup_trials)
         study = optuna.create_study(sampler=late, direction="maximize")
         study.optimize(objective, n_trials=20)
-        assert (params(study) == params(random_only)) is is_random
+        found.append(params(study))
+    for number, trial in enumerate(found[0]):  # a generator of its own, seeded by the number
+        naive = RandomSampler(seed=seed_for(SAMPLING, 0, number))
+        alone = optuna.create_study(sampler=naive)
+        alone.optimize(objective, n_trials=1)
+        assert trial == alone.trials[0].params
+    assert found[1] == found[0]
+    assert found[2] != found[0]
 
 
 def test_tpe_learns_where_it_is_good() -> None:

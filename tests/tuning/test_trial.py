@@ -46,7 +46,7 @@ class Mean:
     mean: float
 
 
-def run(folder: Path, n_trials: int = 3, **changes: Any) -> Study:
+def run(folder: Path, n_trials: int = 2, **changes: Any) -> Study:
     """Run a study in memory."""
     study = begin(n_trials=n_trials, **changes)
     work(study, Objective(settings_of(study), folder, device="cpu"))
@@ -126,15 +126,15 @@ def test_scores_are_made_by_whole_games_with_the_settings_of_the_study(
 def test_a_trial_that_is_worse_than_the_others_is_pruned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten good trials, then one that does not learn: it ends after its first score."""
-    study = begin(n_trials=11, n_evaluations=4, n_timesteps=100)
+    """Five good trials, then one that does not learn: it ends after its first score."""
+    study = begin(n_trials=6, n_evaluations=4, n_timesteps=100)
     objective = Objective(settings_of(study), tmp_path, device="cpu")
-    scores = iter([1.0] * 40 + [0.0])
+    scores = iter([1.0] * 20 + [0.0])
 
     monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
     work(study, objective)
-    assert states(study) == ["COMPLETE"] * 10 + ["PRUNED"]
-    assert list(study.trials[10].intermediate_values) == [25]
+    assert states(study) == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert list(study.trials[5].intermediate_values) == [25]
 
 
 def test_an_error_is_kept_and_costs_its_trial_only(

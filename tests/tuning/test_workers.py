@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -266,11 +265,6 @@ MIDDLE = replace(START, complete=9, pruned=3, running=2, mean_seconds=60.0)
 DONE = replace(START, complete=40, mean_seconds=60.0)
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 class TestProgressLine:
     def test_of_a_study_that_begins(self) -> None:
         assert progress_line(START, 2) == "finished 0 of 40, running 0, pruned 0, failed 0"
@@ -308,56 +302,38 @@ class TestProgressLine:
             assert "left" not in progress_line(standing, 2)
 
 
-class TestProgressInATerminal:
-    def test_each_line_takes_the_place_of_the_one_before(self) -> None:
-        stream = Terminal()
-        shown = Progress(START, 1, stream)
-        shown.print("begins")
-        shown.show(START)
-        shown.print("a worker died")
-        shown.show(START)
-        shown.close()
-        line = "finished 0 of 40, running 0, pruned 0, failed 0"
-        assert stream.getvalue().split("\r\033[K") == [
-            *("", "begins\n", line, "a worker died\n", f"{line}\n")
-        ]
-
-    def test_nothing_shown_needs_no_end(self) -> None:
-        stream = Terminal()
-        Progress(START, 1, stream).close()
-        assert stream.getvalue() == ""
-
-
-class TestProgressInAPipe:
-    def test_lines_come_seldom_but_the_last_one_at_once(self) -> None:
-        stream = io.StringIO()
-        shown = Progress(START, 1, stream)
+class TestProgress:
+    def test_lines_come_seldom_but_the_last_one_at_once(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shown = Progress(START, 1)
         for n_complete in range(41):
             shown.show(replace(START, complete=n_complete))
         shown.show(replace(START, complete=40))
-        shown.close()
-        assert stream.getvalue().splitlines() == [
+        assert capsys.readouterr().out.splitlines() == [
             "finished 0 of 40, running 0, pruned 0, failed 0",
             "finished 40 of 40, running 0, pruned 0, failed 0",
         ]
 
-    def test_ten_seconds_later_comes_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ten_seconds_later_comes_another(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
         monkeypatch.setattr(workers, "time", clock)
-        stream = io.StringIO()
-        shown = Progress(START, 1, stream)
+        shown = Progress(START, 1)
         seen = []
         for n_complete, now in ((1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0)):
             clock.now = now
             shown.show(replace(START, complete=n_complete))
-            seen.append(len(stream.getvalue().splitlines()))
-        assert seen == [1, 1, 2, 2, 3]  # none for what was shown already
+            seen.append(len(capsys.readouterr().out.splitlines()))
+        assert seen == [1, 0, 1, 0, 1]  # none for what was shown already
 
-    def test_each_error_is_shown_once_and_not_those_of_another_time(self) -> None:
-        stream = io.StringIO()
+    def test_each_error_is_shown_once_and_not_those_of_another_time(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         old, first, second = (1, "old"), (2, "ValueError: no"), (5, "MemoryError: full")
-        shown = Progress(replace(START, errors=(old,)), 1, stream)
+        shown = Progress(replace(START, errors=(old,)), 1)
         for errors in ((old,), (old, first), (old, first), (old, first, second)):
             shown.show(replace(START, errors=errors))
-        lines = [line for line in stream.getvalue().splitlines() if line.startswith("trial")]
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial")]
         assert lines == ["trial 2 failed: ValueError: no", "trial 5 failed: MemoryError: full"]

@@ -15,7 +15,8 @@ from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, printed_by
 #: RL Zoo leaves monitor files open.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
-RUN = ["--algo", "fast_dqn", "--env", "BreakoutNoFrameskip-v4"]
+GAME = "BreakoutNoFrameskip-v4"
+RUN = ["--algo", "fast_dqn", "--env", GAME]
 PLAIN = ["-params", *TOY_PARAMS, "compile:False"]  # compiling takes longer than a toy training
 
 
@@ -65,19 +66,18 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("env_id", "arguments", "expected"),
     [
-        (["--device", "cuda:9"], "device='cuda:9', but this machine has no such card"),
-        (["-params", "train_freq:(1,'episode')"], "(1, 'episode') counts episodes"),
-        (["--eval-freq", "-1", "-params", "train_freq:(1,'episode')"], "counts episodes"),
-        (["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "no such card"),
+        ("CartPole-v1", ["--device", "cuda:9"], "device='cuda:9'"),
+        ("CartPole-v1", ["-params", "train_freq:(1,'episode')", "n_envs:2"], "(1, 'episode')"),
+        (GAME, ["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "cuda:9"),
     ],
 )
-def test_a_wrong_setting_is_one_line(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    printed = printed_by(
-        *("train", *RUN, "-f", str(tmp_path), *TOY, *arguments),
-        status=2,
-    )
+def test_a_wrong_setting_is_one_line(
+    env_id: str, arguments: list[str], expected: str, tmp_path: Path
+) -> None:
+    run = ["--algo", "fast_dqn", "--env", env_id]
+    printed = printed_by("train", *run, "-f", str(tmp_path), *TOY, *arguments, status=2)
     assert expected in printed.splitlines()[-1]
     assert printed.splitlines()[-1].startswith("sb3-atari: error: ")
 

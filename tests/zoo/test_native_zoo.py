@@ -10,7 +10,6 @@ import pytest
 from stable_baselines3 import DQN
 
 from sb3_atari_course import AtariCnnPolicy
-from sb3_atari_course.cli import rl_zoo as zoo
 from tests.zoo.runs import TOY, TOY_PARAMS, assert_learned, printed_by, python_m, train
 
 #: RL Zoo leaves monitor files open.
@@ -83,7 +82,6 @@ def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None
             ["train", *RUN, "-params", "env_wrapper:'tests.fakes.Tape'"],
             "the wrapper Tape has no counterpart in NativeAtariVecEnv",
         ),
-        (["record", *RUN], "record films one game in colour: leave --vec-env native out"),
     ],
 )
 def test_what_cannot_be_native_is_one_clear_line(
@@ -98,20 +96,3 @@ def test_what_cannot_be_native_is_one_clear_line(
     last = printed.splitlines()[-1]
     assert last.startswith("sb3-atari: error: ")
     assert message in last
-
-
-@pytest.mark.parametrize(
-    ("given", "left", "native"),
-    [
-        (["--vec-env", "native", "-n", "5"], ["-n", "5"], True),
-        (["-n", "5", "--vec-env=native"], ["-n", "5"], True),
-        (["--vec-env", "subproc"], ["--vec-env", "subproc"], False),
-        (["-n", "5"], ["-n", "5"], False),
-    ],
-)
-def test_only_what_rl_zoo_does_not_know_is_taken_from_the_command_line(
-    given: list[str], left: list[str], native: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["sb3-atari train", *given])
-    assert zoo._take_native() is native
-    assert zoo.sys.argv == ["sb3-atari train", *left]  # type: ignore[attr-defined]

@@ -7,15 +7,11 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sb3_atari_course.course.student_code import Cell, Statement, needed_statements
 
 #: Name of what is looked at before any property.
 READING = "The code is Python, and no blank is left"
-
-#: Name of the module in which the student's code lives while it is judged.
-_MODULE = "student_code"
 
 
 class WrongError(Exception):
@@ -39,32 +35,20 @@ class Finding:
         return not self.message
 
 
-class Solution:
-    """A student's code, of which only what the exercise needs was run.
+class Solution(types.ModuleType):
+    """A module with a student's code, of which only what the exercise needs was run.
 
-    Functions are attributes: ``solution.q_learning(...)``. Replacing one replaces it for the
-    others too, which look it up when they call it.
+    ``solution.q_learning(...)`` calls a function. Replacing one replaces it for the others too,
+    which look it up when they call it.
 
     :param statements: what to run.
     """
 
     def __init__(self, statements: Sequence[Statement]) -> None:
-        module = types.ModuleType(_MODULE)
-        sys.modules[_MODULE] = module  # dataclasses look for the module of their class
-        self.__dict__["module"] = module
+        super().__init__("student_code")
+        sys.modules[self.__name__] = self  # dataclasses look for the module of their class
         for statement in statements:
-            statement.run(module.__dict__)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return getattr(self.module, name)
-        except AttributeError:
-            raise WrongError(
-                f"there is no {name} in your code: define it, or run its cell"
-            ) from None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.module, name, value)
+            statement.run(self.__dict__)
 
 
 #: Looks at a solution; raises :class:`WrongError` if it does not hold. Its docstring names it.
@@ -94,13 +78,15 @@ class Exercise:
 
         :raises WrongError: if a function is missing, or if there are blanks in it.
         """
+        names = (*self.functions, *self.given)
         try:
-            statements = needed_statements(cells, [*self.functions, *self.given])
+            statements = needed_statements(cells, names)
         except SyntaxError as error:
             raise WrongError(f"this is not Python yet: {error}") from None
-        missing = set(self.functions) - set().union(*(s.binds for s in statements))
-        if missing:
-            raise WrongError(f"there is no {sorted(missing)[0]} in your code: define it")
+        bound = set().union(*(s.binds for s in statements))
+        for name in names:
+            if name not in bound:
+                raise WrongError(f"there is no {name} in your code: define it, or run its cell")
         blanks = [blank for s in statements for blank in find_blanks(s)]
         if blanks:
             raise WrongError("\n      ".join(["not yet, still blank:", *blanks]))

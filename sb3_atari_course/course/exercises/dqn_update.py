@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
@@ -19,6 +21,10 @@ _STILL = 1e-4
 _ONLINE = [[1.0, 2.0, 4.0], [3.0, 9.0, 5.0], [7.0, 6.0, 8.0], [0.0, 1.0, 3.0]]
 _TARGET = [[12.0, 10.0, 11.0], [14.0, 15.0, 19.0], [22.0, 29.0, 26.0], [33.0, 30.0, 35.0]]
 
+#: Three transitions and their targets.
+_THREE_ROWS = [(0, 1, 7.0, 1, True), (1, 0, 4.0, 2, False), (2, 2, 6.0, 3, False)]
+_THREE_TARGETS = np.array([7.0, 4.0 + _GAMMA * 29.0, 6.0 + _GAMMA * 35.0])
+
 
 class _Table(nn.Module):
     """A network that is a table: its values can be set and read. Inputs are one-hot states."""
@@ -31,81 +37,59 @@ class _Table(nn.Module):
         return states @ self.values
 
 
-class _Case:
-    """A batch, the two networks, and what an update did to them.
+#: state, action, reward, next state, ended
+_Row = tuple[int, int, float, int, bool]
 
-    :param rows: (state, action, reward, next state, ended) of each transition.
-    :param already: value that the online network has for the first transition.
+
+class _Case:
+    """A batch, the two networks, and what an update does to them.
+
+    :param rows: the transitions.
+    :param values: what the online network says of each of them; default: what its table has.
     """
 
-    def __init__(
-        self,
-        solution: Solution,
-        *rows: tuple[int, int, float, int, bool],
-        already: float | None = None,
-    ) -> None:
-        states, actions, rewards, next_states, ended = (
-            np.array(column) for column in zip(*rows, strict=True)
-        )
+    def __init__(self, solution: Solution, *rows: _Row, values: Sequence[float] = ()) -> None:
+        states, actions, rewards, next_states, ended = map(list, zip(*rows, strict=True))
         one_hot = torch.eye(4)
         self.batch = solution.Batch(
             one_hot[states],
-            torch.as_tensor(actions),
-            torch.as_tensor(rewards, dtype=torch.float32),
+            torch.tensor(actions),
+            torch.tensor(rewards, dtype=torch.float32),
             one_hot[next_states],
-            torch.as_tensor(ended, dtype=torch.float32),
+            torch.tensor(ended, dtype=torch.float32),
         )
-        self.solution, self.rows = solution, rows
+        self.solution, self.cells = solution, (states, actions)
         self.online, self.target = _Table(_ONLINE), _Table(_TARGET)
-        if already is not None:
-            self.set_value(already)
+        self.set_values(values)
         self.optimizer = torch.optim.SGD(self.online.parameters(), lr=_LEARNING_RATE)
 
-    def set_value(self, value: float, row: int = 0) -> None:
-        """Make the online network say this of a transition."""
-        state, action = self.rows[row][:2]
-        with torch.no_grad():
-            self.online.values[state, action] = value
+    def set_values(self, values: Sequence[float]) -> None:
+        """Make the online network say this of the transitions."""
+        if values:
+            self.online.values.data[self.cells] = torch.tensor(values)
 
-    def value(self, row: int = 0) -> float:
-        """Return what the online network says of a transition."""
-        state, action = self.rows[row][:2]
-        return float(self.online.values[state, action].detach())
-
-    def update(self, loss_function: Any = nn.functional.smooth_l1_loss) -> Any:
-        """Call the student's function."""
-        return self.solution.dqn_update(
+    def moves(self, loss_function: Any = nn.functional.smooth_l1_loss) -> NDArray[np.float32]:
+        """Call the student's function; return by how much the value of each row changed."""
+        before = self.online.values.detach()[self.cells]
+        self.loss = self.solution.dqn_update(
             self.online, self.target, self.optimizer, self.batch, _GAMMA, loss_function
         )
-
-    def moves(self) -> float:
-        """Update, and return by how much the first transition's value changed."""
-        before = self.value()
-        self.update()
-        return self.value() - before
+        moved: NDArray[np.float32] = (self.online.values.detach()[self.cells] - before).numpy()
+        return moved
 
 
 def end_is_worth_its_reward(solution: Solution) -> None:
     """The target of a step that ended the game is its reward alone."""
-    moved = _Case(solution, (0, 1, 2.0, 1, True), already=2.0).moves()
-    if abs(moved) > _STILL and abs(_Case(solution, (0, 1, 2.0, 1, True), already=0.0).moves()) == 0:
-        raise WrongError(
-            "the step paid 2 and ended the game, and its target is 0: the reward counts all the"
-            " same, only the future does not"
-        )
-    if abs(moved) > _STILL:
-        raise WrongError(
-            f"the step paid 2 and ended the game, Q was 2 already, and moved by {moved:+.3f}: where"
-            " `ended` is 1 nothing of the next state counts (the terminal case is missing)"
-        )
+    mistakes = {
+        0.0: "the reward counts all the same, only the future does not",
+        2.0 + _GAMMA * 19.0: "where `ended` is 1 nothing of the next state counts (the terminal"
+        " case is missing)",
+    }
+    _check_target(solution, (0, 1, 2.0, 1, True), 2.0, mistakes)
 
 
 def target_is_bellmans(solution: Solution) -> None:
     """Any other target is reward + gamma * the target network's best value of the next state."""
-    row = (0, 1, 1.0, 1, False)
-    right = 1.0 + _GAMMA * 19.0
-    if abs(_Case(solution, row, already=right).moves()) <= _STILL:
-        return
     mistakes = {
         1.0 + _GAMMA * 9.0: "the best value is that of q_net, which learns, not of target_net",
         1.0 + 19.0: "gamma is left out",
@@ -120,20 +104,34 @@ def target_is_bellmans(solution: Solution) -> None:
         _GAMMA * (1.0 + 19.0): "gamma is applied to the reward too",
         _GAMMA * 19.0: "the reward is left out",
     }
-    for target, hint in mistakes.items():
-        if abs(_Case(solution, row, already=target).moves()) <= _STILL:
-            raise WrongError(f"the target is {target:g} where {right:g} is right: {hint}")
-    moved = _Case(solution, row, already=right).moves()
+    _check_target(solution, (0, 1, 1.0, 1, False), 1.0 + _GAMMA * 19.0, mistakes)
+
+
+def _check_target(solution: Solution, row: _Row, right: float, mistakes: dict[float, str]) -> None:
+    """Check that a value which is at its target stays; if not, find the one that does.
+
+    :param row: the transition.
+    :param right: its target.
+    :param mistakes: another target -> what was done.
+    """
+    (moved,) = _Case(solution, row, values=[right]).moves()
+    if abs(moved) <= _STILL:
+        return
+    hint = f"Q was {right:g} already, and moved by {moved:+.3f}"
+    for target, mistake in mistakes.items():
+        if abs(_Case(solution, row, values=[target]).moves()) <= _STILL:
+            hint = f"yours is {target:g}: {mistake}"
+            break
     raise WrongError(
-        f"the step paid 1, gamma is {_GAMMA}, target_net's best value of the next state is 19: the"
-        f" target is {right:g}. Q was {right:g} already, and moved by {moved:+.3f}"
+        f"a step paid {row[2]:g} and {'ended' if row[4] else 'did not end'} the game, gamma is"
+        f" {_GAMMA}, target_net's best value of the next state 19: the target is {right:g}; {hint}"
     )
 
 
 def value_moves_to_target(solution: Solution) -> None:
     """The value of the action that was taken moves towards its target."""
     target = 10.0 + _GAMMA * 19.0
-    moved = _Case(solution, (0, 1, 10.0, 1, False), already=-100.0).moves()
+    (moved,) = _Case(solution, (0, 1, 10.0, 1, False), values=[-100.0]).moves()
     if moved == 0:
         raise WrongError(
             f"the target is {target:g}, Q is -100 and does not move: loss.backward() and"
@@ -150,7 +148,7 @@ def value_moves_to_target(solution: Solution) -> None:
 def other_actions_stay(solution: Solution) -> None:
     """The values of actions that were not taken stay."""
     case = _Case(solution, (0, 1, 10.0, 1, True))
-    case.update()
+    case.moves()
     change = (case.online.values.detach() - torch.tensor(_ONLINE)).abs()
     change[0, 1] = 0
     if change.max() > _STILL:
@@ -163,30 +161,18 @@ def other_actions_stay(solution: Solution) -> None:
 
 def every_row_counts(solution: Solution) -> None:
     """Every transition of the batch has a target of its own."""
-    rows = [(0, 1, 7.0, 1, True), (1, 0, 4.0, 2, False), (2, 2, 6.0, 3, False)]
-    targets = [7.0, 4.0 + _GAMMA * 29.0, 6.0 + _GAMMA * 35.0]
-    case = _Case(solution, *rows)
-    for row, target in enumerate(targets):
-        case.set_value(target, row)
-    case.update()
-    moved = [case.value(row) - target for row, target in enumerate(targets)]
-    if max(abs(change) for change in moved) > _STILL:
+    moved = _Case(solution, *_THREE_ROWS, values=_THREE_TARGETS.tolist()).moves()
+    if np.abs(moved).max() > _STILL:
         raise WrongError(
             f"three transitions, each at its own target, moved by {np.round(moved, 3)}: do the"
             " shapes of predicted and targets agree? ((B, 1) and (B,) make (B, B))"
         )
-    case = _Case(solution, *rows)
-    before = [case.value(row) for row in range(3)]
-    case.update()
-    still = [row for row in range(3) if abs(case.value(row) - before[row]) <= _STILL]
-    if still:
-        raise WrongError(f"three transitions, each off its target, but number {still[0]} stays")
 
 
 def target_network_stays(solution: Solution) -> None:
     """The target network is only read."""
     case = _Case(solution, (0, 1, 2.0, 1, False))
-    case.update()
+    case.moves()
     if case.target.values.grad is not None:
         raise WrongError(
             "the gradient runs into target_net: targets are numbers, compute them inside no_grad"
@@ -197,10 +183,10 @@ def target_network_stays(solution: Solution) -> None:
 
 def gradients_do_not_add_up(solution: Solution) -> None:
     """Each update begins with gradients of zero."""
-    case = _Case(solution, (0, 1, 10.0, 1, True), already=0.0)
-    case.update()
-    case.set_value(10.0)
-    moved = case.moves()
+    case = _Case(solution, (0, 1, 10.0, 1, True), values=[0.0])
+    case.moves()
+    case.set_values([10.0])
+    (moved,) = case.moves()
     if abs(moved) > _STILL:
         raise WrongError(
             f"in the second update Q was at its target, and moved by {moved:+.3f}: the gradient of"
@@ -210,21 +196,27 @@ def gradients_do_not_add_up(solution: Solution) -> None:
 
 def given_loss_is_used(solution: Solution) -> None:
     """The loss function that was passed is used, and its value returned."""
-    calls = []
+    n_calls = 0
 
     def loss_function(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        calls.append((predicted, targets))
+        nonlocal n_calls
+        n_calls += 1
         return nn.functional.mse_loss(predicted, targets)
 
-    case = _Case(solution, (0, 1, 10.0, 1, True), already=7.0)
-    loss = case.update(loss_function)
-    if len(calls) != 1:
-        raise WrongError(f"loss_function was called {len(calls)} times in one update")
-    if not isinstance(loss, (float, np.floating)):
-        raise WrongError(f"dqn_update returns the loss as a number (loss.item()), got {loss!r}")
-    expected = float(nn.functional.mse_loss(*calls[0]).detach())
-    if abs(float(loss) - expected) > _STILL:
-        raise WrongError(f"the loss was {expected:g}, dqn_update returned {loss:g}")
+    errors = np.array([1.0, 0.5, 0.5])
+    case = _Case(solution, *_THREE_ROWS, values=(_THREE_TARGETS - errors).tolist())
+    moved, expected = case.moves(loss_function), _LEARNING_RATE * 2 / 3 * errors
+    if n_calls != 1:
+        raise WrongError(f"loss_function was called {n_calls} times in one update")
+    if not isinstance(case.loss, (float, np.floating)):
+        raise WrongError(f"dqn_update returns the loss as a number (loss.item()), got {case.loss}")
+    if abs(case.loss - np.mean(errors**2)) > _STILL:
+        raise WrongError(f"the loss was {np.mean(errors**2):g}, dqn_update returned {case.loss:g}")
+    if not np.allclose(moved, expected, atol=_STILL):
+        raise WrongError(
+            f"three values moved by {moved.round(4)}, one step of the given optimizer down the"
+            f" gradient of the given loss moves them by {expected.round(4)}"
+        )
 
 
 DQN_UPDATE = Exercise(

@@ -1,9 +1,9 @@
-"""Small environments in which the judge lets a solution play, and which record what it did."""
+"""Small environments in which the judge lets a solution play: they record what it did."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,12 +87,10 @@ class RecordingEnv(gym.Env[Any, np.int64]):
 
         :raises WrongError: if there is no episode to play in, or no such action.
         """
-        if not self.lengths:
-            raise WrongError("env.step was called before env.reset")
         if not self._playing:
             raise WrongError(
-                f"env.step was called after the episode had ended at step {self.lengths[-1]}:"
-                " an episode ends when it is terminated or truncated, then comes a reset"
+                "env.step was called before a reset, or after the end of an episode: that is when"
+                " it is terminated or truncated, then comes a reset"
             )
         if not self.action_space.contains(np.int64(action)):
             raise WrongError(f"env.step got {action!r}, which is not in 0..{self.n_actions - 1}")
@@ -119,6 +117,7 @@ class TableEnv(RecordingEnv):
     :param n_states: number of states.
     :param n_actions: number of actions.
     :param time_limit: see :class:`RecordingEnv`.
+    :param one_hot: a state is seen as a vector (n_states,) float32, not as its number.
     """
 
     def __init__(
@@ -128,10 +127,12 @@ class TableEnv(RecordingEnv):
         n_states: int,
         n_actions: int,
         time_limit: int | None = None,
+        one_hot: bool = False,
     ) -> None:
         super().__init__(n_actions, time_limit)
-        self.observation_space = spaces.Discrete(n_states)
-        self.rules = rules
+        numbers, vectors = spaces.Discrete(n_states), spaces.Box(0.0, 1.0, (n_states,))
+        self.observation_space = vectors if one_hot else numbers
+        self.rules, self.n_states, self.one_hot = rules, n_states, one_hot
 
     def first_state(self) -> int:
         """Return 0."""
@@ -141,33 +142,9 @@ class TableEnv(RecordingEnv):
         """Look it up."""
         return self.rules.get((self._state, action), (self._state, 0.0, False))
 
-
-class CorridorEnv(RecordingEnv):
-    """A corridor: action 1 leads right, 0 left; its last place has reward 1, and ends the episode.
-
-    Observations are one-hot, (n_places,) float32.
-
-    :param n_places: its length; an episode begins at the left.
-    """
-
-    def __init__(self, n_places: int) -> None:
-        super().__init__(2)
-        self.observation_space = spaces.Box(0.0, 1.0, (n_places,), np.float32)
-        self._places: NDArray[Any] = np.eye(n_places, dtype=np.float32)
-
-    def first_state(self) -> int:
-        """Return the left end."""
-        return 0
-
-    def outcome(self, action: int) -> tuple[int, float, bool]:
-        """Walk."""
-        place = max(self._state + (1 if action else -1), 0)
-        ends = place == len(self._places) - 1
-        return place, float(ends), ends
-
     def observe(self, state: int) -> Any:
-        """Return the place, one-hot."""
-        return self._places[state]
+        """Return the state's number, or a vector."""
+        return np.eye(self.n_states, dtype=np.float32)[state] if self.one_hot else state
 
 
 class MarkedEnv(RecordingEnv):
@@ -226,3 +203,49 @@ def marks_of(observation: NDArray[Any]) -> list[int]:
             " `crop`, the first of a game too"
         )
     return [int(frame[0, 0]) - 1 for frame in observation]
+
+
+def check_epsilons(
+    games: Sequence[Any],
+    names: Sequence[str],
+    expected: Sequence[float] | NDArray[Any],
+    mistakes: Mapping[str, Sequence[float] | NDArray[Any]],
+) -> None:
+    """Compare the epsilon with which each game began with what is right, and with known mistakes.
+
+    :param games: what the student's function says of each game; ``epsilon`` is looked at.
+    :param names: how a message calls each game.
+    :param expected: epsilon of each.
+    :param mistakes: what was done -> the epsilons that come out.
+    :raises WrongError: for the first game with another one.
+    """
+    try:
+        played = np.array([float(game.epsilon) for game in games])
+    except AttributeError as error:
+        raise WrongError(f"an entry for each game is returned, but {error}") from None
+    is_right = np.isclose(played, expected, atol=1e-6)
+    if is_right.all():
+        return
+    hints = (f": {what}" for what, e in mistakes.items() if np.allclose(played, e, atol=1e-6))
+    first = int(np.argmin(is_right))
+    raise WrongError(
+        f"{names[first]} should be played with epsilon {expected[first]:.4f}, got"
+        f" {played[first]:.4f}{next(hints, '')}"
+    )
+
+
+def check_random(actions: Sequence[int], n_actions: int, what: str) -> None:
+    """Check that actions are random, each as likely as the others.
+
+    :param actions: of hundreds of steps.
+    :param n_actions: number of actions there are.
+    :param what: which steps they are, for the message.
+    :raises WrongError: if one was chosen much more or less often.
+    """
+    shares = np.bincount(actions, minlength=n_actions) / len(actions)
+    if np.any(np.abs(shares - 1 / n_actions) > 0.1):
+        hint = ": is the comparison with epsilon the wrong way round?" if shares.max() > 0.9 else ""
+        raise WrongError(
+            f"the {len(actions)} steps that {what} chose the {n_actions} actions with the shares"
+            f" {shares.round(2)}, random is {1 / n_actions:.2f} each{hint}"
+        )

@@ -58,7 +58,7 @@ def look_at(prove: Property, solution: Solution) -> Finding:
     :param prove: the property.
     :param solution: of :meth:`.Exercise.read`.
     """
-    saved = dict(solution.module.__dict__)
+    saved = dict(solution.__dict__)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  # for students who draw from the global generator
     torch.manual_seed(0)
@@ -72,7 +72,7 @@ def look_at(prove: Property, solution: Solution) -> Finding:
     except BaseException as error:
         message = f"your code raised {_describe(error)}"
     finally:
-        solution.module.__dict__.update(saved)  # whatever was replaced, to listen
+        solution.__dict__.update(saved)  # whatever was replaced, to listen
     return Finding(name_of(prove), message)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from typing import Any
 
 import numpy as np
@@ -36,35 +35,31 @@ def _walk(env: Any, actions: list[int], seed: int) -> list[tuple[int, float, boo
 def spaces_tell_the_truth(solution: Solution) -> None:
     """Observations lie in their space, and SB3's own checker is content."""
     env = solution.Corridor(_SIZE)
-    for name in ("observation_space", "action_space"):
-        if getattr(env, name, None) is None:
-            raise WrongError(f"self.{name} is missing in __init__")
     if getattr(env.action_space, "n", None) != 2:
         raise WrongError(f"there are two actions, the action space is {env.action_space}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            check_env(env)
-        except AssertionError as error:
-            raise WrongError(f"SB3's check_env says: {error}") from None
+    try:
+        check_env(env)
+    except AssertionError as error:
+        raise WrongError(f"SB3's check_env says: {error}") from None
 
 
 def starts_are_seeded(solution: Solution) -> None:
     """An episode begins in any cell but the goal, the same one for the same seed."""
     env = solution.Corridor(_SIZE)
-    starts = [_cell(env.reset(seed=seed)[0]) for seed in range(200)]
-    again = [_cell(env.reset(seed=seed)[0]) for seed in range(200)]
+    seeds = [*range(200), *[None] * 50]  # without a seed chance goes on from the last one
+    starts = [_cell(env.reset(seed=seed)[0]) for seed in seeds]
+    again = [_cell(env.reset(seed=seed)[0]) for seed in seeds]
     if starts != again:
         raise WrongError(
-            "the same seed gave another start: draw from self.np_random, after"
+            "the same seed gave other starts: draw from self.np_random, after"
             " super().reset(seed=seed)"
         )
     counts = np.bincount(starts, minlength=_SIZE)
     if counts[_SIZE - 1]:
-        raise WrongError(f"{counts[_SIZE - 1]} of 200 episodes begin at the goal, the last cell")
+        raise WrongError(f"{counts[_SIZE - 1]} of 250 episodes begin at the goal, the last cell")
     if np.any(counts[:-1] == 0):
         missing = int(np.argmin(counts[:-1]))
-        raise WrongError(f"none of 200 episodes begins in cell {missing} of {_SIZE} (0 is first)")
+        raise WrongError(f"none of 250 episodes begins in cell {missing} of {_SIZE} (0 is first)")
 
 
 def steps_lead_where_they_should(solution: Solution) -> None:

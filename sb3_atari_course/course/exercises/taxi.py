@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
-from sb3_atari_course.course.exercises.fake_envs import Step, TableEnv
+from sb3_atari_course.course.exercises.fake_envs import (
+    Step,
+    TableEnv,
+    check_epsilons,
+    check_random,
+)
 from sb3_atari_course.course.toy_text import evaluate_exactly
 
 _ALPHA, _GAMMA = 0.4, 0.8
@@ -28,92 +33,73 @@ _ROUND = {
 }
 
 
-#: (table, step, alpha, gamma) -> new value of the step's cell
-Rule = Callable[[NDArray[Any], Step, float, float], float]
+@dataclass(frozen=True)
+class Rule:
+    """How one step changes its cell, a sum of three: old value, reward, best value of what follows.
+
+    :param keep: weight of the old value.
+    :param reward: weight of the reward.
+    :param future: weight of the best value.
+    :param best: that value, of (table, step).
+    :param ends: whether a step has no future.
+    """
+
+    keep: float = 1 - _ALPHA
+    reward: float = _ALPHA
+    future: float = _ALPHA * _GAMMA
+    best: Callable[[NDArray[Any], Step], float] = lambda table, step: table[step.next_state].max()
+    ends: Callable[[Step], bool] = lambda step: step.terminated
+
+    def learn(self, table: NDArray[Any], step: Step) -> None:
+        """Change the step's cell."""
+        future = 0.0 if self.ends(step) else self.best(table, step)
+        old = table[step.state, step.action]
+        new = self.keep * old + self.reward * step.reward + self.future * future
+        table[step.state, step.action] = new
+
+    def table(self, steps: Sequence[Step], shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return what some steps make of a table of zeros."""
+        table = np.zeros(shape)
+        for step in steps:
+            self.learn(table, step)
+        return table
 
 
-def _towards(target: Callable[[NDArray[Any], Step, float], float]) -> Rule:
-    """Return the rule that moves a cell by alpha towards a target."""
+_RIGHT = Rule()
 
-    def rule(table: NDArray[Any], step: Step, alpha: float, gamma: float) -> float:
-        old: float = table[step.state, step.action]
-        return old + alpha * (target(table, step, gamma) - old)
-
-    return rule
-
-
-def _bellman(table: NDArray[Any], step: Step, gamma: float) -> float:
-    return step.reward + (0.0 if step.terminated else gamma * table[step.next_state].max())
-
-
-#: what was done -> rule; the first is right
-RULES: dict[str, Rule] = {
-    "as asked": _towards(_bellman),
-    "gamma is left out": _towards(lambda q, s, gamma: _bellman(q, s, 1.0)),
-    "the future is left out, only the reward counts": _towards(lambda q, s, gamma: s.reward),
-    "the future is subtracted from the reward: the sign of gamma is wrong": _towards(
-        lambda q, s, gamma: _bellman(q, s, -gamma)
+#: what was done -> the rule that comes out
+_MISTAKES = {
+    "the sign is wrong: the error is target minus old value": Rule(
+        1 + _ALPHA, -_ALPHA, -_ALPHA * _GAMMA
     ),
-    "the terminal case is missing: after terminated there is no future": _towards(
-        lambda q, s, gamma: s.reward + gamma * q[s.next_state].max()
+    "alpha is missing": Rule(0.0, 1.0, _GAMMA),
+    "nothing is learned in the row of the state that was left": Rule(1.0, 0.0, 0.0),
+    "the old value is kept whole: it must be subtracted from the target": Rule(keep=1.0),
+    "alpha and 1 - alpha have changed places": Rule(_ALPHA, 1 - _ALPHA, (1 - _ALPHA) * _GAMMA),
+    "gamma is left out": Rule(future=_ALPHA),
+    "the future is left out, only the reward counts": Rule(future=0.0),
+    "the future is subtracted from the reward: the sign of gamma is wrong": Rule(
+        future=-_ALPHA * _GAMMA
     ),
-    "truncated is taken for terminated: a time limit is no end, the future still counts": _towards(
-        lambda q, s, gamma: s.reward if s.terminated or s.truncated else _bellman(q, s, gamma)
+    "gamma is applied to the reward too": Rule(reward=_ALPHA * _GAMMA),
+    "only the reward is weighed by alpha, not the future": Rule(future=_GAMMA),
+    "the terminal case is missing: after terminated there is no future": Rule(ends=lambda _: False),
+    "truncated is taken for terminated: a time limit is no end, the future still counts": Rule(
+        ends=lambda step: step.terminated or step.truncated
     ),
-    "the best value is taken from the state that was left, not from the next state": _towards(
-        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.state].max())
+    "the best value is taken from the state that was left, not from the next state": Rule(
+        best=lambda table, step: table[step.state].max()
     ),
-    "the mean of the next row is taken, not its maximum": _towards(
-        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.next_state].mean())
+    "the mean of the next row is taken, not its maximum": Rule(
+        best=lambda table, step: table[step.next_state].mean()
     ),
-    "the minimum of the next row is taken, not its maximum": _towards(
-        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.next_state].min())
+    "the minimum of the next row is taken, not its maximum": Rule(
+        best=lambda table, step: table[step.next_state].min()
     ),
-    "the next row is read in the column of the old action, not at its best": _towards(
-        lambda q, s, gamma: s.reward + (0.0 if s.terminated else gamma * q[s.next_state, s.action])
-    ),
-    "gamma is applied to the reward too": _towards(
-        lambda q, s, gamma: gamma * (s.reward + (0.0 if s.terminated else q[s.next_state].max()))
-    ),
-    "the old value is kept whole: it must be subtracted from the target": (
-        lambda q, s, alpha, gamma: q[s.state, s.action] + alpha * _bellman(q, s, gamma)
-    ),
-    "only the reward is weighed by alpha, not the future": (
-        lambda q, s, alpha, gamma: (
-            (1 - alpha) * q[s.state, s.action]
-            + alpha * s.reward
-            + (0.0 if s.terminated else gamma * q[s.next_state].max())
-        )
-    ),
-    "alpha and 1 - alpha have changed places": (
-        lambda q, s, alpha, gamma: (
-            alpha * q[s.state, s.action] + (1 - alpha) * _bellman(q, s, gamma)
-        )
+    "the next row is read in the column of the old action, not at its best": Rule(
+        best=lambda table, step: table[step.next_state, step.action]
     ),
 }
-
-
-def learned_table(
-    steps: Sequence[Step],
-    shape: tuple[int, ...],
-    alpha: float,
-    gamma: float,
-    rule: Rule,
-    table: NDArray[Any] | None = None,
-) -> NDArray[Any]:
-    """Return the table after some steps.
-
-    :param steps: in their order.
-    :param shape: (n_states, n_actions).
-    :param alpha: learning rate.
-    :param gamma: discount.
-    :param rule: how one step changes its cell.
-    :param table: to begin with; default: zeros. It is not changed.
-    """
-    table = np.zeros(shape) if table is None else table.copy()
-    for step in steps:
-        table[step.state, step.action] = rule(table, step, alpha, gamma)
-    return table
 
 
 def _learn(solution: Solution, env: gym.Env[Any, Any], **changes: Any) -> tuple[Any, Any]:
@@ -169,65 +155,41 @@ def episodes_begin_and_end(solution: Solution) -> None:
 
 def last_step_is_worth_its_reward(solution: Solution) -> None:
     """A step that ends the episode moves its cell by alpha towards the reward."""
-    world = TableEnv({(0, 0): (1, 10.0, True)}, n_states=2, n_actions=1)
-    once = float(_learn(solution, world, alpha=0.5)[0][0, 0])
-    if not math.isclose(once, 5.0, abs_tol=1e-6):
-        hint = {
-            -5.0: ": the sign is wrong, the error is target minus old value",
-            10.0: ": alpha is missing",
-            0.0: ": the table is never updated in the row of the state that was left",
-        }.get(round(once, 6), "")
-        raise WrongError(
-            f"one step paid 10 and ended it, alpha is 0.5: 5 expected, got {once:g}{hint}"
-        )
-    twice = float(_learn(solution, world, n_episodes=2, alpha=0.5)[0][0, 0])
-    if not math.isclose(twice, 7.5, abs_tol=1e-6):
-        hint = ": the old value must be subtracted from the target" if twice == 10.0 else ""
-        raise WrongError(
-            f"after the same step twice 7.5 expected (5, then half the way from 5 to 10), got"
-            f" {twice:g}{hint}"
-        )
+    _check_update(solution, TableEnv({(0, 0): (1, 10.0, True)}, n_states=2, n_actions=1), 2)
 
 
 def end_has_no_future(solution: Solution) -> None:
     """What follows the end of an episode does not count."""
-    world = TableEnv({(0, 0): (0, 1.0, True)}, n_states=1, n_actions=1)
-    value = float(_learn(solution, world, n_episodes=40)[0][0, 0])
-    if value > 1.01:
-        raise WrongError(
-            f"a step that pays 1 and ends the episode is worth 1, got {value:.3f}: the terminal"
-            " case is missing, there is no gamma * max after terminated"
-        )
-
-
-def update_follows_bellman(solution: Solution) -> None:
-    """Any other step moves its cell towards reward + gamma * the best of the next state."""
-    world = TableEnv(_ROUND, n_states=2, n_actions=3)
-    table = np.asarray(_learn(solution, world, n_episodes=30)[0])
-    _compare(table, world.log, world)
+    _check_update(solution, TableEnv({(0, 0): (0, 1.0, True)}, n_states=1, n_actions=1), 9)
 
 
 def time_limit_is_no_end(solution: Solution) -> None:
     """An episode that the clock cuts off (truncated) has a future."""
-    world = TableEnv({(0, 0): (0, 1.0, False)}, n_states=1, n_actions=1, time_limit=3)
-    table = np.asarray(_learn(solution, world, n_episodes=4)[0])
-    _compare(table, world.log, world)
+    rules = {(0, 0): (0, 1.0, False)}
+    _check_update(solution, TableEnv(rules, n_states=1, n_actions=1, time_limit=3), 4)
 
 
-def _compare(table: NDArray[Any], log: list[Step], world: TableEnv) -> None:
+def update_follows_bellman(solution: Solution) -> None:
+    """Any other step moves its cell towards reward + gamma * the best of the next state."""
+    _check_update(solution, TableEnv(_ROUND, n_states=2, n_actions=3), 30)
+
+
+def _check_update(solution: Solution, world: TableEnv, n_episodes: int) -> None:
     """Compare a table with what the steps that were really made should have left."""
-    shape = table.shape
-    expected = learned_table(log, shape, _ALPHA, _GAMMA, RULES["as asked"])
+    table = np.asarray(_learn(solution, world, n_episodes=n_episodes)[0])
+    expected = _RIGHT.table(world.log, table.shape)
     if np.allclose(table, expected, atol=1e-5):
         return
-    for hint, rule in RULES.items():
-        if np.allclose(table, learned_table(log, shape, _ALPHA, _GAMMA, rule), atol=1e-5):
-            raise WrongError(f"the table is what comes out when {hint}")
-    row, column = np.unravel_index(np.argmax(np.abs(table - expected)), shape)
+    hint = "cell += alpha * (reward + gamma * max(next row) - cell)"
+    for mistake, rule in _MISTAKES.items():
+        if np.allclose(table, rule.table(world.log, table.shape), atol=1e-5):
+            hint = f"this comes out when {mistake}"
+            break
+    row, column = np.unravel_index(np.argmax(np.abs(table - expected)), table.shape)
     raise WrongError(
-        f"after {len(log)} steps (alpha {_ALPHA}, gamma {_GAMMA}) the cell of state {row}, action"
-        f" {column} holds {table[row, column]:.4f}, the same steps should have left"
-        f" {expected[row, column]:.4f}: cell += alpha * (reward + gamma * max(next row) - cell)"
+        f"after {len(world.log)} steps (alpha {_ALPHA}, gamma {_GAMMA}) the cell of state {row},"
+        f" action {column} holds {table[row, column]:.4f}, the same steps should have left"
+        f" {expected[row, column]:.4f}: {hint}"
     )
 
 
@@ -236,40 +198,26 @@ def epsilon_decays(solution: Solution) -> None:
     world = TableEnv({(0, 0): (0, 0.0, True), (0, 1): (0, 0.0, True)}, n_states=1, n_actions=2)
     bounds = {"max_epsilon": 0.9, "min_epsilon": 0.1, "epsilon_decay": 0.2}
     history = _learn(solution, world, n_episodes=60, **bounds)[1]
-    try:
-        played = [float(episode.epsilon) for episode in history]
-    except AttributeError as error:
-        raise WrongError(f"the history has an Episode for each episode, but {error}") from None
-    expected = [0.1 + 0.8 * math.exp(-0.2 * n) for n in range(61)]
-    if np.allclose(played, expected[:60], atol=1e-6):
-        return
-    if np.allclose(played, expected[1:], atol=1e-6):
-        raise WrongError(
-            f"off by one: the first episode has epsilon {played[0]:.4f}, not max_epsilon 0.9;"
-            " reduce it after the episode"
-        )
-    if np.allclose(played, [0.9, *expected[:59]], atol=1e-6):
-        raise WrongError(
-            "off by one: the second episode still has max_epsilon; after episode 0 one episode is"
-            f" over, n is 1 and epsilon {expected[1]:.4f}"
-        )
-    first = next(i for i in range(60) if not math.isclose(played[i], expected[i], abs_tol=1e-6))
-    hint = ": it never changes" if len(set(played)) == 1 else ""
-    raise WrongError(
-        f"with max 0.9, min 0.1 and decay 0.2 episode {first} should be played with epsilon"
-        f" {expected[first]:.4f}, got {played[first]:.4f}{hint}"
-    )
+    expected = 0.1 + 0.8 * np.exp(-0.2 * np.arange(61))
+    mistakes = {
+        "off by one: the first episode has max_epsilon, reduce it after the episode": expected[1:],
+        "off by one: after episode 0 one episode is over, n is 1": [0.9, *expected[:59]],
+        "it never changes": np.full(60, 0.9),
+    }
+    names = [f"episode {number}" for number in range(60)]
+    check_epsilons(history, names, expected[:60], mistakes)
 
 
 def random_actions_at_epsilon_one(solution: Solution) -> None:
     """With epsilon 1 every action is random, each as likely as the others."""
     world = TableEnv({(0, 2): (0, 1.0, False)}, n_states=1, n_actions=4)
     _learn(solution, world, n_episodes=4, max_steps=500)
-    shares = np.bincount([step.action for step in world.log], minlength=4) / len(world.log)
-    if np.any(np.abs(shares - 0.25) > 0.08):
-        hint = "; is the comparison with epsilon the wrong way round?" if shares.max() > 0.9 else ""
+    actions = [step.action for step in world.log]
+    check_random(actions, 4, "are played with epsilon 1")
+    if actions[:500] == actions[500:1000]:
         raise WrongError(
-            f"of 2000 steps with epsilon 1 the 4 actions had the shares {shares}{hint}"
+            "two episodes with epsilon 1 took the same 500 actions: draw from the rng that was"
+            " passed, do not make another one for each episode"
         )
 
 
@@ -279,13 +227,13 @@ def best_actions_at_epsilon_zero(solution: Solution) -> None:
     _learn(solution, world, n_episodes=20, max_epsilon=0.0, min_epsilon=0.0)
     table = np.zeros((2, 3))
     for number, step in enumerate(world.log):
-        row = table[step.state].copy()
+        row = table[step.state]
         if row[step.action] < row.max() - 1e-6:
             raise WrongError(
                 f"step {number} with epsilon 0 took action {step.action} in state {step.state},"
                 f" whose row is {np.round(row, 3)}: the best is action {int(row.argmax())}"
             )
-        table = learned_table([step], (2, 3), _ALPHA, _GAMMA, RULES["as asked"], table)
+        _RIGHT.learn(table, step)
 
 
 def epsilon_is_used(solution: Solution) -> None:

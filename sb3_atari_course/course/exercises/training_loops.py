@@ -1,5 +1,6 @@
 """Exercises 2b and 4: the loop around the update, from the filled memory to the stop.
 
+A loop of the student's is run with networks that answer by rule, and every update is recorded.
 ``dqn_training`` plays CartPole, whose observations are vectors; ``atari_training`` a game, whose
 screens become frames, stacks, bytes. What must be true of both is said once.
 """
@@ -7,18 +8,252 @@ screens become frames, stacks, bytes. What must be true of both is said once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sb3_atari_course.course.exercises.base import Exercise, Property, Solution, WrongError
-from sb3_atari_course.course.exercises.fake_envs import CROP, CorridorEnv, MarkedEnv, marks_of
-from sb3_atari_course.course.exercises.recorded_training import PREFILL, RecordedTraining
+from sb3_atari_course.course.exercises.fake_envs import (
+    CROP,
+    MarkedEnv,
+    Step,
+    TableEnv,
+    check_epsilons,
+    check_random,
+    marks_of,
+)
 
 #: Arguments of the Atari loop; height and width are not those of the lesson.
 _SCREENS = {"crop": CROP, "shape": (60, 48), "n_stack": 4}
+
+#: Action 1 leads right, 0 left; the last place has reward 1, and ends the episode.
+_CORRIDOR = {
+    **{(place, 0): (max(place - 1, 0), 0.0, False) for place in range(7)},
+    **{(place, 1): (place + 1, float(place == 6), place == 6) for place in range(7)},
+}
+
+
+class RuleNet(nn.Module):
+    """A network whose best action in a :class:`MarkedEnv` is (newest mark + shift) % 3."""
+
+    def __init__(self, shift: int = 0) -> None:
+        super().__init__()
+        self.shift = shift
+        #: Number of updates that made it what it is.
+        self.version = nn.Parameter(torch.zeros(1))
+        self.largest_input = 0.0
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Return values (B, 3), 1 for the best and 0 for the others; or (3,) for one observation.
+
+        :param observations: (B, 4), or stacks (B, n_stack, height, width) in 0..1.
+        """
+        if observations.ndim in (1, 3):
+            return self.forward(observations[None])[0]
+        self.largest_input = max(self.largest_input, float(observations.max()))
+        if observations.ndim == 4:
+            marks = observations[:, -1, 0, 0] * 255 - 1
+        else:
+            marks = observations[:, 0] * 100
+        actions = (marks.round().long() + self.shift) % 3
+        return nn.functional.one_hot(actions, 3) + 0 * self.version
+
+
+@dataclass(frozen=True)
+class Update:
+    """One call of the update function.
+
+    :param n_steps: steps that the environment had been played before it.
+    :param target_version: number of updates that made the target network.
+    :param target_is_online: whether both networks were the same object.
+    :param batch: what it was to learn from.
+    """
+
+    n_steps: int
+    target_version: int
+    target_is_online: bool
+    batch: Any
+
+
+def training_settings(**changes: Any) -> dict[str, Any]:
+    """Return arguments of a short training without an end of its exploring.
+
+    :param changes: of these, and more of them.
+    """
+    return {
+        "n_episodes": 15,
+        "max_steps": 50,
+        "memory_size": 1000,
+        "prefill": 30,
+        "batch_size": 16,
+        "update_every": 2,
+        "copy_every": 10,
+        "max_epsilon": 1.0,
+        "min_epsilon": 1.0,
+        "epsilon_decay": 0.0,
+        "gamma": 0.9,
+        "window": 5,
+        "stop_at": None,
+        "rng": np.random.default_rng(0),
+        **changes,
+    }
+
+
+class RecordedTraining:
+    """A training by the student's loop, and what was recorded of it.
+
+    :param solution: the student's code.
+    :param env: in which it plays.
+    :param loop: name of the student's training function.
+    :param update: name of the update function that it calls.
+    :param changes: of :func:`training_settings`.
+    :raises WrongError: if no list is returned.
+    """
+
+    def __init__(
+        self, solution: Solution, env: MarkedEnv, *, loop: str, update: str, **changes: Any
+    ) -> None:
+        self.env, self.q_net, target_net = env, RuleNet(), RuleNet(shift=1)
+        self.updates: list[Update] = []
+        setattr(solution, update, self._record)
+        self.settings = training_settings(**changes)
+        optimizer = torch.optim.SGD(self.q_net.parameters(), lr=0.1)
+        train = getattr(solution, loop)
+        self.games = train(env, self.q_net, target_net, optimizer, **self.settings)
+        if not isinstance(self.games, list):
+            raise WrongError(
+                f"{loop} returns a list, a Game for each game, got {type(self.games).__name__}"
+            )
+
+    def _record(
+        self, q_net: Any, target_net: Any, optimizer: Any, batch: Any, *_: Any, **__: Any
+    ) -> float:
+        """Record a call of the update function, and make the online network a version newer."""
+        if len(batch.actions) != self.settings["batch_size"]:
+            raise WrongError(
+                f"a batch has {len(batch.actions)} transitions, batch_size is"
+                f" {self.settings['batch_size']}"
+            )
+        version = int(target_net.version.item())
+        self.updates.append(Update(len(self.env.log), version, target_net is q_net, batch))
+        with torch.no_grad():
+            q_net.version += 1
+        return 0.0
+
+    @property
+    def played_steps(self) -> list[Step]:
+        """The steps after those that fill the memory."""
+        return self.env.log[self.settings["prefill"] :]
+
+    @property
+    def are_best(self) -> list[bool]:
+        """Whether each of these steps took the network's best action."""
+        return [step.action == step.state % 3 for step in self.played_steps]
+
+    @property
+    def played_games(self) -> list[list[Step]]:
+        """The same steps, game by game."""
+        return [list(game) for _, game in groupby(self.played_steps, lambda step: step.episode)]
+
+    def check_memory(self) -> None:
+        """Check that what was learned from really happened, and is remembered as it was seen.
+
+        :raises WrongError: for the first transition that is wrong.
+        """
+        for update in self.updates:
+            batch = update.batch
+            for name in ("states", "next_states"):
+                self._check_kind(name, getattr(batch, name))
+            rows = (batch.actions.tolist(), batch.rewards.tolist(), batch.ended.tolist())
+            states, next_states = batch.states.numpy(), batch.next_states.numpy()
+            for state, after, *row in zip(states, next_states, *rows, strict=True):
+                step = self._check_marks(update.n_steps, marks_of(state), marks_of(after))
+                self._check_step(step, *row)
+
+    def _check_kind(self, name: str, observations: torch.Tensor) -> None:
+        """Check that screens are remembered as bytes, and stacked as the arguments say."""
+        if not self.env.screens:
+            return
+        if observations.dtype != torch.uint8:
+            raise WrongError(
+                f"the memory holds {observations.dtype}: keep bytes (uint8), floats need four times"
+                " as much; they are divided by 255 when the network needs them"
+            )
+        found = tuple(observations.shape[1:])
+        expected = (self.settings["n_stack"], *self.settings["shape"])
+        if found != expected:
+            raise WrongError(
+                f"{name} of a batch have the shape (B, *{found}), not (B, *{expected}): n_stack,"
+                " shape and crop are arguments"
+            )
+
+    def _check_marks(self, n_steps: int, seen: list[int], later: list[int]) -> Step:
+        """Check the marks of a remembered state and its next state; return the step between."""
+        if seen == later:
+            raise WrongError(
+                f"state and next_state of a transition are the same, {_show(seen)}: next_state is"
+                " the old state, or is it changed in place? Make a new array for each step"
+            )
+        oldest = max(0, n_steps - self.settings["memory_size"] - 1)
+        moments = {self.env.log[i].state: i for i in range(oldest, n_steps)}
+        if seen[-1] not in moments:
+            if seen[-1] in {step.state for step in self.env.log[:oldest]}:
+                raise WrongError(
+                    f"with memory_size={self.settings['memory_size']} an older transition was"
+                    " learned from: a deque with maxlen forgets by itself"
+                )
+            raise WrongError(
+                f"a remembered state, {_show(seen)}, was never the newest when a step was made: the"
+                " newest frame comes last, and state is what was seen before the step"
+            )
+        step = self.env.log[moments[seen[-1]]]
+        ages = range(len(seen) - 1, -1, -1)
+        expected = [step.state - min(age, step.state % 20) for age in ages]  # back to its reset
+        if seen != expected:
+            raise WrongError(
+                f"a remembered stack is {_show(seen)}, expected {_show(expected)}:"
+                f" {_stack_hint(seen, expected)}"
+            )
+        expected = [*expected[1:], step.next_state]
+        if later != expected:
+            raise WrongError(
+                f"the step after {_show(seen)} led to {_show(expected)}, remembered is"
+                f" {_show(later)}: state must become next_state after each step, and the next"
+                " stack is this one without its oldest frame"
+            )
+        return step
+
+    def _check_step(self, step: Step, action: int, reward: float, ended: float) -> None:
+        """Check what is remembered of a step besides its states."""
+        paid = float(np.sign(step.reward)) if self.env.screens else step.reward
+        if (action, round(reward, 4)) != (step.action, paid):
+            hint = " (the agent learns from its sign)" if self.env.screens else ""
+            raise WrongError(
+                f"action {action}, reward {reward:g} are remembered of a step with action"
+                f" {step.action}, reward {paid:g}{hint}"
+            )
+        if bool(ended) != step.terminated:
+            hint = ": the clock cut it off (truncated), that is no end" if step.truncated else ""
+            raise WrongError(
+                f"a step is remembered with ended={ended}, terminated was {step.terminated}{hint}"
+            )
+
+
+def _show(marks: list[int]) -> str:
+    """Return where marks come from, as text."""
+    return ", ".join(f"(game {mark // 20}, step {mark % 20})" for mark in marks)
+
+
+def _stack_hint(seen: list[int], expected: list[int]) -> str:
+    if seen == expected[::-1]:
+        return "the newest frame comes last"
+    if len(set(seen)) == 1:
+        return "the same frame again and again; add each new one to the stack"
+    return "a new game begins with a new stack, its first frame n_stack times"
 
 
 @dataclass(frozen=True)
@@ -53,7 +288,6 @@ class TrainingLoop:
         return (
             self.memory_is_filled_first,
             self.games_are_played_whole,
-            self.memory_forgets,
             self.memory_holds_what_happened,
             self.epsilon_falls_per_step,
             self.best_actions_at_epsilon_zero,
@@ -68,10 +302,10 @@ class TrainingLoop:
         moments = [update.n_steps for update in self.train(solution).updates]
         if len(moments) < 3:
             raise WrongError(f"{self.update} was called {len(moments)} times in a whole training")
-        if not PREFILL <= moments[0] <= PREFILL + 3:
+        if not 30 <= moments[0] <= 33:
             raise WrongError(
                 f"the first update came after {moments[0]} steps: the memory must be filled with"
-                f" {PREFILL} random steps before, and no more"
+                " 30 random steps before, and no more"
             )
         gaps = np.diff(moments)
         if np.any(gaps != 2):
@@ -83,7 +317,7 @@ class TrainingLoop:
     def games_are_played_whole(self, solution: Solution) -> None:
         """Each game lasts until the environment or max_steps ends it; scores are the true ones."""
         training = self.train(solution, n_episodes=12)
-        scores = training.scores()
+        scores = [sum(step.reward for step in game) for game in training.played_games]
         if len(training.games) != 12 or len(scores) != 12:
             raise WrongError(
                 f"n_episodes is 12: {len(scores)} games were played, {len(training.games)} returned"
@@ -98,20 +332,6 @@ class TrainingLoop:
                 f"with max_steps=13 games that never end lasted {endless.lengths[-4:]} steps"
             )
 
-    def memory_forgets(self, solution: Solution) -> None:
-        """The memory holds the newest memory_size transitions, and no older ones."""
-        training = self.train(solution, memory_size=40)
-        for update in training.updates:
-            log = training.env.log[: update.n_steps]
-            moments = {step.next_state: i for i, step in enumerate(log)}
-            marks = [marks_of(after)[-1] for after in update.batch.next_states.numpy()]
-            age = max(update.n_steps - moments.get(mark, update.n_steps) for mark in marks)
-            if age > 41:
-                raise WrongError(
-                    f"with memory_size=40 a transition of {age} steps ago was learned from: a deque"
-                    " with maxlen forgets by itself"
-                )
-
     def memory_holds_what_happened(self, solution: Solution) -> None:
         """What is learned from are transitions that really were; screens as stacks of bytes."""
         for time_limit in (None, 8):
@@ -120,34 +340,24 @@ class TrainingLoop:
 
     def epsilon_falls_per_step(self, solution: Solution) -> None:
         """Epsilon falls in a straight line, once for every step of the training."""
+        self.train(solution, n_episodes=2)  # the next training begins anew
         training = self.train(solution, max_epsilon=0.9, min_epsilon=0.1, epsilon_decay=0.01)
-        try:
-            played = np.array([float(game.epsilon) for game in training.games])
-        except AttributeError as error:
-            raise WrongError(f"a Game for each game is returned, but {error}") from None
-        before = np.array(training.first_steps())
+        before = np.cumsum([0, *map(len, training.played_games)])[:-1]
+        games = np.arange(len(before))
 
-        def line(steps: Any) -> Any:
+        def line(steps: NDArray[Any]) -> NDArray[Any]:
             return np.maximum(0.1, 0.9 - 0.01 * steps)
 
-        if np.allclose(played, line(before), atol=1e-6):
-            return
-        games = np.arange(len(before))
-        hints = {
-            ": off by one: it has fallen a step too far": line(before + 1),
-            ": off by one: it is a step behind": line(np.maximum(before - 1, 0)),
-            ": it falls once a game, not once a step": line(games),
-            ": it falls once a game, not once a step, and begins too low": line(games + 1),
-            ": it never falls": line(0 * before),
-            ": it falls below its smallest value": 0.9 - 0.01 * before,
+        mistakes = {
+            "off by one: it has fallen a step too far": line(before + 1),
+            "off by one: it is a step behind": line(np.maximum(before - 1, 0)),
+            "it falls once a game, not once a step": line(games),
+            "it falls once a game, not once a step, and begins too low": line(games + 1),
+            "it never falls": line(0 * before),
+            "it falls below its smallest value": 0.9 - 0.01 * before,
         }
-        hint = next((text for text, e in hints.items() if np.allclose(played, e, atol=1e-6)), "")
-        wrong = int(np.argmax(~np.isclose(played, line(before), atol=1e-6)))
-        raise WrongError(
-            f"game {wrong} begins after {before[wrong]} steps: epsilon should be"
-            f" {line(before)[wrong]:.4f} = max(0.1, 0.9 - 0.01 * {before[wrong]}), got"
-            f" {played[wrong]:.4f}{hint}"
-        )
+        names = [f"game {game}, after {steps} steps," for game, steps in enumerate(before)]
+        check_epsilons(training.games, names, line(before), mistakes)
 
     def best_actions_at_epsilon_zero(self, solution: Solution) -> None:
         """With epsilon 0 every action after the filling is the network's best; it gets 0..1."""
@@ -166,16 +376,10 @@ class TrainingLoop:
     def random_actions_at_epsilon_one(self, solution: Solution) -> None:
         """With epsilon 1 every action is random, and so are those that fill the memory."""
         training = self.train(solution, n_episodes=60, prefill=600)
-        for name, steps in (
-            ("fill the memory", training.env.log[:600]),
-            ("are played with epsilon 1", training.played_steps),
-        ):
-            shares = np.bincount([step.action for step in steps], minlength=3) / len(steps)
-            if np.any(np.abs(shares - 1 / 3) > 0.12):
-                raise WrongError(
-                    f"the {len(steps)} steps that {name} chose the 3 actions with the shares"
-                    f" {shares.round(2)}: a third each is random"
-                )
+        filling = [step.action for step in training.env.log[:600]]
+        check_random(filling, 3, "fill the memory")
+        played = [step.action for step in training.played_steps]
+        check_random(played, 3, "are played with epsilon 1")
 
     def epsilon_is_used(self, solution: Solution) -> None:
         """Once epsilon has fallen to 0, actions are no longer random."""
@@ -199,10 +403,10 @@ class TrainingLoop:
             )
         versions = [update.target_version for update in updates]
         changes = (np.flatnonzero(np.diff(versions)) + 1).tolist()
-        if not changes:
+        if len(changes) < 2:
             raise WrongError(
-                f"target_net was never copied from q_net in {updates[-1].n_steps} steps; it is due"
-                " every 10"
+                f"target_net got new weights {len(changes)} times in {updates[-1].n_steps} steps;"
+                " copying q_net's is due every 10"
             )
         gaps = np.diff([updates[i].n_steps for i in changes])
         if np.any(gaps != 10):
@@ -236,31 +440,22 @@ _ATARI = TrainingLoop("train_atari", "atari_update", _SCREENS, screens=True)
 
 def corridor_is_learned(solution: Solution) -> None:
     """With your own dqn_update it learns to walk down a corridor."""
-    torch.manual_seed(0)
+    env = TableEnv(_CORRIDOR, n_states=8, n_actions=2, one_hot=True)
     q_net, target_net = (
         nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2)) for _ in range(2)
     )
-    solution.train_dqn(
-        CorridorEnv(8),
-        q_net,
-        target_net,
-        torch.optim.Adam(q_net.parameters(), lr=0.005),
+    settings = training_settings(
         n_episodes=120,
-        max_steps=60,
         memory_size=5000,
         prefill=300,
         batch_size=32,
-        update_every=2,
         copy_every=50,
-        max_epsilon=1.0,
         min_epsilon=0.1,
         epsilon_decay=0.001,
-        gamma=0.9,
         loss_function=nn.functional.smooth_l1_loss,
-        window=10,
-        stop_at=None,
-        rng=np.random.default_rng(0),
     )
+    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.005)
+    solution.train_dqn(env, q_net, target_net, optimizer, **settings)
     with torch.no_grad():
         best = q_net(torch.eye(8)[:-1]).argmax(dim=1).tolist()
     if best != [1] * 7:

@@ -13,22 +13,11 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
 from sb3_atari_course.replay.frame_stores import (
-    BLOB_OVERHEAD,
     DeviceFrames,
-    FrameStore,
-    Lz4Frames,
     PlainFrames,
 )
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, FrameTable, StackMemory
 from tests.fakes import StackedPlay
-
-SIZE = 12
-KEPT = np.random.default_rng(0).integers(0, 256, (40, SIZE), dtype=np.uint8)
-STORES = {
-    "plain": lambda: PlainFrames(SIZE, 4),
-    "lz4": lambda: Lz4Frames(SIZE),
-    "device": lambda: DeviceFrames(SIZE, 4, th.device("cpu")),
-}
 
 
 def frame(value: int) -> NDArray[np.uint8]:
@@ -174,67 +163,6 @@ def test_rows_that_are_not_filled_hold_zeros() -> None:
     assert not buffer.observations[:].any()
 
 
-@pytest.mark.parametrize("kind", STORES)
-def test_a_store_gives_back_what_was_put(kind: str) -> None:
-    store: FrameStore = STORES[kind]()
-    rng = np.random.default_rng(0)
-    kept = rng.integers(0, 256, (40, SIZE), dtype=np.uint8)
-    for first in range(0, 40, 8):
-        store.reserve(first + 8)
-        store.put(np.arange(first, first + 8, dtype=np.int32), kept[first : first + 8])
-    changed = np.array([3, 17], np.int32)
-    kept[changed] = rng.integers(0, 256, (2, SIZE), dtype=np.uint8)
-    store.put(changed, kept[changed])
-    numbers = rng.integers(0, 40, (5, 2, 3)).astype(np.int32)
-    taken = store.take(numbers)
-    assert tuple(taken.shape) == (5, 2, 3, SIZE)
-    assert (np.asarray(taken) == kept[numbers]).all()
-    taken[:] = 0  # it is a copy
-    assert (np.asarray(store.take(numbers)) == kept[numbers]).all()
-
-
-@pytest.mark.parametrize("kind", STORES)
-def test_a_store_is_restored_from_its_arrays_and_goes_on(kind: str) -> None:
-    store, restored = STORES[kind](), STORES[kind]()
-    kept = np.random.default_rng(0).integers(0, 256, (30, SIZE), dtype=np.uint8)
-    store.reserve(20)
-    store.put(np.arange(20, dtype=np.int32), kept[:20])
-    arrays = {name: array.copy() for name, array in store.arrays(20).items()}
-    assert restored.restore(arrays) == 20
-    assert restored.n_bytes >= 20 * SIZE / 2
-    restored.reserve(30)
-    restored.put(np.arange(20, 30, dtype=np.int32), kept[20:])
-    assert (np.asarray(restored.take(np.arange(30, dtype=np.int32))) == kept).all()
-
-
-def test_a_store_on_a_device_grows_by_blocks() -> None:
-    """So that nothing is there twice while it grows."""
-    store = DeviceFrames(SIZE, 32, th.device("cpu"))
-    for n_frames, blocks in ((5, [32]), (32, [32]), (33, [32, 2]), (40, [32, 2, 6])):
-        store.reserve(n_frames)
-        assert [len(block) for block in store._blocks] == blocks
-    store.put(np.arange(40, dtype=np.int32), KEPT)
-    numbers = np.array([[39, 0], [33, 31]], np.int32)
-    assert (store.take(numbers).numpy() == KEPT[numbers]).all()
-    assert (store.take(numbers[:, 1]).numpy() == KEPT[numbers[:, 1]]).all()
-    for n_frames in (40, 33, 20, 0):
-        assert (store.arrays(n_frames)["frames"] == KEPT[:n_frames]).all()
-    assert store.n_bytes == 40 * SIZE
-    assert store.addresses[1::2] == (32, 2, 6)
-
-
-def test_loaded_frames_go_to_the_device_when_learning_goes_on() -> None:
-    store = DeviceFrames(SIZE, 50, th.device("meta"))  # a device that any machine has
-    store.restore({"frames": KEPT})
-    assert (store.take(np.array([7], np.int32)).numpy() == KEPT[7]).all()
-    assert store.n_bytes == 0  # none there yet
-    store.reserve(41)
-    assert [block.device.type for block in store._blocks] == ["meta"]
-    assert store.n_bytes == 50 * SIZE  # room for all that is expected, at once
-    store.reserve(51)
-    assert [len(block) for block in store._blocks] == [50, 3]
-
-
 def test_stacks_of_a_device_come_channels_last_too() -> None:
     play = StackedPlay(0, n_envs=2, channels_first=False)
     store = DeviceFrames(42, 20, th.device("cpu"))
@@ -249,17 +177,6 @@ def test_stacks_of_a_device_come_channels_last_too() -> None:
     memory.check_valid()
 
 
-def test_packed_bytes_are_counted_as_they_are() -> None:
-    store, restored = Lz4Frames(SIZE), Lz4Frames(SIZE)
-    store.reserve(40)
-    for _ in range(3):  # over and over again
-        store.put(np.arange(40, dtype=np.int32), KEPT)
-    n_bytes = sum(map(len, store._blobs)) + 40 * BLOB_OVERHEAD
-    assert store.n_bytes == n_bytes
-    restored.restore(store.arrays(40))
-    assert restored.n_bytes == n_bytes
-
-
 def test_a_next_observation_that_is_its_observation_again() -> None:
     """No shift by one, although every frame is known."""
     memory = make_memory()
@@ -269,34 +186,12 @@ def test_a_next_observation_that_is_its_observation_again() -> None:
 
 
 def test_numbers_of_frames_that_are_not_there_are_refused() -> None:
-    arrays = {"frames": KEPT[:, :6].copy(), "numbers": np.full((1, 1, 2, 4), 40, np.int32)}
+    arrays = {"frames": np.zeros((40, 6), np.uint8), "numbers": np.full((1, 1, 2, 4), 40, np.int32)}
     with pytest.raises(ReplayFileError, match="frames 40 to 40 are used, 40 were saved"):
         make_memory().restore(arrays, pos=1, full=False)
     arrays["numbers"] = arrays["numbers"].astype(np.int64)
     with pytest.raises(ReplayFileError, match="'numbers' should be int32 of shape"):
         make_memory().restore(arrays, pos=1, full=False)
-
-
-def test_a_plain_store_grows_by_a_little() -> None:
-    store = PlainFrames(SIZE, 1280)
-    kept = np.random.default_rng(0).integers(0, 256, (1300, SIZE), dtype=np.uint8)
-    for n_frames, room in ((1000, 1280), (1280, 1280), (1281, 1290), (1300, 1301)):
-        store.reserve(n_frames)
-        store.put(np.arange(n_frames, dtype=np.int32), kept[:n_frames])
-        assert len(store._frames) == room
-        assert store.n_bytes == n_frames * SIZE
-    assert (store.take(np.arange(1300, dtype=np.int32)) == kept).all()
-
-
-def test_lz4_packs_a_screen_that_mostly_stands_still() -> None:
-    store = Lz4Frames(7056)
-    rng = np.random.default_rng(0)
-    frames = np.repeat(rng.integers(0, 256, (1, 7056), dtype=np.uint8), 100, axis=0)
-    frames[np.arange(100), rng.integers(7056, size=100)] ^= 255  # noise, but always the same
-    store.reserve(100)
-    store.put(np.arange(100, dtype=np.int32), frames)
-    assert store.n_bytes < 100 * 120
-    assert (store.take(np.arange(100, dtype=np.int32)) == frames).all()
 
 
 def test_more_channels_than_opencv_can_split() -> None:

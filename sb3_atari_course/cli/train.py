@@ -1,0 +1,118 @@
+"""``train``: RL Zoo's, with our parser and experiment manager."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import rl_zoo3.train
+from huggingface_sb3 import EnvironmentName
+
+from sb3_atari_course._common.errors import SettingError
+from sb3_atari_course.checkpoints.callback import FREQUENCY
+from sb3_atari_course.checkpoints.folder import hint_at_unfinished
+from sb3_atari_course.cli.parser import CommandParser
+from sb3_atari_course.envs import find_spec, import_packages, register_envs
+from sb3_atari_course.zoo.algorithms import register_algorithms
+from sb3_atari_course.zoo.experiment import (
+    CourseExperimentManager,
+    check_device,
+    refusals_of_hosts,
+)
+from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
+
+#: Number of ``train`` -> the smallest one that makes sense, and others with a meaning of their own.
+_LEAST: dict[str, tuple[int, dict[int, str]]] = {
+    "n_timesteps": (1, {-1: "the yml's"}),
+    "num_threads": (1, {-1: "PyTorch's own"}),
+    "log_interval": (1, {-1: "SB3's own", -2: "none"}),
+    "eval_episodes": (1, {}),
+    "n_eval_envs": (1, {}),
+    "checkpoint_freq": (0, {}),
+    "verbose": (0, {}),
+    "n_trials": (1, {}),
+    "max_total_trials": (1, {}),
+    "n_jobs": (1, {-1: "all cores"}),
+    "n_startup_trials": (0, {}),
+    "n_evaluations": (1, {}),
+    "trial_id": (1, {}),  # RL Zoo takes 0 for none
+}
+
+
+@refusals_of_hosts()
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    register_envs()
+    register_algorithms()
+    sys.argv = ["sb3-atari train", *arguments]
+    # RL Zoo's train() builds them itself and offers no argument (2.9.2)
+    module: Any = rl_zoo3.train
+    module.argparse = SimpleNamespace(ArgumentParser=TrainParser)
+    module.StoreDict = NamedValues
+    module.ExperimentManager = CourseExperimentManager
+    module.train()
+
+
+class TrainParser(CommandParser):
+    """The parser of RL Zoo's ``train``, with our flags too; it refuses what cannot be trained."""
+
+    def __init__(self) -> None:
+        super().__init__("train")
+        self.add_argument(
+            "--checkpoint-freq",
+            type=int,
+            default=FREQUENCY,
+            help=f"Agent steps between two checkpoints for resume (default {FREQUENCY}; 0: none);"
+            " dqn, qrdqn, fast_dqn, q_learning",
+        )
+
+    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
+        """Add a flag of RL Zoo, where its text or type falls short with a better one."""
+        if "--vec-env" in names:
+            kwargs["choices"] = [*kwargs["choices"], "native"]
+            kwargs["help"] = "VecEnv type; native: Atari games in ale-py's C++ threads"
+        if "-f" in names:
+            kwargs["help"] += " (default %(default)s)"
+        if kwargs.get("type") is bool:  # bool("False") is true
+            kwargs["type"] = _true_or_false
+        return super().add_argument(*names, **kwargs)
+
+    def parse_args(self, *args: Any) -> argparse.Namespace:  # type: ignore[override]
+        """Read the command line.
+
+        :raises SettingError: for a module, environment, device or agent that is not there, and for
+            a number out of range.
+        """
+        given: argparse.Namespace = super().parse_args(*args)
+        import_packages(given.gym_packages)
+        find_spec(given.env)
+        for name, (least, others) in _LEAST.items():
+            value = getattr(given, name)
+            if value is not None and value < least and value not in others:
+                flag = "-n" if name == "n_timesteps" else f"--{name.replace('_', '-')}"
+                meanings = "".join(f", or {other} ({what})" for other, what in others.items())
+                raise SettingError(f"{flag} {value}: has to be at least {least}{meanings}")
+        if given.seed >= 2**32:
+            raise SettingError(f"--seed {given.seed}: has to be below 2**32")
+        check_device(given.device)
+        agent = given.trained_agent
+        if agent and not (agent.endswith(".zip") and Path(agent).is_file()):
+            raise SettingError(f"--trained-agent {agent}: there is no such .zip file")
+        CourseExperimentManager.checkpoint_freq = vars(given).pop("checkpoint_freq")
+        if given.vec_env == "native":
+            importlib.import_module("sb3_atari_course.native_zoo")
+            given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
+        hint_at_unfinished(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
+        return given
+
+
+def _true_or_false(text: str) -> bool:
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"has to be True or False, got {text!r}") from None

@@ -1,0 +1,19 @@
+"""Commands are tested in an empty folder."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SB3_ATARI_TRACEBACK", raising=False)
+    gc.freeze()  # what is there already, so that a collection takes milliseconds
+    yield
+    gc.collect()  # RL Zoo leaves monitor files open, and the warning about them is ignored here
+    gc.unfreeze()

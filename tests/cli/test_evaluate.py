@@ -1,0 +1,229 @@
+"""``evaluate``: what is scored, how, and where the score is kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import yaml
+from stable_baselines3 import DQN
+
+from sb3_atari_course.envs import import_packages
+from sb3_atari_course.wrappers import ClipReward
+from sb3_atari_course.zoo import run_folder as runs
+from tests.fakes import ScriptedPlayer
+from tests.zoo.runs import ROOT, cli
+
+GAME = "BreakoutNoFrameskip-v4"
+RUN = ["--algo", "dqn", "--env", GAME]
+SHIPPED = ["-f", str(ROOT / "trained_agents")]
+CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was not found: train first"),
+        (["evaluate", "--algo", "dqm", "--env", GAME], "unknown algo 'dqm': one of"),
+        (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "'BreakoutNoFrameskip-v4'"),
+        (["evaluate", *RUN, "-n", "many"], "'many'"),
+        (["evaluate", *RUN, "-n", "0"], "'0'"),
+        (["evaluate", *RUN, "--max-frames", "0"], "'0'"),
+        (["evaluate", *RUN, "--seed", "-1"], "'-1'"),
+        (["evaluate", *RUN, "--epsilon", "1.1"], "from 0 to 1, got '1.1'"),
+        (["evaluate", *RUN, "--sticky-actions", "nan"], "from 0 to 1, got 'nan'"),
+        (["evaluate", *RUN, "--device", "banana"], "--device: 'banana' is not a PyTorch device"),
+        (["evaluate", *RUN, *SHIPPED, "--env-kwargs", "repeat_action_probability:0.25"],
+         "repeat_action_probability:0.25: use --sticky-actions instead"),
+        (["evaluate", "--algo", "q_learning", "--env", "Taxi-v4", *SHIPPED, "--env-kwargs",
+          "is_rainy:'no'"], "is_rainy:'no' has to be True or False"),
+        (["evaluate", *RUN, "--env-kwargs", "frameskip=1"], "--env-kwargs: 'frameskip=1' is not"),
+        (["evaluate", *RUN, "--env-kwargs", "a:1", "mode:human"], "'mode:human' is not NAME:VALUE"),
+        (["evaluate", *RUN, "--env-kwargs", "a:exit()"], "--env-kwargs: 'a:exit()' is not"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_wrong_argument_gives_one_clear_line(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert not list(Path().iterdir())
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def logs(self, tmp_path: Path) -> Path:
+        """Return a log folder with two runs of CartPole that never learned."""
+        for number, env_kwargs in ((1, {}), (2, {"sutton_barto_reward": True})):
+            run = tmp_path / f"logs/dqn/CartPole-v1_{number}"
+            settings = run / "CartPole-v1"
+            settings.mkdir(parents=True)
+            config = {"policy": "MlpPolicy", "env_kwargs": env_kwargs}  # no buffer_size
+            config["env_wrapper"] = ["sb3_atari_course.wrappers.ClipReward"]
+            (settings / "config.yml").write_text(yaml.dump(config))
+            model = DQN("MlpPolicy", "CartPole-v1", seed=0)
+            for name in ("CartPole-v1", "best_model", "rl_model_50_steps"):
+                model.save(run / name)
+        return tmp_path / "logs"
+
+    def arguments(self, monkeypatch: pytest.MonkeyPatch, *flags: str) -> dict[str, Any]:
+        """Return what ``evaluate`` passes on to ``evaluate_games``."""
+        passed: dict[str, Any] = {}
+        evaluate_games = runs.evaluate_games
+
+        def spy(model: Any, env_id: str, **kwargs: Any) -> Any:
+            passed.update(kwargs, model=model, env_id=env_id)
+            return evaluate_games(ScriptedPlayer([0]), "CartPole-v1", n_games=1, seed=0)
+
+        monkeypatch.setattr(runs, "evaluate_games", spy)
+        assert cli("evaluate", *CARTPOLE, "-f", "logs", *flags) == 0
+        return passed
+
+    def test_every_flag_arrives(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
+        flags = [
+            "-n",
+            "7",
+            "--seed",
+            "5",
+            "--epsilon",
+            "0.3",
+            "--max-frames",
+            "99",
+            "--sticky-actions",
+            "0.25",
+        ]
+        passed = self.arguments(monkeypatch, *flags)
+        expected = {
+            "env_id": "CartPole-v1",
+            "n_games": 7,
+            "seed": 5,
+            "epsilon": 0.3,
+            "max_frames": 99,
+            "sticky_actions": 0.25,
+            "env_kwargs": {"sutton_barto_reward": True},  # the latest run's
+        }
+        assert {name: passed[name] for name in expected} == expected
+        assert isinstance(passed["env_wrapper"](gym.make("CartPole-v1")), ClipReward)
+
+    def test_defaults(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
+        passed = self.arguments(monkeypatch, "--exp-id", "1")
+        assert (passed["n_games"], passed["epsilon"], passed["max_frames"]) == (30, 0.0, 108_000)
+        assert passed["env_kwargs"] == {}
+
+    def test_arguments_of_the_environment_are_added_to_those_of_the_training(
+        self, monkeypatch: pytest.MonkeyPatch, logs: Path
+    ) -> None:
+        flags = ["--env-kwargs", "render_mode:'rgb_array'", "--env-kwargs", "max_episode_steps:9"]
+        passed = self.arguments(monkeypatch, *flags)
+        assert passed["env_kwargs"] == {
+            "sutton_barto_reward": True,
+            "render_mode": "rgb_array",
+            "max_episode_steps": 9,
+        }
+        passed = self.arguments(monkeypatch, "--env-kwargs", "sutton_barto_reward:False")
+        assert passed["env_kwargs"] == {"sutton_barto_reward": False}
+
+    def test_arguments_that_the_environment_does_not_have_are_refused(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli("evaluate", *CARTPOLE, "--env-kwargs", "nonsense:7") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "--env-kwargs nonsense:7" in line
+
+    def test_it_prints_the_score_and_no_list_of_files(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli("evaluate", *CARTPOLE, "-n", "1") == 0
+        folder, evaluated, *report = capsys.readouterr().out.splitlines()
+        assert folder == "run folder: logs/dqn/CartPole-v1_2"
+        assert evaluated == "evaluated: logs/dqn/CartPole-v1_2/CartPole-v1.zip"
+        starts = ["CartPole-v1", "random play", "length", "scores", "protocol"]
+        assert [line.partition(":")[0] for line in report] == starts
+
+    def test_a_score_that_cannot_be_kept_is_printed(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = logs / "dqn/CartPole-v1_2"
+        (run / "evaluation.json").mkdir()
+        before = sorted(run.iterdir())
+        assert cli("evaluate", *CARTPOLE, "-n", "1") == 2
+        printed = capsys.readouterr()
+        assert "CartPole-v1: " in printed.out
+        assert "scores: " in printed.out
+        (line,) = printed.err.splitlines()
+        assert "logs/dqn/CartPole-v1_2/evaluation.json" in line
+        assert sorted(run.iterdir()) == before
+
+    def test_a_full_disk_keeps_the_score_before(
+        self, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = logs / "dqn/CartPole-v1_2/evaluation.json"
+        path.write_text("of before")
+
+        def full(number: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        assert cli("evaluate", *CARTPOLE, "-n", "1") == 2
+        assert "No space left on device" in capsys.readouterr().err
+        assert path.read_text() == "of before"
+        assert not list(path.parent.glob("*.part"))
+
+    @pytest.mark.parametrize("command", ["evaluate", "enjoy", "record"])
+    @pytest.mark.parametrize("file", ["CartPole-v1.zip", "CartPole-v1/config.yml"])
+    def test_files_that_were_cut_off_are_refused(
+        self,
+        command: str,
+        file: str,
+        logs: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(DQN, "load", None)  # whose own errors name no remedy
+        path = logs / "dqn/CartPole-v1_2" / file
+        path.write_bytes(path.read_bytes()[: 3000 if path.suffix == ".zip" else 0])
+        assert cli(command, *CARTPOLE, "-n", "1") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(path.relative_to(logs.parent)) in line
+
+    def test_a_package_that_is_not_there_is_named(
+        self, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("nowhere", "json.nowhere"):
+            with pytest.raises(ValueError, match=f"--gym-packages {name}"):
+                import_packages([name])
+        (tmp_path / "broken_package.py").write_text("import nowhere")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(ModuleNotFoundError, match="nowhere"):
+            import_packages(["json", "broken_package"])
+
+    def test_a_model_is_loaded_without_its_memory(
+        self, monkeypatch: pytest.MonkeyPatch, logs: Path
+    ) -> None:
+        model = self.arguments(monkeypatch)["model"]
+        assert model.replay_buffer.buffer_size == 1
+
+    @pytest.mark.parametrize(
+        ("flags", "name"),
+        [
+            ([], "CartPole-v1.zip"),
+            (["--load-best"], "best_model.zip"),
+            (["--load-checkpoint", "50"], "rl_model_50_steps.zip"),
+            (["--load-last-checkpoint"], "rl_model_50_steps.zip"),
+        ],
+    )
+    def test_the_model_is_chosen_as_by_enjoy(
+        self,
+        flags: list[str],
+        name: str,
+        logs: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert cli("evaluate", *CARTPOLE, "-f", "logs", "-n", "1", *flags) == 0
+        assert f"evaluated: logs/dqn/CartPole-v1_2/{name}" in capsys.readouterr().out

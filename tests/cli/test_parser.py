@@ -1,0 +1,171 @@
+"""One grammar: the same wrong arguments through every command, the same two ways to a run."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sb3_atari_course.cli.parser import CommandParser, add_model, add_run, chosen_model, parse_run
+from tests.cli.playing import make_settings
+from tests.zoo.runs import cli
+
+#: Those that work on a run.
+COMMANDS = ("evaluate", "plot", "publish", "resume", "enjoy", "record")
+RUN = "logs/dqn/CartPole-v1_1"
+CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
+
+
+@pytest.fixture(autouse=True)
+def _run(_in_an_empty_folder: None) -> None:
+    make_settings(Path(RUN))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["no run", "--algo and --env"]),
+        (["--algo", "dqn"], ["no run", "--algo dqn"]),
+        (["--env", "CartPole-v1"], ["no run", "--env CartPole-v1"]),
+        (["--exp-id", "1", "-f", "logs"], ["no run", "-f logs --exp-id 1"]),
+        (["nowhere"], ["nowhere is not a folder"]),
+        ([f"{RUN}/CartPole-v1/args.yml"], ["args.yml is not a folder"]),
+        ([RUN, "--algo", "dqn"], ["both", RUN, "--algo dqn"]),
+        ([RUN, "--env", "CartPole-v1"], ["both", RUN, "--env CartPole-v1"]),
+        ([RUN, "--exp-id", "0"], ["both", RUN, "--exp-id 0"]),
+        ([RUN, "--exp-id"], ["--exp-id", "expected one argument"]),
+        ([RUN, "--gym-packages"], ["--gym-packages", "expected at least one argument"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_run_that_is_not_chosen_gets_the_same_line_from_each(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = set()
+    for command in COMMANDS:
+        assert cli(command, *arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        lines.add(line.replace(f"sb3-atari {command}", "sb3-atari COMMAND"))
+    (line,) = lines
+    assert line.startswith("sb3-atari: error: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_package_that_is_not_there_is_named(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for choice in ([RUN], CARTPOLE):
+        assert cli(command, *choice, "--gym-packages", "nowhere") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "--gym-packages nowhere: No module named 'nowhere'" in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_log_folder_without_runs_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(command, *CARTPOLE, "-f", "nowhere") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "nowhere/dqn" in line
+    assert "-f" in line
+
+
+@pytest.mark.parametrize("command", ["plot", "publish", "record"])
+def test_a_log_folder_in_place_of_an_output_names_the_other_flag(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli(command, RUN, "-f", "there") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "-f there" in line
+    assert "-o" in line
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "commands"),
+    [
+        ("--device", "banana", ["evaluate", "publish", "resume", "record", "tune"]),
+        ("--n-games", "0", ["evaluate", "publish", "tune"]),
+        ("--n-games", "many", ["evaluate", "publish", "tune"]),
+        ("--n-timesteps", "0", ["resume", "enjoy", "record", "tune"]),
+        ("--seed", "-1", ["evaluate", "publish", "tune"]),
+        ("--epsilon", "1.5", ["evaluate", "publish", "tune"]),
+        ("--max-frames", "0", ["evaluate", "tune"]),
+    ],
+)
+def test_a_wrong_value_gets_the_same_line_from_each(
+    flag: str, value: str, commands: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = set()
+    for command in commands:
+        assert cli(command, *CARTPOLE, flag, value) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert flag in line
+        lines.add(line.replace(command, "COMMAND").partition(": must be")[2])
+        assert repr(value) in line
+    assert len(lines) == 1
+
+
+def test_what_a_parser_does_not_know_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("evaluate", "plot", "publish", "resume"):
+        assert cli(command, RUN, "--nonsense") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("sb3-atari: error: unrecognized arguments: --nonsense ")
+
+
+def chosen(*arguments: str) -> dict[str, Any]:
+    parser = CommandParser("evaluate")
+    add_run(parser)
+    add_model(parser)
+    return chosen_model(parse_run(parser, arguments))
+
+
+def place(folder: str, algo: str, env_id: str, exp_id: int | str) -> dict[str, Any]:
+    which = {"load_best": False, "load_checkpoint": None, "load_last_checkpoint": False}
+    return {"algo": algo, "env_id": env_id, "folder": folder, "exp_id": exp_id, **which}
+
+
+def test_the_flags_have_defaults() -> None:
+    assert chosen(*CARTPOLE) == place("logs", "dqn", "CartPole-v1", 0)
+    uuid = "3_28bf65b8-5e5b-4de1-b5da-3522d497669e"
+    flags = ["-f", "my logs", "--exp-id", uuid, "--load-checkpoint", "5"]
+    expected = place("my logs", "dqn", "CartPole-v1", uuid) | {"load_checkpoint": 5}
+    assert chosen(*CARTPOLE, *flags) == expected
+    assert chosen(*CARTPOLE, "--exp-id", "-1")["exp_id"] == -1
+
+
+def test_a_folder_says_what_the_flags_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = place("logs", "dqn", "CartPole-v1", "1")
+    assert chosen(RUN) == chosen(f"{RUN}/") == chosen("--load-best", RUN) | {"load_best": False}
+    assert chosen(RUN) == expected
+    logs = str(Path("logs").resolve())
+    assert chosen(str(Path(RUN).resolve())) == expected | {"folder": logs}
+    uuid = "2_28bf65b8-5e5b-4de1-b5da-3522d497669e"
+    run = Path(f"my_logs/fast_dqn/ALE-Pong-v5_{uuid}")
+    make_settings(run, "ALE-Pong-v5")
+    (run / "ALE-Pong-v5/args.yml").write_text("env: ALE/Pong-v5\nenv_kwargs: null\n")
+    assert chosen(str(run)) == place("my_logs", "fast_dqn", "ALE/Pong-v5", uuid)
+    monkeypatch.chdir(RUN)
+    assert chosen(".") == chosen("../CartPole-v1_1") == expected | {"folder": logs}
+
+
+def test_a_folder_that_is_no_run_of_rl_zoo_is_refused() -> None:
+    for folder in ("logs", "logs/dqn", f"{RUN}/CartPole-v1"):
+        with pytest.raises(ValueError, match=f"^{folder} is not a run folder"):
+            chosen(folder)
+    for name in ("logs/dqn/renamed", "CartPole-v1_1"):
+        shutil.copytree(RUN, name)
+        with pytest.raises(ValueError, match=f"^{name} is not a run folder"):
+            chosen(name)
+
+
+def test_both_error_and_help_name_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    parser: argparse.ArgumentParser = CommandParser("dance", "How to dance.")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["--help"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: sb3-atari dance [-h]\n\nHow to dance.")

@@ -1,0 +1,69 @@
+"""``publish``: its flags, and the run that it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sb3_atari_course.agents import publishing
+from tests.zoo.runs import cli
+
+RUN = "logs/dqn/CartPole-v1_1"
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Return what is passed on to ``agents.publishing.publish``."""
+    passed: list[tuple[Any, ...]] = []
+
+    def publish(run: Path, folder: str, **kwargs: Any) -> Path:
+        passed.append((run, folder, kwargs))
+        return Path(folder) / "dqn/CartPole-v1_1"
+
+    monkeypatch.setattr(publishing, "publish", publish)
+    Path(RUN).mkdir(parents=True)
+    return passed
+
+
+DEFAULTS = {
+    "stages": [],
+    "n_games": 30,
+    "seed": 1000,
+    "selection_games": 10,
+    "selection_seed": 500,
+    "epsilon": None,
+    "device": "cpu",
+    "gym_packages": [],
+}
+
+
+def test_a_folder_or_flags_choose_the_run(
+    published: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    choice = ["--algo", "dqn", "--env", "CartPole-v1", "-f", "logs"]
+    for arguments in ([RUN], choice, [*choice, "--exp-id", "1"]):
+        assert cli("publish", *arguments) == 0
+        assert capsys.readouterr().out == "published: my_agents/dqn/CartPole-v1_1\n"
+        assert published.pop() == (Path(RUN), "my_agents", DEFAULTS)
+
+
+def test_every_flag_arrives(published: list[tuple[Any, ...]]) -> None:
+    flags = ["-o", "there", "--stages", "5", "7", "-n", "2", "--seed", "3", "--selection-games"]
+    flags += ["4", "--selection-seed", "6", "--epsilon", "0.1", "--gym-packages", "json"]
+    assert cli("publish", RUN, *flags) == 0
+    expected = {"stages": [5, 7], "n_games": 2, "seed": 3, "selection_games": 4}
+    expected |= {"selection_seed": 6, "epsilon": 0.1, "device": "cpu", "gym_packages": ["json"]}
+    assert published == [(Path(RUN), "there", expected)]
+
+
+def test_the_folder_of_the_output_is_o(
+    published: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was ``-f``, which is the log folder in all commands."""
+    assert cli("publish", RUN, "-f", "there") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "-f there" in line
+    assert "output is -o" in line
+    assert published == []

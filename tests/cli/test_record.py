@@ -1,0 +1,106 @@
+"""``record``: a video is there, whole, or not at all."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moviepy.video.io.ImageSequenceClip import ImageSequenceClip
+from rl_zoo3 import ALGOS
+from stable_baselines3 import DQN
+
+from tests.cli.playing import AGENT, CARTPOLE, make_agent, make_settings
+from tests.zoo.runs import cli
+
+
+@pytest.fixture(autouse=True)
+def _agent(_in_an_empty_folder: None) -> None:
+    make_agent()
+
+
+def test_record_takes_a_device_and_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("our_cart_poles.py").write_text(
+        "import gymnasium as gym\n"
+        "entry_point = 'gymnasium.envs.classic_control:CartPoleEnv'\n"
+        "gym.register('OurCartPole-v3', entry_point=entry_point)\n"
+    )
+    run = Path("logs/dqn/OurCartPole-v3_1")
+    make_settings(run, "OurCartPole-v3")
+    shutil.copy(AGENT, run / "OurCartPole-v3.zip")
+    monkeypatch.syspath_prepend(Path.cwd())
+    load, devices = DQN.load, []
+
+    def spy(*args: Any, device: str = "not given", **kwargs: Any) -> Any:
+        devices.append(device)
+        return load(*args, device="cpu", **kwargs)
+
+    monkeypatch.setattr(DQN, "load", spy)
+    arguments = ["record", "--algo", "dqn", "--env", "OurCartPole-v3", "-n", "2", "-o", "here"]
+    assert cli(*arguments) == 2
+    for device in ("cpu", "cuda:1"):
+        flags = ["--device", device, "--gym-packages", "our_cart_poles"]
+        assert cli(*arguments, *flags) == 0
+    assert devices == ["cpu", "cuda:1"]
+    assert ALGOS["dqn"] is DQN
+    assert len(list(Path("here").iterdir())) == 1
+
+
+@pytest.mark.parametrize("moment", ["a step", "a step, by a signal", "the encoding"])
+def test_ctrl_c_leaves_no_shorter_video(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RL Zoo writes what there is by then, under the name of the whole."""
+    predict, write = DQN.predict, ImageSequenceClip.write_videofile
+    n_steps = []
+
+    def interrupted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        n_steps.append(1)
+        if moment != "the encoding" and len(n_steps) == 5:
+            if moment == "a step":
+                raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+        return predict(self, *args, **kwargs)
+
+    def write_and_interrupt(self: Any, path: str) -> None:
+        if len(n_steps) == 8:
+            n_steps.append(1)
+            signal.raise_signal(signal.SIGINT)
+        write(self, path)
+
+    monkeypatch.setattr(DQN, "predict", interrupted)
+    monkeypatch.setattr(ImageSequenceClip, "write_videofile", write_and_interrupt)
+    before = sorted(Path().rglob("*"))
+    handler = signal.getsignal(signal.SIGINT)
+    assert cli("record", *CARTPOLE, "-n", "8") == 130
+    assert n_steps
+    assert sorted(Path().rglob("*")) == before
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("flags", [[], ["-o", "here"], ["-o", "here/deeper"]], ids=" ".join)
+def test_a_video_that_cannot_be_written_is_one_line(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(flags[1] if flags else AGENT.parent / "videos")
+    Path("here" if flags else folder).touch()
+    assert cli("record", *CARTPOLE, "-n", "2", *flags) == 2
+    printed = capsys.readouterr()
+    assert str(folder) in printed.err.splitlines()[-1]
+    assert "Loading" not in printed.out  # nothing was played for it
+
+
+def test_a_full_disk_leaves_no_video(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Any, path: str) -> None:
+        Path(path).write_text("half of it")
+        raise OSError("[Errno 32] Broken pipe\n\nMoviePy error: FFMPEG encountered ...")
+
+    monkeypatch.setattr(ImageSequenceClip, "write_videofile", full)
+    before = sorted(Path().rglob("*"))
+    assert cli("record", *CARTPOLE, "-n", "2", "-o", "here") == 2
+    assert "Broken pipe" in capsys.readouterr().err.splitlines()[-1]
+    gc.collect()
+    assert sorted(Path().rglob("*")) == before
