@@ -134,6 +134,9 @@ def test_each_environment_explores_by_a_separate_random_number() -> None:
     assert 0 < (n_others == 0).mean() < 0.2  # one number for all of them: half of the times
     model.exploration_rate = 0.0
     assert (model.predict(obs)[0] == greedy).all()
+    model.exploration_rate = 1.0
+    model.policy._predict = None  # type: ignore[assignment]  # nobody asks the network
+    assert model.predict(obs)[0].shape == (8,)
 
 
 def test_one_observation_alone_is_played_as_sb3_does() -> None:
