@@ -387,3 +387,17 @@ def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     for storage_device, expected in (("cpu", False), ("cuda:1", False), ("cuda:0", True)):
         model.replay_buffer.storage_device = th.device(storage_device)
         assert model._can_be_graphs() is expected
+
+
+def test_its_gamma_is_that_of_the_replay_buffer_at_each_update() -> None:
+    """Whatever the buffer had: None in agents of older versions, another one by hand."""
+    buffer = {"replay_buffer_class": FrameReplayBuffer}
+    model = make_model(
+        FastDQN, gamma=0.9, replay_buffer_kwargs={"n_steps": 3, "gamma": None}, **buffer
+    )
+    model.learn(80)
+    assert model.replay_buffer.gamma == 0.9
+    assert float(model.replay_buffer.sample(50).discounts.min()) == pytest.approx(0.9**3)
+    model.gamma = 0.5
+    model.train(1, 8)
+    assert model.replay_buffer.gamma == 0.5
