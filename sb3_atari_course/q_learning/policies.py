@@ -95,15 +95,8 @@ class QTablePolicy(BasePolicy):
 
     def to_batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """Return one or many observations as many, and whether they were many."""
-        if (
-            isinstance(observation, tuple)
-            and len(observation) == 2
-            and isinstance(observation[1], dict)
-        ):
-            raise ValueError(
-                f"got a pair {observation!r}: Gymnasium's env.reset() returns one, pass its first"
-                " part, the observation"
-            )
+        if isinstance(observation, tuple) and isinstance(observation[-1], dict):
+            raise ValueError(f"{observation!r} is a pair: of env.reset() pass the first part")
         array, shape = np.asarray(observation), self.observation_space.shape
         if array.shape == shape:
             return array[None], False

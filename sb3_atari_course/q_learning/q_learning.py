@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -16,16 +15,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
-from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_course._common.validation import finite_number, refuse_unknown
+from sb3_atari_course._common.validation import probability, refuse_unknown
 from sb3_atari_course.q_learning.policies import QTablePolicy
 from sb3_atari_course.q_learning.schedules import (
-    ConstantRate,
     EpisodeDecay,
-    EpsilonSchedule,
     Exploration,
-    LearningRate,
+    as_exploration,
+    epsilon_at,
+    learning_rate_at,
 )
 from sb3_atari_course.q_learning.table import QTable
 
@@ -96,7 +94,7 @@ class QLearning(BaseAlgorithm):
     ) -> None:
         *own, _ = inspect.signature(QLearning).parameters
         refuse_unknown("QLearning", kwargs, [*own, *_OF_SB3])
-        LearningRate(learning_rate)(1.0)  # refused here, not while training
+        learning_rate_at(learning_rate, 1.0)  # refused here, not while training
         super().__init__(
             policy=policy,
             env=env,
@@ -108,7 +106,7 @@ class QLearning(BaseAlgorithm):
         self.gamma = gamma
         self.exploration = exploration
         #: Epsilon of the last step, of the first one before the training.
-        self.exploration_rate = EpsilonSchedule(exploration)(0, 1.0)
+        self.exploration_rate = epsilon_at(as_exploration(exploration), 0, 1.0)
         #: Sum of the absolute TD errors since the last log, and the number of updates before it.
         self.sum_td_error, self.n_updates_logged = 0.0, 0
         self._rng_state: dict[str, Any] | None = None
@@ -116,9 +114,11 @@ class QLearning(BaseAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        self._read_schedules()
-        if not 0.0 <= finite_number("gamma", self.gamma) <= 1.0:
-            raise ValueError(f"gamma is a discount, 0 to 1, got {self.gamma!r}")
+        if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
+            learning_rate_at(self.learning_rate, 1.0)
+        self._read_exploration()
+        epsilon_at(self._epsilon, 0, 1.0)
+        probability("gamma", self.gamma)
         if not issubclass(self.policy_class, QTablePolicy):
             raise ValueError(f'QLearning needs "QTablePolicy", got {self.policy_class.__name__}')
         self._rng = np.random.default_rng()
@@ -129,13 +129,9 @@ class QLearning(BaseAlgorithm):
             self.observation_space, self.action_space, **self.policy_kwargs
         )
 
-    def _read_schedules(self) -> None:
-        """Take over ``learning_rate`` and ``exploration``, which may change while learning."""
-        self._rate = LearningRate(self.learning_rate)
-        if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
-            self._rate(1.0)
-        self._epsilon = EpsilonSchedule(self.exploration)
-        self._read = self.learning_rate, self.exploration
+    def _read_exploration(self) -> None:
+        """Take over ``exploration``, which may change while learning."""
+        self._read, self._epsilon = self.exploration, as_exploration(self.exploration)
 
     @property
     def q_table(self) -> NDArray[np.float64]:
@@ -145,8 +141,7 @@ class QLearning(BaseAlgorithm):
     @property
     def current_learning_rate(self) -> float | None:
         """The learning rate of the last step; None if it differs from cell to cell."""
-        rate = self._rate(self._current_progress_remaining)
-        return rate.value if isinstance(rate, ConstantRate) else None
+        return learning_rate_at(self.learning_rate, self._current_progress_remaining)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed the generator of this model, and what SB3 seeds.
@@ -200,14 +195,14 @@ class QLearning(BaseAlgorithm):
         )
         callback.on_training_start(locals(), globals())
         assert self.env is not None
-        reader, table = TransitionReader(self.policy, self.env), self.policy.table()
+        table = self.policy.table()
         states: list[int] | None = None
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
             if states is None:  # now: a checkpoint may have been put back
-                states = reader.states(self._last_obs)
+                states = self.policy.states(self._last_obs)  # type: ignore[arg-type]
             n_before = self._episode_num
-            states, go_on = self._step(table, reader, states, callback)
+            states, go_on = self._step(table, states, callback)
             if log_interval and self._episode_num // log_interval > n_before // log_interval:
                 self.dump_logs()
             if not go_on:
@@ -217,30 +212,31 @@ class QLearning(BaseAlgorithm):
         return self
 
     def _step(
-        self, table: QTable, reader: TransitionReader, states: list[int], callback: BaseCallback
+        self, table: QTable, states: list[int], callback: BaseCallback
     ) -> tuple[list[int], bool]:
         """Step all environments once and learn from it; return the states and whether to go on."""
         assert self.env is not None
-        if self._read[0] is not self.learning_rate or self._read[1] is not self.exploration:
-            self._read_schedules()
         progress = 1.0 - self.num_timesteps / self._total_timesteps
         self._current_progress_remaining = progress
-        self.exploration_rate = self._epsilon(self._episode_num, progress)
+        if self._read is not self.exploration:
+            self._read_exploration()
+        self.exploration_rate = epsilon_at(self._epsilon, self._episode_num, progress)
         columns = table.choose(states, self.exploration_rate, self._rng)
         first = self.policy.first_action
         actions = np.array([first + column for column in columns])
         new_obs, rewards, dones, infos = self.env.step(actions)
 
-        new_states, paid = reader.states(new_obs), reader.rewards(rewards)
-        next_states: Sequence[int | None] = new_states
-        is_done = dones.tolist()
-        if True in is_done:
-            next_states = reader.next_states(new_states, is_done, infos)
-            self._episode_num += sum(is_done)
+        new_states, paid = self.policy.states(new_obs), rewards.tolist()  # type: ignore[arg-type]
+        if not math.isfinite(sum(paid)):
+            raise ValueError(f"rewards must be finite numbers, the environments paid {paid}")
+        next_states: list[int | None] = list(new_states)
+        if dones.any():
+            for i in np.flatnonzero(dones).tolist():
+                next_states[i] = self._state_after_the_last_step(infos[i])
+            self._episode_num += int(dones.sum())
             self._update_info_buffer(infos, dones)
-        self.sum_td_error += table.update(
-            states, columns, paid, next_states, self.gamma, self._rate(progress)
-        )
+        rate = learning_rate_at(self.learning_rate, progress)
+        self.sum_td_error += table.update(states, columns, paid, next_states, self.gamma, rate)
         self._last_obs = new_obs  # type: ignore[assignment]
         self._n_updates += len(states)
         self.num_timesteps += len(states)
@@ -248,6 +244,12 @@ class QLearning(BaseAlgorithm):
         seen = {"actions": actions, "new_obs": new_obs, "rewards": rewards, "dones": dones}
         callback.update_locals({**seen, "infos": infos})
         return new_states, callback.on_step()
+
+    def _state_after_the_last_step(self, info: dict[str, Any]) -> int | None:
+        """Return the state in which a time limit ended an episode, None if it terminated."""
+        if not info.get("TimeLimit.truncated"):
+            return None
+        return self.policy.states(np.asarray(info["terminal_observation"])[None])[0]
 
     def dump_logs(self) -> None:
         """Write to SB3's logger: what DQN writes, the TD error, the share of cells ever tried.
@@ -285,71 +287,4 @@ class QLearning(BaseAlgorithm):
         super().save(path, *args, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_rng", "_rate", "_epsilon", "_read"]
-
-
-class TransitionReader:
-    """Reads states and rewards from what several environments return.
-
-    :param policy: knows the spaces.
-    :param envs: asked for their names only.
-    """
-
-    def __init__(self, policy: QTablePolicy, envs: VecEnv) -> None:
-        self.policy, self.envs = policy, envs
-
-    def states(self, observations: Any) -> list[int]:
-        """Return the state number of each environment's observation.
-
-        :raises ValueError: if one lies outside the space, with the environment's name.
-        """
-        try:
-            return self.policy.states(observations)
-        except ValueError:
-            for index, observation in enumerate(observations):
-                self._state(observation, index)
-            raise
-
-    def next_states(
-        self, new_states: list[int], is_done: list[bool], infos: list[dict[str, Any]]
-    ) -> list[int | None]:
-        """Return the state that each step led to, None if the episode terminated there.
-
-        :param new_states: after the reset, if an episode has ended.
-        :param is_done: whether it has.
-        :param infos: of SB3: ``terminal_observation``, ``TimeLimit.truncated``.
-        :raises ValueError: as :meth:`states`.
-        """
-        next_states: list[int | None] = list(new_states)
-        for index, info in enumerate(infos):
-            if is_done[index]:
-                last = self._state(info["terminal_observation"], index)
-                next_states[index] = last if info.get("TimeLimit.truncated") else None
-        return next_states
-
-    def rewards(self, rewards: NDArray[Any]) -> list[float]:
-        """Return what each environment has paid.
-
-        :raises ValueError: if one is infinite or not a number, with the environment's name.
-        """
-        paid: list[float] = rewards.tolist()
-        if not math.isfinite(sum(paid)):
-            index = next((i for i, reward in enumerate(paid) if not math.isfinite(reward)), 0)
-            raise ValueError(f"{env_name(self.envs, index)} is broken: it pays {paid[index]}")
-        return paid
-
-    def _state(self, observation: Any, index: int) -> int:
-        try:
-            batch, _ = self.policy.to_batch(observation)
-            (state,) = self.policy.states(batch)
-        except ValueError as error:
-            raise ValueError(f"{env_name(self.envs, index)} is broken: {error}") from None
-        return state
-
-
-def env_name(envs: VecEnv, index: int) -> str:
-    """Return what one of several environments is called: its id, else its class if at hand."""
-    (spec,) = envs.get_attr("spec", index)
-    here = getattr(envs.unwrapped, "envs", None)  # a DummyVecEnv has them in this process
-    name = type(here[index].unwrapped).__name__ if here else type(envs.unwrapped).__name__
-    return f"{spec.id if spec else name} (environment {index})"
+        return [*super()._excluded_save_params(), "_rng", "_epsilon", "_read"]

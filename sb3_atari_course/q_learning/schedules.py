@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 
 from stable_baselines3.common.type_aliases import Schedule
 
-from sb3_atari_course._common.validation import finite_number
+from sb3_atari_course._common.validation import finite_number, probability
 
 #: The learning rate 1 / (visits of the cell).
 VISITS = "visits"
@@ -33,8 +32,8 @@ class EpisodeDecay:
     decay: float = 0.01
 
     def __post_init__(self) -> None:
-        check_epsilon(self.initial_eps, "initial_eps")
-        check_epsilon(self.final_eps, "final_eps")
+        probability("initial_eps", self.initial_eps)
+        probability("final_eps", self.final_eps)
         if finite_number("decay", self.decay) < 0:
             raise ValueError(f"decay is a rate per episode, at least 0, got {self.decay!r}")
 
@@ -53,108 +52,51 @@ class EpisodeDecay:
 Exploration = float | Schedule | EpisodeDecay | Mapping[str, float]
 
 
-class EpsilonSchedule:
-    """Epsilon of any moment, whichever way it was given.
+def as_exploration(exploration: Exploration) -> float | Schedule | EpisodeDecay:
+    """Return the decay that a mapping stands for, anything else as it is.
 
-    :param exploration: see :data:`Exploration`.
-    :raises ValueError: for a constant outside 0 to 1, for an unknown key of a mapping.
-    :raises TypeError: for anything else.
+    :raises TypeError: for an unknown key.
     """
-
-    def __init__(self, exploration: Exploration) -> None:
-        if isinstance(exploration, Mapping):
-            if not set(exploration) <= {"initial_eps", "final_eps", "decay"}:
-                raise ValueError(
-                    "exploration as a mapping has the keys initial_eps, final_eps and decay,"
-                    f" got {exploration!r}"
-                )
-            exploration = EpisodeDecay(**exploration)
-        elif isinstance(exploration, bool) or not (
-            isinstance(exploration, Real) or callable(exploration)
-        ):
-            raise TypeError(
-                "exploration is a number, a schedule (a function of the progress that remains) or"
-                f" an EpisodeDecay, got {exploration!r}"
-            )
-        elif not callable(exploration):
-            check_epsilon(exploration, "exploration")
-        self._exploration = exploration
-        self(0, 1.0)  # a schedule that begins out of range is refused here, not while training
-
-    def __call__(self, episode: int, progress_remaining: float) -> float:
-        """Return epsilon.
-
-        :param episode: how many episodes were finished before, in all environments.
-        :param progress_remaining: 1 at the beginning of the training, 0 at its end.
-        :raises ValueError: if a schedule leaves 0 to 1.
-        """
-        exploration = self._exploration
-        if isinstance(exploration, EpisodeDecay):
-            return exploration(episode)
-        if not callable(exploration):
-            return exploration
-        epsilon = float(exploration(progress_remaining))
-        check_epsilon(epsilon, f"exploration at progress_remaining {progress_remaining:g}")
-        return epsilon
+    return EpisodeDecay(**exploration) if isinstance(exploration, Mapping) else exploration
 
 
-@dataclass(frozen=True)
-class ConstantRate:
-    """The same learning rate for every cell of the table.
+def epsilon_at(
+    exploration: float | Schedule | EpisodeDecay, episode: int, progress_remaining: float
+) -> float:
+    """Return epsilon of one moment.
 
-    :param value: in (0, 1].
+    :param episode: how many episodes were finished before, in all environments.
+    :param progress_remaining: 1 at the beginning of the training, 0 at its end.
+    :raises ValueError: outside 0 to 1.
+    :raises TypeError: for what is no number, schedule or decay.
     """
-
-    value: float
-
-    def __call__(self, n_visits: int) -> float:
-        """Return the learning rate of a cell."""
-        return self.value
-
-
-class VisitRate:
-    """The learning rate ``"visits"``, 1 / (visits of the cell): a mean of all its targets."""
-
-    def __call__(self, n_visits: int) -> float:
-        """Return the learning rate of a cell that is visited for the ``n_visits``-th time."""
-        return 1.0 / n_visits
+    if isinstance(exploration, EpisodeDecay):
+        return exploration(episode)
+    if not callable(exploration):
+        return probability("exploration", exploration)
+    name = f"exploration at progress_remaining {progress_remaining:g}"
+    return probability(name, exploration(progress_remaining))
 
 
-class LearningRate:
-    """The learning rate of any moment, whichever way it was given.
+def learning_rate_at(
+    learning_rate: float | Schedule | str, progress_remaining: float
+) -> float | None:
+    """Return the learning rate of one moment; None for 1 / (visits of the cell).
 
     :param learning_rate: a number in (0, 1], an SB3 schedule of such numbers, or ``"visits"``.
-    :raises ValueError: for another string.
+    :param progress_remaining: 1 at the beginning of the training, 0 at its end.
+    :raises ValueError: outside (0, 1], and for another word.
     :raises TypeError: for anything else.
     """
-
-    def __init__(self, learning_rate: float | Schedule | str) -> None:
-        expected = 'learning_rate is a number in (0, 1], a schedule of such numbers, or "visits"'
-        is_number = isinstance(learning_rate, Real) and not isinstance(learning_rate, bool)
-        if not (is_number or isinstance(learning_rate, str) or callable(learning_rate)):
-            raise TypeError(f"{expected}, got {learning_rate!r}")
-        if isinstance(learning_rate, str) and learning_rate != VISITS:
-            raise ValueError(f"{expected}, got {learning_rate!r}")
-        self._rate = learning_rate
-
-    def __call__(self, progress_remaining: float) -> ConstantRate | VisitRate:
-        """Return the learning rate by the visits of a cell.
-
-        :param progress_remaining: 1 at the beginning of the training, 0 at its end.
-        :raises ValueError: if it lies outside (0, 1].
-        """
-        rate, when = self._rate, ""
-        if isinstance(rate, str):
-            return VisitRate()
-        if callable(rate):
-            rate, when = rate(progress_remaining), f" at progress_remaining {progress_remaining:g}"
-        if not 0.0 < rate <= 1.0:
-            raise ValueError(f"learning_rate must lie in (0, 1], got {rate!r}{when}")
-        return ConstantRate(rate)
-
-
-def check_epsilon(value: float, name: str) -> None:
-    """Refuse what is no probability."""
-    finite_number(name, value)
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} is a probability, 0 to 1, got {value!r}")
+    if isinstance(learning_rate, str):
+        if learning_rate == VISITS:
+            return None
+        raise ValueError(f"learning_rate as a word can be {VISITS!r} only, got {learning_rate!r}")
+    name = "learning_rate"
+    if callable(learning_rate):
+        name += f" at progress_remaining {progress_remaining:g}"
+        learning_rate = learning_rate(progress_remaining)
+    rate = probability(name, learning_rate)
+    if rate == 0.0:
+        raise ValueError(f"{name} must be above 0 and at most 1, got {learning_rate!r}")
+    return rate

