@@ -182,7 +182,7 @@ class FastDQN(DQN):
         """Update the weights; with CUDA graphs, during the next step of the environments."""
         self._pending.flush()
         self._check_flags()  # they may be set between two trainings
-        make_fast(self.policy.optimizer)
+        make_fast(self.policy.optimizer)  # before _can_be_graphs, which asks what it has set
         self._update_learning_rate(self.policy.optimizer)
         if isinstance(self.replay_buffer, FrameReplayBuffer):
             self.replay_buffer.gamma = self.gamma

@@ -295,7 +295,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
     def _end_returns(self, envs: list[int]) -> None:
         """Mark the last row as cut off in these environments, unless an episode ended there.
 
-        Play was interrupted: an n-step return must not be summed up over the gap.
+        Where one has not ended play was interrupted, and no n-step return may go over the gap.
         """
         if self.stacks.n_filled:
             last = self.stacks.next_row - 1

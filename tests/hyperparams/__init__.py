@@ -1,1 +1,0 @@
-"""Tests of the hyperparameter files and their entries."""
