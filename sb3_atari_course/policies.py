@@ -33,7 +33,7 @@ from sb3_atari_course._common.validation import (
     integer_at_least,
     refuse_unknown,
 )
-from sb3_atari_course.envs import warn_if_model_stacks_twice
+from sb3_atari_course.envs import warn_if_stacked_twice
 
 __all__ = ["AtariCNN", "AtariCnnPolicy", "AtariQuantileCnnPolicy"]
 
@@ -80,7 +80,7 @@ class AtariCNN(BaseFeaturesExtractor):
         super().__init__(observation_space, integer_at_least(1, "features_dim", features_dim))
         layers = _checked_layers(layers)
         _refuse_small_screen(height, width, layers)
-        warn_if_model_stacks_twice("AtariCNN", channels)
+        warn_if_stacked_twice(observation_space)
         make_activation = _activation(activation_fn)
 
         modules: list[nn.Module] = []

@@ -159,7 +159,7 @@ class TestAtariCNN:
         env.close()
 
     def test_a_stack_that_was_stacked_again_is_a_warning(self) -> None:
-        with pytest.warns(UserWarning, match=r"AtariCNN .*16 channels.*VecFrameStack"):
+        with pytest.warns(UserWarning, match="16 channels.*VecFrameStack"):
             AtariCNN(spaces.Box(0, 255, (16, 84, 84), np.uint8))
         AtariCNN(spaces.Box(0, 255, (12, 84, 84), np.uint8))  # four colour frames
 

@@ -41,7 +41,6 @@ from sb3_atari_course.envs.native.options import (
     UNLISTED,
     emulator_seeds,
     find_emulators,
-    first_seed,
     usable_threads,
 )
 from sb3_atari_course.wrappers.screen import checked_crop, checked_padding, checked_shape
@@ -169,7 +168,7 @@ class NativeAtariVecEnv(VecEnv):
         super().__init__(n_envs, observation_space, spaces.Discrete(len(self._meanings)))
         self._closed = False
         self._is_ready = self._is_stepping = False  # both: an interrupted step needs a reset()
-        self.seed(first_seed(seed))
+        self.seed(None if seed is None else integer_at_least(0, "seed", seed))
 
     def reset(self) -> NDArray[np.uint8]:
         """Begin new games; a step that nobody waited for is forgotten.

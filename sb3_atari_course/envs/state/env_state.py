@@ -89,21 +89,14 @@ _CHANGING: dict[type, tuple[str, ...]] = {
     wrappers.FrameStack: ("_frames",),
     wrappers.LifeLossTerminal: ("_lives", "_last_frame"),
 }
-_STATELESS = (
-    gym_wrappers.ClipAction,
-    gym_wrappers.ClipReward,
-    gym_wrappers.DiscretizeAction,
-    gym_wrappers.DiscretizeObservation,
-    gym_wrappers.FilterObservation,
-    gym_wrappers.FlattenObservation,
-    gym_wrappers.GrayscaleObservation,
-    gym_wrappers.RescaleAction,
-    gym_wrappers.RescaleObservation,
-    gym_wrappers.ReshapeObservation,
-    gym_wrappers.ResizeObservation,
+_TRANSFORMS = (
     gym_wrappers.TransformAction,
     gym_wrappers.TransformObservation,
     gym_wrappers.TransformReward,
+)
+_STATELESS = (
+    # most of Gymnasium's: ClipAction, FlattenObservation, ...
+    *(c for c in vars(gym_wrappers).values() if isinstance(c, type) and issubclass(c, _TRANSFORMS)),
     atari_wrappers.AtariWrapper,  # the others stand inside it
     atari_wrappers.ClipRewardEnv,
     atari_wrappers.FireResetEnv,
