@@ -234,7 +234,7 @@ class TestSpaces:
             evaluate_games("dqn.zip", "CartPole-v1", seed=0)  # type: ignore[arg-type]
         env = gym.make("CartPole-v1")
         for wrong in (env, make_vec_env("CartPole-v1")):
-            with pytest.raises(TypeError, match="env_id must be the id"):
+            with pytest.raises(TypeError, match="an id must be a string"):
                 evaluate_games(ScriptedPlayer([0]), wrong, seed=0)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="env must be a single environment, got 'CartPole-v1'"):
             film_game(ScriptedPlayer([0]), "CartPole-v1")  # type: ignore[arg-type]
