@@ -156,7 +156,7 @@ def main() -> None:
         checkpoints = CheckpointFolder(Path(folder) / "checkpoints")
         checkpoints.lock()
         snapshots = Snapshots(checkpoints, Path(folder))
-        snapshots.begin(model)
+        snapshots.begin(model, {})
         seconds = fill(model, snapshots, recording, n + n // 2, interval)
         disk, memory = bytes_on_disk(checkpoints.path), bytes_in_memory(memory_of(model))
         restore_seconds = restore(model, snapshots)

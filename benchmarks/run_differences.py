@@ -22,8 +22,8 @@ LIVE = "live_memory.npy"
 #: Wall-clock times, which no two trainings share; of the numbers and of the columns of tables.
 _TIMES = {"seconds", "t_start", "begun_at", "t", "episode_times"}
 _TIME_COLUMNS = {"t", "time/fps", "time/time_elapsed", "time/gradient_steps_per_second"}
-#: Of the log files: how long they are depends on the digits of such times; and where they lie.
-_SIZES = {"sizes", "events", "home"}
+#: Of the log files: how long they are depends on the digits of such times.
+_SIZES = {"sizes"}
 
 
 def weights_and_optimizer(run: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import csv
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +45,15 @@ __all__ = [
     "LogTable",
     "StopOnMovingAverage",
     "WholeGames",
+    "all_within",
     "find_run_folder",
 ]
+
+
+Callbacks = BaseCallback | Sequence[BaseCallback]
+
+#: Attributes in which SB3's callbacks keep other callbacks.
+_CHILDREN = ("callback", "callback_on_new_best")
 
 
 class CsvLog(BaseCallback):
@@ -164,7 +171,7 @@ def find_run_folder(callback: BaseCallback) -> Path | None:
 
     :param callback: in a training that has begun.
     """
-    for other in _all_within(callback.locals.get("callback")):
+    for other in all_within(callback.locals.get("callback") or []):
         if isinstance(other, CsvLog):
             return other.path.parent
         if isinstance(other, EvalCallback) and other.best_model_save_path is not None:
@@ -175,12 +182,18 @@ def find_run_folder(callback: BaseCallback) -> Path | None:
     return None
 
 
-def _all_within(callback: BaseCallback | None) -> Iterator[BaseCallback]:
-    """Yield a callback and those in it, if it is a list."""
-    if callback is not None:
-        yield callback
-    for inner in getattr(callback, "callbacks", []):
-        yield from _all_within(inner)
+def all_within(callback: Callbacks) -> Iterator[BaseCallback]:
+    """Yield a callback, or several, and those in them: of a list, of an evaluation."""
+    if not isinstance(callback, BaseCallback):
+        for one in callback:
+            yield from all_within(one)
+        return
+    yield callback
+    yield from all_within(getattr(callback, "callbacks", []))
+    for name in _CHILDREN:
+        child = getattr(callback, name, None)
+        if isinstance(child, BaseCallback):
+            yield from all_within(child)
 
 
 class StopOnMovingAverage(BaseCallback):

@@ -1,8 +1,8 @@
 """Passwords in the addresses of databases: kept out of every file, and out of messages.
 
-An address without its password still works: ``resume`` and ``tune`` take one from their flag or
-from the environment variable ``SB3_ATARI_STORAGE``, and PostgreSQL's driver looks up the password
-in ``PGPASSWORD`` or ``~/.pgpass``.
+An address without its password still works: ``tune`` takes one from its flag or from the
+environment variable ``SB3_ATARI_STORAGE``, and PostgreSQL's driver looks up the password in
+``PGPASSWORD`` or ``~/.pgpass``.
 """
 
 from __future__ import annotations

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
-import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,9 @@ from sb3_atari_course._common.validation import integer_at_least, probability
 from sb3_atari_course.agents.agent_card import describe, write_card
 from sb3_atari_course.checkpoints.folder import unfinished_checkpoint
 from sb3_atari_course.envs import import_packages
-from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.report.curves import plot_run
 from sb3_atari_course.report.run_data import RunCurves, RunFacts, read_progress, read_run
-from sb3_atari_course.zoo.provenance import PROVENANCE, find_provenance
+from sb3_atari_course.zoo.provenance import PROVENANCE, find_provenance, from_here, portable
 from sb3_atari_course.zoo.run_folder import Run, check_model, checkpoints_of, find_run, run_number
 
 #: RL Zoo's name of the best model (``--load-best``).
@@ -108,13 +105,15 @@ def publish(
     shutil.rmtree(aside, ignore_errors=True)  # of a publishing that was interrupted
     try:
         aside.mkdir(parents=True)
-        selection = choose_best(candidates, seed=selection_seed, n_games=selection_games, **games)
-        say(f"best of {selection.means}: {selection.run.model_path.name}")
+        chosen_on = {"seed": selection_seed, "n_games": selection_games}
+        best, means = _choose_best(candidates, **chosen_on, **games)
+        say(f"best of {means}: {best.model_path.name}")
         sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
-        sources[_BEST] = selection.run
+        sources[_BEST] = best
         agents = _write_agents(aside, sources, algo)
         scores = _score(agents, n_games=n_games, seed=seed, say=say, **games)
-        _describe(aside, agents, curves, final, scores=scores, selection=selection)
+        selection = {"chosen": best.model_path.name, **chosen_on, "means": means}
+        _describe(aside, agents, curves, final.env_id, scores=scores, selection=selection)
         os.replace(aside, target)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -218,13 +217,13 @@ def _describe(
     folder: Path,
     agents: dict[str, Run],
     curves: RunCurves,
-    final: Run,
+    env_id: str,
     *,
     scores: dict[str, Any],
-    selection: Selection,
+    selection: dict[str, Any],
 ) -> None:
     """Write what stands beside the zips: the best one again, settings, curve, card."""
-    name, best = EnvironmentName(final.env_id), agents[_BEST]
+    name, best = EnvironmentName(env_id), agents[_BEST]
     shutil.copyfile(best.model_path, folder / f"{name}.zip")  # what RL Zoo plays by default
     steps = {file: _steps_of(agent) for file, agent in agents.items()}
     run = curves.facts.folder
@@ -234,53 +233,24 @@ def _describe(
     write_card(
         folder,
         best.load_model("cpu"),
-        env_id=final.env_id,
-        training={**describe_training(curves, final.model_path), "agents": when},
-        selection=selection.as_dict(),
+        env_id=env_id,
+        training={**describe_training(curves), "agents": when},
+        selection=selection,
         scores={**scores, f"{name}.zip": scores[_BEST]},
     )
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The best of several files, and how it was chosen.
-
-    :param run: the best one.
-    :param seed: of the games.
-    :param n_games: of each file.
-    :param means: name of the file -> mean score.
-    """
-
-    run: Run
-    seed: int
-    n_games: int
-    means: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, ready for JSON."""
-        chosen = self.run.model_path.name
-        return {
-            "chosen": chosen,
-            "seed": self.seed,
-            "n_games": self.n_games,
-            "means": self.means,
-        }
-
-
-def choose_best(candidates: list[Run], *, seed: int, n_games: int, **settings: Any) -> Selection:
-    """Score each file and return the best; of equal ones the first.
-
-    :param settings: further arguments of :meth:`Run.evaluate`.
-    :raises ValueError: as :meth:`Run.evaluate`.
-    """
+def _choose_best(
+    candidates: list[Run], *, seed: int, n_games: int, **settings: Any
+) -> tuple[Run, dict[str, float]]:
+    """Score each file; return the best, of equal ones the first, and name of the file -> mean."""
     means = {
         run.model_path.name: round(
             run.evaluate(seed=seed, n_games=n_games, random_play=False, **settings).mean, 3
         )
         for run in candidates
     }
-    best = max(candidates, key=lambda run: means[run.model_path.name])
-    return Selection(best, seed, n_games, means)
+    return max(candidates, key=lambda run: means[run.model_path.name]), means
 
 
 #: Of what SB3 saves: the last screens, episodes for its log, a folder of the machine that trained.
@@ -351,17 +321,6 @@ _OURS = ("double_q", "compile", "callback")
 #: Of the arguments of a training: what whoever plays its agent reads.
 _ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
 
-#: Flags that name folders of the machine that trained; they are left out.
-_FOLDERS = ("-f", "--log-folder", "-tb", "--tensorboard-log", "--optimization-log-path")
-#: What a command may begin with -> how it is typed elsewhere.
-_SCRIPTS = {
-    "sb3-atari": "sb3_atari_course",
-    "rl_zoo3": "rl_zoo3",
-    "train.py": "rl_zoo3.train",
-}
-#: Absolute paths, on any system, and addresses.
-_PLACE = re.compile(r"(?<![\w.-])(?:[A-Za-z][A-Za-z+0-9]*:)?(?:[\\/]{1,4}[^\\/\s'\",\]})]+){2,}")
-
 
 def write_settings(folder: Path, facts: RunFacts) -> None:
     """Write ``config.yml``, ``args.yml`` and ``command.txt`` for the agents of a run.
@@ -383,99 +342,38 @@ def write_settings(folder: Path, facts: RunFacts) -> None:
 def plain(value: Any) -> Any:
     """Return a value of a yml as mappings, lists and scalars, without passwords and folders.
 
-    >>> plain({"net_arch": (64, 64), "log": "/home/me/logs"})
+    >>> plain({"net_arch": (64, 64), "log": "/somewhere/logs"})
     {'net_arch': [64, 64], 'log': 'logs'}
     """
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    return without_folders(without_passwords(value)) if isinstance(value, str) else value
-
-
-def without_folders(text: str) -> str:
-    """Return a text with the last name of each absolute path in it.
-
-    >>> without_folders("/home/me/dqn.yml ALE/Pong-v5 logs/dqn/A_1 sqlite:////home/me/x.db")
-    'dqn.yml ALE/Pong-v5 logs/dqn/A_1 x.db'
-    """
-    return _PLACE.sub(lambda match: re.split(r"[\\/]", match[0])[-1], _without_spaces(text))
-
-
-def _without_spaces(text: str) -> str:
-    """Shorten the folders of this machine whose names would pass for several words."""
-    for place in (str(Path.cwd()), str(Path.home())):
-        if " " in place:
-            text = text.replace(place, "/here")
-    return text
+    return portable(without_passwords(value)) if isinstance(value, str) else value
 
 
 def shown_command(command: str) -> str:
     """Return the command of a training without passwords and folders of the machine that ran it.
 
-    >>> shown_command("/home/me/.venv/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
-    'python -m sb3_atari_course train -conf hyperparams/dqn.yml'
+    >>> shown_command("/somewhere/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
+    'python -m sb3_atari_course train -conf dqn.yml -f b'
     """
-    words = _without_spaces(
-        command_without_passwords(command)
-    ).split()  # as RL Zoo joined them: quotes are lost already
-    if not words:
-        return ""
-    if len(words) > 1:
-        script = re.split(r"[\\/]", words[1])[-1].removesuffix(".exe")
-        words[1:2] = ["-m", _SCRIPTS[script]] if script in _SCRIPTS else [words[1]]
-    shown = ["python"]
-    rest = iter(words[1:])
-    for word in rest:
-        flag, equals, value = word.partition("=")
-        if flag in _FOLDERS:
-            if not equals:
-                next(rest, None)
-        elif flag in ("-conf", "--conf-file"):
-            value = value if equals else next(rest, "")
-            shown += [flag, _shown_file(value)]
-        else:
-            shown.append(without_folders(word))
-    return " ".join(shown)
+    words = from_here(command_without_passwords(command)).split()  # RL Zoo has lost the quotes
+    return " ".join([Path(words[0]).name, *map(portable, words[1:])]) if words else ""
 
 
-def _shown_file(path: str) -> str:
-    """Return how the yml of a training is called elsewhere: ours by its place in a checkout."""
-    name = without_folders(path)
-    try:
-        is_ours = hyperparams_file(Path(name).stem).name == name
-    except FileNotFoundError:
-        is_ours = False
-    return f"hyperparams/{name}" if is_ours and name != path else name
-
-
-#: Name in SB3's ``system_info.txt`` -> ours.
-_SAID_BY_SB3 = {
-    "Python": "python",
-    "Stable-Baselines3": "stable-baselines3",
-    "PyTorch": "torch",
-    "Numpy": "numpy",
-    "Gymnasium": "gymnasium",
-}
-
-
-def describe_training(curves: RunCurves, model: Path) -> dict[str, Any]:
+def describe_training(curves: RunCurves) -> dict[str, Any]:
     """Return plain data that tells how a run was trained.
 
     Commit, versions and hardware are those that our ``train`` has noted. Of another training they
-    are those of now, but for the versions that SB3 wrote into its zip, and ``noted`` says so.
+    are those of now, and ``noted`` says so.
 
-    :param model: a zip of the run, as SB3 has saved it.
     :raises ValueError: for a log or a note that cannot be read.
     """
     facts = curves.facts
-    noted = read_provenance(facts.folder)
+    noted, when = read_provenance(facts.folder), "when the training began"
     if noted is None:
-        noted = find_provenance()
-        noted["versions"] |= saved_versions(model)
-        when = "when it was published"
-    else:
-        when = "when the training began"
+        noted, when = find_provenance(), "when it was published"
     return {
         "command": shown_command(facts.command),
         "algorithm": facts.algo,
@@ -501,16 +399,6 @@ def read_provenance(run: Path) -> dict[str, Any] | None:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} cannot be read: {error!r}; remove it") from error
     return None
-
-
-def saved_versions(model: Path) -> dict[str, str]:
-    """Return the versions that SB3 has written into a zip when it saved it."""
-    with zipfile.ZipFile(model) as file:
-        if "system_info.txt" not in file.namelist():  # of an old SB3
-            return {}
-        text = file.read("system_info.txt").decode("utf-8", "replace")
-    said = dict(re.findall(r"^- ([\w-]+): (\S+)\s*$", text, flags=re.MULTILINE))
-    return {name: said[key] for key, name in _SAID_BY_SB3.items() if key in said}
 
 
 def wall_clock(run: Path, n_steps: int) -> float | None:

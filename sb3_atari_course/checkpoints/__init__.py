@@ -5,7 +5,6 @@
 - ``buffer_segments.py``  the replay buffer, of which only new rows are written
 - ``log_files.py``        how long the log files are; cut back on resume
 - ``folder.py``           ``RUN/checkpoints``: which checkpoints are whole; unfinished runs
-- ``run_settings.py``     how a training was begun: ``run.json``
 - ``resuming.py``         ``resume()``
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import lz4.block
@@ -19,8 +19,8 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 
 from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError
-from sb3_atari_course.replay.saved_files import SMALL_ARRAYS, Numbers, PackedFrames, saved_array
+from sb3_atari_course.replay import FrameReplayBuffer
+from sb3_atari_course.replay.saved_files import SMALL_ARRAYS, Numbers, PackedFrames
 from sb3_atari_course.replay.stacks import BLACK
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -142,10 +142,11 @@ def restore_rows(
 
     Rows overwritten since are written too where a segment has them; what replaced them comes later.
 
-    :param segments: in the order of time; read one by one, so that they need not be in memory
-        together. Those of which no row counts any more may be left out.
+    :param segments: undamaged, by the checksums of their files; in the order of time; read one by
+        one, so that they need not be in memory together. Those of which no row counts any more may
+        be left out.
     :param n_written: how many rows had been written; the last segment ends there.
-    :raises CheckpointError: if a segment is damaged or missing; the buffer is empty then.
+    :raises CheckpointError: if a segment is missing; the buffer is empty then.
     :raises TypeError: for a buffer that a checkpoint cannot hold.
     :raises SettingError: if frames shall lie on a GPU that is not there.
     """
@@ -164,10 +165,7 @@ def restore_rows(
                 f"a segment of the replay buffer has rows {first} to {end}; one of row {reached}"
                 f" on is needed, of {n_written} rows"
             )
-        try:
-            rows.restore(Times(begin, end), arrays)
-        except ReplayFileError as error:
-            raise CheckpointError(f"rows {first} to {end} of the replay buffer: {error}") from error
+        rows.restore(Times(begin, end), arrays)
         reached = end
     if reached != n_written:
         raise CheckpointError(f"rows {reached} to {n_written} of the replay buffer are missing")
@@ -221,10 +219,7 @@ class _Rows:
         """Prepare for rows to be restored."""
 
     def restore(self, times: Times, arrays: Arrays) -> None:
-        """Write packed rows into their places.
-
-        :raises ReplayFileError: if they are damaged or of other shapes.
-        """
+        """Write packed rows into their places."""
         for name, ring in self.rings().items():
             _restore_ring(name, ring, self._times_in(name, times), arrays)
 
@@ -285,20 +280,10 @@ class _FrameRows(_Rows):
         Numbers are given out again, but a frame keeps its own for as long as a row uses it. So
         where segments have different frames under a number, all rows that still count mean the
         last of them.
-
-        :raises ReplayFileError: if something is damaged, missing or of other shapes.
         """
         super().restore(times, arrays)
-        used, self._free = (self._numbers_in(arrays, name) for name in ("used", "free"))
-        numbers = self._stacks.numbers[self._places(times)]
-        if not np.isin(numbers, np.append(used, BLACK)).all():
-            raise ReplayFileError("rows use frames that are not among these")
-        frame_size = self._stacks.table.store.frame_size if used.size else None  # of black rows
-        packed = PackedFrames(
-            saved_array(arrays, "reference", np.uint8, (frame_size,)),
-            saved_array(arrays, "lengths", np.int32, used.shape),
-            saved_array(arrays, "blobs", np.uint8, (None,)),
-        )
+        used, self._free = arrays["used"], arrays["free"]
+        packed = PackedFrames(*(arrays[name] for name in PackedFrames._fields))
         store = self._stacks.table.store
         store.reserve(1 + int(used.max(initial=BLACK)))
         store.put_packed(used, packed)
@@ -311,16 +296,6 @@ class _FrameRows(_Rows):
     def _places(self, times: Times) -> NDArray[np.int64]:
         places: NDArray[np.int64] = np.arange(times.begin, times.end) % self._buffer.buffer_size
         return places
-
-    def _numbers_in(self, arrays: Arrays, name: str) -> Numbers:
-        """Return numbers of frames, each there once, none larger than there can be."""
-        numbers = saved_array(arrays, name, np.int32, (None,))
-        limit = self._stacks.most_numbers
-        if numbers.size and not (numbers.min() > BLACK and numbers.max() < limit):
-            raise ReplayFileError(f"{name!r} has other numbers of frames than 1 to {limit - 1}")
-        if len(np.unique(numbers)) != len(numbers):
-            raise ReplayFileError(f"{name!r} has a number of a frame twice")
-        return numbers
 
 
 def _rows_of(buffer: ReplayBuffer) -> _Rows:
@@ -356,7 +331,8 @@ def _pack_ring(name: str, ring: NDArray[Any], times: Times) -> dict[str, NDArray
     :param ring: (n_rows, n_envs, ...), at least as many rows as there are times.
     """
     n, n_cells = times.end - times.begin, (times.end - times.begin) * ring.shape[1]
-    at_a_time = max(BLOCK_BYTES // max(_cell_bytes(ring), 1), 1)
+    cell_bytes = ring.itemsize * math.prod(ring.shape[2:])
+    at_a_time = max(BLOCK_BYTES // max(cell_bytes, 1), 1)
     blocks, sizes = [], []
     for first in range(0, n_cells, at_a_time):
         env, place = np.divmod(np.arange(first, min(first + at_a_time, n_cells)), n)
@@ -370,43 +346,12 @@ def _pack_ring(name: str, ring: NDArray[Any], times: Times) -> dict[str, NDArray
 
 
 def _restore_ring(name: str, ring: NDArray[Any], times: Times, arrays: Arrays) -> None:
-    """Write rows of :func:`_pack_ring` into their places; only one block is unpacked at a time.
-
-    :raises ReplayFileError: if the blocks are damaged, or not those of such rows.
-    """
-    blocks = saved_array(arrays, name, np.uint8, (None,))
-    sizes = saved_array(arrays, f"{name}.sizes", np.int64, (None, 2))
-    n, cell_bytes = times.end - times.begin, _cell_bytes(ring)
-    n_bytes = n * ring.shape[1] * cell_bytes
-    # sums of Python's own numbers, which do not overflow
-    fits = (sizes >= 0).all() and sum(sizes[:, 0].tolist()) == blocks.size
-    fits = fits and sum(sizes[:, 1].tolist()) == n_bytes
-    if not fits or (cell_bytes and (sizes[:, 1] % cell_bytes).any()):
-        raise ReplayFileError(
-            f"{name!r} should be blocks of {n_bytes} bytes in cells of {cell_bytes}; its sizes"
-            " differ"
-        )
-    first = 0
-    for content in _unpacked(name, blocks, sizes):
+    """Write rows of :func:`_pack_ring` into their places; only one block is unpacked at a time."""
+    n, blocks, first, end = times.end - times.begin, arrays[name], 0, 0
+    for n_packed, n_bytes in arrays[f"{name}.sizes"].tolist():
+        start, end = end, end + n_packed
+        content = lz4.block.decompress(blocks[start:end].data, uncompressed_size=n_bytes)
         cells = np.frombuffer(content, ring.dtype).reshape(-1, *ring.shape[2:])
         env, place = np.divmod(np.arange(first, first + len(cells)), n)
         first += len(cells)
         ring[(times.begin + place) % len(ring), env] = cells
-
-
-def _unpacked(name: str, blocks: NDArray[np.uint8], sizes: NDArray[np.int64]) -> Iterator[bytes]:
-    end = 0
-    for n_packed, n_bytes in sizes.tolist():
-        start, end = end, end + n_packed
-        try:
-            content = lz4.block.decompress(blocks[start:end].data, uncompressed_size=n_bytes)
-        except (lz4.block.LZ4BlockError, OverflowError) as error:
-            raise ReplayFileError(f"{name!r} cannot be unpacked: {error}") from error
-        if len(content) != n_bytes:
-            raise ReplayFileError(f"a block of {name!r} has {len(content)} bytes, not {n_bytes}")
-        yield content
-
-
-def _cell_bytes(ring: NDArray[Any]) -> int:
-    """Return the bytes of one row of one environment."""
-    return ring.itemsize * math.prod(ring.shape[2:])

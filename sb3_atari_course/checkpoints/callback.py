@@ -14,23 +14,21 @@ from types import FrameType
 from typing import Any
 from weakref import WeakValueDictionary
 
+import torch as th
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 
-from sb3_atari_course._common.atomic_files import write_json
 from sb3_atari_course._common.errors import CheckpointError, SettingError
 from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least
-from sb3_atari_course.callbacks import find_run_folder
+from sb3_atari_course.callbacks import all_within, find_run_folder
 from sb3_atari_course.checkpoints.folder import (
     FOLDER,
-    RUN_FILE,
     Checkpoint,
     CheckpointFolder,
     how_to_resume,
 )
-from sb3_atari_course.checkpoints.run_settings import describe_run, experiment_behind
-from sb3_atari_course.checkpoints.snapshot import Snapshots, all_within, check_known
+from sb3_atari_course.checkpoints.snapshot import Snapshots, check_known
 
 #: Agent steps between two checkpoints, by default.
 FREQUENCY = 50_000
@@ -137,8 +135,8 @@ class ExactCheckpoint(BaseCallback):
         if run is None:
             raise CheckpointError("there is no run folder: choose one, ExactCheckpoint(folder=...)")
         folder = self._checkpoints or CheckpointFolder(run / FOLDER)
-        let_go_of_dead_training(folder.path)
         if not folder.is_locked:
+            take_over(folder.path)
             folder.lock()
         continues = self._to_resume is not None or 0 < self._last_step <= self.model.num_timesteps
         if folder.has_checkpoints and not continues:
@@ -151,14 +149,23 @@ class ExactCheckpoint(BaseCallback):
         _HOLDERS[folder.path.resolve()] = self
         if self._snapshots is None:
             self._snapshots = Snapshots(folder, run)
-            self._snapshots.begin(self.model)
-        if not folder.has_checkpoints:  # nor does a file of another training count
+            self._snapshots.begin(self.model, self._how_it_began(experiment))
+
+    def _how_it_began(self, experiment: ExperimentManager | None) -> dict[str, Any]:
+        """Return what :func:`resume` needs beside the model, or the settings in RL Zoo's files."""
+        begun: dict[str, Any] = {"every": self.every, "threads": th.get_num_threads()}
+        if experiment is None:
             beside = getattr(self.locals["callback"], "callbacks", [])
             place = beside.index(self) if self in beside else None
-            description = describe_run(
-                run, self.model, experiment, learn=self.locals, every=self.every, place=place
-            )
-            write_json(folder.path / RUN_FILE, description)
+            names = ("log_interval", "tb_log_name")
+            return {**begun, "place": place, "learn": {name: self.locals[name] for name in names}}
+        cls, agent = type(experiment), experiment.trained_agent
+        return {
+            **begun,
+            "experiment": f"{cls.__module__}.{cls.__qualname__}",
+            "native": experiment.default_vec_env_cls is not None,
+            "trained_agent": os.path.abspath(agent) if agent else "",
+        }
 
     def _on_rollout_start(self) -> None:
         self._is_in_rollout = True
@@ -258,14 +265,26 @@ class ExactCheckpoint(BaseCallback):
             self._checkpoints.unlock()
 
 
+def experiment_behind() -> ExperimentManager | None:
+    """Return RL Zoo's experiment that has called us; it does not pass itself to its callbacks."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ExperimentManager):
+            return caller
+    return None
+
+
 #: Folders of checkpoints -> who has locked them in this process.
 _HOLDERS: WeakValueDictionary[Path, ExactCheckpoint] = WeakValueDictionary()
 
 
-def let_go_of_dead_training(folder: Path) -> None:
-    """Free a folder of checkpoints if a training of this process has left it locked by an error.
+def take_over(folder: Path) -> None:
+    """Free a folder of checkpoints that another training of this process has locked.
 
-    One that runs further up in the call stack keeps it.
+    An error has left it so: SB3 (2.9.2) does not tell callbacks of one. A training that runs
+    further up in the call stack keeps its folder.
     """
     holder = _HOLDERS.get(folder.resolve())
     if holder is not None and not _is_learning(holder.model, sys._getframe()):
@@ -273,11 +292,7 @@ def let_go_of_dead_training(folder: Path) -> None:
 
 
 def _is_learning(model: Any, frame: FrameType | None) -> bool:
-    """Return whether ``learn()`` of a model has called this frame, which an error would end.
-
-    SB3 (2.9.2) does not tell callbacks of an error, so only the call stack shows whether a training
-    still runs.
-    """
+    """Return whether ``learn()`` of a model has called this frame, which an error would end."""
     while frame is not None:
         if frame.f_code.co_name == "learn" and frame.f_locals.get("self") is model:
             return True

@@ -2,7 +2,6 @@
 
 ``RUN/checkpoints/`` holds::
 
-    run.json               how the training was begun: to build it again
     step-000050000.json    a checkpoint: its files with their checksums, written last
     step-000050000.npz     weights, optimiser, counters, random generators, environments, callbacks
     memory-000050000.npz   transitions of the replay buffer, those since the checkpoint before
@@ -32,19 +31,20 @@ from sb3_atari_course._common.atomic_files import read_json, write_json
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import FileFacts, Tree, read_archive, write_archive
 
-#: Of the folder in a run folder, and of the file in it that says how the training was begun.
-FOLDER, RUN_FILE = "checkpoints", "run.json"
+#: In a run folder.
+FOLDER = "checkpoints"
 
 #: So many checkpoints are kept: if the newest is damaged there is another.
 KEPT = 2
 
 #: Of the files; one of another version is refused.
-VERSION = 2
+VERSION = 3
 
 #: Packages that play or learn: with other versions of them a training may not resume to the bit.
 _PACKAGES = (
     "stable-baselines3",
     "sb3-contrib",
+    "rl-zoo3",
     "torch",
     "numpy",
     "gymnasium",
@@ -79,6 +79,8 @@ class Checkpoint:
     :param n_rows: rows written to the replay buffer so far.
     :param segments: those that hold the rows which are still in the replay buffer.
     :param versions: of the packages that wrote it.
+    :param begun: how the training was begun: steps between two checkpoints, PyTorch's threads; by
+        RL Zoo or our launcher the class of its experiment, else arguments of ``learn``.
     """
 
     step: int
@@ -89,6 +91,7 @@ class Checkpoint:
     n_rows: int = 0
     segments: tuple[Segment, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

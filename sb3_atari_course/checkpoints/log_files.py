@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,7 +28,6 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course._common.atomic_files import flush, write_aside
-from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable, LogTable
 from sb3_atari_course.envs.state.vec_env_state import monitor_files
@@ -53,23 +52,17 @@ def read_logs(
             own.append(callback._format)
         elif isinstance(callback, EpisodeTable) and callback.path and callback.path.is_file():
             grown.add(callback.path)
-    event_folders = []
     for one in formats:
         kind, path = _kind_and_path(one)
         if kind in ("log", "json"):
             grown.add(Path(str(path)))
-        elif kind == "tensorboard":
-            one.writer.flush()  # type: ignore[attr-defined]
-            event_folders.append(Path(str(path)))
         if kind is not None and one not in own:
             writers.append((kind, _relative(path, run)))
-    events = [path for folder in event_folders for path in _events(folder)]
-    for file in (*grown, *events, *tables):
+    for file in (*grown, *tables):
         flush(file)  # else a power failure could leave less of it than the checkpoint says
     # not the temporary folder that SB3 takes unless asked for one
     is_chosen = model._custom_logger or model.tensorboard_log is not None
     return {
-        "home": str(run),
         "folder": _relative(model.logger.dir, run) if is_chosen else None,
         "writers": writers,
         "sizes": {_relative(path, run): os.path.getsize(path) for path in sorted(grown)},
@@ -78,39 +71,18 @@ def read_logs(
             for path in tables
             for header, rows in [_table(path)]
         },
-        "events": {
-            _relative(folder, run): {path.name: path.stat().st_size for path in _events(folder)}
-            for folder in event_folders
-        },
     }
 
 
-def cut_logs(state: Tree, run: Path, *, opened: Collection[str] = ()) -> list[str]:
+def cut_logs(state: Tree, run: Path) -> list[str]:
     """Cut the files back to what they held; return what is wrong with some, which are left alone.
 
     A file that is shorter than it was has been started over by somebody, or is missing; what it
     held is gone.
-
-    :param opened: paths of TensorBoard's files that this run has opened later: they are deleted.
-    :raises CheckpointError: in a copy of a run folder, if there are files outside of it, which
-        belong to the original; nothing is cut then.
     """
-    home = Path(state["home"])
-    outside = [name for part in ("sizes", "tables", "events") for name in state[part]]
-    outside = [name for name in outside if os.path.isabs(name)]
-    if outside and home != run and home.is_dir():
-        raise CheckpointError(
-            f"{run} is a copy of {home}, and both would write to {outside[0]}: resume the original,"
-            " or move it away first"
-        )
     problems = []
-    sizes = {run / name: size for name, size in state["sizes"].items()}
-    for name, events in state["events"].items():
-        sizes.update({run / name / event: size for event, size in events.items()})
-        for path in _events(run / name):
-            if path.name not in events and str(path) in opened:
-                path.unlink()
-    for path, size in sizes.items():
+    for name, size in state["sizes"].items():
+        path = run / name
         here = path.stat().st_size if path.is_file() else 0
         if here >= size:
             os.truncate(path, size)
@@ -127,12 +99,17 @@ def cut_logs(state: Tree, run: Path, *, opened: Collection[str] = ()) -> list[st
     return problems
 
 
-def reopen_logger(state: Tree, run: Path) -> tuple[Logger, list[str]]:
-    """Return a logger that continues these files, and paths of TensorBoard's that it has opened."""
-    folder, before = state["folder"], _all_events(state, run)
-    writers = [_reopen(kind, name, run) for kind, name in state["writers"]]
-    logger = Logger(None if folder is None else str(run / folder), writers)
-    return logger, sorted(_all_events(state, run) - before)
+def reopen_logger(state: Tree, run: Path, *, first_step: int) -> Logger:
+    """Return a logger that continues these files.
+
+    :param first_step: of which something is logged again; TensorBoard, which gets a new file, hides
+        what an earlier one has from there on.
+    """
+    writers = [
+        _reopen(kind, None if name is None else str(run / name), first_step)
+        for kind, name in state["writers"]
+    ]
+    return Logger(None if state["folder"] is None else str(run / state["folder"]), writers)
 
 
 def _kind_and_path(writer: Any) -> tuple[str | None, str | None]:
@@ -148,12 +125,11 @@ def _kind_and_path(writer: Any) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _reopen(kind: str, name: str | None, run: Path) -> KVWriter:
-    if kind == "stdout":
+def _reopen(kind: str, path: str | None, first_step: int) -> KVWriter:
+    if path is None:
         return HumanOutputFormat(sys.stdout)
-    path = str(run / str(name))
     if kind == "tensorboard":
-        return TensorBoardOutputFormat(path)
+        return _ContinuedEvents(path, first_step)
     if kind == "csv":
         return LogTable(path, append=True)
     writer: Any = (HumanOutputFormat if kind == "log" else JSONOutputFormat)(os.devnull)
@@ -162,12 +138,12 @@ def _reopen(kind: str, name: str | None, run: Path) -> KVWriter:
     return writer  # type: ignore[no-any-return]
 
 
-def _events(folder: Path) -> list[Path]:
-    return sorted(folder.glob("events.out.tfevents*"))
+class _ContinuedEvents(TensorBoardOutputFormat):
+    def __init__(self, folder: str, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # not every installation has TensorBoard
 
-
-def _all_events(state: Tree, run: Path) -> set[str]:
-    return {str(path) for name in state["events"] for path in _events(run / name)}
+        self.writer = SummaryWriter(log_dir=folder, purge_step=first_step)
+        self._is_closed = False
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:

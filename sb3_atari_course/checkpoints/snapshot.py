@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -34,7 +34,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree, is_plain
-from sb3_atari_course.callbacks import WholeGames
+from sb3_atari_course.callbacks import Callbacks, WholeGames, all_within
 from sb3_atari_course.checkpoints.buffer_segments import (
     RowMark,
     buffer_settings,
@@ -79,14 +79,10 @@ _COUNTERS = (
     "_last_episode_starts",
 )
 
-Callbacks = BaseCallback | Sequence[BaseCallback]
-
 #: Attributes of a callback that belong to the process and not to the training.
 _NOT_SAVED = ("model", "parent", "locals", "globals", "verbose")
 #: Callbacks that have nothing to save (ours have an attribute for it: ``is_stateless``).
 _STATELESS = (CallbackList, ProgressBarCallback)
-#: Attributes in which SB3's callbacks keep other callbacks.
-_CHILDREN = ("callback", "callback_on_new_best")
 
 
 class Snapshots:
@@ -102,12 +98,15 @@ class Snapshots:
         self._at_mark = 0  # agent steps
         self._n_rows = 0
         self._segments: tuple[Segment, ...] = ()
+        self._begun: dict[str, Any] = {}
 
-    def begin(self, model: BaseAlgorithm) -> None:
+    def begin(self, model: BaseAlgorithm, begun: dict[str, Any]) -> None:
         """Begin with a training of which nothing is written yet.
 
+        :param begun: how it was begun, as in the checkpoints to come.
         :raises TypeError: for a replay buffer that a checkpoint cannot hold.
         """
+        self._begun = begun
         self._remember(model, model.num_timesteps, 0, ())
 
     def take(
@@ -140,6 +139,7 @@ class Snapshots:
             n_rows=n_rows,
             segments=segments,
             versions=installed_versions(),
+            begun=self._begun,
         )
         self.folder.write(checkpoint)
         self._remember(model, checkpoint.step, n_rows, segments)
@@ -155,6 +155,7 @@ class Snapshots:
         :raises CheckpointError: if it is one of another training.
         """
         check_facts(model, checkpoint.facts)
+        self._begun = checkpoint.begun
         assert model.env is not None
         tree = self.folder.read_state(checkpoint)
         envs = {"training": (model.env, tree["env"])}
@@ -327,20 +328,6 @@ def write_global_streams(state: dict[str, Any]) -> None:
     th.set_rng_state(state["torch"])
     for i, stream in enumerate(state["cuda"][: th.cuda.device_count()]):
         th.cuda.set_rng_state(stream, i)
-
-
-def all_within(callback: Callbacks) -> Iterator[BaseCallback]:
-    """Yield a callback, or several, and those in them: of a list, of an evaluation."""
-    if not isinstance(callback, BaseCallback):
-        for one in callback:
-            yield from all_within(one)
-        return
-    yield callback
-    yield from all_within(getattr(callback, "callbacks", []))
-    for name in _CHILDREN:
-        child = getattr(callback, name, None)
-        if isinstance(child, BaseCallback):
-            yield from all_within(child)
 
 
 def evaluation_envs(callback: Callbacks) -> list[VecEnv]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sb3_atari_course._common.passwords import STORAGE_VARIABLE
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_device,
@@ -33,24 +31,16 @@ def main(arguments: Sequence[str]) -> None:
     threads = "threads of PyTorch (default: as the training began)"
     add_integer(parser, "--num-threads", help=threads)
     add_device(parser, None)
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        default=os.environ.get(STORAGE_VARIABLE),
-        help="database from which --trial-id took the hyperparameters, with its password, which"
-        f" the run folder does not keep (default: ${STORAGE_VARIABLE}, else as the training began)",
-    )
     args = parse_run(parser, arguments)
 
-    from sb3_atari_course.checkpoints import resume
+    from sb3_atari_course.zoo.resume_experiment import resume_experiment
 
-    resume(
+    resume_experiment(
         _run_of(args),
         n_timesteps=args.n_timesteps,
         device=args.device,
         num_threads=args.num_threads,
         progress=args.progress,
-        storage=args.storage,
     )
 
 

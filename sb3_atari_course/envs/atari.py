@@ -161,12 +161,11 @@ def make_atari_env(
         ``native`` that is not a bool.
     """
     native = boolean("native", native)
-    made_by = {key: value for key, value in locals().items() if key != "vec_env_kwargs"}
+    own_names = [name for name in locals() if name != "vec_env_kwargs"]
     integer_at_least(1, "n_envs", n_envs)
     check_atari(env_id)
-    vec_env: VecEnv
     if native:
-        vec_env = _make_native(
+        return _make_native(
             env_id,
             n_envs,
             seed=seed,
@@ -177,31 +176,28 @@ def make_atari_env(
                 **vec_env_kwargs,
             },
         )
-    else:
-        wrapper_names = inspect.signature(wrap_atari).parameters
-        refuse_unknown(
-            "make_atari_env",
-            vec_env_kwargs,
-            [*(name for name in made_by), *sorted(_FOR_MAKE_VEC_ENV)],
-            {
-                "wrapper_kwargs": wrapper_names,
-                "env_kwargs": inspect.signature(AtariEnv.__init__).parameters,
-            },
+    wrapper_names = inspect.signature(wrap_atari).parameters
+    refuse_unknown(
+        "make_atari_env",
+        vec_env_kwargs,
+        [*own_names, *sorted(_FOR_MAKE_VEC_ENV)],
+        {
+            "wrapper_kwargs": wrapper_names,
+            "env_kwargs": inspect.signature(AtariEnv.__init__).parameters,
+        },
+    )
+    refuse_unknown("wrap_atari", wrapper_kwargs or {}, wrapper_names)
+    return VecTransposeImage(
+        make_vec_env(
+            partial(make_game, env_id),
+            n_envs=n_envs,
+            seed=seed,
+            env_kwargs={**GRAY_SCREENS, "render_mode": "rgb_array", **(env_kwargs or {})},
+            wrapper_class=_wrapper_for(vec_env_kwargs.get("vec_env_cls")),
+            wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
+            **vec_env_kwargs,
         )
-        refuse_unknown("wrap_atari", wrapper_kwargs or {}, wrapper_names)
-        vec_env = VecTransposeImage(
-            make_vec_env(
-                partial(make_game, env_id),
-                n_envs=n_envs,
-                seed=seed,
-                env_kwargs={**GRAY_SCREENS, "render_mode": "rgb_array", **(env_kwargs or {})},
-                wrapper_class=_wrapper_for(vec_env_kwargs.get("vec_env_cls")),
-                wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
-                **vec_env_kwargs,
-            )
-        )
-    setattr(vec_env, "made_by", {**made_by, **vec_env_kwargs})  # noqa: B010  # to be made again
-    return vec_env
+    )
 
 
 def _wrapper_for(vec_env_cls: type[VecEnv] | None) -> Callable[..., gym.Env[Screen, int]]:

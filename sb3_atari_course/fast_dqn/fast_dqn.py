@@ -125,12 +125,25 @@ class FastDQN(DQN):
         :raises ValueError: as SB3, for observations of another shape and for the pair that
             ``env.reset()`` of Gymnasium returns.
         """
-        actions, state = self.policy.predict(observation, state, episode_start, deterministic)
-        if not deterministic:
-            explores = np.random.random(actions.shape) < self.exploration_rate  # noqa: NPY002  # as SB3
-            n_exploring = np.count_nonzero(explores)
-            actions[explores] = [self.action_space.sample() for _ in range(n_exploring)]
+        policy = self.policy
+        if deterministic:
+            return policy.predict(observation, state, episode_start, deterministic)
+        if isinstance(observation, np.ndarray) and policy.is_vectorized_observation(observation):
+            actions = np.zeros(len(observation), np.int64)
+            explores = self._who_explores(actions.shape)
+            if not explores.all():  # the network is asked for the others only
+                greedy = observation[~explores]
+                actions[~explores], state = policy.predict(greedy, state, episode_start)
+        else:
+            actions, state = policy.predict(observation, state, episode_start)
+            explores = self._who_explores(actions.shape)
+        n_exploring = np.count_nonzero(explores)
+        actions[explores] = [self.action_space.sample() for _ in range(n_exploring)]
         return actions, state
+
+    def _who_explores(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        numbers = np.asarray(np.random.random(shape))  # noqa: NPY002  # as SB3
+        return numbers < self.exploration_rate
 
     def learn(
         self: SelfFastDQN,

@@ -38,6 +38,9 @@ from sb3_atari_course.replay.saved_files import (
 )
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
 
+#: Rows between two estimates of the bytes that the full buffer will take.
+ROWS_BETWEEN_CHECKS = 1024
+
 
 class FrameReplayBuffer(NStepReplayBuffer):
     """SB3's replay buffer for stacked images, with every frame kept once.
@@ -53,7 +56,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
     yml ``replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')``.
 
     Memory is taken as frames come in. When learning starts, what the full buffer will need is
-    compared with what there is.
+    compared with what there is, and again as the estimate gets better.
 
     :param buffer_size: transitions kept, of all environments together.
     :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the axis that is shortest
@@ -81,7 +84,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :raises TypeError: for an unknown argument, and for a flag that is not a bool.
     :raises SettingError: when learning starts, without the GPU that was asked for; by ``sample``
         without a gamma.
-    :raises ReplayMemoryError: when learning starts: the full buffer will not fit into memory.
+    :raises ReplayMemoryError: when learning starts, or once a better estimate shows it: the full
+        buffer will not fit into memory.
     """
 
     @explain_arguments
@@ -146,11 +150,13 @@ class FrameReplayBuffer(NStepReplayBuffer):
         :param done: (n_envs,), terminated or truncated.
         :param infos: of each environment; ``TimeLimit.truncated`` is read.
         :raises SettingError: the first time, see the class.
-        :raises ReplayMemoryError: the first time, if the full buffer will not fit.
+        :raises ReplayMemoryError: see the class.
         """
         obs, next_obs = self.stacks.checked(obs), self.stacks.checked(next_obs)
         if not self._learning:
             self._learning_starts()
+        elif self.pos % ROWS_BETWEEN_CHECKS == 0:
+            self._check_memory()
         row = self.stacks.next_row
         numbers, breaks = self.stacks.number(obs, next_obs)
         if breaks:
@@ -302,20 +308,25 @@ class FrameReplayBuffer(NStepReplayBuffer):
     def _learning_starts(self) -> None:
         """Check what can only be known now: the GPU, the machine's memory."""
         check_cuda_device("storage_device", self.storage_device)
-        store, remedies = self.stacks.table.store, []
+        store = self.stacks.table.store
         taken = store.n_bytes
+        if not self.lies_on_card:
+            taken += self._bytes_beside_frames() * self.stacks.n_filled // self.buffer_size
+        #: Later checks go by it too: what other programs take meanwhile does not end a training.
+        self._available = available_memory(store.device) + taken
+        self._check_memory(warn=True)
+        self._learning = True
+
+    def _check_memory(self, *, warn: bool = False) -> None:
+        store, remedies = self.stacks.table.store, []
         if self.lies_on_card:
             remedies.append("storage_device='cpu'")
-        else:
-            taken += self._bytes_beside_frames() * self.stacks.n_filled // self.buffer_size
-        available = available_memory(store.device) + taken
         if isinstance(store, PlainFrames):
             packed = self._need_with(Lz4Frames(store.frame_size))
-            if packed.low < available:
+            if packed.low < self._available:
                 remedies.append(f"compression='lz4', which needs {packed}")
         n_transitions = self.buffer_size * self.n_envs
-        check_budget(self.memory_needed(), available, n_transitions, remedies)
-        self._learning = True
+        check_budget(self.memory_needed(), self._available, n_transitions, remedies, warn=warn)
 
     def _need_with(self, store: FrameStore) -> Need:
         """Return the bytes of the full buffer on the device of its frames, if they were there."""

@@ -48,13 +48,14 @@ def available_memory(device: th.device) -> int:
     return int(min(psutil.virtual_memory().available, _container_memory(CGROUP)))
 
 
-def check_budget(need: Need, available: int, n_transitions: int, remedies: Sequence[str]) -> None:
+def check_budget(
+    need: Need, available: int, n_transitions: int, remedies: Sequence[str], *, warn: bool
+) -> None:
     """Raise an error if a full replay buffer needs more bytes than there are.
-
-    If only the higher end of the estimate does not fit, this is a warning.
 
     :param n_transitions: transitions of the full buffer, to suggest a size that fits.
     :param remedies: other settings that would help.
+    :param warn: also if only the higher end of the estimate does not fit.
     :raises ReplayMemoryError: if not even the lower end fits.
     """
     if need.high <= available:
@@ -67,7 +68,8 @@ def check_budget(need: Need, available: int, n_transitions: int, remedies: Seque
     )
     if need.low > available:
         raise ReplayMemoryError(message)
-    warnings.warn(f"this may not fit: {message}", stacklevel=4)
+    if warn:
+        warnings.warn(f"this may not fit: {message}", stacklevel=5)
 
 
 def _container_memory(cgroup: Path) -> float:

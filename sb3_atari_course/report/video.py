@@ -7,13 +7,12 @@ import os
 import secrets
 import subprocess
 import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -69,83 +68,6 @@ def find_ffmpeg() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-class Encoder:
-    """A running ffmpeg that makes H.264 of the frames written to it.
-
-    imageio-ffmpeg brings the program; its own generator lets ffmpeg print to the terminal, and
-    leaves one that it had to kill unwaited for.
-
-    :param path: of the file; replaced if it exists.
-    :param shape: (h, w) grey or (h, w, 3) colour, in pixels.
-    :param fps: frames per second of the video.
-    :param scale: every pixel becomes ``scale`` by ``scale`` ones.
-    :raises OSError: if ffmpeg cannot be started.
-    """
-
-    def __init__(self, path: Path, *, shape: tuple[int, ...], fps: float, scale: int) -> None:
-        command = [
-            *(find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo"),
-            *("-pix_fmt", "gray" if len(shape) == 2 else "rgb24"),
-            *("-s", f"{shape[1]}x{shape[0]}", "-r", str(Fraction(fps).limit_denominator(10_000))),
-            *("-i", "-", "-an", "-vf", _filters(shape, scale), *_H264),
-            *("-movflags", "+faststart", "-f", "mp4", str(path)),
-        ]
-        # a file and no pipe: nobody reads while frames are written
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._messages,
-                start_new_session=True,  # Ctrl-C is for us; we decide what becomes of the film
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # the same, on Windows
-            )
-        except BaseException:
-            self._messages.close()
-            raise
-
-    def write(self, pixels: Any) -> None:
-        """Write one frame.
-
-        :param pixels: a C-contiguous uint8 array.
-        :raises OSError: if ffmpeg has given up, with what it said.
-        """
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(pixels)
-        except OSError:
-            self._process.wait()
-            raise OSError(self._last_message()) from None
-
-    def finish(self) -> None:
-        """Wait until the file is whole.
-
-        :raises OSError: if it failed, with what ffmpeg said.
-        """
-        assert self._process.stdin is not None
-        with suppress(OSError):  # a pipe that broke: the exit status tells more
-            self._process.stdin.close()
-        if self._process.wait() != 0:
-            raise OSError(self._last_message())
-        self._messages.close()
-
-    def kill(self) -> None:
-        """Stop at once; the file is of no use. Again is allowed."""
-        assert self._process.stdin is not None
-        self._process.kill()
-        with suppress(OSError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._messages.close()
-
-    def _last_message(self) -> str:
-        """Return the last line that ffmpeg wrote."""
-        self._messages.seek(0)
-        lines = self._messages.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"ffmpeg ended with status {self._process.returncode}"
-
-
 def _filters(shape: tuple[int, ...], scale: int) -> str:
     """Return ffmpeg's filters: enlarge without blur, convert the colours, pad to even sizes."""
     height, width = shape[0] * scale, shape[1] * scale
@@ -163,127 +85,6 @@ def _filters(shape: tuple[int, ...], scale: int) -> str:
 LEAST_HEIGHT = 400
 
 
-class VideoWriter:
-    """Writes frames to an MP4 file, one by one; none is kept in memory.
-
-    The file appears, whole, when the ``with`` block ends; an error inside, or Ctrl-C, leaves
-    nothing, and a file that was there before as it was. Without ``with``, call :meth:`close` or
-    :meth:`discard`; a writer that is forgotten discards its film.
-
-    :param path: of the file, ending in ``.mp4``; its folder is made if missing.
-    :param fps: frames per second of the video. An Atari game filmed once an agent step (of 4
-        emulator frames) plays in real time at 15, twice as fast at 30.
-    :param scale: each pixel becomes ``scale`` by ``scale`` of them, without blur; None for the
-        smallest one with which the picture is at least 400 pixels high.
-    :raises TypeError: for a ``scale`` that is no integer, an ``fps`` that is no number.
-    :raises ValueError: if one of them is not positive, if ``path`` has another ending.
-    """
-
-    def __init__(self, path: str | Path, *, fps: float = 30, scale: int | None = None) -> None:
-        self.path = Path(path)
-        if self.path.suffix.lower() != ".mp4":
-            raise ValueError(f"a video is an MP4 file, call it {self.path.stem}.mp4; got {path}")
-        self.fps = finite_number("fps", fps)
-        if self.fps <= 0:
-            raise ValueError(f"fps must be positive, got {fps}")
-        self.scale = None if scale is None else integer_at_least(1, "scale", scale)
-        self.n_frames = 0
-        self._shape: tuple[int, ...] = ()
-        self._encoder: Encoder | None = None
-        self._aside: Path | None = None  # where the film grows
-        self._stop: Any = None  # discards it
-        self._closed = False
-
-    def __enter__(self) -> VideoWriter:
-        find_ffmpeg()  # what is missing is missed before the first frame
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.discard()
-
-    def add(self, frame: NDArray[np.uint8]) -> None:
-        """Add a frame.
-
-        :param frame: (H, W, 3) colour or (H, W) grey, uint8, all of one shape.
-        :raises ValueError: for another shape or dtype, for a writer that is closed.
-        :raises ImportError: without the extra ``video``.
-        :raises OSError: if the folder cannot be written to, the disk is full, ...
-        """
-        if self._closed:
-            raise ValueError(f"the video {self.path} is closed: make another VideoWriter")
-        pixels = _checked_frame(frame)
-        if self._encoder is None:
-            self._begin(pixels.shape)
-        if pixels.shape != self._shape:
-            raise ValueError(
-                f"all frames of a video have one shape: the first has {self._shape},"
-                f" frame {self.n_frames} has {pixels.shape}"
-            )
-        assert self._encoder is not None
-        try:
-            self._encoder.write(pixels)
-        except OSError as error:
-            self.discard()
-            raise OSError(f"writing {self.path} failed: {error}") from None
-        self.n_frames += 1
-
-    def close(self) -> None:
-        """Finish the file; again is allowed.
-
-        :raises ValueError: if there are no frames.
-        :raises OSError: if it could not be written.
-        """
-        if self._closed:
-            return
-        if self._encoder is None:
-            self._closed = True
-            raise ValueError(f"no frames were added, so there is no video {self.path}")
-        assert self._aside is not None
-        try:
-            self._encoder.finish()
-            os.replace(self._aside, self.path)
-        except OSError as error:
-            raise OSError(f"writing {self.path} failed: {error}") from None
-        finally:
-            self.discard()  # nothing of it, if all went well
-
-    def discard(self) -> None:
-        """Stop, and leave no file; again is allowed."""
-        self._closed = True
-        if self._stop is not None:
-            self._stop()
-
-    def _begin(self, shape: tuple[int, ...]) -> None:
-        """Start the encoder beside the file to be, so that renaming it is enough in the end."""
-        aside = self.path.with_name(f".{self.path.stem}.{secrets.token_hex(4)}.part")
-        scale = self.scale or -(-LEAST_HEIGHT // shape[0])
-        find_ffmpeg()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.is_dir():
-                raise IsADirectoryError(0, "it is a folder")
-            aside.touch(exist_ok=False)
-        except OSError as error:
-            raise OSError(
-                f"cannot write {self.path}: {error.strerror}; choose another place"
-            ) from None
-        try:
-            self._encoder = Encoder(aside, shape=shape, fps=self.fps, scale=scale)
-        except BaseException:
-            aside.unlink()
-            raise
-        self._aside, self._shape = aside, shape
-        self._stop = weakref.finalize(self, _clear_away, self._encoder, aside)
-
-
 def write_video(
     path: str | Path,
     frames: Iterable[NDArray[np.uint8]],
@@ -291,42 +92,117 @@ def write_video(
     fps: float = 30,
     scale: int | None = None,
 ) -> Path:
-    """Write frames to an MP4 file; they may come from a generator.
+    """Write frames to an MP4 file, one by one; they may come from a generator.
 
-    :param path: of the file, ending in ``.mp4``.
-    :param frames: (H, W, 3) or (H, W) uint8 each, all of one shape.
-    :param fps: frames per second of the video.
-    :param scale: as in :class:`VideoWriter`.
+    The file appears, whole, once the last frame is written; an error or Ctrl-C leaves nothing, and
+    a file that was there before as it was.
+
+    :param path: of the file, ending in ``.mp4``; its folder is made if missing.
+    :param frames: (H, W, 3) colour or (H, W) grey, uint8, all of one shape.
+    :param fps: frames per second of the video. An Atari game recorded once an agent step (of 4
+        emulator frames) plays in real time at 15, twice as fast at 30.
+    :param scale: each pixel becomes ``scale`` by ``scale`` of them, without blur; None for the
+        smallest one with which the picture is at least 400 pixels high.
     :return: the path.
-    :raises ValueError: for no frames, and as :class:`VideoWriter` does.
+    :raises TypeError: for a ``scale`` that is no integer, an ``fps`` that is no number.
+    :raises ValueError: if one of them is not positive, if ``path`` has another ending, for no
+        frames, and for those of another shape or dtype.
     :raises ImportError: without the extra ``video``.
-    :raises OSError: if the file cannot be written.
+    :raises OSError: if the folder cannot be written to, the disk is full, ...
     """
-    with VideoWriter(path, fps=fps, scale=scale) as video:
-        for frame in frames:
-            video.add(frame)
-    return video.path
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise ValueError(f"a video is an MP4 file, call it {path.stem}.mp4; got {path}")
+    if finite_number("fps", fps) <= 0:
+        raise ValueError(f"fps must be positive, got {fps}")
+    if scale is not None:
+        integer_at_least(1, "scale", scale)
+    find_ffmpeg()  # what is missing is missed before the first frame
+    checked = _checked(frames)
+    first = next(checked, None)
+    if first is None:
+        raise ValueError(f"no frames were given, so there is no video {path}")
+    aside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        aside.touch(exist_ok=False)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    command = [
+        *(find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo"),
+        *("-pix_fmt", "gray" if first.ndim == 2 else "rgb24"),
+        *("-s", f"{first.shape[1]}x{first.shape[0]}"),
+        *("-r", str(Fraction(fps).limit_denominator(10_000)), "-i", "-", "-an"),
+        *("-vf", _filters(first.shape, scale or -(-LEAST_HEIGHT // len(first))), *_H264),
+        *("-movflags", "+faststart", "-f", "mp4", str(aside)),
+    ]
+    try:
+        _encode(chain([first], checked), command, path)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
 
 
-def _checked_frame(frame: Any) -> NDArray[np.uint8]:
-    """Return the frame, contiguous; refuse what is none."""
-    if frame is None:
-        raise ValueError("got None for a frame: make the environment with render_mode='rgb_array'")
-    pixels = np.asarray(frame)
-    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
-    if not is_picture or 0 in pixels.shape:
-        raise ValueError(f"a frame has the shape (H, W, 3) or (H, W), got {pixels.shape}")
-    if pixels.dtype != np.uint8:
-        raise ValueError(
-            f"the pixels of a frame are uint8, 0 to 255, got {pixels.dtype}:"
-            " (255 * frame).astype(np.uint8) if they are 0 to 1"
+def _encode(frames: Iterable[Any], command: Sequence[str], path: Path) -> None:
+    """Let ffmpeg make a video of frames.
+
+    imageio-ffmpeg brings the program; its own generator does not tell whether it failed, and leaves
+    one that it had to kill unwaited for.
+
+    :param path: for messages.
+    """
+    with tempfile.TemporaryFile() as messages:  # no pipe: nobody reads while frames are written
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+            start_new_session=True,  # Ctrl-C is for us; we decide what becomes of the video
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # the same, on Windows
         )
-    return np.ascontiguousarray(pixels)
+        assert process.stdin is not None
+        try:
+            with suppress(BrokenPipeError):  # ffmpeg has given up: its exit status tells more
+                for frame in frames:
+                    process.stdin.write(frame)
+                process.stdin.close()
+            if process.wait() != 0:
+                messages.seek(0)
+                lines = messages.read().decode(errors="replace").strip().splitlines()
+                reason = lines[-1] if lines else f"ffmpeg ended with status {process.returncode}"
+                raise OSError(f"writing {path} failed: {reason}")
+        finally:
+            process.kill()
+            with suppress(OSError):
+                process.stdin.close()
+            process.wait()
 
 
-def _clear_away(encoder: Encoder, aside: Path) -> None:
-    encoder.kill()
-    aside.unlink(missing_ok=True)
+def _checked(frames: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
+    """Yield frames, contiguous; refuse what is none, and another shape than that of the first."""
+    shape: tuple[int, ...] | None = None
+    for i, frame in enumerate(frames):
+        if frame is None:
+            raise ValueError("got None for a frame: make the env with render_mode='rgb_array'")
+        pixels = np.asarray(frame)
+        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+        if not is_picture or 0 in pixels.shape:
+            raise ValueError(f"a frame has the shape (H, W, 3) or (H, W), got {pixels.shape}")
+        if pixels.dtype != np.uint8:
+            raise ValueError(
+                f"the pixels of a frame are uint8, 0 to 255, got {pixels.dtype}:"
+                " (255 * frame).astype(np.uint8) if they are 0 to 1"
+            )
+        shape = shape or pixels.shape
+        if pixels.shape != shape:
+            raise ValueError(
+                f"all frames of a video have one shape: the first has {shape}, frame {i} has"
+                f" {pixels.shape}"
+            )
+        yield np.ascontiguousarray(pixels)
 
 
 Frame = NDArray[np.uint8]

@@ -55,7 +55,7 @@ from sb3_atari_course.zoo.hyperparameter_checks import (
     check_env_kwargs,
     unreadable_config,
 )
-from sb3_atari_course.zoo.provenance import note_provenance
+from sb3_atari_course.zoo.provenance import note_provenance, portable
 
 #: Whose refusals during the start of a training are about its settings.
 _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
@@ -307,7 +307,7 @@ class CourseExperimentManager(ExperimentManager):
         begins = not (folder / "config.yml").exists()  # else it is resumed
         # RL Zoo writes both into args.yml and command.txt
         vars(self.args).update(without_passwords(vars(self.args)))
-        sys.orig_argv[:] = without_passwords(sys.orig_argv)
+        sys.orig_argv[:] = [portable(word) for word in without_passwords(sys.orig_argv)]
         super()._save_config(saved_hyperparams)
         if begins:
             note_provenance(folder)

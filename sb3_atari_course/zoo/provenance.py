@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import psutil
 import torch as th
 
 import sb3_atari_course
+from sb3_atari_course.checkpoints.folder import installed_versions
 
 #: The note's name, beside RL Zoo's ``config.yml``.
 PROVENANCE = "provenance.json"
-_PACKAGES = ("stable-baselines3", "sb3-contrib", "rl-zoo3", "gymnasium", "ale-py", "torch", "numpy")
 
 
 def note_provenance(folder: Path) -> None:
@@ -30,11 +29,31 @@ def note_provenance(folder: Path) -> None:
     (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
+def from_here(text: str) -> str:
+    """Return a text with the current folder as ``.`` and the home folder as ``~``."""
+    for place, shown in ((Path.cwd(), "."), (Path.home(), "~")):
+        if place != Path(place.anchor):
+            text = text.replace(str(place), shown)
+    return text
+
+
+def portable(word: str) -> str:
+    """Return a word of a command line without the folders of this machine.
+
+    >>> portable("--conf-file=/somewhere/else/dqn.yml")
+    '--conf-file=dqn.yml'
+
+    :param word: a path elsewhere than in the current and the home folder keeps its name only.
+    """
+    flag, equals, value = from_here(word).rpartition("=")
+    return f"{flag}{equals}{Path(value).name if os.path.isabs(value) else value}"
+
+
 def find_provenance() -> dict[str, Any]:
     """Return commit, versions and hardware of this process, as plain data."""
     return {
         "commit": find_commit(Path(sb3_atari_course.__file__).parent),
-        "versions": find_versions(),
+        "versions": installed_versions(),
         "hardware": describe_machine(),
     }
 
@@ -56,20 +75,6 @@ def _git(folder: Path, *words: str) -> str:
     command = ["git", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def find_versions() -> dict[str, str]:
-    """Return the versions of Python, of this package and of those that it stands on."""
-    found = {
-        "python": platform.python_version(),
-        "sb3_atari_course": sb3_atari_course.__version__,
-    }
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # vendored, or run from a bare source tree
-            found[name] = "unknown"
-    return found
 
 
 def describe_machine() -> str:

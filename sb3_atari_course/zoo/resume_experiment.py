@@ -1,54 +1,80 @@
-"""A training of RL Zoo, or of our launcher, built again from what was written down."""
+"""A training of RL Zoo, or of our launcher, built again from the files in its run folder."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from collections import OrderedDict
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import torch as th
+import yaml
 from rl_zoo3.exp_manager import ExperimentManager
+from rl_zoo3.utils import get_class_by_name
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course.checkpoints.resuming import Resumption
-from sb3_atari_course.checkpoints.run_settings import from_json
+from sb3_atari_course._common.validation import boolean
+from sb3_atari_course.checkpoints.resuming import Resumption, find_checkpoint
 from sb3_atari_course.envs import register_envs
 from sb3_atari_course.zoo.algorithms import register_algorithms
-from sb3_atari_course.zoo.run_folder import read_yml
 
 
-def resume_experiment(description: dict[str, Any], resumption: Resumption) -> BaseAlgorithm:
-    """Build the experiment of a run, resume it in the same folder, and return its model.
+def resume_experiment(
+    path: str | os.PathLike[str],
+    *,
+    n_timesteps: int | None = None,
+    device: str | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+) -> BaseAlgorithm:
+    """Resume a run of RL Zoo or of our launcher in its folder, and return its model at the end.
 
-    :param description: of ``run.json``.
-    :raises CheckpointError: if an environment, for example, is not there any more.
+    What the run's settings name is imported: trust a run folder as you trust a script.
+
+    :param path: the run folder, in which ``checkpoints`` lies.
+    :param n_timesteps: agent steps after which the training is finished; None: as it was begun.
+    :param device: of PyTorch; None: as the training was begun.
+    :param num_threads: of PyTorch; None: as the training was begun.
+    :param progress: show a progress bar, whether or not the training had one.
+    :raises CheckpointError: as :func:`.resume`; for the run of a script, and if an environment, for
+        example, is not there any more.
+    :raises ValueError: for a number out of range.
     """
-    experiment = _build(description, resumption)
-    results = experiment.setup_experiment()
-    assert results is not None
-    model: BaseAlgorithm = results[0]
-    experiment.learn(model)
-    experiment.save_trained_model(model)
-    return model
+    boolean("progress", progress)
+    with find_checkpoint(path, n_timesteps=n_timesteps, num_threads=num_threads) as resumption:
+        experiment = _build(resumption, {"device": device, "progress": progress or None})
+        results = experiment.setup_experiment()
+        assert results is not None
+        model: BaseAlgorithm = results[0]
+        experiment.learn(model)
+        experiment.save_trained_model(model)
+        return model
 
 
-def _build(description: dict[str, Any], resumption: Resumption) -> Any:
-    given = argparse.Namespace(**from_json(description["arguments"]))
+def _build(resumption: Resumption, changes: dict[str, Any]) -> Any:
+    begun, run = resumption.checkpoint.begun, resumption.run
+    if "experiment" not in begun:
+        raise CheckpointError(
+            f"{run} is the run of a script: resume it from there with the model that it builds,"
+            f" sb3_atari_course.resume({str(run)!r}, model)"
+        )
+    (file,) = [*run.glob("*/args.yml")][:1] or [run / "args.yml"]
+    given = argparse.Namespace(**_read(file))
+    given.trained_agent = begun["trained_agent"]
+    vars(given).update((name, value) for name, value in changes.items() if value is not None)
     for module in given.gym_packages:
         importlib.import_module(module)
     register_envs()
     register_algorithms()
-    if description["native"]:
+    if begun["native"]:
         importlib.import_module("sb3_atari_course.native_zoo")
     if given.env not in gym.registry:
         raise CheckpointError(f"the environment {given.env} is not registered any more")
-    th.set_num_threads(description["threads"])
-    base = from_json(description["experiment"])
+    base = get_class_by_name(begun["experiment"])
     parents = (_Resumed,) if base is ExperimentManager else (base, _Resumed)
     experiment: Any = type(f"Resumed{base.__name__}", parents, {})(
         given,
@@ -63,9 +89,6 @@ def _build(description: dict[str, Any], resumption: Resumption) -> Any:
         env_kwargs=given.env_kwargs,
         eval_env_kwargs=given.eval_env_kwargs,
         trained_agent=given.trained_agent,
-        storage=given.storage,
-        study_name=given.study_name,
-        trial_id=given.trial_id,
         truncate_last_trajectory=given.truncate_last_trajectory,
         seed=given.seed,
         log_interval=given.log_interval,
@@ -77,9 +100,18 @@ def _build(description: dict[str, Any], resumption: Resumption) -> Any:
         config=given.conf_file,
         show_progress=given.progress,
     )
-    experiment.checkpoint_freq = description["every"]
+    experiment.checkpoint_freq = begun["every"]
     experiment.go_on(resumption)
     return experiment
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the settings that RL Zoo has noted, with the classes that they name."""
+    try:
+        return dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"settings of the run cannot be read, {path}: {reason}") from error
 
 
 class _Resumed(ExperimentManager):
@@ -94,10 +126,7 @@ class _Resumed(ExperimentManager):
 
     def read_hyperparameters(self) -> Any:
         """Return the settings with which the training was begun, which RL Zoo has noted."""
-        config = Path(self.params_path) / "config.yml"
-        if "python/name" in config.read_text(encoding="utf-8"):  # of a Python file, read again
-            return super().read_hyperparameters()
-        noted = read_yml(config)
+        noted = _read(Path(self.params_path) / "config.yml")
         settings = deepcopy(noted)
         if settings.get("env_kwargs") and self.env_kwargs and self._eval_env_kwargs_args is None:
             self.eval_env_kwargs = settings["env_kwargs"]  # as RL Zoo does

@@ -17,8 +17,8 @@ from stable_baselines3 import DQN
 
 from sb3_atari_course.agents import load_agent, read_card
 from sb3_atari_course.agents.publishing import publish
+from sb3_atari_course.checkpoints.folder import installed_versions
 from sb3_atari_course.evaluation import GamesReport
-from sb3_atari_course.zoo.provenance import find_versions
 from sb3_atari_course.zoo.run_folder import Run, find_run, read_yml
 from tests.agents.reading import all_of
 from tests.zoo.runs import cli, python_m
@@ -144,7 +144,7 @@ def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
         "rl_model_20_steps.zip",
     ]
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 50"
+    command = "python -m sb3_atari_course train --algo dqn --env CartPole-v1 -n 50 -f me"
     training = read_card(target)["training"]
     expected = {"command": command, "algorithm": "dqn", "seed": 5, "minutes": 2.5, "games": 2}
     assert {name: training[name] for name in expected} == expected
@@ -194,7 +194,7 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
     card = read_card(target)
     assert (card["algorithm"], card["training"]["algorithm"]) == ("dqn", "fast_dqn")
     assert card["training"]["noted"].endswith("when the training began")
-    assert card["training"]["versions"] == find_versions()
+    assert card["training"]["versions"] == installed_versions()
     assert card["training"]["hyperparams"]["double_q"] is True
     assert card["training"]["steps"] == 300
     assert read_yml(target / "CartPole-v1" / "args.yml")["algo"] == "dqn"

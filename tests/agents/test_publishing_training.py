@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from sb3_atari_course.agents.publishing import (
     read_provenance,
-    saved_versions,
     wall_clock,
 )
 from sb3_atari_course.zoo.provenance import PROVENANCE
-
-
-def test_versions_are_those_of_the_training_as_far_as_its_zip_tells(tmp_path: Path) -> None:
-    said = "- OS: Linux-6 # 1\n- Python: 3.10.1\n- PyTorch: 2.1.0+cu121\n- Numpy: 1.26.0\n"
-    with zipfile.ZipFile(tmp_path / "agent.zip", "w") as file:
-        file.writestr("system_info.txt", said)
-    versions = {"python": "3.10.1", "torch": "2.1.0+cu121", "numpy": "1.26.0"}
-    assert saved_versions(tmp_path / "agent.zip") == versions
-    with zipfile.ZipFile(tmp_path / "old.zip", "w") as file:
-        file.writestr("data", "{}")
-    assert saved_versions(tmp_path / "old.zip") == {}
 
 
 def test_minutes_are_those_of_the_log(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_native_games_begin_anew_where_a_training_resumes(tmp_path: Path) -> Non
     learn(tmp_path, table, model=player(native()), cut=26, every=20, steps=200)
     assert table.rows == []
     table = EpisodeTable(path=tmp_path / "games.csv")
-    go_on(tmp_path, native(), callback=[table], n_timesteps=100)
+    go_on(tmp_path, model=player(native()), callback=[table], n_timesteps=100)
     assert [(row.steps, row.game_steps) for row in table.rows] == [(60, 20)] * 2 + [(100, 20)] * 2
 
 

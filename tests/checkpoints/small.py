@@ -77,14 +77,17 @@ def learn(
     return model
 
 
-def go_on(folder: Path, env: VecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
-    """Resume a training; close what was opened."""
-    made = env if env is not None else poles(folder, again=True, seed=99)
+def go_on(
+    folder: Path, env: VecEnv | None = None, *, model: BaseAlgorithm | None = None, **kwargs: Any
+) -> BaseAlgorithm:
+    """Resume a training with a model, or with an agent in an environment; close what was opened."""
+    if model is None:
+        model = dqn(poles(folder, again=True, seed=99) if env is None else env)
     try:
-        model = resume(folder, None if "model" in kwargs else made, **kwargs)
-        model.logger.close()
+        resume(folder, model, **kwargs).logger.close()
     finally:
-        made.close()
+        assert model.env is not None
+        model.env.close()
     return model
 
 

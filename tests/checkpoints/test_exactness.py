@@ -25,6 +25,7 @@ from tests.checkpoints.trainings import (
     assert_same_end,
     beside,
     breakout,
+    build,
     deep,
     train,
 )
@@ -38,17 +39,9 @@ KINDS = (
 
 
 def go_on(kind: str, folder: Path) -> Any:
-    env = None if kind != "QLearning" else build_env(folder)
-    model = resume(folder, env, callback=beside(kind, folder))
+    model = resume(folder, build(kind, folder, again=True), callback=beside(kind, folder))
     assert model.env is not None
     model.env.close()
-
-
-def build_env(folder: Path) -> Any:
-    from stable_baselines3.common.env_util import make_vec_env
-
-    monitor = {"override_existing": False}
-    return make_vec_env("Taxi-v4", 2, seed=99, monitor_dir=str(folder), monitor_kwargs=monitor)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,22 +17,20 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalC
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from benchmarks.run_differences import memory_arrays, newest
-from sb3_atari_course._common.atomic_files import write_json
 from sb3_atari_course.callbacks import StopOnMovingAverage
-from sb3_atari_course.checkpoints import CheckpointError, ExactCheckpoint, resume
+from sb3_atari_course.checkpoints import ExactCheckpoint, resume
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from tests.checkpoints.faults import contents
 from tests.checkpoints.small import (
     STEPS,
     arrays_of,
     assert_same_training,
-    close,
     dqn,
     go_on,
     learn,
     poles,
 )
-from tests.checkpoints.trainings import CutError, CutOff, breakout, deep
+from tests.checkpoints.trainings import CutError, CutOff
 
 
 def refused(run: Path, message: str, env: Any = None, **kwargs: Any) -> None:
@@ -45,11 +42,16 @@ def refused(run: Path, message: str, env: Any = None, **kwargs: Any) -> None:
     assert not CheckpointFolder(run / "checkpoints").is_used()
 
 
-def test_without_an_env_it_says_what_to_pass(run: Path) -> None:
+def test_calls_of_earlier_versions_say_what_to_pass(run: Path) -> None:
     before = contents(run)
-    with pytest.raises(CheckpointError, match=r"resume\(path, env\)"):
-        resume(run)
+    env: Any = poles(None)
+    for model in (None, env):
+        with pytest.raises(TypeError, match=r"resume\('.*', DQN\(\.\.\.\)\)"):
+            resume(run, model)
+    with pytest.raises(TypeError, match="env"):
+        resume(run, env=env)  # type: ignore[call-arg]
     assert contents(run) == before
+    env.close()
 
 
 def test_the_end_says_where_it_went_on(
@@ -105,15 +107,6 @@ def test_another_algorithm_is_refused(run: Path) -> None:
     refused(run, message, env, model=model)
 
 
-def test_env_and_model_are_one_too_many(run: Path) -> None:
-    env = poles(None)
-    before = contents(run)
-    with pytest.raises(ValueError, match="pass env or model, not both"):
-        resume(run, env, model=dqn(env))
-    assert contents(run) == before
-    env.close()
-
-
 def evaluation(folder: Path) -> EvalCallback:
     return EvalCallback(
         poles(None, seed=7), eval_freq=50, n_eval_episodes=2, log_path=str(folder), verbose=0
@@ -166,17 +159,12 @@ def test_a_training_stops_at_the_same_game(tmp_path: Path) -> None:
     assert 60 < ends[0][0] < 1000
 
 
-def test_a_schedule_that_cannot_be_written_down_comes_with_the_model(tmp_path: Path) -> None:
+def test_a_function_as_a_schedule_comes_with_the_model(tmp_path: Path) -> None:
     peace, run = tmp_path / "peace", tmp_path / "run"
     settings: dict[str, Any] = {"learning_rate": lambda progress: 1e-2 * progress}
     for folder, end in ((peace, None), (run, 150)):
         learn(folder, model=dqn(poles(folder), **settings), cut=end)
-    env = poles(run, again=True)
-    refused(
-        run, r"learning_rate = <function .* cannot be written down: .* resume\(path, model=", env
-    )
-    env = poles(run, again=True)
-    go_on(run, env, model=dqn(env, **settings))
+    go_on(run, model=dqn(poles(run, again=True), **settings))
     assert_same_training(peace, run)
 
 
@@ -225,7 +213,7 @@ def test_a_checkpoint_of_another_format_is_refused(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sb3_atari_course.checkpoints.folder.VERSION", 9)
-    refused(run, "has format 2, .* reads format 9")
+    refused(run, "has format 3, .* reads format 9")
 
 
 def test_averages_of_vec_normalize_go_on(tmp_path: Path) -> None:
@@ -239,32 +227,12 @@ def test_averages_of_vec_normalize_go_on(tmp_path: Path) -> None:
     assert_same_training(peace, run)
 
 
-def test_what_is_opened_is_closed_if_it_does_not_fit(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    model = deep(DQN, breakout(run), learning_starts=1000)
-    learn(run, model=model, steps=30, every=20, cut=25)
-    before = contents(run)
-    with pytest.raises(CheckpointError, match="had the callbacks none, here they are StopOnMoving"):
-        resume(run, callback=StopOnMovingAverage(3))
-    assert contents(run) == before  # and no warning of an open file comes
-
-
-def test_the_games_of_make_atari_env_are_made_again_where_the_run_is(tmp_path: Path) -> None:
-    run, moved = tmp_path / "run", tmp_path / "moved"
-    model = deep(DQN, breakout(run), learning_starts=1000)
-    learn(run, model=model, steps=150, every=50, cut=130)
-    shutil.move(run, moved)
-    n_rows = len((moved / "0.monitor.csv").read_text().splitlines())
-    model = resume(moved)
-    close(model)
-    assert not run.exists()
-    assert len((moved / "0.monitor.csv").read_text().splitlines()) >= n_rows
-    assert model.num_timesteps == 150
-
-
-def test_a_run_json_of_the_zoo_takes_nothing(run: Path) -> None:
-    write_json(run / "checkpoints" / "run.json", {"kind": "rl_zoo"})
-    refused(run, "is a run of RL Zoo, .*: leave env, model and callback out")
+def test_a_run_of_the_zoo_is_resumed_by_the_command(run: Path) -> None:
+    checkpoints = CheckpointFolder(run / "checkpoints")
+    one = checkpoints.newest()
+    one.begun["experiment"] = "rl_zoo3.exp_manager.ExperimentManager"
+    checkpoints.write(one)
+    refused(run, "is a run of RL Zoo, .*: `python -m sb3_atari_course resume .*`")
 
 
 def test_memory_is_that_of_the_checkpoint(run: Path) -> None:
@@ -316,5 +284,5 @@ def test_a_wrong_argument_alters_nothing(
 ) -> None:
     before = contents(run)
     with pytest.raises(error, match=message):
-        resume(run, **kwargs)
+        go_on(run, poles(None), **kwargs)
     assert contents(run) == before

@@ -140,7 +140,7 @@ def test_a_callback_that_saves_itself_keeps_its_number_of_calls() -> None:
 def test_the_interrupted_model_itself_can_go_on(runs: tuple[Path, Path]) -> None:
     peace, cut = runs
     learn(agent(carts(peace)), peace)
-    model = resume(cut, model=learn(agent(carts(cut)), cut, cut=True))  # its files are still open
+    model = resume(cut, learn(agent(carts(cut)), cut, cut=True))  # its files are still open
     assert model.num_timesteps == STEPS
     assert_same_end(peace, cut)
     assert differing_rows(peace, cut, "*.monitor.csv") == 0
@@ -161,7 +161,7 @@ def test_settings_of_the_memory_come_back(kwargs: dict[str, Any], runs: tuple[Pa
     peace, cut = runs
     learn(agent(carts(peace), **kwargs), peace)
     learn(agent(carts(cut), **kwargs), cut, cut=True)
-    model: Any = resume(cut, carts_again(cut), device="cpu")
+    model: Any = resume(cut, agent(carts_again(cut), **kwargs))
     n_steps = 1 if "optimize_memory_usage" in kwargs else 3
     assert getattr(model.replay_buffer, "n_steps", 1) == n_steps
     assert_same_end(peace, cut)
@@ -176,7 +176,7 @@ def test_callbacks_stand_where_they_stood_and_words_may_have_lines(
         model.set_logger(configure(str(folder), ["csv"]))
         _TO_CLOSE.append(model.logger)
         learn(model, folder, CountsRollouts(), cut=folder == cut)
-    resume(cut, carts_again(cut), callback=CountsRollouts(), device="cpu")
+    resume(cut, agent(carts_again(cut)), callback=CountsRollouts())
     assert_same_end(peace, cut)
     assert differing_rows(peace, cut, "progress.csv") == 0
 
@@ -189,5 +189,5 @@ def test_the_files_of_evaluation_games_have_no_row_twice(runs: tuple[Path, Path]
     for folder in runs:
         learn(agent(carts(folder)), folder, evaluation(carts(folder / "e")), cut=folder == cut)
     beside = evaluation(carts_again(cut / "e"))
-    resume(cut, carts_again(cut), callback=beside, device="cpu")
+    resume(cut, agent(carts_again(cut)), callback=beside)
     assert differing_rows(peace / "e", cut / "e", "*.monitor.csv") == 0

@@ -85,12 +85,17 @@ def table(env: VecEnv) -> BaseAlgorithm:
     return QLearning("QTablePolicy", env, exploration=0.3, learning_rate="visits", seed=3)
 
 
-def build(kind: str, folder: Path) -> BaseAlgorithm:
-    """Return a training of one of the four algorithms."""
+def build(kind: str, folder: Path, *, again: bool = False) -> BaseAlgorithm:
+    """Return a training of one of the four algorithms.
+
+    :param again: go on with its Monitor files; the seeds of its environments are others.
+    """
+    monitor = {"monitor_dir": str(folder), "monitor_kwargs": {"override_existing": not again}}
+    seed = 99 if again else 4
     if kind == "QLearning":
-        return table(make_vec_env("Taxi-v4", 2, seed=4, monitor_dir=str(folder)))
+        return table(make_vec_env("Taxi-v4", 2, seed=seed, **monitor))
     algorithms: dict[str, Any] = {"DQN": DQN, "QRDQN": QRDQN, "FastDQN": FastDQN}
-    return deep(algorithms[kind], breakout(folder))
+    return deep(algorithms[kind], breakout(folder, seed=seed, **monitor))
 
 
 def beside(kind: str, folder: Path) -> list[BaseCallback]:

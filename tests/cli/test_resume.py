@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch as th
+import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 
-from sb3_atari_course import checkpoints
-from sb3_atari_course._common.atomic_files import write_json
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.zoo import resume_experiment
 from tests.checkpoints.small import learn
 from tests.zoo.runs import cli
 
 
-def unfinished(run: Path, step: int, finished: bool = False) -> CheckpointFolder:
+def unfinished(
+    run: Path, step: int, finished: bool = False, begun: dict[str, Any] | None = None
+) -> CheckpointFolder:
     folder = CheckpointFolder(run / "checkpoints")
     folder.path.mkdir(parents=True)
     state = folder.write_state(step, {})
-    folder.write(Checkpoint(step, 1_000_000, finished, {}, state))
+    folder.write(Checkpoint(step, 1_000_000, finished, {}, state, begun=begun or {}))
     return folder
 
 
@@ -42,15 +45,14 @@ def test_a_run_of_a_script_says_what_to_do(
 ) -> None:
     learn(tmp_path, steps=100, cut=60)
     for arguments, message in (
-        ([], "resume(path, env)"),
+        ([], f"sb3_atari_course.resume({str(tmp_path)!r}, model)"),
         (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
     ):
         assert cli("resume", str(tmp_path), *arguments) == 2
         assert message in capsys.readouterr().err
 
 
-STORAGE = "postgresql://me@host/db"
-#: What RL Zoo's parser makes of `train --algo dqn --env CartPole-v1 --trial-id 3 ...`.
+#: What RL Zoo's parser makes of `train --algo dqn --env CartPole-v1 ...`.
 ARGUMENTS = {
     "algo": "dqn",
     "env": "CartPole-v1",
@@ -61,8 +63,8 @@ ARGUMENTS = {
     "n_eval_envs": 1,
     "save_freq": -1,
     "seed": 1,
-    "hyperparams": None,
-    "env_kwargs": None,
+    "hyperparams": {"policy_kwargs": {"activation_fn": th.nn.Tanh}},
+    "env_kwargs": {"crop": (30, 195, 5, 155)},
     "eval_env_kwargs": None,
     "trained_agent": "",
     "truncate_last_trajectory": True,
@@ -74,9 +76,6 @@ ARGUMENTS = {
     "conf_file": None,
     "progress": False,
     "gym_packages": [],
-    "storage": STORAGE,
-    "study_name": "s",
-    "trial_id": 3,
 }
 
 
@@ -92,47 +91,60 @@ class Built(ExperimentManager):
 
 def run_of_rl_zoo(run: Path) -> None:
     """Write a run folder of RL Zoo with a checkpoint of nothing."""
-    unfinished(run, 12_000)
-    description = {
-        "kind": "rl_zoo",
+    begun = {
         "threads": 1,
         "every": 100,
         "native": False,
-        "experiment": {"$name": f"{__name__}:Built"},
-        "arguments": ARGUMENTS,
+        "experiment": f"{__name__}.Built",
+        "trained_agent": "",
     }
-    write_json(run / "checkpoints" / "run.json", description)
+    unfinished(run, 12_000, begun=begun)
+    (run / "CartPole-v1").mkdir()
+    (run / "CartPole-v1" / "args.yml").write_text(yaml.dump(OrderedDict(ARGUMENTS)))
     Built.kwargs.clear()
 
 
 def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
     run_of_rl_zoo(tmp_path)
     assert cli("resume", str(tmp_path)) == 0
-    expected = {"device": "auto", "show_progress": False, "storage": STORAGE, "study_name": "s"}
-    expected |= {"trial_id": 3, "n_threads": 1}
+    expected = {"device": "auto", "show_progress": False, "n_threads": 1}
+    expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
 
 
-def test_flags_of_resume_take_the_place_of_those_of_the_beginning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flags_of_resume_take_the_place_of_those_of_the_beginning(tmp_path: Path) -> None:
     run_of_rl_zoo(tmp_path)
-    secret = "postgresql://me:secret@host/db"
-    monkeypatch.setenv("SB3_ATARI_STORAGE", secret)
     flags = ["-P", "--num-threads", "2", "--device", "cpu"]
     assert cli("resume", str(tmp_path), *flags) == 0
-    assert cli("resume", str(tmp_path), *flags, "--storage", "mysql://host/db") == 0
     th.set_num_threads(1)
-    expected = {"device": "cpu", "show_progress": True, "storage": secret, "n_threads": 2}
+    expected = {"device": "cpu", "show_progress": True, "n_threads": 2}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
-    assert Built.kwargs[1]["storage"] == "mysql://host/db"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(None, "args.yml"), ("a: [", "args.yml"), ("a: !!python/name:no.such", "no.such")],
+)
+def test_settings_that_cannot_be_read_are_named(
+    text: str | None, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_of_rl_zoo(tmp_path)
+    file = tmp_path / "CartPole-v1" / "args.yml"
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    assert cli("resume", str(tmp_path)) == 2
+    assert value in capsys.readouterr().err
 
 
 def test_flags_choose_the_latest_unfinished_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     resumed: list[Path] = []
-    monkeypatch.setattr(checkpoints, "resume", lambda run, **flags: resumed.append(run))
+    monkeypatch.setattr(
+        resume_experiment, "resume_experiment", lambda run, **flags: resumed.append(run)
+    )
     choice = ["resume", "--algo", "dqn", "--env", "ALE/Pong-v5", "-f", "my_logs"]
     runs = [Path(f"my_logs/dqn/ALE-Pong-v5_{number}") for number in (1, 2, 3, 4, 5)]
     for run in runs:

@@ -134,6 +134,9 @@ def test_each_environment_explores_by_a_separate_random_number() -> None:
     assert 0 < (n_others == 0).mean() < 0.2  # one number for all of them: half of the times
     model.exploration_rate = 0.0
     assert (model.predict(obs)[0] == greedy).all()
+    model.exploration_rate = 1.0
+    model.policy._predict = None  # type: ignore[assignment]  # nobody asks the network
+    assert model.predict(obs)[0].shape == (8,)
 
 
 def test_one_observation_alone_is_played_as_sb3_does() -> None:
@@ -384,3 +387,17 @@ def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     for storage_device, expected in (("cpu", False), ("cuda:1", False), ("cuda:0", True)):
         model.replay_buffer.storage_device = th.device(storage_device)
         assert model._can_be_graphs() is expected
+
+
+def test_its_gamma_is_that_of_the_replay_buffer_at_each_update() -> None:
+    """Whatever the buffer had: None in agents of older versions, another one by hand."""
+    buffer = {"replay_buffer_class": FrameReplayBuffer}
+    model = make_model(
+        FastDQN, gamma=0.9, replay_buffer_kwargs={"n_steps": 3, "gamma": None}, **buffer
+    )
+    model.learn(80)
+    assert model.replay_buffer.gamma == 0.9
+    assert float(model.replay_buffer.sample(50).discounts.min()) == pytest.approx(0.9**3)
+    model.gamma = 0.5
+    model.train(1, 8)
+    assert model.replay_buffer.gamma == 0.5

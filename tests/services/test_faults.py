@@ -13,7 +13,7 @@ import pytest
 
 from sb3_atari_course.checkpoints import resume
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from tests.checkpoints.small import assert_same_training, poles
+from tests.checkpoints.small import assert_same_training, dqn, poles
 
 pytestmark = pytest.mark.services
 
@@ -67,7 +67,7 @@ def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def go_on(run: Path) -> None:
     env = poles(run, again=True)
-    resume(run, env).logger.close()
+    resume(run, dqn(env)).logger.close()
     env.close()
 
 
@@ -108,7 +108,7 @@ def test_a_second_signal_stops_at_once(peace: Path, tmp_path: Path) -> None:
 
 def wait_for_lock(run: Path) -> None:
     for _ in range(6000):
-        if (run / "checkpoints" / "run.json").is_file():
+        if (run / "checkpoints" / "lock").is_file():
             time.sleep(0.3)
             return
         time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sb3_atari_course.report.video import VideoWriter, write_video
+from sb3_atari_course.report.video import write_video
 from tests.report.video.reading import read_video
 
 
@@ -113,34 +112,30 @@ def test_an_error_leaves_nothing_but_the_old_file(
     assert (tmp_path / "a.mp4").read_bytes() == old
 
 
-def test_a_forgotten_writer_leaves_nothing(tmp_path: Path) -> None:
-    video = VideoWriter(tmp_path / "a.mp4")
-    video.add(noise(20, 20))
-    assert len(list(tmp_path.iterdir())) == 1
-    del video
-    gc.collect()
-    assert not list(tmp_path.iterdir())
-
-
 CTRL_C = """
 import signal, sys, time
 import numpy as np
-from sb3_atari_course.report.video import VideoWriter
+from sb3_atari_course.report.video import write_video
 signal.signal(signal.SIGINT, signal.default_int_handler)
 frame = np.zeros((300, 300, 3), np.uint8)
-with VideoWriter("kept.mp4") as video:
-    video.add(frame)
+
+def caught():
+    yield frame
     try:
         print("filming", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         time.sleep(0.2)
-        video.add(frame)
+        yield frame
+
+def endless():
+    for i in range(10**9):
+        yield frame
+        i == 20 and print("filming", flush=True)
+
+write_video("kept.mp4", caught())
 try:
-    with VideoWriter("lost.mp4") as video:
-        for i in range(10**9):
-            video.add(frame)
-            i == 20 and print("filming", flush=True)
+    write_video("lost.mp4", endless())
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -175,7 +170,7 @@ def test_writing_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([], "no frames were added"),
+        ([], "no frames were given"),
         ([noise(4, 4), noise(4, 5)], r"first has \(4, 4\), frame 1 has \(4, 5\)"),
         ([noise(4, 4, 3), noise(4, 4)], "all frames of a video have one shape"),
         ([noise(4, 4) / 255], "uint8, 0 to 255, got float64"),
@@ -207,7 +202,7 @@ def test_wrong_settings_are_refused(
     name: str, settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        VideoWriter(name, **settings)
+        write_video(name, [noise(4, 4)], **settings)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
@@ -239,14 +234,3 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ImportError, match=r'pip install "sb3_atari_course\[video\]"'):
         write_video(tmp_path / "new/a.mp4", [])
     assert not list(tmp_path.iterdir())
-
-
-def test_a_closed_writer_takes_no_frames(tmp_path: Path) -> None:
-    video = VideoWriter(tmp_path / "a.mp4")
-    video.add(noise(4, 4))
-    video.close()
-    video.close()
-    video.discard()
-    with pytest.raises(ValueError, match="is closed: make another VideoWriter"):
-        video.add(noise(4, 4))
-    assert (tmp_path / "a.mp4").is_file()
