@@ -213,8 +213,10 @@ class NativeAtariVecEnv(VecEnv):
             raise ValueError("there are no games to step: call reset() before step_async()")
         n_actions = len(self._meanings)
         actions = checked_actions(actions, n_envs=self.num_envs, n_actions=n_actions)
-        if self.fire_action is not None:
-            actions = with_fire(actions, self._life_begins, self.fire_action)
+        if self.fire_action is not None and self._life_begins.any():
+            # into the caller's array, which SB3's off-policy algorithms store after the step
+            actions = actions if actions.flags.writeable else actions.copy()
+            actions[self._life_begins] = self.fire_action
         self._is_ready = False
         stacks = self._stacks.room()
         self._batches.order("step", actions.astype(np.int32), stacks)
@@ -447,21 +449,3 @@ def checked_actions(actions: Any, *, n_envs: int, n_actions: int) -> NDArray[Any
             f" 0 to {n_actions - 1}"
         )
     return array
-
-
-def with_fire(actions: NDArray[Any], starts: NDArray[np.bool_], fire: int) -> NDArray[Any]:
-    """Return the actions with FIRE where a life begins, written into the caller's array.
-
-    SB3's off-policy algorithms store that array after the step, so that their memory holds what
-    was executed. A read-only array stays as it is; its copy is returned.
-
-    :param actions: (n_envs,) integers.
-    :param starts: (n_envs,) True where a life begins.
-    :param fire: number of the action FIRE.
-    """
-    if not starts.any():
-        return actions
-    if not actions.flags.writeable:
-        actions = actions.copy()
-    actions[starts] = fire
-    return actions
