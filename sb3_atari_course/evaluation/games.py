@@ -179,6 +179,11 @@ def evaluate_games(
     player = Player(model)
     if not isinstance(env_kwargs, Mapping | None):
         raise TypeError(f"env_kwargs must be a dict of arguments of gym.make, got {env_kwargs!r}")
+    if env_wrapper is not None and not callable(env_wrapper):
+        raise TypeError(
+            f"env_wrapper must be a function of an environment, got {env_wrapper!r}:"
+            " functools.partial(wrap_atari, crop=...)"
+        )
     wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
     given, rules = dict(env_kwargs or {}), (max_frames, sticky_actions)
     keeper, env = _wrapped_game(wrap, make_score_keeper(env_id, *rules, given))

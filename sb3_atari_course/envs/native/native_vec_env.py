@@ -37,6 +37,7 @@ from sb3_atari_course.envs.native.emulators import (
     infos_of,
 )
 from sb3_atari_course.envs.native.options import (
+    N_SEEDS,
     OPTIONS,
     UNLISTED,
     emulator_seeds,
@@ -168,7 +169,9 @@ class NativeAtariVecEnv(VecEnv):
         super().__init__(n_envs, observation_space, spaces.Discrete(len(self._meanings)))
         self._closed = False
         self._is_ready = self._is_stepping = False  # both: an interrupted step needs a reset()
-        self.seed(None if seed is None else integer_at_least(0, "seed", seed))
+        if seed is None:  # SB3 would take it from numpy's global generator
+            seed = int(np.random.default_rng().integers(N_SEEDS))
+        self.seed(integer_at_least(0, "seed", seed))
 
     def reset(self) -> NDArray[np.uint8]:
         """Begin new games; a step that nobody waited for is forgotten.
