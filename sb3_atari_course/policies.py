@@ -33,7 +33,7 @@ from sb3_atari_course._common.validation import (
     integer_at_least,
     refuse_unknown,
 )
-from sb3_atari_course.envs import warn_if_model_stacks_twice
+from sb3_atari_course.envs import warn_if_stacked_twice
 
 __all__ = ["AtariCNN", "AtariCnnPolicy", "AtariQuantileCnnPolicy"]
 
@@ -80,7 +80,7 @@ class AtariCNN(BaseFeaturesExtractor):
         super().__init__(observation_space, integer_at_least(1, "features_dim", features_dim))
         layers = _checked_layers(layers)
         _refuse_small_screen(height, width, layers)
-        warn_if_model_stacks_twice("AtariCNN", channels)
+        warn_if_stacked_twice(observation_space)
         make_activation = _activation(activation_fn)
 
         modules: list[nn.Module] = []
@@ -235,16 +235,12 @@ def _refuse_for(policy: BasePolicy, other: type[BaseAlgorithm], its_policy: str)
     :raises TypeError: with the policy to take.
     """
     for model in callers(BaseAlgorithm):  # type: ignore[type-abstract]
-        if model.policy_class is not type(policy):
-            continue
-        name, remedy = type(model).__name__, f"take {its_policy}"
-        if isinstance(model, OnPolicyAlgorithm):
-            of_cnn = next(key for key in model.policy_aliases if key.startswith("Cnn"))
-            extractor = "policy_kwargs=dict(features_extractor_class=AtariCNN)"
-            remedy = f"take its own on our network, {name}({of_cnn!r}, env, {extractor})"
-        elif not isinstance(model, other):
-            continue
-        raise TypeError(f"{type(policy).__name__} is not a policy for {name}: {remedy}")
+        if model.policy_class is type(policy) and isinstance(model, (other, OnPolicyAlgorithm)):
+            raise TypeError(
+                f"{type(policy).__name__} is not a policy for {type(model).__name__}: take"
+                f" {its_policy} for {other.__name__}, for others their own for images with"
+                " policy_kwargs=dict(features_extractor_class=AtariCNN)"
+            )
 
 
 def _refuse_unknown(

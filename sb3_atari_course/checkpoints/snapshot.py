@@ -52,7 +52,6 @@ from sb3_atari_course.checkpoints.folder import (
 from sb3_atari_course.checkpoints.log_files import read_logs
 from sb3_atari_course.envs.state.env_state import read_generator, write_generator
 from sb3_atari_course.envs.state.vec_env_state import (
-    NewEpisodes,
     read_vec_env,
     unsaved_envs,
     write_vec_env,
@@ -428,16 +427,12 @@ def _write_pending(model: BaseAlgorithm, pending: dict[str, list[Any]]) -> None:
             logger.name_to_excluded[name] = excluded
 
 
-def _begin_episodes(model: BaseAlgorithm, callback: Callbacks, episodes: NewEpisodes) -> None:
-    """Let some environments start over, for the model, its replay buffer and the callbacks."""
-    last: Any = model._last_obs
-    new = episodes.observations
-    pairs = [(new[key], last[key]) for key in last] if isinstance(last, dict) else [(new, last)]
-    for shown, seen in pairs:
-        seen[episodes.begun] = shown[episodes.begun]
+def _begin_episodes(model: BaseAlgorithm, callback: Callbacks, observations: Any) -> None:
+    """Let all environments start over, for the model, its replay buffer and the callbacks."""
+    model._last_obs = observations
     if model._last_episode_starts is not None:
-        model._last_episode_starts[episodes.begun] = True
-    envs = np.flatnonzero(episodes.begun).tolist()
+        model._last_episode_starts[:] = True
+    envs = list(range(model.n_envs))
     for one in all_within(callback):
         for value in vars(one).values():
             if isinstance(value, WholeGames):

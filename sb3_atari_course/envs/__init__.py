@@ -2,7 +2,7 @@
 
 - ``ids.py``          registering, finding and checking environment ids
 - ``atari.py``        ``wrap_atari``, ``make_atari_env``: the one place that knows the order
-- ``stack_check.py``  warnings about frames that are stacked twice
+- ``stack_check.py``  a warning about frames that are stacked twice
 - ``native/``         many games at once, in ale-py's C++ threads
 - ``state/``          the state of environments as plain data
 """
@@ -15,11 +15,7 @@ from sb3_atari_course.envs.ids import (
     is_atari,
     register_envs,
 )
-from sb3_atari_course.envs.stack_check import (
-    warn_if_model_stacks_twice,
-    warn_if_stacked_twice,
-    warn_of_many_channels,
-)
+from sb3_atari_course.envs.stack_check import warn_if_stacked_twice
 
 __all__ = [
     "GRAY_SCREENS",
@@ -30,8 +26,6 @@ __all__ = [
     "make_atari_env",
     "make_game",
     "register_envs",
-    "warn_if_model_stacks_twice",
     "warn_if_stacked_twice",
-    "warn_of_many_channels",
     "wrap_atari",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -165,17 +165,12 @@ def make_atari_env(
     integer_at_least(1, "n_envs", n_envs)
     check_atari(env_id)
     if native:
-        return _make_native(
-            env_id,
-            n_envs,
-            seed=seed,
-            **{
-                "n_stack": n_stack,
-                **(wrapper_kwargs or {}),
-                **(env_kwargs or {}),
-                **vec_env_kwargs,
-            },
-        )
+        settings = {"n_stack": n_stack, "render_mode": "rgb_array", **(wrapper_kwargs or {})}
+        settings.update(env_kwargs or {}, **vec_env_kwargs)
+        if "fire_on_reset" in settings:
+            settings["fire"] = settings.pop("fire_on_reset")
+        return NativeAtariVecEnv(env_id, n_envs, seed=seed, **settings)
+    in_processes = vec_env_kwargs.get("vec_env_cls") is SubprocVecEnv
     wrapper_names = inspect.signature(wrap_atari).parameters
     refuse_unknown(
         "make_atari_env",
@@ -193,30 +188,16 @@ def make_atari_env(
             n_envs=n_envs,
             seed=seed,
             env_kwargs={**GRAY_SCREENS, "render_mode": "rgb_array", **(env_kwargs or {})},
-            wrapper_class=_wrapper_for(vec_env_kwargs.get("vec_env_cls")),
+            wrapper_class=_wrap_savable if in_processes else wrap_atari,
             wrapper_kwargs={"n_stack": n_stack, **(wrapper_kwargs or {})},
             **vec_env_kwargs,
         )
     )
 
 
-def _wrapper_for(vec_env_cls: type[VecEnv] | None) -> Callable[..., gym.Env[Screen, int]]:
-    """Return what is put around a game; in a process of its own it must be reached from outside."""
-    if vec_env_cls is SubprocVecEnv:
-        return _wrap_savable
-    return wrap_atari
-
-
 def _wrap_savable(env: gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Screen, int]:
+    """Let checkpoints reach a game in a process of its own."""
     return SavableEnv(wrap_atari(env, **kwargs))
-
-
-def _make_native(env_id: str, n_envs: int, **settings: Any) -> VecEnv:
-    """Make a NativeAtariVecEnv with the settings of :func:`wrap_atari`."""
-    settings.setdefault("render_mode", "rgb_array")
-    if "fire_on_reset" in settings:
-        settings["fire"] = settings.pop("fire_on_reset")
-    return NativeAtariVecEnv(env_id, n_envs, **settings)
 
 
 def make_game(env_id: str, **env_kwargs: Any) -> gym.Env[Any, Any]:

@@ -23,11 +23,11 @@ from sb3_atari_course.evaluation.protocol import (
     EpisodeStatistics,
     ScoreKeeper,
     find_noops,
-    layers,
     make_score_keeper,
     protocol_of,
 )
 from sb3_atari_course.wrappers import NoopReset
+from sb3_atari_course.wrappers.timing import layers
 
 #: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
 MAX_FRAMES = 108_000
@@ -164,11 +164,6 @@ def evaluate_games(
         twice, for ``env_kwargs`` that ``max_frames`` and ``sticky_actions`` decide, for spaces that
         are not those of the model, for a wrapper that restarts the game at a life loss.
     """
-    if not isinstance(env_id, str):
-        raise TypeError(
-            f"env_id must be the id of an environment, e.g. 'BreakoutNoFrameskip-v4', got {env_id}:"
-            " evaluate_games makes the environment itself, with env_wrapper around it"
-        )
     integer_at_least(1, "n_games", n_games)
     integer_at_least(0, "seed", seed)
     integer_at_least(1, "max_frames", max_frames)

@@ -11,11 +11,10 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import TransformObservation
 from numpy.typing import NDArray
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from sb3_atari_course.envs import warn_if_stacked_twice, warn_of_many_channels
+from sb3_atari_course.envs import warn_if_stacked_twice
 
 
 class Model(Protocol):
@@ -101,9 +100,7 @@ def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
         wanted = getattr(model, "observation_space", None)
         if wanted is not None:
             env = _stacked_like(wanted, env)
-            warn_if_stacked_twice(env)
-            if isinstance(env, ZeroPaddedStack) and is_image_space(wanted):
-                warn_of_many_channels("the model", (env.observation_space.shape or ())[-1])
+            warn_if_stacked_twice(env.observation_space)
         check_spaces(model, env.observation_space, env.action_space)
         masks = "action_masks"
         if masks in _parameters(getattr(model, "predict", None)) and env.has_wrapper_attr(masks):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
@@ -13,7 +12,7 @@ from stable_baselines3.common.atari_wrappers import NoopResetEnv, StickyActionEn
 
 from sb3_atari_course.envs import GRAY_SCREENS, is_atari, make_game
 from sb3_atari_course.wrappers import NoopReset
-from sb3_atari_course.wrappers.timing import frames_per_step
+from sb3_atari_course.wrappers.timing import frames_per_step, layers
 
 #: Arguments of :func:`gymnasium.make` that say nothing about the rules, or are found in the limits.
 _NOT_RULES = ("render_mode", "max_episode_steps")
@@ -145,14 +144,6 @@ def protocol_of(
         "whole_games": True,
         "clipped": False,
     }
-
-
-def layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
-    """Yield the wrappers of an environment from the outside, then the environment itself."""
-    while isinstance(env, gym.Wrapper):
-        yield env
-        env = env.env
-    yield env
 
 
 def find_noops(env: gym.Env[Any, Any], outside: gym.Env[Any, Any] | None = None) -> int | None:

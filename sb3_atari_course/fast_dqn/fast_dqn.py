@@ -105,7 +105,7 @@ class FastDQN(DQN):
     def _setup_model(self) -> None:
         self._check_flags()
         super()._setup_model()
-        warn_if_stacked_twice(self.env)
+        warn_if_stacked_twice(self.observation_space)
 
     def _check_flags(self) -> None:
         for name in ("double_q", "compile"):

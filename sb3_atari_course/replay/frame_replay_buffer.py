@@ -24,7 +24,7 @@ from sb3_atari_course._common.validation import (
     finite_number,
     integer_at_least,
 )
-from sb3_atari_course.envs import warn_if_model_stacks_twice
+from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, Lz4Frames, PlainFrames
 from sb3_atari_course.replay.ram_budget import CPU, Need, available_memory, check_budget
 from sb3_atari_course.replay.saved_files import (
@@ -130,7 +130,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
             raise ReplayMemoryError(
                 f"buffer_size={buffer_size} is too large, even without a frame: {error}"
             ) from error
-        warn_if_model_stacks_twice("FrameReplayBuffer", self.stacks.n_stack)
+        warn_if_stacked_twice(observation_space)
 
     def add(
         self,

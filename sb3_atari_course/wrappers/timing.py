@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -111,6 +112,14 @@ class ActionRepeat(
         return obs, reward, terminated, truncated, info
 
 
+def layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    """Yield the wrappers of an environment from the outside, then the environment itself."""
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
+    yield env
+
+
 def frames_per_step(env: gym.Env[Any, Any]) -> int:
     """Return how many frames ``env`` plays a step, the most of them if that is random.
 
@@ -120,15 +129,13 @@ def frames_per_step(env: gym.Env[Any, Any]) -> int:
     """
     skip: Any = getattr(env.unwrapped, "_frameskip", 1)
     n_frames = skip if isinstance(skip, int) else skip[1] - 1  # (2, 5): 2, 3 or 4
-    layer: gym.Env[Any, Any] = env
-    while isinstance(layer, gym.Wrapper):
+    for layer in layers(env):
         if isinstance(layer, (ActionRepeat, AtariPreprocessing)):
             n_frames *= layer.frame_skip
         elif isinstance(layer, (MaxAndSkipEnv, MaxAndSkipObservation)):
             n_frames *= layer._skip
         elif type(layer).__name__ == "RepeatAction":  # of Gymnasium from 1.3 on
             n_frames *= layer.num_repeats  # type: ignore[attr-defined]
-        layer = layer.env
     return int(n_frames)
 
 
@@ -145,10 +152,6 @@ def _refuse_skipping_twice(env: gym.Env[Any, Any], frame_skip: int) -> None:
 
 def _emulator_behind(env: gym.Env[Any, Any]) -> Any | None:
     """Return the ale-py emulator whose observation reaches us as it is, or None."""
-    layer: gym.Env[Any, Any] = env
-    while isinstance(layer, gym.Wrapper):
-        if type(layer) not in _TRANSPARENT:
-            return None
-        layer = layer.env
-    known = type(layer) is AtariEnv and hasattr(layer, "_obs_type") and not layer.sound_obs
-    return layer if known else None
+    *outside, base = layers(env)
+    known = type(base) is AtariEnv and hasattr(base, "_obs_type") and not base.sound_obs
+    return base if known and all(type(layer) in _TRANSPARENT for layer in outside) else None

@@ -243,7 +243,7 @@ class CourseExperimentManager(ExperimentManager):
             self.env_wrapper = partial(_wrap_savable, wrapper=wrapper)
         vec_env: VecEnv = super().create_envs(*args, **kwargs)
         self._vec_envs.append(vec_env)
-        warn_if_stacked_twice(vec_env)
+        warn_if_stacked_twice(vec_env.observation_space)
         self.env_wrapper = wrapper
         if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
             self._check_native(vec_env)

@@ -38,7 +38,6 @@ from sb3_atari_course.checkpoints.snapshot import (
     write_callbacks,
     write_training,
 )
-from sb3_atari_course.envs.state.vec_env_state import NewEpisodes
 from tests.checkpoints.small import close, dqn, poles
 
 
@@ -157,20 +156,15 @@ def test_other_algorithms_are_not_known() -> None:
     env.close()
 
 
-def test_only_new_episodes_show_what_is_new() -> None:
+@pytest.mark.parametrize(
+    "shown", [np.full((3, 4), 9.0, np.float32), {"a": np.ones(3), "b": np.ones((3, 2))}]
+)
+def test_new_episodes_are_shown_from_their_start(shown: Any) -> None:
     model = begun(dqn(poles(None, n_envs=3)))
-    shown = np.full((3, 4), 9.0, np.float32)
-    model._last_obs = np.zeros((3, 4), np.float32)
     model._last_episode_starts = np.zeros(3, bool)
-    _begin_episodes(model, [], NewEpisodes(np.array([False, True, False]), shown))
-    assert model._last_obs[:, 0].tolist() == [0, 9, 0]
-    assert model._last_episode_starts.tolist() == [False, True, False]
-    both: Any = {"a": np.zeros(3), "b": np.zeros((3, 2))}
-    model._last_obs = both
-    seen = {"a": np.ones(3), "b": np.ones((3, 2))}
-    _begin_episodes(model, [], NewEpisodes(np.array([True, False, True]), seen))
-    assert both["a"].tolist() == [1, 0, 1]
-    assert both["b"].tolist() == [[1, 1], [0, 0], [1, 1]]
+    _begin_episodes(model, [], shown)
+    assert model._last_obs is shown
+    assert model._last_episode_starts.tolist() == [True, True, True]
     close(model)
 
 

@@ -329,6 +329,6 @@ def test_its_observations_have_the_bytes_of_an_array() -> None:
 
 def test_a_stack_that_was_stacked_again_is_a_warning() -> None:
     space = spaces.Box(0, 255, (84, 84, 16), np.uint8)
-    with pytest.warns(UserWarning, match=r"FrameReplayBuffer .*16 channels.*VecFrameStack"):
+    with pytest.warns(UserWarning, match="16 channels.*VecFrameStack"):
         FrameReplayBuffer(10, space, spaces.Discrete(4))
     FrameReplayBuffer(10, spaces.Box(0, 255, (12, 84, 84), np.uint8), spaces.Discrete(4))

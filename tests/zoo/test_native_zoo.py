@@ -77,7 +77,7 @@ def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--algo", "dqn", "--env", "CartPole-v1"], "is no Atari game of ale-py"),
+        (["train", "--algo", "dqn", "--env", "CartPole-v1"], "is not an Atari game"),
         (
             ["train", *RUN, "-params", "env_wrapper:'tests.fakes.Tape'"],
             "the wrapper Tape has no counterpart in NativeAtariVecEnv",

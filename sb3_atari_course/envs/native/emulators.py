@@ -168,12 +168,9 @@ class Batches:
         self, make_batch: Callable[[int, int], Batch], sizes: Sequence[tuple[int, int]]
     ) -> None:
         self._batches = [make_batch(n_envs, n_threads) for n_envs, n_threads in sizes]
+        #: Names of the actions.
+        self.meanings = self._batches[0].meanings
         self._ordered: tuple[Frames, list[Future[Played]]] | None = None
-
-    @property
-    def meanings(self) -> list[str]:
-        """Names of the actions."""
-        return self._batches[0].meanings
 
     def order(
         self, what: Literal["reset", "step"], numbers: NDArray[np.int32], stacks: Frames

@@ -12,6 +12,7 @@ from stable_baselines3.common import atari_wrappers as sb3
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import wrappers as ours
+from sb3_atari_course.envs.ids import is_atari, not_atari
 from sb3_atari_course.envs.native.native_vec_env import NativeAtariVecEnv
 
 Settings = dict[str, Any]
@@ -79,11 +80,8 @@ def native_from_wrappers(
     env = env_fns[0]()
     try:
         spec = env.unwrapped.spec
-        if spec is None or "AtariEnv" not in str(spec.entry_point):
-            raise ValueError(
-                f"{spec.id if spec else env} is no Atari game of ale-py, and NativeAtariVecEnv"
-                " plays no others: take --vec-env dummy"
-            )
+        if spec is None or not is_atari(spec.id):
+            raise ValueError(f"{not_atari(spec.id if spec else str(env))} (--vec-env dummy)")
         settings = {**spec.kwargs, **settings_of(env), **kwargs}
     finally:
         env.close()

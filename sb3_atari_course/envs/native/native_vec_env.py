@@ -37,11 +37,11 @@ from sb3_atari_course.envs.native.emulators import (
     infos_of,
 )
 from sb3_atari_course.envs.native.options import (
+    N_SEEDS,
     OPTIONS,
     UNLISTED,
     emulator_seeds,
     find_emulators,
-    first_seed,
     usable_threads,
 )
 from sb3_atari_course.wrappers.screen import checked_crop, checked_padding, checked_shape
@@ -169,7 +169,9 @@ class NativeAtariVecEnv(VecEnv):
         super().__init__(n_envs, observation_space, spaces.Discrete(len(self._meanings)))
         self._closed = False
         self._is_ready = self._is_stepping = False  # both: an interrupted step needs a reset()
-        self.seed(first_seed(seed))
+        if seed is None:  # SB3 would take it from numpy's global generator
+            seed = int(np.random.default_rng().integers(N_SEEDS))
+        self.seed(integer_at_least(0, "seed", seed))
 
     def reset(self) -> NDArray[np.uint8]:
         """Begin new games; a step that nobody waited for is forgotten.
@@ -214,8 +216,10 @@ class NativeAtariVecEnv(VecEnv):
             raise ValueError("there are no games to step: call reset() before step_async()")
         n_actions = len(self._meanings)
         actions = checked_actions(actions, n_envs=self.num_envs, n_actions=n_actions)
-        if self.fire_action is not None:
-            actions = with_fire(actions, self._life_begins, self.fire_action)
+        if self.fire_action is not None and self._life_begins.any():
+            # into the caller's array, which SB3's off-policy algorithms store after the step
+            actions = actions if actions.flags.writeable else actions.copy()
+            actions[self._life_begins] = self.fire_action
         self._is_ready = False
         stacks = self._stacks.room()
         self._batches.order("step", actions.astype(np.int32), stacks)
@@ -448,21 +452,3 @@ def checked_actions(actions: Any, *, n_envs: int, n_actions: int) -> NDArray[Any
             f" 0 to {n_actions - 1}"
         )
     return array
-
-
-def with_fire(actions: NDArray[Any], starts: NDArray[np.bool_], fire: int) -> NDArray[Any]:
-    """Return the actions with FIRE where a life begins, written into the caller's array.
-
-    SB3's off-policy algorithms store that array after the step, so that their memory holds what
-    was executed. A read-only array stays as it is; its copy is returned.
-
-    :param actions: (n_envs,) integers.
-    :param starts: (n_envs,) True where a life begins.
-    :param fire: number of the action FIRE.
-    """
-    if not starts.any():
-        return actions
-    if not actions.flags.writeable:
-        actions = actions.copy()
-    actions[starts] = fire
-    return actions

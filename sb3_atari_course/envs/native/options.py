@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from sb3_atari_course._common.validation import (
     probability,
     refuse_unknown,
 )
-from sb3_atari_course.envs.ids import find_spec
+from sb3_atari_course.envs.ids import find_spec, is_atari, not_atari
 
 #: What options of :func:`gymnasium.make` may be that the native emulators cannot follow.
 _CANNOT: dict[str, tuple[Any, ...]] = {
@@ -116,11 +115,8 @@ def find_emulators(
     :raises TypeError: for an unknown option, and for a flag that is not a bool.
     """
     spec = find_spec(env_id)
-    if "AtariEnv" not in str(spec.entry_point):
-        raise ValueError(
-            f"{env_id!r} is not an Atari game of ale-py, and NativeAtariVecEnv plays no others: use"
-            " SB3's make_vec_env (--vec-env dummy)"
-        )
+    if not is_atari(env_id):
+        raise ValueError(not_atari(env_id))
     asked = _checked_options(env_id, {**spec.kwargs, **options})
     own_skip = asked.get("frameskip", 4)
     frame_skip = integer_at_least(1, "frame_skip", frame_skip)
@@ -160,21 +156,14 @@ def usable_threads(n_threads: int | None, n_envs: int) -> int:
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     n_cores = n_cores or 1
     if n_threads is None:
-        return min(n_envs, n_cores)
-    if integer_at_least(1, "n_threads", n_threads) > n_cores:
-        warnings.warn(
-            f"n_threads={n_threads} is more than this process has cores: {n_cores} are used",
-            stacklevel=3,
-        )
-    return min(n_threads, n_envs, n_cores)
+        n_threads = n_cores
+    return min(integer_at_least(1, "n_threads", n_threads), n_envs, n_cores)
 
 
 def _checked_options(env_id: str, asked: dict[str, Any]) -> dict[str, Any]:
     """Return those options that mean something here, after refusing what cannot be done."""
     refuse_unknown(f"the native {env_id}", asked, (*OPTIONS, *UNLISTED))
     for name, value in asked.items():
-        if name in ("continuous", "sound_obs") and value is not None:
-            boolean(name, value)
         if value not in _CANNOT.get(name, (value,)):
             raise ValueError(
                 f"{env_id} with {name}={value!r}: the native emulators show grey frames without"
@@ -195,17 +184,6 @@ def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
     if steps is not None and steps != -1:  # -1 means no limit in Gymnasium
         limits.append(integer_at_least(1, "max_episode_steps", steps) * own_skip)
     return min(limits)
-
-
-def first_seed(seed: int | None) -> int:
-    """Return the seed of the first game, a random one for None.
-
-    :raises TypeError: if it is no integer.
-    :raises ValueError: if it is negative.
-    """
-    if seed is None:
-        return int(np.random.default_rng().integers(N_SEEDS))
-    return integer_at_least(0, "seed", seed)
 
 
 def emulator_seeds(seeds: Sequence[int | None]) -> NDArray[np.int32]:

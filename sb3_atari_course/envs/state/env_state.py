@@ -32,6 +32,7 @@ from sb3_atari_course.envs.state.emulator_state import (
     read_emulator,
     write_emulator,
 )
+from sb3_atari_course.wrappers.timing import layers
 
 __all__ = ["EnvStateError", "UnsavableEnvError", "monitor_file", "read_env", "write_env"]
 
@@ -89,21 +90,14 @@ _CHANGING: dict[type, tuple[str, ...]] = {
     wrappers.FrameStack: ("_frames",),
     wrappers.LifeLossTerminal: ("_lives", "_last_frame"),
 }
-_STATELESS = (
-    gym_wrappers.ClipAction,
-    gym_wrappers.ClipReward,
-    gym_wrappers.DiscretizeAction,
-    gym_wrappers.DiscretizeObservation,
-    gym_wrappers.FilterObservation,
-    gym_wrappers.FlattenObservation,
-    gym_wrappers.GrayscaleObservation,
-    gym_wrappers.RescaleAction,
-    gym_wrappers.RescaleObservation,
-    gym_wrappers.ReshapeObservation,
-    gym_wrappers.ResizeObservation,
+_TRANSFORMS = (
     gym_wrappers.TransformAction,
     gym_wrappers.TransformObservation,
     gym_wrappers.TransformReward,
+)
+_STATELESS = (
+    # most of Gymnasium's: ClipAction, FlattenObservation, ...
+    *(c for c in vars(gym_wrappers).values() if isinstance(c, type) and issubclass(c, _TRANSFORMS)),
     atari_wrappers.AtariWrapper,  # the others stand inside it
     atari_wrappers.ClipRewardEnv,
     atari_wrappers.FireResetEnv,
@@ -156,14 +150,14 @@ def write_env(env: Env, state: Tree) -> None:
 
     :raises EnvStateError: if its layers are others than those saved; it is then as it was.
     """
-    layers = list(_layers(env))
-    names, saved = [class_name(type(layer)) for layer in layers], [part["layer"] for part in state]
+    found = list(_layers(env))
+    names, saved = [class_name(type(layer)) for layer in found], [part["layer"] for part in state]
     if names != saved:
         raise EnvStateError(
             f"the state is one of {' < '.join(saved)}, and the environment is"
             f" {' < '.join(names)}: make it as it was made when it was saved"
         )
-    for layer, part in zip(layers, state, strict=True):
+    for layer, part in zip(found, state, strict=True):
         _write_layer(layer, part)
 
 
@@ -234,12 +228,8 @@ def _subspaces(space: Space) -> Iterator[Space]:
 
 
 def _layers(env: Env) -> Iterator[Env]:
-    """Yield the layers, the outermost first and the environment itself last."""
-    while isinstance(env, gym.Wrapper):
-        if not getattr(type(env), "only_calls_checkpoints", False):  # SavableEnv
-            yield env
-        env = env.env
-    yield env
+    """Yield the layers that have a state, the outermost first and the environment itself last."""
+    return (one for one in layers(env) if not getattr(type(one), "only_calls_checkpoints", False))
 
 
 def _read_layer(layer: Env) -> Tree:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
@@ -30,10 +28,8 @@ from sb3_atari_course._common.state_tree import Tree, is_plain
 from sb3_atari_course.envs.native import NativeAtariVecEnv
 from sb3_atari_course.envs.state.env_state import (
     EnvStateError,
-    UnsavableEnvError,
     class_name,
     monitor_file,
-    read_env,
     read_fields,
     read_space,
     saves_itself,
@@ -61,16 +57,6 @@ _LASTING: dict[type, tuple[str, ...]] = {
 _STATISTICS = ("mean", "var", "count")
 
 
-class NewEpisodes(NamedTuple):
-    """Episodes that began because their environments could not be saved."""
-
-    #: (n_envs,): in which environments; their running episodes are lost.
-    begun: NDArray[np.bool_]
-    #: (n_envs, ...) or a dict of that, as the outermost VecEnv returns them; only the rows of
-    #: ``begun`` mean something.
-    observations: Any
-
-
 def read_vec_env(venv: VecEnv) -> Tree:
     """Return the state of a VecEnv: its wrappers, and each environment or why it cannot be saved.
 
@@ -94,36 +80,36 @@ def unsaved_envs(state: Tree) -> dict[int, str]:
     return {i: env["reason"] for i, env in enumerate(state["envs"]) if env["reason"] is not None}
 
 
-def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> NewEpisodes | None:
+def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> Any | None:
     """Put a state into a VecEnv that was made in the same way.
 
-    If environments could not be saved, all are seeded and reset once, and those that were saved are
-    restored after that. The caller continues with the new observations in the rows of
-    ``NewEpisodes.begun`` and with the saved ones in all others.
+    If one of the environments could not be saved, all are seeded and reset: their running episodes
+    are lost.
 
-    :param fresh_seed: for environments that could not be saved; environment i gets
-        ``fresh_seed + i``.
-    :return: the episodes that started over, None if there are none.
+    :param fresh_seed: for new episodes; environment i gets ``fresh_seed + i``.
+    :return: the observations of new episodes, as the outermost VecEnv returns them; None if the old
+        ones go on.
     :raises EnvStateError: if it has another number of environments, or others than those saved.
     """
     _check_same(venv, state)
     base = venv.unwrapped
     wrappers = list(zip(_wrappers_of(venv), state["wrappers"], strict=True))
-    saved = np.array([env["reason"] is None for env in state["envs"]], bool)
     observations = None
-    if not saved.all():
+    if unsaved_envs(state):
         for wrapper, part in wrappers:
             _write_lasting(wrapper, part)  # the new observations are normalised as the old ones
         venv.seed(fresh_seed)
         observations = venv.reset()
-    for i in np.flatnonzero(saved).tolist():
-        _write_one(base, i, state["envs"][i]["state"])
+    else:
+        for i, env in enumerate(state["envs"]):
+            _write_one(base, i, env["state"])
+        for wrapper, part in wrappers:
+            _write_per_env(wrapper, part)
     for wrapper, part in wrappers:
         _write_lasting(wrapper, part)
-        _write_per_env(wrapper, part, saved)
     write_space(base.action_space, state["action_space"])
     base._seeds, base._options = list(state["seeds"]), list(state["options"])
-    return None if observations is None else NewEpisodes(~saved, observations)
+    return observations
 
 
 def monitor_files(venv: VecEnv) -> list[str | None]:
@@ -142,7 +128,7 @@ def _read_envs(base: VecEnv, wrappers: list[Any]) -> list[tuple[Tree, str | None
     if foreign:
         reason = f"the state of {foreign[0]} is unknown, a wrapper around all environments"
     elif type(base) is DummyVecEnv:
-        return [_read_one(env) for env in base.envs]
+        return [SavableEnv(env).checkpoint_tree() for env in base.envs]
     elif _workers_can_save(base):
         return base.env_method("checkpoint_tree")
     elif type(base) is SubprocVecEnv:
@@ -155,13 +141,6 @@ def _read_envs(base: VecEnv, wrappers: list[Any]) -> list[tuple[Tree, str | None
     else:
         reason = f"the state of {class_name(type(base))} is unknown"
     return [(None, reason)] * base.num_envs
-
-
-def _read_one(env: Any) -> tuple[Tree, str | None]:
-    try:
-        return read_env(env), None
-    except UnsavableEnvError as error:
-        return None, str(error)
 
 
 def _write_one(base: VecEnv, index: int, state: Tree) -> None:
@@ -197,8 +176,7 @@ def _check_same(venv: VecEnv, state: Tree) -> None:
             f"the state is one of {' < '.join(saved)}, and there is {' < '.join(now)}: make the"
             " environments as they were made when they were saved"
         )
-    unsaved = unsaved_envs(state)
-    if type(base) is SubprocVecEnv and len(unsaved) < base.num_envs and not _workers_can_save(base):
+    if type(base) is SubprocVecEnv and not unsaved_envs(state) and not _workers_can_save(base):
         raise EnvStateError(
             f"the saved environments cannot be reached in their worker processes: put"
             f" {_SAVABLE} around them, last in env_wrapper"
@@ -242,15 +220,10 @@ def _write_lasting(wrapper: Any, state: Tree) -> None:
             write_fields(owner, names, fields)
 
 
-def _write_per_env(wrapper: VecEnvWrapper, state: Tree, rows: NDArray[np.bool_]) -> None:
-    """Put back what belongs to some environments, and leave the others as they are.
-
-    :param rows: (n_envs,), True for the environments that are restored.
-    """
-    arrays = list(_per_env(wrapper))
-    for (owner, name, now), saved in zip(arrays, state.get("per_env", []), strict=True):
-        value = _merged(now, saved, rows)
-        write_fields(owner, [name], {} if value is None else {name: value})
+def _write_per_env(wrapper: VecEnvWrapper, state: Tree) -> None:
+    """Put back what belongs to single environments."""
+    for (owner, name, _), saved in zip(_per_env(wrapper), state.get("per_env", []), strict=True):
+        write_fields(owner, [name], {} if saved is None else {name: saved})
 
 
 def _lasting(wrapper: VecEnvWrapper) -> Iterator[tuple[object, tuple[str, ...]]]:
@@ -288,16 +261,3 @@ def _stacks(stack: Any) -> Iterator[StackedObservations[Any]]:
             yield from _stacks(part)
     else:
         yield stack
-
-
-def _merged(now: Any, saved: Any, rows: NDArray[np.bool_]) -> Any:
-    """Return what was saved in some rows, and what is there now in the others."""
-    if rows.all() or now is None or saved is None:
-        return saved if rows.all() else now
-    if isinstance(saved, dict):
-        return {key: _merged(now[key], saved[key], rows) for key in saved}
-    if len(now) != len(saved):  # VecNormalize has no rewards before the first step
-        return saved
-    merged = now.copy()
-    merged[rows] = saved[rows]
-    return merged

@@ -88,7 +88,7 @@ def test_what_cannot_be_done_is_one_clear_line(wrap: Any, message: str) -> None:
 
 
 def test_an_environment_that_is_no_atari_game() -> None:
-    with pytest.raises(ValueError, match=r"CartPole-v1 is no Atari game .* --vec-env dummy"):
+    with pytest.raises(ValueError, match=r"CartPole-v1.*--vec-env dummy"):
         native_from_wrappers([lambda: gym.make("CartPole-v1")])
 
 

@@ -378,7 +378,6 @@ class TestAttributes:
         (BREAKOUT, {"max_pool": None}, TypeError, "max_pool .*got None"),
         (BREAKOUT, {"monitor_append": "yes"}, TypeError, "monitor_append .*got 'yes'"),
         (BREAKOUT, {"full_action_space": "no"}, TypeError, "full_action_space .*got 'no'"),
-        (BREAKOUT, {"continuous": 0}, TypeError, "continuous .*got 0"),
         (BREAKOUT, {"frameskip": "4"}, TypeError, "frameskip .*got '4'"),
         (BREAKOUT, {"seed": "a"}, TypeError, "seed must be an integer of at least 0, got 'a'"),
         (BREAKOUT, {"seed": -1}, ValueError, "seed must be at least 0, got -1"),
@@ -398,13 +397,6 @@ def test_a_wrong_setting_is_one_clear_line(
     with pytest.raises(error, match=message) as caught:
         NativeAtariVecEnv(env_id, **settings)
     assert "\n" not in str(caught.value)
-
-
-def test_more_threads_than_cores_is_a_warning() -> None:
-    with pytest.warns(UserWarning, match="n_threads=5000 is more than this process has cores"):
-        env = NativeAtariVecEnv(BREAKOUT, 2, n_threads=5000)
-    assert env.reset().shape == (2, 4, 84, 84)
-    env.close()
 
 
 def test_the_sticky_actions_of_an_id_are_kept() -> None:

@@ -90,6 +90,9 @@ MAKERS: dict[str, Callable[[], Env]] = {
     "frames": lambda: gw.ResizeObservation(
         gw.GrayscaleObservation(gw.MaxAndSkipObservation(breakout(), 4)), (20, 20)
     ),
+    "other frames": lambda: gw.AddRenderObservation(
+        gw.DtypeObservation(breakout(frameskip=4, render_mode="rgb_array"), np.float32)
+    ),
     "zoo's frames": lambda: zoo.YAMLCompatResizeObservation(breakout(frameskip=4), [20, 20]),
     "statistics": lambda: gw.RecordEpisodeStatistics(cart()),
     "dicts": lambda: gw.FlattenObservation(gw.FilterObservation(as_dict(cart()), ["observation"])),
