@@ -19,6 +19,7 @@ from stable_baselines3.common.utils import safe_mean
 from sb3_atari_course._common.validation import probability, refuse_unknown
 from sb3_atari_course.q_learning.policies import QTablePolicy
 from sb3_atari_course.q_learning.schedules import (
+    ConstantRate,
     EpisodeDecay,
     Exploration,
     as_exploration,
@@ -141,7 +142,8 @@ class QLearning(BaseAlgorithm):
     @property
     def current_learning_rate(self) -> float | None:
         """The learning rate of the last step; None if it differs from cell to cell."""
-        return learning_rate_at(self.learning_rate, self._current_progress_remaining)
+        rate = learning_rate_at(self.learning_rate, self._current_progress_remaining)
+        return rate.value if isinstance(rate, ConstantRate) else None
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed the generator of this model, and what SB3 seeds.
@@ -228,7 +230,7 @@ class QLearning(BaseAlgorithm):
 
         new_states, paid = self.policy.states(new_obs), rewards.tolist()  # type: ignore[arg-type]
         if not math.isfinite(sum(paid)):
-            raise ValueError(f"rewards must be finite numbers, the environments paid {paid}")
+            raise ValueError(f"rewards must be finite numbers, the environments returned {paid}")
         next_states: list[int | None] = list(new_states)
         if dones.any():
             for i in np.flatnonzero(dones).tolist():

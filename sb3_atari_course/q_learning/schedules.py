@@ -78,10 +78,32 @@ def epsilon_at(
     return probability(name, exploration(progress_remaining))
 
 
+@dataclass(frozen=True)
+class ConstantRate:
+    """The same learning rate for every cell of the table.
+
+    :param value: in (0, 1].
+    """
+
+    value: float
+
+    def __call__(self, n_visits: int) -> float:
+        """Return the learning rate of a cell."""
+        return self.value
+
+
+class VisitRate:
+    """The learning rate ``"visits"``, 1 / (visits of the cell): a mean of all its targets."""
+
+    def __call__(self, n_visits: int) -> float:
+        """Return the learning rate of a cell that is visited for the ``n_visits``-th time."""
+        return 1.0 / n_visits
+
+
 def learning_rate_at(
     learning_rate: float | Schedule | str, progress_remaining: float
-) -> float | None:
-    """Return the learning rate of one moment; None for 1 / (visits of the cell).
+) -> ConstantRate | VisitRate:
+    """Return the learning rate of one moment, by the visits of a cell.
 
     :param learning_rate: a number in (0, 1], an SB3 schedule of such numbers, or ``"visits"``.
     :param progress_remaining: 1 at the beginning of the training, 0 at its end.
@@ -90,7 +112,7 @@ def learning_rate_at(
     """
     if isinstance(learning_rate, str):
         if learning_rate == VISITS:
-            return None
+            return VisitRate()
         raise ValueError(f"learning_rate as a word can be {VISITS!r} only, got {learning_rate!r}")
     name = "learning_rate"
     if callable(learning_rate):
@@ -99,4 +121,4 @@ def learning_rate_at(
     rate = probability(name, learning_rate)
     if rate == 0.0:
         raise ValueError(f"{name} must be above 0 and at most 1, got {learning_rate!r}")
-    return rate
+    return ConstantRate(rate)

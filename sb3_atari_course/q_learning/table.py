@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+
+#: Learning rate of a cell by its number of visits, at one moment of the training.
+Rate = Callable[[int], float]
 
 
 class QTable:
@@ -53,13 +56,13 @@ class QTable:
         rewards: Sequence[float],
         next_states: Sequence[int | None],
         gamma: float,
-        rate: float | None,
+        rate: Rate,
     ) -> float:
         """Learn from one step of each environment, one after the other.
 
         :param next_states: where the steps led to; None after a terminal state: nothing follows.
         :param gamma: discount of what follows, 0 to 1.
-        :param rate: learning rate; None for 1 / (visits of the cell, this one included).
+        :param rate: learning rate by the visits of the cell, this one included.
         :return: the sum of the absolute TD errors, target minus old value.
         """
         values, visits = self.values, self.visits
@@ -72,7 +75,7 @@ class QTable:
             value = values.item(state, action)
             error = target - value
             visits[state, action] = visit
-            values[state, action] = value + error * (1.0 / visit if rate is None else rate)
+            values[state, action] = value + error * rate(visit)
             sum_error += abs(error)
         return sum_error
 

@@ -10,6 +10,7 @@ import pytest
 from stable_baselines3.common.utils import LinearSchedule
 
 from sb3_atari_course.q_learning.schedules import (
+    ConstantRate,
     EpisodeDecay,
     as_exploration,
     epsilon_at,
@@ -59,11 +60,12 @@ def test_what_is_no_exploration(exploration: Any, error: type[Exception], messag
 
 
 def test_learning_rates() -> None:
-    assert learning_rate_at(0.5, 0.1) == 0.5
-    assert learning_rate_at("visits", 0.1) is None
-    assert learning_rate_at(LinearSchedule(1.0, 0.0, 1.0), 0.25) == 0.25
+    assert learning_rate_at(0.5, 0.1) == ConstantRate(0.5)
+    assert learning_rate_at(0.5, 0.1)(7) == 0.5
+    assert [learning_rate_at("visits", 0.1)(n) for n in (1, 2, 4)] == [1, 0.5, 0.25]
+    assert learning_rate_at(LinearSchedule(1.0, 0.0, 1.0), 0.25) == ConstantRate(0.25)
     for rate in (0.5, 1, np.float32(0.5), np.int64(1)):
-        assert learning_rate_at(rate, 1.0) == rate  # type: ignore[arg-type]
+        assert learning_rate_at(rate, 1.0) == ConstantRate(rate)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

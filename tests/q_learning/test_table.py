@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sb3_atari_course.q_learning.table import QTable, StateNumbering
+from sb3_atari_course.q_learning.schedules import ConstantRate, VisitRate
+from sb3_atari_course.q_learning.table import QTable, Rate, StateNumbering
 
 
 def make_table(rows: list[list[float]]) -> QTable:
@@ -16,7 +17,10 @@ def make_table(rows: list[list[float]]) -> QTable:
     return QTable(values, np.zeros(values.shape, np.int64))
 
 
-def update(table: QTable, *step: float | int | None, gamma: float = 0.9, rate: float | None = 0.5):
+HALF = ConstantRate(0.5)
+
+
+def update(table: QTable, *step: float | int | None, gamma: float = 0.9, rate: Rate = HALF):
     """Learn from one step (state, action, reward, next state)."""
     state, action, reward, next_state = step
     return table.update([state], [action], [reward], [next_state], gamma, rate)  # type: ignore[list-item]
@@ -40,28 +44,28 @@ def test_nothing_follows_a_terminal_state() -> None:
 
 def test_a_state_that_leads_to_itself_bootstraps_from_its_old_value() -> None:
     table = make_table([[1, 2]])
-    update(table, 0, 1, 1.0, 0, gamma=0.5, rate=1.0)
+    update(table, 0, 1, 1.0, 0, gamma=0.5, rate=ConstantRate(1.0))
     assert table.values.tolist() == [[1, 2]]  # 1 + 0.5 * 2
 
 
 def test_by_visits_a_cell_holds_the_mean_of_its_targets() -> None:
     table = make_table([[100.0]])  # what it held before counts for nothing
     for reward, mean in [(3.0, 3.0), (6.0, 4.5), (0.0, 3.0), (7.0, 4.0)]:
-        update(table, 0, 0, reward, None, rate=None)
+        update(table, 0, 0, reward, None, rate=VisitRate())
         assert table.values[0, 0] == mean
     assert table.visits[0, 0] == 4
 
 
 def test_two_visits_of_one_cell_in_one_step_count_as_two_in_their_order() -> None:
     table = make_table([[0.0, 0.0], [0.0, 0.0]])
-    table.update([0, 0], [1, 1], [8.0, 16.0], [None, None], 0.9, 0.5)
+    table.update([0, 0], [1, 1], [8.0, 16.0], [None, None], 0.9, HALF)
     assert table.values.tolist() == [[0, 10], [0, 0]]  # 0 -> 4 -> 10; the other order: 8 -> 8
     assert table.visits[0, 1] == 2
 
 
 def test_a_later_environment_sees_what_an_earlier_one_wrote() -> None:
     table = make_table([[0.0], [0.0]])
-    table.update([0, 1], [0, 0], [8.0, 0.0], [None, 0], 0.5, 1.0)
+    table.update([0, 1], [0, 0], [8.0, 0.0], [None, 0], 0.5, ConstantRate(1.0))
     assert table.values.tolist() == [[8], [4]]
 
 
