@@ -114,11 +114,11 @@ def learning_rate_at(
         if learning_rate == VISITS:
             return VisitRate()
         raise ValueError(f"learning_rate as a word can be {VISITS!r} only, got {learning_rate!r}")
-    name = "learning_rate"
+    when = ""
     if callable(learning_rate):
-        name += f" at progress_remaining {progress_remaining:g}"
+        when = f" at progress_remaining {progress_remaining:g}"
         learning_rate = learning_rate(progress_remaining)
-    rate = probability(name, learning_rate)
-    if rate == 0.0:
-        raise ValueError(f"{name} must be above 0 and at most 1, got {learning_rate!r}")
+    rate = finite_number("learning_rate", learning_rate)
+    if not 0.0 < rate <= 1.0:
+        raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate!r}{when}")
     return ConstantRate(rate)

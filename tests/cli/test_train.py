@@ -86,7 +86,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         ([*TABLE, "Acrobot-v1"], "a table needs Discrete or MultiDiscrete observations, got Box"),
         ([*TABLE, GAME], "no table has a row for each screen, choose dqn or qrdqn"),
         ([*TABLE, "Taxi-v4", "-params", "learning_rate:2.0"],
-         "learning_rate at progress_remaining 1 must be a probability from 0 to 1, got 2"),
+         "learning_rate must lie in (0, 1], got 2"),
         ([*TABLE, "Taxi-v4", "-params", "learning_rate:'visit'"],
          "-params learning_rate:'visit' has to be a number or 'visits' or a schedule"),
         (["train", *CARTPOLE, "-params", "learning_rate:'1e-4'"], "write 0.0001"),
