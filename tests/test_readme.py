@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-SLOW = ("many games", "a fast DQN", "a resumed training")  # they take longest
+SLOW = ("many games", "a fast DQN", "a resumed training", "a table")  # they take longest
 PYTHON = [
     pytest.param(code, id=name, marks=[pytest.mark.slow] * (name in SLOW))
     for name, code in zip(

@@ -87,7 +87,6 @@ def test_a_reader_may_leave_early(unbuffered: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.process
 def test_the_exit_status_reaches_the_shell() -> None:
     printed = python_m("sb3_atari_course", "dance", status=2)
     assert printed.splitlines()[-1].startswith("sb3-atari: error: unknown command 'dance'")
@@ -116,7 +115,6 @@ def test_every_command_answers_help(command: str, capsys: pytest.CaptureFixture[
     assert f"usage: sb3-atari {command} " in capsys.readouterr().out
 
 
-@pytest.mark.process
 def test_help_and_refusals_come_at_once() -> None:
     """PyTorch and RL Zoo take seconds to import."""
     code = (

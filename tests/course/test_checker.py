@@ -24,7 +24,6 @@ from tests.course.lessons import last_finding, solution_of
 in_its_own_process = pytest.mark.process
 
 
-@in_its_own_process
 def test_a_right_solution_passes_and_says_what_was_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -189,7 +189,7 @@ class TestMakeAtariEnv:
         assert env.reset().shape == (2, 4, 84, 84)
         assert env.env_is_wrapped(Monitor) == [True, True]
 
-    @pytest.mark.parametrize("n_envs", [1, 8])
+    @pytest.mark.parametrize("n_envs", [1, 3])
     def test_equal_seeds_agree_and_different_seeds_differ(self, n_envs: int) -> None:
         def play(seed: int) -> list[NDArray[Any]]:
             return rollout(make_atari_env("SpaceInvadersNoFrameskip-v4", n_envs, seed=seed), 60)

@@ -67,7 +67,12 @@ def learn(algorithm: Any, buffer_class: Any, n_envs: int, **kwargs: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("algorithm", "n_steps", "compression"),
-    [(DQN, 1, None), (DQN, 3, "lz4"), (QRDQN, 1, "lz4"), (QRDQN, 3, None)],
+    [
+        (DQN, 1, None),
+        (DQN, 3, "lz4"),
+        pytest.param(QRDQN, 1, "lz4", marks=pytest.mark.slow),
+        pytest.param(QRDQN, 3, None, marks=pytest.mark.slow),
+    ],
 )
 def test_a_training_ends_with_the_same_weights(
     algorithm: Any, n_steps: int, compression: Any

@@ -227,7 +227,6 @@ def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
     assert (tmp_path / "trials/0001.yml").is_file()
 
 
-@pytest.mark.process
 def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
     """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
     journal = tmp_path / "journal.log"

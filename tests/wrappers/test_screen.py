@@ -43,14 +43,18 @@ def screens_of_a_game(game: str, every: int = 4) -> NDArray[np.uint8]:
     return np.array(screens)
 
 
+def slow(*games: str) -> list[Any]:
+    return [pytest.param(game, marks=pytest.mark.slow) for game in games]
+
+
 class TestCropGrayResize:
     @pytest.mark.parametrize(
-        "game", ["Breakout", "SpaceInvaders", "BeamRider", "Freeway", "Assault"]
+        "game", ["Breakout", *slow("SpaceInvaders", "BeamRider", "Freeway", "Assault")]
     )
     def test_pixels_agree_with_the_preprocessing_of_seed_002(self, game: str) -> None:
         assert self.mean_error(game, naive.BT709) < 3.0
 
-    @pytest.mark.parametrize("game", ["Breakout", "Pong", "Seaquest", "Boxing", "Enduro"])
+    @pytest.mark.parametrize("game", ["Breakout", "Pong", *slow("Seaquest", "Boxing", "Enduro")])
     def test_what_is_left_is_the_weight_of_the_colours(self, game: str) -> None:
         """Seed 002's scikit-image weighs them by BT.709; ours, SB3, ale-py, TensorFlow: BT.601."""
         assert self.mean_error(game, naive.BT601) < 3.0

@@ -1,4 +1,7 @@
-"""What works, as typed, with stock RL Zoo and our pieces: real processes at toy size."""
+"""What works, as typed, with stock RL Zoo and our pieces: real processes at toy size.
+
+One training and its ``enjoy`` are quick tests; the others run in ``make test-all``.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,6 @@ from stable_baselines3.dqn.policies import CnnPolicy
 from sb3_atari_course import AtariCnnPolicy, AtariQuantileCnnPolicy, FrameReplayBuffer
 from tests import naive
 from tests.zoo.runs import N_STEPS, assert_learned, python_m, train, weights
-
-#: As a user types it, in a new process.
-pytestmark = pytest.mark.process
 
 GAME = "BreakoutNoFrameskip-v4"
 CONF = ["-conf", "hyperparams/dqn.yml"]
@@ -40,6 +40,7 @@ def monitor(run: Path) -> list[tuple[float, int]]:
         return [(float(game["r"]), int(game["l"])) for game in csv.DictReader(file)]
 
 
+@pytest.mark.process
 def test_breakout_by_the_zoos_own_yml(tmp_path: Path) -> None:
     """None of our pieces: this is what it does without -conf."""
     train("--algo", "dqn", "--env", GAME, logs=tmp_path)
@@ -74,6 +75,7 @@ def test_breakout_by_our_yml_keeps_every_frame_once(logs: Path) -> None:
     assert (run / "replay_buffer.pkl").stat().st_size < N_STEPS * 84 * 84 / 3
 
 
+@pytest.mark.process
 def test_a_monitor_score_is_that_of_a_bare_emulator(tmp_path: Path) -> None:
     """A tape beneath the wrappers of our yml records each frame's action of the training."""
     tape = tmp_path / "tape.txt"
@@ -92,6 +94,7 @@ def test_a_monitor_score_is_that_of_a_bare_emulator(tmp_path: Path) -> None:
         assert naive.replay("breakout", actions) == (score, True)
 
 
+@pytest.mark.process
 def test_breakout_deterministic_by_its_old_id(tmp_path: Path) -> None:
     env_id = "BreakoutDeterministic-v4"
     register = ["--gym-packages", "sb3_atari_course.register"]
@@ -102,6 +105,7 @@ def test_breakout_deterministic_by_its_old_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
+@pytest.mark.process
 def test_pong_by_qrdqn(tmp_path: Path) -> None:
     env_id = "PongNoFrameskip-v4"
     train("--algo", "qrdqn", "--env", env_id, "-conf", "hyperparams/qrdqn.yml", logs=tmp_path)
@@ -110,6 +114,7 @@ def test_pong_by_qrdqn(tmp_path: Path) -> None:
     assert_learned(model)
 
 
+@pytest.mark.process
 def test_an_id_of_version_5(tmp_path: Path) -> None:
     env = ["--env", "ALE/Breakout-v5", "--env-kwargs", "frameskip:1"]
     train("--algo", "dqn", *env, *CONF, logs=tmp_path)
@@ -118,6 +123,7 @@ def test_an_id_of_version_5(tmp_path: Path) -> None:
     assert_learned(model)
 
 
+@pytest.mark.process
 def test_an_id_that_skips_already_is_refused_before_training(tmp_path: Path) -> None:
     arguments = ["--algo", "dqn", "--env", "ALE/Breakout-v5", *CONF, "-f", str(tmp_path)]
     printed = python_m("rl_zoo3.train", *arguments, status=1)
@@ -131,6 +137,7 @@ def test_enjoy(logs: Path) -> None:
     assert re.search(r"Atari Episode Score: \d+\.00", printed)
 
 
+@pytest.mark.process
 def test_record_video(logs: Path) -> None:
     arguments = ["--algo", "dqn", "--env", GAME, "-f", str(logs), "-n", "30", "--exp-id", "1"]
     python_m("rl_zoo3.record_video", *arguments)
@@ -138,6 +145,7 @@ def test_record_video(logs: Path) -> None:
     assert video.stat().st_size > 1000
 
 
+@pytest.mark.process
 def test_going_on_with_training(logs: Path) -> None:
     first = logs / f"dqn/{GAME}_1/{GAME}.zip"
     go_on = [*CONF, "-i", str(first), "--save-replay-buffer"]
@@ -155,6 +163,7 @@ def test_going_on_with_training(logs: Path) -> None:
 
 
 @pytest.mark.services
+@pytest.mark.process
 def test_optimize(tmp_path: Path) -> None:
     """Sampled policy_kwargs replace the yml's; our network is the policy's own default."""
     printed = python_m(
@@ -172,12 +181,14 @@ def test_optimize(tmp_path: Path) -> None:
     assert "q_net.features_extractor.cnn.0.weight" in model.policy.state_dict()
 
 
+@pytest.mark.process
 def test_from_any_folder_by_the_dotted_name(tmp_path: Path) -> None:
     conf = ["-conf", "sb3_atari_course.hyperparams.dqn"]
     train("--algo", "dqn", "--env", "CartPole-v1", *conf, logs=tmp_path, cwd=tmp_path)
     assert (tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip").is_file()
 
 
+@pytest.mark.process
 def test_pendulum_with_discrete_torques(tmp_path: Path) -> None:
     train("--algo", "dqn", "--env", "Pendulum-v1", *CONF, logs=tmp_path)
     model = DQN.load(tmp_path / "dqn/Pendulum-v1_1/Pendulum-v1.zip", buffer_size=1)

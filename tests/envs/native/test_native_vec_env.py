@@ -68,7 +68,7 @@ def test_with_fire_the_actions_executed_play_the_same_game(game: str) -> None:
         {"terminal_on_life_loss": False},
         {"clip_reward": False, "frame_skip": 3},
         {"shape": (42, 50), "crop": FIELD},
-        {"frame_skip": 1},
+        pytest.param({"frame_skip": 1}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: ", ".join(settings),
 )
