@@ -430,6 +430,8 @@ def _write_pending(model: BaseAlgorithm, pending: dict[str, list[Any]]) -> None:
 def _begin_episodes(model: BaseAlgorithm, callback: Callbacks, observations: Any) -> None:
     """Let all environments start over, for the model, its replay buffer and the callbacks."""
     model._last_obs = observations
+    if model._vec_normalize_env is not None:  # replay buffers hold what is not normalised
+        model._last_original_obs = model._vec_normalize_env.get_original_obs()
     if model._last_episode_starts is not None:
         model._last_episode_starts[:] = True
     envs = list(range(model.n_envs))

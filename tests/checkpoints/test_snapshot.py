@@ -22,6 +22,7 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Figure
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_course import QLearning
 from sb3_atari_course._common.state_tree import pack, unpack
@@ -193,6 +194,17 @@ class Own(Counting):
 
     def restore_checkpoint_state(self, state: Any) -> None:
         (self.best,) = state
+
+
+def test_new_episodes_of_normalised_observations_begin_with_the_original_ones() -> None:
+    model = dqn(VecNormalize(poles(None)))
+    model.learn(30)
+    env = model._vec_normalize_env
+    assert env is not None
+    _begin_episodes(model, [], env.reset())
+    np.testing.assert_array_equal(model._last_original_obs, env.get_original_obs())
+    assert (np.abs(np.asarray(model._last_original_obs)) <= 0.05).all()  # where CartPole begins
+    close(model)
 
 
 def there_and_back(callback: Any, other: Any) -> None:
