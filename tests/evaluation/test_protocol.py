@@ -13,6 +13,7 @@ from gymnasium.wrappers import AtariPreprocessing, StickyAction, TimeLimit
 from stable_baselines3.common.atari_wrappers import AtariWrapper, NoopResetEnv
 
 from sb3_atari_course import evaluate_games, wrap_atari
+from sb3_atari_course.evaluation.protocol import ScoreKeeper
 from sb3_atari_course.wrappers import ActionRepeat, NoopReset
 from tests.fakes import ScriptedPlayer
 
@@ -82,6 +83,18 @@ class TestLimits:
         found = protocol(**settings)
         assert found["max_frames"] == expected
         assert found["whole_games"] is False
+
+    def test_a_game_that_is_over_at_its_limit_is_whole(self) -> None:
+        class OverAtItsLimit(gym.Wrapper[Any, Any, Any, Any]):
+            def step(self, action: Any) -> Any:
+                obs, reward, _, truncated, info = self.env.step(action)
+                return obs, reward, truncated, truncated, info
+
+        keeper = ScoreKeeper(OverAtItsLimit(gym.make("CartPole-v1", max_episode_steps=3)))
+        keeper.reset(seed=0)
+        while not keeper.over:
+            keeper.step(0)
+        assert (keeper.statistics.n_frames, keeper.statistics.was_cut_off) == (3, False)
 
     def test_a_game_that_was_not_cut_off_is_whole(self) -> None:
         assert protocol(max_frames=108_000)["whole_games"] is True
