@@ -100,6 +100,13 @@ def test_a_pickle_of_anything_but_tensors_is_refused(pickled: bytes) -> None:
         read(pack_policy(pickled, {"data/0": bytes(24)}))
 
 
+def test_ram_that_no_tensor_needs_is_not_asked_for() -> None:
+    """Torch's own loader would build the bytes before anything is looked at."""
+    bomb = b"\x80\x02}X\x01\x00\x00\x00ac__builtin__\nbytearray\nJ\x00\x00\x00\x10\x85Rs."
+    with pytest.raises(AgentFileError, match=r"^p\.pth: .*bytearray"):
+        read(pack_policy(bomb, {}))
+
+
 def test_a_key_that_takes_forever_to_hash_is_refused_at_once() -> None:
     """A tuple of twice the same tuple, and so on, 60 deep."""
     pairs = b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))
