@@ -47,8 +47,8 @@ class GradientStep:
 
     def __call__(self, batch: ReplayBufferSamples) -> th.Tensor:
         """Update the weights, and return the loss, ()."""
-        self.optimizer.zero_grad()
         batch = with_channels_last(batch)
+        self.optimizer.zero_grad()  # now: their RAM is for the new gradients, not for the batch
         loss = self._loss(batch, *self._q_functions, gamma=self.gamma, double_q=self.double_q)
         loss.backward()
         clip_gradient(self.weights, self.max_grad_norm)
