@@ -76,7 +76,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return what :func:`write_json` was given.
 
-    :raises CheckpointError: if there is no such file, or if a byte of it was altered.
+    :raises CheckpointError: if there is no such file, or if a byte of it has changed.
     """
     text = read_bytes(path).decode(errors="replace")
     try:

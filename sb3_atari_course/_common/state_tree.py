@@ -1,6 +1,6 @@
 """Plain data as JSON and arrays, in a file and back: what a checkpoint can hold.
 
-The file is an ``npz``: arrays in numpy's own format, and ``tree.json``, which tells where in the
+The file is an ``npz``: arrays in numpy's own format, and ``tree.json``, which says where in the
 tree of plain data they belong. Nothing in it is executed.
 """
 

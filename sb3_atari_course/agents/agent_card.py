@@ -63,7 +63,7 @@ def write_space(space: spaces.Space[Any]) -> dict[str, Any]:
             "start": space.start.tolist(),
         }
     if isinstance(space, spaces.MultiBinary):
-        is_flat = isinstance(space.n, int)  # Gymnasium tells 7 from (7,)
+        is_flat = isinstance(space.n, int)  # for Gymnasium 7 and (7,) differ
         return {"type": "MultiBinary", "n": space.n if is_flat else list(space.shape)}
     if isinstance(space, spaces.Box) and str(space.dtype) in _DTYPES:
         return {

@@ -68,11 +68,11 @@ def publish(
     :param device: of PyTorch, on which they are played.
     :param gym_packages: modules to import that register the environment, in addition to those
         that the training has noted.
-    :param say: is told what is going on.
+    :param say: gets lines about the progress.
     :return: the folder of the agents.
-    :raises ValueError: for a folder that is no finished run, a checkpoint that is not there, equal
-        seeds, a number out of range, an agent that no card can describe, a folder that cannot be
-        written, and if the agents are there already.
+    :raises ValueError: for a folder that is not a finished run, a missing checkpoint, equal seeds,
+        a number out of range, an agent that no card can describe, a folder that cannot be written,
+        and if the agents are there already.
     :raises ImportError: without the extra ``plots``.
     """
     if seed == selection_seed:
@@ -132,8 +132,8 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
     number = run_number(folder)
     if facts.algo is None or facts.env_id is None or number is None:
         raise ValueError(
-            f"{facts.folder} is no run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with its"
-            " args.yml"
+            f"{facts.folder} is not a run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with"
+            " its args.yml"
         )
     if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
         raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
@@ -261,14 +261,14 @@ _OF_A_TRAINING = (
     "ep_info_buffer",
     "ep_success_buffer",
     "tensorboard_log",
-    "lr_schedule",  # made anew from learning_rate; pickled functions tell where their source lay
+    "lr_schedule",  # made from learning_rate; pickled functions hold the path of their source
 )
 #: Settings of FastDQN, which SB3's DQN does not know.
 _OF_FAST_DQN = ("double_q", "compile")
 
 
 def write_slim(source: Path, path: Path) -> None:
-    """Write an agent's zip anew, for playing.
+    """Write an agent's zip for playing.
 
     The optimiser's state is left out (its settings stay), and a target network becomes the online
     one, whose tensors the file then holds once: a quarter of DQN's file is left. SB3's own ``load``
@@ -318,7 +318,7 @@ def _share_targets(state: dict[str, Any]) -> None:
 PLAYED_BY = {"fast_dqn": "dqn"}
 #: What stock RL Zoo, or the algorithm in it, does not know.
 _OURS = ("double_q", "compile", "callback")
-#: Of the arguments of a training: what whoever plays its agent reads.
+#: Of the arguments of a training: those that are read when its agent plays.
 _ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
 
 
@@ -363,7 +363,7 @@ def shown_command(command: str) -> str:
 
 
 def describe_training(curves: RunCurves) -> dict[str, Any]:
-    """Return plain data that tells how a run was trained.
+    """Return how a run was trained, as plain data.
 
     Commit, versions and hardware are those that our ``train`` has noted. Of another training they
     are those of now, and ``noted`` says so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import lz4.block
@@ -33,7 +34,7 @@ GROWTH, DEVICE_GROWTH = 1 / 128, 1 / 16
 BLOB_OVERHEAD = 33 + 8 + 8
 
 
-class FrameStore:
+class FrameStore(ABC):
     """Places for frames of ``frame_size`` bytes, numbered from 0; a place can be used again.
 
     :param frame_size: bytes in a frame.
@@ -44,20 +45,20 @@ class FrameStore:
     def __init__(self, frame_size: int) -> None:
         self.frame_size = frame_size
 
+    @abstractmethod
     def reserve(self, n_frames: int) -> None:
         """Make room for the numbers below ``n_frames``, which never gets less."""
-        raise NotImplementedError
 
+    @abstractmethod
     def put(self, numbers: Numbers, frames: Frames) -> None:
         """Keep frames (n, frame_size) under these numbers (n,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, numbers: Numbers) -> Any:
         """Return the frames with these numbers: (*numbers.shape, frame_size) uint8, new memory.
 
         An array; a tensor where the frames lie on a GPU.
         """
-        raise NotImplementedError
 
     def pack(self, numbers: Numbers) -> PackedFrames:
         """Return the frames with these numbers (n,), packed, in the memory of the CPU."""
@@ -72,24 +73,24 @@ class FrameStore:
             self.put(some, frames)
 
     @property
+    @abstractmethod
     def n_bytes(self) -> int:
         """Bytes that the frames take now."""
-        raise NotImplementedError
 
     def bytes_of(self, n_frames: int) -> Need:
         """Return the bytes that so many frames are expected to take."""
         return Need(n_frames * self.frame_size, n_frames * self.frame_size)
 
+    @abstractmethod
     def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
         """Return all that is kept under the first ``n_frames`` numbers, to be saved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, arrays: Arrays) -> int:
         """Take over what :meth:`arrays` of any store returned; return how many frames these are.
 
         :raises ReplayFileError: if the arrays do not belong together.
         """
-        raise NotImplementedError
 
 
 class PlainFrames(FrameStore):

@@ -363,7 +363,7 @@ def _read_games(folder: Path) -> pd.DataFrame:
     files = get_monitor_files(str(folder))
     if not files:
         raise ValueError(
-            f"no monitor file in {folder}: it is no run folder of RL Zoo, such as"
+            f"no monitor file in {folder}: it is not a run folder of RL Zoo, such as"
             " logs/dqn/CartPole-v1_1"
         )
     import pandas as pd

@@ -10,7 +10,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from textwrap import shorten
@@ -318,14 +318,9 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
 
 def _check_layers(place: Place, key: str, value: Any) -> None:
     """Refuse a ``net_arch`` with anything but layer sizes in it."""
-    if isinstance(value, Mapping):
-        for name, one in value.items():
-            _check_layers(place, f"{key}.{name}", one)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            _check_layers(place, key, one)
-    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _refuse(place, key, value, f"is not a layer size, an integer above 0{_as_number(value)}")
+    for name, one in _leaves(key, value):
+        if isinstance(one, bool) or not isinstance(one, int) or one < 1:
+            _refuse(place, name, one, f"is not a layer size, an integer above 0{_as_number(one)}")
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -384,14 +379,21 @@ def _as_number(text: Any) -> str:
 
 def _check_numbers(place: Place, key: str, value: Any) -> None:
     """Refuse ``1e3``, which YAML takes for a string, wherever it stands in a value."""
+    for name, one in _leaves(key, value):
+        if _number(one) is not None and isinstance(yaml.safe_load(one), str):
+            _refuse(place, name, one, f"is a string{_as_number(one)}")
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what stands in nested mappings and lists, each with its key."""
     if isinstance(value, Mapping):
         for name, one in value.items():
-            _check_numbers(place, f"{key}.{name}", one)
+            yield from _leaves(f"{key}.{name}", one)
     elif isinstance(value, (list, tuple)):
         for one in value:
-            _check_numbers(place, key, one)
-    elif _number(value) is not None and isinstance(yaml.safe_load(value), str):
-        _refuse(place, key, value, f"is a string{_as_number(value)}")
+            yield from _leaves(key, one)
+    else:
+        yield key, value
 
 
 def _policy(place: Place, algo: str, policy: Any) -> Any:

@@ -251,7 +251,7 @@ def test_unfinished_runs_and_other_folders_are_refused(run: Path, tmp_path: Path
         publish(run, tmp_path / "agents", **GAMES)
     (run / "CartPole-v1.zip").write_bytes((run / "best_model.zip").read_bytes())
     moved = run.rename(run.with_name("mine"))
-    with pytest.raises(ValueError, match="mine is no run folder of RL Zoo, such as"):
+    with pytest.raises(ValueError, match="mine is not a run folder of RL Zoo, such as"):
         publish(moved, tmp_path / "agents", **GAMES)
     with pytest.raises(ValueError, match="is no folder"):
         publish(tmp_path / "nothing", tmp_path / "agents", **GAMES)

@@ -168,7 +168,9 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no monitor file in .*: it is no run folder of RL Zoo"):
+    with pytest.raises(
+        ValueError, match=r"no monitor file in .*: it is not a run folder of RL Zoo"
+    ):
         read_run(tmp_path)
 
 
