@@ -36,7 +36,7 @@ from benchmarks.played_games import SCENES, Recording, record
 from sb3_atari_course import AtariCnnPolicy, FastDQN, FrameReplayBuffer, make_atari_env
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.snapshot import Snapshots
-from sb3_atari_course.replay.saved_files import SMALL_ARRAYS
+from sb3_atari_course.replay.segments import SMALL_ARRAYS
 
 #: Cropped Breakout, played by the script.
 SCENE = SCENES[1]

@@ -14,8 +14,8 @@ import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from sb3_atari_course.checkpoints.buffer_segments import restore_rows
 from sb3_atari_course.checkpoints.folder import FOLDER, Checkpoint, CheckpointFolder
+from sb3_atari_course.replay.segments import restore_rows
 
 #: Name of the file with the rows of a live memory.
 LIVE = "live_memory.npy"

@@ -21,6 +21,14 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used: damaged, missing, in use, or of another training."""
 
 
+class ReplayFileError(ValueError):
+    """A saved replay buffer that cannot be used: damaged, or of other settings."""
+
+
+class SavedFileError(CheckpointError, ReplayFileError):
+    """A file of a checkpoint or of a replay buffer that cannot be used."""
+
+
 def raised_at(error: BaseException) -> tuple[str, bool]:
     """Return the top-level package whose code raised an error, and whether it did so on purpose.
 

@@ -1,92 +1,138 @@
 """Plain data as JSON and arrays, in a file and back: what a checkpoint can hold.
 
-The file is an ``npz``: arrays in numpy's own format, and ``tree.json``, which says where in the
-tree of plain data they belong. Nothing in it is executed.
+The file is an ``npz``: arrays in NumPy's own format (``0.npy``, ...), and before them
+``format-4.json``, which says where in the tree of plain data they belong and holds the SHA-256 of
+each; ``sha256`` is that of the JSON. Nothing in it is executed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.atomic_files import read_bytes, write_aside
-from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.atomic_files import write_aside
+from sb3_atari_course._common.errors import SavedFileError
 
 #: Numbers, strings, None, bytes, arrays, tensors, and lists, tuples, deques and dicts of them.
 Tree = Any
 
 _NUMBERS = (bool, int, float, str, type(None))
 
-
-_TREE = "tree.json"
+#: Of the files, also in the name of their JSON; one of another format is refused.
+FORMAT = 4
+_JSON, _DIGEST = f"format-{FORMAT}.json", "sha256"
 
 
 class NotPlainError(TypeError):
     """Something that a checkpoint cannot hold: it is not plain data."""
 
 
-class FileFacts(NamedTuple):
-    """What identifies a file that was written.
-
-    :param sha256: of all its bytes, in hexadecimal.
-    :param n_bytes: its length.
-    """
-
-    sha256: str
-    n_bytes: int
-
-
-def write_archive(path: Path, tree: Tree) -> FileFacts:
+def write_archive(path: Path, tree: Tree, header: dict[str, Any] | None = None) -> str:
     """Write plain data; a file of that name is replaced once all is on the disk.
 
-    :raises NotPlainError: if it is not plain; nothing is written then.
+    :param header: what JSON can hold, to be read alone.
+    :return: the SHA-256 of its JSON, by which :func:`read_archive` knows it again.
+    :raises NotPlainError: if the tree is not plain; nothing is written then.
     :raises OSError: if the disk is full, for example; a file of that name stays as it was.
     """
-    packed, arrays = pack(tree)
+    text, arrays = seal(tree, header)
+    digest = hashlib.sha256(text.encode()).hexdigest()
 
-    def write(file: BinaryIO) -> FileFacts:
+    def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(_TREE, json.dumps(packed))
+            archive.writestr(_JSON, text)
+            archive.writestr(_DIGEST, digest)
             for i, array in enumerate(arrays):
                 with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
-        n_bytes, digest = file.tell(), hashlib.sha256()
-        file.seek(0)
-        while block := file.read(2**20):
-            digest.update(block)
-        return FileFacts(digest.hexdigest(), n_bytes)
 
-    return write_aside(path, write)
+    write_aside(path, write)
+    return digest
 
 
-def read_archive(path: Path, facts: FileFacts) -> Tree:
-    """Return what :func:`write_archive` was given.
+def read_archive(path: Path, digest: str | None = None) -> Tree:
+    """Return the tree that :func:`write_archive` was given.
 
-    :raises CheckpointError: if the file is not the one with these facts.
+    :param digest: what it returned; None for any file.
+    :raises SavedFileError: if the file is damaged, missing, or not that one.
     """
-    data = read_bytes(path)
-    if len(data) != facts.n_bytes:
-        raise CheckpointError(
-            f"{path} is cut short or another file: {len(data)} bytes, it had {facts.n_bytes}"
-        )
-    if hashlib.sha256(data).hexdigest() != facts.sha256:
-        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one that was noted")
-    arrays = []
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        packed = json.loads(archive.read(_TREE))
-        for i in range(len(archive.namelist()) - 1):
+    with _opened(path) as (archive, text):
+        if digest not in (None, hashlib.sha256(text).hexdigest()):
+            raise ValueError("it is not the file that was noted")
+        arrays = []
+        for i in range(len(json.loads(text)["sha256"])):
             with archive.open(f"{i}.npy") as member:
                 arrays.append(np.lib.format.read_array(member, allow_pickle=False))
-    return unpack(packed, arrays)
+        return unseal(text, arrays)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header that :func:`write_archive` was given; nothing else is read.
+
+    :raises SavedFileError: if the file is damaged or missing.
+    """
+    with _opened(path) as (_, text):
+        header: dict[str, Any] = json.loads(text)["header"]
+        return header
+
+
+def seal(tree: Tree, header: dict[str, Any] | None = None) -> tuple[str, list[NDArray[Any]]]:
+    """Return plain data as a JSON, with the SHA-256 of each array, and the arrays.
+
+    :raises NotPlainError: if the tree is not plain.
+    """
+    packed, arrays = pack(tree)
+    digests = [_digest(array) for array in arrays]
+    return json.dumps({"header": header or {}, "tree": packed, "sha256": digests}), arrays
+
+
+def unseal(text: str | bytes, arrays: list[NDArray[Any]]) -> Tree:
+    """Return the tree that :func:`seal` was given.
+
+    :raises SavedFileError: if an array was altered.
+    """
+    content = json.loads(text)
+    for i, (array, digest) in enumerate(zip(arrays, content["sha256"], strict=True)):
+        if _digest(array) != digest:
+            raise SavedFileError(f"array {i} is not the one that was saved")
+    return unpack(content["tree"], arrays)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, bytes]]:
+    """Yield an archive and its JSON, which is whole; errors while it is read are ours."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.namelist()[:1] != [_JSON]:
+                raise ValueError(
+                    f"it is not of format {FORMAT}, the one that this version of sb3_atari_course"
+                    " reads: use the version that wrote it"
+                )
+            text = archive.read(_JSON)
+            if hashlib.sha256(text).hexdigest().encode() != archive.read(_DIGEST):
+                raise ValueError("its JSON was altered")
+            yield archive, text
+    except OSError as error:
+        raise SavedFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # zipfile, numpy and json have many
+        raise SavedFileError(f"{path} is damaged or of another kind: {error}") from error
+
+
+def _digest(array: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's dtype, shape and content."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def pack(tree: Tree) -> tuple[Any, list[NDArray[Any]]]:

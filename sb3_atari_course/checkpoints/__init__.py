@@ -1,11 +1,12 @@
 """Exact checkpoints: stop a training anywhere, resume it to the bit.
 
-- ``callback.py``         ``ExactCheckpoint``: when a checkpoint is written; signals
-- ``snapshot.py``         what is in it: model, environments, callbacks, all of it at one moment
-- ``buffer_segments.py``  the replay buffer, of which only new rows are written
-- ``log_files.py``        how long the log files are; cut back on resume
-- ``folder.py``           ``RUN/checkpoints``: which checkpoints are whole; unfinished runs
-- ``resuming.py``         ``resume()``
+- ``callback.py``   ``ExactCheckpoint``: when a checkpoint is written; signals
+- ``snapshot.py``   what is in it: model, environments, callbacks, all of it at one moment
+- ``log_files.py``  how long the log files are; cut back on resume
+- ``folder.py``     ``RUN/checkpoints``: which checkpoints are whole; unfinished runs
+- ``resuming.py``   ``resume()``
+
+Of the replay buffer only new rows are written, see ``replay/segments.py``.
 """
 
 from sb3_atari_course._common.errors import CheckpointError

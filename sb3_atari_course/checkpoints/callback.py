@@ -229,7 +229,7 @@ class ExactCheckpoint(BaseCallback):
         started = time.perf_counter()
         try:
             self._note("write", step=step)
-            checkpoint = self._snapshots.take(
+            self._snapshots.take(
                 self.model,
                 self.locals["callback"],
                 n_timesteps=max(self.training_steps, self._planned_steps),
@@ -244,7 +244,7 @@ class ExactCheckpoint(BaseCallback):
                 self._folder.clear()  # which makes room for the next one
             return
         seconds = round(time.perf_counter() - started, 3)
-        self._note("written", step=step, seconds=seconds, bytes=checkpoint.state.n_bytes)
+        self._note("written", step=step, seconds=seconds)
         if self.verbose:
             print(f"Checkpoint at step {step:,} ({seconds:.2f} s)")
 

@@ -2,8 +2,8 @@
 
 ``RUN/checkpoints/`` holds::
 
-    step-000050000.json    a checkpoint: its files with their checksums, written last
-    step-000050000.npz     weights, optimiser, counters, random generators, environments, callbacks
+    step-000050000.npz     weights, optimiser, counters, random generators, environments, callbacks;
+                           written last, its header names the other files with their checksums
     memory-000050000.npz   transitions of the replay buffer, those since the checkpoint before
     log.jsonl              when what was written
     lock                   held by the process that trains
@@ -18,7 +18,7 @@ import platform
 import shlex
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,18 +27,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sb3_atari_course import __version__
-from sb3_atari_course._common.atomic_files import read_json, write_json
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course._common.state_tree import FileFacts, Tree, read_archive, write_archive
+from sb3_atari_course._common.state_tree import Tree, read_archive, read_header, write_archive
 
 #: In a run folder.
 FOLDER = "checkpoints"
 
 #: So many checkpoints are kept: if the newest is damaged there is another.
 KEPT = 2
-
-#: Of the files; one of another version is refused.
-VERSION = 3
 
 #: Packages that play or learn: with other versions of them a training may not resume to the bit.
 _PACKAGES = (
@@ -59,18 +55,18 @@ class Segment:
 
     :param first: number of rows that were written before its first one.
     :param end: the same for the row after its last one.
+    :param sha256: of its JSON.
     """
 
     name: str
     first: int
     end: int
     sha256: str
-    n_bytes: int
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the JSON of a checkpoint says.
+    """What the header of a checkpoint says.
 
     :param step: agent steps of the training so far, of all environments.
     :param n_timesteps: steps after which the training is finished, as it was first planned.
@@ -87,7 +83,6 @@ class Checkpoint:
     n_timesteps: int
     finished: bool
     facts: dict[str, Any]
-    state: FileFacts
     n_rows: int = 0
     segments: tuple[Segment, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
@@ -95,19 +90,14 @@ class Checkpoint:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
-    def state_name(self) -> str:
-        """Name of the file with all but the replay buffer."""
+    def name(self) -> str:
+        """Name of the file that says all this, with all but the replay buffer."""
         return f"step-{self.step:09}.npz"
-
-    @property
-    def manifest_name(self) -> str:
-        """Name of the file that says all this."""
-        return f"step-{self.step:09}.json"
 
     @property
     def names(self) -> set[str]:
         """Names of all files that belong to it."""
-        return {self.manifest_name, self.state_name, *(one.name for one in self.segments)}
+        return {self.name, *(one.name for one in self.segments)}
 
 
 class CheckpointFolder:
@@ -123,7 +113,7 @@ class CheckpointFolder:
     @property
     def has_checkpoints(self) -> bool:
         """Whether a checkpoint lies there, valid or not."""
-        return any(self.path.glob("step-*.json"))
+        return any(self.path.glob("step-*.npz"))
 
     @property
     def is_locked(self) -> bool:
@@ -159,44 +149,39 @@ class CheckpointFolder:
         self._lock.release()
         return False
 
-    def write(self, checkpoint: Checkpoint) -> None:
-        """Let what was written for a checkpoint count, and delete what is needed no more."""
-        content = {"version": VERSION, **asdict(checkpoint)}
-        del content["warnings"]
-        write_json(self.path / checkpoint.manifest_name, content)
+    def write_segment(self, step: int, first: int, end: int, rows: Tree) -> Segment:
+        """Write rows of the replay buffer; they count from :meth:`write` on."""
+        name = f"memory-{step:09}.npz"  # rows may be counted anew, steps are not
+        return Segment(name, first, end, write_archive(self.path / name, rows))
+
+    def write(self, checkpoint: Checkpoint, state: Tree) -> None:
+        """Write a checkpoint, which counts from then on, and delete what is needed no more.
+
+        :param state: all but the replay buffer.
+        """
+        write_archive(self.path / checkpoint.name, state, asdict(checkpoint))
         kept, n_kept = set(checkpoint.names), 1
-        for path in self._manifests():
-            with contextlib.suppress(CheckpointError):
-                older = _read_manifest(path)
-                if older.step < checkpoint.step and n_kept < KEPT:
-                    kept |= older.names
-                    n_kept += 1
+        for older in self._readable():
+            if older.step < checkpoint.step and n_kept < KEPT:
+                kept |= older.names
+                n_kept += 1
         self._delete_all_but(kept)
 
     def clear(self) -> None:
         """Delete what belongs to no checkpoint: a write that failed leaves it, or a kill."""
         try:
-            kept = {name for path in self._manifests() for name in _read_manifest(path).names}
+            kept = {name for path in self._paths() for name in _read_header(path).names}
         except CheckpointError:  # what belongs to that one is unknown
             return
         self._delete_all_but(kept)
 
-    def write_state(self, step: int, tree: Tree) -> FileFacts:
-        """Write all but the replay buffer; it counts from :meth:`write` on."""
-        return write_archive(self.path / f"step-{step:09}.npz", tree)
-
-    def write_segment(self, step: int, first: int, end: int, tree: Tree) -> Segment:
-        """Write rows of the replay buffer; they count from :meth:`write` on."""
-        name = f"memory-{step:09}.npz"  # rows may be counted anew, steps are not
-        return Segment(name, first, end, *write_archive(self.path / name, tree))
+    def read_segment(self, segment: Segment) -> Tree:
+        """Return the rows that :meth:`write_segment` was given."""
+        return read_archive(self.path / segment.name, segment.sha256)
 
     def read_state(self, checkpoint: Checkpoint) -> Tree:
-        """Return what :meth:`write_state` was given."""
-        return read_archive(self.path / checkpoint.state_name, checkpoint.state)
-
-    def read_segment(self, segment: Segment) -> Tree:
-        """Return what :meth:`write_segment` was given."""
-        return read_archive(self.path / segment.name, FileFacts(segment.sha256, segment.n_bytes))
+        """Return the state that :meth:`write` was given."""
+        return read_archive(self.path / checkpoint.name)
 
     def newest(self) -> Checkpoint:
         """Return the newest checkpoint that is whole, with warnings of newer ones that are not.
@@ -204,16 +189,16 @@ class CheckpointFolder:
         :raises CheckpointError: if there is none.
         """
         problems: list[str] = []
-        for path in self._manifests():
+        for path in self._paths():
             try:
-                checkpoint = _read_manifest(path)
+                checkpoint = _read_header(path)
                 self.read_state(checkpoint)
                 for segment in checkpoint.segments:
                     self.read_segment(segment)
             except CheckpointError as error:
                 problems.append(str(error))
             else:
-                return Checkpoint(**{**vars(checkpoint), "warnings": tuple(problems)})
+                return replace(checkpoint, warnings=tuple(problems))
         if problems:
             raise CheckpointError(
                 f"no checkpoint in {self.path} is whole: {'; '.join(dict.fromkeys(problems))}."
@@ -223,10 +208,7 @@ class CheckpointFolder:
 
     def glance(self) -> Checkpoint | None:
         """Return the newest checkpoint by what it says itself; nothing else is read."""
-        for path in self._manifests():
-            with contextlib.suppress(CheckpointError):
-                return _read_manifest(path)
-        return None
+        return next(self._readable(), None)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the lines of the log that can be read."""
@@ -246,10 +228,16 @@ class CheckpointFolder:
             is_torn = file.read(1) not in (b"", b"\n")  # by a full disk, for example
             file.write((b"\n" if is_torn else b"") + line.encode())
 
-    def _manifests(self) -> Iterator[Path]:
-        """Yield the JSON files of all checkpoints, the newest first."""
-        paths = self.path.glob("step-*.json")
+    def _paths(self) -> Iterator[Path]:
+        """Yield the main files of all checkpoints, the newest first."""
+        paths = self.path.glob("step-*.npz")
         yield from sorted(paths, key=lambda path: (len(path.name), path.name), reverse=True)
+
+    def _readable(self) -> Iterator[Checkpoint]:
+        """Yield the checkpoints whose header can be read, the newest first."""
+        for path in self._paths():
+            with contextlib.suppress(CheckpointError):
+                yield _read_header(path)
 
     def _delete_all_but(self, kept: set[str]) -> None:
         """Delete checkpoints and parts of them, files that were still being written too."""
@@ -259,29 +247,14 @@ class CheckpointFolder:
                     path.unlink(missing_ok=True)
 
 
-def _read_manifest(path: Path) -> Checkpoint:
-    """Return the checkpoint that a JSON describes.
+def _read_header(path: Path) -> Checkpoint:
+    """Return the checkpoint whose main file this is.
 
-    :raises CheckpointError: if it is damaged, or of another version.
+    :raises CheckpointError: if it is damaged, or of another format.
     """
-    content = read_json(path)
-    number = content.pop("version", None)
-    if number != VERSION:
-        raise CheckpointError(
-            f"{path} has format {number}, and this version of sb3_atari_course reads format"
-            f" {VERSION}: resume with the version that wrote it"
-        )
-    try:
-        segments = tuple(Segment(**one) for one in content.pop("segments"))
-        state = FileFacts(*content.pop("state"))
-        checkpoint = Checkpoint(**content, state=state, segments=segments)
-    except (TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
-    if path.name != checkpoint.manifest_name or any(
-        os.path.basename(name) != name for name in checkpoint.names
-    ):
-        raise CheckpointError(f"{path} names files of another place")
-    return checkpoint
+    content = read_header(path)
+    segments = tuple(Segment(**one) for one in content.pop("segments"))
+    return Checkpoint(**content, segments=segments)
 
 
 @cache

@@ -35,14 +35,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree, is_plain
 from sb3_atari_course.callbacks import Callbacks, WholeGames, all_within
-from sb3_atari_course.checkpoints.buffer_segments import (
-    RowMark,
-    buffer_settings,
-    check_buffer_settings,
-    end_episodes,
-    pack_rows,
-    restore_rows,
-)
 from sb3_atari_course.checkpoints.folder import (
     Checkpoint,
     CheckpointFolder,
@@ -57,6 +49,14 @@ from sb3_atari_course.envs.state.vec_env_state import (
     write_vec_env,
 )
 from sb3_atari_course.q_learning import QLearning
+from sb3_atari_course.replay.segments import (
+    RowMark,
+    buffer_settings,
+    check_buffer_settings,
+    end_episodes,
+    pack_rows,
+    restore_rows,
+)
 
 #: Algorithms of which all that changes is known (FastDQN is a DQN).
 KNOWN = (DQN, QRDQN, QLearning)
@@ -116,7 +116,7 @@ class Snapshots:
 
         :param callback: the outermost one of the training.
         :param n_timesteps: steps after which the training is finished.
-        :raises NotPlainError: if something cannot be written down; nothing was written.
+        :raises NotPlainError: if something cannot be written down.
         :raises OSError: if the disk is full, for example.
         """
         assert model.env is not None
@@ -128,20 +128,18 @@ class Snapshots:
             "callbacks": read_callbacks(callback),
             "logs": read_logs(model, all_within(callback), [model.env, *evaluations], self.run),
         }
-        state = self.folder.write_state(model.num_timesteps, tree)
         segments, n_rows = self._write_new_rows(model)
         checkpoint = Checkpoint(
             model.num_timesteps,
             n_timesteps,
             finished,
             training_facts(model),
-            state,
             n_rows=n_rows,
             segments=segments,
             versions=installed_versions(),
             begun=self._begun,
         )
-        self.folder.write(checkpoint)
+        self.folder.write(checkpoint, tree)
         self._remember(model, checkpoint.step, n_rows, segments)
         return checkpoint
 

@@ -66,7 +66,7 @@ def _run_of(args: argparse.Namespace) -> Path:
     for run in runs.glob(f"{EnvironmentName(args.env)}_*"):
         checkpoint = unfinished_checkpoint(run)
         if checkpoint is not None and not CheckpointFolder(run / FOLDER).is_used():
-            found[run] = (run / FOLDER / checkpoint.manifest_name).stat().st_mtime_ns
+            found[run] = (run / FOLDER / checkpoint.name).stat().st_mtime_ns
     if not found:
         raise ValueError(
             f"{runs} has no unfinished run of {args.env}: choose the log folder with -f; to train"

@@ -6,11 +6,11 @@ The way of the data::
       -> frame_replay_buffer.py   SB3's buffer; its arrays of observations are StackArrays
       -> stacks.py                stacks as numbers of frames: which frames are already stored?
       -> frame_stores.py          the pixels: plain, packed with LZ4, or on a GPU
-    saved_files.py                saved without pickle; frames packed on their way to a file
+    segments.py                   rows packed into arrays, for files, pickles and checkpoints
     ram_budget.py                 will it fit?
 """
 
+from sb3_atari_course._common.errors import ReplayFileError
 from sb3_atari_course.replay.frame_replay_buffer import FrameReplayBuffer
-from sb3_atari_course.replay.saved_files import ReplayFileError
 
 __all__ = ["FrameReplayBuffer", "ReplayFileError"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -17,7 +18,14 @@ from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_atari_course._common.cuda_device import check_cuda_device
-from sb3_atari_course._common.errors import ReplayMemoryError, SettingError
+from sb3_atari_course._common.errors import ReplayFileError, ReplayMemoryError, SettingError
+from sb3_atari_course._common.state_tree import (
+    read_archive,
+    read_header,
+    seal,
+    unseal,
+    write_archive,
+)
 from sb3_atari_course._common.validation import (
     boolean,
     explain_arguments,
@@ -26,15 +34,20 @@ from sb3_atari_course._common.validation import (
 )
 from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, Lz4Frames, PlainFrames
-from sb3_atari_course.replay.ram_budget import CPU, Need, available_memory, check_budget
-from sb3_atari_course.replay.saved_files import (
+from sb3_atari_course.replay.ram_budget import (
+    CPU,
+    Need,
+    available_memory,
+    check_budget,
+    in_words,
+)
+from sb3_atari_course.replay.segments import (
     SMALL_ARRAYS,
     Arrays,
-    check_digests,
-    digests_of,
-    read_replay,
-    saved_array,
-    write_replay,
+    buffer_settings,
+    check_buffer_settings,
+    pack_rows,
+    restore_rows,
 )
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
 
@@ -184,8 +197,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         place = self.storage_device if "stacks" in self.__dict__ else None
         self._device = self._asked_device = th.device(device)
         if place not in (None, self.storage_device):  # frames follow
-            self._follow_stacks()
-            self._take_over(self._arrays(), pos=self.pos, full=self.full)
+            self._take_over(self._packed(), self.stacks.n_written)
 
     @property
     def storage_device(self) -> th.device:
@@ -221,20 +233,37 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
-        self._follow_stacks()
-        position = {"compression": self.compression, "pos": self.pos, "full": self.full}
-        write_replay(path, {**self._settings(), **position}, self._arrays())
+        header = {
+            "settings": buffer_settings(self),
+            "n_written": self.stacks.n_written,
+            "n_frames": self.stacks.table.n_frames,
+        }
+        write_archive(Path(path), self._packed(), header)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take over what :meth:`save` wrote, in place of all that is here.
 
-        Until all of it is read and checked, what is here stays, and takes its memory. Frames of
-        another compression are converted.
+        Until all of it is read and checked, what is here stays, and takes its memory. How and where
+        frames are kept may differ.
 
         :raises ReplayFileError: if the file is damaged or of other settings; nothing is changed.
+        :raises ReplayMemoryError: if the machine has not the memory that it needs.
         """
-        saved, arrays = read_replay(path, self._settings())
-        self._take_over(arrays, pos=saved["pos"], full=saved["full"])
+        path = Path(path)
+        header = read_header(path)
+        if "n_frames" not in header:
+            raise ReplayFileError(f"{path} is not a saved replay buffer")
+        check_buffer_settings(self, header["settings"], str(path))
+        needed = path.stat().st_size
+        if not self.lies_on_card:
+            needed += self.stacks.table.store.bytes_of(header["n_frames"]).low
+        available = available_memory(CPU)
+        if needed > available:
+            raise ReplayMemoryError(
+                f"{path}: {in_words(needed)} of memory are needed, {in_words(available)} are"
+                " available: choose compression='lz4', or end other programs"
+            )
+        self._take_over(read_archive(path), header["n_written"])
 
     def keep_stacks_in(self, stacks: StackMemory) -> None:
         """Give SB3's code other arrays of observations to read; the row to write next is theirs."""
@@ -337,59 +366,36 @@ class FrameReplayBuffer(NStepReplayBuffer):
         small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
         return self.stacks.numbers.nbytes + int(small_bytes)
 
-    def _settings(self) -> dict[str, Any]:
-        """Return what a saved buffer must agree with to be loaded; frames may be packed or not."""
-        return {
-            "n_envs": self.n_envs,
-            "buffer_size": self.buffer_size * self.n_envs,
-            "observations": list(self.obs_shape),
-            "actions": str(self.action_space),
-            "handle_timeout_termination": self.handle_timeout_termination,
-        }
+    def _packed(self) -> dict[str, NDArray[Any]]:
+        """Return all that is filled."""
+        self._follow_stacks()
+        return pack_rows(self, 0, self.stacks.n_written)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that is filled, as arrays of plain numbers."""
-        small = {name: getattr(self, name)[: self.stacks.n_filled] for name in SMALL_ARRAYS}
-        return {**small, **self.stacks.arrays()}
-
-    def _take_over(self, arrays: Arrays, *, pos: int, full: bool) -> None:
-        """Put saved arrays in place of what is here.
-
-        :param pos: the row to be written next.
-        :param full: if all rows are filled.
-        :raises ReplayFileError: if the arrays do not fit together; nothing is changed.
-        :raises ReplayMemoryError: if packed frames do not fit into memory unpacked.
-        """
-        n_rows = self.buffer_size if full else pos
-        for name in SMALL_ARRAYS:
-            own = getattr(self, name)
-            saved_array(arrays, name, own.dtype, (n_rows, *own.shape[1:]))
-        stacks = self.empty_stacks()
-        stacks.restore(arrays, pos=pos, full=full)
-        for name in SMALL_ARRAYS:
-            getattr(self, name)[:n_rows] = arrays[name]
-        self.keep_stacks_in(stacks)
+    def _take_over(self, rows: Arrays, n_written: int) -> None:
+        """Put packed rows in place of what is here; if that fails, nothing is changed."""
+        fresh = object.__new__(type(self))
+        vars(fresh).update(vars(self))
+        fresh._make_small_arrays()
+        restore_rows(fresh, [(0, n_written, rows)], n_written=n_written)
+        vars(self).update(vars(fresh))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with only what is filled (and frames of a GPU as arrays)."""
-        self._follow_stacks()
+        """Return the state with only what is filled, packed as in a file."""
         left_out = {"stacks", "observations", "next_observations", *SMALL_ARRAYS}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        arrays = self._arrays()
-        return {**state, "arrays": arrays, "digests": digests_of(arrays)}
+        return {**state, "n_written": self.stacks.n_written, "rows": seal(self._packed())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arrays, digests = state.pop("arrays"), state.pop("digests")
-        check_digests(arrays, digests)
-        state.pop("_own_gamma", None)  # of an older version
-        if "storage_device" in state:  # of an older version, which did not keep "auto"
-            place, device = state.pop("storage_device"), state.pop("device")
-            was_auto = place.type == device.type == "cuda"
-            state |= {"_storage_device": "auto" if was_auto else place, "_asked_device": device}
+        if "rows" not in state:
+            raise ReplayFileError(
+                "the replay buffer was saved by an earlier version of sb3_atari_course: load it"
+                " with that version, or collect transitions again"
+            )
+        rows, n_written = unseal(*state.pop("rows")), state.pop("n_written")
         self.__dict__.update(state)
         self._device = get_device(self._asked_device)  # the CPU, without the GPU of then
         self._make_small_arrays()
-        self._take_over(arrays, pos=self.pos, full=self.full)
+        restore_rows(self, [(0, n_written, rows)], n_written=n_written)
 
 
 def _checked_device(

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import lz4.block
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.array_pool import ArrayPool
+from sb3_atari_course._common.array_pool import ArrayPool, Frames
 from sb3_atari_course.replay.ram_budget import CPU, Need
-from sb3_atari_course.replay.saved_files import (
-    Arrays,
-    Frames,
-    Numbers,
-    PackedFrames,
-    join_blocks,
-    pack_plain,
-    saved_packed,
-    saved_plain,
-    unpack_block,
-    unpacked,
-)
+
+Numbers = NDArray[np.int32]
 
 #: By which part a store grows when there are more frames than expected: in the memory of the CPU,
 #: and on a GPU.
@@ -32,6 +22,36 @@ GROWTH, DEVICE_GROWTH = 1 / 128, 1 / 16
 
 #: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
 BLOB_OVERHEAD = 33 + 8 + 8
+
+#: Frames that are packed or unpacked at a time.
+AT_A_TIME = 1024
+
+
+class PackedFrames(NamedTuple):
+    """Frames as LZ4 blocks of their difference (XOR) to a reference, as they are saved.
+
+    :param reference: (frame_size,) uint8; (0,) if there are no frames.
+    :param lengths: bytes of each block, (n,) int32.
+    :param blobs: the blocks one after the other, (sum of lengths,) uint8.
+    """
+
+    reference: Frames
+    lengths: Numbers
+    blobs: NDArray[np.uint8]
+
+    def blocks(self) -> list[bytes]:
+        """Return the blocks."""
+        ends, packed = np.cumsum(self.lengths, dtype=np.int64), self.blobs.data
+        starts = (ends - self.lengths).tolist()
+        return [
+            packed[start:end].tobytes() for start, end in zip(starts, ends.tolist(), strict=True)
+        ]
+
+    @staticmethod
+    def of(blocks: list[bytes], reference: Frames) -> PackedFrames:
+        """Return blocks as arrays."""
+        lengths = np.fromiter(map(len, blocks), np.int32, len(blocks))
+        return PackedFrames(reference, lengths, np.frombuffer(b"".join(blocks), np.uint8))
 
 
 class FrameStore(ABC):
@@ -62,15 +82,22 @@ class FrameStore(ABC):
 
     def pack(self, numbers: Numbers) -> PackedFrames:
         """Return the frames with these numbers (n,), packed, in the memory of the CPU."""
-        return pack_plain(lambda some: on_cpu(self.take(some)), numbers)
+        reference, blocks = np.zeros(0, np.uint8), []
+        for first in range(0, len(numbers), AT_A_TIME):
+            frames = on_cpu(self.take(numbers[first : first + AT_A_TIME]))
+            if not first:
+                reference = frames[0].copy()
+            blocks += [lz4.block.compress(one, store_size=False) for one in frames ^ reference]
+        return PackedFrames.of(blocks, reference)
 
     def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
-        """Keep packed frames under these numbers (n,), of which there are as many.
-
-        :raises ReplayFileError: if they cannot be unpacked.
-        """
-        for some, frames in unpacked(packed, numbers, self.frame_size):
-            self.put(some, frames)
+        """Keep packed frames under these numbers (n,), of which there are as many."""
+        size, blocks = self.frame_size, packed.blocks()
+        for first in range(0, len(numbers), AT_A_TIME):
+            some = blocks[first : first + AT_A_TIME]
+            pixels = b"".join(lz4.block.decompress(one, uncompressed_size=size) for one in some)
+            frames = np.frombuffer(pixels, np.uint8).reshape(-1, size) ^ packed.reference
+            self.put(numbers[first : first + AT_A_TIME], frames)
 
     @property
     @abstractmethod
@@ -80,17 +107,6 @@ class FrameStore(ABC):
     def bytes_of(self, n_frames: int) -> Need:
         """Return the bytes that so many frames are expected to take."""
         return Need(n_frames * self.frame_size, n_frames * self.frame_size)
-
-    @abstractmethod
-    def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
-        """Return all that is kept under the first ``n_frames`` numbers, to be saved."""
-
-    @abstractmethod
-    def restore(self, arrays: Arrays) -> int:
-        """Take over what :meth:`arrays` of any store returned; return how many frames these are.
-
-        :raises ReplayFileError: if the arrays do not belong together.
-        """
 
 
 class PlainFrames(FrameStore):
@@ -130,14 +146,6 @@ class PlainFrames(FrameStore):
     @property
     def n_bytes(self) -> int:
         return self._n_used * self.frame_size
-
-    def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
-        return {"frames": self._frames[:n_frames]}
-
-    def restore(self, arrays: Arrays) -> int:
-        self._frames = saved_plain(arrays, self.frame_size)
-        self._n_used = len(self._frames)
-        return self._n_used
 
 
 class Lz4Frames(FrameStore):
@@ -185,7 +193,7 @@ class Lz4Frames(FrameStore):
 
     def pack(self, numbers: Numbers) -> PackedFrames:
         """Return these frames as they are kept."""
-        return join_blocks([self._blobs[number] for number in numbers.tolist()], self._reference)
+        return PackedFrames.of([self._blobs[n] for n in numbers.tolist()], self._reference)
 
     def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
         """Keep packed frames under these numbers (n,); as they are, if the reference is ours."""
@@ -194,8 +202,7 @@ class Lz4Frames(FrameStore):
         if not np.array_equal(packed.reference, self._reference):
             super().put_packed(numbers, packed)
             return
-        for number, block in zip(numbers.tolist(), packed.blocks(self.frame_size), strict=True):
-            unpack_block(block, self.frame_size)  # found damaged here, and not in a training
+        for number, block in zip(numbers.tolist(), packed.blocks(), strict=True):
             self._put_block(number, block)
 
     @property
@@ -209,16 +216,6 @@ class Lz4Frames(FrameStore):
         else:
             low, high = (share * self._n_packed / len(self._blobs) for share in self.RANGE)
         return Need(int(n_frames * (low + BLOB_OVERHEAD)), int(n_frames * (high + BLOB_OVERHEAD)))
-
-    def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
-        """Return the blocks one after the other, their lengths and the reference frame."""
-        return join_blocks(self._blobs[:n_frames], self._reference)._asdict()
-
-    def restore(self, arrays: Arrays) -> int:
-        packed = saved_packed(arrays, self.frame_size)
-        self._blobs = packed.blocks(self.frame_size)
-        self._reference, self._n_packed = packed.reference.copy(), len(packed.blobs)
-        return len(self._blobs)
 
     def _put_block(self, number: int, block: bytes) -> None:
         self._n_packed += len(block) - len(self._blobs[number])
@@ -238,17 +235,15 @@ class DeviceFrames(FrameStore):
         self._blocks: list[th.Tensor] = []
 
     def reserve(self, n_frames: int) -> None:
-        if self._blocks and self._blocks[0].device.type != self.device.type:  # loaded, for a GPU
-            (saved,) = self._blocks
-            self._blocks = [self._new_block(max(len(saved), self.n_expected))]
-            self._blocks[0][: len(saved)] = saved.to(self.device)
         missing = n_frames - sum(map(len, self._blocks))
         if missing > 0:
             usual = int(self.n_expected * DEVICE_GROWTH) if self._blocks else self.n_expected
-            self._blocks.append(self._new_block(max(missing, usual)))
+            shape = max(missing, usual), self.frame_size
+            is_here = self.device.type != "cuda" or th.cuda.device_count()  # else only to be read
+            device = self.device if is_here else CPU
+            self._blocks.append(th.empty(shape, dtype=th.uint8, device=device))
 
     def put(self, numbers: Numbers, frames: Frames) -> None:
-        self.reserve(0)
         for block, here, places in self._places(numbers):
             block.index_copy_(0, places, send(frames[here], block.device))
 
@@ -287,23 +282,7 @@ class DeviceFrames(FrameStore):
 
     @property
     def n_bytes(self) -> int:
-        return sum(b.nbytes for b in self._blocks if b.device.type == self.device.type)
-
-    def arrays(self, n_frames: int) -> dict[str, NDArray[Any]]:
-        blocks, first = [np.zeros((0, self.frame_size), np.uint8)], 0
-        for block in self._blocks:
-            blocks.append(block[: max(n_frames - first, 0)].cpu().numpy())
-            first += len(block)
-        return {"frames": np.concatenate(blocks)}
-
-    def restore(self, arrays: Arrays) -> int:
-        """Take over these frames; they go to the device when learning continues."""
-        frames = saved_plain(arrays, self.frame_size)
-        self._blocks = [th.from_numpy(frames)] if len(frames) else []
-        return len(frames)
-
-    def _new_block(self, n_frames: int) -> th.Tensor:
-        return th.empty((n_frames, self.frame_size), dtype=th.uint8, device=self.device)
+        return sum(block.nbytes for block in self._blocks)
 
     def _places(self, numbers: Numbers) -> list[tuple[th.Tensor, NDArray[np.int64], th.Tensor]]:
         """Return for each block that is concerned: which numbers are there, and where."""

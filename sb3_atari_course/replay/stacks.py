@@ -18,14 +18,8 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, on_cpu
-from sb3_atari_course.replay.saved_files import (
-    Arrays,
-    Frames,
-    Numbers,
-    ReplayFileError,
-    saved_array,
-)
+from sb3_atari_course._common.array_pool import Frames
+from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, Numbers, on_cpu
 
 #: Which of a transition's two stacks; also how many frames newer it is than the stack before it.
 OBS, NEXT_OBS = 0, 1
@@ -159,25 +153,6 @@ class StackMemory:
     def most_numbers(self) -> int:
         """How many numbers of frames can be given out: each stack of one row more is new."""
         return 1 + (len(self.numbers) + 1) * math.prod(self.numbers.shape[1:])
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that is filled, to be saved."""
-        frames = self.table.store.arrays(self.table.n_numbers)
-        return {"numbers": self.numbers[: self.n_filled], **frames}
-
-    def restore(self, arrays: Arrays, *, pos: int, full: bool) -> None:
-        """Take over what :meth:`arrays` returned, into empty stacks.
-
-        :param pos: the row to be written next.
-        :param full: if all rows are filled.
-        :raises ReplayFileError: if the arrays do not belong together or into these stacks.
-        """
-        n_rows = len(self.numbers) if full else pos
-        shape = (n_rows, *self.numbers.shape[1:])
-        self.numbers[:n_rows] = saved_array(arrays, "numbers", np.int32, shape)
-        self.n_written = n_rows + pos if full else pos
-        self.table.restore(arrays, *self._uses())
-        self._remember_last()
 
     def adopt(self, n_written: int, free: Numbers) -> None:
         """Let rows count that were put into ``numbers``, their frames into the table's store.
@@ -409,20 +384,6 @@ class FrameTable:
         is_there[numbers] = True
         is_there[BLACK] = False
         return np.flatnonzero(is_there).astype(np.int32)
-
-    def restore(self, arrays: Arrays, used: Numbers, first_time: int) -> None:
-        """Take over saved frames.
-
-        :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
-        :raises ReplayFileError: if a frame is used that was not saved.
-        """
-        n_frames = self.store.restore(arrays)
-        if used.size and not (used.min() >= 0 and used.max() < n_frames):
-            raise ReplayFileError(
-                f"frames {used.min()} to {used.max()} are used, {n_frames} were saved"
-            )
-        self.n_numbers, self._black_is_there = max(n_frames, 1), False  # put it again: no harm
-        self.recount(used, first_time)
 
     def adopt(self, used: Numbers, first_time: int, free: Numbers) -> None:
         """Take over frames that were put into the store under numbers of another table.

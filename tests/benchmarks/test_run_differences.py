@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from benchmarks.run_differences import (
     other_numbers,
     weights_and_optimizer,
 )
-from sb3_atari_course.checkpoints.buffer_segments import pack_rows, restore_rows
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
+from sb3_atari_course.replay.segments import pack_rows, restore_rows
 from tests.checkpoints.trainings import breakout, deep, train
 
 
@@ -41,8 +42,7 @@ def alter_state(run: Path, alter: Any) -> None:
     checkpoint = folder.newest()
     tree = folder.read_state(checkpoint)
     alter(tree)
-    state = folder.write_state(checkpoint.step, tree)
-    folder.write(type(checkpoint)(**{**vars(checkpoint), "state": state}))
+    folder.write(checkpoint, tree)
 
 
 def buffers() -> list[Any]:
@@ -93,7 +93,7 @@ def test_a_reward_in_the_memory(run: Path, other: Path) -> None:
         checkpoint.step, one.first, one.end, pack_rows(buffer, one.first, one.end)
     )
     segments = (*checkpoint.segments[:-1], new)
-    folder.write(type(checkpoint)(**{**vars(checkpoint), "segments": segments}))
+    folder.write(replace(checkpoint, segments=segments), folder.read_state(checkpoint))
     memories = zip(*map(memory_arrays, (run, other), buffers()), strict=True)
     assert sum(count_differing_bytes(a, b) for a, b in memories) > 0
 

@@ -204,16 +204,9 @@ def test_other_versions_of_packages_are_told(
     one = checkpoints.newest()
     assert {"python", "torch", "stable-baselines3", "ale-py", "numpy"} < set(one.versions)
     one.versions.update({"torch": "1.0", "left": "3"})
-    checkpoints.write(one)
+    checkpoints.write(one, checkpoints.read_state(one))
     go_on(run)
     assert "torch 1.0 is" in capsys.readouterr().out
-
-
-def test_a_checkpoint_of_another_format_is_refused(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sb3_atari_course.checkpoints.folder.VERSION", 9)
-    refused(run, "has format 3, .* reads format 9")
 
 
 def test_averages_of_vec_normalize_go_on(tmp_path: Path) -> None:
@@ -231,7 +224,7 @@ def test_a_run_of_the_zoo_is_resumed_by_the_command(run: Path) -> None:
     checkpoints = CheckpointFolder(run / "checkpoints")
     one = checkpoints.newest()
     one.begun["experiment"] = "rl_zoo3.exp_manager.ExperimentManager"
-    checkpoints.write(one)
+    checkpoints.write(one, checkpoints.read_state(one))
     refused(run, "is a run of RL Zoo, .*: `python -m sb3_atari_course resume .*`")
 
 

@@ -23,8 +23,7 @@ def unfinished(
 ) -> CheckpointFolder:
     folder = CheckpointFolder(run / "checkpoints")
     folder.path.mkdir(parents=True)
-    state = folder.write_state(step, {})
-    folder.write(Checkpoint(step, 1_000_000, finished, {}, state, begun=begun or {}))
+    folder.write(Checkpoint(step, 1_000_000, finished, {}, begun=begun or {}), {})
     return folder
 
 

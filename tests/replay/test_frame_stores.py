@@ -1,4 +1,4 @@
-"""Frame stores: what was put is what is taken, from a store that was saved too."""
+"""Frame stores: what was put is what is taken."""
 
 from __future__ import annotations
 
@@ -42,20 +42,6 @@ def test_a_store_gives_back_what_was_put(kind: str) -> None:
     assert (np.asarray(store.take(numbers)) == kept[numbers]).all()
 
 
-@pytest.mark.parametrize("kind", STORES)
-def test_a_store_is_restored_from_its_arrays_and_goes_on(kind: str) -> None:
-    store, restored = STORES[kind](), STORES[kind]()
-    kept = np.random.default_rng(0).integers(0, 256, (30, SIZE), dtype=np.uint8)
-    store.reserve(20)
-    store.put(np.arange(20, dtype=np.int32), kept[:20])
-    arrays = {name: array.copy() for name, array in store.arrays(20).items()}
-    assert restored.restore(arrays) == 20
-    assert restored.n_bytes >= 20 * SIZE / 2
-    restored.reserve(30)
-    restored.put(np.arange(20, 30, dtype=np.int32), kept[20:])
-    assert (np.asarray(restored.take(np.arange(30, dtype=np.int32))) == kept).all()
-
-
 def test_a_store_on_a_device_grows_by_blocks() -> None:
     """So that nothing is there twice while it grows."""
     store = DeviceFrames(SIZE, 32, th.device("cpu"))
@@ -66,32 +52,19 @@ def test_a_store_on_a_device_grows_by_blocks() -> None:
     numbers = np.array([[39, 0], [33, 31]], np.int32)
     assert (store.take(numbers).numpy() == KEPT[numbers]).all()
     assert (store.take(numbers[:, 1]).numpy() == KEPT[numbers[:, 1]]).all()
-    for n_frames in (40, 33, 20, 0):
-        assert (store.arrays(n_frames)["frames"] == KEPT[:n_frames]).all()
     assert store.n_bytes == 40 * SIZE
     assert store.addresses[1::2] == (32, 2, 6)
 
 
-def test_loaded_frames_go_to_the_device_when_learning_goes_on() -> None:
-    store = DeviceFrames(SIZE, 50, th.device("meta"))  # a device that any machine has
-    store.restore({"frames": KEPT})
-    assert (store.take(np.array([7], np.int32)).numpy() == KEPT[7]).all()
-    assert store.n_bytes == 0  # none there yet
-    store.reserve(41)
-    assert [block.device.type for block in store._blocks] == ["meta"]
-    assert store.n_bytes == 50 * SIZE  # room for all that is expected, at once
-    store.reserve(51)
-    assert [len(block) for block in store._blocks] == [50, 3]
-
-
 def test_packed_bytes_are_counted_as_they_are() -> None:
-    store, restored = Lz4Frames(SIZE), Lz4Frames(SIZE)
+    store, restored, every = Lz4Frames(SIZE), Lz4Frames(SIZE), np.arange(40, dtype=np.int32)
     store.reserve(40)
     for _ in range(3):  # over and over again
-        store.put(np.arange(40, dtype=np.int32), KEPT)
+        store.put(every, KEPT)
     n_bytes = sum(map(len, store._blobs)) + 40 * BLOB_OVERHEAD
     assert store.n_bytes == n_bytes
-    restored.restore(store.arrays(40))
+    restored.reserve(40)
+    restored.put_packed(every, store.pack(every))
     assert restored.n_bytes == n_bytes
 
 

@@ -18,7 +18,11 @@ from stable_baselines3.common.buffers import (
 from stable_baselines3.her import HerReplayBuffer
 
 from sb3_atari_course._common.errors import CheckpointError
-from sb3_atari_course.checkpoints.buffer_segments import (
+from sb3_atari_course.replay import FrameReplayBuffer, frame_replay_buffer
+from sb3_atari_course.replay import segments as segments_module
+from sb3_atari_course.replay.frame_stores import DeviceFrames, Lz4Frames, PlainFrames
+from sb3_atari_course.replay.segments import (
+    SMALL_ARRAYS,
     NewRows,
     RowMark,
     buffer_settings,
@@ -27,9 +31,6 @@ from sb3_atari_course.checkpoints.buffer_segments import (
     pack_rows,
     restore_rows,
 )
-from sb3_atari_course.replay import FrameReplayBuffer, frame_replay_buffer
-from sb3_atari_course.replay.frame_stores import DeviceFrames, Lz4Frames, PlainFrames
-from sb3_atari_course.replay.saved_files import SMALL_ARRAYS
 from tests.fakes import StackedPlay
 from tests.naive import Replay
 
@@ -236,7 +237,7 @@ def test_observations_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_blocks_end_in_the_middle_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for n_bytes in (1, 100, 1000):
-        monkeypatch.setattr("sb3_atari_course.checkpoints.buffer_segments.BLOCK_BYTES", n_bytes)
+        monkeypatch.setattr(segments_module, "BLOCK_BYTES", n_bytes)
         for kind in ("plain", "frames"):
             run_with_checkpoints(Training(kind, StackedPlay(0, n_envs=3)), seed=n_bytes)
 
@@ -417,11 +418,6 @@ class TestMark:
             training.add(2)
             training.checkpoint()
             assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
-
-    @pytest.mark.parametrize(("first", "end"), [(0, 7), (0, 9), (0, 13), (9, 8), (-1, 8)])
-    def test_only_the_newest_rows_can_be_packed(self, first: int, end: int) -> None:
-        with pytest.raises(ValueError, match=r"are not the newest: row 3 of 5"):
-            pack_rows(self.make_training("frames").buffer, first, end)
 
     def test_an_empty_memory(self) -> None:
         training = Training("frames lz4", StackedPlay(0, n_envs=2))
