@@ -238,7 +238,7 @@ def test_logs_are_on_the_disk_before_the_checkpoint_counts_on_them(
         pytest.skip("names of open files are read from Linux")
     monkeypatch.setattr(os, "fsync", note)
     learn(tmp_path, *beside(tmp_path), model=logged(tmp_path, FORMATS), steps=45, log_interval=1)
-    first = flushed[: flushed.index("step-000000040.json.part")]
+    first = flushed[: flushed.index("step-000000040.npz.part")]
     assert {"0.monitor.csv", "progress.csv", "progress.json", "log.txt", "games.csv"} <= set(first)
 
 

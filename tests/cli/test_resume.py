@@ -153,7 +153,7 @@ def test_flags_choose_the_latest_unfinished_run(
     assert "my_logs/dqn has no unfinished run of ALE/Pong-v5" in line
     for run, written in ((runs[0], 10), (runs[1], 30), (runs[2], 20)):
         folder = unfinished(run, 10)
-        os.utime(next(folder.path.glob("*.json")), (written, written))
+        os.utime(next(folder.path.glob("*.npz")), (written, written))
     unfinished(runs[3], 1_000_000, finished=True)
     assert cli(*choice) == 0
     trains_now = CheckpointFolder(runs[1] / "checkpoints")
