@@ -25,6 +25,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_atari_course._common.atomic_files import write_aside
 from sb3_atari_course.agents.policy_settings import (
     algorithms,
     dotted,
@@ -206,10 +207,9 @@ def write_card(
         raise ValueError(f"the card says by itself what {clash} are: leave them out")
     card.update(more)
     text = json.dumps(card, indent=2, allow_nan=False)
-    path, aside = Path(folder) / CARD, Path(folder) / f"{CARD}.part"
+    path = Path(folder) / CARD
     _check_card(parse_json(text.encode(), path))
-    aside.write_text(text + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    write_aside(path, lambda file: file.write(f"{text}\n".encode()))
     return path
 
 

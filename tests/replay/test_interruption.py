@@ -175,14 +175,6 @@ class TestGaps:
             twin.add(*transition)
         self.assert_same(buffer, twin)
 
-    def test_a_row_that_was_overwritten_is_not_marked_any_more(self) -> None:
-        """A ring of one row: the mark is on the row that is written next."""
-        play = StackedPlay(0, n_envs=N_ENVS)
-        buffer = self.make(play, 1, handle_timeout_termination=False)
-        for seed in range(4):
-            buffer.add(*StackedPlay(seed, n_envs=N_ENVS).step())
-            assert not buffer.timeouts.any()
-
     def test_of_a_training_that_was_interrupted(self) -> None:
         """SB3 resets the environment in the next ``learn``."""
         model = make_model(0.99, n_steps=3)

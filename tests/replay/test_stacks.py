@@ -16,7 +16,7 @@ from sb3_atari_course.replay.frame_stores import (
     DeviceFrames,
     PlainFrames,
 )
-from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, FrameTable, StackMemory
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackMemory
 from tests.fakes import StackedPlay
 
 
@@ -66,11 +66,6 @@ def test_a_new_episode_adds_one_frame_more(past: int) -> None:
         (stack(past, past, 7, 8), stack(past, 7, 8, 9)),
     ]
     assert n_new_frames(make_memory(), *writes)[1:] == [2, 1]
-
-
-def test_an_episode_of_one_step_needs_two_frames() -> None:
-    writes = [(stack(0, 0, 0, i), stack(0, 0, i, i + 1)) for i in range(10, 20, 2)]
-    assert n_new_frames(make_memory(), *writes)[1:] == [2, 2, 2, 2]
 
 
 def test_after_a_lost_life_the_last_frame_goes_on_and_is_there_already() -> None:
@@ -177,14 +172,6 @@ def test_stacks_of_a_device_come_channels_last_too() -> None:
     memory.check_valid()
 
 
-def test_a_next_observation_that_is_its_observation_again() -> None:
-    """No shift by one, although every frame is known."""
-    memory = make_memory()
-    writes = [(stack(1, 2, 3, 4), stack(1, 2, 3, 4)), (stack(1, 2, 3, 4), stack(1, 2, 3, 4))]
-    assert n_new_frames(memory, *writes) == [4, 0]
-    assert (memory.read(1, NEXT_OBS) == stack(1, 2, 3, 4)).all()
-
-
 def test_more_channels_than_opencv_can_split() -> None:
     store = PlainFrames(4, 10)
     memory = StackMemory(store, n_rows=9, n_envs=1, shape=(2, 2, 600), channels_first=False)
@@ -208,58 +195,45 @@ def test_observations_of_another_shape_are_refused_and_change_nothing() -> None:
     buffer.check_valid()
 
 
-class TestCheckValid:
-    """It can fail: each thing that it watches, broken once."""
+def _free_again(buffer: Any, table: Any, used: int) -> None:
+    table._free.append(used)
 
-    @pytest.fixture
-    def buffer(self) -> FrameReplayBuffer:
-        play = StackedPlay(0, n_envs=2)
-        buffer = FrameReplayBuffer(20, play.observation_space, play.action_space, n_envs=2)
-        for _ in range(25):
-            buffer.add(*play.step())
+
+def _forgotten(buffer: Any, table: Any, used: int) -> None:
+    table._reserve(1)
+
+
+def _free_twice(buffer: Any, table: Any, used: int) -> None:
+    table._free += [used, used]
+
+
+def _used_later(buffer: Any, table: Any, used: int) -> None:
+    table._last_use[used] += 1
+
+
+def _overwritten(buffer: Any, table: Any, used: int) -> None:
+    number = buffer.stacks.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
+    table.store.put(number, np.full((1, table.store.frame_size), 77, np.uint8))
+
+
+def _not_black(buffer: Any, table: Any, used: int) -> None:
+    table.store.put(np.array([0], np.int32), np.ones((1, table.store.frame_size), np.uint8))
+
+
+def _moved(buffer: Any, table: Any, used: int) -> None:
+    buffer.full = False
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [_free_again, _forgotten, _free_twice, _used_later, _overwritten, _not_black, _moved],
+)
+def test_check_valid_sees_each_thing_that_it_watches(breaks: Any) -> None:
+    play = StackedPlay(0, n_envs=2)
+    buffer = FrameReplayBuffer(20, play.observation_space, play.action_space, n_envs=2)
+    for _ in range(25):
+        buffer.add(*play.step())
+    buffer.check_valid()
+    breaks(buffer, buffer.stacks.table, int(buffer.stacks.numbers[3].max()))
+    with pytest.raises(AssertionError):
         buffer.check_valid()
-        return buffer
-
-    @pytest.fixture
-    def table(self, buffer: FrameReplayBuffer) -> FrameTable:
-        return buffer.stacks.table
-
-    @pytest.fixture
-    def used(self, buffer: FrameReplayBuffer) -> int:
-        return int(buffer.stacks.numbers[3].max())
-
-    def test_a_used_place_is_free(self, buffer: Any, table: Any, used: int) -> None:
-        table._free.append(used)
-        with pytest.raises(AssertionError, match="a free place is in use or a used one free"):
-            buffer.check_valid()
-
-    def test_a_free_place_is_forgotten(self, buffer: Any, table: Any) -> None:
-        table._reserve(1)
-        with pytest.raises(AssertionError, match="a free place is in use or a used one free"):
-            buffer.check_valid()
-
-    def test_a_place_is_free_twice(self, buffer: Any, table: Any, used: int) -> None:
-        table._free += [used, used]
-        with pytest.raises(AssertionError, match="free twice"):
-            buffer.check_valid()
-
-    def test_a_use_at_another_time(self, buffer: Any, table: Any, used: int) -> None:
-        table._last_use[used] += 1
-        with pytest.raises(AssertionError, match="used at another time"):
-            buffer.check_valid()
-
-    def test_a_frame_is_overwritten(self, buffer: Any, table: Any) -> None:
-        number = buffer.stacks.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
-        table.store.put(number, np.full((1, table.store.frame_size), 77, np.uint8))
-        with pytest.raises(AssertionError, match="frames were overwritten"):
-            buffer.check_valid()
-
-    def test_black_is_not_black(self, buffer: Any, table: Any) -> None:
-        table.store.put(np.array([0], np.int32), np.ones((1, table.store.frame_size), np.uint8))
-        with pytest.raises(AssertionError, match="black is not black"):
-            buffer.check_valid()
-
-    def test_another_position(self, buffer: Any) -> None:
-        buffer.full = False
-        with pytest.raises(AssertionError, match="rows are filled"):
-            buffer.check_valid()

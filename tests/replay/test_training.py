@@ -23,7 +23,6 @@ from stable_baselines3.common.vec_env import (
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.envs import make_atari_env, make_game, wrap_atari
 from sb3_atari_course.replay import FrameReplayBuffer
-from tests.fakes import StackedPlay
 from tests.replay.test_frame_replay_buffer import assert_equal_batches, sample
 
 SMALL = {"shape": (42, 42)}
@@ -184,16 +183,6 @@ def test_without_gamma_only_sampling_of_several_steps_is_refused(tmp_path: Path)
     one_step = make_model(0.95, gamma=None).learn(30).replay_buffer
     assert one_step is not None
     assert one_step.sample(5).discounts is None
-
-
-def test_a_buffer_pickled_by_an_older_version_keeps_the_gamma_that_it_had() -> None:
-    play = StackedPlay(0, n_envs=1)
-    old = FrameReplayBuffer(10, play.observation_space, play.action_space, n_steps=3, gamma=0.9)
-    old.add(*play.step())
-    loaded = FrameReplayBuffer.__new__(FrameReplayBuffer)
-    loaded.__setstate__({**old.__getstate__(), "_own_gamma": None})
-    assert loaded.gamma == 0.9
-    assert not hasattr(loaded, "_own_gamma")
 
 
 def test_a_saved_model_opens_and_goes_on_with_the_saved_memory(tmp_path: Path) -> None:
