@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,19 @@ def learn(
     finally:
         close(model)
     return model
+
+
+def learn_twice(
+    folder: Path,
+    build: Callable[[Path], BaseAlgorithm] = lambda run: dqn(poles(run)),
+    beside: Callable[[Path], list[BaseCallback]] = lambda run: [],
+    **kwargs: Any,
+) -> tuple[Path, Path]:
+    """Train to the end, and again until it is cut off; return both run folders."""
+    runs = folder / "peace", folder / "run"
+    for run, cut in zip(runs, (None, CUT), strict=True):
+        learn(run, *beside(run), model=build(run), cut=cut, **kwargs)
+    return runs
 
 
 def go_on(

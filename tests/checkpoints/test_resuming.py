@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import pytest
 import torch as th
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecNormalize
 
-from benchmarks.run_differences import memory_arrays, newest
+from benchmarks.run_differences import differing_rows, newest
 from sb3_atari_course.callbacks import StopOnMovingAverage
 from sb3_atari_course.checkpoints import ExactCheckpoint, resume
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
@@ -24,13 +26,16 @@ from tests.checkpoints.faults import contents
 from tests.checkpoints.small import (
     STEPS,
     arrays_of,
+    assert_same_games,
     assert_same_training,
+    close,
     dqn,
     go_on,
     learn,
+    learn_twice,
     poles,
 )
-from tests.checkpoints.trainings import CutError, CutOff
+from tests.checkpoints.trainings import CutError, CutOff, assert_same_end
 
 
 def refused(run: Path, message: str, env: Any = None, **kwargs: Any) -> None:
@@ -64,85 +69,103 @@ def test_the_end_says_where_it_went_on(
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("build", "message"),
     [
-        (lambda: poles(None, n_envs=2), "n_envs was 1, here it is 2"),
+        (lambda: dqn(poles(None, n_envs=2)), "n_envs was 1, here it is 2"),
         (
-            lambda: poles(None, env_id="OtherPole-v1"),
+            lambda: dqn(poles(None, env_id="OtherPole-v1")),
             "env was CartPole-v1, here it is OtherPole-v1",
         ),
-        (lambda: poles(None, env_id="Acrobot-v1"), "observations was Box"),
+        (lambda: dqn(poles(None, env_id="Acrobot-v1")), "observations was Box"),
+        (lambda: dqn(poles(None), policy_kwargs={"net_arch": [9]}), "other weights"),
+        (lambda: dqn(poles(None), policy_kwargs={"net_arch": [8, 8]}), "other weights"),
+        (lambda: dqn(poles(None), buffer_size=91), "n_rows=90, here it is 91"),
+        (lambda: dqn(poles(None), n_steps=3), "replay_buffer was ReplayBuffer, here it is NStep"),
+        (
+            lambda: QRDQN("MlpPolicy", poles(None), device="cpu", buffer_size=90),
+            r"algorithm was stable_baselines3\.dqn\.dqn\.DQN, here it is sb3_contrib\.qrdqn",
+        ),
     ],
 )
-def test_another_env_is_refused(
-    make: Callable[[], VecEnv], message: str, run: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_model_or_env_is_refused(
+    build: Callable[[], BaseAlgorithm], message: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(gym.spec("CartPole-v1"), id="OtherPole-v1")
     monkeypatch.setitem(gym.registry, "OtherPole-v1", other)
-    message = f"is of another training: {message}.*: build model and env as the first time"
-    refused(run, message, make())
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            {"policy_kwargs": {"net_arch": [9]}},
-            "other weights than the model: build it with the sa",
-        ),
-        ({"policy_kwargs": {"net_arch": [8, 8]}}, "other weights than the model"),
-        ({"buffer_size": 91}, "saved with n_rows=90, here it is 91: build the model as the first"),
-        ({"n_steps": 3}, "replay_buffer was ReplayBuffer, here it is NStepReplayBuffer"),
-    ],
-)
-def test_another_model_is_refused(settings: dict[str, Any], message: str, run: Path) -> None:
-    env = poles(None)
-    refused(run, message, env, model=dqn(env, **settings))
-
-
-def test_another_algorithm_is_refused(run: Path) -> None:
-    env = poles(None)
-    model = QRDQN("MlpPolicy", env, device="cpu", buffer_size=90)
-    message = r"algorithm was stable_baselines3\.dqn\.dqn\.DQN, here it is sb3_contrib\.qrdqn"
-    refused(run, message, env, model=model)
-
-
-def evaluation(folder: Path) -> EvalCallback:
-    return EvalCallback(
-        poles(None, seed=7), eval_freq=50, n_eval_episodes=2, log_path=str(folder), verbose=0
-    )
+    refused(run, message, model=build())
 
 
 def test_other_callbacks_are_refused(run: Path) -> None:
-    callback = evaluation(run)
-    message = "had the callbacks none, here they are EvalCallback: pass the same ones"
-    refused(run, message, callback=callback)
-    callback.eval_env.close()
+    env = poles(None)
+    refused(run, "callbacks none, here they are EvalCallback", callback=EvalCallback(env))
+    env.close()
 
 
 @pytest.mark.parametrize("as_list", [False, True])
-def test_callbacks_go_on(as_list: bool, tmp_path: Path) -> None:
-    class Watched(ExactCheckpoint):
-        pass
+def test_callbacks_and_their_environments_continue(as_list: bool, tmp_path: Path) -> None:
+    def beside(folder: Path, again: bool = False) -> list[BaseCallback]:
+        env = poles(folder / "e", seed=7, again=again)
+        callback = EvalCallback(
+            env, eval_freq=50, n_eval_episodes=2, log_path=str(folder), verbose=0
+        )
+        to_close.append(env)
+        return [callback, StopOnMovingAverage(10**6, window=3)]
 
-    peace, run = tmp_path / "peace", tmp_path / "run"
-    for folder, end in ((peace, None), (run, 150)):
-        callbacks = [evaluation(folder), StopOnMovingAverage(10**6, window=3)]
-        learn(folder, *callbacks, cut=end)
-        callbacks[0].eval_env.close()  # type: ignore[attr-defined]
-    again: list[BaseCallback] = [evaluation(run), StopOnMovingAverage(10**6, window=3)]
-    own = Watched(40)
-    if as_list:  # ours need not be told, wherever it is
-        go_on(run, callback=CallbackList([CallbackList(again), own]))
-        assert own._checkpoints is not None
-    else:
-        go_on(run, callback=again)
-    again[0].eval_env.close()  # type: ignore[attr-defined]
+    to_close: list[Any] = []
+    peace, run = learn_twice(tmp_path, beside=beside)
+    own = ExactCheckpoint(40)
+    callbacks: Any = beside(run, again=True)
+    if as_list:  # ours need not be passed, wherever it is
+        callbacks = CallbackList([CallbackList(callbacks), own])
+    go_on(run, callback=callbacks)
+    assert (own._checkpoints is not None) == as_list
+    for env in to_close:
+        env.close()
     assert_same_training(peace, run)
     evaluations = [arrays_of(one) for one in (peace, run)]
     assert evaluations[0]["timesteps"].tolist() == [50, 100, 150, 200]
     for name, array in evaluations[0].items():
         assert (array == evaluations[1][name]).all()
+    assert differing_rows(peace / "e", run / "e", "*.monitor.csv") == 0
+
+
+class CountsRollouts(BaseCallback):
+    n_rollouts = 0
+
+    def _on_rollout_start(self) -> None:
+        self.n_rollouts += 1
+        self.logger.record("count", f"{self.n_rollouts}\nrollouts")
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def test_callbacks_stand_where_they_stood(tmp_path: Path) -> None:
+    """One behind ours records before our next checkpoint; its strings have line ends in them."""
+
+    def train(folder: Path, cut: int | None = None) -> None:
+        model = dqn(poles(folder))
+        model.set_logger(configure(str(folder), ["csv"]))
+        callbacks = [ExactCheckpoint(40, folder=folder), CountsRollouts()]
+        try:
+            model.learn(STEPS, callbacks + ([CutOff(cut)] if cut else []), log_interval=1)
+        except CutError:
+            callbacks[0].let_go()  # type: ignore[attr-defined]
+        close(model)
+
+    train(tmp_path / "peace")
+    train(tmp_path / "run", cut=150)
+    go_on(tmp_path / "run", callback=CountsRollouts())
+    assert_same_training(tmp_path / "peace", tmp_path / "run")
+    assert differing_rows(tmp_path / "peace", tmp_path / "run", "progress.csv") == 0
+
+
+def test_the_interrupted_model_itself_can_continue(peace: Path, tmp_path: Path) -> None:
+    model = dqn(poles(tmp_path))
+    with pytest.raises(CutError):
+        model.learn(STEPS, [ExactCheckpoint(40, folder=tmp_path), CutOff(150)])
+    go_on(tmp_path, model=model)  # its files are still open
+    assert_same_training(peace, tmp_path)
 
 
 def test_a_training_stops_at_the_same_game(tmp_path: Path) -> None:
@@ -159,13 +182,24 @@ def test_a_training_stops_at_the_same_game(tmp_path: Path) -> None:
     assert 60 < ends[0][0] < 1000
 
 
-def test_a_function_as_a_schedule_comes_with_the_model(tmp_path: Path) -> None:
-    peace, run = tmp_path / "peace", tmp_path / "run"
-    settings: dict[str, Any] = {"learning_rate": lambda progress: 1e-2 * progress}
-    for folder, end in ((peace, None), (run, 150)):
-        learn(folder, model=dqn(poles(folder), **settings), cut=end)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": lambda progress: 1e-2 * progress},
+        {
+            "optimize_memory_usage": True,
+            "replay_buffer_kwargs": {"handle_timeout_termination": False},
+        },
+        {"replay_buffer_class": NStepReplayBuffer, "replay_buffer_kwargs": {"n_steps": 3}},
+        {"n_steps": 3},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_settings_come_with_the_model(settings: dict[str, Any], tmp_path: Path) -> None:
+    peace, run = learn_twice(tmp_path, lambda folder: dqn(poles(folder), **settings))
     go_on(run, model=dqn(poles(run, again=True), **settings))
-    assert_same_training(peace, run)
+    assert_same_end(peace, run)
+    assert_same_games(peace, run)
 
 
 @pytest.mark.parametrize("end", [None, 150])
@@ -187,11 +221,6 @@ def test_a_shorter_training_keeps_its_schedules(run: Path) -> None:
     assert go_on(run).num_timesteps == 200  # as it was planned
 
 
-@pytest.mark.parametrize("n", [-1, 0])
-def test_n_timesteps_is_a_number(n: int, run: Path) -> None:
-    refused(run, "n_timesteps must be at least 1", n_timesteps=n)
-
-
 def test_a_finished_run_is_not_resumed(peace: Path, run: Path) -> None:
     refused(peace, "is at step 200 already, 200 are asked for: to train longer ask for more")
     refused(run, "is at step 120 already, 120 are asked for", n_timesteps=120)
@@ -209,14 +238,9 @@ def test_other_versions_of_packages_are_told(
     assert "torch 1.0 is" in capsys.readouterr().out
 
 
-def test_averages_of_vec_normalize_go_on(tmp_path: Path) -> None:
-    def normalized(folder: Path, again: bool = False) -> VecNormalize:
-        return VecNormalize(poles(folder, again=again))
-
-    peace, run = tmp_path / "peace", tmp_path / "run"
-    for folder, end in ((peace, None), (run, 150)):
-        learn(folder, model=dqn(normalized(folder)), cut=end)
-    go_on(run, normalized(run, again=True))
+def test_averages_of_vec_normalize_continue(tmp_path: Path) -> None:
+    peace, run = learn_twice(tmp_path, lambda folder: dqn(VecNormalize(poles(folder))))
+    go_on(run, VecNormalize(poles(run, again=True)))
     assert_same_training(peace, run)
 
 
@@ -226,14 +250,6 @@ def test_a_run_of_the_zoo_is_resumed_by_the_command(run: Path) -> None:
     one.begun["experiment"] = "rl_zoo3.exp_manager.ExperimentManager"
     checkpoints.write(one, checkpoints.read_state(one))
     refused(run, "is a run of RL Zoo, .*: `python -m sb3_atari_course resume .*`")
-
-
-def test_memory_is_that_of_the_checkpoint(run: Path) -> None:
-    env = poles(None)
-    buffer: Any = dqn(env).replay_buffer
-    assert sum(1 for _ in memory_arrays(run, buffer)) == 90 * 6
-    env.close()
-    assert np.isin(buffer.dones, (0, 1)).all()
 
 
 def test_it_can_be_cut_off_in_every_rollout(peace: Path, tmp_path: Path) -> None:
@@ -267,6 +283,7 @@ def test_threads_and_a_progress_bar_can_be_asked_for(
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
+        ({"n_timesteps": 0}, ValueError, "n_timesteps .* 0"),
         ({"num_threads": 0}, ValueError, "num_threads .* 0"),
         ({"num_threads": 1.5}, TypeError, r"num_threads .* 1\.5"),
         ({"progress": "no"}, TypeError, "progress .* 'no'"),
