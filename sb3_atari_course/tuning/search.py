@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial
 from sb3_atari_course._common.passwords import STORAGE_VARIABLE
 from sb3_atari_course.envs import import_packages, is_atari
 from sb3_atari_course.envs.native.options import usable_threads
-from sb3_atari_course.tuning.parameters import Hyperparams
 from sb3_atari_course.tuning.space import (
+    Hyperparams,
     Space,
     adapt_space,
     describe_space,
@@ -38,7 +38,13 @@ from sb3_atari_course.tuning.study import (
     settings_of,
     standing_of,
 )
-from sb3_atari_course.tuning.trial import TrialExperiment, prepare, write_text, yml_block
+from sb3_atari_course.tuning.trial import (
+    TrialExperiment,
+    check_values,
+    prepare,
+    write_text,
+    yml_block,
+)
 from sb3_atari_course.tuning.workers import Job, Launcher, Progress
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.zoo.experiment import check_device
@@ -163,9 +169,8 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
         gym_packages=tuple(args.gym_packages),
         **{name: getattr(args, name) for name in same},
     )
-    space = Space(settings.algo, settings.space)
-    space.check_fits(hyperparams)
-    space.start(hyperparams)  # the first trial: refused here, before anything is on the disk
+    Space(settings.algo, settings.space).check_fits(hyperparams)
+    check_values(settings, device=args.device)  # before anything is on the disk
     return settings
 
 
