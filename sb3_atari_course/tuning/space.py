@@ -398,17 +398,6 @@ class Space:
         """Return the parameters that have more than one value."""
         return [one.name for one, values in self._values.items() if len(values) > 1]
 
-    def check_fits(self, hyperparams: Hyperparams) -> None:
-        """Check that each parameter has its place in a yml, and that something is left to tune.
-
-        :raises ValueError: if not.
-        """
-        if not self.tuned():
-            raise ValueError("nothing is left to tune: give a parameter more than one value")
-        for one in self._values:
-            if not self._is_governed(one):
-                one.read(copy.deepcopy(hyperparams))
-
     def suggest(self, trial: BaseTrial, hyperparams: Hyperparams) -> Hyperparams:
         """Choose a value for each parameter and write them into a copy of a yml entry.
 
@@ -442,7 +431,10 @@ class Space:
         return {name: value for name, value in found.items() if value is not None}
 
     def first(self, hyperparams: Hyperparams) -> Hyperparams:
-        """Return the yml entry, with a first value where what it says is not tried."""
+        """Return the yml entry, with a first value where what it says is not tried.
+
+        :raises ValueError: if a parameter has no place in it.
+        """
         lowest = {one.name: _category(_tried(values)[0]) for one, values in self._values.items()}
         return self.fill({**lowest, **self.start(hyperparams)}, hyperparams)
 

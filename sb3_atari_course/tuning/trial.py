@@ -12,11 +12,9 @@ import os
 import platform
 import tempfile
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import yaml
 from optuna import Trial, TrialPruned
 from optuna.exceptions import StorageInternalError
@@ -24,6 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.envs import is_atari, register_envs
 from sb3_atari_course.evaluation import evaluate_games
@@ -238,7 +237,7 @@ class TrialExperiment(CourseExperimentManager):
     def game_settings(self) -> dict[str, Any]:
         """Return what ``evaluate_games`` needs to show the model what it was trained on."""
         colours = {"obs_type": "rgb"} if is_atari(self.env_name.gym_id) else {}
-        wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] = self.env_wrapper or _unwrapped
+        wrap = self.env_wrapper or (lambda env: env)
         return {"env_wrapper": wrap, "env_kwargs": {**colours, **without_rules(self.env_kwargs)}}
 
     def create_log_folder(self) -> None:
@@ -274,6 +273,8 @@ def check_values(settings: StudySettings, *, device: str = "auto") -> None:
     :raises ValueError: for the first value that is refused.
     """
     space, is_game = Space(settings.algo, settings.space), is_atari(settings.env_id)
+    if not space.tuned():
+        raise ValueError("nothing is left to tune: give a parameter more than one value")
     first = space.first(settings.hyperparams)
     with refusals_of_hosts():
         _try(settings, first, device)
@@ -326,15 +327,8 @@ def yml_block(env_id: str, hyperparams: Hyperparams, n_timesteps: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file at once: nobody sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
-
-
-def _unwrapped(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return env
+    """Write a file of a study at once: nobody sees half of it."""
+    write_result(path, lambda file: file.write(text.encode()), advice="choose another folder (-f)")
 
 
 def _log(trial: Trial, message: str) -> None:

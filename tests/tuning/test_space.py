@@ -487,7 +487,6 @@ class TestFitting:
     @pytest.mark.parametrize(
         ("algo", "content", "entry", "message"),
         [
-            ("dqn", {"batch_size": 32}, MLP, "nothing is left to tune"),
             ("dqn", {"gamma": [0.9, 1], "crop": None}, MLP, "crop.*wrap_atari"),
             ("q_learning", {"decay": [0.1, 1]}, TABLE, "decay.*exploration"),
             ("q_learning", {"learning_rate": [0.1, 1]}, VISITS, "learning_rate_schedule"),
@@ -497,15 +496,13 @@ class TestFitting:
         self, algo: str, content: dict[str, Any], entry: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
-            Space(algo, content).check_fits(entry)
+            Space(algo, content).first(entry)
 
     def test_a_space_that_fits_leaves_the_yml_alone(self) -> None:
         entry = dict(CNN)
-        Space("dqn", {"crop": [None, [1, 2, 3, 4]], "layers": [[[8, 4, 2]], None]}).check_fits(
-            entry
-        )
+        Space("dqn", {"crop": [None, [1, 2, 3, 4]], "layers": [[[8, 4, 2]], None]}).first(entry)
         assert entry == CNN
-        Space("q_learning", {**EPSILON, **RATES}).check_fits(TABLE)
+        Space("q_learning", {**EPSILON, **RATES}).first(TABLE)
 
     def test_content_comes_in_the_order_of_choice(self) -> None:
         space = Space("dqn", {"updates_per_step": 1, "train_freq": 4, "gamma": ["1e-1", 0.5]})
