@@ -35,7 +35,7 @@ from benchmarks.one_hour import (
     write_result,
 )
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.tuning.parameters import find_parameter
+from sb3_atari_course.tuning.space import Space
 
 #: Of the games of the score: neither a published score's nor a selection's.
 GAMES_SEED = 7
@@ -64,11 +64,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 def settings_of(variant: str, minutes: float) -> dict[str, Any]:
     """Return the hyperparameters of a variant, for RL Zoo."""
     settings = load_hyperparams("fast_dqn_laptop")[GAME]
-    for name, value in VARIANTS[variant].items():
-        if name == "gradient_steps":
-            settings[name] = value
-        else:
-            find_parameter("fast_dqn", name).write(settings, value)
+    settings = Space("fast_dqn", VARIANTS[variant]).fill({}, settings)
     end = {"benchmarks.wall_clock.WallClock": {"minutes": minutes}}
     return {**settings, "n_timesteps": 10**9, "compile": False, "callback": [end]}
 

@@ -110,7 +110,7 @@ def torment(
         if interrupt is not None and standing_of(study).finished >= n_trials // 2:
             interrupt()
             interrupt = None
-        if next_kill is None and study.get_trials(deepcopy=False):
+        if next_kill is None and standing_of(study).running:
             next_kill = time.monotonic() + between
         if next_kill is not None and time.monotonic() >= next_kill:
             n_kills += kill_one(study, rng)

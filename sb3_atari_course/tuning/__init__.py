@@ -2,8 +2,7 @@
 
 The way of a trial::
 
-    hyperparams/spaces/*.yml, --param -> space.py   which parameters, which values
-      -> parameters.py   where a parameter stands in a yml
+    hyperparams/spaces/*.yml, --param -> space.py   which parameters, where in a yml, which values
       -> study.py        Optuna's study: its settings, its budget, its sampler, seeds by number
       -> trial.py        one trial: a yml, a training as RL Zoo does it, whole games
       -> workers.py      processes that may die at any moment, and their launcher

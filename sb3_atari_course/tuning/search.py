@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial
 from sb3_atari_course._common.passwords import STORAGE_VARIABLE
 from sb3_atari_course.envs import import_packages, is_atari
 from sb3_atari_course.envs.native.options import usable_threads
-from sb3_atari_course.tuning.parameters import Hyperparams
 from sb3_atari_course.tuning.space import (
+    Hyperparams,
     Space,
     adapt_space,
     describe_space,
@@ -38,9 +38,14 @@ from sb3_atari_course.tuning.study import (
     settings_of,
     standing_of,
 )
-from sb3_atari_course.tuning.trial import TrialExperiment, prepare, write_text, yml_block
-from sb3_atari_course.tuning.workers import Job, Launcher, Progress
-from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
+from sb3_atari_course.tuning.trial import (
+    TrialExperiment,
+    check_values,
+    prepare,
+    write_text,
+    yml_block,
+)
+from sb3_atari_course.tuning.workers import Job, Launcher
 from sb3_atari_course.zoo.experiment import check_device
 from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
 
@@ -84,7 +89,12 @@ def search(args: argparse.Namespace) -> None:
         if (begun.algo, begun.env_id) != (args.algo, args.env):
             raise ValueError(f"study {name!r} is of {begun.algo} on {begun.env_id}")
     else:
-        study = _begin(args, name, folder)
+        settings = _settings_of(args)  # checked before anything is on the disk
+        storage = open_storage(
+            args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
+        )
+        default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
+        study = begin_or_join(storage, name, settings, args.n_trials, default)
         _run(args, study, folder)
     files = write_report(study, folder)
     standing = standing_of(study)
@@ -93,16 +103,6 @@ def search(args: argparse.Namespace) -> None:
         print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
     print(f"\n{files[0].read_text(encoding='utf-8')}")
     print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
-
-
-def _begin(args: argparse.Namespace, name: str, folder: Path) -> Study:
-    """Begin the study, or join it; settings are checked before anything is on the disk."""
-    settings = _settings_of(args)
-    default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-    storage = open_storage(
-        args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
-    )
-    return begin_or_join(storage, name, settings, args.n_trials, default)
 
 
 def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
@@ -126,10 +126,9 @@ def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
         grace_period=args.grace_period,
         seconds=60 * args.minutes,
     )
-    progress = Progress(standing, args.workers)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: workers are stopped
     try:
-        Launcher(study, job, n_workers=args.workers, progress=progress).run()
+        Launcher(study, job, n_workers=args.workers).run()
     except KeyboardInterrupt:
         print("stopped; the same command resumes, and --best shows what there is")
         raise
@@ -163,9 +162,7 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
         gym_packages=tuple(args.gym_packages),
         **{name: getattr(args, name) for name in same},
     )
-    space = Space(settings.algo, settings.space)
-    space.check_fits(hyperparams)
-    space.start(hyperparams)  # the first trial: refused here, before anything is on the disk
+    check_values(settings, device=args.device)
     return settings
 
 
@@ -189,11 +186,6 @@ def _space_of(args: argparse.Namespace) -> dict[str, object]:
         only=args.only,
     )
     return Space(args.algo, content).content()
-
-
-def _interrupt(signal_number: int, frame: object) -> None:
-    """Treat SIGTERM as Ctrl-C: the workers are stopped."""
-    raise KeyboardInterrupt
 
 
 def write_report(study: Study, folder: Path) -> list[Path]:
@@ -245,14 +237,9 @@ def best_block(study: Study, file: Path) -> str:
 
 def _command(settings: StudySettings, file: Path) -> str:
     """Return the command that trains a yml of this study."""
-    is_ours = settings.algo in OUR_ALGORITHMS
-    packages = list(settings.gym_packages)
-    if "Deterministic-v4" in settings.env_id and not is_ours:  # our launcher knows them
-        packages.append("sb3_atari_course.register")
     words = [
-        *("python", "-m"),
-        *(("sb3_atari_course", "train") if is_ours else ("rl_zoo3.train",)),
-        *("--algo", settings.algo, "--env", settings.env_id, "-conf", str(file), "--seed", "1"),
-        *(("--gym-packages", *packages) if packages else ()),
+        *("python", "-m", "sb3_atari_course", "train", "--algo", settings.algo),
+        *("--env", settings.env_id, "-conf", str(file), "--seed", "1"),
+        *(("--gym-packages", *settings.gym_packages) if settings.gym_packages else ()),
     ]
     return shlex.join(words)

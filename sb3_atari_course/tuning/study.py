@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.samplers import TPESampler
@@ -17,9 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sb3_atari_course._common.validation import boolean, integer_at_least, probability
 from sb3_atari_course.evaluation import MAX_FRAMES
-from sb3_atari_course.tuning import ALGORITHMS, PRUNERS, SAMPLERS
 from sb3_atari_course.tuning.space import Space
 
 #: Where a study keeps :class:`StudySettings` and its budget.
@@ -56,8 +53,7 @@ class StudySettings:
     :param pruner: ``"median"`` ends trials that are worse than half of the others; ``"none"``.
     :param native: play in ale-py's threads, see :class:`.NativeAtariVecEnv`.
     :param gym_packages: modules to import that register environments.
-    :raises ValueError: for a value out of range.
-    :raises TypeError: for what is not a number, or not True or False.
+    :raises ValueError: for a yml with ``normalize`` or ``vec_env_wrapper``.
     """
 
     algo: str
@@ -78,35 +74,12 @@ class StudySettings:
     gym_packages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("n_timesteps", "n_repeats", "n_evaluations", "n_games", "max_frames"):
-            integer_at_least(1, name, getattr(self, name))
-        for name in ("seed", "n_startup_trials"):
-            integer_at_least(0, name, getattr(self, name))
-        probability("epsilon", self.epsilon)
-        boolean("native", self.native)
-        for name, known in (("algo", ALGORITHMS), ("sampler", SAMPLERS), ("pruner", PRUNERS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {known}, got {getattr(self, name)!r}")
         for key in ("vec_env_wrapper", "normalize"):
             if self.hyperparams.get(key):
                 raise ValueError(
                     f"the yml has {key}: {self.hyperparams[key]!r}, which evaluate_games does not"
                     " know: tune without it"
                 )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> StudySettings:
-        """Return the settings that :meth:`as_dict` made.
-
-        :raises ValueError: if they are those of another version.
-        """
-        if set(content) != {field.name for field in fields(cls)}:
-            raise ValueError("the study was begun by another version of sb3_atari_course")
-        return cls(**{**content, "gym_packages": tuple(content["gym_packages"])})
 
     def check_same(self, study: str, begun: StudySettings) -> None:
         """Check that a study was begun with these settings.
@@ -143,31 +116,22 @@ def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) ->
 class SamplerByNumber(TPESampler):
     """TPE, or random samples, from a generator that the trial's number seeds.
 
-    So the same seed gives one worker the same trials again, and two workers never draw the same
-    numbers. The first trial takes what the yml says, as far as the space holds it.
+    So the same seed gives one worker the same trials again, also after a stop, and two workers
+    never draw the same numbers.
 
     :param seed: of the study.
     :param n_startup_trials: trials chosen at random before TPE begins.
-    :param start: the parameters of the first trial, as Optuna stores them; others are sampled.
     """
 
-    def __init__(self, *, seed: int, n_startup_trials: int, start: Mapping[str, Any]) -> None:
+    def __init__(self, *, seed: int, n_startup_trials: int) -> None:
         super().__init__(n_startup_trials=n_startup_trials, multivariate=True)
-        self._seed, self._startup, self._start = seed, n_startup_trials, start
+        self._seed, self._startup = seed, n_startup_trials
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Seed the generator: TPE takes a seed only when it is made, so it is made again."""
         seed = seed_for(SAMPLING, self._seed, trial.number)
         super().__init__(seed=seed, n_startup_trials=self._startup, multivariate=True)
         super().before_trial(study, trial)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
-    ) -> Any:
-        """Sample one parameter; the first trial's is that of the yml."""
-        if trial.number == 0 and name in self._start:
-            return self._start[name]
-        return super().sample_independent(study, trial, name, distribution)
 
 
 def begin_or_join(
@@ -181,13 +145,18 @@ def begin_or_join(
     """
     try:
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        # the first trial is the yml; only who made the study queues it, so that it is queued once
+        space = Space(settings.algo, settings.space)
+        study.enqueue_trial(space.start(settings.hyperparams))
     except DuplicatedStudyError:
         study = optuna.load_study(storage=storage, study_name=name)
     attrs = study.user_attrs
     if SETTINGS in attrs:
         settings.check_same(name, settings_of(study))
     else:
-        is_fresh = attrs.keys() <= {BUDGET} and not study.get_trials(deepcopy=False)
+        trials = study.get_trials(deepcopy=False)
+        is_queue = all(trial.state == TrialState.WAITING for trial in trials)
+        is_fresh = attrs.keys() <= {BUDGET} and is_queue
         if not is_fresh or study.directions != [StudyDirection.MAXIMIZE]:
             raise ValueError(_NOT_OURS.format(name))
     budget = attrs.get(BUDGET, 0)
@@ -197,7 +166,7 @@ def begin_or_join(
     if wanted > budget:
         study.set_user_attr(BUDGET, wanted)
     if SETTINGS not in attrs:  # last: who finds them finds the budget too; two may write the same
-        study.set_user_attr(SETTINGS, settings.as_dict())
+        study.set_user_attr(SETTINGS, asdict(settings))
     return equip(study)
 
 
@@ -222,7 +191,6 @@ def equip(study: Study) -> Study:
     study.sampler = SamplerByNumber(
         seed=settings.seed,
         n_startup_trials=sys.maxsize if settings.sampler == "random" else settings.n_startup_trials,
-        start=Space(settings.algo, settings.space).start(settings.hyperparams),
     )
     study.pruner = NopPruner()
     if settings.pruner == "median":
@@ -232,8 +200,14 @@ def equip(study: Study) -> Study:
 
 
 def settings_of(study: Study) -> StudySettings:
-    """Return what a study is about."""
-    return StudySettings.from_dict(study.user_attrs[SETTINGS])
+    """Return what a study is about.
+
+    :raises ValueError: if another version of this package began it.
+    """
+    content = study.user_attrs[SETTINGS]
+    if set(content) != {field.name for field in fields(StudySettings)}:
+        raise ValueError("the study was begun by another version of sb3_atari_course")
+    return StudySettings(**{**content, "gym_packages": tuple(content["gym_packages"])})
 
 
 @dataclass(frozen=True)
@@ -244,7 +218,7 @@ class Standing:
     :param complete: trained to the end.
     :param pruned: ended early; both count as finished.
     :param running: at work.
-    :param waiting: to be tried again, after their worker died.
+    :param waiting: the first one, and those to be tried again after their worker died.
     :param errors: number of each trial that failed by an error of its own, and the error.
     :param n_died: failed because their worker died or was stopped.
     :param best: the best complete trial.

@@ -10,12 +10,11 @@ import io
 import math
 import os
 import platform
+import tempfile
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import yaml
 from optuna import Trial, TrialPruned
 from optuna.exceptions import StorageInternalError
@@ -23,11 +22,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_atari_course._common.atomic_files import write_result
+from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.envs import is_atari, register_envs
 from sb3_atari_course.evaluation import evaluate_games
 from sb3_atari_course.evaluation.protocol import without_rules
-from sb3_atari_course.tuning.parameters import Hyperparams
-from sb3_atari_course.tuning.space import Space
+from sb3_atari_course.tuning.space import Hyperparams, Space
 from sb3_atari_course.tuning.study import (
     BUDGET,
     ERROR,
@@ -40,7 +40,7 @@ from sb3_atari_course.tuning.study import (
     seed_for,
 )
 from sb3_atari_course.zoo.algorithms import register_algorithms
-from sb3_atari_course.zoo.experiment import CourseExperimentManager
+from sb3_atari_course.zoo.experiment import CourseExperimentManager, refusals_of_hosts
 
 
 class SurplusTrialError(Exception):
@@ -227,13 +227,17 @@ class TrialExperiment(CourseExperimentManager):
         try:
             model.learn(self.n_timesteps, callback=[*self.callbacks, *more_callbacks])
         finally:
-            if model.env is not None:
-                model.env.close()
+            self.close(model)
+
+    def close(self, model: BaseAlgorithm) -> None:
+        """Close the environments."""
+        if model.env is not None:
+            model.env.close()
 
     def game_settings(self) -> dict[str, Any]:
         """Return what ``evaluate_games`` needs to show the model what it was trained on."""
         colours = {"obs_type": "rgb"} if is_atari(self.env_name.gym_id) else {}
-        wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] = self.env_wrapper or _unwrapped
+        wrap = self.env_wrapper or (lambda env: env)
         return {"env_wrapper": wrap, "env_kwargs": {**colours, **without_rules(self.env_kwargs)}}
 
     def create_log_folder(self) -> None:
@@ -261,6 +265,43 @@ def prepare(*, native: bool) -> None:
         importlib.import_module("sb3_atari_course.native_zoo")
 
 
+def check_values(settings: StudySettings, *, device: str = "auto") -> None:
+    """Build the model of the first trial, and that of each other value of a parameter.
+
+    Atari games are slow to build: values at the top of their yml are checked without a model.
+
+    :raises ValueError: for the first value that is refused.
+    """
+    space, is_game = Space(settings.algo, settings.space), is_atari(settings.env_id)
+    if not space.tuned():
+        raise ValueError("nothing is left to tune: give a parameter more than one value")
+    first = space.first(settings.hyperparams)
+    with refusals_of_hosts():
+        _try(settings, first, device)
+    for one, value, variant in space.variants({**first, "n_envs": 1} if is_game else first):
+        try:
+            _try(settings, variant, device, is_built=not is_game or "." in one.path)
+        except Exception as error:
+            raise ValueError(f"{one.name}={value}: {error}") from error
+
+
+def _try(
+    settings: StudySettings, hyperparams: Hyperparams, device: str, *, is_built: bool = True
+) -> None:
+    """Read a yml entry as RL Zoo would, and maybe build its model."""
+    with tempfile.TemporaryDirectory() as folder:
+        yml = Path(folder) / "trial.yml"
+        write_text(yml, yml_block(settings.env_id, hyperparams, settings.n_timesteps))
+        experiment = TrialExperiment(settings.algo, settings.env_id, yml, device=device)
+        try:
+            if is_built:
+                experiment.close(experiment.build())
+            else:
+                experiment.entry()
+        except SettingError as error:
+            raise SettingError(str(error).removeprefix(f"{yml}: ")) from error
+
+
 class _PlainDumper(yaml.SafeDumper):
     """Writes no anchors, and lists of plain values in a line."""
 
@@ -286,15 +327,8 @@ def yml_block(env_id: str, hyperparams: Hyperparams, n_timesteps: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file at once: nobody sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
-
-
-def _unwrapped(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return env
+    """Write a file of a study at once: nobody sees half of it."""
+    write_result(path, lambda file: file.write(text.encode()), advice="choose another folder (-f)")
 
 
 def _log(trial: Trial, message: str) -> None:

@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ import torch as th
 from optuna import Trial
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sb3_atari_course.envs import import_packages
 from sb3_atari_course.tuning.storage import open_storage
@@ -77,33 +77,28 @@ class Job:
     grace_period: int
     seconds: float
 
-    def line(self) -> bytes:
-        """Return the line of JSON."""
-        return json.dumps(asdict(self)).encode() + b"\n"
-
 
 class Launcher:
-    """Keeps workers at a study until its budget is spent.
+    """Keeps workers at a study until its budget is spent, and prints how it is getting on.
 
     :param study: to look at.
     :param job: what workers have to do.
     :param n_workers: how many at once.
-    :param progress: shows how the study is getting on.
     """
 
-    def __init__(self, study: Study, job: Job, *, n_workers: int, progress: Progress) -> None:
-        self._study, self._job = study, job
-        self._n_workers, self._progress = n_workers, progress
+    def __init__(self, study: Study, job: Job, *, n_workers: int) -> None:
+        self._study, self._job, self._n_workers = study, job, n_workers
         self._workers: dict[Path, subprocess.Popen[bytes]] = {}  # by their logs
         self._n_deaths = self._n_finished = 0
-        self._next_look = 0.0
+        self._n_errors = len(standing_of(study).errors)  # those of another time are not shown
+        self._shown, self._next_look, self._next_line = "", 0.0, 0.0
 
     def run(self) -> None:
         """Start the workers and wait until they are done.
 
         :raises ValueError: if workers die again and again while no trial finishes.
         """
-        with self._none_left_behind():
+        try:
             for _ in range(self._n_workers):
                 self._start()
             while self._workers:
@@ -111,6 +106,8 @@ class Launcher:
                 self._replace_dead()
                 if time.monotonic() >= self._next_look:
                     self._look()
+        finally:
+            self._stop_all()
         self._look()
 
     def _start(self) -> None:
@@ -131,7 +128,7 @@ class Launcher:
         self._workers[log] = process
         assert process.stdin is not None
         with suppress(BrokenPipeError):  # it died already: seen by the next look
-            process.stdin.write(self._job.line())
+            process.stdin.write(json.dumps(asdict(self._job)).encode() + b"\n")
 
     def _replace_dead(self) -> None:
         for log, worker in list(self._workers.items()):
@@ -164,40 +161,10 @@ class Launcher:
             return
         if standing.finished > self._n_finished:
             self._n_finished, self._n_deaths = standing.finished, 0
-        self._progress.show(standing)
+        self._show(standing)
 
-    @contextmanager
-    def _none_left_behind(self) -> Iterator[None]:
-        """Stop all workers, whatever happens."""
-        try:
-            yield
-        finally:
-            if self._workers:
-                print("stopping the workers ...", flush=True)
-            for worker in self._workers.values():
-                _stop(worker)
-            deadline = time.monotonic() + _KILLING
-            for worker in self._workers.values():
-                try:
-                    worker.wait(max(deadline - time.monotonic(), 0.1))
-                except subprocess.TimeoutExpired:
-                    worker.kill()
-                    worker.wait()
-
-
-class Progress:
-    """Prints the trials of a study and the time left, at most every 10 s, and each new error.
-
-    :param standing: when it begins; its errors are of another time, and not shown again.
-    :param n_workers: that are at work here, for the time left.
-    """
-
-    def __init__(self, standing: Standing, n_workers: int) -> None:
-        self._n_workers, self._n_errors = n_workers, len(standing.errors)
-        self._shown, self._next_line = "", 0.0
-
-    def show(self, standing: Standing) -> None:
-        """Show how many trials are in which state."""
+    def _show(self, standing: Standing) -> None:
+        """Print each new error, and at most every 10 s how many trials are in which state."""
         for number, error in standing.errors[self._n_errors :]:
             print(f"trial {number} failed: {error}", flush=True)
         self._n_errors = len(standing.errors)
@@ -205,6 +172,20 @@ class Progress:
         if line != self._shown and (standing.is_done or time.monotonic() >= self._next_line):
             print(line, flush=True)
             self._shown, self._next_line = line, time.monotonic() + _SELDOM
+
+    def _stop_all(self) -> None:
+        """Stop the workers that are left, at an error or Ctrl-C; kill those that do not end."""
+        if self._workers:
+            print("stopping the workers ...", flush=True)
+        for worker in self._workers.values():
+            _stop(worker)
+        deadline = time.monotonic() + _KILLING
+        for worker in self._workers.values():
+            try:
+                worker.wait(max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
 
 
 def progress_line(standing: Standing, n_workers: int) -> str:
@@ -249,19 +230,21 @@ def work(
     deadline = time.monotonic() + seconds
     stop = stop or threading.Event()
     n_lost = 0
-    errors = ErrorsInARow()
+    ended: list[FrozenTrial] = []  # the last ones of this worker
     while True:
         try:
             if stop.is_set():
                 raise KeyboardInterrupt
             optuna.storages.fail_stale_trials(study)
             standing = standing_of(study)
-            if standing.is_done or errors.n >= MOST_ERRORS or time.monotonic() > deadline:
+            n_errors = sum(ERROR in trial.user_attrs for trial in ended[-MOST_ERRORS:])
+            if standing.is_done or n_errors == MOST_ERRORS or time.monotonic() > deadline:
                 return
             if not standing.has_room:
                 time.sleep(_PAUSE)
                 continue
-            study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[errors])
+            keep = [lambda _, trial: ended.append(trial)]
+            study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=keep)
             n_lost = 0
         except StorageInternalError as error:
             print(f"the storage is away: {error.__cause__ or error}", flush=True)
@@ -274,20 +257,6 @@ def work(
             if n_lost >= _MOST_LOST:
                 raise
             time.sleep(_PAUSE * 3**n_lost)  # a disk that is full may be full for a while
-
-
-class ErrorsInARow:
-    """Counts the trials of this worker that failed by an error since the last that did not."""
-
-    def __init__(self) -> None:
-        self.n = 0
-
-    def __call__(self, study: Study, trial: FrozenTrial) -> None:
-        """Count a trial that has ended."""
-        if trial.state != TrialState.FAIL:
-            self.n = 0
-        elif ERROR in trial.user_attrs:
-            self.n += 1
 
 
 def main() -> None:

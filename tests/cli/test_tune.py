@@ -15,6 +15,7 @@ from sb3_atari_course.tuning.workers import Launcher, work
 from tests.zoo.runs import cli
 
 ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
+PONG = ["tune", "--algo", "dqn", "--env", "PongNoFrameskip-v4"]
 CARTPOLE = ["tune", "--algo", "dqn", "--env", "CartPole-v1"]
 
 
@@ -84,48 +85,45 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([*CARTPOLE, "--param", "gama=0.9"], "unknown parameter 'gama' of dqn: did you mean"),
+        ([*CARTPOLE, "--param", "gama=0.9"], "gama: 0.9 is not known to dqn: did you mean gamma"),
         ([*CARTPOLE, "--param", "gamma"], "--param wants NAME=VALUES"),
-        ([*CARTPOLE, "--space", "unknown.yml"], "unknown parameter 'gravity' of dqn"),
+        ([*CARTPOLE, "--param", "gamma=[2.0, 3.0]"], "gamma: 2.0 has to be at most 1"),
+        ([*CARTPOLE, "--param", "gamma=[0.9, 3.0]"], "gamma=3.0: gamma: 3.0 has to be at most 1"),
+        ([*CARTPOLE, "--param", 'batch_size=["x"]'], "batch_size: 'x' has to be an integer"),
+        ([*CARTPOLE, "--param", "net_arch=[[8], 9]"], "net_arch=9: policy_kwargs.net_arch: 9"),
+        ([*CARTPOLE, "--param", "learning_starts=[x]"], "learning_starts: 'x' has to be an int"),
+        ([*ICE, "--param", "learning_rate=[0.5, 2.0]"], "learning_rate=2.0"),
+        ([*PONG, "--only", "dueling", "--param", "dueling=[yes, 3]"], "dueling: 3 has to be"),
+        ([*PONG, "--only", "crop", "--param", "crop=[null, [1, 2]]"], "crop=[1, 2]: crop must be"),
+        ([*PONG, "--param", "gamma=[0.9, 2]", "--only", "gamma"], "gamma=2.0: gamma: 2.0 has to"),
+        ([*CARTPOLE, "--space", "unknown.yml"], "gravity: 9.81 is not known to dqn"),
         ([*CARTPOLE, "--space", "nowhere.yml"], "cannot read the space file nowhere.yml"),
-        ([*CARTPOLE, "--param", "crop=[null,[30,195,5,155]]"], "needs sb3_atari_course.envs.wrap"),
+        ([*CARTPOLE, "--param", "crop=[null,[30,195,5,155]]"], "needs wrap_atari in env_wrapper"),
         ([*CARTPOLE, "--storage", "postgresql://me:pw@127.0.0.1:9/x"], "cannot open postgresql"),
         ([*CARTPOLE, "--storage", "sqlite:///x.db", "--workers", "2"], "SQLite locks the whole"),
         ([*CARTPOLE, "-f", "file"], "cannot write the journal file/dqn_CartPole-v1"),
         ([*CARTPOLE, "--best"], "there is no journal studies/dqn_CartPole-v1/journal.log"),
         ([*CARTPOLE, "--study-name", "q_learning_FrozenLake-v1"],
          "with algo q_learning, not dqn: choose another --study-name"),
-        ([*ICE, "--seed", "3"], "was begun with seed 0, not 3"),
         ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
-        ([*ICE, "--n-trials", "0"], "--n-trials: must be an integer, at least 1, got '0'"),
         ([*CARTPOLE, "-n", "0"], "-n/--n-timesteps: must be an integer, at least 1, got '0'"),
-        ([*CARTPOLE, "-n", "-1"], "-n/--n-timesteps: must be an integer, at least 1, got '-1'"),
         ([*CARTPOLE, "--n-startup-trials", "-1"], "-n-startup-trials: must be an integer, at le"),
-        ([*CARTPOLE, "--n-games", "0"], "--n-games: must be an integer, at least 1, got '0'"),
         ([*CARTPOLE, "--device", "banana"], "banana"),
         ([*CARTPOLE, "--env-kwargs", "gravity:3"], "--env-kwargs gravity:3 is not an argument"),
         ([*CARTPOLE, "--env-kwargs", "gravity=3"], "--env-kwargs gravity=3: write NAME:VALUE"),
-        ([*CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
         ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' has to be a number"),
         ([*CARTPOLE, "-conf", "no_rate.yml", "-n", "2000"], "needs learning_rate in the yml"),
         ([*CARTPOLE, "-conf", "objects.py"], "objects.py: Object of type type is not JSON"),
-        ([*CARTPOLE, "-conf", "."], "-conf . cannot be read"),
-        ([*ICE[:3], "--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'"),
         ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
-        ([*CARTPOLE, "--num-threads", "-1"], "--num-threads: must be an integer, at least 1"),
         ([*CARTPOLE, "--minutes", "-1"], "--minutes: must be positive, got -1.0"),
         ([*CARTPOLE, "--study-name", "../x"], "--study-name is the name of a folder in -f"),
         ([*CARTPOLE, "--best", "--study-name", "q_learning_FrozenLake-v1"],
          "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
-        ([*CARTPOLE, "--workers", "0"], "--workers: must be an integer, at least 1, got '0'"),
         ([*CARTPOLE, "--epsilon", "2"], "--epsilon: must be a number, from 0 to 1, got '2'"),
         ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
         (["tune", "--algo", "ppo", "--env", "CartPole-v1"], "invalid choice: 'ppo'"),
         ([*ICE[:3], "--env", "BreakoutNoFrameskip-v4"], "no table has a row for each screen"),
-        ([*CARTPOLE, "--freeze", *["net_arch", "learning_rate_schedule", "learning_rate", "gamma"],
-          *["n_steps", "batch_size", "train_freq", "updates_per_step", "target_update_interval"],
-          *["buffer_size", "learning_starts", "exploration_fraction", "exploration_final_eps"]],
-         "nothing is left to tune"),
+        ([*CARTPOLE, "--only", "gamma", "--param", "gamma=0.9"], "nothing is left to tune"),
     ],
     ids=lambda value: " ".join(value[3:])[:50] if isinstance(value, list) else "",
 )  # fmt: skip
@@ -149,7 +147,7 @@ def test_a_wrong_argument_gives_one_clear_line(
     before = sorted(home.rglob("*"))
     begun = time.monotonic()
     assert cli(*arguments) == 2
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     printed = capsys.readouterr().err
     assert expected in printed
     assert "Traceback" not in printed

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from sb3_atari_course.tuning.storage import LockedJournalStorage
 from sb3_atari_course.tuning.study import WORKER, standing_of
-from sb3_atari_course.tuning.workers import MOST_DEATHS, Job, Launcher, Progress
+from sb3_atari_course.tuning.workers import MOST_DEATHS, Job, Launcher
 from tests.tuning.studies import begin, states
 
 pytestmark = pytest.mark.services
@@ -33,8 +33,7 @@ def launcher(study: Study, folder: Path, n_workers: int = 1) -> Launcher:
         grace_period=60,
         seconds=math.inf,
     )
-    progress = Progress(standing_of(study), n_workers)
-    return Launcher(study, job, n_workers=n_workers, progress=progress)
+    return Launcher(study, job, n_workers=n_workers)
 
 
 def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:

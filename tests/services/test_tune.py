@@ -99,13 +99,22 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_study_in_which_nothing_works_says_why(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import gymnasium as gym\n"
+        "class Broken(gym.Wrapper):\n"
+        "    def step(self, action):\n"
+        "        raise ValueError('no ice today')\n"
+    )
+    (tmp_path / "broken.yml").write_text(
+        "FrozenLake-v1: {policy: QTablePolicy, learning_rate: 0.5, gamma: 0.9, exploration: 0.1,"
+        " env_wrapper: broken.Broken}\n"
+    )
     printed = python_m(
-        *("sb3_atari_course", *ICE, "--param", "learning_rate=[2.0, 3.0]"),
-        *("learning_rate_schedule=constant", "--n-startup-trials", "0"),
+        *("sb3_atari_course", *ICE, "-conf", "broken.yml", "--only", "gamma"),
         cwd=tmp_path,
         status=2,
     )
-    assert "trial 0 failed: ValueError: learning_rate must lie in (0, 1], got" in printed
+    assert "trial 0 failed: ValueError: no ice today" in printed
     assert "study 'q_learning_FrozenLake-v1' has no complete trial: ValueError" in printed
     assert "Traceback" not in printed
     assert standing_of(study_in(tmp_path)).finished == 0

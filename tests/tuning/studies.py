@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import optuna
 from optuna import Study, Trial
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from sb3_atari_course.tuning.parameters import Parameter
 from sb3_atari_course.tuning.study import (
     BUDGET,
     SURPLUS,
@@ -86,13 +84,6 @@ class Quick:
 def states(study: Study) -> list[str]:
     """Return the states of all trials, in their order."""
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
-
-
-def write(parameter: Parameter, entry: dict[str, Any], value: Any) -> dict[str, Any]:
-    """Return a yml entry with a value written into it."""
-    result = copy.deepcopy(entry)
-    parameter.write(result, value)
-    return result
 
 
 def quiet() -> None:

@@ -12,7 +12,7 @@ from optuna.trial import Trial
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_atari_course.hyperparams import load_hyperparams, space_file
-from sb3_atari_course.tuning.parameters import ALGORITHMS
+from sb3_atari_course.tuning import ALGORITHMS
 from sb3_atari_course.tuning.space import Space, adapt_space, load_space
 from sb3_atari_course.tuning.trial import TrialExperiment, write_text, yml_block
 from sb3_atari_course.zoo.algorithms import register_algorithms
@@ -103,7 +103,6 @@ def test_a_space_of_ours_fits_and_suggests_its_values(algo: str, env_id: str) ->
     values = values_of(algo, env_id)
     entry = entry_of(algo, env_id)
     space = Space(algo, load_space(algo, env_id))
-    space.check_fits(entry)
     assert set(space.content()) == set(values)
     seen: dict[str, set[str]] = {name: set() for name in values}
     for seed in range(10):

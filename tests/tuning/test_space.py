@@ -1,13 +1,15 @@
-"""Search spaces: values, files, the command line, what is suggested."""
+"""Search spaces: where a parameter stands in a yml, its values, files, the command line."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -16,215 +18,33 @@ from optuna.distributions import (
 )
 from optuna.trial import FixedTrial, Trial
 
-from sb3_atari_course.tuning.parameters import Parameter
+from sb3_atari_course import AtariCnnPolicy, FastDQN, wrap_atari
+from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.policies import AtariCNN
+from sb3_atari_course.tuning import ALGORITHMS
 from sb3_atari_course.tuning.space import (
+    Parameter,
     Space,
     Values,
     adapt_space,
-    content_of,
     describe_space,
     load_space,
+    parameters_of,
     parse_values,
     stored_value,
     suggest,
     without_late_starts,
 )
 
-
-def parse(kind: str, content: Any) -> Values:
-    return parse_values(Parameter("x", kind, "a parameter"), content)
-
-
-def span(low: float, high: float, log: bool = False) -> Values:
-    return {"low": low, "high": high, "log": log}
-
-
-def ask(seed: int = 0) -> Trial:
-    sampler = optuna.samplers.RandomSampler(seed=seed)
-    return optuna.create_study(sampler=sampler).ask()
-
-
-class TestParsing:
-    @pytest.mark.parametrize(
-        ("kind", "content", "domain"),
-        [
-            ("float", 0.5, (0.5,)),
-            ("int", 32, (32,)),
-            ("bool", False, (False,)),
-            ("word", "he", ("he",)),
-            ("list", [84, 84], ([84, 84],)),
-            ("list", None, (None,)),
-            ("list", [], ([],)),
-            ("float", [0.9, 0.99], (0.9, 0.99)),
-            ("int", [64], (64,)),
-            ("bool", [True, False], (True, False)),
-            ("word", ["relu", "leaky_relu"], ("relu", "leaky_relu")),
-            ("list", [[64, 64], [256]], ([64, 64], [256])),
-            ("list", [None, [30, 195, 5, 155]], (None, [30, 195, 5, 155])),
-            ("list", [None], (None,)),
-            ("int", {"low": 1, "high": 8}, span(1, 8)),
-            ("float", {"low": 0.1, "high": 1.0, "log": True}, span(0.1, 1.0, log=True)),
-            ("float", {"high": 1.0, "low": -1.0, "log": False}, span(-1.0, 1.0)),
-        ],
-    )
-    def test_what_a_space_file_says(self, kind: str, content: Any, domain: Values) -> None:
-        assert parse(kind, content) == domain
-        assert parse(kind, content_of(domain)) == domain
-
-    def test_small_numbers_that_yaml_takes_for_words(self) -> None:
-        assert parse("float", "1e-5") == (0.00001,)
-        assert parse("float", ["1e-5", 0.1]) == (0.00001, 0.1)
-        assert parse("float", {"low": "1e-5", "high": "1e-3"}) == span(0.00001, 0.001)
-        assert parse("int", "1e3") == (1000,)
-
-    def test_numbers_get_the_type_of_the_parameter(self) -> None:
-        for kind, wanted in (("float", float), ("int", int)):
-            frozen = parse(kind, 1)
-            choices = parse(kind, [1, 2.0])
-            ends = parse(kind, {"low": 1, "high": 2.0})
-            assert isinstance(ends, dict)
-            numbers = (*frozen, *choices, ends["low"], ends["high"])
-            assert [type(number) for number in numbers] == [wanted] * 5
-
-    @pytest.mark.parametrize(
-        ("kind", "content", "message"),
-        [
-            ("float", "much", "^x is a number, got 'much'"),
-            ("float", True, "^x is a number, got True"),
-            ("float", None, "^x is a number, got None"),
-            ("float", float("nan"), "^x is a number, got nan"),
-            ("float", [0.1, float("inf")], "^x is a number, got inf"),
-            ("float", [[0.1]], r"^x is a number, got \[0.1\]"),
-            ("int", 2.5, "^x is a whole number, got 2.5"),
-            ("int", [1, False], "^x is a whole number, got False"),
-            ("int", {"low": 1, "high": 2.5}, "^x is a whole number, got 2.5"),
-            ("bool", 1, "^x is true or false, got 1"),
-            ("bool", ["yes"], "^x is true or false, got 'yes'"),
-            ("word", 3, "^x is a string, got 3"),
-            ("word", [None], "^x is a string, got None"),
-            ("list", 84, "^x is a list, got 84"),
-            ("list", [[84, 84], 42], "^x is a list, got 42"),
-            ("float", [], "^x: an empty list leaves nothing to choose from"),
-            ("float", [1, 1.0], r"^x: a choice stands twice in \[1, 1.0\]"),
-            ("list", [[1], None, [1]], "^x: a choice stands twice"),
-            (
-                "bool",
-                {"low": 0, "high": 1},
-                "^x is not a number and has no range: list its",
-            ),
-            ("list", {"low": 1, "high": 2}, "^x is not a number and has no range"),
-            ("int", {"low": 1}, "^x: a range has the keys low, high and maybe log, got {'low': 1}"),
-            ("int", {"low": 1, "high": 2, "step": 1}, "^x: a range has the keys low, high"),
-            ("int", {"low": 1, "high": 2, "log": "no"}, "^x: log is true or false, got 'no'"),
-            ("int", {"low": 2, "high": 2}, "^x: low < high, got {'low': 2"),
-            ("float", {"low": 1.0, "high": 0.1}, "^x: low < high, got"),
-            ("float", {"low": 0.0, "high": 1.0, "log": True}, "^x: 0 < low < high for a log"),
-        ],
-    )
-    def test_what_is_no_domain(self, kind: str, content: Any, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            parse(kind, content)
-
-
-class TestAskingOptuna:
-    def test_a_frozen_value_is_not_told_to_optuna(self) -> None:
-        trial = ask()
-        assert suggest(trial, "shape", ([84, 84],)) == [84, 84]
-        assert trial.params == {}
-        assert suggest(FixedTrial({}), "x", (3,)) == 3
-
-    @pytest.mark.parametrize(
-        ("domain", "distribution"),
-        [
-            ((16, 32), CategoricalDistribution((16, 32))),
-            ((None, [1, 2]), CategoricalDistribution(("null", "[1, 2]"))),
-            (span(1, 8, log=True), IntDistribution(1, 8, log=True)),
-            (span(-1, 1), IntDistribution(-1, 1)),
-            (span(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
-            (span(-1.0, 1.0), FloatDistribution(-1.0, 1.0)),
-        ],
-    )
-    def test_what_optuna_is_asked(self, domain: Values, distribution: BaseDistribution) -> None:
-        trial = ask()
-        suggest(trial, "x", domain)
-        assert trial.distributions == {"x": distribution}
-
-    def test_all_choices_come_up_and_nothing_else(self) -> None:
-        domain = (None, [64, 64], [256])
-        seen = [suggest(ask(seed), "x", domain) for seed in range(30)]
-        assert all(value in (None, [64, 64], [256]) for value in seen)
-        assert {str(value) for value in seen} == {"None", "[64, 64]", "[256]"}
-
-    def test_whole_numbers_reach_both_ends(self) -> None:
-        seen = {suggest(ask(seed), "x", span(1, 3)) for seed in range(30)}
-        assert seen == {1, 2, 3}
-        assert {type(value) for value in seen} == {int}
-
-    def test_what_optuna_stores_gives_the_value_back(self) -> None:
-        assert suggest(FixedTrial({"x": "null"}), "x", (None, [1, 2])) is None
-        assert suggest(FixedTrial({"x": "[1, 2]"}), "x", (None, [1, 2])) == [1, 2]
-        assert suggest(FixedTrial({"x": False}), "x", (True, False)) is False
-        assert suggest(FixedTrial({"x": 5}), "x", span(1, 8)) == 5
-        assert suggest(FixedTrial({"x": 0.123456}), "x", span(0.0, 1.0)) == 0.123
-
-    def test_rounding_stays_inside_the_range(self) -> None:
-        domain = span(0.12346, 0.12354)
-        assert suggest(FixedTrial({"x": 0.12347}), "x", domain) == 0.12346  # not 0.123
-        domain = span(0.98760, 0.98765)
-        assert suggest(FixedTrial({"x": 0.98761}), "x", domain) == 0.98765  # not 0.988
-
-    def test_a_suggested_number_has_three_digits(self) -> None:
-        for seed in range(20):
-            value = suggest(ask(seed), "x", span(0.0001, 0.01, log=True))
-            assert 0.0001 <= value <= 0.01
-            assert len(f"{value:e}".partition("e")[0].rstrip("0")) <= len("1.23")
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (0.000213499, 0.000213),
-        (0.0099951, 0.01),
-        (1234.5, 1230.0),
-        (-0.45678, -0.457),
-        (0.0, 0.0),
-        (0.5, 0.5),
-    ],
-)
-def test_three_significant_digits(value: float, expected: float) -> None:
-    assert suggest(FixedTrial({"x": value}), "x", span(-2000.0, 2000.0)) == expected
-
-
-@pytest.mark.parametrize(
-    ("domain", "value", "stored"),
-    [
-        ((16, 32), 32, 32),
-        ((16, 32), 64, None),
-        ((0.5, 1.0), 1, 1.0),
-        ((False, True), False, False),
-        ((None, [1, 2]), None, "null"),
-        (([3], [1, 2]), [1, 2], "[1, 2]"),
-        (([3], [1, 2]), None, None),
-        (("constant", "linear"), "visits", None),
-        (span(1, 8), 8, 8),
-        (span(1, 8), 9, None),
-        (span(1, 8), 2.5, None),
-        (span(0.1, 1.0), 0.1, 0.1),
-        (span(0.1, 1.0), 0.09, None),
-        (span(0.0, 1.0), True, None),
-        (span(0.0, 1.0), "lin_0.5", None),
-        (span(0.0, 1.0), None, None),
-    ],
-)
-def test_what_optuna_calls_a_value(domain: Values, value: Any, stored: Any) -> None:
-    assert stored_value(domain, value) == stored
-    assert (stored_value(domain, value) is None) == (stored is None)
-
-
-TABLE = {"policy": "QTablePolicy", "learning_rate": "lin_0.5", "gamma": 0.9, "exploration": 0.1}
-MLP = {"policy_kwargs": {"net_arch": [256, 256]}, "learning_rate": "lin_0.001", "gamma": 0.99}
 WRAP = "sb3_atari_course.envs.wrap_atari"
-CNN = {"policy": "sb3_atari_course.policies.AtariCnnPolicy", "env_wrapper": WRAP}
+OURS = "sb3_atari_course.policies.AtariCnnPolicy"
+BUFFER = {"replay_buffer_class": "get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')"}
+TABLE = {"policy": "QTablePolicy", "learning_rate": "lin_0.5", "gamma": 0.9, "exploration": 0.1}
+BY_EPISODES = {"initial_eps": 1.0, "final_eps": 0.05, "decay": 0.001}
+SLOW = {"initial_eps": 0.5, "decay": 0.1}
+VISITS = {**TABLE, "learning_rate": "visits"}
+MLP = {"policy_kwargs": {"net_arch": [256, 256]}, "learning_rate": "lin_0.001", "gamma": 0.99}
+CNN = {"policy": OURS, "env_wrapper": WRAP}
 EPSILON = {
     "exploration_schedule": ["constant", "linear", "episodes"],
     "initial_eps": {"low": 0.5, "high": 1.0},
@@ -232,10 +52,340 @@ EPSILON = {
     "decay": {"low": 0.002, "high": 0.1, "log": True},
 }
 RATES = {"learning_rate_schedule": ["constant", "linear", "visits"], "learning_rate": [0.2, 0.5]}
-VISITS = {**TABLE, "learning_rate": "visits"}
 
 
-class TestLoading:
+def read(name: str, entry: dict[str, Any], algo: str = "dqn") -> Any:
+    return parameters_of(algo)[name].read(copy.deepcopy(entry))
+
+
+def write(name: str, entry: dict[str, Any], value: Any, algo: str = "dqn") -> dict[str, Any]:
+    """Return what a trial with this value trains."""
+    return Space(algo, {name: [value]}).fill({}, entry)
+
+
+def ask(seed: int = 0) -> Trial:
+    sampler = optuna.samplers.RandomSampler(seed=seed)
+    return optuna.create_study(sampler=sampler).ask()
+
+
+def wrap(**kwargs: Any) -> dict[str, Any]:
+    return {WRAP: kwargs}
+
+
+class TestPlaces:
+    @pytest.mark.parametrize(
+        ("name", "entry", "seen", "value", "written"),
+        [
+            ("gamma", {"gamma": 0.9}, 0.9, 0.99, {"gamma": 0.99}),
+            ("gamma", {}, None, 0.99, {"gamma": 0.99}),
+            ("net_arch", {}, None, [64], {"policy_kwargs": {"net_arch": [64]}}),
+            (
+                "net_arch",
+                {"policy_kwargs": "dict(net_arch=[256, 256], dueling=True)"},
+                [256, 256],
+                [64],
+                {"policy_kwargs": {"net_arch": [64], "dueling": True}},
+            ),
+            (
+                "net_arch",
+                {"policy_kwargs": "{'net_arch': [3]}"},
+                [3],
+                [64],
+                {"policy_kwargs": {"net_arch": [64]}},
+            ),
+            (
+                "features_dim",
+                {"policy": OURS, "policy_kwargs": {"features_extractor_kwargs": {"b": 2}}},
+                512,
+                64,
+                {
+                    "policy": OURS,
+                    "policy_kwargs": {"features_extractor_kwargs": {"b": 2, "features_dim": 64}},
+                },
+            ),
+            ("frame_skip", CNN, 4, 3, {**CNN, "env_wrapper": [wrap(frame_skip=3)]}),
+            (
+                "frame_skip",
+                {"env_wrapper": [{"b.Wrapper": {"frame_skip": 9}}, WRAP]},
+                4,
+                3,
+                {"env_wrapper": [{"b.Wrapper": {"frame_skip": 9}}, wrap(frame_skip=3)]},
+            ),
+            (
+                "frame_skip",
+                {"env_wrapper": ["a.W", wrap(noop_max=0, frame_skip=2)]},
+                2,
+                3,
+                {"env_wrapper": ["a.W", wrap(noop_max=0, frame_skip=3)]},
+            ),
+            (
+                "frame_skip",
+                {"env_wrapper": {WRAP: None}},
+                4,
+                3,
+                {"env_wrapper": [wrap(frame_skip=3)]},
+            ),
+            ("n_stack", CNN, None, 2, {**CNN, "env_wrapper": [wrap(n_stack=2)]}),
+            ("n_stack", {**CNN, "frame_stack": 4}, 4, 2, {**CNN, "frame_stack": 2}),
+            ("n_steps", {"gamma": 0.9}, 1, 3, {"gamma": 0.9, "n_steps": 3}),
+            ("updates_per_step", {}, 0.25, 0.7, {"gradient_steps": 3}),  # SB3: every 4 steps
+            (
+                "updates_per_step",
+                {"train_freq": 2, "gradient_steps": -1, "n_envs": 3},
+                1.0,
+                0.5,
+                {"train_freq": 2, "gradient_steps": 3, "n_envs": 3},
+            ),
+            (
+                "updates_per_step",
+                {"train_freq": 4, "gradient_steps": 8},
+                2.0,
+                0.01,
+                {"train_freq": 4, "gradient_steps": 1},
+            ),
+        ],
+    )  # fmt: skip
+    def test_a_value_is_read_and_written_where_it_stands(
+        self, name: str, entry: dict[str, Any], seen: Any, value: Any, written: dict[str, Any]
+    ) -> None:
+        before = copy.deepcopy(entry)
+        assert read(name, entry) == seen
+        assert write(name, entry, value) == written
+        assert read(name, written) == value or name == "updates_per_step"
+        assert entry == before
+
+    @pytest.mark.parametrize(
+        ("name", "entry", "lacking"),
+        [
+            ("dueling", {"policy": "CnnPolicy"}, "CnnPolicy"),
+            ("crop", {}, "wrap_atari in env_wrapper"),
+            ("n_stack", {"env_wrapper": ["a.Wrapper"]}, "wrap_atari in env_wrapper"),
+            ("updates_per_step", {"train_freq": [1, "episode"]}, r"\[1, 'episode'\]"),
+            ("n_steps", {**BUFFER, "replay_buffer_kwargs": "n"}, "replay_buffer_kwargs"),
+            ("learning_rate", {}, "learning_rate in the yml"),
+            *(
+                ("net_arch", {"policy_kwargs": text}, "policy_kwargs as a mapping of plain values")
+                for text in ("dict(a=nn.ReLU)", "dict([1])", "[64]", "dict(", "open('x')")
+            ),
+        ],
+    )
+    def test_what_a_yml_lacks_is_reported(
+        self, name: str, entry: dict[str, Any], lacking: str
+    ) -> None:
+        with pytest.raises(ValueError, match=f"{name}.*{lacking}"):
+            read(name, entry)
+        with pytest.raises(ValueError, match=f"{name}.*{lacking}"):
+            write(name, entry, 1)
+
+    def test_a_replay_buffer_discounts_as_the_algorithm_does(self) -> None:
+        entry = {**BUFFER, "gamma": 0.9, "replay_buffer_kwargs": "dict(compression='lz4')"}
+        assert read("n_steps", entry) == 1
+        written = write("n_steps", entry, 3)
+        kwargs = {"compression": "lz4", "n_steps": 3, "gamma": 0.9}
+        assert written == {**entry, "replay_buffer_kwargs": kwargs}
+        assert write("gamma", written, 0.8)["replay_buffer_kwargs"] == {**kwargs, "gamma": 0.8}
+        assert write("gamma", entry, 0.8) == {
+            **entry,
+            "gamma": 0.8,
+            "replay_buffer_kwargs": {"compression": "lz4"},
+        }
+
+    @pytest.mark.parametrize(
+        ("given", "schedule", "number", "with_a_half"),
+        [
+            (0.001, "constant", 0.001, 0.5),
+            ("lin_0.123456789", "linear", 0.123456789, "lin_0.5"),
+            (1, "constant", 1.0, 0.5),
+            ("visits", "visits", 0.1, "visits"),
+        ],
+    )
+    def test_learning_rates(
+        self, given: Any, schedule: str, number: float, with_a_half: Any
+    ) -> None:
+        entry = {"learning_rate": given}
+        assert read("learning_rate_schedule", entry) == schedule
+        if schedule != "visits":
+            assert read("learning_rate", entry) == number
+        written = [
+            write("learning_rate_schedule", entry, one) for one in ("constant", "linear", "visits")
+        ]
+        assert [one["learning_rate"] for one in written] == [number, f"lin_{number:.10g}", "visits"]
+        assert write("learning_rate", entry, 0.5) == {"learning_rate": with_a_half}
+
+    @pytest.mark.parametrize(
+        ("given", "schedule", "first", "with_a_fifth", "falling"),
+        [
+            (0.0, "constant", 0.0, 0.2, {**BY_EPISODES, "initial_eps": 0.0}),
+            ("lin_0.3", "linear", 0.3, "lin_0.2", {**BY_EPISODES, "initial_eps": 0.3}),
+            ({}, "episodes", 1.0, {"initial_eps": 0.2}, {"initial_eps": 1.0}),
+            (SLOW, "episodes", 0.5, {**SLOW, "initial_eps": 0.2}, SLOW),
+        ],
+    )  # fmt: skip
+    def test_exploration_of_q_learning(
+        self, given: Any, schedule: str, first: float, with_a_fifth: Any, falling: Any
+    ) -> None:
+        entry = {"exploration": given}
+        parts = ("exploration_schedule", "initial_eps")
+        assert [read(name, entry, "q_learning") for name in parts] == [schedule, first]
+        written = [
+            *(
+                write(parts[0], entry, one, "q_learning")
+                for one in ("constant", "linear", "episodes")
+            ),
+            write(parts[1], entry, 0.2, "q_learning"),
+        ]
+        expected = [first, f"lin_{first:g}", falling, with_a_fifth]
+        assert [one["exploration"] for one in written] == expected
+
+    def test_an_unknown_schedule_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"learning_rate_schedule.*cosine"):
+            write("learning_rate_schedule", MLP, "cosine")
+
+
+@pytest.mark.parametrize("algo", ["dqn", "fast_dqn"])
+def test_defaults_are_those_of_the_code(algo: str) -> None:
+    code: dict[str, Any] = {}
+    for what in (wrap_atari, AtariCNN, AtariCnnPolicy, FastDQN):
+        code.update(inspect.signature(what).parameters)
+    for name, one in parameters_of(algo).items():
+        if one.default is not None and name != "n_steps":
+            default = code[name].default
+            assert one.default == (list(default) if isinstance(default, tuple) else default), name
+
+
+ENTRIES = [(algo, env_id) for algo in ALGORITHMS for env_id in load_hyperparams(algo)]
+
+
+@pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
+def test_what_is_written_is_read_back_and_nothing_else_changes(algo: str, env_id: str) -> None:
+    """Every parameter at every entry of ours that has a place for it."""
+    entry = load_hyperparams(algo)[env_id]
+    known = parameters_of(algo)
+    before = {name: read(name, entry, algo) for name, one in known.items() if one.has_place(entry)}
+    for name, value in before.items():
+        news: Any = "linear" if name.endswith("_schedule") else 3.0
+        written = copy.deepcopy(entry)
+        known[name].write(written, news)
+        moved = {"train_freq": {"updates_per_step"}, "exploration_schedule": {"final_eps", "decay"}}
+        for other in before.keys() - moved.get(name, set()):
+            expected = news if other == name else before[other]
+            assert read(other, written, algo) == expected, (name, other, value)
+
+
+def parse(content: Any, kind: str = "") -> Values:
+    return parse_values(Parameter("x", "x", type=kind), content)
+
+
+def span(low: float, high: float, log: bool = False) -> dict[str, Any]:
+    return {"low": low, "high": high, "log": log}
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("kind", "content", "values"),
+        [
+            ("", 0.5, (0.5,)),
+            ("", False, (False,)),
+            ("", "he", ("he",)),
+            ("", ["relu", "leaky_relu"], ("relu", "leaky_relu")),
+            ("", [64], (64,)),
+            ("list", [84, 84], ([84, 84],)),
+            ("list", None, (None,)),
+            ("list", [], ([],)),
+            ("list", [[64, 64], [256]], ([64, 64], [256])),
+            ("list", [None, [30, 195, 5, 155]], (None, [30, 195, 5, 155])),
+            ("lists", [[8, 4, 2]], ([[8, 4, 2]],)),
+            ("lists", [[[8, 4, 2]], None], ([[8, 4, 2]], None)),
+            ("", {"low": 1, "high": 8}, span(1, 8)),
+            ("", {"low": 0, "high": 0.5}, span(0.0, 0.5)),
+            ("float", {"high": 1, "low": -1, "log": False}, span(-1.0, 1.0)),
+            ("float", "1e-5", (0.00001,)),
+            ("float", ["1e-5", True, 2], (0.00001, True, 2.0)),
+            ("float", {"low": "1e-5", "high": "1.5e-3", "log": True}, span(0.00001, 0.0015, True)),
+            ("", ["1e3", "1e-1"], (1000, 0.1)),
+        ],
+    )
+    def test_what_a_space_file_says(self, kind: str, content: Any, values: Values) -> None:
+        found = parse(content, kind)
+        assert found == values
+        assert repr(found) == repr(values)  # 1 is not 1.0
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ([], "an empty list"),
+            ([1, 1.0], "twice"),
+            ([[1], None, [1]], "twice"),
+            ({"low": 1}, "the keys low, high"),
+            ({"low": 1, "high": 2, "step": 1}, "the keys low, high"),
+            ({"low": 1, "high": 2, "log": "no"}, "log is true or false"),
+            ({"low": 2, "high": 2}, "low < high"),
+            ({"low": 0.0, "high": 1.0, "log": True}, "0 < low < high"),
+            *(({"low": end, "high": 1}, "numbers") for end in ("a", False, float("-inf"))),
+        ],
+    )
+    def test_what_is_refused(self, content: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=f"^x: .*{message}"):
+            parse(content)
+
+    @pytest.mark.parametrize(
+        ("values", "distribution"),
+        [
+            ((16, 32), CategoricalDistribution((16, 32))),
+            ((None, [1, 2]), CategoricalDistribution(("null", "[1, 2]"))),
+            (span(1, 8, log=True), IntDistribution(1, 8, log=True)),
+            (span(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
+        ],
+    )
+    def test_what_optuna_is_asked(self, values: Values, distribution: BaseDistribution) -> None:
+        trial = ask()
+        suggest(trial, "x", values)
+        assert trial.distributions == {"x": distribution}
+        suggest(trial, "shape", ([84, 84],))
+        assert "shape" not in trial.params  # frozen
+
+    @pytest.mark.parametrize(
+        ("values", "stored", "value"),
+        [
+            ((None, [1, 2]), "null", None),
+            ((None, [1, 2]), "[1, 2]", [1, 2]),
+            ((True, False), False, False),
+            (span(1, 8), 5, 5),
+            (span(-2000.0, 2000.0), 0.000213499, 0.000213),
+            (span(-2000.0, 2000.0), -0.45678, -0.457),
+            (span(-2000.0, 2000.0), 1234.5, 1230.0),
+            (span(0.12346, 0.12354), 0.12347, 0.12346),  # not 0.123
+            (span(0.98760, 0.98765), 0.98761, 0.98765),  # not 0.988
+        ],
+    )
+    def test_what_optuna_stores_gives_the_value_back(
+        self, values: Values, stored: Any, value: Any
+    ) -> None:
+        found = suggest(FixedTrial({"x": stored}), "x", values)
+        assert (found, type(found)) == (value, type(value))
+
+    @pytest.mark.parametrize(
+        ("values", "value", "stored"),
+        [
+            ((16, 32), 32, 32),
+            ((16, 32), 64, None),
+            ((False, True), False, False),
+            ((None, [1, 2]), None, "null"),
+            (([3], [1, 2]), [1, 2], "[1, 2]"),
+            (([3], [1, 2]), None, None),
+            (span(1, 8), 8, 8),
+            (span(1, 8), 9, None),
+            (span(1, 8), 2.5, None),
+            (span(0.1, 1.0), 0.09, None),
+            (span(0.0, 1.0), True, None),
+            (span(0.0, 1.0), "lin_0.5", None),
+        ],
+    )
+    def test_what_optuna_calls_a_value(self, values: Values, value: Any, stored: Any) -> None:
+        assert stored_value(values, value) is stored or stored_value(values, value) == stored
+
+
+class TestFiles:
     def test_the_id_then_atari_or_default(self, tmp_path: Path) -> None:
         file = tmp_path / "space.yml"
         file.write_text("{atari: {n_steps: 1}, default: {n_steps: 2}, CartPole-v1: {gamma: 3}}")
@@ -243,27 +393,49 @@ class TestLoading:
         found = [load_space("dqn", env_id, str(file)) for env_id in asked]
         assert found == [{"gamma": 3}, {"n_steps": 2}, {"n_steps": 1}]
 
-    def test_ours_without_a_file(self) -> None:
-        taxi, cart_pole = (load_space("q_learning", one) for one in ("Taxi-v4", "CartPole-v1"))
-        assert taxi["initial_value"] == {"low": -1.0, "high": 1.0}
-        assert cart_pole.pop("n_bins") == [[4, 4, 8, 12], [6, 6, 12, 12], [3, 3, 12, 24]]
-        assert cart_pole == taxi
-
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("atari: {gamma: 0.9}\n", r"space.yml has no parameters for CartPole-v1 or default$"),
-            ("default:\n", "has no parameters for"),
-            ("default: [gamma\n", r"^cannot read the space file .*space.yml: while parsing"),
-            (None, r"^cannot read the space file .*space.yml: .*No such file"),
+            ("atari: {gamma: 0.9}\n", "CartPole-v1 or default"),
+            ("default:\n", "CartPole-v1 or default"),
+            ("default: [gamma\n", "cannot read"),
+            (None, "cannot read"),
         ],
     )
-    def test_what_is_no_space_file(self, tmp_path: Path, text: str | None, message: str) -> None:
+    def test_what_is_not_a_space_file(self, tmp_path: Path, text: str | None, message: str) -> None:
         file = tmp_path / "space.yml"
         if text is not None:
             file.write_text(text)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=f"{message}|{message}.*space.yml"):
             load_space("dqn", "CartPole-v1", str(file))
+
+    def test_a_path_of_the_users_own(self) -> None:
+        content = yaml.safe_load(
+            "threshold: {path: env_wrapper.Mine.limit, values: {low: 1, high: 5}, meaning: edge}\n"
+            "tau: [0.5, 1.0]\n"
+            "gamma: {meaning: mine, values: [0.9, 0.99]}\n"
+            "crop: {path: env_wrapper.Mine.crop, type: list, values: [[1, 2], null]}\n"
+        )
+        space = Space("dqn", content)
+        assert list(space.content()) == ["gamma", "crop", "threshold", "tau"]
+        assert Space("dqn", space.content()).content() == space.content()
+        entry = {"env_wrapper": ["pkg.Mine"]}
+        params = {"threshold": 4, "tau": 0.5, "gamma": 0.9, "crop": "[1, 2]"}
+        assert space.fill(params, entry) == {
+            "env_wrapper": [{"pkg.Mine": {"limit": 4, "crop": [1, 2]}}],
+            "tau": 0.5,
+            "gamma": 0.9,
+        }
+        assert "edge" in describe_space("dqn", space.content(), entry)
+        changed = adapt_space("dqn", content, params=["threshold=[2, 3]"])
+        assert Space("dqn", changed).fill({**params, "threshold": 2}, entry)["env_wrapper"] == [
+            {"pkg.Mine": {"limit": 2, "crop": [1, 2]}}
+        ]
+
+    @pytest.mark.parametrize("record", [{"path": "a"}, {"values": 1, "paths": "a"}])
+    def test_other_keys_are_refused(self, record: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"x: .*path"):
+            Space("dqn", {"x": record})
 
 
 class TestCommandLine:
@@ -276,7 +448,6 @@ class TestCommandLine:
                 {"batch_size": 32, "n_steps": [1, 3]},
             ),
             ({"params": ["gamma=.1", "gamma=.2"], "freeze": ["batch_size"]}, {"gamma": 0.2}),
-            ({"params": ["dueling=true"], "freeze": ["gamma", "batch_size"]}, {"dueling": True}),
             ({"freeze": ["max_grad_norm", "gamma"]}, {"batch_size": 32}),
             ({"only": ["gamma"], "freeze": ["gamma"]}, {"batch_size": 32}),
         ],
@@ -289,58 +460,55 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"params": ["gamma"]}, r"^--param wants NAME=VALUES, .*, got 'gamma'"),
-            ({"params": ["gama=0.9"]}, "^unknown parameter 'gama' of dqn: did you mean gamma"),
-            ({"params": ["gamma=[0.9"]}, r"^--param gamma: '\[0.9' is no YAML"),
-            ({"params": ["gamma="]}, "^gamma is a number, got None"),
-            ({"freeze": ["decay"]}, "^unknown parameter 'decay' of dqn"),
-            ({"only": ["dueling"]}, "^--only dueling: the space has no values for it, add --param"),
+            ({"params": ["gamma"]}, "'gamma'"),
+            ({"params": ["gamma=[0.9"]}, r"'\[0.9'"),
+            ({"freeze": ["decay"]}, "'decay' of dqn"),
+            ({"freeze": ["gama"]}, "did you mean gamma"),
+            ({"only": ["dueling"]}, "--only dueling"),
         ],
     )
     def test_what_it_cannot_ask(self, options: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             adapt_space("dqn", {"gamma": [0.9, 0.99]}, **options)
 
+    def test_the_table_of_what_can_be_tuned(self) -> None:
+        entry = {name: TABLE[name] for name in ("policy", "learning_rate", "exploration")}
+        content = {"gamma": [0.9, 1], "n_bins": [[2, 2], [3, 3]]}
+        lines = describe_space("q_learning", content, entry).split("\n")
+        rows = {line.split()[0]: line for line in lines}
+        assert "[0.9, 1]" in rows["gamma"]
+        assert "0.5" in rows["learning_rate"]
+        assert "[[2, 2], [3, 3]]" in rows["n_bins"]  # although the yml has no place for it
+        assert not {"repeat", "decay", "final_eps"} & rows.keys()
+        assert len(lines) == 8
+
 
 class TestFitting:
     @pytest.mark.parametrize(
         ("algo", "content", "entry", "message"),
         [
-            ("dqn", {"batch_size": 32}, MLP, "^nothing is left to tune"),
-            ("dqn", {"gamma": [0.9, 1], "crop": None}, MLP, "^parameter crop needs .*wrap_atari"),
-            ("q_learning", {"decay": [0.1, 1]}, TABLE, "^parameter decay needs exploration as"),
-            (
-                "q_learning",
-                {"learning_rate": [0.1, 1]},
-                VISITS,
-                "^parameter learning_rate needs an",
-            ),
+            ("dqn", {"gamma": [0.9, 1], "crop": None}, MLP, "crop.*wrap_atari"),
+            ("q_learning", {"decay": [0.1, 1]}, TABLE, "decay.*exploration"),
+            ("q_learning", {"learning_rate": [0.1, 1]}, VISITS, "learning_rate_schedule"),
         ],
     )
     def test_a_space_that_does_not_fit(
         self, algo: str, content: dict[str, Any], entry: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
-            Space(algo, content).check_fits(entry)
+            Space(algo, content).first(entry)
 
     def test_a_space_that_fits_leaves_the_yml_alone(self) -> None:
         entry = dict(CNN)
-        Space("dqn", {"crop": [None, [1, 2, 3, 4]], "layers": [[[8, 4, 2]], None]}).check_fits(
-            entry
-        )
+        Space("dqn", {"crop": [None, [1, 2, 3, 4]], "layers": [[[8, 4, 2]], None]}).first(entry)
         assert entry == CNN
-        Space("q_learning", {**EPSILON, **RATES}).check_fits(TABLE)
-
-    @pytest.mark.parametrize("values", ["cosine", ["linear", "cosine"]])
-    def test_words_are_checked(self, values: Any) -> None:
-        with pytest.raises(ValueError, match="is one of constant, linear, got 'cosine'"):
-            Space("dqn", {"learning_rate_schedule": values})
+        Space("q_learning", {**EPSILON, **RATES}).first(TABLE)
 
     def test_content_comes_in_the_order_of_choice(self) -> None:
-        space = Space("dqn", {"gamma": "1e-1", "n_steps": 4, "shape": [[84, 84], [42, 42]]})
-        content = [("shape", [[84, 84], [42, 42]]), ("gamma", 0.1), ("n_steps", 4)]
+        space = Space("dqn", {"updates_per_step": 1, "train_freq": 4, "gamma": ["1e-1", 0.5]})
+        content = [("gamma", [0.1, 0.5]), ("train_freq", 4), ("updates_per_step", 1.0)]
         assert list(space.content().items()) == content
-        assert space.tuned() == ["shape"]
+        assert space.tuned() == ["gamma"]
 
 
 class TestSuggesting:
@@ -376,43 +544,41 @@ class TestSuggesting:
         names = ["exploration_schedule", "initial_eps", "final_eps", "decay"]
         assert asked == {float: names[:2], str: names[:2], dict: names}
 
+    @pytest.mark.parametrize(
+        ("algo", "content", "entry", "start"),
+        [
+            ("dqn", {"gamma": [0.9, 0.99], "n_steps": 3}, MLP, {"gamma": 0.99}),
+            ("dqn", {"gamma": [0.9, 0.95], "n_steps": [1, 3]}, MLP, {"n_steps": 1}),
+            ("dqn", {"net_arch": [[256, 256], [64]]}, MLP, {"net_arch": "[256, 256]"}),
+            ("dqn", {"train_freq": 8, "batch_size": [9], "updates_per_step": [0.125, 1]}, {},
+             {"updates_per_step": 0.125}),
+            ("dqn", {"crop": [None, [1, 2, 3, 4]], "n_stack": [2, 4]}, CNN, {"crop": "null"}),
+            ("q_learning", RATES, TABLE,
+             {"learning_rate_schedule": "linear", "learning_rate": 0.5}),
+            ("q_learning", RATES, VISITS, {"learning_rate_schedule": "visits"}),
+            ("q_learning", EPSILON, TABLE, {"exploration_schedule": "constant"}),  # not 0.1
+        ],
+    )  # fmt: skip
+    def test_a_start_is_what_the_yml_says(
+        self, algo: str, content: dict[str, Any], entry: dict[str, Any], start: dict[str, Any]
+    ) -> None:
+        given = copy.deepcopy(entry)
+        assert Space(algo, content).start(given) == start
+        assert given == entry
 
-@pytest.mark.parametrize(
-    ("algo", "content", "entry", "start"),
-    [
-        ("dqn", {"gamma": [0.9, 0.99], "n_steps": 3}, MLP, {"gamma": 0.99}),
-        ("dqn", {"gamma": [0.9, 0.95], "n_steps": [1, 3]}, MLP, {"n_steps": 1}),
-        ("dqn", {"net_arch": [[256, 256], [64]]}, MLP, {"net_arch": "[256, 256]"}),
-        ("dqn", {"crop": [None, [1, 2, 3, 4]], "n_stack": [2, 4]}, CNN, {"crop": "null"}),
-        ("q_learning", RATES, TABLE, {"learning_rate_schedule": "linear", "learning_rate": 0.5}),
-        ("q_learning", RATES, VISITS, {"learning_rate_schedule": "visits"}),
-        ("q_learning", EPSILON, TABLE, {"exploration_schedule": "constant"}),  # 0.1 is too little
-    ],
-)
-def test_a_start_is_what_the_yml_says(
-    algo: str, content: dict[str, Any], entry: dict[str, Any], start: dict[str, Any]
-) -> None:
-    given = copy.deepcopy(entry)
-    assert Space(algo, content).start(given) == start
-    assert given == entry
-
-
-WITHOUT_GAMMA = {name: TABLE[name] for name in ("policy", "learning_rate", "exploration")}
-
-
-def test_the_table_of_what_can_be_tuned() -> None:
-    lines = describe_space("q_learning", {"gamma": [0.9, 1]}, WITHOUT_GAMMA).split("\n")
-    assert lines[0] == "parameter               in the yml  tried     meaning"
-    assert "gamma                               [0.9, 1]  discount per agent step" in lines
-    assert "learning_rate           0.5                   where it begins" in lines
-    assert "initial_value           0.0                   of the Q-table's cells" in lines
-    assert not any(line.startswith(("n_bins", "repeat", "decay")) for line in lines)
-    assert len(lines) == 7
-
-
-def test_what_is_tried_is_listed_even_if_the_yml_has_no_place_for_it() -> None:
-    table = describe_space("q_learning", {"n_bins": [[2, 2], [3, 3]]}, WITHOUT_GAMMA)
-    assert "n_bins                              [[2, 2], [3, 3]]  bins of each dimension" in table
+    def test_variants_hold_each_value_once_beside_those_of_the_first_trial(self) -> None:
+        content = {**RATES, "gamma": {"low": 0.5, "high": 0.99}, "initial_value": 1.0}
+        space = Space("q_learning", content)
+        first = space.first(TABLE)
+        assert first == {**TABLE, "policy_kwargs": {"initial_value": 1.0}}
+        variants = list(space.variants(first))
+        assert [(one.name, value) for one, value, _ in variants] == [
+            *(("learning_rate_schedule", one) for one in ("constant", "linear", "visits")),
+            *(("learning_rate", one) for one in (0.2, 0.5)),
+            *(("gamma", one) for one in (0.5, 0.99)),
+        ]
+        assert variants[3][2] == {**first, "learning_rate": "lin_0.2"}
+        assert space.first({**TABLE, "gamma": 0.1})["gamma"] == 0.5  # the yml's is not tried
 
 
 @pytest.mark.parametrize(
@@ -420,25 +586,28 @@ def test_what_is_tried_is_listed_even_if_the_yml_has_no_place_for_it() -> None:
     [
         ([500, 1000, 5000], [500]),
         ([0, 999], [0, 999]),
-        ({"low": 10, "high": 5000, "log": True}, {"low": 10, "high": 999, "log": True}),
-        ({"low": 10, "high": 50}, {"low": 10, "high": 50}),
+        ({"low": 10, "high": 999}, {"low": 10, "high": 999}),
+        ("x", "x"),  # refused later
         (999, 999),
+        ([1000, 5000], None),
+        (1000, None),
+        ({"low": 999, "high": 2000}, None),
     ],
 )
 def test_learning_starts_before_the_end(given: Any, left: Any) -> None:
     content = {"learning_starts": given, "gamma": [0.9, 0.99]}
-    assert without_late_starts(content, {}, 1000) == {**content, "learning_starts": left}
-    assert content["learning_starts"] == given
+    before = copy.deepcopy(content)
+    if left is None:
+        with pytest.raises(ValueError, match="learning_starts=100"):
+            without_late_starts(content, {}, 1000)
+    else:
+        expected = {**content, "learning_starts": left}
+        assert without_late_starts(content, {}, 1000) == expected
+    assert content == before
 
 
-def test_a_space_without_it_stays_without_it() -> None:
+def test_the_learning_starts_of_the_yml_count_where_the_space_has_none() -> None:
     assert without_late_starts({"gamma": 0.9}, {"learning_starts": 999}, 1000) == {"gamma": 0.9}
-    assert without_late_starts({"gamma": 0.9}, WITHOUT_GAMMA, 1000) == {"gamma": 0.9}
-
-
-@pytest.mark.parametrize("given", [[1000, 5000], 1000, {"low": 1000, "high": 2000}])
-def test_nothing_to_learn_is_refused(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"of 1000 steps, nothing would be learned: add --param l"):
-        without_late_starts({"learning_starts": given}, {}, 1000)
-    with pytest.raises(ValueError, match="learning_starts=100, or train for longer"):
+    assert without_late_starts({"gamma": 0.9}, TABLE, 1000) == {"gamma": 0.9}
+    with pytest.raises(ValueError, match="learning_starts=100"):
         without_late_starts({}, {"learning_starts": 50000}, 1000)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import optuna
@@ -25,7 +24,6 @@ from sb3_atari_course.tuning.study import (
     SURPLUS,
     TRAINING,
     SamplerByNumber,
-    StudySettings,
     begin_or_join,
     find_study,
     is_surplus,
@@ -33,7 +31,7 @@ from sb3_atari_course.tuning.study import (
     settings_of,
     standing_of,
 )
-from tests.tuning.studies import begin, settings
+from tests.tuning.studies import SPACE, TABLE, begin, settings, states
 
 FAIL, RUNNING, COMPLETE = TrialState.FAIL, TrialState.RUNNING, TrialState.COMPLETE
 
@@ -47,101 +45,102 @@ def trials(*states: TrialState) -> list[optuna.trial.FrozenTrial]:
     return made
 
 
-def test_a_study_keeps_its_settings_and_its_budget() -> None:
+def test_the_same_command_joins_and_may_extend() -> None:
     storage = InMemoryStorage()
-    begin(storage, 7)
-    found = find_study(storage, "ice")
-    assert settings_of(found) == settings()
-    assert standing_of(found).budget == 7
-
-
-def test_the_same_command_joins() -> None:
-    storage = InMemoryStorage()
-    first, second = begin(storage, 7), begin(storage, 7)
-    assert second._study_id == first._study_id
-    assert standing_of(second).budget == 7
-
-
-def test_a_larger_budget_extends_a_study_and_a_smaller_one_is_refused() -> None:
-    storage = InMemoryStorage()
-    begin(storage, 7)
-    begin(storage, 9)
-    assert standing_of(find_study(storage, "ice")).budget == 9
-    with pytest.raises(ValueError, match="study 'ice' has 9 trials to do, fewer is not possible"):
+    first = begin(storage, 7)
+    for wanted, budget in ((7, 7), (9, 9), (None, 9)):
+        joined = begin_or_join(storage, "ice", settings(), wanted, 1)
+        assert joined._study_id == first._study_id
+        found = find_study(storage, "ice")
+        assert standing_of(found).budget == budget
+        assert settings_of(found) == settings()
+    assert states(first) == ["WAITING"]  # the yml, queued once
+    with pytest.raises(ValueError, match="9 trials"):
         begin(storage, 8)
+    assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
 
 
-def test_another_env_or_setting_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"env_id": "Taxi-v4", "n_games": 6}, "env_id FrozenLake-v1, not Taxi-v4"),
+        ({"n_timesteps": 2000}, "n_timesteps 1000, not 2000"),
+        ({"native": True}, "native False, not True"),
+        ({"gym_packages": ("a",)}, r"gym_packages \(\), not \('a',\)"),
+        ({"hyperparams": {**TABLE, "gamma": 0.5, "n_envs": 2}}, "other hyperparams: gamma, n_envs"),
+        ({"space": {"gamma": [0.9, 0.99], "learning_rate": SPACE["learning_rate"]}, "seed": 7},
+         "other space: initial_value"),
+    ],
+)  # fmt: skip
+def test_a_study_with_other_settings_is_refused(changes: dict[str, Any], differs: str) -> None:
     storage = InMemoryStorage()
     begin(storage)
-    with pytest.raises(ValueError, match="with env_id FrozenLake-v1, not Taxi-v4"):
-        begin(storage, env_id="Taxi-v4")
-    with pytest.raises(ValueError, match="n_games 5, not 6: choose another --study-name"):
-        begin(storage, n_games=6)
+    with pytest.raises(ValueError, match=f"'ice' was begun with {differs}: choose another"):
+        begin(storage, **changes)
 
 
-def test_a_study_of_others_is_refused() -> None:
+def test_a_study_of_another_version_is_refused() -> None:
+    stored = asdict(settings())
+    older = {name: stored[name] for name in stored if name != "native"}
+    for content in (older, {**stored, "n_envs": 4}, {}):
+        study = begin()
+        study.set_user_attr(SETTINGS, content)
+        with pytest.raises(ValueError, match="another version"):
+            settings_of(study)
+
+
+@pytest.mark.parametrize("kind", ["another command", "a trial", "for the worst"])
+def test_a_study_of_others_is_refused(kind: str) -> None:
     storage = InMemoryStorage()
-    theirs = optuna.create_study(storage=storage, study_name="ice")
-    theirs.set_user_attr("command", "rl_zoo3.train -optimize")
-    with pytest.raises(ValueError, match="was not begun by `tune`"):
-        begin(storage)
-    with pytest.raises(ValueError, match="was not begun by `tune`"):
-        find_study(storage, "ice")
+    direction = "minimize" if kind == "for the worst" else "maximize"
+    theirs = optuna.create_study(storage=storage, study_name="ice", direction=direction)
+    if kind == "another command":
+        theirs.set_user_attr("command", "rl_zoo3.train -optimize")
+    if kind == "a trial":
+        theirs.ask()
+    for use in (lambda: begin(storage), lambda: find_study(storage, "ice")):
+        with pytest.raises(ValueError, match="was not begun by `tune`"):
+            use()
     with pytest.raises(ValueError, match="there is no study 'fire' here, but ice"):
         find_study(storage, "fire")
-    with_a_trial = optuna.create_study(storage=storage, study_name="fog", direction="maximize")
-    with_a_trial.ask()
-    with pytest.raises(ValueError, match="was not begun by `tune`"):
-        begin(storage, name="fog")
 
 
-def test_a_study_whose_beginner_died_is_begun_by_the_next() -> None:
+@pytest.mark.parametrize("n_steps_done", range(3))
+def test_a_study_whose_beginner_died_is_begun_by_the_next(n_steps_done: int) -> None:
     storage = InMemoryStorage()
-    optuna.create_study(storage=storage, study_name="ice", direction="maximize")
-    assert SETTINGS in begin(storage).user_attrs
+    half = optuna.create_study(storage=storage, study_name="ice", direction="maximize")
+    if n_steps_done > 0:
+        half.enqueue_trial({"gamma": 0.99})
+    if n_steps_done > 1:
+        half.set_user_attr(BUDGET, 3)
+    with pytest.raises(ValueError, match="was not begun by `tune`"):
+        find_study(storage, "ice")
+    assert standing_of(begin(storage, 5)).budget == 5
+    assert settings_of(find_study(storage, "ice")) == settings()
+
+
+@pytest.mark.parametrize("key", ["normalize", "vec_env_wrapper"])
+def test_what_an_evaluation_does_not_know_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=f"the yml has {key}"):
+        settings(hyperparams={key: "x.Y"})
+    assert settings(hyperparams={key: None}).hyperparams == {key: None}
 
 
 def test_the_standing_counts_each_trial_once() -> None:
     study = begin(n_trials=5)
-    states = [COMPLETE, COMPLETE, TrialState.PRUNED, FAIL, FAIL, FAIL, RUNNING, TrialState.WAITING]
-    attrs: list[dict[str, object]] = [{}, {}, {}, {ERROR: "oh"}, {SURPLUS: True}, {}, {}, {}]
-    values = [2.0, 3.0] + [None] * 6
+    states = [COMPLETE, COMPLETE, TrialState.PRUNED, FAIL, FAIL, FAIL, RUNNING]
+    attrs: list[dict[str, object]] = [{}, {}, {}, {ERROR: "oh"}, {SURPLUS: True}, {}, {}]
+    values = [2.0, 3.0] + [None] * 5
     for state, attr, value in zip(states, attrs, values, strict=True):
         study.add_trial(create_trial(state=state, user_attrs=attr, value=value))
     standing = standing_of(study)
     assert (standing.complete, standing.pruned, standing.finished) == (2, 1, 3)
     assert (standing.running, standing.waiting) == (1, 1)
-    assert standing.errors == ((3, "oh"),)
+    assert standing.errors == ((4, "oh"),)
     assert standing.n_died == 1
     assert standing.best is not None
-    assert standing.best.number == 1
+    assert standing.best.number == 2
     assert not standing.is_done
-
-
-def test_joining_without_a_budget_takes_that_of_the_study() -> None:
-    storage = InMemoryStorage()
-    begin(storage, 7)
-    joined = begin_or_join(storage, "ice", settings(), None, 1)
-    assert standing_of(joined).budget == 7
-    assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
-
-
-def test_a_study_that_looks_for_the_worst_is_refused() -> None:
-    storage = InMemoryStorage()
-    optuna.create_study(storage=storage, study_name="ice", direction="minimize")
-    with pytest.raises(ValueError, match="was not begun by `tune`"):
-        begin(storage)
-
-
-def test_a_study_whose_settings_were_never_written_is_none_of_ours() -> None:
-    """Its beginner died between the budget and the settings."""
-    storage = InMemoryStorage()
-    theirs = optuna.create_study(storage=storage, study_name="ice", direction="maximize")
-    theirs.set_user_attr(BUDGET, 3)
-    with pytest.raises(ValueError, match="was not begun by `tune`"):
-        find_study(storage, "ice")
-    assert standing_of(begin(storage, 5)).budget == 5
 
 
 def test_a_study_gets_the_sampler_and_the_pruner_of_its_settings() -> None:
@@ -203,163 +202,8 @@ def test_however_workers_ask_and_die_the_budget_is_kept(seed: int) -> None:
     assert simulation.states.count(COMPLETE) == 5
 
 
-CARTPOLE = StudySettings(
-    algo="dqn",
-    env_id="CartPole-v1",
-    hyperparams={"policy": "MlpPolicy", "policy_kwargs": {"net_arch": [64, 64]}, "gamma": 0.99},
-    space={"gamma": [0.9, 0.99], "learning_rate": {"low": 0.0001, "high": 0.01, "log": True}},
-    n_timesteps=1000,
-)
-
-
-class TestStoring:
-    def test_they_come_back_from_json(self) -> None:
-        other = replace(CARTPOLE, seed=3, epsilon=0.05, sampler="random", gym_packages=("a",))
-        for given in (CARTPOLE, other):
-            stored = json.loads(json.dumps(given.as_dict()))
-            assert StudySettings.from_dict(stored) == given
-
-    def test_everything_is_stored(self) -> None:
-        assert CARTPOLE.as_dict() == {
-            "algo": "dqn",
-            "env_id": "CartPole-v1",
-            "hyperparams": {
-                "policy": "MlpPolicy",
-                "policy_kwargs": {"net_arch": [64, 64]},
-                "gamma": 0.99,
-            },
-            "space": {
-                "gamma": [0.9, 0.99],
-                "learning_rate": {"low": 0.0001, "high": 0.01, "log": True},
-            },
-            "n_timesteps": 1000,
-            "seed": 0,
-            "n_repeats": 1,
-            "n_evaluations": 4,
-            "n_games": 20,
-            "epsilon": 0.0,
-            "max_frames": 108_000,
-            "sampler": "tpe",
-            "n_startup_trials": 10,
-            "pruner": "median",
-            "native": False,
-            "gym_packages": (),
-        }
-
-    def test_what_is_stored_is_a_copy(self) -> None:
-        CARTPOLE.as_dict()["space"]["gamma"].append(1.0)
-        assert CARTPOLE.space["gamma"] == [0.9, 0.99]
-
-    def test_another_version_is_named(self) -> None:
-        stored = CARTPOLE.as_dict()
-        older = {name: stored[name] for name in stored if name != "native"}
-        for content in (older, {**stored, "n_envs": 4}, {}):
-            with pytest.raises(ValueError, match="begun by another version of sb3_atari_course"):
-                StudySettings.from_dict(content)
-
-    def test_what_is_stored_is_checked(self) -> None:
-        with pytest.raises(ValueError, match="n_games must be at least 1, got 0"):
-            StudySettings.from_dict({**CARTPOLE.as_dict(), "n_games": 0})
-
-
-class TestSameStudy:
-    def test_equal_settings_pass(self) -> None:
-        CARTPOLE.check_same("s", StudySettings.from_dict(CARTPOLE.as_dict()))
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            (
-                {"algo": "qrdqn"},
-                "study 's' was begun with algo dqn, not qrdqn: choose another --study-name",
-            ),
-            (
-                {"env_id": "MountainCar-v0", "space": {}, "n_timesteps": 5},
-                "study 's' was begun with env_id CartPole-v1, not MountainCar-v0:"
-                " choose another --study-name",
-            ),
-            (
-                {"hyperparams": {"policy": "MlpPolicy", "policy_kwargs": {}, "batch_size": 32}},
-                "study 's' was begun with other hyperparams: policy_kwargs, gamma, batch_size"
-                ": choose another --study-name",
-            ),
-            (
-                {"space": {**CARTPOLE.space, "gamma": 0.99}, "seed": 7},
-                "study 's' was begun with other space: gamma: choose another --study-name",
-            ),
-            (
-                {"n_timesteps": 2000},
-                "study 's' was begun with n_timesteps 1000, not 2000: choose another --study-name",
-            ),
-            (
-                {"native": True},
-                "study 's' was begun with native False, not True: choose another --study-name",
-            ),
-        ],
-    )
-    def test_what_differs_is_told(self, changes: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=r"choose another --study-name$") as caught:
-            replace(CARTPOLE, **changes).check_same("s", CARTPOLE)
-        assert str(caught.value) == message
-
-
-class TestRefusals:
-    @pytest.mark.parametrize(
-        "name", ["n_timesteps", "n_repeats", "n_evaluations", "n_games", "max_frames"]
-    )
-    def test_a_count_is_at_least_one(self, name: str) -> None:
-        assert getattr(replace(CARTPOLE, **{name: 1}), name) == 1
-        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-            replace(CARTPOLE, **{name: 0})
-        with pytest.raises(TypeError, match=f"{name} must be an integer of at least 1, got 2.0"):
-            replace(CARTPOLE, **{name: 2.0})
-
-    @pytest.mark.parametrize("name", ["seed", "n_startup_trials"])
-    def test_a_seed_is_at_least_zero(self, name: str) -> None:
-        assert getattr(replace(CARTPOLE, **{name: 0}), name) == 0
-        with pytest.raises(ValueError, match=f"{name} must be at least 0, got -1"):
-            replace(CARTPOLE, **{name: -1})
-
-    @pytest.mark.parametrize("native", ["no", 1, None])
-    def test_native_is_a_flag(self, native: Any) -> None:
-        with pytest.raises(TypeError, match=f"native must be True or False, got {native!r}"):
-            replace(CARTPOLE, native=native)
-
-    @pytest.mark.parametrize("epsilon", [-0.01, 1.01, float("nan")])
-    def test_epsilon_is_a_probability(self, epsilon: float) -> None:
-        assert [replace(CARTPOLE, epsilon=edge).epsilon for edge in (0.0, 1.0)] == [0.0, 1.0]
-        with pytest.raises(ValueError, match=f"epsilon must be .*got {epsilon}"):
-            replace(CARTPOLE, epsilon=epsilon)
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"algo": "ppo"}, r"algo is one of \('dqn', 'qrdqn', .*'q_learning'\), got 'ppo'"),
-            ({"sampler": "grid"}, r"sampler is one of \('tpe', 'random'\), got 'grid'"),
-            ({"pruner": "mean"}, r"pruner is one of \('median', 'none'\), got 'mean'"),
-        ],
-    )
-    def test_an_unknown_word_is_named(self, changes: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            replace(CARTPOLE, **changes)
-
-    @pytest.mark.parametrize(
-        ("key", "value"),
-        [
-            ("normalize", True),
-            ("normalize", "{'norm_obs': True}"),
-            ("vec_env_wrapper", ["stable_baselines3.common.vec_env.VecMonitor"]),
-        ],
-    )
-    def test_what_an_evaluation_does_not_know_is_refused(self, key: str, value: Any) -> None:
-        with pytest.raises(ValueError, match=f"the yml has {key}: .* evaluate_games does not"):
-            replace(CARTPOLE, hyperparams={key: value})
-        assert replace(CARTPOLE, hyperparams={key: None}).hyperparams == {key: None}
-        assert replace(CARTPOLE, hyperparams={"normalize": False}).algo == "dqn"
-
-
-def sampler(n_startup_trials: int = 4, seed: int = 0, **start: Any) -> SamplerByNumber:
-    return SamplerByNumber(seed=seed, n_startup_trials=n_startup_trials, start=start)
+def sampler(n_startup_trials: int = 4, seed: int = 0) -> SamplerByNumber:
+    return SamplerByNumber(seed=seed, n_startup_trials=n_startup_trials)
 
 
 def objective(trial: Trial) -> float:
@@ -412,13 +256,6 @@ def test_two_workers_never_begin_with_the_same_trials() -> None:
     assert len(set(values)) == 10
 
 
-def test_the_first_trial_takes_what_it_is_told() -> None:
-    study = optuna.create_study(sampler=sampler(x=0.25, kind="c"))
-    study.optimize(objective, n_trials=2)
-    assert study.trials[0].params == {"x": 0.25, "kind": "c"}
-    assert study.trials[1].params["x"] != 0.25
-
-
 def test_random_trials_come_before_tpe() -> None:
     found = []
     for n_startup_trials in (sys.maxsize, 20, 4):
@@ -433,14 +270,6 @@ def test_random_trials_come_before_tpe() -> None:
         assert trial == alone.trials[0].params
     assert found[1] == found[0]
     assert found[2] != found[0]
-
-
-def test_tpe_learns_where_it_is_good() -> None:
-    study = optuna.create_study(sampler=sampler(), direction="maximize")
-    study.optimize(objective, n_trials=60)
-    late = [trial.value for trial in study.trials[40:]]
-    early = [trial.value for trial in study.trials[:5]]
-    assert sum(late) / len(late) > sum(early) / len(early) + 0.3
 
 
 def test_seeds_differ_by_purpose_study_and_number() -> None:

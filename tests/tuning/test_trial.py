@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from optuna import Study, TrialPruned
+from optuna import Study
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.tuning import trial as module
 from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
-from sb3_atari_course.tuning.trial import Objective, write_text, yml_block
+from sb3_atari_course.tuning.trial import Objective, yml_block
 from sb3_atari_course.tuning.workers import prepare, work
 from tests.tuning.studies import TABLE, begin, states
 
@@ -88,19 +88,28 @@ def test_the_first_trial_is_the_yml_as_it_stands(tmp_path: Path) -> None:
     assert study.trials[0].params == {"learning_rate": 0.5, "gamma": 0.99}
 
 
-def test_scores_are_told_at_the_same_steps_and_the_last_is_the_value(tmp_path: Path) -> None:
-    study = run(tmp_path, n_trials=2, n_evaluations=4, pruner="none")
-    for trial in study.trials:
-        assert list(trial.intermediate_values) == [250, 500, 750, 1000]
-        assert trial.value == trial.intermediate_values[1000]
+@pytest.mark.parametrize(("n_repeats", "n_evaluations"), [(1, 4), (3, 2)])
+def test_scores_are_told_at_the_same_steps_and_the_last_are_the_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_repeats: int, n_evaluations: int
+) -> None:
+    seeds = []
+    real = module.TrialExperiment
 
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seeds.append(kwargs["seed"])
+        return real(*args, **kwargs)
 
-def test_a_trial_may_train_several_times(tmp_path: Path) -> None:
-    study = run(tmp_path, n_trials=2, n_repeats=3, pruner="none")
+    monkeypatch.setattr(module, "TrialExperiment", watched)
+    study = run(
+        tmp_path, n_trials=2, n_repeats=n_repeats, n_evaluations=n_evaluations, pruner="none"
+    )
     for trial in study.trials:
         told = trial.intermediate_values
-        assert list(told) == [500, 1000, 1500, 2000, 2500, 3000]
-        assert trial.value == pytest.approx((told[1000] + told[2000] + told[3000]) / 3)
+        step = 1000 // n_evaluations
+        assert list(told) == list(range(step, n_repeats * 1000 + 1, step))
+        last = [told[1000 * (i + 1)] for i in range(n_repeats)]
+        assert trial.value == pytest.approx(sum(last) / n_repeats)
+    assert len(seeds) == len(set(seeds)) == 2 * n_repeats
 
 
 def test_scores_are_made_by_whole_games_with_the_settings_of_the_study(
@@ -176,21 +185,6 @@ def test_a_score_that_is_no_number_is_an_error(
     assert study.trials[0].user_attrs[ERROR] == "ValueError: the mean score is nan"
 
 
-def test_every_training_has_a_seed_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seeds = []
-    real = module.TrialExperiment
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        seeds.append(kwargs["seed"])
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(module, "TrialExperiment", watched)
-    run(tmp_path, n_trials=3, n_repeats=2, pruner="none")
-    assert len(seeds) == len(set(seeds)) == 6
-
-
 def test_a_first_training_that_is_worse_than_those_of_others_is_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,16 +215,6 @@ def test_games_are_shown_as_the_agent_was_trained_on_them(tmp_path: Path) -> Non
     assert states(study) == ["COMPLETE"]
 
 
-def test_pruning_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pruned(self: Objective, trial: Any) -> float:
-        raise TrialPruned
-
-    monkeypatch.setattr(Objective, "_train", pruned)
-    study = run(tmp_path, n_trials=2)
-    assert states(study) == ["PRUNED", "PRUNED"]
-    assert ERROR not in study.trials[0].user_attrs
-
-
 def test_a_surplus_trial_trains_nothing(tmp_path: Path) -> None:
     study = run(tmp_path, n_trials=1)
     study.add_trial(study.trials[0])
@@ -256,42 +240,6 @@ def test_every_entry_of_ours_comes_back_as_it_was(algo: str, env_id: str) -> Non
     assert list(found[env_id]) == list(entry)  # in the same order
 
 
-def test_how_an_entry_looks() -> None:
-    hyperparams = {
-        "policy": "sb3_atari_course.policies.AtariCnnPolicy",
-        "env_wrapper": [
-            {"sb3_atari_course.envs.wrap_atari": {"crop": None, "shape": [84, 84]}},
-            "gymnasium.wrappers.ClipReward",
-        ],
-        "policy_kwargs": {"features_extractor_kwargs": {"layers": [[16, 4, 2], [32, 3, 1]]}},
-        "n_timesteps": 7,
-        "compile": False,
-    }
-    assert yml_block("Pong-v4", hyperparams, 100_000) == (
-        "Pong-v4:\n"
-        "  policy: sb3_atari_course.policies.AtariCnnPolicy\n"
-        "  env_wrapper:\n"
-        "  - sb3_atari_course.envs.wrap_atari:\n"
-        "      crop: null\n"
-        "      shape: [84, 84]\n"
-        "  - gymnasium.wrappers.ClipReward\n"
-        "  policy_kwargs:\n"
-        "    features_extractor_kwargs:\n"
-        "      layers: [[16, 4, 2], [32, 3, 1]]\n"
-        "  n_timesteps: 100000\n"
-        "  compile: false\n"
-    )
-    assert hyperparams["n_timesteps"] == 7
-
-
-def test_one_list_in_two_places_is_written_twice() -> None:
-    widths = [64, 64]
-    text = yml_block("a", {"net_arch": widths, "layers": widths, "more": {"x": widths}}, 1)
-    assert text.count("[64, 64]") == 3
-    assert "&" not in text
-    assert "*" not in text
-
-
 @pytest.mark.parametrize(
     "value",
     [3e-05, 1e-10, 6.25e-05, 0.1 + 0.2, 1e16, 1e20, -0.0005, 0.0, 12, True, None, -1],
@@ -305,28 +253,3 @@ def test_numbers_stay_numbers(value: Any) -> None:
 @pytest.mark.parametrize("value", ["lin_1e-05", "visits", "1e-5", "null", "12", "true", "a: b", ""])
 def test_words_stay_words(value: str) -> None:
     assert yaml.safe_load(yml_block("a", {"x": value}, 1))["a"]["x"] == value
-
-
-class TestFiles:
-    def test_one_entry_in_a_folder_that_is_made(self, tmp_path: Path) -> None:
-        file = tmp_path / "study" / "trials" / "0003.yml"
-        write_text(file, yml_block("Taxi-v4", {"policy": "QTablePolicy", "n_timesteps": 1}, 5000))
-        assert file.read_text() == "Taxi-v4:\n  policy: QTablePolicy\n  n_timesteps: 5000\n"
-        assert list(file.parent.iterdir()) == [file]
-
-    def test_a_file_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
-        """Whoever has the old one open reads on in it; nothing is left beside the new one."""
-        file = tmp_path / "best.yml"
-        write_text(file, "old, and longer\n")
-        with open(file) as reader:
-            write_text(file, "new: ä\n")
-            assert reader.read() == "old, and longer\n"
-        assert file.read_text(encoding="utf-8") == "new: ä\n"
-        assert list(tmp_path.iterdir()) == [file]
-
-    def test_a_half_written_file_is_not_seen(self, tmp_path: Path) -> None:
-        file = tmp_path / "best.yml"
-        write_text(file, "old\n")
-        with pytest.raises(UnicodeEncodeError):
-            write_text(file, "new \udcff")  # no UTF-8
-        assert file.read_text() == "old\n"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 from sb3_atari_course.tuning import workers
 from sb3_atari_course.tuning.storage import LockedJournalStorage
 from sb3_atari_course.tuning.study import ERROR, Standing, begin_or_join, find_study, standing_of
-from sb3_atari_course.tuning.workers import Job, Progress, progress_line, work
+from sb3_atari_course.tuning.workers import Job, Launcher, progress_line, work
 from tests.tuning.studies import Quick, begin, settings, states
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def test_a_trial_whose_end_cannot_be_written_is_lost_only(tmp_path: Path) -> Non
     real, calls = study._storage._write_log, []  # type: ignore[attr-defined]
 
     def full(code: int, fields: dict[str, Any]) -> None:
-        if "state" in fields and not calls:
+        if fields.get("state") == TrialState.COMPLETE and not calls:
             calls.append(fields)
             raise OSError(28, "No space left on device")
         real(code, fields)
@@ -188,17 +188,12 @@ def test_a_trial_whose_end_cannot_be_written_is_lost_only(tmp_path: Path) -> Non
     assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
-def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
-    job = {
-        "storage": None,
-        "study_name": "ice",
-        "folder": str(folder),
-        "n_threads": 1,
-        "device": "cpu",
-        "grace_period": 60,
-        "seconds": math.inf,
-        **changes,
-    }
+def job_in(folder: Path) -> Job:
+    return Job(None, "ice", str(folder), 1, "cpu", 60, math.inf)
+
+
+def start_worker(folder: Path) -> subprocess.Popen[bytes]:
+    job = asdict(job_in(folder))
     process = subprocess.Popen(
         [sys.executable, "-m", "sb3_atari_course.tuning.workers"],
         stdin=subprocess.PIPE,
@@ -209,7 +204,7 @@ def start_worker(folder: Path, **changes: object) -> subprocess.Popen[bytes]:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdin is not None
-    process.stdin.write(Job(**job).line())  # type: ignore[arg-type]
+    process.stdin.write(json.dumps(job).encode() + b"\n")
     process.stdin.flush()
     return process
 
@@ -233,7 +228,7 @@ def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
     study = begin(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
     with start_worker(tmp_path) as process:
         assert process.stdin is not None
-        while not states(study):
+        while "RUNNING" not in states(study):
             time.sleep(0.05)
         time.sleep(1.0)  # it trains
         process.stdin.close()
@@ -241,12 +236,6 @@ def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
         process.stdin = None
     assert states(study) == ["FAIL"]
     assert standing_of(study).errors == ()
-
-
-def test_a_job_travels_as_a_line() -> None:
-    job = Job("postgresql://x", "ice", "studies/ice", 1, "cpu", 60, 90.5)
-    assert job.line().count(b"\n") == 1
-    assert Job(**json.loads(job.line())) == job
 
 
 START = Standing(
@@ -301,38 +290,42 @@ class TestProgressLine:
             assert "left" not in progress_line(standing, 2)
 
 
-class TestProgress:
-    def test_lines_come_seldom_but_the_last_one_at_once(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        shown = Progress(START, 1)
-        for n_complete in range(41):
-            shown.show(replace(START, complete=n_complete))
-        shown.show(replace(START, complete=40))
-        assert capsys.readouterr().out.splitlines() == [
-            "finished 0 of 40, running 0, pruned 0, failed 0",
-            "finished 40 of 40, running 0, pruned 0, failed 0",
-        ]
+class TestLauncher:
+    """What it prints; that it starts, replaces and stops workers is in tests/services."""
 
-    def test_ten_seconds_later_comes_another(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    @pytest.fixture
+    def launcher(self, tmp_path: Path) -> Launcher:
+        return Launcher(begin(), job_in(tmp_path), n_workers=1)
+
+    def test_lines_come_each_ten_seconds_and_the_last_one_at_once(
+        self,
+        launcher: Launcher,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
         monkeypatch.setattr(workers, "time", clock)
-        shown = Progress(START, 1)
         seen = []
-        for n_complete, now in ((1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0)):
-            clock.now = now
-            shown.show(replace(START, complete=n_complete))
+        times = [(1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0), (40, 1070.0)]
+        for n_complete, clock.now in times:
+            launcher._show(replace(START, complete=n_complete))
             seen.append(len(capsys.readouterr().out.splitlines()))
-        assert seen == [1, 0, 1, 0, 1]  # none for what was shown already
+        assert seen == [1, 0, 1, 0, 1, 1]  # none for what was shown already
 
-    def test_each_error_is_shown_once_and_not_those_of_another_time(
-        self, capsys: pytest.CaptureFixture[str]
+    def test_each_error_is_shown_once(
+        self, launcher: Launcher, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        old, first, second = (1, "old"), (2, "ValueError: no"), (5, "MemoryError: full")
-        shown = Progress(replace(START, errors=(old,)), 1)
-        for errors in ((old,), (old, first), (old, first), (old, first, second)):
-            shown.show(replace(START, errors=errors))
+        first, second = (2, "ValueError: no"), (5, "MemoryError: full")
+        for errors in ((first,), (first,), (first, second)):
+            launcher._show(replace(START, errors=errors))
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial")]
         assert lines == ["trial 2 failed: ValueError: no", "trial 5 failed: MemoryError: full"]
+
+    def test_errors_of_another_time_are_not_shown(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        study = begin()
+        work(study, Quick(fail))
+        launcher = Launcher(study, job_in(tmp_path), n_workers=1)
+        launcher._look()
+        assert "trial" not in capsys.readouterr().out
