@@ -94,7 +94,6 @@ _PLANTED = {
         ],
         "epsilon_decays": [
             ("n_over = episode + 1", "n_over = episode", "off by one"),
-            ("n_over = episode + 1", "n_over = episode + 2", "episode 1 should be"),
             (
                 "    epsilon = max_epsilon\n    for",
                 "    epsilon = min_epsilon + (max_epsilon - min_epsilon) * np.exp(-epsilon_decay)\n"
@@ -355,11 +354,7 @@ _PLANTED = {
         ],
     },
     "atari_training": {
-        "epsilon_is_used": [
-            ("rng.random() < epsilon", "rng.random() < max_epsilon", "that decides"),
-        ],
         "memory_holds_what_happened": [
-            ("memory = deque(maxlen=memory_size)", "memory = deque()", "with maxlen"),
             (_PUSH, _PUSH.replace("stack, action", "stack / 255, action"), "keep bytes"),
             (
                 _PUSH,
@@ -382,11 +377,6 @@ _PLANTED = {
             ),
             (_PUSH, _PUSH.replace("shape), stack)", "shape))"), "the same frame again and again"),
             (_PUSH, _PUSH.replace("np.sign(reward)", "reward"), "the agent learns from its sign"),
-            (
-                "            stack, done = next_stack, terminated or truncated",
-                "            done = terminated or truncated",
-                "",
-            ),
         ],
         "games_are_played_whole": [
             (
@@ -399,8 +389,6 @@ _PLANTED = {
             (_NEW_STACK, _NEW_STACK.replace("n_stack=n_stack", "n_stack=4"), "pass n_stack on"),
         ],
         "target_is_copied": [
-            ("total_steps % copy_every", "steps % copy_every", "through all games"),
-            (_COPY, "", "0 times"),
             ("total_steps % copy_every == 0", "total_steps == copy_every", "1 times"),
         ],
         "best_actions_at_epsilon_zero": [

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
+from sb3_atari_course.course.checker import READING
 from sb3_atari_course.course.exercises import EXERCISES, load_exercise
-from sb3_atari_course.course.exercises.base import READING, WrongError
-from sb3_atari_course.course.exercises.judge import look_at
+from sb3_atari_course.course.exercises.judging import WrongError, look_at
 from sb3_atari_course.course.notebooks import blank
 from sb3_atari_course.course.student_code import Cell
 from tests.course.lessons import blank_one, last_finding, master_of, solution_of
