@@ -15,7 +15,7 @@ from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_atari_course import FastDQN, wrap_atari
+from sb3_atari_course import wrap_atari
 from sb3_atari_course.course.breakout import (
     BreakoutState,
     BreakoutWatch,
@@ -332,7 +332,6 @@ class TestWrongArguments:
             watch_games(ScriptedPlayer([NOOP]), **{"seed": 0, **kwargs})
 
 
-NAMES = ["NOOP", "FIRE", "RIGHT", "LEFT"]
 BLUE, ORANGE = (90, 140, 200), (240, 170, 40)
 RNG = np.random.default_rng
 
@@ -341,46 +340,41 @@ def frame(height: int = 210, width: int = 160) -> np.ndarray:
     return RNG(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def n_columns(picture: np.ndarray, color: tuple[int, int, int]) -> int:
-    """Return how many columns of the panel have a pixel of this colour."""
-    return int((picture[:, 480:] == color).all(axis=2).any(axis=0).sum())
+def columns_of(drawn: np.ndarray, color: tuple[int, int, int]) -> NDArray[np.intp]:
+    """Return the columns of the panel that have a pixel of this colour."""
+    return np.flatnonzero((drawn[:, 480:] == color).all(axis=2).any(axis=0))
 
 
 class TestPicture:
     def test_the_screen_is_enlarged_and_left_as_it_is(self) -> None:
         screen = frame()
-        picture = draw_q_values(screen, [0.1, 0.2, 0.3, 0.4], NAMES)
-        assert (picture.shape, picture.dtype) == ((630, 480 + 240, 3), np.uint8)
+        drawn = draw_q_values(screen, [0.1, 0.2, 0.3, 0.4], ["NOOP", "FIRE", "RIGHT", "LEFT"])
+        assert (drawn.shape, drawn.dtype) == ((630, 480 + 240, 3), np.uint8)
         for i in range(3):
             for j in range(3):
-                np.testing.assert_array_equal(picture[i::3, j:480:3], screen)
+                np.testing.assert_array_equal(drawn[i::3, j:480:3], screen)
         np.testing.assert_array_equal(screen, frame())
 
-    def test_a_bar_is_as_long_as_its_value(self) -> None:
-        full, half = (
-            n_columns(draw_q_values(frame(), [v], ["A"], limits=(0.0, 2.0)), BLUE) for v in (2, 1)
-        )
-        assert full == pytest.approx(216, abs=2)  # the panel without its margins
-        assert half == pytest.approx(108, abs=2)
-
-    def test_a_negative_bar_goes_left_of_zero(self) -> None:
-        picture = draw_q_values(frame(), [-1.0], ["A"], limits=(-1.0, 3.0))
-        columns = np.flatnonzero((picture == BLUE).all(axis=2).any(axis=0))
-        assert columns.min() == pytest.approx(480 + 12, abs=2)
-        assert columns.max() == pytest.approx(480 + 12 + 216 / 4, abs=2)
-
-    def test_without_limits_the_largest_value_fills_the_panel(self) -> None:
-        assert n_columns(draw_q_values(frame(), [0.001], ["A"]), BLUE) == pytest.approx(216, abs=2)
-        assert n_columns(draw_q_values(frame(), [0.0, 0.0], ["A", "B"]), BLUE) == 0
+    @pytest.mark.parametrize(
+        ("value", "limits", "first", "last"),  # the panel without its margins: 12 to 228
+        [
+            (1.0, (0.0, 2.0), 12, 120),
+            (2.0, (0.0, 2.0), 12, 228),
+            (9.0, (0.0, 2.0), 12, 228),  # cut off
+            (-1.0, (-1.0, 3.0), 12, 66),  # to the left of zero
+            (0.001, None, 12, 228),
+        ],
+    )
+    def test_a_bar_is_as_long_as_its_value(
+        self, value: float, limits: tuple[float, float] | None, first: int, last: int
+    ) -> None:
+        columns = columns_of(draw_q_values(frame(), [value], ["A"], limits=limits), BLUE)
+        assert [columns.min(), columns.max()] == pytest.approx([first, last], abs=2)
 
     def test_the_chosen_action_has_another_colour(self) -> None:
-        picture = draw_q_values(frame(), [1.0, 1.0], ["A", "B"], chosen=1)
-        blue, orange = (
-            np.flatnonzero((picture[:, 480:] == color).all(axis=2).any(axis=1)).mean()
-            for color in (BLUE, ORANGE)
-        )
-        assert blue < orange, "the second row of bars"
-        assert n_columns(draw_q_values(frame(), [1.0, 1.0], ["A", "B"]), ORANGE) == 0
+        drawn = draw_q_values(frame(), [1.0, 0.0], ["A", "B"], chosen=0)
+        assert len(columns_of(drawn, ORANGE)) == pytest.approx(216, abs=2)
+        assert len(columns_of(drawn, BLUE)) == 0
 
     def test_eighteen_actions_fit(self) -> None:
         names = ["DOWNRIGHTFIRE"] * 18  # the longest of all
@@ -421,14 +415,13 @@ def picture(seed: int = 0) -> np.ndarray:
 
 
 class TestQValues:
-    @pytest.mark.parametrize("algorithm", [DQN, FastDQN])
-    def test_are_what_the_network_returns(self, algorithm: type[DQN]) -> None:
-        model = algorithm("CnnPolicy", make_env(), buffer_size=10, seed=0)
-        q_values = q_values_of(model, picture())
-        pixels = th.as_tensor(picture()).permute(2, 0, 1)[None]
-        expected = model.q_net(pixels).detach().numpy()[0]
-        np.testing.assert_allclose(q_values, expected, rtol=1e-6)
-        assert q_values.argmax() == model.predict(picture(), deterministic=True)[0]
+    def test_are_what_the_network_returns_in_either_order_of_channels(self) -> None:
+        model = DQN("CnnPolicy", make_env(), buffer_size=10, seed=0)
+        pictures = np.stack([picture(seed) for seed in range(3)])
+        expected = model.q_net(th.as_tensor(pictures).permute(0, 3, 1, 2)).detach().numpy()
+        np.testing.assert_allclose(q_values_of(model, pictures), expected, rtol=1e-5)
+        one = q_values_of(model, pictures[1].transpose(2, 0, 1))
+        np.testing.assert_allclose(one, expected[1], rtol=1e-5)
 
     def test_of_quantiles_are_their_mean(self) -> None:
         model = QRDQN(
@@ -438,14 +431,6 @@ class TestQValues:
         quantiles = model.quantile_net(pixels).detach().numpy()[0]  # (7, 4)
         expected = [sum(quantiles[:, action]) / 7 for action in range(4)]
         np.testing.assert_allclose(q_values_of(model, picture()), expected, rtol=1e-5)
-
-    def test_a_batch_gives_a_batch_and_either_order_of_channels_the_same(self) -> None:
-        model = DQN("CnnPolicy", make_env(), buffer_size=10, seed=0)
-        pictures = np.stack([picture(seed) for seed in range(3)])
-        batch = q_values_of(model, pictures)
-        assert batch.shape == (3, 4)
-        np.testing.assert_allclose(batch[1], q_values_of(model, picture(1)), rtol=1e-5)
-        np.testing.assert_array_equal(q_values_of(model, pictures.transpose(0, 3, 1, 2)), batch)
 
     def test_another_model_has_none(self) -> None:
         model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8)

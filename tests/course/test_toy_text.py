@@ -13,7 +13,6 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
-from sb3_atari_course import evaluate_games
 from sb3_atari_course.course.toy_text import (
     EpisodeStep,
     draw_policy,
@@ -80,17 +79,6 @@ def test_the_optimum_of_taxi() -> None:
         "Taxi-v4: 7.930 a game, 13.07 steps, 0.000 penalties (exact, over 300 starts, at most 200"
         " steps)"
     )
-
-
-def test_it_is_the_mean_of_played_games() -> None:
-    """FrozenLake under a random policy, within its time limit of 100 steps."""
-    policy = Policy(np.random.default_rng(3).integers(4, size=16))
-    exact = evaluate_exactly(policy, "FrozenLake-v1")
-    played = evaluate_games(
-        policy, "FrozenLake-v1", n_games=1500, seed=0, epsilon=0.0, random_play=False
-    )
-    assert exact.mean_return == pytest.approx(played.mean, abs=0.03)
-    assert exact.mean_length == pytest.approx(played.mean_length, rel=0.05)
 
 
 def test_a_policy_that_never_ends_is_cut_off_by_the_time_limit_of_the_id() -> None:
