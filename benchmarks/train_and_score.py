@@ -215,7 +215,11 @@ class Size:
                 training.row: [pool.submit(self._train_and_score, training, s) for s in self.seeds]
                 for training in trainings
             }
-            return {row: [job.result() for job in one] for row, one in jobs.items()}
+            try:
+                return {row: [job.result() for job in one] for row, one in jobs.items()}
+            except BaseException:  # Ctrl-C too
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def _train_and_score(self, training: Training, seed: int) -> Result:
         """Train and score one seed, as far as that was not done before.
@@ -368,7 +372,7 @@ def learning_curves(size: Size) -> dict[str, Any]:
             cells.append(f"{statistics.fmean(values):6.1f} {low_high:>15s}")
         print(f"{n_steps * (part + 1) // N_PARTS:12d}" + "".join(cells))
     sb3, fast = (statistics.fmean(one[-1] for one in rows[name]["by_tenth"]) for name in SIDES)
-    return rows | {"fast_vs_sb3": round(fast / sb3, 3)}
+    return rows | {"fast_vs_sb3": round(fast / sb3, 3) if sb3 else math.nan}
 
 
 def _by_part(run: Path, n_steps: int) -> list[float]:

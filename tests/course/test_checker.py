@@ -21,16 +21,6 @@ from tests.course.lessons import last_finding, solution_of
 in_its_own_process = pytest.mark.process
 
 
-def test_a_right_solution_passes_and_says_what_was_looked_at(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "mine.py").write_text(solution_of("own_env"), encoding="utf-8")
-    assert check("own_env", tmp_path / "mine.py")
-    printed = capsys.readouterr().out
-    assert printed.count("  ok  ") == 1 + len(load_exercise("own_env").properties)
-    assert printed.endswith("own_env: right\n")
-
-
 @in_its_own_process
 def test_code_that_ends_its_process_is_told_and_ends_no_other() -> None:
     text = solution_of("own_env").replace(
@@ -59,7 +49,10 @@ def test_modules_beside_the_file_can_be_imported_and_prints_do_not_disturb(
     text = solution_of("own_env").replace("reward = 1.0 if", "print('hello'); reward = GOAL if")
     (tmp_path / "mine.py").write_text(f"from helper import GOAL\n{text}", encoding="utf-8")
     assert check("own_env", tmp_path / "mine.py")
-    assert "hello" not in "".join(capfd.readouterr())
+    printed = "".join(capfd.readouterr())
+    assert printed.count("  ok  ") == 1 + len(load_exercise("own_env").properties)
+    assert printed.endswith("own_env: right\n")
+    assert "hello" not in printed
 
 
 @in_its_own_process

@@ -144,10 +144,6 @@ def test_a_block_is_either_its_solution_or_what_stands_in_its_markers() -> None:
     assert blank(SMALL_MASTER) == f"{first}{no_one}    if y:\n{no_other}    return y\n"
 
 
-def test_text_without_blocks_stays() -> None:
-    assert solved("a\n# >> b\n") == blank("a\n# >> b\n") == "a\n# >> b\n"
-
-
 @pytest.mark.parametrize(
     ("text", "marker"),
     [
