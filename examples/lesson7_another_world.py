@@ -213,8 +213,9 @@ show_picture(figure, OUT / "curves.png")
 # ## The games
 # 100 games without exploring, the same ones at random, and RL Zoo's figures: one agent each, the
 # best that its authors had. One training is one draw of a lottery, and the spread below is that
-# of the *games* of one agent; another seed is another agent. `python benchmarks/another_world.py`
-# repeats all of this with three seeds; the means of our three landers were 144, 188 and 132.
+# of the *games* of one agent; another seed is another agent.
+# `python benchmarks/train_and_score.py other-environments` repeats all of this with three seeds; the
+# means of our three landers were 144, 188 and 132.
 
 # %%
 RL_ZOO = {

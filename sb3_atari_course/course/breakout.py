@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, SupportsFloat
@@ -216,51 +215,33 @@ class BreakoutWatch(gym.Wrapper[Any, Any, Any, Any]):
         return obs, reward, terminated, truncated, info
 
 
-@dataclass(frozen=True)
-class LifeStart:
-    """How a life began that was not begun by a forced FIRE.
-
-    :param n_waited: agent steps without a ball, the one that began it not counted.
-    :param by: who pressed FIRE: the ``"agent"``, ``"chance"`` (a random action of epsilon that
-        the agent had not chosen), or ``"nobody"`` until the game was cut off.
-    """
-
-    n_waited: int
-    by: str
-
-
 class _AgentSteps(gym.Wrapper[Any, Any, Any, Any]):
     """Counts how lives begin; outermost, so that a step is one of the agent's.
 
     :param env: with a :class:`BreakoutWatch` inside.
     :param watch: that one.
-    :param choices: where the model's choices are appended, see :class:`_NotedModel`.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], watch: BreakoutWatch, choices: list[Any]) -> None:
+    def __init__(self, env: gym.Env[Any, Any], watch: BreakoutWatch) -> None:
         super().__init__(env)
-        self.watch, self.choices = watch, choices
-        self.lives: list[LifeStart] = []
+        self.watch = watch
+        self.waits: list[int | None] = []
         self._n_waited = 0
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step; note whether a ball came into play."""
-        by = "agent" if action in self.choices[-1:] else "chance"
-        self.choices.clear()
         was_waiting, game = not self.watch.state.ball_in_play, self.watch.games[-1]
         n_balls = game.n_balls
         result = self.env.step(action)
         if game.n_balls > n_balls:  # FIRE can lose a ball and begin the next one in the same step
-            self._begin_life(by)
+            self.waits.append(self._n_waited)
+            self._n_waited = 0
         elif was_waiting:
             self._n_waited += 1
         if self._n_waited and self.watch.is_over:
-            self._begin_life("nobody")
+            self.waits.append(None)
+            self._n_waited = 0
         return result
-
-    def _begin_life(self, by: str) -> None:
-        self.lives.append(LifeStart(self._n_waited, by))
-        self._n_waited = 0
 
 
 @dataclass(frozen=True)
@@ -271,12 +252,13 @@ class WatchReport:
     none was hit.
 
     :param games: the statistics of each game, in order.
-    :param lives: how the lives of all games began; empty if FIRE was forced.
+    :param waits: for each life, the agent steps without a ball before the agent pressed FIRE, None
+        if the game was cut off before that; empty if FIRE was forced.
     :param protocol: how they were played, name -> value.
     """
 
     games: tuple[GameStatistics, ...]
-    lives: tuple[LifeStart, ...]
+    waits: tuple[int | None, ...]
     protocol: dict[str, Any]
 
     @property
@@ -292,12 +274,12 @@ class WatchReport:
     @property
     def fired_share(self) -> float | None:
         """Share of lives that the agent began by its own FIRE; None if FIRE was forced."""
-        return _mean([life.by == "agent" for life in self.lives])
+        return _mean([wait is not None for wait in self.waits])
 
     @property
     def wait(self) -> float | None:
         """Mean number of agent steps before the agent's own FIRE."""
-        return _mean([life.n_waited for life in self.lives if life.by == "agent"])
+        return _mean([wait for wait in self.waits if wait is not None])
 
     @property
     def distance(self) -> float | None:
@@ -335,8 +317,8 @@ class WatchReport:
                 f"Breakout: {self.score:.2f} +- {np.std(self.scores):.2f}"
                 f" (mean +- SD of {n_games} games)",
                 f"lives begun by its own FIRE: {show(self.fired_share, '.0%')} of"
-                f" {len(self.lives)}, after {show(self.wait, '.1f')} steps on average"
-                + ("" if self.lives else " (FIRE is forced)"),
+                f" {len(self.waits)}, after {show(self.wait, '.1f')} steps on average"
+                + ("" if self.waits else " (FIRE is forced)"),
                 f"distance to the ball: {show(self.distance, '.1f')} pixels (mean, while it falls"
                 " in the lower half)",
                 f"bricks: {self.bricks:.1f} a game,"
@@ -373,28 +355,31 @@ def watch_games(
     :param epsilon: probability of a random action, 0 to 1. 0 shows the agent alone, but only four
         different games of it: the first ball depends on the number of no-ops modulo 4.
     :param forced_fire: press FIRE at the start of each life (``fire_on_reset`` of
-        :func:`wrap_atari`); False shows whether the agent has learned to.
+        :func:`wrap_atari`); False shows whether the agent has learned to, with ``epsilon=0``, since
+        a random action can be FIRE.
     :param max_frames: cap of a game in frames (18,000 are five minutes).
     :param wrapper_kwargs: for :func:`wrap_atari`, what the model was trained with: crop, shape;
         ``n_stack`` is 4 unless given.
     :param env_kwargs: for :func:`gymnasium.make`; screens are grey unless given, as in
         :func:`make_atari_env`.
     :raises ValueError: for a number out of range, for spaces that are not those of the model, for
-        ``fire_on_reset`` in ``wrapper_kwargs``.
+        ``fire_on_reset`` in ``wrapper_kwargs``, for ``epsilon`` without forced FIRE.
     :raises TypeError: for a ``forced_fire`` that is not a bool, a model without ``predict``.
     """
     forced_fire = boolean("forced_fire", forced_fire)
     if "fire_on_reset" in (wrapper_kwargs or {}):
         raise ValueError("say forced_fire=... instead of fire_on_reset in wrapper_kwargs")
+    if epsilon and not forced_fire:
+        raise ValueError(
+            f"forced_fire=False counts the agent's own FIRE, and random actions fire too: epsilon"
+            f" must be 0, got {epsilon!r}"
+        )
     settings = {"n_stack": 4, **(wrapper_kwargs or {}), "fire_on_reset": forced_fire}
-    choices: list[Any] = []
-    if not forced_fire and hasattr(model, "predict"):  # evaluate_games refuses others
-        model = _NotedModel(model, choices)
     watched: list[_AgentSteps] = []
 
     def wrap(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         watch = BreakoutWatch(env)
-        watched.append(_AgentSteps(wrap_atari(watch, **settings), watch, choices))
+        watched.append(_AgentSteps(wrap_atari(watch, **settings), watch))
         return watched[-1]
 
     report = evaluate_games(
@@ -412,25 +397,9 @@ def watch_games(
     played = {"n_games": n_games, "seed": seed, "epsilon": epsilon, "forced_fire": forced_fire}
     return WatchReport(
         games=tuple(steps.watch.games),
-        lives=() if forced_fire else tuple(steps.lives),
+        waits=() if forced_fire else tuple(steps.waits),
         protocol=played | report.protocol,
     )
-
-
-class _NotedModel:
-    """Plays like a model, and appends each action that it chooses to ``choices``."""
-
-    def __init__(self, model: Any, choices: list[Any]) -> None:
-        @functools.wraps(model.predict)
-        def predict(*args: Any, **kwargs: Any) -> tuple[NDArray[Any], Any]:
-            actions, state = model.predict(*args, **kwargs)
-            choices.append(actions[0])
-            return actions, state
-
-        self.model, self.predict = model, predict
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
 
 
 def q_values_of(model: BaseAlgorithm, observation: NDArray[Any]) -> NDArray[np.float32]:
@@ -477,7 +446,7 @@ def draw_q_values(
         at the end, their number is still right. None: those of ``q_values``.
     :param scale: each pixel of the screen becomes so many pixels wide and high.
     :return: (H * scale, W * scale + 240, 3) uint8, a new array.
-    :raises ValueError: for what does not fit together: number of names, action, limits, frame.
+    :raises ValueError: for what does not fit together: number of names, limits, frame.
     """
     values = np.asarray(q_values, dtype=np.float64)
     integer_at_least(1, "scale", scale)
@@ -488,8 +457,6 @@ def draw_q_values(
         )
     if values.shape != (len(names),) or not len(names) or not np.isfinite(values).all():
         raise ValueError(f"one finite Q-value for each of {len(names)} actions, got {values}")
-    if chosen is not None and not 0 <= chosen < len(values):
-        raise ValueError(f"chosen must be an action, 0 to {len(values) - 1}, got {chosen}")
     low, high = limits or (min(0.0, values.min()), max(0.0, values.max()) or 1.0)
     if not -np.inf < low <= 0 <= high < np.inf or low == high:
         raise ValueError(f"limits must be (low, high) with low <= 0 <= high, got {(low, high)}")

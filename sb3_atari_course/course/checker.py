@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,15 +14,38 @@ from pathlib import Path
 from typing import Any
 
 from sb3_atari_course.course.exercises import check_name
-from sb3_atari_course.course.exercises.base import READING, Finding
 from sb3_atari_course.course.lesson import in_notebook
 from sb3_atari_course.course.student_code import Cell, read_cells, running_cells
 
 #: Seconds after which the judge gives up, on a slow machine too.
 _MOST_SECONDS = 120.0
 
+#: Module that judges, in a process of its own.
+_JUDGE = "sb3_atari_course.course.exercises.judging"
+
 #: Last characters of what a process that died has printed.
 _TAIL = 500
+
+
+#: Name of what is looked at before any property.
+READING = "The code is Python, and no blank is left"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of one property.
+
+    :param name: what was looked at.
+    :param message: what is wrong, empty if it holds.
+    """
+
+    name: str
+    message: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the property holds."""
+        return not self.message
 
 
 @dataclass(frozen=True)
@@ -96,37 +118,23 @@ def judge_apart(
         folder = Path(name)
         source, result, errors = (folder / file for file in ("cells", "findings", "errors"))
         source.write_text(json.dumps([astuple(cell) for cell in cells]), encoding="utf-8")
-        command = [sys.executable, "-m", "sb3_atari_course.course.exercises.judge", exercise]
+        code = f"from {_JUDGE} import main; main(*{[exercise, str(source), str(result)]!r})"
         paths = [os.path.abspath(str(path)) for path in (beside, *sys.path)]
-        with errors.open("wb") as stderr:
-            process = subprocess.Popen(
-                [*command, str(source), str(result)],
+        end = f"not finished after {most_seconds:g} seconds: a loop without an end? "
+        with errors.open("wb") as stderr, contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                [sys.executable, "-c", code],
                 cwd=folder,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
-                start_new_session=True,
+                timeout=most_seconds,
             )
-            try:
-                status = process.wait(most_seconds)
-                end = f"the process that ran your code ended with status {status}. "
-            except subprocess.TimeoutExpired:
-                end = f"not finished after {most_seconds:g} seconds: a loop without an end? "
-            finally:
-                _end_all(process)
+            end = f"the process that ran your code ended with status {done.returncode}. "
         end += errors.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:]
         lines = result.read_text(encoding="utf-8").splitlines() if result.is_file() else []
     return _verdict(exercise, [json.loads(line) for line in lines], end.strip())
-
-
-def _end_all(process: subprocess.Popen[bytes]) -> None:
-    """End a process, and where there are process groups what it started, too."""
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
 
 
 def _verdict(exercise: str, lines: list[Any], end: str) -> Verdict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import linecache
+import re
 import symtable
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,8 +18,8 @@ from typing import Any
 
 from sb3_atari_course.course.lesson import ipython_shell
 
-#: First characters of a line that only a notebook understands.
-_MAGIC = ("%", "!", "?")
+#: A line that only a notebook understands: ``%time f()``, ``!ls``, ``files = !ls``, ``f?``.
+_MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|\w+ *= *[%!].*|.*\?)$", re.MULTILINE)
 
 #: Magics of a whole cell, which is Python all the same.
 _AROUND_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -82,20 +83,16 @@ def running_cells() -> list[Cell]:
 def without_magic(text: str) -> str:
     """Return the source of a notebook cell as Python; lines keep their numbers.
 
-    :param text: of the cell, with what only a notebook understands: ``%time``, ``!ls``, ``?help``.
+    :param text: of the cell, maybe with lines that only a notebook understands.
     """
     first, newline, rest = text.partition("\n")
     if first.startswith("%%"):
-        if not first.startswith(_AROUND_PYTHON):
-            return ""
-        text = "pass" + newline + rest
+        text = "pass" + newline + rest if first.startswith(_AROUND_PYTHON) else ""
     try:
-        from IPython.core.inputtransformer2 import TransformerManager
-    except ImportError:
-        lines = text.split("\n")
-        return "\n".join("" if line.lstrip().startswith(_MAGIC) else line for line in lines)
-    python: str = TransformerManager().transform_cell(text)
-    return python.rstrip("\n")
+        ast.parse(text)
+    except SyntaxError:
+        return _MAGIC.sub(r"\1pass", text)
+    return text
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,8 @@ def draw_policy(
     :param model: an SB3 model, or anything with its ``predict``.
     :param env: FrozenLake, CliffWalking or Taxi (or its id), or another grid.
     :param states: the observation in each cell, (rows, columns); known for FrozenLake and
-        CliffWalking, for Taxi see :func:`taxi_grid`.
+        CliffWalking. For Taxi they depend on passenger and destination: its own ``encode(row,
+        column, passenger, destination)`` returns them.
     :param signs: one character for each action; known for the three.
     :return: the rows; ``·`` marks cells where the episode is over: holes, cliff, goal.
     :raises ValueError: if the states or signs of an environment are not known, if the spaces of the
@@ -213,23 +214,6 @@ def draw_policy(
     return "\n".join("".join(row) for row in drawn)
 
 
-def taxi_grid(*, passenger: int, destination: int) -> NDArray[np.int64]:
-    """Return Taxi's state for each place of the taxi, (5, 5), the others being fixed.
-
-    :param passenger: 0 to 3 for R, G, Y, B, or 4 for in the taxi.
-    :param destination: 0 to 3 for R, G, Y, B.
-    :raises ValueError: for a number out of range.
-    """
-    if passenger not in range(5) or destination not in range(4):
-        raise ValueError(
-            "passenger is 0 to 4 (R, G, Y, B, in the taxi) and destination 0 to 3, got"
-            f" {passenger!r} and {destination!r}"
-        )
-    rows, columns = np.mgrid[:5, :5]
-    states: NDArray[np.int64] = ((rows * 5 + columns) * 5 + passenger) * 4 + destination
-    return states
-
-
 def _known_grid(env: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the state of each cell, and whether the episode is over there."""
     if name == "FrozenLakeEnv":
@@ -238,8 +222,8 @@ def _known_grid(env: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool
         states = np.arange(env.nS).reshape(env.shape)
         return states, np.asarray(env._cliff) | (states == env.nS - 1)
     raise ValueError(
-        f"the cells of {name} are not known: pass states, the observation in each cell"
-        + (", e.g. taxi_grid(passenger=0, destination=1)" if name == "TaxiEnv" else "")
+        f"the cells of {name} are not known: pass states, the observation in each cell (of Taxi:"
+        " env.unwrapped.encode(row, column, passenger, destination))"
     )
 
 

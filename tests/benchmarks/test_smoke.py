@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,20 @@ import torch as th
 from optuna.storages import InMemoryStorage
 
 from benchmarks import (
-    another_world,
-    cartpole_seeds,
     env_throughput,
     envpool_side,
-    laptop_variants,
-    learning_curves,
     native_pixels,
-    one_hour,
     q_learning,
     training_throughput,
-    tuned_yml,
     tuning_speed,
 )
-from benchmarks.another_world import World
-from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.tuning.trial import prepare
 
 TUNED = """CartPole-v1:
   policy: MlpPolicy
   n_timesteps: 300
   learning_starts: 100
-  batch_size: {batch_size}
+  batch_size: 32
 """
 
 
@@ -70,26 +61,6 @@ def positive(result: dict[str, Any]) -> bool:
 
 
 @pytest.mark.slow
-def test_another_world(run: Runner) -> None:
-    run.patch(another_world, "WORLDS", [World("dqn", "Pendulum-v1", -150.0, 0.5, "TD3")])
-    toy = ["--folder", str(run.folder), "--seeds", "1", "--games", "2", "--steps", "300"]
-    result = run("another_world", *toy)["Pendulum-v1 dqn"]
-    (evaluation,) = run.folder.glob("seed0/dqn/Pendulum-v1_1/evaluation.json")
-    assert result["means"] == [round(json.loads(evaluation.read_text())["mean"], 2)]
-
-
-@pytest.mark.slow
-def test_cartpole_seeds(run: Runner) -> None:
-    def short(yml: str) -> dict[str, Any]:
-        entry = load_hyperparams(yml)["CartPole-v1"]
-        return {"CartPole-v1": {**entry, "n_timesteps": 300}}
-
-    run.patch(cartpole_seeds, "load_hyperparams", short)
-    result = run("cartpole_seeds", "--seeds", "1")
-    assert all(0 < one["final_mean"] <= 500 for one in result.values())
-
-
-@pytest.mark.slow
 def test_checkpoint_cost(run: Runner) -> None:
     result = run("checkpoint_cost", "--quick")
     assert 0 < result["seconds"] <= result["seconds_max"]
@@ -115,32 +86,9 @@ def test_gpu_training_without_a_gpu(run: Runner) -> None:
         run("gpu_training")
 
 
-@pytest.mark.slow
-def test_laptop_variants(run: Runner) -> None:
-    run.patch(laptop_variants, "N_GAMES", 1)
-    time = ["--minutes", "0.2", "--cores", "1", "--folder", str(run.folder)]
-    result = run("laptop_variants", "half the updates", *time)
-    assert result["half the updates"]["steps"] > 100
-
-
-@pytest.mark.slow
-def test_learning_curves(run: Runner) -> None:
-    short = partial(learning_curves.evaluate_games, max_frames=400)
-    run.patch(learning_curves, "evaluate_games", short)
-    result = run("learning_curves", "--steps", "80", "--seeds", "1")
-    assert set(result) == {"fast_vs_sb3"}  # not a number: no game ended so soon
-
-
 def test_native_pixels(run: Runner) -> None:
     run.patch(native_pixels, "GAMES", ("Pong",))
     assert run("native_pixels", "--quick")["equal_to_grayscale"] == {"Pong": 1.0}
-
-
-@pytest.mark.slow
-def test_one_hour(run: Runner) -> None:
-    run.patch(one_hour, "N_GAMES", 1)
-    result = run("one_hour", "--minutes", "0.02", "--folder", str(run.folder))
-    assert positive(result["steps"])
 
 
 @pytest.mark.slow
@@ -166,13 +114,41 @@ def test_training_throughput(run: Runner) -> None:
 
 
 @pytest.mark.slow
-def test_tuned_yml(run: Runner) -> None:
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("experiment", "names", "rows"),
+    [
+        ("one-hour", [], ["ours", "RL Zoo's own"]),
+        ("laptop-variants", ["half the updates"], ["half the updates"]),
+        ("learning-curves", [], ["SB3's DQN", "FastDQN"]),
+        ("cartpole-seeds", [], ["SB3's DQN", "FastDQN"]),
+        ("other-environments", ["Pendulum-v1"], ["Pendulum-v1 dqn", "Pendulum-v1 td3"]),
+    ],
+)
+def test_train_and_score(run: Runner, experiment: str, names: list[str], rows: list[str]) -> None:
+    result = run("train_and_score", experiment, *names, "--quick", "--folder", str(run.folder))
+    result.pop("fast_vs_sb3", None)
+    assert list(result) == rows
+    for row in result.values():
+        assert row["scores"] == [row["mean"]]
+        assert row["steps"][0] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_tuned_yml_trains_each_file_alike_and_continues(run: Runner) -> None:
     paths = [str(run.folder / f"{name}.yml") for name in ("a", "same")]
     for path in paths:
-        Path(path).write_text(TUNED.format(batch_size=32))
-    run.patch(tuned_yml, "N_GAMES", 2)
-    results = run("tuned_yml", *paths, "--seeds", "2")
-    assert results[paths[0]] == results[paths[1]]
+        Path(path).write_text(TUNED)
+    size = ["--quick", "--seeds", "2", "--folder", str(run.folder / "runs")]
+    results = run("train_and_score", "tuned-yml", *paths, *size)
+    one, same = (results[path] for path in paths)
+    assert one["scores"] == same["scores"]
+    assert one["low"] < one["mean"] < one["high"]
+    printed = {path: path.read_bytes() for path in run.folder.glob("runs/*/*/output.txt")}
+    assert run("train_and_score", "tuned-yml", *paths, *size) == results
+    assert all(path.read_bytes() == content for path, content in printed.items())
+    assert len(printed) == 4
 
 
 def test_tuning_speed(run: Runner) -> None:

@@ -1,4 +1,4 @@
-"""Players of Breakout that look at the pixels, and what the pixels show, found the stupid way."""
+"""A player of Breakout, and what the pixels show, found the stupid way."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOOP, FIRE, RIGHT, LEFT = range(4)
-
-#: ``wrapper_kwargs`` with which a player sees the screen as it is.
-WHOLE_SCREEN: dict[str, Any] = {"shape": (210, 160)}
 
 
 def standing_bricks(screen: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -42,28 +39,6 @@ def dig_tunnel(env: gym.Env[Any, Any]) -> None:
     """
     for address in range(6, 24):
         env.unwrapped.ale.setRAM(address, 0)  # type: ignore[attr-defined]
-
-
-class Follower:
-    """Goes where the ball is; fires if there is none. Its observations are :data:`WHOLE_SCREEN`.
-
-    :param fires: press FIRE.
-    """
-
-    def __init__(self, *, fires: bool = True) -> None:
-        self.fires = fires
-
-    def predict(
-        self, observation: Any, *, deterministic: bool = False
-    ) -> tuple[NDArray[np.int64], None]:
-        gray = observation[0, ..., -1]
-        ball = np.argwhere(gray[93:189, 8:152] > 0)
-        if not len(ball):  # lost, or among the bricks
-            return np.array([FIRE if self.fires else NOOP]), None
-        x = ball[:, 1].mean() + 8
-        middle = np.flatnonzero(gray[190, 8:152])[:16].mean() + 8
-        action = RIGHT if x > middle + 3 else LEFT if x < middle - 3 else NOOP
-        return np.array([action]), None
 
 
 def follow(ram: NDArray[np.uint8], aim: int) -> int:

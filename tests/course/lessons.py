@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sb3_atari_course.course.checker import Finding
 from sb3_atari_course.course.exercises import EXERCISES, load_exercise
-from sb3_atari_course.course.exercises.base import Finding
-from sb3_atari_course.course.exercises.judge import judge
+from sb3_atari_course.course.exercises.judging import judge
 from sb3_atari_course.course.notebooks import solved
 from sb3_atari_course.course.student_code import Cell
 

@@ -50,32 +50,16 @@ _PLANTED = {
                 "np.zeros((env.observation_space.n, env.action_space.n), dtype=int)",
                 "values are fractions",
             ),
-            (
-                "np.zeros((env.observation_space.n, env.action_space.n))",
-                "np.ones((env.observation_space.n, env.action_space.n))",
-                "not 0",
-            ),
+            ("np.zeros((env.observation_space.n,", "np.ones((env.observation_space.n,", "not 0"),
         ],
         "last_step_is_worth_its_reward": [
-            (
-                "alpha * (target - table[state, action])",
-                "alpha * (table[state, action] - target)",
-                "the sign is wrong",
-            ),
+            ("(target - table[state, action])", "(table[state, action] - target)", "sign is wrong"),
             ("alpha * (target - table[", "(target - table[", "alpha is missing"),
-            (
-                "alpha * (target - table[state, action])",
-                "alpha * target",
-                "it must be subtracted",
-            ),
+            ("(target - table[state, action])", "target", "must be subtracted"),
             ("rng.integers(env.action_space.n)", "rng.integers(2)", "not in 0..0"),
         ],
         "end_has_no_future": [
-            (
-                _TARGET,
-                "target = reward + gamma * np.max(table[next_state])",
-                "the terminal case is missing",
-            ),
+            ("reward if terminated else ", "", "terminal case is missing"),
         ],
         "time_limit_is_no_end": [
             (
@@ -94,7 +78,6 @@ _PLANTED = {
         ],
         "epsilon_decays": [
             ("n_over = episode + 1", "n_over = episode", "off by one"),
-            ("n_over = episode + 1", "n_over = episode + 2", "episode 1 should be"),
             (
                 "    epsilon = max_epsilon\n    for",
                 "    epsilon = min_epsilon + (max_epsilon - min_epsilon) * np.exp(-epsilon_decay)\n"
@@ -116,11 +99,7 @@ _PLANTED = {
         ],
         "episodes_begin_and_end": [
             ("next_state, terminated or truncated", "next_state, truncated", "after the"),
-            (
-                "while not done and len(steps) < max_steps",
-                "while not done",
-                "max_steps must end it",
-            ),
+            (" and len(steps) < max_steps", "", "max_steps must end it"),
         ],
         "epsilon_is_used": [
             ("rng.random() < epsilon", "rng.random() < max_epsilon", "that decides"),
@@ -155,11 +134,7 @@ _PLANTED = {
                 ),
                 "read at one action",
             ),
-            (
-                "= batch.rewards + gamma",
-                "= batch.ended * batch.rewards + gamma",
-                "reward is left out",
-            ),
+            ("= batch.rewards +", "= batch.ended * batch.rewards +", "reward is left out"),
         ],
         "value_moves_to_target": [
             (
@@ -169,11 +144,7 @@ _PLANTED = {
             ),
             ("    loss.backward()", "    (-loss).backward()", "sign of the loss"),
             ("    optimizer.step()\n", "", "optimizer.step() are missing"),
-            (
-                "q_net(batch.states).gather(1, batch.actions[:, None]).squeeze(1)",
-                "q_net(batch.states).max(dim=1).values",
-                "",
-            ),
+            (".gather(1, batch.actions[:, None]).squeeze(1)", ".max(dim=1).values", ""),
         ],
         "gradients_do_not_add_up": [
             ("    optimizer.zero_grad()\n", "", "zero_grad() is missing"),
@@ -186,18 +157,10 @@ _PLANTED = {
             ),
         ],
         "target_network_stays": [
-            (
-                "    with torch.no_grad():\n        best_next",
-                "    if True:\n        best_next",
-                "the gradient runs into target_net",
-            ),
+            ("with torch.no_grad():\n        best", "if True:\n        best", "gradient runs into"),
         ],
         "given_loss_is_used": [
-            (
-                "    loss.backward()",
-                "    (loss * len(targets)).backward()",
-                "gradient of the given loss",
-            ),
+            ("    loss.backward()", "    (loss * len(targets)).backward()", "given loss"),
             (
                 "    optimizer.zero_grad()\n",
                 "    optimizer = torch.optim.Adam(q_net.parameters())\n    optimizer.zero_grad()\n",
@@ -206,11 +169,7 @@ _PLANTED = {
             ("loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
         ],
         "other_actions_stay": [
-            (
-                "q_net(batch.states).gather(1, batch.actions[:, None]).squeeze(1)",
-                "q_net(batch.states)",
-                "choose the taken action",
-            ),
+            (".gather(1, batch.actions[:, None]).squeeze(1)", "", "choose the taken action"),
         ],
     },
     "dqn_training": {
@@ -285,11 +244,7 @@ _PLANTED = {
             ("float(np.mean([*(g", "float(np.max([*(g", "but"),
         ],
         "games_are_played_whole": [
-            (
-                "score, steps, total_steps = score + reward,",
-                "score, steps, total_steps = score + 1,",
-                "Game.score says",
-            ),
+            ("total_steps = score + reward,", "total_steps = score + 1,", "Game.score says"),
             ("while not done and steps < max_steps:", "while not done:", "must end it"),
         ],
         "random_actions_at_epsilon_one": [
@@ -314,11 +269,7 @@ _PLANTED = {
                 "        nn.Linear(512, n_actions),\n        nn.ReLU(),\n",
                 "no ReLU, sigmoid or softmax",
             ),
-            (
-                "        nn.ReLU(),\n        nn.Flatten()",
-                "        nn.Flatten()",
-                "a ReLU is missing after layer 3",
-            ),
+            ("nn.ReLU(),\n        nn.Flatten()", "nn.Flatten()", "missing after layer 3"),
             ("7, 512),\n        nn.ReLU(),\n", "7, 512),\n", "a ReLU is missing after layer 4"),
             (
                 "7, 512),\n        nn.ReLU(),\n",
@@ -355,11 +306,7 @@ _PLANTED = {
         ],
     },
     "atari_training": {
-        "epsilon_is_used": [
-            ("rng.random() < epsilon", "rng.random() < max_epsilon", "that decides"),
-        ],
         "memory_holds_what_happened": [
-            ("memory = deque(maxlen=memory_size)", "memory = deque()", "with maxlen"),
             (_PUSH, _PUSH.replace("stack, action", "stack / 255, action"), "keep bytes"),
             (
                 _PUSH,
@@ -370,11 +317,7 @@ _PLANTED = {
                 ),
                 "is it changed in place",
             ),
-            (
-                _PUSH,
-                _PUSH.replace("crop, shape", "(30, 195, 5, 155), shape"),
-                "crop each screen by the argument",
-            ),
+            (_PUSH, _PUSH.replace("crop, shape", "(30, 195, 5, 155), shape"), "crop each screen"),
             (
                 _NEW_STACK,
                 _NEW_STACK.replace(", n_stack=n_stack)", ", stack if number else None)"),
@@ -382,11 +325,6 @@ _PLANTED = {
             ),
             (_PUSH, _PUSH.replace("shape), stack)", "shape))"), "the same frame again and again"),
             (_PUSH, _PUSH.replace("np.sign(reward)", "reward"), "the agent learns from its sign"),
-            (
-                "            stack, done = next_stack, terminated or truncated",
-                "            done = terminated or truncated",
-                "",
-            ),
         ],
         "games_are_played_whole": [
             (
@@ -399,8 +337,6 @@ _PLANTED = {
             (_NEW_STACK, _NEW_STACK.replace("n_stack=n_stack", "n_stack=4"), "pass n_stack on"),
         ],
         "target_is_copied": [
-            ("total_steps % copy_every", "steps % copy_every", "through all games"),
-            (_COPY, "", "0 times"),
             ("total_steps % copy_every == 0", "total_steps == copy_every", "1 times"),
         ],
         "best_actions_at_epsilon_zero": [

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from sb3_atari_course.__main__ import main
 from sb3_atari_course.course import check
-from sb3_atari_course.course.checker import Verdict, judge_apart
-from sb3_atari_course.course.exercises import EXERCISES, load_exercise
-from sb3_atari_course.course.exercises.base import READING, Finding, Solution, find_blanks
+from sb3_atari_course.course.checker import READING, Finding, Verdict, judge_apart
+from sb3_atari_course.course.exercises import load_exercise
+from sb3_atari_course.course.exercises.judging import Solution, find_blanks
 from sb3_atari_course.course.student_code import Cell, needed_statements
 from tests.course.lessons import last_finding, solution_of
 
 #: runs a student's code as `check` does
 in_its_own_process = pytest.mark.process
-
-
-def test_a_right_solution_passes_and_says_what_was_looked_at(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "mine.py").write_text(solution_of("own_env"), encoding="utf-8")
-    assert check("own_env", tmp_path / "mine.py")
-    printed = capsys.readouterr().out
-    assert printed.count("  ok  ") == 1 + len(load_exercise("own_env").properties)
-    assert printed.endswith("own_env: right\n")
 
 
 @in_its_own_process
@@ -55,30 +42,17 @@ def test_a_loop_without_an_end_is_ended() -> None:
 
 
 @in_its_own_process
-def test_modules_beside_the_file_can_be_imported(tmp_path: Path) -> None:
+def test_modules_beside_the_file_can_be_imported_and_prints_do_not_disturb(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "helper.py").write_text("GOAL = 1.0\n", encoding="utf-8")
-    text = solution_of("own_env").replace("reward = 1.0 if", "reward = GOAL if")
+    text = solution_of("own_env").replace("reward = 1.0 if", "print('hello'); reward = GOAL if")
     (tmp_path / "mine.py").write_text(f"from helper import GOAL\n{text}", encoding="utf-8")
     assert check("own_env", tmp_path / "mine.py")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
-@in_its_own_process
-def test_processes_that_the_code_started_end_with_it(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
-    text = solution_of("own_env").replace(
-        "        super().reset(seed=seed)",
-        "        super().reset(seed=seed)\n"
-        "        import pathlib, subprocess\n"
-        f"        note = pathlib.Path({str(note)!r})\n"
-        "        if not note.exists():\n"
-        "            note.write_text(str(subprocess.Popen(['sleep', '60']).pid))",
-    )
-    began = time.monotonic()
-    judge_apart("own_env", [Cell("mine", text)])
-    assert time.monotonic() - began < 50
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(int(note.read_text())).wait(timeout=5)
+    printed = "".join(capfd.readouterr())
+    assert printed.count("  ok  ") == 1 + len(load_exercise("own_env").properties)
+    assert printed.endswith("own_env: right\n")
+    assert "hello" not in printed
 
 
 @in_its_own_process
@@ -98,15 +72,6 @@ def test_a_script_that_is_not_right_stops_at_its_check(tmp_path: Path) -> None:
     assert done.stderr == "own_env first, then run this script again\n"
 
 
-@in_its_own_process
-def test_what_a_solution_prints_does_not_disturb(capfd: pytest.CaptureFixture[str]) -> None:
-    text = solution_of("own_env").replace(
-        "        return self._observe(), {}", "        print('hello'); return self._observe(), {}"
-    )
-    assert judge_apart("own_env", [Cell("mine", text)]).passed
-    assert "hello" not in "".join(capfd.readouterr())
-
-
 def test_the_verdict_tells_how_many_properties_are_left() -> None:
     verdict = Verdict("own_env", (Finding(READING), Finding("the first", "no")), n_left=5)
     text = str(verdict)
@@ -114,20 +79,21 @@ def test_the_verdict_tells_how_many_properties_are_left() -> None:
     assert text.endswith("own_env: not yet (5 more to look at after that)")
 
 
-def test_errors_of_the_students_code_come_with_its_line() -> None:
-    text = solution_of("own_env").replace("reward = 1.0 if", "reward = 1.0 / 0 if")
-    message = last_finding("own_env", text).message
-    assert "ZeroDivisionError: float division by zero, at line" in message
-    assert message.endswith("reward = 1.0 / 0 if terminated else -0.1")
-
-
-def test_missing_functions_and_broken_code_are_told() -> None:
-    assert "there is no Corridor in your code" in last_finding("own_env", "x = 1").message
-    assert "this is not Python yet" in last_finding("own_env", "class Corridor(:").message
-    broken = "class Corridor:\n    size = 1 / 0\n"
-    assert (
-        "running your definitions failed: ZeroDivision" in last_finding("own_env", broken).message
-    )
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "there is no Corridor in your code"),
+        ("class Corridor(:", "this is not Python yet"),
+        ("class Corridor:\n    size = 1 / 0\n", "ZeroDivisionError"),
+        (
+            solution_of("own_env").replace("reward = 1.0 if", "reward = 1.0 / 0 if"),
+            r"ZeroDivisionError.*line \d+ .*: reward = 1.0 / 0 if terminated else -0.1$",
+        ),
+    ],
+    ids=["missing", "not Python", "definition fails", "line of the error"],
+)
+def test_code_that_cannot_be_judged(text: str, message: str) -> None:
+    assert re.search(message, last_finding("own_env", text).message)
 
 
 def test_ellipsis_as_an_index_is_no_blank() -> None:
@@ -148,18 +114,6 @@ def test_replaced_functions_are_replaced_for_the_others_too() -> None:
     assert solution.f() == 2
 
 
-def test_unknown_exercises_get_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'qlearning'.*'q_learning'"):
-        load_exercise("qlearning")
-    with pytest.raises(ValueError, match=r"'qlearning'.*'q_learning'"):
-        check("qlearning", tmp_path / "mine.py")
-
-
-def test_every_exercise_is_found() -> None:
-    for name in EXERCISES:
-        assert load_exercise(name).functions
-
-
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -168,7 +122,6 @@ def test_every_exercise_is_found() -> None:
         ),
         (["own_env", "missing.py"], 2, "missing.py"),
         (["own_enf", "mine.py"], 2, "'own_env'"),
-        (["own_env"], 2, "FILE"),
         (["--help"], 0, "lesson7_another_world"),
     ],
 )

@@ -20,15 +20,9 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "argv", ["lesson"])
 
 
-def test_a_lesson_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    lesson = begin("lesson1")
-    assert lesson == (False, Path("course_output/lesson1"))
+def test_a_lesson_has_a_separate_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert begin("lesson1") == (False, Path("course_output/lesson1"))
     assert (tmp_path / "course_output" / "lesson1").is_dir()
-
-
-def test_the_folder_of_all_lessons_can_be_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("COURSE_OUTPUT", str(tmp_path / "out"))
     assert begin("lesson1").folder == tmp_path / "out" / "lesson1"
 
@@ -44,34 +38,29 @@ def test_smoke_is_asked_for_by_a_flag_or_the_environment(monkeypatch: pytest.Mon
 def test_wrong_arguments_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for argument in ("--fast", "--smok"):
-        monkeypatch.setattr(sys, "argv", ["lesson", argument])
-        with pytest.raises(SystemExit):
-            begin("lesson1")
-        assert f"unrecognized arguments: {argument}" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["lesson", "--smok"])
+    with pytest.raises(SystemExit):
+        begin("lesson1")
+    assert "--smok" in capsys.readouterr().err
 
 
-def test_a_script_says_where_its_picture_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_says_where_its_picture_and_its_video_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     show_picture(Figure(), "a.png")
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")
-    assert capsys.readouterr().out == "picture: a.png\n"
-
-
-def test_a_script_says_where_its_video_is(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("a.mp4").write_bytes(b"film")
+    Path("a.mp4").write_bytes(b"video")
     show_video("a.mp4")
-    assert capsys.readouterr().out == "video: a.mp4\n"
+    assert capsys.readouterr().out == "picture: a.png\nvideo: a.mp4\n"
     with pytest.raises(ValueError, match=r"b\.mp4"):
         show_video("b.mp4")
 
 
 @pytest.mark.process
-def test_a_command_is_shown_and_its_last_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_is_shown_with_its_last_lines_or_why_it_failed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     output = run_command("--version", show=1)
     assert capsys.readouterr().out == f"$ python -m sb3_atari_course --version\n{output}"
-
-
-@pytest.mark.process
-def test_a_failing_command_says_why() -> None:
     with pytest.raises(ValueError, match=r"status 2:\n.*unknown command 'fly'"):
         run_command("fly")

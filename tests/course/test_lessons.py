@@ -44,20 +44,11 @@ def test_the_first_three_need_neither_box2d_nor_a_display_nor_a_gpu() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=env, timeout=120)
 
 
-@pytest.mark.parametrize("master", FIRST_THREE, ids=lambda path: path.stem)
-def test_no_box2d_environment_is_in_the_first_three(master: Path) -> None:
-    assert not re.search(r"LunarLander|BipedalWalker|CarRacing", master.read_text(encoding="utf-8"))
-
-
 @pytest.mark.parametrize("master", MASTERS, ids=lambda path: path.stem)
-def test_lessons_use_public_names_only(master: Path) -> None:
-    for node in ast.walk(ast.parse(master.read_text(encoding="utf-8"))):
+def test_lessons_use_public_names_only_and_end_with_questions(master: Path) -> None:
+    text = master.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
         assert not [name for name in names if name.startswith("_")]
-
-
-@pytest.mark.parametrize("master", MASTERS, ids=lambda path: path.stem)
-def test_lessons_end_with_questions(master: Path) -> None:
-    text = master.read_text(encoding="utf-8")
     questions = text.split("## Try it yourself")[1]
     assert len(re.findall(r"^# \d\. ", questions, flags=re.MULTILINE)) >= 3

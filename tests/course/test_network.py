@@ -21,7 +21,7 @@ def test_layers_are_listed_in_the_order_of_the_data() -> None:
     assert not any(module._forward_hooks for module in NETWORK.modules())
 
 
-def test_pictures_keep_their_shape() -> None:
+def test_images_keep_their_shape() -> None:
     layers = list_layers(nn.Sequential(nn.Conv2d(4, 32, 8, 4), nn.Flatten()), (4, 84, 84))
     assert [layer.shape for layer in layers] == [(4, 84, 84), (32, 20, 20), (32 * 20 * 20,)]
 

@@ -18,7 +18,7 @@ from sb3_atari_course.course.notebooks import (
     solved,
     take_outputs,
 )
-from tests.course.lessons import EXAMPLES, MASTERS, blank_one
+from tests.course.lessons import EXAMPLES, MASTERS
 
 
 def sources(notebook: Any) -> list[tuple[str, str]]:
@@ -61,13 +61,6 @@ def test_every_lesson_begins_alike(master: Path) -> None:
     assert f'begin("lesson{number[1]}")' in installation[1]
 
 
-def test_a_students_notebook_has_blanks_and_no_markers() -> None:
-    text = "\n".join(source for _, source in sources(read_lesson(MASTERS[0], blank)))
-    assert "table = ..." in text
-    assert ">>>" not in text
-    assert "<<<" not in text
-
-
 def test_students_get_blanks_and_keep_their_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +76,7 @@ def test_students_get_blanks_and_keep_their_work(
         text = path.read_text(encoding="utf-8")
         assert "table = ..." in text
         assert "np.zeros((env" not in text
+        assert ">>>" not in text
     assert "kept" not in make_student()
     script.write_text("my work", encoding="utf-8")
     assert f"{script}: kept, it is yours" in make_student()
@@ -142,39 +136,12 @@ SMALL_MASTER = """def f(x):
 """
 
 
-def test_a_solved_lesson_has_no_markers() -> None:
-    expected = """def f(x):
-    # 1. double it
-    y = 2 * x
-    y += 0
-    if y:
-        y, z = 1, 2
-    return y
-"""
-    assert solved(SMALL_MASTER) == expected
-
-
-def test_students_see_what_stands_in_the_markers() -> None:
-    expected = """def f(x):
-    # 1. double it
-    y = ...
-    if y:
-        y = ...
-        z = ...
-    return y
-"""
-    assert blank(SMALL_MASTER) == expected
-
-
-def test_one_blank_leaves_the_other_solutions() -> None:
-    assert "y = 2 * x" in blank_one(SMALL_MASTER, 1)
-    assert "z = ..." in blank_one(SMALL_MASTER, 1)
-    assert "y = 2 * x" not in blank_one(SMALL_MASTER, 0)
-    assert "y, z = 1, 2" in blank_one(SMALL_MASTER, 0)
-
-
-def test_text_without_blocks_stays() -> None:
-    assert solved("a\n# >> b\n") == blank("a\n# >> b\n") == "a\n# >> b\n"
+def test_a_block_is_either_its_solution_or_what_stands_in_its_markers() -> None:
+    first = "def f(x):\n    # 1. double it\n"
+    one, other = "    y = 2 * x\n    y += 0\n", "        y, z = 1, 2\n"
+    assert solved(SMALL_MASTER) == f"{first}{one}    if y:\n{other}    return y\n"
+    no_one, no_other = "    y = ...\n", "        y = ...\n        z = ...\n"
+    assert blank(SMALL_MASTER) == f"{first}{no_one}    if y:\n{no_other}    return y\n"
 
 
 @pytest.mark.parametrize(
@@ -182,9 +149,7 @@ def test_text_without_blocks_stays() -> None:
     [
         ("# >>> a = ...\na = 1\n", "# >>> a"),
         ("a = 1\n# <<<\n", "# <<<"),
-        ("# >>> a = ...\n# <<<\n", "# >>> a"),
         ("# >>> a = ...\na = 1\n# >>> b = ...\n# <<<\n", "# >>> a"),
-        ("    # >>> a = ...\n    a = 1\n    # <<<\n    # <<<\n", "# <<<"),
     ],
 )
 def test_broken_blocks_are_named(text: str, marker: str) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sb3_atari_course.course.exercises.base import Exercise
+    from sb3_atari_course.course.exercises.judging import Exercise
 
 #: exercise -> the lesson that poses it, in the order of the course
 EXERCISES = {

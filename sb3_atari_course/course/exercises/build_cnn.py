@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
+from sb3_atari_course.course.exercises.judging import Exercise, Solution, WrongError
 from sb3_atari_course.course.network import list_layers, trace
 
 #: Output channels, kernel, stride; Mnih et al. 2015, Methods, "Model architecture".

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_atari_course.course.exercises.base import WrongError
+from sb3_atari_course.course.exercises.judging import WrongError
 
 #: Steps of one episode that no exercise needs.
 _MOST_STEPS = 5000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.env_checker import check_env
 
-from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
+from sb3_atari_course.course.exercises.judging import Exercise, Solution, WrongError
 
 _SIZE = 8
 _LEFT, _RIGHT = 0, 1

@@ -11,13 +11,13 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_atari_course.course.exercises.base import Exercise, Solution, WrongError
 from sb3_atari_course.course.exercises.fake_envs import (
     Step,
     TableEnv,
     check_epsilons,
     check_random,
 )
+from sb3_atari_course.course.exercises.judging import Exercise, Solution, WrongError
 from sb3_atari_course.course.toy_text import evaluate_exactly
 
 _ALPHA, _GAMMA = 0.4, 0.8

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sb3_atari_course.course.exercises.base import Exercise, Property, Solution, WrongError
 from sb3_atari_course.course.exercises.fake_envs import (
     CROP,
     MarkedEnv,
@@ -26,6 +25,7 @@ from sb3_atari_course.course.exercises.fake_envs import (
     check_random,
     marks_of,
 )
+from sb3_atari_course.course.exercises.judging import Exercise, Property, Solution, WrongError
 
 #: Arguments of the Atari loop; height and width are not those of the lesson.
 _SCREENS = {"crop": CROP, "shape": (60, 48), "n_stack": 4}
@@ -107,26 +107,27 @@ class RecordedTraining:
     """A training by the student's loop, and what was recorded of it.
 
     :param solution: the student's code.
-    :param env: in which it plays.
-    :param loop: name of the student's training function.
-    :param update: name of the update function that it calls.
+    :param loop: which of its functions trains.
+    :param env: in which it plays; default: one of the loop's kind, without a time limit.
     :param changes: of :func:`training_settings`.
     :raises WrongError: if no list is returned.
     """
 
     def __init__(
-        self, solution: Solution, env: MarkedEnv, *, loop: str, update: str, **changes: Any
+        self, solution: Solution, loop: TrainingLoop, env: MarkedEnv | None = None, **changes: Any
     ) -> None:
-        self.env, self.q_net, target_net = env, RuleNet(), RuleNet(shift=1)
+        self.env = env or MarkedEnv(screens=loop.screens)
+        self.q_net, target_net = RuleNet(), RuleNet(shift=1)
         self.updates: list[Update] = []
-        setattr(solution, update, self._record)
-        self.settings = training_settings(**changes)
+        setattr(solution, loop.update, self._record)
+        self.settings = training_settings(**{**loop.settings, **changes})
         optimizer = torch.optim.SGD(self.q_net.parameters(), lr=0.1)
-        train = getattr(solution, loop)
-        self.games = train(env, self.q_net, target_net, optimizer, **self.settings)
+        train = getattr(solution, loop.function)
+        self.games = train(self.env, self.q_net, target_net, optimizer, **self.settings)
         if not isinstance(self.games, list):
             raise WrongError(
-                f"{loop} returns a list, a Game for each game, got {type(self.games).__name__}"
+                f"{loop.function} returns a list, a Game for each game, got"
+                f" {type(self.games).__name__}"
             )
 
     def _record(
@@ -260,13 +261,13 @@ def _stack_hint(seen: list[int], expected: list[int]) -> str:
 class TrainingLoop:
     """What must be true of a training loop: when it learns, copies, explores, stops.
 
-    :param loop: name of the student's function.
+    :param function: name of the student's function.
     :param update: name of the update function that it calls.
     :param settings: arguments that only this loop has.
     :param screens: it sees screens.
     """
 
-    loop: str
+    function: str
     update: str
     settings: dict[str, Any]
     screens: bool = False
@@ -274,27 +275,29 @@ class TrainingLoop:
     def train(
         self, solution: Solution, env: MarkedEnv | None = None, **changes: Any
     ) -> RecordedTraining:
-        """Let the student's loop play.
+        """Let the student's loop play, see :class:`RecordedTraining`."""
+        return RecordedTraining(solution, self, env, **changes)
 
-        :param env: default: one of its kind, without a time limit.
-        :param changes: of the settings.
+    def exercise(self, last: Property) -> Exercise:
+        """Return the exercise: all properties, from the simple to the involved.
+
+        :param last: one that only this loop has.
         """
-        env = env or MarkedEnv(screens=self.screens)
-        settings = {**self.settings, **changes}
-        return RecordedTraining(solution, env, loop=self.loop, update=self.update, **settings)
-
-    def properties(self) -> tuple[Property, ...]:
-        """Return them all, from the simple to the involved."""
-        return (
-            self.memory_is_filled_first,
-            self.games_are_played_whole,
-            self.memory_holds_what_happened,
-            self.epsilon_falls_per_step,
-            self.best_actions_at_epsilon_zero,
-            self.random_actions_at_epsilon_one,
-            self.epsilon_is_used,
-            self.target_is_copied,
-            self.training_stops,
+        return Exercise(
+            functions=(self.function,),
+            given=(self.update,),
+            properties=(
+                self.memory_is_filled_first,
+                self.games_are_played_whole,
+                self.memory_holds_what_happened,
+                self.epsilon_falls_per_step,
+                self.best_actions_at_epsilon_zero,
+                self.random_actions_at_epsilon_one,
+                self.epsilon_is_used,
+                self.target_is_copied,
+                self.training_stops,
+                last,
+            ),
         )
 
     def memory_is_filled_first(self, solution: Solution) -> None:
@@ -475,14 +478,5 @@ def n_stack_is_an_argument(solution: Solution) -> None:
     training.check_memory()
 
 
-DQN_TRAINING = Exercise(
-    functions=("train_dqn",),
-    given=("dqn_update",),
-    properties=(*_CARTPOLE.properties(), corridor_is_learned),
-)
-
-ATARI_TRAINING = Exercise(
-    functions=("train_atari",),
-    given=("atari_update",),
-    properties=(*_ATARI.properties(), n_stack_is_an_argument),
-)
+DQN_TRAINING = _CARTPOLE.exercise(corridor_is_learned)
+ATARI_TRAINING = _ATARI.exercise(n_stack_is_an_argument)

@@ -1,15 +1,16 @@
-"""A training that ends with its time, and its schedules with it."""
+"""Trainings that end with their time, and the comparison with RL Zoo's figures."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
 import pytest
 from stable_baselines3 import DQN
 
-from benchmarks import wall_clock
-from benchmarks.wall_clock import WallClock
+from benchmarks import train_and_score
+from benchmarks.train_and_score import WallClock, compare
 from tests.fakes import Clock
 
 
@@ -17,7 +18,7 @@ def test_a_training_ends_with_its_time_and_its_schedules_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(wall_clock, "time", clock)
+    monkeypatch.setattr(train_and_score, "time", clock)
     seen = []
 
     class Slow(gym.Wrapper[Any, Any, Any, Any]):
@@ -41,3 +42,20 @@ def test_a_training_ends_with_its_time_and_its_schedules_with_it(
     assert rates[5] == pytest.approx(1 - 0.9 * 5 / 10)  # a quarter of the time is over
     assert rates[10:] == pytest.approx((0.1,) * 10)
     assert progress[19] == pytest.approx(1 / 20)
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [([5.0], "better"), ([4.5], "within"), ([3.9], "below"), ([3.0, 4.6], "within")],
+)
+def test_a_mean_is_compared_within_one_standard_error(scores: list[float], verdict: str) -> None:
+    assert compare(scores, 5.0, 1.0)["verdict"] == verdict  # of 3.0 and 4.6: 0.8
+
+
+@pytest.mark.parametrize(
+    "arguments", [["laptop-variants", "no such"], ["one-hour", "--minutes", "0"]]
+)
+def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_and_score.py", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        train_and_score.main()
