@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch as th
 from gymnasium import spaces
@@ -23,24 +23,20 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch.overrides import TorchFunctionMode
 
 from sb3_atari_course._common.cuda_device import check_cuda_device
-from sb3_atari_course._common.validation import integer_at_least
-from sb3_atari_course.agents.agent_card import check_fingerprint, find_card, read_space
+from sb3_atari_course._common.validation import integer_at_least, probability
+from sb3_atari_course.agents.agent_card import CARD, check_fingerprint, read_card, read_space
 from sb3_atari_course.agents.policy_settings import (
-    UnknownSettingError,
     algorithms,
     policies,
-    read_chance,
     read_policy_class,
     read_policy_kwargs,
 )
 from sb3_atari_course.agents.weights import (
-    AgentFileError,
-    Weights,
-    compare,
     find_agent,
     parse_json,
     read_file,
     read_members,
+    read_weights,
     refuse,
 )
 
@@ -63,18 +59,26 @@ class Plan:
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
     env: VecEnv | None
-    policy_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    policy_kwargs: Mapping[str, Any]
+    kwargs: Mapping[str, Any]
 
 
-def plan_state(plan: Plan) -> dict[str, th.Tensor]:
-    """Return the policy's state dict, its tensors without memory."""
+def check_fit(plan: Plan, weights: Mapping[str, th.Tensor]) -> None:
+    """Raise an error unless weights are those of a policy, which is built without any RAM.
+
+    :raises RuntimeError: by torch, naming what is missing, too many or of another shape.
+    :raises TypeError: naming a tensor of another type, which torch would convert.
+    """
     with th.device("meta"), _WithoutMemory():
-        return dict(_set_up(plan, "cpu").policy.state_dict())
+        policy = _set_up(plan, "cpu").policy
+    policy.load_state_dict({name: one.to("meta") for name, one in weights.items()})
+    for name, wanted in policy.state_dict().items():
+        if weights[name].dtype != wanted.dtype:
+            raise TypeError(f"{name} is of {weights[name].dtype}, the policy needs {wanted.dtype}")
 
 
-def build_model(plan: Plan, device: th.device | str) -> BaseAlgorithm:
-    """Return the model with weights of chance; torch's generator stays where it was."""
+def build_model(plan: Plan, device: th.device | str) -> Any:
+    """Return the model with random weights; torch's generator stays where it was."""
     with th.random.fork_rng(devices=[]):
         model = _set_up(plan, device)
     model.env = plan.env
@@ -94,7 +98,7 @@ class _WithoutMemory(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _set_up(plan: Plan, device: th.device | str) -> BaseAlgorithm:
+def _set_up(plan: Plan, device: th.device | str) -> Any:
     kwargs = {**_smallest_memory(plan.algorithm), **plan.kwargs}
     algorithm: Any = plan.algorithm
     model = algorithm(
@@ -110,7 +114,7 @@ def _set_up(plan: Plan, device: th.device | str) -> BaseAlgorithm:
     # sb3-contrib asks the env for its action space
     model.env = plan.env or SimpleNamespace(action_space=plan.action_space, num_envs=1)
     model._setup_model()
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _smallest_memory(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
@@ -127,8 +131,6 @@ def _smallest_memory(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
 MAX_BYTES = 192 * 2**20
 #: Of SB3's settings in it; larger ones (many envs' last screens, pickled) are not looked at.
 _MAX_DATA = 8 * 2**20
-
-T = TypeVar("T")
 
 
 def load_agent(
@@ -172,80 +174,97 @@ def load_agent(
     check_cuda_device("device", device)
     if isinstance(env, str):
         raise TypeError(f"env is an environment, not its id: gym.make({env!r})")
+    if not isinstance(policy_kwargs, Mapping | None):
+        raise TypeError(f"policy_kwargs must be a mapping, got {policy_kwargs!r}")
     max_bytes = integer_at_least(1, "max_bytes", max_bytes)
     agent = find_agent(Path(path))
     content = read_file(agent, max_bytes=max_bytes, remedy="a larger max_bytes allows it")
     members = read_members(content, agent)
-    card = find_card(agent)
-    if card:
-        check_fingerprint(content, agent, card)
+    card = _card_beside(agent, content)
     if "policy.pth" not in members:
         raise refuse(agent, "it holds no policy.pth", "is it an agent that SB3 has saved?")
-    saved = _readable_settings(members, agent)
+    described = {**_readable_settings(members, agent), **card}
     inside = f"{agent}:policy.pth"
-    weights = Weights(members["policy.pth"], inside, max_bytes=max_bytes)
+    weights = read_weights(members["policy.pth"], inside, max_bytes=max_bytes)
 
     cls = _choose_algorithm(algorithm, card, weights, agent)
     observation_space, action_space, venv = _choose_spaces(env, cls, card, agent)
+    as_trained = "pass the env, algorithm=, policy= and policy_kwargs= as it was trained with"
+    try:
+        rate = probability("exploration_rate", described.get("exploration_rate", 0.0))
+        if policy_kwargs is None:
+            policy_kwargs = read_policy_kwargs(described.get("policy_kwargs", {}))
+        policy_class = _choose_policy(policy, cls, described, observation_space)
+    except (TypeError, ValueError) as error:
+        raise refuse(agent, error, as_trained) from None
+    if described.get("use_sde") is True:  # with gSDE the network is another one
+        kwargs = {"use_sde": True, **kwargs}
     plan = Plan(
-        cls,
-        _choose_policy(policy, cls, card, saved, observation_space, agent),
-        observation_space,
-        action_space,
-        venv,
-        _choose_policy_kwargs(policy_kwargs, card, saved, agent),
-        {**_exploration(card, saved), **kwargs},
+        cls, policy_class, observation_space, action_space, venv, dict(policy_kwargs), kwargs
     )
-    compare(weights.plan, _attempt(lambda: plan_state(plan), agent), inside)
-    model: Any = _attempt(lambda: build_model(plan, device), agent)
-    model.policy.load_state_dict(weights.read())
+    try:
+        check_fit(plan, weights)
+        model = build_model(plan, device)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever fails in SB3 or torch is the file's fault
+        raise refuse(inside, error, f"another environment or policy; {as_trained}") from error
+    model.policy.load_state_dict(weights)
     if hasattr(model, "exploration_rate"):
-        rate = card.get("exploration_rate", saved.get("exploration_rate", 0.0))
-        model.exploration_rate = _settled(lambda: read_chance("exploration_rate", rate), agent)
+        model.exploration_rate = rate
     return model  # type: ignore[no-any-return]
 
 
+def _card_beside(agent: Path, content: bytes) -> dict[str, Any]:
+    """Return the card beside an agent's zip, which must be of this file; empty without one."""
+    path = agent.with_name(CARD)
+    if not path.exists():
+        return {}
+    card = read_card(path)
+    check_fingerprint(content, agent, card)
+    return card
+
+
 def _readable_settings(members: dict[str, bytes], agent: Path) -> dict[str, Any]:
+    """Return what SB3's settings say of the agent beside what is pickled in them."""
     data = members.get("data", b"")
     if not data or len(data) > _MAX_DATA:
         return {}
-    return parse_json(data, f"{agent}:data")
+    settings = parse_json(data, f"{agent}:data")
+    names = ("policy_class", "policy_kwargs", "use_sde", "exploration_rate")
+    return {name: settings[name] for name in names if name in settings}
 
 
 def _choose_algorithm(
-    asked: str | type[BaseAlgorithm] | None, card: dict[str, Any], weights: Weights, agent: Path
+    asked: str | type[BaseAlgorithm] | None,
+    card: dict[str, Any],
+    weights: dict[str, th.Tensor],
+    agent: Path,
 ) -> type[BaseAlgorithm]:
     if isinstance(asked, type) and issubclass(asked, BaseAlgorithm):
         return asked
     known = algorithms()
     if asked is not None and (not isinstance(asked, str) or asked not in known):
         raise ValueError(f"algorithm must be one of {sorted(known)} or a class, got {asked!r}")
-    name = asked or card.get("algorithm") or _guess_algorithm(weights)
+    first = min(weights)
+    guessed = {"q_net": "dqn", "quantile_net": "qrdqn", "values": "q_learning"}
+    name = asked or card.get("algorithm") or guessed.get(first.partition(".")[0])
     if name is None:
-        first = sorted(weights.plan)[:3]
-        raise refuse(
-            agent, f"no algorithm is known that has tensors like {first}", "pass algorithm="
-        )
+        raise refuse(agent, f"no algorithm is known by the tensor {first!r}", "pass algorithm=")
     return known[name]
-
-
-def _guess_algorithm(weights: Weights) -> str | None:
-    """Return RL Zoo's name of the algorithm whose first tensor has such a name."""
-    first = next(iter(sorted(weights.plan))).partition(".")[0]
-    return {"q_net": "dqn", "quantile_net": "qrdqn", "values": "q_learning"}.get(first)
 
 
 def _choose_spaces(
     env: GymEnv | None, algorithm: type[BaseAlgorithm], card: dict[str, Any], agent: Path
 ) -> tuple[spaces.Space[Any], spaces.Space[Any], VecEnv | None]:
     names = ("observation_space", "action_space")
-    told = {name: read_space(card[name]) for name in names if name in card}
+    described = {name: read_space(card[name]) for name in names if name in card}
     if env is None:
-        if len(told) != len(names):
-            raise refuse(agent, "it does not say what its agent sees and does", "pass env=")
-        return told["observation_space"], told["action_space"], None
+        if len(described) != len(names):
+            raise refuse(agent, "its observation and action space are unknown", "pass env=")
+        return described["observation_space"], described["action_space"], None
     venv = algorithm._wrap_env(env)
-    for name, space in told.items():
+    for name, space in described.items():
         if space != getattr(venv, name):
             raise refuse(
                 agent,
@@ -258,71 +277,27 @@ def _choose_spaces(
 def _choose_policy(
     asked: str | type[BasePolicy] | None,
     algorithm: type[BaseAlgorithm],
-    card: dict[str, Any],
-    saved: dict[str, Any],
+    described: dict[str, Any],
     observation_space: spaces.Space[Any],
-    agent: Path,
 ) -> type[BasePolicy]:
-    known = policies(algorithm)
     if isinstance(asked, type) and issubclass(asked, BasePolicy):
         return asked
-    if asked is not None and (not isinstance(asked, str) or asked not in known):
-        raise ValueError(f"policy must be one of {sorted(known)} or a class, got {asked!r}")
-    name = asked or card.get("policy")
+    known = policies(algorithm)
+    name = described.get("policy") if asked is None else asked
     if name is None:
-        described = _settled(lambda: read_policy_class(saved.get("policy_class"), algorithm), agent)
-        if described is not None:
-            return described
-        name = _usual_policy(known, observation_space)
+        named = read_policy_class(described.get("policy_class"), algorithm)
+        if named is not None:
+            return named
+        name = _usual_policy(list(algorithm.policy_aliases), observation_space)
     if name not in known:
-        raise refuse(agent, f"its policy {name!r} is not known for this algorithm", "pass policy=")
+        raise ValueError(f"policy must be one of {sorted(known)} or a class, got {name!r}")
     return known[name]
 
 
-def _usual_policy(known: dict[str, Any], observation_space: spaces.Space[Any]) -> str | None:
+def _usual_policy(names: list[str], observation_space: spaces.Space[Any]) -> str | None:
     """Return SB3's short name of the policy for such observations."""
+    if len(names) == 1:
+        return names[0]
     kind = "MultiInput" if isinstance(observation_space, spaces.Dict) else "Mlp"
     kind = "Cnn" if is_image_space(observation_space) else kind
-    short = [name for name in known if "." not in name]
-    if len(short) == 1:
-        return short[0]
-    return next((name for name in short if name.startswith(kind)), None)
-
-
-def _choose_policy_kwargs(
-    asked: Mapping[str, Any] | None, card: dict[str, Any], saved: dict[str, Any], agent: Path
-) -> dict[str, Any]:
-    if asked is not None:
-        if not isinstance(asked, Mapping):
-            raise TypeError(f"policy_kwargs must be a mapping, got {asked!r}")
-        return dict(asked)
-    plain = card.get("policy_kwargs", saved.get("policy_kwargs", {}))
-    return _settled(lambda: read_policy_kwargs(plain), agent)
-
-
-def _exploration(card: dict[str, Any], saved: dict[str, Any]) -> dict[str, bool]:
-    """Return whether actions are drawn by gSDE, which changes what the network is."""
-    return {"use_sde": True} if card.get("use_sde", saved.get("use_sde", False)) is True else {}
-
-
-def _settled(read: Callable[[], T], agent: Path) -> T:
-    """Return what a file says; an unknown name in it is an error with a remedy."""
-    try:
-        return read()
-    except UnknownSettingError as error:
-        remedy = "pass policy= and policy_kwargs= as it was trained with"
-        raise refuse(agent, error, remedy) from None
-
-
-def _attempt(build: Callable[[], T], agent: Path) -> T:
-    """Return what is built of a file's settings; whatever fails in SB3 is the file's fault."""
-    try:
-        return build()
-    except (AgentFileError, MemoryError):
-        raise
-    except Exception as error:
-        raise refuse(
-            agent,
-            f"its policy cannot be built for this env ({type(error).__name__}: {error})",
-            "pass the env, algorithm=, policy= and policy_kwargs= that it was trained with",
-        ) from error
+    return next((name for name in names if name.startswith(kind)), None)

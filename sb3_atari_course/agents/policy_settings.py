@@ -1,8 +1,8 @@
-"""Policy settings that an agent's file may name: known classes, numbers within bounds."""
+"""Policy settings that an agent's file may name: known classes, bounded numbers."""
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from typing import Any
 
@@ -73,17 +73,14 @@ def policies(algorithm: type[BaseAlgorithm]) -> dict[str, type[BasePolicy]]:
     return {**aliases, **{dotted(cls): cls for cls in (*theirs, *ours)}}
 
 
-#: Of anything that a policy has one of for each (a layer has as many units as 2**20 at most).
-_MAX_COUNTS = {"n_critics": 64, "n_lstm_layers": 64}
-_MAX_NUMBER, _MAX_LENGTH, _MAX_DEPTH = 2**20, 64, 5
+#: As JSON, in characters: those of a network with 64 layers.
+_MAX_TEXT = 1000
+#: Of what a policy builds one for each, so that even without RAM it would take time.
+_COUNTS, _MAX_COUNT = ("n_critics", "n_lstm_layers"), 64
 #: Of training only, or chosen by whoever opens a file; the others are SB3's own.
 _LEFT_OUT = ("optimizer_class", "optimizer_kwargs", "device", ":type:", ":serialized:")
 _CLASS = re.compile(r"<class '([\w.]+)'>", re.ASCII)
 _INIT = re.compile(r"<function (\w+)\.__init__ at 0x[0-9a-fA-F]+>", re.ASCII)
-
-
-class UnknownSettingError(ValueError):
-    """A file names something that is not known here, or a number beyond all bounds."""
 
 
 def read_policy_kwargs(plain: Any) -> dict[str, Any]:
@@ -93,22 +90,22 @@ def read_policy_kwargs(plain: Any) -> dict[str, Any]:
     {'net_arch': [32], 'activation_fn': <class 'torch.nn.modules.activation.Tanh'>}
 
     :param plain: as in a card or in the readable part of ``data``.
-    :raises UnknownSettingError: naming what is not known.
+    :raises ValueError: naming what is not known.
     """
     if not isinstance(plain, dict):
-        raise UnknownSettingError("policy_kwargs is no mapping")
-    kwargs = {}
+        raise ValueError(f"policy_kwargs is not a mapping: {plain!r}")
+    plain = {name: value for name, value in plain.items() if name not in _LEFT_OUT}
+    text = json.dumps(plain)
+    if len(text) > _MAX_TEXT or any(_is_large(plain.get(name)) for name in _COUNTS):
+        raise ValueError(f"policy_kwargs is too large: {text[:200]}")
+    kwargs: dict[str, Any] = json.loads(text)  # a copy, for some policies change it
     for name, value in plain.items():
-        if name in _LEFT_OUT:
-            continue
         if name == "features_extractor_class":
             kwargs[name] = _class_of(EXTRACTORS, name, value)
         elif name == "activation_fn":
             kwargs[name] = _class_of(ACTIVATIONS, name, value)
         elif isinstance(value, str):
-            raise UnknownSettingError(f"policy_kwargs has {name}={value[:100]!r}")
-        else:
-            kwargs[name] = _checked(name, value, 1)
+            raise ValueError(f"policy_kwargs has {name}={value!r}")
     extractor = kwargs.get("features_extractor_kwargs")
     if isinstance(extractor, dict):
         name = extractor.get("activation_fn")
@@ -117,20 +114,31 @@ def read_policy_kwargs(plain: Any) -> dict[str, Any]:
     return kwargs
 
 
+def _is_large(count: Any) -> bool:
+    return isinstance(count, (int, float)) and count > _MAX_COUNT
+
+
 def write_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return ``policy_kwargs`` as plain data that :func:`read_policy_kwargs` understands.
 
-    :raises UnknownSettingError: for a class that is not known here.
+    :raises ValueError: for a class that is not known here.
     """
-    plain = {name: _plain(value) for name, value in kwargs.items() if name not in _LEFT_OUT}
+    kept = {name: value for name, value in kwargs.items() if name not in _LEFT_OUT}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=_name_of))
     read_policy_kwargs(plain)
     return plain
+
+
+def _name_of(value: Any) -> str:
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        return dotted(value)
+    raise ValueError(f"a card cannot hold {value!r} of policy_kwargs")
 
 
 def read_policy_class(plain: Any, algorithm: type[BaseAlgorithm]) -> type[BasePolicy] | None:
     """Return the policy's class that the readable part of ``data`` describes, None if none does.
 
-    :raises UnknownSettingError: if it is described and not known.
+    :raises ValueError: if it is described and not known.
     """
     if not isinstance(plain, dict):
         return None
@@ -140,51 +148,12 @@ def read_policy_class(plain: Any, algorithm: type[BaseAlgorithm]) -> type[BasePo
     known = policies(algorithm)
     if init is not None and f"{module}.{init[1]}" in known:
         return known[f"{module}.{init[1]}"]
-    raise UnknownSettingError(f"its policy is a class of {module[:100]}")
-
-
-def read_chance(name: str, plain: Any) -> float:
-    """Return a probability.
-
-    :raises UnknownSettingError: if it is no number of 0 to 1.
-    """
-    if type(plain) not in (int, float) or not 0 <= plain <= 1:
-        raise UnknownSettingError(f"{name} is a number of 0 to 1, not {str(plain)[:40]!r}")
-    return float(plain)
+    raise ValueError(f"its policy is a class of {module[:100]}")
 
 
 def _class_of(known: dict[str, type], name: str, value: Any) -> Any:
-    described = _CLASS.fullmatch(value) if isinstance(value, str) and len(value) < 300 else None
-    key = described[1] if described else value
-    if not isinstance(key, str) or key not in known:
-        raise UnknownSettingError(f"policy_kwargs has {name}={str(value)[:100]!r}")
+    described = _CLASS.fullmatch(str(value))
+    key = described[1] if described else str(value)
+    if key not in known:
+        raise ValueError(f"policy_kwargs has {name}={value!r}")
     return known[key]
-
-
-def _checked(name: str, value: Any, depth: int) -> Any:
-    """Return a copy of plain data if all of it is within bounds."""
-    if isinstance(value, (list, dict)):
-        if len(value) > _MAX_LENGTH or depth > _MAX_DEPTH:
-            raise UnknownSettingError(f"policy_kwargs has a {name} of {len(value)} items or deep")
-        if isinstance(value, list):
-            return [_checked(name, one, depth + 1) for one in value]
-        return {key: _checked(key, one, depth + 1) for key, one in value.items()}
-    if isinstance(value, str) and len(value) > 100:
-        raise UnknownSettingError(f"policy_kwargs has a {name} of {len(value)} letters")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        most = _MAX_COUNTS.get(name, _MAX_NUMBER)
-        if not math.isfinite(value) or abs(value) > most:
-            raise UnknownSettingError(f"policy_kwargs has {name}={str(value)[:40]}, above {most}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, type) and issubclass(value, nn.Module):
-        return dotted(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise UnknownSettingError(f"a card cannot hold {value!r} of policy_kwargs")

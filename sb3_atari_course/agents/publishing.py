@@ -93,7 +93,7 @@ def publish(
     curves = read_run(run_folder)
     find = _finder(curves)
     final = find()
-    _check_run(final, curves, stages)
+    _check_run(final, stages)
     algo, name = PLAYED_BY.get(final.algo, final.algo), EnvironmentName(final.env_id)
     target = Path(folder) / algo / f"{name}_1"
     if target.exists():
@@ -110,10 +110,28 @@ def publish(
         say(f"best of {means}: {best.model_path.name}")
         sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
         sources[_BEST] = best
-        agents = _write_agents(aside, sources, algo)
-        scores = _score(agents, n_games=n_games, seed=seed, say=say, **games)
-        selection = {"chosen": best.model_path.name, **chosen_on, "means": means}
-        _describe(aside, agents, curves, final.env_id, scores=scores, selection=selection)
+        scores: dict[str, Any] = {}
+        for file, source in sources.items():
+            write_slim(source.model_path, aside / file)
+            agent = replace(source, algo=algo, folder=aside, model_path=aside / file)
+            report = agent.evaluate(n_games=n_games, seed=seed, **games)
+            say(f"{file}: {report.summary()}")
+            scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
+        shutil.copyfile(aside / _BEST, aside / f"{name}.zip")  # what RL Zoo plays by default
+        steps = {file: _steps_of(source) for file, source in sources.items()}
+        when = {
+            file: {"steps": n, "minutes": wall_clock(final.folder, n)} for file, n in steps.items()
+        }
+        write_settings(aside / name, curves.facts)
+        plot_run(final.folder, output=aside)
+        write_card(
+            aside,
+            agent.load_model("cpu"),
+            env_id=final.env_id,
+            training={**describe_training(curves), "agents": when},
+            selection={"chosen": best.model_path.name, **chosen_on, "means": means},
+            scores={**scores, f"{name}.zip": scores[_BEST]},
+        )
         os.replace(aside, target)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -129,25 +147,20 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
     """Return ``find_run`` for the files of one run folder."""
     facts = curves.facts
     folder = facts.folder.resolve()
-    number = run_number(folder)
-    if facts.algo is None or facts.env_id is None or number is None:
+    algo, env_id, number = str(facts.algo), str(facts.env_id), run_number(folder)
+    if (folder.parent.name, folder.name) != (algo, f"{EnvironmentName(env_id)}_{number}"):
         raise ValueError(
-            f"{facts.folder} is not a run folder of RL Zoo, such as logs/dqn/CartPole-v1_1, with"
-            " its args.yml"
+            f"{facts.folder} of {algo} on {env_id} is not a run folder of RL Zoo, such as"
+            " logs/dqn/CartPole-v1_1, with its args.yml"
         )
     if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
         raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
     import_packages(facts.arguments.get("gym_packages") or [])
-    return partial(find_run, facts.algo, facts.env_id, folder.parents[1], exp_id=number)
+    return partial(find_run, algo, env_id, folder.parents[1], exp_id=number or 0)
 
 
-def _check_run(final: Run, curves: RunCurves, stages: Sequence[int]) -> None:
+def _check_run(final: Run, stages: Sequence[int]) -> None:
     """Refuse before the first game what could not be published after the last one."""
-    if final.folder.resolve() != curves.facts.folder.resolve():
-        raise ValueError(
-            f"{curves.facts.folder} was trained as {final.algo} on {final.env_id}, so RL Zoo looks"
-            f" for it in {final.folder}: give its folder that name"
-        )
     known = checkpoints_of(final.folder)
     missing = sorted(set(stages) - set(known))
     if missing:
@@ -190,54 +203,6 @@ def _steps_of(run: Run) -> int:
         return run.load_model("cpu").num_timesteps
     except Exception as error:  # what unpickling may raise
         raise ValueError(f"{run.model_path} cannot be opened: {error!r}; remove it") from error
-
-
-def _write_agents(folder: Path, sources: dict[str, Run], algo: str) -> dict[str, Run]:
-    """Write the small files of agents into a folder; return whom they make, by file."""
-    agents = {}
-    for file, source in sources.items():
-        write_slim(source.model_path, folder / file)
-        agents[file] = replace(source, algo=algo, folder=folder, model_path=folder / file)
-    return agents
-
-
-def _score(
-    agents: dict[str, Run], *, say: Callable[[str], None], **settings: Any
-) -> dict[str, Any]:
-    """Return the report of each file as plain data."""
-    scores: dict[str, Any] = {}
-    for file, agent in agents.items():
-        report = agent.evaluate(**settings)
-        say(f"{file}: {report.summary()}")
-        scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
-    return scores
-
-
-def _describe(
-    folder: Path,
-    agents: dict[str, Run],
-    curves: RunCurves,
-    env_id: str,
-    *,
-    scores: dict[str, Any],
-    selection: dict[str, Any],
-) -> None:
-    """Write what stands beside the zips: the best one again, settings, curve, card."""
-    name, best = EnvironmentName(env_id), agents[_BEST]
-    shutil.copyfile(best.model_path, folder / f"{name}.zip")  # what RL Zoo plays by default
-    steps = {file: _steps_of(agent) for file, agent in agents.items()}
-    run = curves.facts.folder
-    when = {file: {"steps": n, "minutes": wall_clock(run, n)} for file, n in steps.items()}
-    write_settings(folder / name, curves.facts)
-    plot_run(curves.facts.folder, output=folder)
-    write_card(
-        folder,
-        best.load_model("cpu"),
-        env_id=env_id,
-        training={**describe_training(curves), "agents": when},
-        selection=selection,
-        scores={**scores, f"{name}.zip": scores[_BEST]},
-    )
 
 
 def _choose_best(
@@ -288,7 +253,9 @@ def write_slim(source: Path, path: Path) -> None:
     if {"exploration_rate", "exploration_final_eps"} <= set(data):
         data["exploration_rate"] = data["exploration_final_eps"]
     if data.get("replay_buffer_class") is NStepReplayBuffer:
-        _let_sb3_choose_memory(data)
+        data["replay_buffer_class"] = None  # SB3 chooses it again for n_steps, else it would warn
+        for name in ("n_steps", "gamma"):
+            data["replay_buffer_kwargs"].pop(name, None)
     states: list[Any] = [*parameters.values()]  # SB3 types them as tensors
     for state in states:
         if "param_groups" in state:
@@ -296,14 +263,6 @@ def write_slim(source: Path, path: Path) -> None:
         else:
             _share_targets(state)
     save_to_zip_file(path, data=data, params=parameters, pytorch_variables=variables)
-
-
-def _let_sb3_choose_memory(data: dict[str, Any]) -> None:
-    """Undo SB3's choice for ``n_steps``: it makes it again, and warns where it finds it made."""
-    data["replay_buffer_class"] = None
-    kwargs = data["replay_buffer_kwargs"]
-    rest = {key: value for key, value in kwargs.items() if key not in ("n_steps", "gamma")}
-    data["replay_buffer_kwargs"] = rest
 
 
 def _share_targets(state: dict[str, Any]) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickletools
-import re
 import stat
 import struct
 import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +18,6 @@ MAX_MEMBERS = 2000
 #: Of ``data.pkl``, in bytes; that of a hundred tensors has 20 kB.
 MAX_PICKLE = 2**20
 
-_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})*", re.ASCII)
-#: What torch.save writes beside the pickle and the numbers.
-_SMALL_RECORDS = {
-    ".data/serialization_id",
-    ".format_version",
-    ".storage_alignment",
-    "byteorder",
-    "version",
-}
 #: Class of a storage, as the pickle names it -> bytes of one number.
 _ITEM_SIZES = {
     f"torch {name}Storage": n_bytes
@@ -67,7 +54,7 @@ def refuse(path: Path | str, problem: object, remedy: str = "") -> AgentFileErro
     :param problem: what is wrong; cut, because a file may have chosen its length.
     :param remedy: what to do about it.
     """
-    text = str(problem)
+    text = " ".join(str(problem).split())
     text = text if len(text) <= 600 else f"{text[:600]}..."
     return AgentFileError(f"{path}: {text}" + (f": {remedy}" if remedy else ""))
 
@@ -87,192 +74,118 @@ def find_agent(path: Path) -> Path:
             raise refuse(path, f"the folder has {len(zips)} zips", f"name one of them: {names}")
         return zips[0]
     with_suffix = path.with_name(f"{path.name}.zip")
-    if not path.exists() and with_suffix.exists():
-        return with_suffix
-    return path
+    return with_suffix if not path.exists() and with_suffix.exists() else path
 
 
 def read_file(path: Path, *, max_bytes: int, remedy: str = "") -> bytes:
-    """Return the content of a regular file.
-
-    A link is followed, a pipe or a device is not waited for.
+    """Return the content of a regular file; a link is followed.
 
     :param remedy: what to do about a larger one.
     :raises FileNotFoundError: if it is not there.
-    :raises AgentFileError: if it is no regular file, or larger; it was not read then.
+    :raises AgentFileError: if it is a pipe, a device or a folder, or larger; it is not read then.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags)
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise refuse(path, "it is no regular file")
-        if found.st_size > max_bytes:
-            raise refuse(path, f"it has {found.st_size} bytes, more than {max_bytes}", remedy)
-        with os.fdopen(handle, "rb", closefd=False) as file:  # it cannot take a folder
-            content = file.read(found.st_size + 1)
-    finally:
-        os.close(handle)
-    if len(content) != found.st_size:
-        raise refuse(path, "its size changed while it was read")
-    return content
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise refuse(path, "it is not a regular file")
+    if found.st_size > max_bytes:
+        raise refuse(path, f"it has {found.st_size} bytes, more than {max_bytes}", remedy)
+    return path.read_bytes()
 
 
 def parse_json(content: bytes, path: Path | str) -> dict[str, Any]:
     """Return the object that a JSON text holds.
 
-    :raises AgentFileError: if it is none, names a key twice, or nests too deep for Python.
+    :raises AgentFileError: if it is not one, or nests too deep for Python.
     """
     try:
-        tree = json.loads(
-            content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_int=_short_integer
-        )
+        tree = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise refuse(path, f"it is no plain JSON ({error})") from None
+        raise refuse(path, f"it is not plain JSON ({error})") from None
     if not isinstance(tree, dict):
-        raise refuse(path, "it is no JSON object")
+        raise refuse(path, "it is not a JSON object")
     return tree
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key comes twice")
-    return dict(pairs)
-
-
-def _short_integer(digits: str) -> int:
-    if len(digits) > 40:  # reading a longer one takes the square of its length; PCG64 has 39
-        raise ValueError("an integer has more than 40 digits")
-    return int(digits)
 
 
 def read_members(data: bytes, path: Path | str) -> dict[str, bytes]:
     """Return the content of each member of a zip as SB3 and torch write it: uncompressed.
 
-    What is declared is what there is, so that nothing unpacks to more than the file's own size.
+    Nothing unpacks to more than the file's own size.
 
     :param data: the whole zip.
     :param path: for messages.
     :raises AgentFileError: for anything but an undamaged zip of uncompressed files.
     """
-    advice = "it is damaged, or not a file that SB3 has saved; fetch it again"
     try:
+        if data.count(b"PK\1\2") > MAX_MEMBERS:  # how each entry of its directory begins
+            raise ValueError("it has too many members")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            problem = _problem_of(archive, data)
-            if problem:
-                raise refuse(path, problem, advice)
-            return {member.filename: archive.read(member) for member in archive.infolist()}
-    except AgentFileError:
-        raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        RuntimeError,
-        OSError,
-        ValueError,
-    ) as error:  # what zipfile raises for damaged files
+            members = archive.infolist()
+            if len({one.filename.lower() for one in members}) != len(members):
+                raise ValueError("two members have one name")  # for torch, "A" and "a" are one
+            if any(one.compress_type for one in members):
+                raise ValueError("a member is compressed, which SB3 does not do")
+            if sum(one.file_size for one in members) > len(data):
+                raise ValueError("its members are larger than the file")
+            return {one.filename: archive.read(one) for one in members}
+    except (zipfile.BadZipFile, struct.error, EOFError, RuntimeError, OSError, ValueError) as error:
+        advice = "it is damaged, or not a file that SB3 has saved; fetch it again"
         raise refuse(path, error, advice) from None
 
 
-def _problem_of(archive: zipfile.ZipFile, data: bytes) -> str:
-    """Return what forbids to read the members of a zip, "" if nothing does."""
-    members = archive.infolist()
-    if not 0 < len(members) <= MAX_MEMBERS:
-        return f"it has {len(members)} members, not 1 to {MAX_MEMBERS}"
-    if len({member.filename.lower() for member in members}) != len(members):
-        return "two members have one name"  # torch looks records up without regard to case
-    if members[0].header_offset or archive.comment or data[-22:-18] != b"PK\5\6":
-        return "there are bytes before or behind it"
-    if sum(member.file_size for member in members) > len(data):
-        return "its members are larger than the file"
-    for member in members:
-        name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-        if not _NAME.fullmatch(name) or kind not in (0, stat.S_IFREG):
-            return f"member {name[:100]!r} is not a plain file"
-        if member.compress_type or member.compress_size != member.file_size:
-            return f"member {name!r} is compressed, which SB3 does not do"
-    return ""
-
-
-class Weights:
-    """The tensors of a file: known by name, shape and dtype at once, read when asked for.
+def read_weights(data: bytes, path: Path | str, *, max_bytes: int) -> dict[str, th.Tensor]:
+    """Return the tensors of a state dict, on the CPU.
 
     The pickle inside is checked opcode by opcode against what the pickle of a state dict needs.
-    Then torch reads it with ``weights_only`` from a zip written anew, so that it cannot find
-    anything else there than Python has.
+    Then torch reads it with ``weights_only`` from a zip written anew, which holds nothing but that
+    pickle and the records of its tensors.
 
     :param data: ``policy.pth``.
     :param path: for messages.
     :param max_bytes: of all tensors together, counted one by one even if they share numbers.
-    :raises AgentFileError: if it is anything but a state dict that :func:`torch.save` wrote.
+    :raises AgentFileError: if it is anything but a state dict that :func:`torch.save` wrote, or
+        some number in it is not finite.
     """
-
-    def __init__(self, data: bytes, path: Path | str, *, max_bytes: int) -> None:
-        self._path = path
-        if data[:2] != b"PK":
+    if data[:2] != b"PK":
+        raise refuse(
+            path,
+            "it is not a zip, which torch writes since version 1.6",
+            "open it where you trust it with SB3's own load, and save it again",
+        )
+    records = {name.partition("/")[2]: one for name, one in read_members(data, path).items()}
+    try:
+        tensors = _load(records)
+    except MemoryError:
+        raise
+    except Exception as error:  # truncated opcodes, missing records, whatever torch raises
+        raise refuse(path, f"it is not a plain state dict ({error!r})") from None
+    n_bytes = sum(tensor.numel() * tensor.itemsize for tensor in tensors.values())
+    if n_bytes > max_bytes:
+        raise refuse(path, f"its tensors have {n_bytes} bytes, more than max_bytes={max_bytes}")
+    for name, tensor in tensors.items():
+        if not th.isfinite(tensor).all():
             raise refuse(
                 path,
-                "it is not a zip, which torch writes since version 1.6",
-                "open it where you trust it with SB3's own load, and save it again",
+                f"{name} is infinite or not a number in places",
+                "the training had diverged, or the file is damaged; take an earlier one",
             )
-        members = read_members(data, path)
-        records = {name.partition("/")[2]: content for name, content in members.items()}
-        if len({name.partition("/")[0] for name in members}) != 1 or "data.pkl" not in records:
-            raise refuse(path, "its records do not lie in one folder, or data.pkl is missing")
-        try:
-            wanted = _storages(records["data.pkl"])
-        except Exception as error:  # a truncated opcode, a memo that was never written, ...
-            raise refuse(path, f"its data.pkl is not a plain state dict: {error}") from None
-        found = {
-            name: len(content)
-            for name, content in records.items()
-            if name != "data.pkl" and name not in _SMALL_RECORDS
-        }
-        if found != wanted:  # older versions of torch read beyond a record that is too short
-            odd = sorted(name for name, _ in found.items() ^ wanted.items())[:3]
-            raise refuse(path, f"its records are not those of its tensors, see {odd}")
-        canonical = io.BytesIO()
-        with zipfile.ZipFile(canonical, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
-        self._data = canonical.getvalue()
-        #: Name -> tensor on the meta device.
-        self.plan = self._load("meta")
-        n_bytes = sum(tensor.numel() * tensor.itemsize for tensor in self.plan.values())
-        if n_bytes > max_bytes:
-            raise refuse(path, f"its tensors have {n_bytes} bytes, more than max_bytes={max_bytes}")
+    return tensors
 
-    def read(self) -> dict[str, th.Tensor]:
-        """Return the tensors, on the CPU.
 
-        :raises AgentFileError: if torch cannot read them, or some are not finite.
-        """
-        loaded = self._load("cpu")
-        for name, tensor in loaded.items():
-            if tensor.is_floating_point() and not th.isfinite(tensor).all():
-                raise refuse(
-                    self._path,
-                    f"{name} is infinite or not a number in places",
-                    "the training had diverged, or the file is damaged; take an earlier one",
-                )
-        return loaded
-
-    def _load(self, device: str) -> dict[str, th.Tensor]:
-        try:
-            loaded = th.load(io.BytesIO(self._data), map_location=device, weights_only=True)
-            tensors = dict(loaded)
-            if not tensors or not all(
-                type(name) is str and type(one) is th.Tensor for name, one in tensors.items()
-            ):
-                raise ValueError("it is not a dictionary of tensors")
-        except MemoryError:
-            raise
-        except Exception as error:  # torch has no error of its own for damaged files
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise refuse(self._path, f"torch cannot read it ({reason})") from None
-        return tensors
+def _load(records: dict[str, bytes]) -> dict[str, th.Tensor]:
+    kept = {name: records[name] for name in ("data.pkl", "version", "byteorder")}
+    for name, n_bytes in _storages(records["data.pkl"]).items():
+        kept[name] = records[name]
+        if len(kept[name]) != n_bytes:  # torch before 2.10 reads beyond one that is too short
+            raise ValueError(f"{name} has {len(kept[name])} bytes, its tensors {n_bytes}")
+    canonical = io.BytesIO()
+    with zipfile.ZipFile(canonical, "w") as archive:
+        for name, content in kept.items():
+            archive.writestr(f"archive/{name}", content)
+    canonical.seek(0)
+    tensors = dict(th.load(canonical, map_location="cpu", weights_only=True))
+    if {(type(name), type(one)) for name, one in tensors.items()} != {(str, th.Tensor)}:
+        raise ValueError("it is not a dictionary of tensors")
+    return tensors
 
 
 def _storages(pickled: bytes) -> dict[str, int]:
@@ -281,15 +194,15 @@ def _storages(pickled: bytes) -> dict[str, int]:
     :raises ValueError: if it holds what no state dict needs.
     """
     if len(pickled) > MAX_PICKLE:
-        raise ValueError(f"it has {len(pickled)} bytes, more than {MAX_PICKLE}")
+        raise ValueError(f"its data.pkl has {len(pickled)} bytes, more than {MAX_PICKLE}")
     done: list[tuple[str, Any]] = []  # opcodes that leave something on the stack, and what
-    memo: dict[int, tuple[str, Any]] = {}
-    storages: dict[str, tuple[str, int]] = {}
-    argument: Any
-    end: int | None = None
-    for opcode, argument, position in pickletools.genops(pickled):
-        name, end = opcode.name, position
-        _check_opcode(name, argument)
+    memo: dict[Any, tuple[str, Any]] = {}
+    sizes: dict[str, int] = {}
+    for opcode, argument, _ in pickletools.genops(pickled):
+        name = opcode.name
+        is_known = name in _OPCODES and (name != "GLOBAL" or argument in _GLOBALS)
+        if not is_known or (name == "PROTO" and argument != 2):
+            raise ValueError(f"it has {name} {str(argument)[:100]!r}, which no state dict needs")
         if name in _PUTS:
             memo[argument] = done[-1]
             continue
@@ -298,57 +211,9 @@ def _storages(pickled: bytes) -> dict[str, int]:
             if name not in _MEMOIZED:
                 raise ValueError(f"it repeats {name}, which no state dict does")
         if name == "BINPERSID":
-            record, storage = _storage(done)
-            if storages.setdefault(record, storage) != storage:
-                raise ValueError(f"it reads {record} as numbers of another type or size")
+            if [name for name, _ in done[-7:]] != _STORAGE:
+                raise ValueError("it has a reference that is not a storage")
+            _, kind, key, _, n_items = (value for _, value in done[-6:-1])
+            sizes.setdefault(f"data/{key}", n_items * _ITEM_SIZES[kind])
         done.append(("integer" if name in _INTEGERS else name, argument))
-    if end != len(pickled) - 1:
-        raise ValueError("it does not end where it should")
-    return {name: size * _ITEM_SIZES[kind] for name, (kind, size) in storages.items()}
-
-
-def _check_opcode(name: str, argument: Any) -> None:
-    is_known = name in _OPCODES and (name != "GLOBAL" or argument in _GLOBALS)
-    if not is_known or (name == "PROTO" and argument != 2):
-        raise ValueError(f"it has {name} {str(argument)[:100]!r}, which no state dict needs")
-
-
-def _storage(done: list[tuple[str, Any]]) -> tuple[str, tuple[str, int]]:
-    """Return the record of the storage that was described last, its type and number of items."""
-    if [name for name, _ in done[-7:]] != _STORAGE:
-        raise ValueError("it has a reference that is not a storage")
-    _, kind, key, _, size = (value for _, value in done[-6:-1])
-    if kind not in _ITEM_SIZES or not re.fullmatch(r"\d{1,6}", key, re.ASCII):
-        raise ValueError(f"it has a storage of unknown type or name: {kind}, {key[:100]!r}")
-    return f"data/{key}", (kind, size)
-
-
-def compare(
-    found: Mapping[str, th.Tensor], wanted: Mapping[str, th.Tensor], path: Path | str
-) -> None:
-    """Raise an error unless a file holds what a policy needs.
-
-    :param found: the tensors of the file, which may be on the meta device too.
-    :param wanted: the policy's state dict; its tensors may be on the meta device.
-    :param path: for messages.
-    :raises AgentFileError: naming the first tensor that differs.
-    """
-    problems = [f"{name} is missing" for name in wanted if name not in found]
-    problems += [f"{name} is one too many" for name in found if name not in wanted]
-    for name in wanted:
-        if name not in found or problems:
-            continue
-        told, need = found[name], wanted[name]
-        if told.shape != need.shape:
-            problems.append(
-                f"{name} is {tuple(told.shape)}, the env and the policy need {tuple(need.shape)}"
-            )
-        elif told.dtype != need.dtype:
-            problems.append(f"{name} is of {told.dtype}, the policy needs {need.dtype}")
-    if problems:
-        raise AgentFileError(
-            f"{path}: {problems[0]}"
-            + (f" (and {len(problems) - 1} more)" if problems[1:] else "")
-            + ": another environment, policy or policy_kwargs; pass algorithm=, policy= or"
-            " policy_kwargs= as it was trained with"
-        )
+    return sizes

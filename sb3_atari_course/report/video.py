@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -50,22 +47,18 @@ def video_html(path: str | Path, *, width: int | None = None) -> str:
 _COLOURS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 
 #: crf 18 is near the eye's limit; "animation" suits flat colours: smaller files, nearer colours.
-_H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-tune", "animation"]
+#: faststart: a browser can begin before it has all of the file.
+_H264 = ["-crf", "18", "-tune", "animation", "-movflags", "+faststart", "-f", "mp4"]
 
 
-def find_ffmpeg() -> str:
-    """Return the path of ffmpeg; ``IMAGEIO_FFMPEG_EXE`` in the environment names another one.
-
-    :raises ImportError: without the extra ``video``.
-    :raises RuntimeError: if there is none for this machine.
-    """
+def _import_ffmpeg() -> Any:
     try:
         import imageio_ffmpeg  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError(
             'writing videos needs the extra "video": pip install "sb3_atari_course[video]"'
         ) from None
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    return imageio_ffmpeg
 
 
 def _filters(shape: tuple[int, ...], scale: int) -> str:
@@ -117,7 +110,7 @@ def write_video(
         raise ValueError(f"fps must be positive, got {fps}")
     if scale is not None:
         integer_at_least(1, "scale", scale)
-    find_ffmpeg()  # what is missing is missed before the first frame
+    _import_ffmpeg()  # what is missing is missed before the first frame
     checked = _checked(frames)
     first = next(checked, None)
     if first is None:
@@ -130,55 +123,50 @@ def write_video(
         aside.touch(exist_ok=False)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}; choose another place") from None
-    command = [
-        *(find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo"),
-        *("-pix_fmt", "gray" if first.ndim == 2 else "rgb24"),
-        *("-s", f"{first.shape[1]}x{first.shape[0]}"),
-        *("-r", str(Fraction(fps).limit_denominator(10_000)), "-i", "-", "-an"),
-        *("-vf", _filters(first.shape, scale or -(-LEAST_HEIGHT // len(first))), *_H264),
-        *("-movflags", "+faststart", "-f", "mp4", str(aside)),
-    ]
     try:
-        _encode(chain([first], checked), command, path)
+        if not _encode(chain([first], checked), aside, first.shape, fps=fps, scale=scale):
+            raise OSError(
+                f"writing {path} failed, some of its frames are missing: is the disk full? Free"
+                " some space, or choose another place"
+            )
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
     return path
 
 
-def _encode(frames: Iterable[Any], command: Sequence[str], path: Path) -> None:
-    """Let ffmpeg make a video of frames.
+def _encode(
+    frames: Iterable[Any], aside: Path, shape: tuple[int, ...], *, fps: float, scale: int | None
+) -> bool:
+    """Let ffmpeg make a video of frames; return whether all of them are in it.
 
-    imageio-ffmpeg brings the program; its own generator does not tell whether it failed, and leaves
-    one that it had to kill unwaited for.
-
-    :param path: for messages.
+    They are counted because imageio-ffmpeg does not report that ffmpeg has failed.
     """
-    with tempfile.TemporaryFile() as messages:  # no pipe: nobody reads while frames are written
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=messages,
-            start_new_session=True,  # Ctrl-C is for us; we decide what becomes of the video
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # the same, on Windows
-        )
-        assert process.stdin is not None
-        try:
-            with suppress(BrokenPipeError):  # ffmpeg has given up: its exit status tells more
-                for frame in frames:
-                    process.stdin.write(frame)
-                process.stdin.close()
-            if process.wait() != 0:
-                messages.seek(0)
-                lines = messages.read().decode(errors="replace").strip().splitlines()
-                reason = lines[-1] if lines else f"ffmpeg ended with status {process.returncode}"
-                raise OSError(f"writing {path} failed: {reason}")
-        finally:
-            process.kill()
-            with suppress(OSError):
-                process.stdin.close()
-            process.wait()
+    ffmpeg = _import_ffmpeg()
+    writer = ffmpeg.write_frames(
+        str(aside),
+        (shape[1], shape[0]),
+        pix_fmt_in="gray" if len(shape) == 2 else "rgb24",
+        fps=float(fps),
+        codec="libx264",
+        quality=None,  # see _H264
+        macro_block_size=1,  # see _filters
+        ffmpeg_log_level="quiet",
+        output_params=["-vf", _filters(shape, scale or -(-LEAST_HEIGHT // shape[0])), *_H264],
+    )
+    writer.send(None)
+    n_frames = 0
+    with closing(writer):
+        for frame in frames:
+            n_frames += 1
+            try:
+                writer.send(frame)
+            except OSError:  # ffmpeg has given up
+                break
+    try:
+        return bool(ffmpeg.count_frames_and_secs(str(aside))[0] == n_frames)
+    except RuntimeError:  # it is not even a video
+        return False
 
 
 def _checked(frames: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:

@@ -28,7 +28,7 @@ def open_one(path: str) -> dict[str, Any]:
     try:
         agent: Any = load_agent(path, gym.make("CartPole-v1"), device="cpu")
         said.update(outcome="opened", agent=fingerprint(agent))
-    except AgentFileError as error:
+    except (AgentFileError, FileNotFoundError) as error:
         said.update(outcome="refused", message=str(error), memory=ran_out(error))
     except BaseException as error:  # the caller reads which
         said.update(outcome=type(error).__name__, message=str(error))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3 import DQN, SAC
+from stable_baselines3 import DQN, PPO, SAC
 from torch import nn
 
 from sb3_atari_course import AtariCNN, AtariCnnPolicy
@@ -114,28 +114,13 @@ def test_a_card_is_refused_as_a_whole(tmp_path: Path) -> None:
         ({"policy": "sb3_atari_course.policies.AtariQuantileCnnPolicy"}, "policy is none"),
         ({"policy_kwargs": {"activation_fn": "os.system"}}, "activation_fn='os.system'"),
         ({"exploration_rate": 2}, "0 to 1"),
-        ({"files": {"../a.zip": good["files"]["a.zip"]}}, "no name in this folder"),
+        ({"files": {"../a.zip": good["files"]["a.zip"]}}, "not a name in this folder"),
     ):
         (tmp_path / "card.json").write_text(json.dumps({**good, **wrong}))
         with pytest.raises(AgentFileError, match=match):
             read_card(tmp_path / "card.json")
     with pytest.raises(FileNotFoundError):
         read_card(tmp_path / "nothing")
-
-
-def test_a_card_that_leads_elsewhere_is_refused_though_it_is_good(tmp_path: Path) -> None:
-    model = make_model()
-    model.save(tmp_path / "a.zip")
-    write_card(tmp_path, model)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "card.json").rename(tmp_path / "other" / "card.json")
-    (tmp_path / "card.json").symlink_to("other/card.json")
-    with pytest.raises(AgentFileError, match="link to another folder"):
-        load_agent(tmp_path, ENV)
-    (tmp_path / "card.json").unlink()
-    (tmp_path / "card.json").mkdir()
-    with pytest.raises(AgentFileError, match="no regular file"):
-        load_agent(tmp_path, ENV)
 
 
 def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
@@ -159,14 +144,10 @@ def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
     "space",
     [
         spaces.Discrete(5, start=-2),
-        spaces.MultiDiscrete([3, 4], start=[1, 0]),
-        spaces.MultiBinary(7),
-        spaces.MultiBinary([2, 3]),
         spaces.Box(0, 255, (4, 84, 84), np.uint8),
         spaces.Box(-np.inf, np.inf, (3,), np.float64),
         spaces.Box(np.array([-4.8, -np.inf], np.float32), np.array([4.8, 3e38], np.float32)),
-        spaces.Box(-(2**63), 2**63 - 1, (), np.int64),
-        spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Box(0, 1, (2, 2))}),
+        spaces.Box(-5, 9, (), np.int64),
     ],
     ids=str,
 )
@@ -174,24 +155,38 @@ def test_spaces_come_back_from_json(space: spaces.Space[Any]) -> None:
     assert read_space(json.loads(json.dumps(write_space(space)))) == space
 
 
-def test_spaces_that_are_none_are_refused() -> None:
-    deep: Any = {"type": "Discrete", "n": 2}
-    for _ in range(2):
-        deep = {"type": "Dict", "spaces": {"a": deep}}
-    box = {"type": "Box", "shape": [2], "dtype": "uint8", "low": 0, "high": 255}
-    for wrong in (
-        deep,
+def test_without_its_spaces_in_the_card_an_agent_needs_the_env(tmp_path: Path) -> None:
+    actions = spaces.MultiDiscrete([3, 2])
+    model = PPO("MlpPolicy", Spaces(VECTOR, actions), device="cpu")
+    model.save(tmp_path / "a.zip")
+    write_card(tmp_path, model)
+    assert "action_space" not in read_card(tmp_path)
+    assert load_agent(tmp_path, Spaces(VECTOR, actions)).action_space == actions
+    with pytest.raises(AgentFileError, match="pass env="):
+        load_agent(tmp_path)
+
+
+BOX = {"type": "Box", "shape": [2], "dtype": "uint8", "low": 0, "high": 255}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
         [],
+        {"type": "Text"},
         {"type": "Discrete", "n": 0},
         {"type": "Discrete", "n": True},
-        {"type": "MultiDiscrete", "nvec": []},
-        {**box, "high": 256},
-        {**box, "low": -1},
-        {**box, "low": None},
-        {**box, "low": [0, 0, 0]},
-        {**box, "low": "0"},
-        {**box, "shape": [2**12, 2**12]},
-        {**box, "dtype": "object"},
-    ):
-        with pytest.raises((ValueError, TypeError)):
-            read_space(wrong)
+        {**BOX, "high": 256},
+        {**BOX, "low": -1},
+        {**BOX, "low": None},
+        {**BOX, "low": [0, 0, 0]},
+        {**BOX, "low": "0"},
+        {**BOX, "shape": [2**12, 2**12]},
+        {**BOX, "shape": [1] * 9},
+        {**BOX, "dtype": "object"},
+    ],
+    ids=str,
+)
+def test_spaces_that_are_none_are_refused(wrong: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        read_space(wrong)

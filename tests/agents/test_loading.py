@@ -201,20 +201,16 @@ def test_policy_and_algorithm_can_be_told(agent: Path) -> None:
 
 def test_what_does_not_fit_is_told_with_both_shapes(agent: Path) -> None:
     wider = Spaces(spaces.Box(-1, 1, (5,), np.float32), BUTTONS)
-    with pytest.raises(AgentFileError) as caught:
+    with pytest.raises(AgentFileError, match=r"q_net\.q_net\.0\.weight.*\[8, 3\].*\[8, 5\]"):
         load_agent(agent, wider)
-    message = str(caught.value)
-    assert "a.zip:policy.pth: q_net.q_net.0.weight is (8, 3)" in message
-    assert "need (8, 5)" in message
-    assert "pass algorithm=, policy= or policy_kwargs=" in message
-    with pytest.raises(AgentFileError, match=r"cannot be built.*pass the env"):
+    with pytest.raises(AgentFileError, match=r"a\.zip:policy\.pth: .*pass the env"):
         load_agent(agent, Spaces(VECTOR, PEDALS))
     with pytest.raises(AgentFileError, match="pass env="):
         load_agent(agent)
 
 
 def test_a_policy_beyond_all_memory_is_compared_and_not_made(agent: Path) -> None:
-    with pytest.raises(AgentFileError, match=r"is \(8, 3\).*need \(1000000000000, 3\)"):
+    with pytest.raises(AgentFileError, match=r"\[8, 3\].*\[1000000000000, 3\]"):
         load_agent(agent, ENV, policy_kwargs={"net_arch": [10**12]})
 
 
@@ -227,7 +223,7 @@ def test_classes_of_others_are_named_and_need_arguments(tmp_path: Path) -> None:
     data = json.loads(members["data"])
     data["policy_kwargs"] = {"activation_fn": "<class 'mine.Mine'>"}
     (tmp_path / "a.zip").write_bytes(pack({**members, "data": json.dumps(data).encode()}))
-    with pytest.raises(AgentFileError, match=r"mine.Mine.*pass policy= and policy_kwargs="):
+    with pytest.raises(AgentFileError, match=r"mine.Mine.*policy_kwargs="):
         load_agent(tmp_path, ENV)
     model = load_agent(tmp_path, ENV, policy_kwargs={"activation_fn": Mine})
     assert isinstance(model.policy.q_net.q_net[1], Mine)
@@ -247,7 +243,7 @@ def test_paths(agent: Path, tmp_path: Path) -> None:
         load_agent(tmp_path / "nothing.zip", ENV)
     for odd in ("pipe.zip", "zero.zip"):
         os.mkfifo(tmp_path / odd) if odd == "pipe.zip" else (tmp_path / odd).symlink_to("/dev/zero")
-        with pytest.raises(AgentFileError, match="no regular file"):
+        with pytest.raises(AgentFileError, match="not a regular file"):
             load_agent(tmp_path / odd, ENV)
     with pytest.raises(AgentFileError, match="a larger max_bytes"):
         load_agent(agent, ENV, max_bytes=1000)

@@ -16,9 +16,16 @@ import yaml
 from stable_baselines3 import DQN
 
 from sb3_atari_course.agents import load_agent, read_card
-from sb3_atari_course.agents.publishing import publish
+from sb3_atari_course.agents.publishing import (
+    plain,
+    publish,
+    read_provenance,
+    shown_command,
+    wall_clock,
+)
 from sb3_atari_course.checkpoints.folder import installed_versions
 from sb3_atari_course.evaluation import GamesReport
+from sb3_atari_course.zoo.provenance import PROVENANCE, portable
 from sb3_atari_course.zoo.run_folder import Run, find_run, read_yml
 from tests.agents.reading import all_of
 from tests.zoo.runs import cli, python_m
@@ -119,15 +126,6 @@ def test_the_best_is_chosen_on_other_games_than_it_is_scored_on(
     }
 
 
-def test_real_games_are_those_of_evaluate(run: Path, tmp_path: Path) -> None:
-    target = publish(run, tmp_path / "agents", **GAMES)
-    card = read_card(target)
-    found = find_run("dqn", "CartPole-v1", tmp_path / "agents")
-    again = found.evaluate(seed=1000, n_games=2)
-    assert card["scores"]["CartPole-v1.zip"] == json.loads(json.dumps(again.as_dict()))
-    assert card["scores"]["CartPole-v1.zip"]["protocol"]["epsilon"] == 0.0
-
-
 def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
     run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
 ) -> None:
@@ -152,29 +150,17 @@ def test_the_folder_tells_where_it_comes_from_and_nothing_of_the_machine(
     assert training["hyperparams"]["double_q"] is True
     assert training["noted"].endswith("when it was published")
     for path in target.rglob("*.*"):
-        said = all_of(path)
-        assert b"/home/me" not in said, path
-        assert str(tmp_path).encode() not in said, path
-
-
-def test_the_settings_are_plain_and_stock(
-    run: Path, evaluated: list[tuple[str, int]], tmp_path: Path
-) -> None:
-    settings = publish(run, tmp_path / "agents", **GAMES) / "CartPole-v1"
-    config = yaml.safe_load((settings / "config.yml").read_text())
-    assert config == {
+        content = all_of(path)
+        assert b"/home/me" not in content, path
+        assert str(tmp_path).encode() not in content, path
+    assert yaml.safe_load((target / "CartPole-v1/config.yml").read_text()) == {
         "policy": "MlpPolicy",
         "n_timesteps": 50,
         "policy_kwargs": {"net_arch": [64, 64]},
     }
-    assert yaml.safe_load((settings / "args.yml").read_text()) == {
-        "algo": "dqn",
-        "env": "CartPole-v1",
-        "env_kwargs": None,
-        "gym_packages": None,
-        "n_timesteps": 50,
-        "seed": 5,
-    }
+    arguments = yaml.safe_load((target / "CartPole-v1/args.yml").read_text())
+    assert (arguments["algo"], arguments["seed"]) == ("dqn", 5)
+    assert "log_folder" not in arguments
 
 
 def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
@@ -207,15 +193,12 @@ def test_a_real_training_of_fast_dqn_is_published_as_one_of_dqn(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--stages", "15"],
-            r"no checkpoint after \[15\] steps in .* after \[10, 20, 24, 30, 40, 50",
-        ),
-        (["--seed", "4", "--selection-seed", "4"], "seed and selection_seed are both 4"),
-        (["-n", "0"], "--n-games/-n: must be"),
-        (["--selection-games", "0"], "--selection-games: must be"),
-        (["--seed", "-1"], "--seed: must be"),
-        (["--selection-seed", "-1"], "--selection-seed: must be"),
+        (["--stages", "15"], r"\[15\] steps in .* after \[10, 20, 24, 30, 40, 50"),
+        (["--seed", "4", "--selection-seed", "4"], "both 4"),
+        (["-n", "0"], "--n-games/-n"),
+        (["--epsilon", "1.5"], r"1\.5"),
+        (["--device", "banana"], "banana"),
+        (["--gym-packages", "nowhere"], "nowhere"),
     ],
 )
 def test_what_cannot_be_published_is_one_line(
@@ -227,8 +210,7 @@ def test_what_cannot_be_published_is_one_line(
 ) -> None:
     to = tmp_path / "agents"
     assert cli("publish", str(run), "-o", str(to), *arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(message, line), line
+    assert re.search(message, capsys.readouterr().err.splitlines()[-1])
     assert not to.exists()
 
 
@@ -250,9 +232,11 @@ def test_unfinished_runs_and_other_folders_are_refused(run: Path, tmp_path: Path
     with pytest.raises(ValueError, match="is not finished: resume it first"):
         publish(run, tmp_path / "agents", **GAMES)
     (run / "CartPole-v1.zip").write_bytes((run / "best_model.zip").read_bytes())
-    moved = run.rename(run.with_name("mine"))
-    with pytest.raises(ValueError, match="mine is not a run folder of RL Zoo, such as"):
-        publish(moved, tmp_path / "agents", **GAMES)
+    for place in ("dqn/mine", "dqn_old/CartPole-v1_3", "dqn/Acrobot-v1_3"):
+        moved = run.parents[1] / place
+        shutil.copytree(run, moved)
+        with pytest.raises(ValueError, match=f"{place} .*is not a run folder of RL Zoo"):
+            publish(moved, tmp_path / "agents", **GAMES)
     with pytest.raises(ValueError, match="is no folder"):
         publish(tmp_path / "nothing", tmp_path / "agents", **GAMES)
 
@@ -270,13 +254,6 @@ def test_a_training_that_was_stopped_is_not_finished(tmp_path: Path) -> None:
     assert (run / "Taxi-v4.zip").is_file()
     with pytest.raises(ValueError, match="is not finished: resume it first"):
         publish(run, tmp_path / "agents", **GAMES)
-
-
-def test_models_and_curves_are_those_of_one_run(run: Path, tmp_path: Path) -> None:
-    elsewhere = run.parents[1] / "dqn_old" / run.name
-    shutil.copytree(run, elsewhere)
-    with pytest.raises(ValueError, match=r"so RL Zoo looks for it in .*: give its folder"):
-        publish(elsewhere, tmp_path / "agents", **GAMES)
 
 
 def test_agents_that_are_there_are_not_overwritten(
@@ -346,26 +323,13 @@ def test_how_it_is_played_can_be_chosen(
     assert len(played) == 4 + 1  # candidates, and the best
 
 
-def test_the_score_says_by_which_epsilon_it_was_played(run: Path, tmp_path: Path) -> None:
-    card = read_card(publish(run, tmp_path / "agents", epsilon=1.0, **GAMES))
-    assert card["scores"]["CartPole-v1.zip"]["protocol"]["epsilon"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("flags", "value"),
-    [
-        (["--epsilon", "1.5"], "1.5"),
-        (["--epsilon", "nan"], "nan"),
-        (["--device", "banana"], "banana"),
-        (["--gym-packages", "nowhere"], "nowhere"),
-    ],
-)
-def test_a_wrong_way_to_play_is_refused(
-    flags: list[str], value: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli("publish", str(run), "-o", str(tmp_path / "agents"), *flags) == 2
-    assert value in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "agents").exists()
+def test_real_games_are_those_of_evaluate(run: Path, tmp_path: Path) -> None:
+    card = read_card(publish(run, tmp_path / "agents", epsilon=0.5, **GAMES))
+    again = find_run("dqn", "CartPole-v1", tmp_path / "agents").evaluate(
+        seed=1000, n_games=2, epsilon=0.5
+    )
+    assert card["scores"]["CartPole-v1.zip"] == json.loads(json.dumps(again.as_dict()))
+    assert card["scores"]["CartPole-v1.zip"]["protocol"]["epsilon"] == 0.5
 
 
 def test_a_model_that_was_cut_off_is_refused(
@@ -391,3 +355,80 @@ def test_agents_that_cannot_be_written_leave_nothing(
         publish(run, tmp_path / "agents", say=said.append, **GAMES)
     assert any(line.startswith("best_model.zip: ") for line in said)  # the score is not lost
     assert not [*(tmp_path / "agents/dqn").iterdir()]
+
+
+def test_minutes_are_those_of_the_log(tmp_path: Path) -> None:
+    assert wall_clock(tmp_path, 20) is None
+    log = "time/total_timesteps,time/time_elapsed,eval/mean_reward\n10,6,\n15,,3\n20,96,\n"
+    (tmp_path / "progress.csv").write_text(log)
+    found = {n_steps: wall_clock(tmp_path, n_steps) for n_steps in (0, 5, 10, 15, 20, 21)}
+    assert found == {0: 0.0, 5: 0.1, 10: 0.1, 15: 0.8, 20: 1.6, 21: 1.6}  # 3, 6, 51, 96 seconds
+    (tmp_path / "progress.csv").write_text("time/total_timesteps,eval/mean_reward\n10,6\n")
+    assert wall_clock(tmp_path, 10) is None
+
+
+def test_what_train_has_noted_is_read(tmp_path: Path) -> None:
+    assert read_provenance(tmp_path) is None
+    settings = tmp_path / "CartPole-v1"
+    settings.mkdir()
+    note = {"commit": "c0ffee", "versions": {"torch": "1"}, "hardware": "an abacus"}
+    (settings / PROVENANCE).write_text(json.dumps(note))
+    assert read_provenance(tmp_path) == note
+    for broken in ("{", "[]", "{}"):
+        (settings / PROVENANCE).write_text(broken)
+        with pytest.raises(ValueError, match=r"provenance\.json cannot be read: .*; remove it"):
+            read_provenance(tmp_path)
+
+
+ZOO, OURS = "python -m rl_zoo3.train", "python -m sb3_atari_course train"
+
+
+@pytest.fixture
+def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the home folder have a space in its name."""
+    (tmp_path / "John Smith" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "John Smith" / "here")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "John Smith")
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("{home}/x/bin/python -m sb3_atari_course train --seed 2", f"{OURS} --seed 2"),
+        (f"{OURS} -conf /x/a.yml -f /x/logs -n 9", f"{OURS} -conf a.yml -f logs -n 9"),
+        (f"{ZOO} --conf-file=/x/x.yml -n 5", f"{ZOO} --conf-file=x.yml -n 5"),
+        (f"{OURS} -f {{home}}/logs -conf {{cwd}}/a.yml", f"{OURS} -f ~/logs -conf ./a.yml"),
+        (f"{ZOO} --storage sqlite:///{{home}}/x.db", f"{ZOO} --storage sqlite:///~/x.db"),
+        (f"{ZOO} --storage postgresql://me:TOPSECRET@host --trial-id 3",
+         f"{ZOO} --storage postgresql://me@host --trial-id 3"),
+        ("", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("_folders")
+def test_the_command_tells_nothing_of_the_machine(command: str, shown: str) -> None:
+    assert shown_command(command.format(home=Path.home(), cwd=Path.cwd())) == shown
+
+
+@pytest.mark.usefixtures("_folders")
+def test_what_train_notes_is_shown_as_it_is() -> None:
+    words = ["/x/bin/python", "-m", "x", "-f", f"{Path.cwd()}/logs", "-i=/elsewhere/a b.zip"]
+    noted = " ".join(map(portable, words))
+    assert noted == "python -m x -f ./logs -i=a b.zip"
+    assert shown_command(noted) == noted
+
+
+def test_settings_are_plain() -> None:
+    settings = {
+        "net_arch": (64, [64]),
+        "callback": [{"mine.Log": {"to": "/x/log.csv", "every": 3}}],
+        "env_wrapper": "sb3_atari_course.envs.wrap_atari",
+        "policy_kwargs": "dict(net_arch=[256, 256])",
+        "gamma": None,
+        "log": "mysql://me:TOPSECRET@host",
+    }
+    assert plain(settings) == {
+        **settings,
+        "net_arch": [64, [64]],
+        "log": "mysql://me@host",
+        "callback": [{"mine.Log": {"to": "log.csv", "every": 3}}],
+    }
