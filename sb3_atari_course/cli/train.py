@@ -18,6 +18,7 @@ from sb3_atari_course.checkpoints.callback import FREQUENCY
 from sb3_atari_course.checkpoints.folder import hint_at_unfinished
 from sb3_atari_course.cli.parser import CommandParser
 from sb3_atari_course.envs import find_spec, import_packages, register_envs
+from sb3_atari_course.hyperparams import ALGORITHMS
 from sb3_atari_course.zoo.algorithms import register_algorithms
 from sb3_atari_course.zoo.experiment import (
     CourseExperimentManager,
@@ -68,7 +69,7 @@ class TrainParser(CommandParser):
             type=int,
             default=FREQUENCY,
             help=f"Agent steps between two checkpoints for resume (default {FREQUENCY}; 0: none);"
-            " dqn, qrdqn, fast_dqn, q_learning",
+            f" {', '.join(ALGORITHMS)}",
         )
 
     def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:

@@ -13,6 +13,10 @@ from typing import Any
 
 import yaml
 
+#: RL Zoo's names of the algorithms for which we bring hyperparameters: those with discrete actions
+#: only, that can be tuned and resumed. They stand here, since ``--help`` imports no PyTorch.
+ALGORITHMS = ("dqn", "qrdqn", "fast_dqn", "q_learning")
+
 _HERE = Path(__file__).parent
 _CHECKOUT = _HERE.parents[1]
 _FOLDERS = [_CHECKOUT / "hyperparams"] if (_CHECKOUT / "pyproject.toml").is_file() else [_HERE]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sb3_atari_course.hyperparams import ALGORITHMS
 from sb3_atari_course.q_learning.schedules import VISITS
-from sb3_atari_course.tuning import ALGORITHMS
 
 #: One entry of a yml, as plain values.
 Hyperparams = dict[str, Any]

@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sb3_atari_course._common.validation import boolean, integer_at_least, probability
 from sb3_atari_course.evaluation import MAX_FRAMES
-from sb3_atari_course.tuning import ALGORITHMS, PRUNERS, SAMPLERS
+from sb3_atari_course.hyperparams import ALGORITHMS
+from sb3_atari_course.tuning import PRUNERS, SAMPLERS
 from sb3_atari_course.tuning.space import Space
 
 #: Where a study keeps :class:`StudySettings` and its budget.

@@ -6,7 +6,6 @@ import contextlib
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,7 +46,7 @@ from sb3_atari_course.envs import (
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
 from sb3_atari_course.envs.state.savable_env import SavableEnv
-from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+from sb3_atari_course.hyperparams import ALGORITHMS, hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.zoo.hyperparameter_checks import (
@@ -62,9 +61,6 @@ _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
 _WRONG_ARGUMENTS = re.compile(
     r"unexpected keyword argument|multiple values|missing \d+ required|must be a mapping"
 )
-
-#: Algorithms that choose among finitely many actions.
-_DISCRETE_ONLY = ("dqn", "qrdqn", *OUR_ALGORITHMS)
 
 
 class CourseExperimentManager(ExperimentManager):
@@ -94,7 +90,6 @@ class CourseExperimentManager(ExperimentManager):
     def read_hyperparameters(self) -> Any:
         """Read the yml, name what it lacks, and add ``--env-kwargs`` to those of the yml."""
         given, self.env_kwargs = self.env_kwargs, {}
-        is_given = bool(given)
         if self.default_vec_env_cls is not None and self._is_atari:
             given = {**GRAY_SCREENS, **given}  # what native games show; noted for evaluate
         env_id = self.env_name.gym_id
@@ -106,58 +101,26 @@ class CourseExperimentManager(ExperimentManager):
             advice = "add one"
             if self.algo == "q_learning" and self._is_atari:
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
-            entry = "atari" if self._is_atari else "default"
-            wrong = unreadable_config(error, self.config, env_id, entry=entry, advice=advice)
-            if wrong is None:
-                raise
-            raise wrong from error
+            raise unreadable_config(error, self.config, env_id, advice) from error
         check_entry(hyperparams, self.algo, self._place)
         saved.update(hyperparams)
-        check_env_kwargs(
-            hyperparams.get("env_kwargs"), env_id, lambda name: self._place(f"env_kwargs.{name}")
-        )
-        is_in_yml = bool(hyperparams.get("env_kwargs"))
-        check_env_kwargs(given, env_id, lambda name: f"--env-kwargs {name}:")
-        check_env_kwargs(
-            self._eval_env_kwargs_args, env_id, lambda name: f"--eval-env-kwargs {name}:"
-        )
         if given:
             both = {**(hyperparams.get("env_kwargs") or {}), **given}
             hyperparams["env_kwargs"] = saved["env_kwargs"] = self.args.env_kwargs = both
-        if is_given or is_in_yml:
-            place = "--env-kwargs " if is_given else self._place("env_kwargs")
-            self._try_kwargs(place, hyperparams["env_kwargs"])
-        self._try_kwargs("--eval-env-kwargs ", self._eval_env_kwargs_args)
+        check_env_kwargs(hyperparams.get("env_kwargs"), env_id, "env_kwargs")
+        check_env_kwargs(self._eval_env_kwargs_args, env_id, "eval_env_kwargs")
         return hyperparams, saved
 
-    def _try_kwargs(self, place: str, kwargs: dict[str, Any] | None) -> None:
-        """Make one environment, whose constructor may refuse its arguments by any error."""
-        if not kwargs:
-            return
-        env_id = self.env_name.gym_id
-        try:
-            gym.make(env_id, **kwargs).close()
-        except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise SettingError(
-                f"{place}{kwargs}: {env_id} cannot be made with it: {reason}"
-            ) from error
-
     def load_trial(self, storage: str, study_name: str, *args: Any, **kwargs: Any) -> Any:
-        """Load the hyperparameters of a trial, from a storage that is there already."""
-        shown = without_passwords(storage)
+        """Load the hyperparameters of a trial; without it say what is missing."""
         try:
-            file = storage.removeprefix("sqlite:///").partition("?")[0]
-            if "://" not in file and not Path(file).is_file():  # Optuna would make it
-                raise SettingError(f"--storage {shown}: there is no file {file}")
             return super().load_trial(storage, study_name, *args, **kwargs)
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, OSError, ImportError, SQLAlchemyError) as error:
+            reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             raise SettingError(
-                f"--storage has no trial {self.trial_id} of study {study_name!r}"
-            ) from error
-        except (SQLAlchemyError, ImportError) as error:  # no server, no driver
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            raise SettingError(f"--storage: cannot open {shown}: {reason}") from None
+                f"--storage {without_passwords(storage)}: trial {self.trial_id} of study"
+                f" {study_name!r} cannot be read: {reason}"
+            ) from None
 
     def _place(self, key: str) -> str:
         """Return where a hyperparameter was given, as the beginning of a message."""
@@ -178,17 +141,6 @@ class CourseExperimentManager(ExperimentManager):
         paths = [Path(path) for path in (self.save_path, self.tensorboard_log) if path]
         every = [folder for path in paths for folder in (path, *path.parents)]
         self._new_folders = [folder for folder in every if not folder.exists()]
-        for folder, flag in ((self.save_path, "-f"), (self.tensorboard_log, "-tb")):
-            if not folder:
-                continue
-            try:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            except OSError as error:
-                raise SettingError(
-                    f"cannot write {folder}: {error.strerror}; choose another folder with {flag}"
-                ) from None
         super().create_log_folder()  # type: ignore[no-untyped-call]
 
     def _leave_nothing(self, model: BaseAlgorithm | None = None) -> None:
@@ -224,15 +176,13 @@ class CourseExperimentManager(ExperimentManager):
 
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
-        """Make schedules of ``lin_...``, of our keys too; leave ``learning_rate: visits`` alone."""
-        ours: dict[str, Any] = {}
-        for key in ("learning_rate", "exploration"):
-            word = hyperparams.get(key)
-            if (key, word) == ("learning_rate", VISITS):
-                ours[key] = hyperparams.pop(key)
-            elif isinstance(word, str):
-                ours[key] = SimpleLinearSchedule(hyperparams.pop(key).partition("_")[2])
-        return {**ExperimentManager._preprocess_schedules(hyperparams), **ours}
+        """Make schedules of ``lin_...``, of exploration too; leave ``visits`` alone."""
+        visits = {"learning_rate": VISITS} if hyperparams.get("learning_rate") == VISITS else {}
+        exploration = hyperparams.get("exploration")
+        if isinstance(exploration, str):
+            hyperparams["exploration"] = SimpleLinearSchedule(exploration.removeprefix("lin_"))
+        others = {key: value for key, value in hyperparams.items() if key not in visits}
+        return {**ExperimentManager._preprocess_schedules(others), **visits}
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""
@@ -247,7 +197,7 @@ class CourseExperimentManager(ExperimentManager):
         self.env_wrapper = wrapper
         if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
             self._check_native(vec_env)
-        if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
+        if self.algo in ALGORITHMS and not isinstance(vec_env.action_space, spaces.Discrete):
             vec_env.close()
             bins = "{sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
             if self.algo == "q_learning":
@@ -263,19 +213,6 @@ class CourseExperimentManager(ExperimentManager):
         with gym.make(self.env_name.gym_id, **(self.env_kwargs or {})) as env:
             if self.env_wrapper is not None:
                 self.env_wrapper(env)
-
-    def _preprocess_action_noise(
-        self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
-    ) -> Any:
-        """Make the action noise; before, refuse a policy whose own error would not be clear."""
-        policy, space = str(hyperparams.get("policy")), env.observation_space
-        is_fit = isinstance(space, spaces.Dict) or not policy.startswith("MultiInput")
-        if not is_fit and not self.continue_training:
-            raise SettingError(
-                f"{self._place('policy')}{policy!r} is for observations of a Dict space, but"
-                f" {self.env_name.gym_id} has {space}: choose another policy"
-            )
-        return super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
 
     def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
         """Load ``--trained-agent``; what cannot be loaded was not trained like that."""
