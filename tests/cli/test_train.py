@@ -53,6 +53,8 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         ([*CARTPOLE, "-params", "train_freq:(1, 'episode')", "n_envs:2"], "only one env"),
         ([*CARTPOLE, "-params", "policy_kwargs:{'features_extractor_kwargs': {'x': 3}}"], "'x'"),
         (["--algo", "ppo", *CARTPOLE[2:], "-params", "batch_size:1"], "`batch_size` must"),
+        ([*CARTPOLE, "-params", "noise_type:'gauss'", "noise_std:0.1"], "noise"),
+        ([*CARTPOLE, "-params", "monitor_kwargs:{'filename': 'a'}"], "'filename'"),
         ([*CARTPOLE, "-params", f"env_wrapper:'{WRAPPERS}.DiscretizeObservations'"], "'n_bins'"),
         ([*CARTPOLE, "-params", f"env_wrapper:[{{'{WRAPPERS}.ClipReward': None}}]"], "NoneType"),
         ([*CARTPOLE, "-params", f"env_wrapper:[{{'{WRAPPERS}.ClipReward': {{'max_pool': 'no'}}}}]"],
