@@ -36,12 +36,6 @@ _LEAST: dict[str, tuple[int, dict[int, str]]] = {
     "n_eval_envs": (1, {}),
     "checkpoint_freq": (0, {}),
     "verbose": (0, {}),
-    "n_trials": (1, {}),
-    "max_total_trials": (1, {}),
-    "n_jobs": (1, {-1: "all cores"}),
-    "n_startup_trials": (0, {}),
-    "n_evaluations": (1, {}),
-    "trial_id": (1, {}),  # RL Zoo takes 0 for none
 }
 
 

@@ -10,6 +10,7 @@ from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_device,
+    add_env_kwargs,
     add_epsilon,
     add_gym_packages,
     add_integer,
@@ -89,7 +90,7 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
     add_several(group, "--freeze", "NAME", help="leave as the yml has it")
     add_several(group, "--only", "NAME", help="tune nothing else")
     group.add_argument("--list-params", action="store_true", help="show all parameters and end")
-    add_several(group, "--env-kwargs", "NAME:VALUE", help="of the environment, as in train")
+    add_env_kwargs(group, "arguments of the environment")
     group.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default tpe")
     add_integer(group, "--n-startup-trials", least=0, default=10, help="random trials before TPE")
 

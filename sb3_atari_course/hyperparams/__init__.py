@@ -57,12 +57,5 @@ def read_at_each_access(algo: str) -> Callable[[str], Any]:
 
 
 def space_file(algo: str) -> Path:
-    """Return the path of our yml file of what ``tune`` tries for one algorithm.
-
-    :raises FileNotFoundError: if we bring none.
-    """
-    for folder in _FOLDERS:
-        path = folder / "spaces" / f"{algo}.yml"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"no search space of ours for algo {algo!r}: pass --space FILE")
+    """Return the path of our yml file of what ``tune`` tries for one algorithm."""
+    return hyperparams_file(f"spaces/{algo}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import sqlalchemy
 import torch as th
 from gymnasium import spaces
 from rl_zoo3 import ALGOS
@@ -262,8 +262,10 @@ class CourseExperimentManager(ExperimentManager):
                 " by its own: set n_steps to 1, or take our `tune`, or --algo fast_dqn"
             )
         sys.orig_argv[:] = without_passwords(sys.orig_argv)
-        if self.storage is not None:
-            self.storage = _keep_password_in_memory(self.storage)
+        if self.storage is not None and without_passwords(self.storage) != self.storage:
+            # where the driver of PostgreSQL looks for it
+            os.environ["PGPASSWORD"] = make_url(self.storage).password or ""
+            self.storage = without_passwords(self.storage)
         super().hyperparameters_optimization()
 
     def learn(self, model: BaseAlgorithm) -> None:
@@ -363,28 +365,6 @@ def refusals_of_hosts() -> Iterator[None]:
         if setting is None:
             raise
         raise setting from error
-
-
-def _keep_password_in_memory(address: str) -> str:
-    """Return an address without its passwords, and let connections to it get them from memory.
-
-    For code of a library that writes the address of its connection into its files.
-
-    :raises sqlalchemy.exc.ArgumentError: if it is not an address of SQLAlchemy.
-    """
-    shown: str = without_passwords(address)
-    if shown == address:
-        return address
-
-    def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        url, full_url = make_url(shown), make_url(address)
-        if url.get_backend_name() != dialect.name:
-            return
-        if dialect.create_connect_args(url)[1].items() <= kwargs.items():  # this database
-            kwargs |= {**dialect.create_connect_args(full_url)[1], **kwargs}
-
-    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "do_connect", connect)
-    return shown
 
 
 def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:

@@ -126,7 +126,7 @@ def test_a_training_that_fails_at_its_start_leaves_what_was_there() -> None:
     ("flag", "value"),
     [
         *(("-n", "0"), ("-n", "-2"), ("--log-interval", "-3"), ("--checkpoint-freq", "-5")),
-        *(("--seed", "4294967296"), ("--n-jobs", "0"), ("--n-startup-trials", "-1")),
+        *(("--seed", "4294967296"), ("--n-eval-envs", "0"), ("--verbose", "-1")),
     ],
 )
 def test_a_number_out_of_range_is_refused(
