@@ -278,32 +278,32 @@ class CourseExperimentManager(ExperimentManager):
             super().learn(model)
         except Exception as error:
             is_start = model.num_timesteps <= model.n_envs  # the step that failed is counted
-            is_ours = isinstance(error, (SettingError, ReplayMemoryError, CheckpointError))
-            setting = _refused_setting(error) if is_start and not is_ours else None
-            is_machine = isinstance(error, OSError) and not is_ours  # a full disk, for example
-            is_undone = is_start and (setting is not None or not is_machine)
-            if is_undone:
+            refusal: Exception | None = None
+            if isinstance(error, (SettingError, ReplayMemoryError, CheckpointError)):
+                refusal = error
+            elif is_start:
+                refusal = _refused_setting(error)
+            if refusal is None:
+                where = self.save_path
+                raise TrainingFailedError(f"training in {where} failed: {error}") from error
+            if is_start:
                 self._leave_nothing(model)
-            if setting is not None:
-                raise setting from error
-            if is_ours:
+            if refusal is error:
                 raise
-            where = "at its first step" if is_undone else f"in {self.save_path}"
-            raise TrainingFailedError(f"training {where} failed: {error}") from error
+            raise refusal from error
         if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
 
     def _warn_of_late_start(self, model: BaseAlgorithm) -> None:
         """Warn of a training that is over before learning starts."""
-        if not isinstance(model, OffPolicyAlgorithm):
+        if not isinstance(model, OffPolicyAlgorithm) or self.n_timesteps > model.learning_starts:
             return
-        if self.n_timesteps <= model.learning_starts:
-            print(
-                f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
-                f" {self.n_timesteps} steps learns little or nothing: train for longer (-n), or"
-                f" start earlier (-params learning_starts:{early_start(self.n_timesteps)})",
-                file=sys.stderr,
-            )
+        print(
+            f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
+            f" {self.n_timesteps} steps learns little or nothing: train for longer (-n), or"
+            f" start earlier (-params learning_starts:{early_start(self.n_timesteps)})",
+            file=sys.stderr,
+        )
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """Save the model; after a signal end with the exit status that tells so."""

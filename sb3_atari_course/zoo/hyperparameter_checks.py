@@ -8,9 +8,10 @@ import difflib
 import importlib
 import inspect
 import math
+import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from textwrap import shorten
@@ -89,6 +90,10 @@ _KINDS: dict[Any, str] = {
     type: 'a class, as in policy_kwargs: "dict(activation_fn=nn.ReLU)"',
     types.NoneType: "None",
 }
+
+#: A number without a sign, also as YAML does not read it.
+_UNSIGNED = r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_HOW_TO_WRITE = "write it without quotes, and with a dot and a sign if it has an e, as in 1.0e-4"
 
 #: Where an argument is annotated with these alone, a string is a mistake.
 _NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
@@ -241,6 +246,7 @@ def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, name: str) -> N
     """
     if not kwargs:
         return
+    place = "{}: ".format
     make = gym.spec(env_id).entry_point
     create = load_env_creator(make) if isinstance(make, str) else make
     known: dict[str, inspect.Parameter] = {}
@@ -249,22 +255,18 @@ def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, name: str) -> N
     known.update(_signature(gym.make))
     for key, value in kwargs.items():
         path = f"{name}.{key}"
-        _check_numbers(_flag, path, value)
+        _check_numbers(place, path, value)
         annotation = known[key].annotation if key in known else Any
         is_whole_float = isinstance(value, float) and value.is_integer()
         if _kinds(annotation) <= _NO_STRINGS and (isinstance(value, str) or is_whole_float):
-            kwargs[key] = _checked(_flag, path, value, annotation)
+            kwargs[key] = _checked(place, path, value, annotation)
         if key == "repeat_action_probability":  # ale-py takes any number
-            _checked(_flag, path, value, float)
+            _checked(place, path, value, float)
     try:
         gym.make(env_id, **kwargs).close()
     except Exception as error:  # its constructor may refuse its arguments by any
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise SettingError(f"{name} {kwargs}: {env_id} cannot be made with it: {reason}") from error
-
-
-def _flag(path: str) -> str:
-    return f"{path}: "
 
 
 def _signature(function: Any) -> Mapping[str, inspect.Parameter]:
@@ -296,7 +298,8 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
     if not _fits(value, kinds):
         names = {**_KINDS, str: repr(VISITS)} if Callable in kinds else _KINDS
         wanted = " or ".join(dict.fromkeys(names[kind] for kind in names if kind in kinds))
-        _refuse(place, key, value, f"has to be {wanted}{_as_number(value)}")
+        remedy = f": {_HOW_TO_WRITE}" if _is_number(value) else ""
+        _refuse(place, key, value, f"has to be {wanted}{remedy}")
     _check_numbers(place, key, value)
     name = key.rpartition(".")[2]
     if name == "train_freq" and isinstance(value, (list, tuple)) and len(value) != 2:
@@ -310,10 +313,8 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
     if int in kinds and float not in kinds and isinstance(value, float):
         value = int(value)
     least, most = _RANGES.get(name, (-math.inf, math.inf))
-    if number < least:
-        _refuse(place, key, value, f"has to be at least {least}")
-    if number > most:
-        _refuse(place, key, value, f"has to be at most {most}")
+    if not least <= number <= most:
+        _refuse(place, key, value, f"has to lie between {least} and {most}")
     return value
 
 
@@ -321,7 +322,7 @@ def _check_layers(place: Place, key: str, value: Any) -> None:
     """Refuse a ``net_arch`` with anything but layer sizes in it."""
     for name, one in _leaves(key, value):
         if isinstance(one, bool) or not isinstance(one, int) or one < 1:
-            _refuse(place, name, one, f"is not a layer size, an integer above 0{_as_number(one)}")
+            _refuse(place, name, one, "is not a layer size, an integer above 0")
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -337,8 +338,8 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
         return True  # or not known
     is_number = bool(kinds & {int, float})
     if isinstance(value, str) and Callable in kinds:
-        parts = value.split("_")
-        return value == VISITS if str in kinds and len(parts) == 1 else _is_schedule(parts)
+        is_schedule = re.fullmatch("lin_" + _UNSIGNED, value) is not None
+        return is_schedule or (value == VISITS and str in kinds)
     if isinstance(value, (bool, np.bool_)):
         return bool in kinds
     if is_number and isinstance(value, Real):
@@ -352,37 +353,15 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
     return True
 
 
-def _is_schedule(parts: Sequence[str]) -> bool:
-    """Return whether the parts are ``lin`` and a number, as RL Zoo splits them."""
-    number = _number(parts[1]) if len(parts) == 2 else None
-    return number is not None and 0 <= number < math.inf
-
-
-def _number(text: Any) -> float | None:
-    """Return the number that a string means, None for another string."""
-    if not isinstance(text, str) or not any(letter.isdigit() for letter in text):
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _as_number(text: Any) -> str:
-    """Return how to write the number that a string means; "" if it means none."""
-    number = _number(text)
-    if number is None:
-        return ""
-    plain = int(number) if number.is_integer() and abs(number) < 1e15 else number
-    written = yaml.safe_dump(plain).split()[0]
-    return f": write {written} (without quotes; YAML wants a dot and a sign in 1.0e+3)"
+def _is_number(text: Any) -> bool:
+    return isinstance(text, str) and re.fullmatch("[+-]?" + _UNSIGNED, text) is not None
 
 
 def _check_numbers(place: Place, key: str, value: Any) -> None:
     """Refuse ``1e3``, which YAML takes for a string, wherever it stands in a value."""
     for name, one in _leaves(key, value):
-        if _number(one) is not None and isinstance(yaml.safe_load(one), str):
-            _refuse(place, name, one, f"is a string{_as_number(one)}")
+        if _is_number(one) and isinstance(yaml.safe_load(one), str):
+            _refuse(place, name, one, f"is a string: {_HOW_TO_WRITE}")
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -56,14 +56,10 @@ def check(algo: str = "dqn", **entry: Any) -> dict[str, Any]:
         *(("ars", "delta_std"), ("td3", "noise_std")),
     ],
 )
-def test_a_string_is_not_a_number_and_the_remedy_is_one_in_yaml(
-    algo: str, key: str, text: str
-) -> None:
+def test_a_string_is_not_a_number(algo: str, key: str, text: str) -> None:
     policy = TABLE if algo == "q_learning" else {}
-    with pytest.raises(SettingError) as caught:
+    with pytest.raises(SettingError, match=f"x.yml: {key}: {text!r} .* as in 1.0e-4"):
         check(algo, **policy, **{key: text})
-    assert f"x.yml: {key}: {text!r} " in str(caught.value)
-    assert yaml.safe_load(str(caught.value).split("write ")[1].split(" ")[0]) == float(text)
 
 
 @pytest.mark.parametrize(
