@@ -58,7 +58,7 @@ def test_every_world_is_there_and_all_of_it_is_small() -> None:
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_a_card_tells_where_its_agents_come_from(path: Path) -> None:
+def test_a_card_tells_where_its_agents_come_from_and_that_the_best_is_played(path: Path) -> None:
     card = read_card(path)
     training = card["training"]
     assert training["command"].startswith("python -m sb3_atari_course train --")
@@ -76,11 +76,6 @@ def test_a_card_tells_where_its_agents_come_from(path: Path) -> None:
         assert report["protocol"]["seed"] != card["selection"]["seed"]
         assert report["mean"] == pytest.approx(np.mean(report["scores"]))
     assert (path.parent / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_the_best_was_chosen_among_several_and_is_played_by_default(path: Path) -> None:
-    card = read_card(path)
     means = card["selection"]["means"]
     assert means[card["selection"]["chosen"]] == max(means.values())
     name = f"{card['env_id']}.zip"

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, NormalizeReward, TransformReward
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import DQN
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.callbacks import (
     BaseCallback,
@@ -141,9 +141,12 @@ def test_games_that_are_reset_between_two_learns_are_new_ones(make: Any, by: str
     env.close()
 
 
-def test_games_that_ended_in_a_learn_without_the_callback_are_not_counted() -> None:
+def test_games_of_which_a_step_was_not_seen_are_counted_if_only_their_middle_was_missed() -> None:
     counting, model = begin(10)
-    model.learn(3, callback=counting)
+    model.learn(3)
+    model.learn(2, callback=counting, reset_num_timesteps=False)
+    assert counting.games == []
+    model.learn(3, callback=counting)  # counts anew: the environment is reset
     model.learn(4, reset_num_timesteps=False)  # a game ends at 5
     model.learn(8, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(15, 0, 10.0, 5)]
@@ -177,26 +180,12 @@ def test_time_begins_anew_with_a_game() -> None:
     assert counting.seconds[0] < 0.4
 
 
-def test_a_learn_that_counts_anew_begins_new_games() -> None:
-    counting, model = begin(10)
-    model.learn(3, callback=counting)
-    model.learn(6, callback=counting)
-    assert counting.games == [(5, 0, 10.0, 5)]
-
-
 def test_other_envs_begin_new_games() -> None:
     counting, model = begin(10)
     model.learn(3, callback=counting)
     model.set_env(vec_env(partial(repeated, 4)))
     model.learn(3, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(5, 0, 4.0, 2)]
-
-
-def test_a_game_whose_beginning_was_not_seen_is_not_counted() -> None:
-    counting, model = begin(10)
-    model.learn(3)
-    model.learn(7, callback=counting, reset_num_timesteps=False)
-    assert counting.games == [(10, 0, 10.0, 5)]
 
 
 def test_native_games_are_counted_too() -> None:
@@ -341,14 +330,8 @@ class Seldom(BaseCallback):
         return self.n_calls % 3 > 0 or self.inner.on_step()
 
 
-@pytest.mark.parametrize("algorithm", [None, PPO])
-def test_a_step_that_was_left_out_is_noticed(algorithm: Any) -> None:
-    games = DummyVecEnv([lambda: Monitor(PaidGames([1.0]))] * 2)
-    model = (
-        player(games)
-        if algorithm is None
-        else algorithm("MlpPolicy", games, n_steps=8, batch_size=16)
-    )
+def test_a_step_that_was_left_out_is_noticed() -> None:
+    model = player(DummyVecEnv([lambda: Monitor(PaidGames([1.0]))] * 2))
     with pytest.raises(ValueError, match="EpisodeTable was called at step 6 after step 0"):
         model.learn(20, callback=Seldom(EpisodeTable()))
     best = evaluation(callback_on_new_best=CallbackList([EpisodeTable()]))

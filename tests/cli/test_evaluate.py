@@ -59,8 +59,7 @@ class TestEvaluate:
             config["env_wrapper"] = ["sb3_atari_course.wrappers.ClipReward"]
             (settings / "config.yml").write_text(yaml.dump(config))
             model = DQN("MlpPolicy", "CartPole-v1", seed=0)
-            for name in ("CartPole-v1", "best_model", "rl_model_50_steps"):
-                model.save(run / name)
+            model.save(run / "CartPole-v1")
         return tmp_path / "logs"
 
     def arguments(self, monkeypatch: pytest.MonkeyPatch, *flags: str) -> dict[str, Any]:
@@ -144,22 +143,3 @@ class TestEvaluate:
         assert cli(command, *CARTPOLE, "-n", "1") == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert str(path.relative_to(logs.parent)) in line
-
-    @pytest.mark.parametrize(
-        ("flags", "name"),
-        [
-            ([], "CartPole-v1.zip"),
-            (["--load-best"], "best_model.zip"),
-            (["--load-checkpoint", "50"], "rl_model_50_steps.zip"),
-            (["--load-last-checkpoint"], "rl_model_50_steps.zip"),
-        ],
-    )
-    def test_the_model_is_chosen_as_by_enjoy(
-        self,
-        flags: list[str],
-        name: str,
-        logs: Path,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        assert cli("evaluate", *CARTPOLE, "-f", "logs", "-n", "1", *flags) == 0
-        assert f"evaluated: logs/dqn/CartPole-v1_2/{name}" in capsys.readouterr().out

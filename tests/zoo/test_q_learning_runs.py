@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -76,20 +75,20 @@ def test_a_checkpoint_can_be_found_and_gone_on_with(logs: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("rate", "exploration"), [("visits", "lin_0.4"), ("lin_0.5", "dict(decay=0.5)")]
+    ("words", "rate", "epsilon"),  # after the last step but one of 60
+    [
+        (["learning_rate:'visits'", "exploration:'lin_0.4'"], None, 0.4 / 60),
+        (["learning_rate:'lin_0.5'", "exploration:dict(decay=0.5)"], 0.5 / 60, 1.0),
+    ],
 )
-def test_words_for_schedules(tmp_path: Path, rate: str, exploration: str) -> None:
-    words = [f"learning_rate:'{rate}'"]
-    words.append(
-        f"exploration:{exploration}" if "(" in exploration else f"exploration:'{exploration}'"
-    )
+def test_words_for_schedules(
+    words: list[str], rate: float | None, epsilon: float, tmp_path: Path
+) -> None:
     run = [*RUN, "-f", str(tmp_path), "--seed", "1"]  # a lucky walk ends an episode
     printed_by(*TRAIN, *run, "-n", "60", "-params", *words)
     model = QLearning.load(tmp_path / "q_learning/CliffWalking-v1_1/CliffWalking-v1.zip")
-    last = 1 / 60  # of the progress
-    expected: dict[str, Any] = {"visits": None, "lin_0.5": 0.5 * last}
-    assert model.current_learning_rate == pytest.approx(expected[rate])
-    assert model.exploration_rate == pytest.approx(0.4 * last if "lin" in exploration else 1.0)
+    assert model.current_learning_rate == pytest.approx(rate)
+    assert model.exploration_rate == pytest.approx(epsilon)
 
 
 def test_flags_for_the_environment_are_added_to_those_of_the_yml(tmp_path: Path) -> None:
