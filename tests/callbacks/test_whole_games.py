@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from stable_baselines3.common.vec_env import (
     VecNormalize,
 )
 
-from sb3_atari_course import NativeAtariVecEnv, make_atari_env
+from sb3_atari_course import NativeAtariVecEnv, callbacks, make_atari_env
 from sb3_atari_course.callbacks import (
     CsvLog,
     EpisodeTable,
@@ -40,7 +39,7 @@ from sb3_atari_course.envs import make_game
 from sb3_atari_course.wrappers import ClipReward, LifeLossTerminal
 from tests.callbacks.trainings import PaidGames, lives, player, repeated, vec_env
 from tests.checkpoints.small import go_on, learn
-from tests.fakes import FakeGame
+from tests.fakes import Clock, FakeGame
 
 GAME = "BreakoutNoFrameskip-v4"
 
@@ -108,13 +107,20 @@ def test_a_game_goes_on_after_an_interrupt(counts_first: bool) -> None:
     assert counting.games == [(5, 0, 10.0, 5), (10, 0, 10.0, 5)]
 
 
-def test_a_game_goes_on_in_the_next_learn_and_the_break_is_no_time_of_it() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(callbacks, "time", clock)
+    return clock
+
+
+def test_a_game_goes_on_in_the_next_learn_and_the_break_is_no_time_of_it(clock: Clock) -> None:
     counting, model = begin(10)
     model.learn(3, callback=counting)
-    time.sleep(0.4)
+    clock.now += 7
     model.learn(2, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(5, 0, 10.0, 5)]
-    assert counting.seconds[0] < 0.4
+    assert counting.seconds == [0]
 
 
 def native() -> NativeAtariVecEnv:
@@ -165,19 +171,19 @@ def test_native_games_begin_anew_where_a_training_resumes(tmp_path: Path) -> Non
     assert [(row.steps, row.game_steps) for row in table.rows] == [(60, 20)] * 2 + [(100, 20)] * 2
 
 
-def test_time_begins_anew_with_a_game() -> None:
+def test_time_begins_anew_with_a_game(clock: Clock) -> None:
     class Again(Counting):
         def _on_step(self) -> bool:
             super()._on_step()
+            clock.now += 1
             if self.n_calls == 2:
-                time.sleep(0.4)
                 self.whole.begin_again([0])
             return True
 
     counting = Again()
     player(vec_env(partial(repeated, 10))).learn(5, callback=counting)
     assert counting.games == [(5, 0, 10.0, 3)]
-    assert counting.seconds[0] < 0.4
+    assert counting.seconds == [2]
 
 
 def test_other_envs_begin_new_games() -> None:
