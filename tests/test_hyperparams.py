@@ -82,22 +82,6 @@ def test_fast_dqn_has_the_hyperparameters_of_dqn() -> None:
         assert ours == theirs
 
 
-def test_the_seeds_are_followed() -> None:
-    breakout = load_hyperparams("dqn")["BreakoutNoFrameskip-v4"]
-    assert breakout["learning_rate"] == 0.0000625
-    assert breakout["learning_starts"] == 50_000
-    assert breakout["target_update_interval"] == 10_000
-    assert breakout["buffer_size"] == 1_000_000
-    assert breakout["replay_buffer_kwargs"] == {"compression": "lz4"}
-    assert breakout["exploration_fraction"] * breakout["n_timesteps"] == 1_000_000 / 4
-    old = load_hyperparams("dqn")["BreakoutDeterministic-v4"]
-    ((wrapper, kwargs),) = old["env_wrapper"][0].items()
-    assert wrapper == "sb3_atari_course.envs.wrap_atari"
-    assert kwargs["crop"] == [30, 195, 5, 155]
-    assert kwargs["frame_skip"] == 1
-    assert old["learning_rate"] == 0.00025
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_line_says_its_unit_or_source(path: Path) -> None:
     for line in path.read_text().splitlines():

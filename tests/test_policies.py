@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import optuna
 import pytest
@@ -26,7 +25,6 @@ from sb3_atari_course import (
     AtariQuantileCnnPolicy,
     FastDQN,
     make_atari_env,
-    wrap_atari,
 )
 from sb3_atari_course.policies import smallest_side
 
@@ -104,33 +102,20 @@ class TestAtariCNN:
         assert smallest_side([(16, 4, 2), (16, 3, 1)]) == 8
 
     @pytest.mark.parametrize(
-        "space",
+        ("kwargs", "value"),
         [
-            spaces.Box(-1, 1, (4,), np.float32),
-            spaces.Box(0, 1, (4, 84, 84), np.float32),
-            spaces.Discrete(3),
-            spaces.Box(0, 255, (84, 84), np.uint8),
+            ({"activation_fn": "tanh"}, "'tanh'"),
+            ({"activation_fn": 42}, "42"),
+            ({"weight_init": "xavier"}, "'xavier'"),
+            ({"layers": []}, "layers"),
+            ({"layers": [(32, 8)]}, "layers"),
+            ({"layers": [32, 8, 4]}, "layers"),
+            ({"layers": [(32, 8, 0)]}, "got 0"),
+            ({"features_dim": 0}, "features_dim .* 0"),
         ],
     )
-    def test_an_observation_that_is_no_image_is_refused(self, space: spaces.Space[Any]) -> None:
-        with pytest.raises(ValueError, match=r"needs uint8 images .* got (Box|Discrete)"):
-            AtariCNN(space)
-
-    @pytest.mark.parametrize(
-        ("kwargs", "message"),
-        [
-            ({"activation_fn": "tanh"}, "activation_fn must be one of .* got 'tanh'"),
-            ({"weight_init": "xavier"}, "weight_init must be .* got 'xavier'"),
-            ({"layers": []}, "layers must be triples"),
-            ({"layers": [(32, 8)]}, "layers must be triples"),
-            ({"layers": [32, 8, 4]}, "layers must be triples"),
-            ({"activation_fn": 42}, "activation_fn must be one of .* got 42"),
-            ({"layers": [(32, 8, 0)]}, "at least 1, got 0"),
-            ({"features_dim": 0}, "features_dim must be at least 1, got 0"),
-        ],
-    )
-    def test_a_wrong_value_is_named(self, kwargs: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
+    def test_a_wrong_value_is_named(self, kwargs: dict[str, Any], value: str) -> None:
+        with pytest.raises(ValueError, match=value):
             AtariCNN(SCREENS, **kwargs)
 
     @pytest.mark.parametrize(
@@ -140,6 +125,7 @@ class TestAtariCNN:
             (spaces.Box(0, 1, (4, 84, 84), np.float64), "uint8 images"),
             (spaces.Box(0, 1, (4, 84, 84), np.uint8), "0 and 255"),
             (spaces.Box(0, 255, (84, 84), np.uint8), "wrap_atari"),
+            (spaces.Box(0, 255, (84, 84, 4), np.uint8), r"\(84, 84, 4\).*Transpose"),
             (spaces.Discrete(3), "wrap_atari"),
         ],
     )
@@ -162,14 +148,6 @@ class TestAtariCNN:
         with pytest.warns(UserWarning, match="16 channels.*VecFrameStack"):
             AtariCNN(spaces.Box(0, 255, (16, 84, 84), np.uint8))
         AtariCNN(spaces.Box(0, 255, (12, 84, 84), np.uint8))  # four colour frames
-
-    def test_an_unknown_argument_is_named_with_the_nearest(self) -> None:
-        with pytest.raises(TypeError, match=r"feature_dim=64: did you mean features_dim\?"):
-            AtariCNN(SCREENS, feature_dim=64)  # type: ignore[call-arg]
-
-    def test_channels_last_are_named(self) -> None:
-        with pytest.raises(ValueError, match=r"channels first, got shape \(84, 84, 4\).*Transpose"):
-            AtariCNN(spaces.Box(0, 255, (84, 84, 4), np.uint8))
 
 
 class TestPolicies:
@@ -232,10 +210,8 @@ class TestPolicies:
     def test_qrdqn_learns_and_loads(self, tmp_path: Path) -> None:
         kwargs = {"n_quantiles": 10, "features_extractor_kwargs": {"activation_fn": "leaky_relu"}}
         model = QRDQN(AtariQuantileCnnPolicy, small_env(), policy_kwargs=kwargs, seed=0, **SMALL)
-        assert [tuple(p.shape) for p in model.quantile_net.quantile_net.parameters()] == [
-            (40, 512),
-            (40,),
-        ]  # no layers between features and quantiles
+        shapes = [tuple(p.shape) for p in model.quantile_net.quantile_net.parameters()]
+        assert shapes == [(40, 512), (40,)]  # no layers between features and quantiles
         before = [p.clone() for p in model.quantile_net.parameters()]
         model.learn(48)
         assert changed(before, model.quantile_net)
@@ -246,15 +222,9 @@ class TestPolicies:
         th.testing.assert_close(loaded.quantile_net(x), model.quantile_net(x))
 
     def test_ppo_learns_with_our_network_and_envs(self) -> None:
-        model = PPO(
-            "CnnPolicy",
-            small_env(2),
-            n_steps=20,
-            batch_size=20,
-            n_epochs=1,
-            seed=0,
-            policy_kwargs={"features_extractor_class": AtariCNN},
-        )
+        kwargs = {"features_extractor_class": AtariCNN}
+        short = {"n_steps": 20, "batch_size": 20, "n_epochs": 1, "seed": 0}
+        model = PPO("CnnPolicy", small_env(2), policy_kwargs=kwargs, **short)
         before = [p.clone() for p in model.policy.parameters()]
         model.learn(40)
         assert model.num_timesteps == 40
@@ -265,16 +235,6 @@ class TestPolicies:
         for policy in (AtariCnnPolicy, AtariQuantileCnnPolicy):
             assert get_class_by_name(f"sb3_atari_course.policies.{policy.__name__}") is policy
         assert get_class_by_name("sb3_atari_course.cnn.AtariCNN") is AtariCNN  # in older files
-
-    def test_equal_seeds_give_equal_weights(self) -> None:
-        def weights(seed: int) -> th.Tensor:
-            env = wrap_atari(gym.make("BreakoutNoFrameskip-v4"), shape=(36, 36), n_stack=4)
-            model = DQN(AtariCnnPolicy, env, seed=seed, **SMALL).learn(60)
-            return th.cat([p.detach().flatten() for p in model.q_net.parameters()])
-
-        first = weights(1)
-        assert (first == weights(1)).all()
-        assert (first != weights(2)).any()
 
 
 @pytest.fixture(scope="module")
@@ -323,20 +283,12 @@ class TestWrongUse:
         quiet.close()
         assert [type(one) for one in opened] == [AtariCnnPolicy] * 2
 
-    @pytest.mark.parametrize(
-        ("policy", "wrong", "near"),
-        [
-            (AtariCnnPolicy, "duelling", "dueling"),
-            (AtariCnnPolicy, "feature_extractor_kwargs", "features_extractor_kwargs"),
-            (AtariQuantileCnnPolicy, "n_quantile", "n_quantiles"),
-        ],
-    )
-    def test_an_unknown_argument_is_named_with_the_nearest(
-        self, policy: Any, wrong: str, near: str
-    ) -> None:
-        kwargs = {wrong: True}
-        with pytest.raises(TypeError, match=rf"{wrong}=True: did you mean {near}\?"):
-            policy(SCREENS, spaces.Discrete(4), lambda _: 1e-4, **kwargs)
+    def test_an_unknown_argument_is_named_with_the_nearest(self) -> None:
+        with pytest.raises(TypeError, match=r"feature_dim=64: did you mean features_dim\?"):
+            AtariCNN(SCREENS, feature_dim=64)  # type: ignore[call-arg]
+        for policy, wrong in ((AtariCnnPolicy, "duelling"), (AtariQuantileCnnPolicy, "n_quantile")):
+            with pytest.raises(TypeError, match=rf"{wrong}=True: did you mean "):
+                policy(SCREENS, spaces.Discrete(4), lambda _: 1e-4, **{wrong: True})
 
     @pytest.mark.parametrize("value", ["no", 0, None])
     def test_dueling_is_a_bool(self, value: Any) -> None:

@@ -58,7 +58,7 @@ def test_every_world_is_there_and_all_of_it_is_small() -> None:
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_a_card_tells_where_its_agents_come_from(path: Path) -> None:
+def test_a_card_tells_where_its_agents_come_from_and_that_the_best_is_played(path: Path) -> None:
     card = read_card(path)
     training = card["training"]
     assert training["command"].startswith("python -m sb3_atari_course train --")
@@ -76,11 +76,6 @@ def test_a_card_tells_where_its_agents_come_from(path: Path) -> None:
         assert report["protocol"]["seed"] != card["selection"]["seed"]
         assert report["mean"] == pytest.approx(np.mean(report["scores"]))
     assert (path.parent / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_the_best_was_chosen_among_several_and_is_played_by_default(path: Path) -> None:
-    card = read_card(path)
     means = card["selection"]["means"]
     assert means[card["selection"]["chosen"]] == max(means.values())
     name = f"{card['env_id']}.zip"
@@ -162,14 +157,12 @@ def test_the_readme_says_what_the_card_of_breakout_says() -> None:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("stage", [[], ["--load-best"], ["--load-checkpoint"]], ids=str)
-def test_stock_rl_zoo_shows_breakout(stage: list[str], tmp_path: Path) -> None:
-    if stage == ["--load-checkpoint"]:
-        first = min(int(p.stem.split("_")[2]) for p in BREAKOUT.glob("rl_model_*_steps.zip"))
-        stage = [*stage, str(first)]
-    which = ["--algo", "dqn", "--env", "BreakoutNoFrameskip-v4", "-f", str(FOLDER)]
-    printed = python_m("rl_zoo3.enjoy", *which, "--no-render", "-n", "3000", *stage, cwd=tmp_path)
-    assert "Atari Episode Score" in printed
+def test_stock_rl_zoo_shows_breakout(tmp_path: Path) -> None:
+    first = min(int(path.stem.split("_")[2]) for path in BREAKOUT.glob("rl_model_*_steps.zip"))
+    which = ["--algo", "dqn", "--env", "BreakoutNoFrameskip-v4", "-f", str(FOLDER), "-n", "3000"]
+    for stage in ([], ["--load-best"], ["--load-checkpoint", str(first)]):
+        printed = python_m("rl_zoo3.enjoy", *which, "--no-render", *stage, cwd=tmp_path)
+        assert "Atari Episode Score" in printed
 
 
 @pytest.mark.slow

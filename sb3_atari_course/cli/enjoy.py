@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import rl_zoo3.enjoy
+from huggingface_sb3 import EnvironmentName, ModelName
+from rl_zoo3 import ALGOS
 
 from sb3_atari_course.cli.parser import (
     CommandParser,
@@ -21,16 +28,12 @@ from sb3_atari_course.cli.parser import (
 from sb3_atari_course.envs import register_envs
 from sb3_atari_course.zoo.algorithms import register_algorithms
 from sb3_atari_course.zoo.experiment import refusals_of_hosts
-from sb3_atari_course.zoo.playing import agent_for_rl_zoo, check_display
-from sb3_atari_course.zoo.run_folder import find_model
+from sb3_atari_course.zoo.run_folder import check_model, find_model, read_settings
 
-#: Folder into which RL Zoo downloads an agent that is not there.
-_DOWNLOADS = "rl-trained-agents"
-
-_DESCRIPTION = f"""\
+_DESCRIPTION = """\
 Watch an agent: RL Zoo's enjoy, for the run that evaluate takes. RUN is a run folder, such as
 logs/dqn/CartPole-v1_1, and has to be the first argument. Below are the flags that differ from RL
-Zoo's, then RL Zoo's own. Agents of RL Zoo are downloaded into -f {_DOWNLOADS}.
+Zoo's, then RL Zoo's own. Agents of RL Zoo: python -m rl_zoo3.enjoy downloads them.
 """
 
 
@@ -49,22 +52,11 @@ def main(arguments: Sequence[str]) -> None:
         rl_zoo3.enjoy.enjoy()
     if args.vec_env == "native":
         importlib.import_module("sb3_atari_course.native_zoo")
-    which = chosen_model(args)
+    run, model_path = find_model(**chosen_model(args))
     hand_over(parser, args)
-    agent: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    try:
-        run, model_path = find_model(**which)
-        agent = agent_for_rl_zoo(rl_zoo3.enjoy, args.algo, args.env, run, model_path)
-    except ValueError:
-        if _DOWNLOADS not in args.folder:
-            raise
-        sys.argv += ["--exp-id", str(args.exp_id), *["--load-best"] * args.load_best]
-        sys.argv += ["--load-last-checkpoint"] * args.load_last_checkpoint
-        if args.load_checkpoint is not None:
-            sys.argv += ["--load-checkpoint", str(args.load_checkpoint)]
-    with agent:
+    with agent_for_rl_zoo(rl_zoo3.enjoy, args.algo, args.env, run, model_path):
         if not args.no_render:
-            check_display()
+            _check_display()
         rl_zoo3.enjoy.enjoy()
 
 
@@ -106,3 +98,42 @@ def hand_over(parser: PlayParser, args: argparse.Namespace) -> None:
     sys.argv = [parser.prog, "--algo", args.algo, "--env", args.env, "-f", args.folder]
     sys.argv += ["-n", str(args.n_timesteps), "--n-envs", str(args.n_envs)]
     sys.argv += ["--no-render"] * args.no_render + args.others
+
+
+@contextlib.contextmanager
+def agent_for_rl_zoo(
+    module: Any, algo: str, env_id: str, run: Path, model_path: Path, device: str | None = None
+) -> Iterator[None]:
+    """Let RL Zoo take the agent that was found, on the device that was asked for.
+
+    RL Zoo 2.9.2 has no flag for a folder of ``--uuid``, and ``record_video`` none for a device; it
+    looks for the model by a function and for its algorithm in a dictionary, which are ours here.
+
+    :param module: where RL Zoo's command has its ``get_model_path`` from.
+    :param device: None for the one that RL Zoo's command loads it to.
+    :raises ValueError: if its files are damaged.
+    """
+    check_model(model_path)
+    name = EnvironmentName(env_id)
+    read_settings(run / name, to_play=True)
+    kind = "final-model" if model_path.stem == name else model_path.stem.replace("_", "-")
+    found = f"{kind}-{ModelName(algo, name)}"
+    get_model_path, algorithm = module.get_model_path, ALGOS[algo]
+    module.get_model_path = lambda *_: (found, str(model_path), str(run))
+    if device is not None:
+        placed: Any = SimpleNamespace(load=partial(algorithm.load, device=device))
+        ALGOS[algo] = placed
+    try:
+        yield
+    finally:
+        module.get_model_path, ALGOS[algo] = get_model_path, algorithm
+
+
+def _check_display() -> None:
+    """Refuse to open a window without a display: SDL then draws off screen, in silence."""
+    displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    if sys.platform not in ("win32", "darwin") and not any(map(os.getenv, displays)):
+        raise ValueError(
+            "there is no display (DISPLAY and WAYLAND_DISPLAY are not set): take --no-render for"
+            " the scores only, or make a video with the record command"
+        )

@@ -6,8 +6,8 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.cli.parser import (
     CommandParser,
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str]) -> None:
         written.
     """
     args = _parse(arguments)
+    from sb3_atari_course.evaluation.protocol import RULES
     from sb3_atari_course.zoo.experiment import check_device
+    from sb3_atari_course.zoo.hyperparameter_checks import check_env_kwargs
     from sb3_atari_course.zoo.run_folder import check_model, find_run, sha256_of
 
     check_device(args.device)
@@ -43,8 +45,12 @@ def main(arguments: Sequence[str]) -> None:
     check_model(run.model_path)
     sha256 = sha256_of(run.model_path)  # now: a training may replace it meanwhile
     if args.env_kwargs:
-        run = replace(run, env_kwargs={**run.env_kwargs, **dict(args.env_kwargs)})
-        _check_env_kwargs(args.env, run.env_kwargs, args.env_kwargs)
+        given = dict(args.env_kwargs)
+        for name in RULES.keys() & given.keys():
+            flag = RULES[name].replace("_", "-")
+            raise ValueError(f"--env-kwargs {name}:{given[name]!r}: use --{flag} instead")
+        run = replace(run, env_kwargs={**run.env_kwargs, **given})
+        check_env_kwargs(run.env_kwargs, args.env, "env_kwargs")
     report = run.evaluate(
         seed=args.seed,
         epsilon=args.epsilon,
@@ -71,7 +77,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_run(parser)
     add_model(parser)
     add_games(parser, n_games=30, seed=0)
-    add_integer(parser, "--max-frames", default=108_000, help="cap of a game, in frames")
+    add_integer(parser, "--max-frames", default=MAX_FRAMES, help="cap of a game, in frames")
     parser.add_argument(
         "--sticky-actions",
         type=number(float, 0, 1),
@@ -84,24 +90,3 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_env_kwargs(parser, "arguments of the environment, added to those of the training")
     add_device(parser)
     return parse_run(parser, arguments)
-
-
-def _check_env_kwargs(
-    env_id: str, env_kwargs: dict[str, Any], given: Sequence[tuple[str, Any]]
-) -> None:
-    """Check what was given, and make the environment once, before the agent is loaded."""
-    import gymnasium as gym
-
-    from sb3_atari_course.envs import find_spec
-    from sb3_atari_course.evaluation.protocol import RULES
-    from sb3_atari_course.zoo.hyperparameter_checks import check_env_kwargs
-
-    for name in RULES.keys() & dict(given).keys():
-        flag = RULES[name].replace("_", "-")
-        raise ValueError(f"--env-kwargs {name}:{dict(given)[name]!r}: use --{flag} instead")
-    check_env_kwargs(dict(given), env_id, lambda name: f"--env-kwargs {name}:")
-    try:
-        gym.make(find_spec(env_id), **env_kwargs).close()
-    except Exception as error:  # of the environment's constructor
-        words = " ".join(f"{name}:{value!r}" for name, value in given)
-        raise ValueError(f"--env-kwargs {words}: {env_id} cannot be made so: {error}") from error

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import runpy
+import signal
 import sys
+import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import rl_zoo3.utils
 
-from sb3_atari_course.cli.enjoy import PlayParser, hand_over
+from sb3_atari_course.cli.enjoy import PlayParser, agent_for_rl_zoo, hand_over
 from sb3_atari_course.cli.parser import add_device, add_output, chosen_model
 from sb3_atari_course.zoo.experiment import check_device, refusals_of_hosts
-from sb3_atari_course.zoo.playing import agent_for_rl_zoo, run_record_video, video_aside
 from sb3_atari_course.zoo.run_folder import find_model
 
 _DESCRIPTION = """\
@@ -24,7 +29,7 @@ differ from RL Zoo's, then RL Zoo's own.
 
 @refusals_of_hosts()
 def main(arguments: Sequence[str]) -> None:
-    """Run the command. Ctrl-C or an error leaves nothing."""
+    """Run the command. Ctrl-C or an error leaves no video."""
     try:
         import moviepy  # noqa: F401  # asked for here, not after the model was loaded
     except ImportError:
@@ -36,14 +41,49 @@ def main(arguments: Sequence[str]) -> None:
     add_device(parser)
     args = parser.parse_play(arguments)
     if args.help:
-        run_record_video()
+        _run_record_video()
     check_device(args.device)
     run, model_path = find_model(**chosen_model(args))
     agent = agent_for_rl_zoo(rl_zoo3.utils, args.algo, args.env, run, model_path, args.device)
     # of SB3's recorder when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
-    with agent, video_aside(Path(args.output_folder or run / "videos")) as aside:
+    with agent, _video_aside(Path(args.output_folder or run / "videos")) as aside:
         hand_over(parser, args)
         sys.argv += ["-o", str(aside)]
-        if run_record_video()["env"].step_id < args.n_timesteps:  # a Ctrl-C that RL Zoo caught
-            raise KeyboardInterrupt
+        _run_record_video()
+
+
+@contextlib.contextmanager
+def _video_aside(folder: Path) -> Iterator[Path]:
+    """Give a folder for a video that is not finished; what is in it at the end goes to ``folder``.
+
+    :raises ValueError: if nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as aside:
+            yield Path(aside)
+            for video in sorted(Path(aside).iterdir()):
+                os.replace(video, folder / video.name)
+                print(f"video: {folder / video.name}")
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise ValueError(
+            f"the video cannot be written into {folder} ({reason}): choose another folder with -o"
+        ) from error
+
+
+def _run_record_video() -> None:
+    """Run RL Zoo's script on ``sys.argv``, which would take KeyboardInterrupt for an early end."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(128 + number)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:  # of a job in the background
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        runpy.run_module("rl_zoo3.record_video", run_name="__main__")
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -18,6 +18,7 @@ from sb3_atari_course.checkpoints.callback import FREQUENCY
 from sb3_atari_course.checkpoints.folder import hint_at_unfinished
 from sb3_atari_course.cli.parser import CommandParser
 from sb3_atari_course.envs import find_spec, import_packages, register_envs
+from sb3_atari_course.hyperparams import ALGORITHMS
 from sb3_atari_course.zoo.algorithms import register_algorithms
 from sb3_atari_course.zoo.experiment import (
     CourseExperimentManager,
@@ -35,12 +36,6 @@ _LEAST: dict[str, tuple[int, dict[int, str]]] = {
     "n_eval_envs": (1, {}),
     "checkpoint_freq": (0, {}),
     "verbose": (0, {}),
-    "n_trials": (1, {}),
-    "max_total_trials": (1, {}),
-    "n_jobs": (1, {-1: "all cores"}),
-    "n_startup_trials": (0, {}),
-    "n_evaluations": (1, {}),
-    "trial_id": (1, {}),  # RL Zoo takes 0 for none
 }
 
 
@@ -68,7 +63,7 @@ class TrainParser(CommandParser):
             type=int,
             default=FREQUENCY,
             help=f"Agent steps between two checkpoints for resume (default {FREQUENCY}; 0: none);"
-            " dqn, qrdqn, fast_dqn, q_learning",
+            f" {', '.join(ALGORITHMS)}",
         )
 
     def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:

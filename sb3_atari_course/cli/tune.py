@@ -6,15 +6,18 @@ import argparse
 import math
 from collections.abc import Sequence
 
+from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_device,
+    add_env_kwargs,
     add_epsilon,
     add_gym_packages,
     add_integer,
     add_several,
 )
-from sb3_atari_course.tuning import ALGORITHMS, PRUNERS, SAMPLERS
+from sb3_atari_course.hyperparams import ALGORITHMS
+from sb3_atari_course.tuning import GRACE_PERIOD, PRUNERS, SAMPLERS
 
 _EPILOG = """\
 The same command resumes a study that was stopped, and joins one that is running. Values of --param
@@ -87,7 +90,7 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
     add_several(group, "--freeze", "NAME", help="leave as the yml has it")
     add_several(group, "--only", "NAME", help="tune nothing else")
     group.add_argument("--list-params", action="store_true", help="show all parameters and end")
-    add_several(group, "--env-kwargs", "NAME:VALUE", help="of the environment, as in train")
+    add_env_kwargs(group, "arguments of the environment")
     group.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default tpe")
     add_integer(group, "--n-startup-trials", least=0, default=10, help="random trials before TPE")
 
@@ -98,7 +101,7 @@ def _add_score(group: argparse._ArgumentGroup) -> None:
     add_integer(group, "--n-evaluations", default=4, help=evaluations)
     repeats = "trainings of a trial, whose mean is its score"
     add_integer(group, "--n-repeats", default=1, help=repeats)
-    add_integer(group, "--max-frames", default=108_000, help="cap of a game, in frames")
+    add_integer(group, "--max-frames", default=MAX_FRAMES, help="cap of a game, in frames")
     add_epsilon(group)
     group.add_argument("--pruner", choices=PRUNERS, default="median", help="default median")
 
@@ -112,5 +115,5 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         "--vec-env", choices=("dummy", "native"), default="dummy", help="native: ale-py's threads"
     )
     silence = "seconds of silence after which a worker counts as dead (databases)"
-    add_integer(group, "--grace-period", default=60, help=silence)
+    add_integer(group, "--grace-period", default=GRACE_PERIOD, help=silence)
     add_gym_packages(group)

@@ -14,6 +14,8 @@ import gymnasium as gym
 from ale_py.env import AtariEnv
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from sb3_atari_course._common import MAX_FRAMES
+
 
 def is_atari(env_id: str) -> bool:
     """Tell whether an id names an Atari game of ale-py.
@@ -121,6 +123,6 @@ def register_envs() -> None:
                 "repeat_action_probability": 0.0,
                 "full_action_space": False,
                 "frameskip": 4,
-                "max_num_frames_per_episode": 108_000,
+                "max_num_frames_per_episode": MAX_FRAMES,
             },
         )

@@ -1,7 +1,7 @@
 """Evaluation: whole games (``games``), protocol and score keeper, player of a model."""
 
+from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course.evaluation.games import (
-    MAX_FRAMES,
     NOOP_MAX,
     GamesReport,
     evaluate_games,

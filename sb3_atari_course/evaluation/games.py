@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.atari_wrappers import WarpFrame
 
+from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course._common.validation import (
     boolean,
     explain_arguments,
@@ -28,9 +29,6 @@ from sb3_atari_course.evaluation.protocol import (
 )
 from sb3_atari_course.wrappers import NoopReset
 from sb3_atari_course.wrappers.timing import layers
-
-#: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
-MAX_FRAMES = 108_000
 
 #: Scores shown one by one in the text of a report; it has all of them.
 _MOST_SCORES = 100

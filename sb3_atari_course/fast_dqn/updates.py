@@ -16,11 +16,11 @@ from stable_baselines3.dqn.policies import QNetwork
 from torch import nn
 from torch.optim import Optimizer
 
+from sb3_atari_course.replay.stacks import CV_MAX_CHANNELS
+
 #: (B, ...) observations -> (B, n_actions) Q-values.
 QFunction = Callable[[th.Tensor], th.Tensor]
 
-#: The most channels that OpenCV takes.
-_CV_MAX_CHANNELS = 512
 #: What PyTorch adds to the norm of a gradient before it divides by it.
 _EPSILON = 1e-6
 
@@ -133,7 +133,7 @@ def _channels_last(images: Any) -> Any:
         and images.ndim == 4
         and images.device.type == "cpu"
         and images.is_contiguous()
-        and 1 < images.shape[1] <= _CV_MAX_CHANNELS
+        and 1 < images.shape[1] <= CV_MAX_CHANNELS
     ):
         return images
     n, channels, height, width = images.shape

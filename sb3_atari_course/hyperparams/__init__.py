@@ -13,6 +13,10 @@ from typing import Any
 
 import yaml
 
+#: RL Zoo's names of the algorithms for which we bring hyperparameters: those with discrete actions
+#: only, that can be tuned and resumed. They stand here, since ``--help`` imports no PyTorch.
+ALGORITHMS = ("dqn", "qrdqn", "fast_dqn", "q_learning")
+
 _HERE = Path(__file__).parent
 _CHECKOUT = _HERE.parents[1]
 _FOLDERS = [_CHECKOUT / "hyperparams"] if (_CHECKOUT / "pyproject.toml").is_file() else [_HERE]
@@ -53,12 +57,5 @@ def read_at_each_access(algo: str) -> Callable[[str], Any]:
 
 
 def space_file(algo: str) -> Path:
-    """Return the path of our yml file of what ``tune`` tries for one algorithm.
-
-    :raises FileNotFoundError: if we bring none.
-    """
-    for folder in _FOLDERS:
-        path = folder / "spaces" / f"{algo}.yml"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"no search space of ours for algo {algo!r}: pass --space FILE")
+    """Return the path of our yml file of what ``tune`` tries for one algorithm."""
+    return hyperparams_file(f"spaces/{algo}")

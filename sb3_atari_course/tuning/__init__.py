@@ -10,8 +10,9 @@ The way of a trial::
       -> search.py       the command: from its flags to the best yml, a table, Optuna's plots
 """
 
-#: Algorithms that can be tuned, samplers and pruners; here for the command line, which shows them
-#: without importing anything else.
-ALGORITHMS = ("dqn", "qrdqn", "fast_dqn", "q_learning")
+#: Samplers and pruners; here for the command line, which shows them without importing more.
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("median", "none")
+
+#: Seconds of silence after which a worker on a database counts as dead.
+GRACE_PERIOD = 60

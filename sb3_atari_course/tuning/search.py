@@ -47,7 +47,6 @@ from sb3_atari_course.tuning.trial import (
 )
 from sb3_atari_course.tuning.workers import Job, Launcher
 from sb3_atari_course.zoo.experiment import check_device
-from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
 
 #: Agent steps of a trial of a game: minutes on a laptop.
 _GAME_STEPS = 100_000
@@ -63,9 +62,7 @@ def search(args: argparse.Namespace) -> None:
     :raises ValueError: for a wrong one.
     """
     check_device(args.device)
-    parse = NamedValues(["--env-kwargs"], "env_kwargs")  # type: ignore[no-untyped-call]
-    texts, args.env_kwargs = args.env_kwargs or [], {}
-    parse(None, args, texts, "--env-kwargs")
+    args.env_kwargs = dict(args.env_kwargs)
     import_packages(args.gym_packages)
     warnings.simplefilter("ignore", ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -30,9 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 
 from sb3_atari_course._common.passwords import without_passwords
-
-#: Seconds of silence after which a worker on a database counts as dead.
-GRACE_PERIOD = 60
+from sb3_atari_course.tuning import GRACE_PERIOD
 
 #: How often the parameters of a dead worker's trial are tried again; what kills its worker twice
 #: is given up.
@@ -110,7 +108,9 @@ class DatabaseStorage(RDBStorage):
     :raises Exception: SQLAlchemy's, if the database cannot be opened.
     """
 
-    def __init__(self, url: URL | str, *, grace_period: int = 60, patience: float = 300.0) -> None:
+    def __init__(
+        self, url: URL | str, *, grace_period: int = GRACE_PERIOD, patience: float = 300.0
+    ) -> None:
         url = make_url(url)
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")  # the driver that we declare

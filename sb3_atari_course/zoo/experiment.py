@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import sqlalchemy
 import torch as th
 from gymnasium import spaces
 from rl_zoo3 import ALGOS
@@ -47,7 +46,7 @@ from sb3_atari_course.envs import (
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
 from sb3_atari_course.envs.state.savable_env import SavableEnv
-from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
+from sb3_atari_course.hyperparams import ALGORITHMS, hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 from sb3_atari_course.zoo.hyperparameter_checks import (
@@ -62,9 +61,6 @@ _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
 _WRONG_ARGUMENTS = re.compile(
     r"unexpected keyword argument|multiple values|missing \d+ required|must be a mapping"
 )
-
-#: Algorithms that choose among finitely many actions.
-_DISCRETE_ONLY = ("dqn", "qrdqn", *OUR_ALGORITHMS)
 
 
 class CourseExperimentManager(ExperimentManager):
@@ -94,7 +90,6 @@ class CourseExperimentManager(ExperimentManager):
     def read_hyperparameters(self) -> Any:
         """Read the yml, name what it lacks, and add ``--env-kwargs`` to those of the yml."""
         given, self.env_kwargs = self.env_kwargs, {}
-        is_given = bool(given)
         if self.default_vec_env_cls is not None and self._is_atari:
             given = {**GRAY_SCREENS, **given}  # what native games show; noted for evaluate
         env_id = self.env_name.gym_id
@@ -106,58 +101,26 @@ class CourseExperimentManager(ExperimentManager):
             advice = "add one"
             if self.algo == "q_learning" and self._is_atari:
                 advice = "no table has a row for each screen, choose dqn or qrdqn"
-            entry = "atari" if self._is_atari else "default"
-            wrong = unreadable_config(error, self.config, env_id, entry=entry, advice=advice)
-            if wrong is None:
-                raise
-            raise wrong from error
+            raise unreadable_config(error, self.config, env_id, advice) from error
         check_entry(hyperparams, self.algo, self._place)
         saved.update(hyperparams)
-        check_env_kwargs(
-            hyperparams.get("env_kwargs"), env_id, lambda name: self._place(f"env_kwargs.{name}")
-        )
-        is_in_yml = bool(hyperparams.get("env_kwargs"))
-        check_env_kwargs(given, env_id, lambda name: f"--env-kwargs {name}:")
-        check_env_kwargs(
-            self._eval_env_kwargs_args, env_id, lambda name: f"--eval-env-kwargs {name}:"
-        )
         if given:
             both = {**(hyperparams.get("env_kwargs") or {}), **given}
             hyperparams["env_kwargs"] = saved["env_kwargs"] = self.args.env_kwargs = both
-        if is_given or is_in_yml:
-            place = "--env-kwargs " if is_given else self._place("env_kwargs")
-            self._try_kwargs(place, hyperparams["env_kwargs"])
-        self._try_kwargs("--eval-env-kwargs ", self._eval_env_kwargs_args)
+        check_env_kwargs(hyperparams.get("env_kwargs"), env_id, "env_kwargs")
+        check_env_kwargs(self._eval_env_kwargs_args, env_id, "eval_env_kwargs")
         return hyperparams, saved
 
-    def _try_kwargs(self, place: str, kwargs: dict[str, Any] | None) -> None:
-        """Make one environment, whose constructor may refuse its arguments by any error."""
-        if not kwargs:
-            return
-        env_id = self.env_name.gym_id
-        try:
-            gym.make(env_id, **kwargs).close()
-        except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise SettingError(
-                f"{place}{kwargs}: {env_id} cannot be made with it: {reason}"
-            ) from error
-
     def load_trial(self, storage: str, study_name: str, *args: Any, **kwargs: Any) -> Any:
-        """Load the hyperparameters of a trial, from a storage that is there already."""
-        shown = without_passwords(storage)
+        """Load the hyperparameters of a trial; without it say what is missing."""
         try:
-            file = storage.removeprefix("sqlite:///").partition("?")[0]
-            if "://" not in file and not Path(file).is_file():  # Optuna would make it
-                raise SettingError(f"--storage {shown}: there is no file {file}")
             return super().load_trial(storage, study_name, *args, **kwargs)
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, OSError, ImportError, SQLAlchemyError) as error:
+            reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
             raise SettingError(
-                f"--storage has no trial {self.trial_id} of study {study_name!r}"
-            ) from error
-        except (SQLAlchemyError, ImportError) as error:  # no server, no driver
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            raise SettingError(f"--storage: cannot open {shown}: {reason}") from None
+                f"--storage {without_passwords(storage)}: trial {self.trial_id} of study"
+                f" {study_name!r} cannot be read: {reason}"
+            ) from None
 
     def _place(self, key: str) -> str:
         """Return where a hyperparameter was given, as the beginning of a message."""
@@ -178,17 +141,6 @@ class CourseExperimentManager(ExperimentManager):
         paths = [Path(path) for path in (self.save_path, self.tensorboard_log) if path]
         every = [folder for path in paths for folder in (path, *path.parents)]
         self._new_folders = [folder for folder in every if not folder.exists()]
-        for folder, flag in ((self.save_path, "-f"), (self.tensorboard_log, "-tb")):
-            if not folder:
-                continue
-            try:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            except OSError as error:
-                raise SettingError(
-                    f"cannot write {folder}: {error.strerror}; choose another folder with {flag}"
-                ) from None
         super().create_log_folder()  # type: ignore[no-untyped-call]
 
     def _leave_nothing(self, model: BaseAlgorithm | None = None) -> None:
@@ -224,15 +176,13 @@ class CourseExperimentManager(ExperimentManager):
 
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
-        """Make schedules of ``lin_...``, of our keys too; leave ``learning_rate: visits`` alone."""
-        ours: dict[str, Any] = {}
-        for key in ("learning_rate", "exploration"):
-            word = hyperparams.get(key)
-            if (key, word) == ("learning_rate", VISITS):
-                ours[key] = hyperparams.pop(key)
-            elif isinstance(word, str):
-                ours[key] = SimpleLinearSchedule(hyperparams.pop(key).partition("_")[2])
-        return {**ExperimentManager._preprocess_schedules(hyperparams), **ours}
+        """Make schedules of ``lin_...``, of exploration too; leave ``visits`` alone."""
+        visits = {"learning_rate": VISITS} if hyperparams.get("learning_rate") == VISITS else {}
+        exploration = hyperparams.get("exploration")
+        if isinstance(exploration, str):
+            hyperparams["exploration"] = SimpleLinearSchedule(exploration.removeprefix("lin_"))
+        others = {key: value for key, value in hyperparams.items() if key not in visits}
+        return {**ExperimentManager._preprocess_schedules(others), **visits}
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
         """Create the environments, and refuse continuous actions where they cannot be used."""
@@ -247,7 +197,7 @@ class CourseExperimentManager(ExperimentManager):
         self.env_wrapper = wrapper
         if isinstance(vec_env.unwrapped, NativeAtariVecEnv):
             self._check_native(vec_env)
-        if self.algo in _DISCRETE_ONLY and not isinstance(vec_env.action_space, spaces.Discrete):
+        if self.algo in ALGORITHMS and not isinstance(vec_env.action_space, spaces.Discrete):
             vec_env.close()
             bins = "{sb3_atari_course.wrappers.DiscretizeActions: {n_bins: 11}}"
             if self.algo == "q_learning":
@@ -263,19 +213,6 @@ class CourseExperimentManager(ExperimentManager):
         with gym.make(self.env_name.gym_id, **(self.env_kwargs or {})) as env:
             if self.env_wrapper is not None:
                 self.env_wrapper(env)
-
-    def _preprocess_action_noise(
-        self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
-    ) -> Any:
-        """Make the action noise; before, refuse a policy whose own error would not be clear."""
-        policy, space = str(hyperparams.get("policy")), env.observation_space
-        is_fit = isinstance(space, spaces.Dict) or not policy.startswith("MultiInput")
-        if not is_fit and not self.continue_training:
-            raise SettingError(
-                f"{self._place('policy')}{policy!r} is for observations of a Dict space, but"
-                f" {self.env_name.gym_id} has {space}: choose another policy"
-            )
-        return super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
 
     def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
         """Load ``--trained-agent``; what cannot be loaded was not trained like that."""
@@ -325,8 +262,10 @@ class CourseExperimentManager(ExperimentManager):
                 " by its own: set n_steps to 1, or take our `tune`, or --algo fast_dqn"
             )
         sys.orig_argv[:] = without_passwords(sys.orig_argv)
-        if self.storage is not None:
-            self.storage = _keep_password_in_memory(self.storage)
+        if self.storage is not None and without_passwords(self.storage) != self.storage:
+            # where the driver of PostgreSQL looks for it
+            os.environ["PGPASSWORD"] = make_url(self.storage).password or ""
+            self.storage = without_passwords(self.storage)
         super().hyperparameters_optimization()
 
     def learn(self, model: BaseAlgorithm) -> None:
@@ -339,32 +278,32 @@ class CourseExperimentManager(ExperimentManager):
             super().learn(model)
         except Exception as error:
             is_start = model.num_timesteps <= model.n_envs  # the step that failed is counted
-            is_ours = isinstance(error, (SettingError, ReplayMemoryError, CheckpointError))
-            setting = _refused_setting(error) if is_start and not is_ours else None
-            is_machine = isinstance(error, OSError) and not is_ours  # a full disk, for example
-            is_undone = is_start and (setting is not None or not is_machine)
-            if is_undone:
+            refusal: Exception | None = None
+            if isinstance(error, (SettingError, ReplayMemoryError, CheckpointError)):
+                refusal = error
+            elif is_start:
+                refusal = _refused_setting(error)
+            if refusal is None:
+                where = self.save_path
+                raise TrainingFailedError(f"training in {where} failed: {error}") from error
+            if is_start:
                 self._leave_nothing(model)
-            if setting is not None:
-                raise setting from error
-            if is_ours:
+            if refusal is error:
                 raise
-            where = "at its first step" if is_undone else f"in {self.save_path}"
-            raise TrainingFailedError(f"training {where} failed: {error}") from error
+            raise refusal from error
         if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
 
     def _warn_of_late_start(self, model: BaseAlgorithm) -> None:
         """Warn of a training that is over before learning starts."""
-        if not isinstance(model, OffPolicyAlgorithm):
+        if not isinstance(model, OffPolicyAlgorithm) or self.n_timesteps > model.learning_starts:
             return
-        if self.n_timesteps <= model.learning_starts:
-            print(
-                f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
-                f" {self.n_timesteps} steps learns little or nothing: train for longer (-n), or"
-                f" start earlier (-params learning_starts:{early_start(self.n_timesteps)})",
-                file=sys.stderr,
-            )
+        print(
+            f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
+            f" {self.n_timesteps} steps learns little or nothing: train for longer (-n), or"
+            f" start earlier (-params learning_starts:{early_start(self.n_timesteps)})",
+            file=sys.stderr,
+        )
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
         """Save the model; after a signal end with the exit status that tells so."""
@@ -426,28 +365,6 @@ def refusals_of_hosts() -> Iterator[None]:
         if setting is None:
             raise
         raise setting from error
-
-
-def _keep_password_in_memory(address: str) -> str:
-    """Return an address without its passwords, and let connections to it get them from memory.
-
-    For code of a library that writes the address of its connection into its files.
-
-    :raises sqlalchemy.exc.ArgumentError: if it is not an address of SQLAlchemy.
-    """
-    shown: str = without_passwords(address)
-    if shown == address:
-        return address
-
-    def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        url, full_url = make_url(shown), make_url(address)
-        if url.get_backend_name() != dialect.name:
-            return
-        if dialect.create_connect_args(url)[1].items() <= kwargs.items():  # this database
-            kwargs |= {**dialect.create_connect_args(full_url)[1], **kwargs}
-
-    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "do_connect", connect)
-    return shown
 
 
 def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:

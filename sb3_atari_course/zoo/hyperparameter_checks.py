@@ -8,9 +8,10 @@ import difflib
 import importlib
 import inspect
 import math
+import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from textwrap import shorten
@@ -46,12 +47,10 @@ _OF_RL_ZOO: dict[str, Any] = {
     "noise_std": float,
     "noise_type": str | None,
     "normalize": bool | dict,
+    "policy": str,
     "policy_kwargs": dict | None,
     "vec_env_wrapper": Any,
 }
-
-#: Arguments of an algorithm that RL Zoo takes from its command line.
-_FLAGS = ("device", "env", "seed", "tensorboard_log", "verbose")
 
 #: Keys whose strings RL Zoo evaluates as Python.
 _EXPRESSIONS = (
@@ -63,7 +62,7 @@ _PROBABILITIES = (
     *("exploration_final_eps", "exploration_fraction", "exploration_initial_eps"),
     *("gae_lambda", "gamma", "repeat_action_probability", "tau"),
 )
-_NOT_NEGATIVE = ("learning_rate", "learning_starts", "max_grad_norm", "noise_std")
+_NOT_NEGATIVE = ("clip_range", "learning_rate", "learning_starts", "max_grad_norm", "noise_std")
 _POSITIVE = (
     *("batch_size", "buffer_size", "frame_stack", "n_critics", "n_envs", "n_epochs"),
     *("n_quantiles", "n_steps", "n_timesteps", "policy_delay", "stats_window_size"),
@@ -88,22 +87,19 @@ _KINDS: dict[Any, str] = {
     dict: "a mapping",
     Mapping: "a mapping",
     list: "a list",
-    type: "a class",
+    type: 'a class, as in policy_kwargs: "dict(activation_fn=nn.ReLU)"',
     types.NoneType: "None",
 }
+
+#: A number without a sign, also as YAML does not read it.
+_UNSIGNED = r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_HOW_TO_WRITE = "write it without quotes, and with a dot and a sign if it has an e, as in 1.0e-4"
 
 #: Where an argument is annotated with these alone, a string is a mistake.
 _NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
 
-#: Packages whose annotations are right, so that values of any type are checked by them.
+#: Packages whose annotations are right.
 _ANNOTATED = ("stable_baselines3", "sb3_contrib", "sb3_atari_course")
-
-#: What ``gymnasium.make`` takes out of the arguments of an environment.
-_OF_MAKE: dict[str, Any] = {
-    "disable_env_checker": bool | None,
-    "max_episode_steps": int | None,
-    "render_mode": str | None,
-}
 
 
 class NamedValues(StoreDict):
@@ -133,29 +129,25 @@ class NamedValues(StoreDict):
         setattr(namespace, self.dest, found)
 
 
-def unreadable_config(
-    error: Exception, config: str, env_id: str, *, entry: str, advice: str
-) -> SettingError | None:
-    """Return why RL Zoo could not read its hyperparameters; None for an error of a user's code.
+def unreadable_config(error: Exception, config: str, env_id: str, advice: str) -> SettingError:
+    """Return why RL Zoo could not read its hyperparameters.
 
     :param error: what RL Zoo's ``read_hyperparameters`` raised.
     :param config: what ``-conf`` takes: a yml, a Python file, or the name of a module.
-    :param entry: ``"atari"`` or ``"default"``, which would do too.
     :param advice: what to do without an entry.
     """
-    package, _ = raised_at(error)
-    cannot_read = (OSError, ImportError, SyntaxError, UnicodeDecodeError, yaml.YAMLError)
-    if isinstance(error, cannot_read) or package == "importlib":
-        reason = error.strerror if isinstance(error, OSError) else error
-        return SettingError(f"-conf {config} cannot be read: {reason}{_where_ours_is(config)}")
-    if package != "rl_zoo3":
-        return None
-    if isinstance(error, ValueError) or error.args == ("atari",):
-        return SettingError(f"{config} has no entry {entry!r}, and none for {env_id}: {advice}")
-    return SettingError(
-        f"-conf {config}: {error}: it has to hold a mapping of environments to hyperparameters"
-        f" ({env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}), a Python file as hyperparams"
-    )
+    if isinstance(error, ValueError) and raised_at(error)[0] == "rl_zoo3":
+        entry = "default"
+    elif error.args == ("atari",):
+        entry = "atari"
+    else:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return SettingError(
+            f"-conf {config} cannot be read: {reason}; it has to hold a mapping of environments to"
+            f" hyperparameters ({env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}), a Python file"
+            f" as hyperparams{_where_ours_is(config)}"
+        )
+    return SettingError(f"{config} has no entry {entry!r}, and none for {env_id}: {advice}")
 
 
 def _where_ours_is(config: str) -> str:
@@ -182,12 +174,8 @@ def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
     known = {name: one.annotation for name, one in own.items()}
     known.update(_OF_RL_ZOO)
     for key, value in list(entry.items()):
-        if key in _FLAGS:
-            flag = f"--{key.replace('_', '-')}"
-            _refuse(place, key, value, f"is taken from the command line: {flag}")
         if key not in known and not is_open:
-            names = known.keys() - _FLAGS
-            _refuse(place, key, value, f"is not known to {algo}{_nearest(key, names)}")
+            _refuse(place, key, value, f"is not known to {algo}{_nearest(key, known)}")
         if not (isinstance(value, str) and key in _EXPRESSIONS):
             entry[key] = _checked(place, key, value, known.get(key, Any))
     if "policy" not in entry:
@@ -201,34 +189,30 @@ def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
         problem = f"does not go together with frame_stack: {stack} in {algo}, since SB3 would store"
         _refuse(place, "normalize", entry["normalize"], f"{problem} unstacked frames: drop one")
     for key in ("env_wrapper", "vec_env_wrapper", "callback"):
-        _check_wrappers(place, key, entry.get(key))
+        _check_paths(place, key, entry.get(key))
 
 
 def _check_kwargs(place: Place, algo: str, entry: dict[str, Any]) -> None:
     """Check the arguments of the policy, the replay buffer, VecNormalize and Monitor."""
     values = {key: _evaluated(place, key, entry.get(key)) for key in _EXPRESSIONS}
     buffer = values["replay_buffer_class"]
-    if buffer is None:  # SB3's DictReplayBuffer has the arguments of a ReplayBuffer
-        n_steps = entry.get("n_steps", 1)
-        buffer = (
-            NStepReplayBuffer
-            if n_steps > 1 and issubclass(ALGOS[algo], OffPolicyAlgorithm)
-            else ReplayBuffer
-        )
-    elif not (isinstance(buffer, type) and issubclass(buffer, ReplayBuffer)):
+    if buffer is not None and not (isinstance(buffer, type) and issubclass(buffer, ReplayBuffer)):
         _refuse(place, "replay_buffer_class", buffer, "is not a ReplayBuffer of SB3")
-    functions = {
-        "policy_kwargs": _policy(place, algo, entry["policy"]),
-        "replay_buffer_kwargs": buffer,
+    policy, aliases = entry["policy"], ALGOS[algo].policy_aliases
+    classes = {
+        "policy_kwargs": _imported(place, "policy", policy)
+        if "." in policy
+        else aliases.get(policy),
+        "replay_buffer_kwargs": buffer or NStepReplayBuffer,
         "normalize": VecNormalize,
         "monitor_kwargs": Monitor,
     }
-    for key, function in functions.items():
+    for key, cls in classes.items():
         if entry.get(key) is None or isinstance(entry[key], (bool, np.bool_)):
             continue
-        checked = _check_arguments(place, key, function, values[key], is_whole=True)
-        if key == "replay_buffer_kwargs":
-            _agree_on_gamma(place, algo, entry, function, checked)
+        checked = _check_arguments(place, key, cls, values[key])
+        if key == "replay_buffer_kwargs" and buffer is not None:
+            _agree_on_gamma(place, algo, entry, buffer, checked)
         if repr(checked) != repr(values[key]):
             entry[key] = checked
 
@@ -252,24 +236,45 @@ def _agree_on_gamma(
         _refuse(place, "replay_buffer_kwargs.gamma", own, problem)
 
 
-def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, place: Place) -> None:
-    """Check the names of an environment's arguments, and that numbers are numbers.
+def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, name: str) -> None:
+    """Check that an environment's arguments are numbers and flags where they have to; make one.
 
     Whole floats of integers become integers.
 
-    :raises SettingError: for the first that is wrong: where it stands, its value, what to do.
+    :param name: of the setting, for the message.
+    :raises SettingError: for the first that is wrong, and for what the environment refuses.
     """
-    make = gym.spec(env_id).entry_point
-    if not kwargs or make is None:
+    if not kwargs:
         return
-    left = dict(kwargs)
-    for name in left.keys() & _OF_MAKE:
-        kwargs[name] = _checked(place, name, left.pop(name), _OF_MAKE[name])
-    sticky = "repeat_action_probability"  # ale-py takes any number
-    if sticky in left:
-        _checked(place, sticky, left[sticky], float)
-    create = make if callable(make) else load_env_creator(make)
-    kwargs.update(_check_arguments(place, "", create, left))
+    place = "{}: ".format
+    make = gym.spec(env_id).entry_point
+    create = load_env_creator(make) if isinstance(make, str) else make
+    known: dict[str, inspect.Parameter] = {}
+    if isinstance(create, type):
+        known.update(_parameters(create)[0])
+    known.update(_signature(gym.make))
+    for key, value in kwargs.items():
+        path = f"{name}.{key}"
+        _check_numbers(place, path, value)
+        annotation = known[key].annotation if key in known else Any
+        is_whole_float = isinstance(value, float) and value.is_integer()
+        if _kinds(annotation) <= _NO_STRINGS and (isinstance(value, str) or is_whole_float):
+            kwargs[key] = _checked(place, path, value, annotation)
+        if key == "repeat_action_probability":  # ale-py takes any number
+            _checked(place, path, value, float)
+    try:
+        gym.make(env_id, **kwargs).close()
+    except Exception as error:  # its constructor may refuse its arguments by any
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise SettingError(f"{name} {kwargs}: {env_id} cannot be made with it: {reason}") from error
+
+
+def _signature(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of a function, as far as they are known."""
+    for eval_str in (True, False):  # annotations may name what is not there while it runs
+        with contextlib.suppress(TypeError, ValueError, NameError, AttributeError):
+            return inspect.signature(function, eval_str=eval_str).parameters
+    return {}
 
 
 def _parameters(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
@@ -278,11 +283,11 @@ def _parameters(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
     for parent in cls.__mro__:
         if "__init__" not in vars(parent):
             continue
-        signature = inspect.signature(parent.__init__, eval_str=True)  # type: ignore[misc]
-        for name, one in list(signature.parameters.items())[1:]:
+        parameters = _signature(parent.__init__)  # type: ignore[misc]
+        for name, one in list(parameters.items())[1:]:
             if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and not name.startswith("_"):
                 found.setdefault(name, one)
-        if not any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values()):
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
             return found, False
     return found, True
 
@@ -293,7 +298,8 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
     if not _fits(value, kinds):
         names = {**_KINDS, str: repr(VISITS)} if Callable in kinds else _KINDS
         wanted = " or ".join(dict.fromkeys(names[kind] for kind in names if kind in kinds))
-        _refuse(place, key, value, f"has to be {wanted}{_as_number(value)}")
+        remedy = f": {_HOW_TO_WRITE}" if _is_number(value) else ""
+        _refuse(place, key, value, f"has to be {wanted}{remedy}")
     _check_numbers(place, key, value)
     name = key.rpartition(".")[2]
     if name == "train_freq" and isinstance(value, (list, tuple)) and len(value) != 2:
@@ -307,12 +313,8 @@ def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
     if int in kinds and float not in kinds and isinstance(value, float):
         value = int(value)
     least, most = _RANGES.get(name, (-math.inf, math.inf))
-    if number < least:
-        _refuse(place, key, value, f"has to be at least {least}")
-    if number > most:
-        _refuse(place, key, value, f"has to be at most {most}")
-    if name == "clip_range" and number <= 0:
-        _refuse(place, key, value, "has to be above 0")
+    if not least <= number <= most:
+        _refuse(place, key, value, f"has to lie between {least} and {most}")
     return value
 
 
@@ -320,7 +322,7 @@ def _check_layers(place: Place, key: str, value: Any) -> None:
     """Refuse a ``net_arch`` with anything but layer sizes in it."""
     for name, one in _leaves(key, value):
         if isinstance(one, bool) or not isinstance(one, int) or one < 1:
-            _refuse(place, name, one, f"is not a layer size, an integer above 0{_as_number(one)}")
+            _refuse(place, name, one, "is not a layer size, an integer above 0")
 
 
 def _kinds(annotation: Any) -> set[Any]:
@@ -336,8 +338,8 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
         return True  # or not known
     is_number = bool(kinds & {int, float})
     if isinstance(value, str) and Callable in kinds:
-        parts = value.split("_")
-        return value == VISITS if str in kinds and len(parts) == 1 else _is_schedule(parts)
+        is_schedule = re.fullmatch("lin_" + _UNSIGNED, value) is not None
+        return is_schedule or (value == VISITS and str in kinds)
     if isinstance(value, (bool, np.bool_)):
         return bool in kinds
     if is_number and isinstance(value, Real):
@@ -351,37 +353,15 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
     return True
 
 
-def _is_schedule(parts: Sequence[str]) -> bool:
-    """Return whether the parts are ``lin`` and a number, as RL Zoo splits them."""
-    number = _number(parts[1]) if len(parts) == 2 else None
-    return number is not None and 0 <= number < math.inf
-
-
-def _number(text: Any) -> float | None:
-    """Return the number that a string means, None for another string."""
-    if not isinstance(text, str) or not any(letter.isdigit() for letter in text):
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _as_number(text: Any) -> str:
-    """Return how to write the number that a string means; "" if it means none."""
-    number = _number(text)
-    if number is None:
-        return ""
-    plain = int(number) if number.is_integer() and abs(number) < 1e15 else number
-    written = yaml.safe_dump(plain).split()[0]
-    return f": write {written} (without quotes; YAML wants a dot and a sign in 1.0e+3)"
+def _is_number(text: Any) -> bool:
+    return isinstance(text, str) and re.fullmatch("[+-]?" + _UNSIGNED, text) is not None
 
 
 def _check_numbers(place: Place, key: str, value: Any) -> None:
     """Refuse ``1e3``, which YAML takes for a string, wherever it stands in a value."""
     for name, one in _leaves(key, value):
-        if _number(one) is not None and isinstance(yaml.safe_load(one), str):
-            _refuse(place, name, one, f"is a string{_as_number(one)}")
+        if _is_number(one) and isinstance(yaml.safe_load(one), str):
+            _refuse(place, name, one, f"is a string: {_HOW_TO_WRITE}")
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -396,31 +376,13 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _policy(place: Place, algo: str, policy: Any) -> Any:
-    """Return the class of a policy."""
-    if not isinstance(policy, str):
-        _refuse(place, "policy", policy, "has to be a name or a dotted path")
-    if "." in policy:
-        return _imported(place, "policy", policy)
-    aliases = ALGOS[algo].policy_aliases
-    if policy not in aliases:
-        known = ", ".join(aliases)
-        _refuse(place, "policy", policy, f"is not a policy of {algo}: choose one of {known}")
-    return aliases[policy]
-
-
-def _check_wrappers(place: Place, key: str, value: Any) -> None:
-    """Check what a key names: ``path``, ``{path: arguments}``, or a list of these."""
+def _check_paths(place: Place, key: str, value: Any) -> None:
+    """Check that what a key names is there: ``path``, ``{path: arguments}``, or a list of these."""
     for one in value if isinstance(value, list) else [value]:
-        path, kwargs = one, dict[str, Any]()
-        if isinstance(one, Mapping) and len(one) == 1:
-            ((path, kwargs),) = one.items()
+        path = next(iter(one), None) if isinstance(one, Mapping) else one
         if isinstance(path, str):
-            function = _imported(place, key, path)
-            checked = _check_arguments(place, f"{key}.{path}", function, kwargs)
-            if isinstance(one, dict):
-                one[path] = checked
-        elif isinstance(path, (int, float, list)):
+            _imported(place, key, path)
+        elif path is not None:
             _refuse(place, key, path, "has to be a dotted path, or a mapping of it to arguments")
 
 
@@ -451,61 +413,31 @@ def _evaluated(place: Place, key: str, value: Any) -> Any:
         _refuse(place, key, value, f"cannot be evaluated as Python: {error}")
 
 
-def _check_arguments(
-    place: Place, key: str, function: Any, kwargs: Any, *, is_whole: bool = False
-) -> dict[str, Any]:
-    """Return arguments of a function, whole floats of integers as integers.
+def _check_arguments(place: Place, key: str, cls: Any, kwargs: Any) -> dict[str, Any]:
+    """Return arguments of a class, whole floats of integers as integers, lists of tuples as such.
 
-    Names are checked, and that numbers and flags are not strings.
-
-    :param is_whole: whether all else is checked too, if the function is one of SB3 or ours.
+    Of a class that is not SB3's or ours only the numbers are checked.
     """
     if not isinstance(kwargs, Mapping):
         _refuse(place, key, kwargs, "has to be a mapping of arguments")
     checked = dict(kwargs)
-    is_whole = is_whole and getattr(function, "__module__", "").partition(".")[0] in _ANNOTATED
-    parameters = _signature(function)
-    if parameters is None:
+    _check_numbers(place, key, checked)
+    if not isinstance(cls, type) or cls.__module__.partition(".")[0] not in _ANNOTATED:
         return checked
-    is_open = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    if is_whole and isinstance(function, type):
-        parameters, is_open = _parameters(function)
+    parameters, is_open = _parameters(cls)
     for name, value in kwargs.items():
-        path = f"{key}.{name}" if key else str(name)
-        _check_numbers(place, path, value)
+        path = f"{key}.{name}"
         if name in parameters:
             annotation = parameters[name].annotation
-            checked[name] = _checked_argument(place, path, value, annotation, is_whole=is_whole)
+            checked[name] = _checked(place, path, value, annotation)
+            if name == "net_arch" and value is not None:
+                _check_layers(place, path, value)
+            if isinstance(value, list) and _kinds(annotation) & {tuple, list} == {tuple}:
+                checked[name] = tuple(value)
         elif not is_open:
-            problem = f"is not an argument of {getattr(function, '__name__', function)}"
+            problem = f"is not an argument of {cls.__name__}"
             _refuse(place, path, value, f"{problem}{_nearest(name, parameters)}")
     return checked
-
-
-def _checked_argument(
-    place: Place, path: str, value: Any, annotation: Any, *, is_whole: bool
-) -> Any:
-    """Return an argument that has the type of its annotation."""
-    kinds = _kinds(annotation)
-    if isinstance(value, str) and type in kinds and is_whole:
-        key = path.partition(".")[0]
-        remedy = f'write it as in {key}: "dict(activation_fn=nn.ReLU)"'
-        _refuse(place, path, value, f"is a string, not a class: {remedy}")
-    is_whole_float = isinstance(value, float) and value.is_integer()
-    if is_whole or (kinds <= _NO_STRINGS and (isinstance(value, str) or is_whole_float)):
-        value = _checked(place, path, value, annotation)
-    if is_whole and path.endswith(".net_arch") and value is not None:
-        _check_layers(place, path, value)
-    is_tuple = is_whole and isinstance(value, list) and kinds & {tuple, list} == {tuple}
-    return tuple(value) if is_tuple else value
-
-
-def _signature(function: Any) -> Mapping[str, inspect.Parameter] | None:
-    """Return the arguments of a function; None if it is written in C."""
-    for eval_str in (True, False):  # annotations may name what is not there while it runs
-        with contextlib.suppress(TypeError, ValueError, NameError, AttributeError):
-            return inspect.signature(function, eval_str=eval_str).parameters
-    return None
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:

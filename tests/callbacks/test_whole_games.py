@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, NormalizeReward, TransformReward
-from stable_baselines3 import PPO
-from stable_baselines3.common.atari_wrappers import AtariWrapper, ClipRewardEnv
+from stable_baselines3 import DQN
+from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -22,11 +22,12 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
+    VecEnv,
     VecMonitor,
     VecNormalize,
 )
 
-from sb3_atari_course import NativeAtariVecEnv, make_atari_env
+from sb3_atari_course import NativeAtariVecEnv, callbacks, make_atari_env
 from sb3_atari_course.callbacks import (
     CsvLog,
     EpisodeTable,
@@ -38,7 +39,7 @@ from sb3_atari_course.envs import make_game
 from sb3_atari_course.wrappers import ClipReward, LifeLossTerminal
 from tests.callbacks.trainings import PaidGames, lives, player, repeated, vec_env
 from tests.checkpoints.small import go_on, learn
-from tests.fakes import FakeGame
+from tests.fakes import Clock, FakeGame
 
 GAME = "BreakoutNoFrameskip-v4"
 
@@ -62,15 +63,17 @@ class Counting(BaseCallback):
         return True
 
 
+def begin(*ends_at: int) -> tuple[Counting, DQN]:
+    """Return who counts, and a model on games of these lengths in frames, 2 in an agent step."""
+    return Counting(), player(vec_env(*(partial(repeated, frames) for frames in ends_at)))
+
+
 def test_games_of_several_envs_are_counted_in_agent_steps() -> None:
-    counting = Counting()
-    player(vec_env(partial(repeated, 4), partial(repeated, 6))).learn(12, callback=counting)
+    counting, model = begin(4, 6)
+    model.learn(12, callback=counting)
     assert counting.games == [
-        (4, 0, 4.0, 2),
-        (6, 1, 6.0, 3),
-        (8, 0, 4.0, 2),
-        (12, 0, 4.0, 2),
-        (12, 1, 6.0, 3),
+        *((4, 0, 4.0, 2), (6, 1, 6.0, 3), (8, 0, 4.0, 2)),
+        *((12, 0, 4.0, 2), (12, 1, 6.0, 3)),
     ]
 
 
@@ -78,14 +81,6 @@ def test_a_lost_life_is_no_end_of_a_game() -> None:
     counting = Counting()
     player(vec_env(lives)).learn(12, callback=counting)
     assert counting.games == [(6, 0, 6.0, 6), (12, 0, 6.0, 6)]
-
-
-def test_a_game_goes_on_in_the_next_learn() -> None:
-    counting = Counting()
-    model = player(vec_env(partial(repeated, 10)))
-    model.learn(3, callback=counting)
-    model.learn(3, callback=counting, reset_num_timesteps=False)
-    assert counting.games == [(5, 0, 10.0, 5)]
 
 
 class Interrupt(BaseCallback):
@@ -104,21 +99,28 @@ class Interrupt(BaseCallback):
 @pytest.mark.parametrize("counts_first", [True, False])
 def test_a_game_goes_on_after_an_interrupt(counts_first: bool) -> None:
     """Whether the callback has seen the step before it, or not."""
-    counting, interrupt = Counting(), Interrupt(3)
-    model = player(vec_env(partial(repeated, 10)))
+    interrupt = Interrupt(3)
+    counting, model = begin(10)
     with pytest.raises(KeyboardInterrupt):
         model.learn(9, callback=[counting, interrupt] if counts_first else [interrupt, counting])
     model.learn(7, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(5, 0, 10.0, 5), (10, 0, 10.0, 5)]
 
 
-def test_the_break_between_two_learns_is_no_time_of_a_game() -> None:
-    counting = Counting()
-    model = player(vec_env(partial(repeated, 10)))
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(callbacks, "time", clock)
+    return clock
+
+
+def test_a_game_goes_on_in_the_next_learn_and_the_break_is_no_time_of_it(clock: Clock) -> None:
+    counting, model = begin(10)
     model.learn(3, callback=counting)
-    time.sleep(0.4)
+    clock.now += 7
     model.learn(2, callback=counting, reset_num_timesteps=False)
-    assert counting.seconds[0] < 0.4
+    assert counting.games == [(5, 0, 10.0, 5)]
+    assert counting.seconds == [0]
 
 
 def native() -> NativeAtariVecEnv:
@@ -140,19 +142,17 @@ def test_games_that_are_reset_between_two_learns_are_new_ones(make: Any, by: str
     else:
         model.set_env(model.env)  # SB3 resets it in learn()
     model.learn(80, callback=counting, reset_num_timesteps=False)
-    assert [(steps, env, n_steps) for steps, env, _, n_steps in counting.games] == [
-        (54, 0, 20),
-        (54, 1, 20),
-        (94, 0, 20),
-        (94, 1, 20),
-    ]
+    games = [(steps, env, n_steps) for steps, env, _, n_steps in counting.games]
+    assert games == [(54, 0, 20), (54, 1, 20), (94, 0, 20), (94, 1, 20)]
     env.close()
 
 
-def test_games_that_ended_in_a_learn_without_the_callback_are_not_counted() -> None:
-    counting = Counting()
-    model = player(vec_env(partial(repeated, 10)))
-    model.learn(3, callback=counting)
+def test_games_of_which_a_step_was_not_seen_are_counted_if_only_their_middle_was_missed() -> None:
+    counting, model = begin(10)
+    model.learn(3)
+    model.learn(2, callback=counting, reset_num_timesteps=False)
+    assert counting.games == []
+    model.learn(3, callback=counting)  # counts anew: the environment is reset
     model.learn(4, reset_num_timesteps=False)  # a game ends at 5
     model.learn(8, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(15, 0, 10.0, 5)]
@@ -171,44 +171,27 @@ def test_native_games_begin_anew_where_a_training_resumes(tmp_path: Path) -> Non
     assert [(row.steps, row.game_steps) for row in table.rows] == [(60, 20)] * 2 + [(100, 20)] * 2
 
 
-def test_time_begins_anew_with_a_game() -> None:
+def test_time_begins_anew_with_a_game(clock: Clock) -> None:
     class Again(Counting):
         def _on_step(self) -> bool:
             super()._on_step()
+            clock.now += 1
             if self.n_calls == 2:
-                time.sleep(0.4)
                 self.whole.begin_again([0])
             return True
 
     counting = Again()
     player(vec_env(partial(repeated, 10))).learn(5, callback=counting)
     assert counting.games == [(5, 0, 10.0, 3)]
-    assert counting.seconds[0] < 0.4
-
-
-def test_a_learn_that_counts_anew_begins_new_games() -> None:
-    counting = Counting()
-    model = player(vec_env(partial(repeated, 10)))
-    model.learn(3, callback=counting)
-    model.learn(6, callback=counting)
-    assert counting.games == [(5, 0, 10.0, 5)]
+    assert counting.seconds == [2]
 
 
 def test_other_envs_begin_new_games() -> None:
-    counting = Counting()
-    model = player(vec_env(partial(repeated, 10)))
+    counting, model = begin(10)
     model.learn(3, callback=counting)
     model.set_env(vec_env(partial(repeated, 4)))
     model.learn(3, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(5, 0, 4.0, 2)]
-
-
-def test_a_game_whose_beginning_was_not_seen_is_not_counted() -> None:
-    counting = Counting()
-    model = player(vec_env(partial(repeated, 10)))
-    model.learn(3)
-    model.learn(7, callback=counting, reset_num_timesteps=False)
-    assert counting.games == [(10, 0, 10.0, 5)]
 
 
 def test_native_games_are_counted_too() -> None:
@@ -223,64 +206,54 @@ def test_native_games_are_counted_too() -> None:
     env.close()
 
 
-@pytest.mark.parametrize(
-    "inside",
-    [
-        LifeLossTerminal,
-        ClipReward,
-        ClipRewardEnv,
-        NormalizeReward,
-        partial(TransformReward, func=lambda reward: reward / 10),
-    ],
-)
-def test_a_monitor_outside_is_refused(inside: Any) -> None:
-    """SB3 puts one there by itself."""
-    name = getattr(inside, "func", inside).__name__
-    game = FakeGame()
-    for env in (inside(game), vec_env(lambda: Monitor(inside(Monitor(game))))):
-        with pytest.raises(ValueError, match=f"Monitor stands outside of {name}, so .*wrap_atari"):
-            player(env).learn(5, callback=Counting())
-
-
-@pytest.mark.parametrize(
-    ("wrapper", "inside"),
-    [
-        (partial(AtariPreprocessing, terminal_on_life_loss=True), "AtariPreprocessing"),
-        (partial(AtariPreprocessing, terminal_on_life_loss=False), None),
-        (partial(AtariWrapper, clip_reward=False), "EpisodicLifeEnv"),
-        (partial(AtariWrapper, terminal_on_life_loss=False, clip_reward=False), None),
-    ],
-)
-def test_preprocessing_inside_is_refused_if_it_ends_an_episode_with_a_life(
-    wrapper: Any, inside: str | None
-) -> None:
-    model = player(vec_env(lambda: Monitor(wrapper(make_game(GAME)))))
-    if inside is None:
-        model.learn(2, callback=Counting())
-    else:
-        with pytest.raises(ValueError, match=f"Monitor stands outside of {inside}"):
-            model.learn(2, callback=Counting())
+def preprocessed(wrapper: Any, **kwargs: Any) -> VecEnv:
+    return vec_env(lambda: Monitor(wrapper(make_game(GAME), **kwargs)))
 
 
 @pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
 @pytest.mark.parametrize(
-    ("make", "inside"),
+    ("make", "outside"),
     [
-        (lambda: VecMonitor(vec_env(lambda: LifeLossTerminal(FakeGame()))), "LifeLossTerminal"),
-        (lambda: VecMonitor(vec_env(lambda: ClipReward(FakeGame()))), "ClipReward"),
-        (lambda: VecMonitor(native()), "NativeAtariVecEnv"),
-        (lambda: VecMonitor(VecNormalize(vec_env(FakeGame))), "VecNormalize"),
+        (lambda: LifeLossTerminal(FakeGame()), "Monitor stands outside of LifeLossTerminal"),
+        (lambda: TransformReward(FakeGame(), np.sign), "Monitor stands outside of TransformReward"),
+        (lambda: NormalizeReward(FakeGame()), "Monitor stands outside of NormalizeReward"),
+        (
+            lambda: vec_env(lambda: Monitor(ClipReward(Monitor(FakeGame())))),
+            "Monitor stands outside of ClipReward",
+        ),
+        (
+            lambda: preprocessed(AtariPreprocessing, terminal_on_life_loss=True),
+            "Monitor stands outside of AtariPreprocessing",
+        ),
+        (lambda: preprocessed(AtariWrapper, clip_reward=False), "outside of EpisodicLifeEnv"),
+        (
+            lambda: preprocessed(AtariWrapper, terminal_on_life_loss=False),
+            "outside of ClipRewardEnv",
+        ),
+        (
+            lambda: VecMonitor(vec_env(lambda: ClipReward(FakeGame()))),
+            "VecMonitor stands outside of ClipReward",
+        ),
+        (lambda: VecMonitor(native()), "VecMonitor stands outside of NativeAtariVecEnv"),
+        (
+            lambda: VecMonitor(VecNormalize(vec_env(FakeGame))),
+            "VecMonitor stands outside of VecNormalize",
+        ),
+        (lambda: vec_env(FakeGame), "no Monitor counts the games"),
     ],
 )
-def test_a_vec_monitor_outside_is_refused(make: Any, inside: str) -> None:
+def test_games_that_no_monitor_counts_whole_are_refused(make: Any, outside: str) -> None:
     env = make()
-    with pytest.raises(ValueError, match=f"VecMonitor stands outside of {inside}"):
+    with pytest.raises(ValueError, match=outside):
         player(env).learn(4, callback=Counting())
     env.close()
 
 
 @pytest.mark.filterwarnings("ignore:The environment is already wrapped with a `Monitor`")
-def test_a_vec_monitor_that_counts_whole_games_is_welcome() -> None:
+def test_a_monitor_that_counts_whole_games_is_welcome() -> None:
+    for wrapper, kwargs in ((AtariPreprocessing, {}), (AtariWrapper, {"clip_reward": False})):
+        env = preprocessed(wrapper, terminal_on_life_loss=False, **kwargs)
+        player(env).learn(2, callback=Counting())
     whole = {"terminal_on_life_loss": False, "clip_reward": False, "noop_max": 0}
     limit = {"env_kwargs": {"max_num_frames_per_episode": 80}, "wrapper_kwargs": whole}
     for env, n_steps in [
@@ -325,23 +298,15 @@ def evaluation(**callbacks: BaseCallback) -> EvalCallback:
 
 
 @pytest.mark.parametrize(
-    "make",
-    [
-        lambda _: EpisodeTable(),
-        lambda _: StopOnMovingAverage(1, window=1),
-        CsvLog,
-    ],
-    ids=["EpisodeTable", "StopOnMovingAverage", "CsvLog"],
+    "make", [lambda _: EpisodeTable(), lambda _: StopOnMovingAverage(1, window=1), CsvLog]
 )
 @pytest.mark.parametrize(
     ("inside", "name"),
     [
-        (lambda one: EveryNTimesteps(10, one), "EveryNTimesteps"),
         (lambda one: EveryNTimesteps(1, CallbackList([one])), "EveryNTimesteps"),
         (lambda one: evaluation(callback_after_eval=one), "EvalCallback"),
         (lambda one: evaluation(callback_on_new_best=one), "EvalCallback"),
     ],
-    ids=["every", "list", "after", "best"],
 )
 def test_a_callback_that_is_not_called_at_each_step_is_refused_at_once(
     make: Any, inside: Any, name: str, tmp_path: Path
@@ -371,26 +336,10 @@ class Seldom(BaseCallback):
         return self.n_calls % 3 > 0 or self.inner.on_step()
 
 
-@pytest.mark.parametrize("algorithm", [None, PPO])
-def test_a_step_that_was_left_out_is_noticed(algorithm: Any) -> None:
-    games = DummyVecEnv([lambda: Monitor(PaidGames([1.0]))] * 2)
-    model = (
-        player(games)
-        if algorithm is None
-        else algorithm("MlpPolicy", games, n_steps=8, batch_size=16)
-    )
+def test_a_step_that_was_left_out_is_noticed() -> None:
+    model = player(DummyVecEnv([lambda: Monitor(PaidGames([1.0]))] * 2))
     with pytest.raises(ValueError, match="EpisodeTable was called at step 6 after step 0"):
         model.learn(20, callback=Seldom(EpisodeTable()))
     best = evaluation(callback_on_new_best=CallbackList([EpisodeTable()]))
     with pytest.raises(ValueError, match="EpisodeTable was called at step 4 after step None"):
         model.learn(20, callback=best)
-
-
-def test_games_without_a_monitor_are_refused() -> None:
-    env = DummyVecEnv([partial(PaidGames, [1.0])])
-    with pytest.raises(ValueError, match=r"no Monitor counts the games: .*make_atari_env"):
-        player(env).learn(5, callback=Counting())
-    counting = Counting()
-    player(VecMonitor(env)).learn(2, callback=counting)
-    player(DummyVecEnv([lambda: Monitor(PaidGames([1.0]))])).learn(2, callback=counting)
-    assert counting.games == [(1, 0, 1.0, 1), (2, 0, 1.0, 1)] * 2

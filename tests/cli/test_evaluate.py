@@ -12,7 +12,6 @@ import pytest
 import yaml
 from stable_baselines3 import DQN
 
-from sb3_atari_course.envs import import_packages
 from sb3_atari_course.wrappers import ClipReward
 from sb3_atari_course.zoo import run_folder as runs
 from tests.fakes import ScriptedPlayer
@@ -28,20 +27,12 @@ CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
     ("arguments", "expected"),
     [
         (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was not found: train first"),
-        (["evaluate", "--algo", "dqm", "--env", GAME], "unknown algo 'dqm': one of"),
         (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "'BreakoutNoFrameskip-v4'"),
-        (["evaluate", *RUN, "-n", "many"], "'many'"),
-        (["evaluate", *RUN, "-n", "0"], "'0'"),
-        (["evaluate", *RUN, "--max-frames", "0"], "'0'"),
-        (["evaluate", *RUN, "--seed", "-1"], "'-1'"),
-        (["evaluate", *RUN, "--epsilon", "1.1"], "from 0 to 1, got '1.1'"),
         (["evaluate", *RUN, "--sticky-actions", "nan"], "from 0 to 1, got 'nan'"),
-        (["evaluate", *RUN, "--device", "banana"], "--device: 'banana' is not a PyTorch device"),
         (["evaluate", *RUN, *SHIPPED, "--env-kwargs", "repeat_action_probability:0.25"],
          "repeat_action_probability:0.25: use --sticky-actions instead"),
         (["evaluate", "--algo", "q_learning", "--env", "Taxi-v4", *SHIPPED, "--env-kwargs",
-          "is_rainy:'no'"], "is_rainy:'no' has to be True or False"),
-        (["evaluate", *RUN, "--env-kwargs", "frameskip=1"], "--env-kwargs: 'frameskip=1' is not"),
+          "is_rainy:'no'"], "is_rainy: 'no' has to be True or False"),
         (["evaluate", *RUN, "--env-kwargs", "a:1", "mode:human"], "'mode:human' is not NAME:VALUE"),
         (["evaluate", *RUN, "--env-kwargs", "a:exit()"], "--env-kwargs: 'a:exit()' is not"),
     ],
@@ -68,8 +59,7 @@ class TestEvaluate:
             config["env_wrapper"] = ["sb3_atari_course.wrappers.ClipReward"]
             (settings / "config.yml").write_text(yaml.dump(config))
             model = DQN("MlpPolicy", "CartPole-v1", seed=0)
-            for name in ("CartPole-v1", "best_model", "rl_model_50_steps"):
-                model.save(run / name)
+            model.save(run / "CartPole-v1")
         return tmp_path / "logs"
 
     def arguments(self, monkeypatch: pytest.MonkeyPatch, *flags: str) -> dict[str, Any]:
@@ -86,19 +76,8 @@ class TestEvaluate:
         return passed
 
     def test_every_flag_arrives(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
-        flags = [
-            "-n",
-            "7",
-            "--seed",
-            "5",
-            "--epsilon",
-            "0.3",
-            "--max-frames",
-            "99",
-            "--sticky-actions",
-            "0.25",
-        ]
-        passed = self.arguments(monkeypatch, *flags)
+        flags = "-n 7 --seed 5 --epsilon 0.3 --max-frames 99 --sticky-actions 0.25"
+        passed = self.arguments(monkeypatch, *flags.split())
         expected = {
             "env_id": "CartPole-v1",
             "n_games": 7,
@@ -113,6 +92,7 @@ class TestEvaluate:
 
     def test_defaults(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
         passed = self.arguments(monkeypatch, "--exp-id", "1")
+        assert passed["model"].replay_buffer.buffer_size == 1  # the model is loaded without it
         assert (passed["n_games"], passed["epsilon"], passed["max_frames"]) == (30, 0.0, 108_000)
         assert passed["env_kwargs"] == {}
 
@@ -129,37 +109,6 @@ class TestEvaluate:
         passed = self.arguments(monkeypatch, "--env-kwargs", "sutton_barto_reward:False")
         assert passed["env_kwargs"] == {"sutton_barto_reward": False}
 
-    def test_arguments_that_the_environment_does_not_have_are_refused(
-        self, logs: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert cli("evaluate", *CARTPOLE, "--env-kwargs", "nonsense:7") == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "--env-kwargs nonsense:7" in line
-
-    def test_it_prints_the_score_and_no_list_of_files(
-        self, logs: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert cli("evaluate", *CARTPOLE, "-n", "1") == 0
-        folder, evaluated, *report = capsys.readouterr().out.splitlines()
-        assert folder == "run folder: logs/dqn/CartPole-v1_2"
-        assert evaluated == "evaluated: logs/dqn/CartPole-v1_2/CartPole-v1.zip"
-        starts = ["CartPole-v1", "random play", "length", "scores", "protocol"]
-        assert [line.partition(":")[0] for line in report] == starts
-
-    def test_a_score_that_cannot_be_kept_is_printed(
-        self, logs: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        run = logs / "dqn/CartPole-v1_2"
-        (run / "evaluation.json").mkdir()
-        before = sorted(run.iterdir())
-        assert cli("evaluate", *CARTPOLE, "-n", "1") == 2
-        printed = capsys.readouterr()
-        assert "CartPole-v1: " in printed.out
-        assert "scores: " in printed.out
-        (line,) = printed.err.splitlines()
-        assert "logs/dqn/CartPole-v1_2/evaluation.json" in line
-        assert sorted(run.iterdir()) == before
-
     def test_a_full_disk_keeps_the_score_before(
         self, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -171,7 +120,10 @@ class TestEvaluate:
 
         monkeypatch.setattr(os, "fsync", full)
         assert cli("evaluate", *CARTPOLE, "-n", "1") == 2
-        assert "No space left on device" in capsys.readouterr().err
+        printed = capsys.readouterr()
+        assert "scores: " in printed.out  # which would be lost otherwise
+        assert "evaluation.json" in printed.err
+        assert "No space left on device" in printed.err
         assert path.read_text() == "of before"
         assert not list(path.parent.glob("*.part"))
 
@@ -191,39 +143,3 @@ class TestEvaluate:
         assert cli(command, *CARTPOLE, "-n", "1") == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert str(path.relative_to(logs.parent)) in line
-
-    def test_a_package_that_is_not_there_is_named(
-        self, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("nowhere", "json.nowhere"):
-            with pytest.raises(ValueError, match=f"--gym-packages {name}"):
-                import_packages([name])
-        (tmp_path / "broken_package.py").write_text("import nowhere")
-        monkeypatch.syspath_prepend(tmp_path)
-        with pytest.raises(ModuleNotFoundError, match="nowhere"):
-            import_packages(["json", "broken_package"])
-
-    def test_a_model_is_loaded_without_its_memory(
-        self, monkeypatch: pytest.MonkeyPatch, logs: Path
-    ) -> None:
-        model = self.arguments(monkeypatch)["model"]
-        assert model.replay_buffer.buffer_size == 1
-
-    @pytest.mark.parametrize(
-        ("flags", "name"),
-        [
-            ([], "CartPole-v1.zip"),
-            (["--load-best"], "best_model.zip"),
-            (["--load-checkpoint", "50"], "rl_model_50_steps.zip"),
-            (["--load-last-checkpoint"], "rl_model_50_steps.zip"),
-        ],
-    )
-    def test_the_model_is_chosen_as_by_enjoy(
-        self,
-        flags: list[str],
-        name: str,
-        logs: Path,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        assert cli("evaluate", *CARTPOLE, "-f", "logs", "-n", "1", *flags) == 0
-        assert f"evaluated: logs/dqn/CartPole-v1_2/{name}" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import pytest
 from sb3_atari_course.__main__ import COMMANDS
 from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.cli import evaluate
-from tests.zoo.runs import ROOT, cli, python_m
+from tests.zoo.runs import ROOT, cli
 
 
 def test_an_unknown_command_is_refused_with_those_that_there_are(
@@ -34,10 +34,6 @@ def _bug_of_ours() -> None:
     integer_at_least("1", "n", 2)  # type: ignore[arg-type]  # a TypeError in a line of ours
 
 
-def _assertion() -> None:
-    raise AssertionError
-
-
 def _another_pipe() -> None:
     raise BrokenPipeError
 
@@ -47,7 +43,6 @@ def _another_pipe() -> None:
     [
         (_bug_below_numpy, ValueError),
         (_bug_of_ours, TypeError),
-        (_assertion, AssertionError),
         (_another_pipe, BrokenPipeError),
     ],
 )
@@ -85,11 +80,6 @@ def test_a_reader_may_leave_early(unbuffered: str) -> None:
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_exit_status_reaches_the_shell() -> None:
-    printed = python_m("sb3_atari_course", "dance", status=2)
-    assert printed.splitlines()[-1].startswith("sb3-atari: error: unknown command 'dance'")
 
 
 def test_the_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,14 +56,3 @@ def test_every_flag_arrives(published: list[tuple[Any, ...]]) -> None:
     expected = {"stages": [5, 7], "n_games": 2, "seed": 3, "selection_games": 4}
     expected |= {"selection_seed": 6, "epsilon": 0.1, "device": "cpu", "gym_packages": ["json"]}
     assert published == [(Path(RUN), "there", expected)]
-
-
-def test_the_folder_of_the_output_is_o(
-    published: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It was ``-f``, which is the log folder in all commands."""
-    assert cli("publish", RUN, "-f", "there") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "-f there" in line
-    assert "output is -o" in line
-    assert published == []

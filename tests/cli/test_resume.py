@@ -27,18 +27,6 @@ def unfinished(
     return folder
 
 
-@pytest.mark.parametrize(
-    "flag", [["-n", "many"], ["-n", "0"], ["--num-threads", "0"], ["--device", "banana"]]
-)
-def test_a_wrong_argument_is_one_line_that_names_it(
-    flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli("resume", str(tmp_path), *flag) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert flag[0] in line
-    assert repr(flag[1]) in line
-
-
 def test_a_run_of_a_script_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,20 +91,23 @@ def run_of_rl_zoo(run: Path) -> None:
     Built.kwargs.clear()
 
 
-def test_a_run_of_rl_zoo_is_resumed_as_it_began(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], {"device": "auto", "show_progress": False, "n_threads": 1}),
+        (
+            ["-P", "--num-threads", "2", "--device", "cpu"],
+            {"device": "cpu", "show_progress": True, "n_threads": 2},
+        ),
+    ],
+)
+def test_a_run_of_rl_zoo_is_resumed_as_it_began_but_for_the_flags(
+    flags: list[str], expected: dict[str, Any], tmp_path: Path
+) -> None:
     run_of_rl_zoo(tmp_path)
-    assert cli("resume", str(tmp_path)) == 0
-    expected = {"device": "auto", "show_progress": False, "n_threads": 1}
-    expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
-    assert {name: Built.kwargs[0][name] for name in expected} == expected
-
-
-def test_flags_of_resume_take_the_place_of_those_of_the_beginning(tmp_path: Path) -> None:
-    run_of_rl_zoo(tmp_path)
-    flags = ["-P", "--num-threads", "2", "--device", "cpu"]
     assert cli("resume", str(tmp_path), *flags) == 0
     th.set_num_threads(1)
-    expected = {"device": "cpu", "show_progress": True, "n_threads": 2}
+    expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
 
 

@@ -69,7 +69,6 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
     ("env_id", "arguments", "expected"),
     [
         ("CartPole-v1", ["--device", "cuda:9"], "device='cuda:9'"),
-        ("CartPole-v1", ["-params", "train_freq:(1,'episode')", "n_envs:2"], "(1, 'episode')"),
         (GAME, ["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "cuda:9"),
     ],
 )

@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from stable_baselines3.common.monitor import load_results
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.course.toy_text import evaluate_exactly
@@ -40,11 +38,6 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
     assert float(rows[-1]["train/td_error"]) < float(rows[0]["train/td_error"])
 
 
-def test_agents_are_looked_for_where_train_leaves_them(logs: Path) -> None:
-    printed = printed_by("enjoy", *RUN, "--no-render", cwd=logs.parent)
-    assert "Loading logs/q_learning/CliffWalking-v1_1/CliffWalking-v1.zip" in printed
-
-
 def test_a_training_that_stops_early_says_where(tmp_path: Path) -> None:
     conf = tmp_path / "conf.yml"
     conf.write_text(
@@ -58,7 +51,7 @@ def test_a_training_that_stops_early_says_where(tmp_path: Path) -> None:
     assert "stopped after 400 of 5000 steps" in printed
 
 
-def test_evaluate_enjoy_record_and_plot(logs: Path) -> None:
+def test_evaluate_and_enjoy(logs: Path) -> None:
     printed = printed_by(
         *("evaluate", *RUN, "-f", str(logs), "-n", "3", "--penalty", "-100"),
         *("--max-frames", "300"),
@@ -67,12 +60,8 @@ def test_evaluate_enjoy_record_and_plot(logs: Path) -> None:
     assert "length: 13.0 steps a game, penalties: 0.00 a game" in printed
     report = json.loads((logs / "q_learning/CliffWalking-v1_1/evaluation.json").read_text())
     assert report["penalties"] == [0, 0, 0]
-    printed = printed_by("enjoy", *RUN, "-f", str(logs), "--no-render", "-n", "26")
+    printed = printed_by("enjoy", *RUN, "--no-render", "-n", "26", cwd=logs.parent)
     assert "Episode Reward: -13.00" in printed
-    printed_by("record", *RUN, "-f", str(logs), "-n", "13")
-    assert list((logs / "q_learning/CliffWalking-v1_1/videos").glob("*.mp4"))
-    printed_by("plot", *RUN, "-f", str(logs))
-    assert (logs / "q_learning/CliffWalking-v1_1/learning_curve.png").is_file()
 
 
 def test_a_checkpoint_can_be_found_and_gone_on_with(logs: Path, tmp_path: Path) -> None:
@@ -86,31 +75,20 @@ def test_a_checkpoint_can_be_found_and_gone_on_with(logs: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("rate", "exploration"), [("visits", "lin_0.4"), ("lin_0.5", "dict(decay=0.5)")]
+    ("words", "rate", "epsilon"),  # after the last step but one of 60
+    [
+        (["learning_rate:'visits'", "exploration:'lin_0.4'"], None, 0.4 / 60),
+        (["learning_rate:'lin_0.5'", "exploration:dict(decay=0.5)"], 0.5 / 60, 1.0),
+    ],
 )
-def test_words_for_schedules(tmp_path: Path, rate: str, exploration: str) -> None:
-    words = [f"learning_rate:'{rate}'"]
-    words.append(
-        f"exploration:{exploration}" if "(" in exploration else f"exploration:'{exploration}'"
-    )
+def test_words_for_schedules(
+    words: list[str], rate: float | None, epsilon: float, tmp_path: Path
+) -> None:
     run = [*RUN, "-f", str(tmp_path), "--seed", "1"]  # a lucky walk ends an episode
     printed_by(*TRAIN, *run, "-n", "60", "-params", *words)
     model = QLearning.load(tmp_path / "q_learning/CliffWalking-v1_1/CliffWalking-v1.zip")
-    last = 1 / 60  # of the progress
-    expected: dict[str, Any] = {"visits": None, "lin_0.5": 0.5 * last}
-    assert model.current_learning_rate == pytest.approx(expected[rate])
-    assert model.exploration_rate == pytest.approx(0.4 * last if "lin" in exploration else 1.0)
-
-
-def test_the_ice_need_not_be_slippery(tmp_path: Path) -> None:
-    printed_by(
-        *(*TRAIN, "--algo", "q_learning", "--env", "FrozenLake-v1", "-f", str(tmp_path)),
-        *("-n", "20000", "--env-kwargs", "is_slippery:False"),
-    )
-    run = find_run("q_learning", "FrozenLake-v1", tmp_path)
-    assert run.env_kwargs == {"is_slippery": False}
-    returns = load_results(str(run.folder))["r"].to_numpy()
-    assert returns[-100:].mean() > 0.9
+    assert model.current_learning_rate == pytest.approx(rate)
+    assert model.exploration_rate == pytest.approx(epsilon)
 
 
 def test_flags_for_the_environment_are_added_to_those_of_the_yml(tmp_path: Path) -> None:
@@ -121,8 +99,6 @@ def test_flags_for_the_environment_are_added_to_those_of_the_yml(tmp_path: Path)
     )
     run = find_run("q_learning", "CliffWalking-v1", tmp_path)
     assert run.env_kwargs == {"max_episode_steps": 200, "is_slippery": True}
-    printed = printed_by("enjoy", *RUN, "-f", str(tmp_path), "--no-render", "-n", "300")
-    assert "Episode Length" in printed
 
 
 def test_several_environments_and_tuning(tmp_path: Path) -> None:
@@ -132,7 +108,6 @@ def test_several_environments_and_tuning(tmp_path: Path) -> None:
     )
     assert "Number of finished trials:  2" in printed
     assert "learning_rate_kind" in printed
-    assert "'max_episode_steps': 200" in printed
     (report,) = (tmp_path / "q_learning").glob("report_*.csv")
     with open(report) as file:
         values = [float(row["value"]) for row in csv.DictReader(file)]

@@ -31,18 +31,15 @@ def make_run(folder: Path, hyperparams: object, args: object, *, number: int | s
 
 
 def test_what_rl_zoo_wrote_is_read(tmp_path: Path) -> None:
-    hyperparams = OrderedDict(policy="MlpPolicy", train_freq=(4, "step"), env_kwargs={"a": 1})
-    make_run(tmp_path, hyperparams, OrderedDict(algo="dqn", env_kwargs=None))
+    hyperparams = OrderedDict(
+        train_freq=(4, "step"), env_kwargs={"a": 1, "b": 1}, policy_kwargs={"c": torch.optim.Adam}
+    )
+    make_run(tmp_path, hyperparams, OrderedDict(algo="dqn", env_kwargs={"a": 2}))
     run = find_run("dqn", "CartPole-v1", tmp_path)
-    assert run.hyperparams == hyperparams
-    assert run.env_kwargs == {"a": 1}
+    as_a_word = {"policy_kwargs": {"c": "torch.optim.adam.Adam"}}  # nothing is imported
+    assert run.hyperparams == {**hyperparams, **as_a_word}
+    assert run.env_kwargs == {"a": 2, "b": 1}
     assert run.model_path == tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip"
-
-
-def test_classes_in_a_yml_are_words(tmp_path: Path) -> None:
-    make_run(tmp_path, {"policy_kwargs": {"optimizer_class": torch.optim.Adam}}, {})
-    run = find_run("dqn", "CartPole-v1", tmp_path)
-    assert run.hyperparams == {"policy_kwargs": {"optimizer_class": "torch.optim.adam.Adam"}}
 
 
 def test_a_model_of_several_steps_of_reward_is_loaded_without_a_warning(tmp_path: Path) -> None:
@@ -51,11 +48,6 @@ def test_a_model_of_several_steps_of_reward_is_loaded_without_a_warning(tmp_path
     run = find_run("dqn", "CartPole-v1", tmp_path)
     DQN("MlpPolicy", "CartPole-v1", n_steps=3, buffer_size=10).save(run.model_path)
     assert isinstance(run.load_model(), DQN)
-
-
-def test_env_kwargs_of_the_command_line_win(tmp_path: Path) -> None:
-    make_run(tmp_path, OrderedDict(env_kwargs={"a": 1}), OrderedDict(env_kwargs={"a": 2}))
-    assert find_run("dqn", "CartPole-v1", tmp_path).env_kwargs == {"a": 2}
 
 
 def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
@@ -102,26 +94,6 @@ def test_a_run_is_scored_with_what_stood_around_its_environments(tmp_path: Path)
     assert whole.evaluate(seed=0, n_games=3).scores == expected.scores
 
 
-def test_a_run_without_a_model_is_passed_over(tmp_path: Path) -> None:
-    """A tuning, or a training that failed."""
-    for number in (1, 2, 3):
-        make_run(tmp_path, {}, {}, number=number)
-    (tmp_path / "dqn/CartPole-v1_3/CartPole-v1.zip").unlink()
-    assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_2"
-    with pytest.raises(ValueError, match=r"No model found .*CartPole-v1_3.*train first"):
-        find_run("dqn", "CartPole-v1", tmp_path, exp_id=3)
-
-
-def test_a_missing_run_or_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"dqn folder was not found: train first"):
-        find_run("dqn", "CartPole-v1", tmp_path)
-    make_run(tmp_path, {}, {})
-    with pytest.raises(ValueError, match=r"best_model.*--eval-freq"):
-        find_run("dqn", "CartPole-v1", tmp_path, load_best=True)
-    with pytest.raises(ValueError, match=r"unknown algo 'alphago': one of a2c"):
-        find_run("alphago", "CartPole-v1", tmp_path)
-
-
 UUIDS = ("28bf65b8-5e5b-4de1-b5da-3522d497669e", "6a71f645-80c5-47cc-b90c-3490f11f7f0a")
 
 
@@ -161,21 +133,13 @@ def test_the_number_comes_before_the_time(tmp_path: Path) -> None:
     assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_10"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "CartPole-v1_x",
-        "CartPole-v1_1_extra",
-        "CartPole-v10_5",
-        "My-CartPole-v1_6",
-        "CartPole-v1_7.part",
-    ],
-)
-def test_other_folders_are_not_runs(name: str, tmp_path: Path) -> None:
+def test_other_folders_and_files_are_not_runs(tmp_path: Path) -> None:
     make_run(tmp_path, {}, {})
-    (tmp_path / "dqn" / name).mkdir()
+    names = ["v1_x", "v1_1_extra", "v10_5", "v1_7.part"]
+    for name in [*(f"CartPole-{name}" for name in names), "My-CartPole-v1_6"]:
+        (tmp_path / "dqn" / name).mkdir()
+    (tmp_path / "dqn/CartPole-v1_2").touch()
     assert find_folder("dqn", "CartPole-v1", tmp_path).name == "CartPole-v1_1"
-    (tmp_path / "dqn/CartPole-v1_2").touch()  # nor is a file
     assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_1"
 
 
@@ -220,29 +184,37 @@ def test_the_latest_run_has_the_model_that_is_asked_for(
     assert "CartPole-v1_3 has no checkpoint after 9 steps yet: taking CartPole-v1_2" in said
 
 
-def test_the_checkpoints_that_exist_are_named(tmp_path: Path) -> None:
-    for number in (1, 2):
-        make_run(tmp_path, {}, {}, number=number)
-    with pytest.raises(ValueError, match=r"after 500 steps .*CartPole-v1_2: none; .*_1: none"):
-        find_run("dqn", "CartPole-v1", tmp_path, load_checkpoint=500)
-    for steps in (100, 1000, 20):
-        (tmp_path / f"dqn/CartPole-v1_1/rl_model_{steps}_steps.zip").touch()
-    with pytest.raises(ValueError, match=r"500 steps .*CartPole-v1_1: \[20, 100, 1000\]"):
-        find_run("dqn", "CartPole-v1", tmp_path, load_checkpoint=500)
-    with pytest.raises(ValueError, match=r"No checkpoint found .*CartPole-v1_2: none"):
-        find_run("dqn", "CartPole-v1", tmp_path, exp_id=2, load_last_checkpoint=True)
-
-
-def test_runs_that_exist_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("algo", "env_id", "which", "named"),
+    [
+        ("dqn", "CartPole-v1", {"load_checkpoint": 500}, r"500 .*v1_3: none; .*v1_1: \[20, 100\]"),
+        ("dqn", "CartPole-v1", {"exp_id": 3, "load_last_checkpoint": True}, "CartPole-v1_3: none"),
+        ("dqn", "CartPole-v1", {"load_best": True}, "best_model.*--eval-freq"),
+        ("dqn", "CartPole-v1", {"exp_id": 3}, "No model found .*CartPole-v1_3.*train first"),
+        ("dqn", "CartPole-v1", {"exp_id": 2}, "CartPole-v1_2 .*CartPole-v1_1, CartPole-v1_3"),
+        ("dqn", "Acrobot-v1", {}, "Acrobot-v1"),
+        ("a2c", "CartPole-v1", {}, "a2c folder was not found"),
+        ("alphago", "CartPole-v1", {}, "unknown algo 'alphago': one of a2c"),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_is(
+    algo: str, env_id: str, which: dict[str, Any], named: str, tmp_path: Path
+) -> None:
     for number in (1, 3):
         make_run(tmp_path, {}, {}, number=number)
-    for find in (find_run, find_folder):
-        with pytest.raises(ValueError, match=r"CartPole-v1_2 .*CartPole-v1_1, CartPole-v1_3"):
-            find("dqn", "CartPole-v1", tmp_path, exp_id=2)
-        with pytest.raises(ValueError, match=f"{tmp_path}/a2c"):
-            find("a2c", "CartPole-v1", tmp_path)
-        with pytest.raises(ValueError, match="Acrobot-v1"):
-            find("dqn", "Acrobot-v1", tmp_path)
+    (tmp_path / "dqn/CartPole-v1_3/CartPole-v1.zip").unlink()
+    for steps in (100, 20):
+        (tmp_path / f"dqn/CartPole-v1_1/rl_model_{steps}_steps.zip").touch()
+    with pytest.raises(ValueError, match=named):
+        find_run(algo, env_id, tmp_path, **which)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    make_run(tmp_path, {}, {})
+    with pytest.raises(ValueError, match=r"CartPole-v1_2 .*CartPole-v1_1"):
+        find_folder("dqn", "CartPole-v1", tmp_path, exp_id=2)
+    with pytest.raises(ValueError, match="Acrobot-v1"):
+        find_folder("dqn", "Acrobot-v1", tmp_path)
 
 
 def test_a_run_without_a_number_is_found(tmp_path: Path) -> None:
@@ -258,20 +230,8 @@ def test_a_run_without_a_number_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        "",
-        "# nothing\n",
-        "- a\n- b\n",
-        "just text",
-        "3",
-        "a: [",
-        "a: b: c",
-        "\x00",
-        "a: !!int x",
-        "a: 2026-99-99",
-        "a: !!python/object/apply:collections.OrderedDict []",
-        "env_kwargs: 3",
-        "env_kwargs: [a, b]",
-        b"\xff\xfe\xfa",
+        *("", "- a\n- b\n", "just text", "a: [", "\x00", "a: !!int x", "a: 2026-99-99"),
+        *("a: !!python/object/apply:collections.OrderedDict []", "env_kwargs: 3", b"\xff\xfe\xfa"),
     ],
 )
 def test_settings_that_cannot_be_read_are_refused_in_one_line(

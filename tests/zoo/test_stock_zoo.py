@@ -9,13 +9,11 @@ import csv
 import re
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from sb3_contrib import QRDQN
 from stable_baselines3 import DQN
 from stable_baselines3.common.save_util import load_from_pkl
-from stable_baselines3.dqn.policies import CnnPolicy
 
 from sb3_atari_course import AtariCnnPolicy, AtariQuantileCnnPolicy, FrameReplayBuffer
 from tests import naive
@@ -38,15 +36,6 @@ def monitor(run: Path) -> list[tuple[float, int]]:
     with open(run / "0.monitor.csv") as file:
         file.readline()
         return [(float(game["r"]), int(game["l"])) for game in csv.DictReader(file)]
-
-
-@pytest.mark.process
-def test_breakout_by_the_zoos_own_yml(tmp_path: Path) -> None:
-    """None of our pieces: this is what it does without -conf."""
-    train("--algo", "dqn", "--env", GAME, logs=tmp_path)
-    model = DQN.load(tmp_path / f"dqn/{GAME}_1/{GAME}.zip", buffer_size=1)
-    assert type(model.policy) is CnnPolicy
-    assert_learned(model)
 
 
 def test_breakout_by_our_yml(logs: Path) -> None:
@@ -186,11 +175,3 @@ def test_from_any_folder_by_the_dotted_name(tmp_path: Path) -> None:
     conf = ["-conf", "sb3_atari_course.hyperparams.dqn"]
     train("--algo", "dqn", "--env", "CartPole-v1", *conf, logs=tmp_path, cwd=tmp_path)
     assert (tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip").is_file()
-
-
-@pytest.mark.process
-def test_pendulum_with_discrete_torques(tmp_path: Path) -> None:
-    train("--algo", "dqn", "--env", "Pendulum-v1", *CONF, logs=tmp_path)
-    model = DQN.load(tmp_path / "dqn/Pendulum-v1_1/Pendulum-v1.zip", buffer_size=1)
-    assert model.action_space == gym.spaces.Discrete(11)
-    assert_learned(model)
