@@ -11,6 +11,6 @@
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.resuming import resume
-from sb3_atari_course.envs.state.savable_env import SavableEnv
+from sb3_atari_course.envs.state.env_state import SavableEnv
 
 __all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]

@@ -27,7 +27,7 @@ from sb3_atari_course._common.validation import (
 )
 from sb3_atari_course.envs.ids import check_atari, find_spec, is_atari, not_atari
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.savable_env import SavableEnv
+from sb3_atari_course.envs.state.env_state import SavableEnv
 from sb3_atari_course.wrappers import (
     ActionRepeat,
     ClipReward,

@@ -64,6 +64,8 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
     (84, 84, 1)
     """
 
+    checkpoint_fields = ()
+
     @explain_arguments
     def __init__(
         self,
@@ -101,6 +103,8 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     :raises ValueError: for another ``padding``, an ``n_stack`` that is not positive, observations
         that are no images.
     """
+
+    checkpoint_fields = ("_frames",)
 
     @explain_arguments
     def __init__(

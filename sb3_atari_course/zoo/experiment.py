@@ -46,7 +46,7 @@ from sb3_atari_course.envs import (
     warn_if_stacked_twice,
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.savable_env import SavableEnv
+from sb3_atari_course.envs.state.env_state import SavableEnv
 from sb3_atari_course.hyperparams import hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
