@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer, ReplayBuffer
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.validation import check_cuda_device
 from sb3_atari_course.replay import FrameReplayBuffer
 from sb3_atari_course.replay.saved_files import SMALL_ARRAYS, Numbers, PackedFrames
 from sb3_atari_course.replay.stacks import BLACK

@@ -26,7 +26,6 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import (
     CheckpointError,
     ReplayMemoryError,
@@ -35,6 +34,7 @@ from sb3_atari_course._common.errors import (
     raised_at,
 )
 from sb3_atari_course._common.passwords import without_passwords
+from sb3_atari_course._common.validation import check_cuda_device
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints.callback import FREQUENCY, ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import how_to_resume

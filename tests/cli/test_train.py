@@ -33,7 +33,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
          "Pendulum-v1 has the actions Box(-2.0, 2.0, (1,), float32), but dqn chooses among"
          " discrete ones: add to its env_wrapper"),
         (["train", "--algo", "dqn", "--env", "BrekoutNoFrameskip-v4"],
-         "'BrekoutNoFrameskip-v4': did you mean 'BreakoutNoFrameskip-v4'?"),
+         "unknown environment 'BrekoutNoFrameskip-v4'"),
         (["train", "--algo", "dqn", "--env", "ALE/Breakout-v5"], "--env-kwargs frameskip:1"),
         (["train", "--algo", "nonsense", "--env", GAME], "invalid choice: 'nonsense'"),
         (["train", *RUN, "-params", f"env_wrapper:{CROP}"],

@@ -119,7 +119,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
          "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
         ([*CARTPOLE, "--workers", "0"], "--workers: must be an integer, at least 1, got '0'"),
         ([*CARTPOLE, "--epsilon", "2"], "--epsilon: must be a number, from 0 to 1, got '2'"),
-        ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
+        ([*CARTPOLE[:3], "--env", "CartPol-v1"], "unknown environment 'CartPol-v1'"),
         (["tune", "--algo", "ppo", "--env", "CartPole-v1"], "invalid choice: 'ppo'"),
         ([*ICE[:3], "--env", "BreakoutNoFrameskip-v4"], "no table has a row for each screen"),
         ([*CARTPOLE, "--freeze", *["net_arch", "learning_rate_schedule", "learning_rate", "gamma"],

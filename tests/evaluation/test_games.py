@@ -10,17 +10,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.wrappers import TransformReward
 from stable_baselines3 import DQN
-from stable_baselines3.common.atari_wrappers import AtariWrapper
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
 from sb3_atari_course import (
     AtariCnnPolicy,
     GamesReport,
-    QLearning,
     evaluate_games,
     make_atari_env,
     wrap_atari,
@@ -71,24 +65,17 @@ class TestScores:
             assert length == len(actions)
             assert score >= 30
 
-    def test_the_first_games_are_those_of_a_shorter_evaluation(self) -> None:
+    def test_a_game_depends_on_the_seed_and_its_number_only(self) -> None:
         class AlwaysRight(ScriptedPlayer):
             def __init__(self) -> None:
                 super().__init__([2])
 
-        evaluate = partial(evaluate_games, AlwaysRight(), GAME, seed=1, max_frames=600)
-        short, long = evaluate(n_games=1), evaluate(n_games=3)
+        evaluate = partial(evaluate_games, AlwaysRight(), GAME, epsilon=0.5, max_frames=600)
+        short, long = evaluate(seed=1, n_games=1), evaluate(seed=1, n_games=3)
         assert long.scores[:1] == short.scores
         assert long.random_scores[:1] == short.random_scores
-        assert len(long.scores) == len(long.random_scores) == 3
-
-    def test_equal_seeds_agree_and_different_seeds_differ(self) -> None:
-        evaluate = partial(
-            evaluate_games, ScriptedPlayer([1]), GAME, n_games=2, epsilon=0.5, max_frames=600
-        )
-        first = evaluate(seed=1)
-        assert first == evaluate(seed=1)
-        assert first.scores != evaluate(seed=2).scores
+        assert long == evaluate(seed=1, n_games=3)
+        assert long.scores != evaluate(seed=2, n_games=3).scores
 
     def test_epsilon_is_the_evaluations_own(self) -> None:
         class Counting(ScriptedPlayer):
@@ -116,22 +103,6 @@ class TestScores:
         assert report.scores == report.random_scores
         assert report.random_mean == np.mean(report.random_scores)
 
-    def test_sb3s_own_evaluation_sees_whole_games_too(self) -> None:
-        """Also the second one, and the games end as on a bare emulator."""
-        tape = Tape(gym.make("BreakoutNoFrameskip-v4"))
-        env = DummyVecEnv([lambda: wrap_atari(Monitor(tape), n_stack=4)])
-        env.seed(0)
-        model = DQN(AtariCnnPolicy, VecTransposeImage(env), buffer_size=10)
-        for _ in range(2):
-            tape.games.clear()
-            scores, lengths = evaluate_policy(
-                model, model.get_env(), n_eval_episodes=2, return_episode_rewards=True
-            )
-            assert len(scores) == 2 <= len(tape.games)  # perhaps the start of a third
-            for score, length, actions in zip(scores, lengths, tape.games[:2], strict=True):
-                assert naive.replay("breakout", actions) == (score, True)
-                assert length == len(actions)
-
 
 class TestPenalties:
     """Taxi pays -10 for picking up or putting down where it may not."""
@@ -150,13 +121,6 @@ class TestPenalties:
         assert f"length: 200.0 steps a game, penalties: {report.mean_penalties:.2f}" in str(report)
         assert report.protocol["penalty"] == -10
         assert report.as_dict()["penalties"] == report.penalties
-
-    @pytest.mark.parametrize(
-        ("penalty", "error"), [("x", TypeError), ([-10], TypeError), (float("nan"), ValueError)]
-    )
-    def test_what_is_no_penalty(self, penalty: Any, error: type[Exception]) -> None:
-        with pytest.raises(error, match=r"penalty must be a (finite )?number, got"):
-            evaluate_games(ScriptedPlayer([4]), "Taxi-v4", seed=0, penalty=penalty)
 
     def test_they_are_left_out_unless_asked_for(self) -> None:
         player = ScriptedPlayer([4])
@@ -181,20 +145,8 @@ class TestSmallEnvironments:
             assert report.lengths == (limit,)
 
     def test_sticky_actions_are_for_games(self) -> None:
-        with pytest.raises(ValueError, match="sticky_actions are for Atari games, Taxi-v4 is none"):
+        with pytest.raises(ValueError, match=r"sticky_actions.*Taxi-v4"):
             evaluate_games(ScriptedPlayer([0]), "Taxi-v4", seed=0, sticky_actions=0.25)
-
-    def test_a_model_of_another_world_is_refused(self) -> None:
-        model = QLearning("QTablePolicy", "FrozenLake-v1")
-        with pytest.raises(ValueError, match=r"reads Discrete\(16\), but .* shows Discrete\(500\)"):
-            evaluate_games(model, "Taxi-v4", seed=0)
-
-    def test_rewards_of_numpy_are_counted_and_written(self) -> None:
-        gym.register("Numpy-v0", lambda: TransformReward(gym.make("Taxi-v4"), np.float64))
-        player = ScriptedPlayer([5])
-        report = evaluate_games(player, "Numpy-v0", n_games=1, seed=0, epsilon=0.0, penalty=-10)
-        assert report.penalties == (200,)
-        json.dumps(report.as_dict())
 
     def test_a_long_report_shows_a_hundred_scores(self) -> None:
         report = evaluate_games(
@@ -226,10 +178,6 @@ class TestProtocol:
         assert report.protocol["noop_max_frames"] == (noop_max or 30)
         assert 1 <= min(starts) < max(starts) <= (noop_max or 30)
         assert len(set(starts)) > 2
-
-    def test_a_game_is_cut_off_at_max_frames(self) -> None:
-        report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=0, max_frames=400)
-        assert all(400 <= length <= 404 for length in report.lengths)
 
     def test_a_game_cut_off_while_fire_is_pressed_counts(self) -> None:
         """The first life is lost at frame 129; the FIRE after it ends at 133."""
@@ -283,18 +231,6 @@ class TestProtocol:
         assert max(starts) <= 28
         assert len(set(starts)) > 3
         assert set(report.lengths) == {60}  # frames, not steps
-
-    def test_sb3s_no_ops_are_recognised(self) -> None:
-        report = evaluate_games(
-            ScriptedPlayer([0]),
-            GAME,
-            n_games=2,
-            seed=0,
-            max_frames=60,
-            env_kwargs={"obs_type": "rgb"},
-            env_wrapper=partial(AtariWrapper, noop_max=9),
-        )
-        assert report.protocol["noop_max_frames"] == 9
 
     @pytest.mark.timeout(60)
     def test_sticky_actions_only_if_asked(self) -> None:
@@ -351,34 +287,6 @@ class TestProtocol:
 
 
 class TestModels:
-    def test_a_model_of_rl_zoos_frame_stack_sees_what_it_was_trained_on(self) -> None:
-        seen: list[Any] = []
-
-        class Looking(ScriptedPlayer):
-            observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
-
-            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
-                seen.append(observation)
-                return super().predict(observation, deterministic=deterministic)
-
-        evaluate_games(
-            Looking([0]), GAME, n_games=1, seed=0, max_frames=100, epsilon=0.0, random_play=False
-        )
-        assert seen[0].shape == (1, 84, 84, 4)
-        assert not seen[0][..., :3].any()  # zero-padded, as VecFrameStack does
-        assert seen[0][..., 3].any()
-        np.testing.assert_array_equal(seen[1][0, ..., 2], seen[0][0, ..., 3])
-
-        zoo = VecTransposeImage(VecFrameStack(DummyVecEnv([lambda: wrap_atari(gym.make(GAME))]), 4))
-        assert zoo.observation_space == Looking.observation_space
-
-    def test_a_model_that_cannot_fit_is_refused(self) -> None:
-        class Small(ScriptedPlayer):
-            observation_space = spaces.Box(0, 255, (4, 42, 42), np.uint8)
-
-        with pytest.raises(ValueError, match=r"the model reads Box.*42.*env_wrapper"):
-            evaluate_games(Small([0]), GAME, n_games=1, seed=0)
-
     @pytest.mark.timeout(60)
     def test_a_wrapper_that_restarts_the_game_is_refused(self) -> None:
         class RestartAtLostLife(gym.Wrapper[Any, Any, Any, Any]):
@@ -408,6 +316,7 @@ class TestModels:
             ({"sticky_actions": -0.1}, r"sticky_actions.* -0\.1"),
             ({"max_frames": 0}, "max_frames must be at least 1, got 0"),
             ({"seed": -1}, "seed must be at least 0, got -1"),
+            ({"penalty": float("nan")}, "penalty .* nan"),
         ],
     )
     def test_a_wrong_number_is_named(self, kwargs: dict[str, Any], message: str) -> None:
@@ -443,7 +352,3 @@ class TestModels:
         assert len(seen["evaluated"]) > 50
         for ours, theirs in zip(seen["evaluated"], seen["trained"], strict=True):
             np.testing.assert_array_equal(np.moveaxis(ours, -1, 1), theirs)
-
-    def test_an_unknown_game_is_named(self) -> None:
-        with pytest.raises(ValueError, match="unknown environment 'SpaceInvader-v4'"):
-            evaluate_games(ScriptedPlayer([0]), "SpaceInvader-v4", seed=0)

@@ -41,15 +41,6 @@ from sb3_atari_course.envs.state.emulator_state import (
 )
 from sb3_atari_course.wrappers.timing import layers
 
-__all__ = [
-    "EnvStateError",
-    "SavableEnv",
-    "UnsavableEnvError",
-    "monitor_file",
-    "read_env",
-    "write_env",
-]
-
 Env = gym.Env[Any, Any]
 Space = gym.Space[Any]
 

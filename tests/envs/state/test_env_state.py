@@ -16,11 +16,11 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import wrappers as ours
 from sb3_atari_course.envs import wrap_atari
+from sb3_atari_course.envs.state.emulator_state import UnsavableEnvError
 from sb3_atari_course.envs.state.env_state import (
     FIELDS,
     EnvStateError,
     SavableEnv,
-    UnsavableEnvError,
     class_name,
     monitor_file,
     read_env,
@@ -172,16 +172,6 @@ def test_an_episode_that_is_over_is_followed_by_the_same_life_or_game() -> None:
             assert same(env.reset(), fresh.reset())
             assert same(play(env, 5, seed=1), play(fresh, 5, seed=1))
     assert len(lives) > 2
-
-
-def test_an_environment_that_was_never_reset_begins_alike() -> None:
-    env, fresh = cart(), cart()
-    fresh.reset(seed=4)
-    write_env(fresh, through_a_file(read_env(env)))
-    assert fresh.unwrapped._np_random is None
-    with pytest.raises(gym.error.ResetNeeded):
-        fresh.step(0)
-    assert same(env.reset(seed=1), fresh.reset(seed=1))
 
 
 def test_what_rl_zoo_puts_in_the_place_of_timelimit_is_the_same_layer() -> None:
