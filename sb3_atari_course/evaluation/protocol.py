@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.wrappers import AtariPreprocessing, StickyAction, TimeLimit
 from stable_baselines3.common.atari_wrappers import NoopResetEnv, StickyActionEnv
 
@@ -215,10 +215,5 @@ def _sticky_actions(env: gym.Env[Any, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a value of ``env_kwargs`` as JSON can hold it, other objects as their ``repr``."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+    text = json.dumps(value, default=lambda one: getattr(one, "tolist", lambda: repr(one))())
+    return json.loads(text)

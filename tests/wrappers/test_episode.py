@@ -9,7 +9,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from sb3_atari_course import wrap_atari
 from sb3_atari_course.wrappers import ActionRepeat, FireOnReset, LifeLossTerminal, NoopReset
 from tests.fakes import FakeGame, pixel
 
@@ -60,10 +59,6 @@ class TestNoopReset:
         assert game.tape == ["reset(1)"]
         NoopReset(gym.make("CartPole-v1")).reset(seed=0)
 
-    def test_a_negative_number_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="noop_max must be at least 0, got -1"):
-            NoopReset(FakeGame(), noop_max=-1)
-
 
 class GameOfOptions(FakeGame):
     """Records the options of each reset."""
@@ -109,15 +104,6 @@ class TestOptions:
         assert len(game.options) > 1
         assert game.options == [self.OPTIONS] * len(game.options)
         assert game.tape.count("reset(4)") == 1
-
-    def test_reach_the_game_through_all_wrappers(self) -> None:
-        game = GameOfOptions(lives=[2, 2, 2, 2, 1], shape=(40, 40, 3))
-        env = wrap_atari(game, noop_max=0, frame_skip=1, n_stack=2, shape=(36, 36))
-        env.reset()
-        while not env.step(RIGHT)[2]:
-            pass
-        env.reset(options=self.OPTIONS)
-        assert game.options == [None, self.OPTIONS]
 
 
 class TestLifeLossTerminal:
@@ -183,23 +169,6 @@ class TestLifeLossTerminal:
         env = LifeLossTerminal(FakeGame(lives=[3, 4, 3]))
         env.reset()
         assert [env.step(NOOP)[2] for _ in range(2)] == [False, True]
-
-    def test_on_the_real_breakout_five_episodes_are_one_game(self) -> None:
-        env = LifeLossTerminal(ActionRepeat(gym.make("BreakoutNoFrameskip-v4")))
-        _, info = env.reset(seed=0)
-        lives = []
-        for _ in range(5):
-            terminated, n_steps = False, 0
-            while not terminated:
-                _, _, terminated, _, info = env.step(FIRE if n_steps < 2 else NOOP)
-                n_steps += 1
-            lives.append(info["lives"])
-            frame = info["episode_frame_number"]
-            _, info = env.reset()
-            if lives[-1] > 0:
-                assert info["episode_frame_number"] == frame
-        assert lives == [4, 3, 2, 1, 0]
-        assert info["episode_frame_number"] == 0
 
 
 class TestFireOnReset:

@@ -1,4 +1,4 @@
-"""Options of native games: from an id and its options, or from a yml's wrappers, to ale-py's."""
+"""Options of native games: from a Gymnasium id to ale-py's arguments, from wrappers to settings."""
 
 from __future__ import annotations
 
@@ -177,6 +177,7 @@ def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
     return min(limits)
 
 
+#: Arguments of NativeAtariVecEnv.
 Settings = dict[str, Any]
 
 
