@@ -211,10 +211,11 @@ class TestProtocol:
     def test_sticky_actions_only_if_asked(self) -> None:
         """Also for an id that has them."""
         sticky_id = {"env_id": "ALE/SpaceInvaders-v5", "env_kwargs": {"frameskip": 1}}
-        play = partial(evaluate, ScriptedPlayer(PLAY), max_frames=1000)
-        plain = play()
-        assert play(**sticky_id).scores == plain.scores
-        sticky = play(**sticky_id, sticky_actions=0.9)
+        plain, still, sticky = (
+            evaluate(ScriptedPlayer(PLAY), max_frames=1000, **settings)
+            for settings in ({}, sticky_id, {**sticky_id, "sticky_actions": 0.9})
+        )
+        assert still.scores == plain.scores
         assert (sticky.lengths, sticky.scores) != (plain.lengths, plain.scores)
 
     @pytest.mark.timeout(60)
