@@ -38,7 +38,7 @@ FOLDER = "checkpoints"
 KEPT = 2
 
 #: Of the files; one of another version is refused.
-VERSION = 3
+VERSION = 4
 
 #: Packages that play or learn: with other versions of them a training may not resume to the bit.
 _PACKAGES = (

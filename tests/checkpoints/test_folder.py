@@ -238,11 +238,11 @@ def test_another_file_under_a_name_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"version": 1}, r"has format 1, .* reads format 3"),
+        ({"version": 1}, r"has format 1, .* reads format 4"),
         ({}, "has format None"),
-        ({"version": 3}, "is not a checkpoint"),
-        ({"version": 3, "segments": [{}], "state": ["", 0]}, "is not a checkpoint"),
-        ({"version": 3, "segments": [], "state": ["", 0], "sun": 1}, "is not a checkpoint"),
+        ({"version": 4}, "is not a checkpoint"),
+        ({"version": 4, "segments": [{}], "state": ["", 0]}, "is not a checkpoint"),
+        ({"version": 4, "segments": [], "state": ["", 0], "sun": 1}, "is not a checkpoint"),
     ],
 )
 def test_what_else_calls_itself_a_checkpoint_is_refused(

@@ -213,7 +213,7 @@ def test_a_checkpoint_of_another_format_is_refused(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sb3_atari_course.checkpoints.folder.VERSION", 9)
-    refused(run, "has format 3, .* reads format 9")
+    refused(run, "has format 4, .* reads format 9")
 
 
 def test_averages_of_vec_normalize_go_on(tmp_path: Path) -> None:
