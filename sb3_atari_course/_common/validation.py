@@ -14,6 +14,9 @@ from types import FrameType
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch as th
+
+from sb3_atari_course._common.errors import SettingError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Object = TypeVar("_Object")
@@ -94,6 +97,24 @@ def finite_number(name: str, value: Any) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return float(value)
+
+
+def check_cuda_device(name: str, device: Any) -> None:
+    """Raise an error if a setting asks for a GPU that is not there.
+
+    :param name: of the setting, for the message.
+    :param device: ``"auto"``, or what PyTorch takes for a device.
+    :raises SettingError: without that GPU, and for what is not a device.
+    """
+    try:
+        asked = th.device("cpu" if device == "auto" else device)
+    except RuntimeError:
+        raise SettingError(f"{name} must be 'auto', 'cpu' or 'cuda', got {device!r}") from None
+    if asked.type == "cuda" and (asked.index or 0) >= th.cuda.device_count():
+        raise SettingError(
+            f"{name}={str(device)!r}, but this machine has no such card (CUDA cards:"
+            f" {th.cuda.device_count()}): choose 'cpu', or 'auto' for a card where there is one"
+        )
 
 
 def explain_arguments(function: _Function) -> _Function:

@@ -22,8 +22,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch.overrides import TorchFunctionMode
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
-from sb3_atari_course._common.validation import integer_at_least, probability
+from sb3_atari_course._common.validation import check_cuda_device, integer_at_least, probability
 from sb3_atari_course.agents.agent_card import CARD, check_fingerprint, read_card, read_space
 from sb3_atari_course.agents.policy_settings import (
     algorithms,

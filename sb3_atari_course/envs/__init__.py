@@ -9,17 +9,15 @@
 
 from sb3_atari_course.envs.atari import GRAY_SCREENS, make_atari_env, make_game, wrap_atari
 from sb3_atari_course.envs.ids import (
-    check_atari,
     find_spec,
     import_packages,
     is_atari,
     register_envs,
 )
-from sb3_atari_course.envs.stack_check import warn_if_stacked_twice
+from sb3_atari_course.wrappers.screen import warn_if_stacked_twice
 
 __all__ = [
     "GRAY_SCREENS",
-    "check_atari",
     "find_spec",
     "import_packages",
     "is_atari",

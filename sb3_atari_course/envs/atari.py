@@ -13,11 +13,7 @@ from ale_py.env import AtariEnv
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import (
-    SubprocVecEnv,
-    VecEnv,
-    VecTransposeImage,
-)
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecTransposeImage
 
 from sb3_atari_course._common.validation import (
     boolean,
@@ -25,9 +21,9 @@ from sb3_atari_course._common.validation import (
     integer_at_least,
     refuse_unknown,
 )
-from sb3_atari_course.envs.ids import check_atari, find_spec, is_atari, not_atari
+from sb3_atari_course.envs.ids import find_spec, is_atari, not_atari
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.savable_env import SavableEnv
+from sb3_atari_course.envs.state.env_state import SavableEnv
 from sb3_atari_course.wrappers import (
     ActionRepeat,
     ClipReward,
@@ -48,15 +44,6 @@ GRAY_SCREENS = {"obs_type": "grayscale"}
 #: Arguments of :func:`gymnasium.make` itself, and flags of an Atari game.
 _OF_MAKE = ("max_episode_steps", "disable_env_checker")
 _FLAGS = {"full_action_space", "continuous", "sound_obs"}
-
-#: Arguments of SB3's make_vec_env that :func:`make_atari_env` hands on.
-_FOR_MAKE_VEC_ENV = {
-    "start_index",
-    "monitor_dir",
-    "vec_env_cls",
-    "vec_env_kwargs",
-    "monitor_kwargs",
-}
 
 
 @explain_arguments
@@ -163,7 +150,8 @@ def make_atari_env(
     native = boolean("native", native)
     own_names = [name for name in locals() if name != "vec_env_kwargs"]
     integer_at_least(1, "n_envs", n_envs)
-    check_atari(env_id)
+    if str(find_spec(env_id).entry_point).startswith("gymnasium."):  # others may make a game
+        raise ValueError(not_atari(env_id))
     if native:
         settings = {"n_stack": n_stack, "render_mode": "rgb_array", **(wrapper_kwargs or {})}
         settings.update(env_kwargs or {}, **vec_env_kwargs)
@@ -175,7 +163,7 @@ def make_atari_env(
     refuse_unknown(
         "make_atari_env",
         vec_env_kwargs,
-        [*own_names, *sorted(_FOR_MAKE_VEC_ENV)],
+        dict.fromkeys([*own_names, *inspect.signature(make_vec_env).parameters]),
         {
             "wrapper_kwargs": wrapper_names,
             "env_kwargs": inspect.signature(AtariEnv.__init__).parameters,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Sequence
-from typing import Any
 
 import ale_py
 import ale_py.registration
 import ale_py.roms
 import gymnasium as gym
-from ale_py.env import AtariEnv
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec
 
 from sb3_atari_course._common import MAX_FRAMES
 
@@ -23,24 +20,6 @@ def is_atari(env_id: str) -> bool:
     :raises ValueError: for an unknown id, with the nearest one.
     """
     return "AtariEnv" in str(find_spec(env_id).entry_point)
-
-
-def check_atari(env_id: str) -> None:
-    """Raise an error if an id names another environment than an Atari game.
-
-    An entry point that is a function may make anything, and is not refused.
-
-    :raises ValueError: for another environment, and for an unknown id, with the nearest one.
-    """
-    if is_atari(env_id):
-        return
-    made_by: Any = find_spec(env_id).entry_point
-    try:
-        made_by = load_env_creator(made_by) if isinstance(made_by, str) else made_by
-    except (ImportError, gym.error.Error):  # it needs what is not installed
-        made_by = object
-    if isinstance(made_by, type) and not issubclass(made_by, AtariEnv):
-        raise ValueError(not_atari(env_id))
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -57,10 +36,8 @@ def find_spec(env_id: str) -> EnvSpec:
     register_envs()
     try:
         return gym.spec(env_id)
-    except (gym.error.Error, ImportError):
-        near = _nearest_id(env_id)
-        hint = f"did you mean {near!r}?" if near else "gymnasium.registry holds all ids"
-        raise ValueError(f"unknown environment {env_id!r}: {hint}") from None
+    except (gym.error.Error, ImportError) as error:
+        raise ValueError(f"unknown environment {env_id!r}: {error}") from None
 
 
 def import_packages(modules: Sequence[str]) -> None:
@@ -77,24 +54,6 @@ def import_packages(modules: Sequence[str]) -> None:
             raise ValueError(
                 f"--gym-packages {module}: {error}; install it, or add its folder to PYTHONPATH"
             ) from None
-
-
-def _nearest_id(env_id: str) -> str | None:
-    """Return the id most like another one, of a game one that our wrappers can be put around.
-
-    A random frame skip cannot be; without "ALE/" the id with one frame a step is meant, if any.
-    """
-    usable = [
-        name
-        for name, spec in gym.registry.items()
-        if not isinstance(spec.kwargs.get("frameskip"), tuple)
-    ]
-    near = difflib.get_close_matches(env_id, usable, n=1, cutoff=0.4)
-    if not near:
-        return None
-    frame_by_frame = f"{near[0].removeprefix('ALE/').rpartition('-')[0]}NoFrameskip-v4"
-    is_asked_for = near[0].startswith("ALE/") and not env_id.startswith("ALE/")
-    return frame_by_frame if is_asked_for and frame_by_frame in gym.registry else near[0]
 
 
 def not_atari(env_id: str) -> str:

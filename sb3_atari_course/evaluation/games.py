@@ -183,19 +183,13 @@ def evaluate_games(
             " functools.partial(wrap_atari, crop=...)"
         )
     wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
-    given, rules = dict(env_kwargs or {}), (max_frames, sticky_actions)
-    keeper, env = _wrapped_game(wrap, make_score_keeper(env_id, *rules, given))
+    given = dict(env_kwargs or {})
+    keeper, env = _wrapped_game(wrap, make_score_keeper(env_id, max_frames, sticky_actions, given))
     reads_rgb = any(isinstance(layer, WarpFrame) for layer in layers(env))  # it takes RGB only
-    if is_game and given.get("obs_type", "grayscale") != "rgb" and reads_rgb:
+    if is_game and reads_rgb and given.get("obs_type") != "rgb":
         env.close()
-        if "obs_type" in given:
-            raise ValueError(
-                f"SB3's WarpFrame (AtariWrapper) reads RGB screens, got obs_type="
-                f"{given['obs_type']!r}: leave it out"
-            )
-        keeper, env = _wrapped_game(
-            wrap, make_score_keeper(env_id, *rules, {**given, "obs_type": "rgb"})
-        )
+        rgb = make_score_keeper(env_id, max_frames, sticky_actions, {**given, "obs_type": "rgb"})
+        keeper, env = _wrapped_game(wrap, rgb)
     keeper.penalty = penalty
     env = fit_to_model(env, model)
     try:

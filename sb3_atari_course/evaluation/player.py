@@ -9,7 +9,6 @@ from typing import Any, Protocol, SupportsFloat
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import TransformObservation
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
@@ -38,11 +37,9 @@ class Player:
     """
 
     def __init__(self, model: Model, *, deterministic: bool = True) -> None:
-        if not callable(getattr(model, "predict", None)):
-            raise TypeError(f"model must be an SB3 model or have its predict(), got {model!r}")
+        parameters = _parameters_of_predict(model)
         self._predict: Any = model.predict
         self._deterministic = deterministic
-        parameters = _parameters(self._predict)
         takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         self._takes_state = takes_any or {"state", "episode_start"} <= parameters.keys()
         self._is_recurrent = self._takes_state  # until the model returns no state
@@ -94,16 +91,17 @@ def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
         ``env`` is closed then.
     """
     try:
-        normalize = _vec_normalize_of(model)
-        if normalize is not None:
-            env = _Normalized(_stacked_like(_input_space(normalize, env), env), normalize)
+        find_normalize = getattr(model, "get_vec_normalize_env", None)
+        normalize: VecNormalize | None = find_normalize() if find_normalize else None
+        if normalize is not None and normalize.norm_obs:
+            env = _Normalized(_stacked_like(normalize.observation_space, env), normalize)
         wanted = getattr(model, "observation_space", None)
         if wanted is not None:
             env = _stacked_like(wanted, env)
             warn_if_stacked_twice(env.observation_space)
         check_spaces(model, env.observation_space, env.action_space)
         masks = "action_masks"
-        if masks in _parameters(getattr(model, "predict", None)) and env.has_wrapper_attr(masks):
+        if masks in _parameters_of_predict(model) and env.has_wrapper_attr(masks):
             raise ValueError(
                 f"{type(model).__name__} needs action masks, which are not passed here: use"
                 " sb3_contrib.common.maskable.evaluation.evaluate_policy"
@@ -148,16 +146,14 @@ class _Normalized(gym.ObservationWrapper[Any, Any, Any]):
     """Shows what SB3's VecNormalize makes of the observations; its statistics stay as they are."""
 
     def __init__(self, env: gym.Env[Any, Any], normalize: VecNormalize) -> None:
-        reads, shown = _input_space(normalize, env), env.observation_space
-        if reads != shown:
-            if reads != _channels_first(shown):
-                raise ValueError(
-                    f"the model's VecNormalize reads {reads}, but the environment shows {shown}:"
-                    " pass the environment and the env_wrapper with which it was trained"
-                )
-            env = TransformObservation(env, lambda obs: np.moveaxis(obs, -1, 0), reads)
+        if normalize.observation_space != env.observation_space:
+            raise ValueError(
+                f"the model's VecNormalize reads {normalize.observation_space}, but the environment"
+                f" shows {env.observation_space}: pass the environment and the env_wrapper with"
+                " which it was trained (normalised images cannot be evaluated)"
+            )
         super().__init__(env)
-        self._normalize, self.observation_space = normalize, normalize.observation_space
+        self._normalize = normalize
 
     def observation(self, observation: Any) -> Any:
         """Return the normalised observation."""
@@ -218,27 +214,11 @@ def _channels_first(space: spaces.Space[Any]) -> spaces.Space[Any]:
     return space
 
 
-def _vec_normalize_of(model: Model) -> VecNormalize | None:
-    """Return the VecNormalize that normalised the model's observations in training."""
-    find = getattr(model, "get_vec_normalize_env", None)
-    normalize: VecNormalize | None = None if find is None else find()
-    return normalize if normalize is not None and normalize.norm_obs else None
+def _parameters_of_predict(model: Model) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a model's ``predict`` by name.
 
-
-def _input_space(normalize: VecNormalize, env: gym.Env[Any, Any]) -> spaces.Space[Any]:
-    """Return the observations that a VecNormalize reads; of images it keeps the shape alone."""
-    inner: Any = normalize.venv  # None for one that was loaded from a file
-    if inner is not None:
-        return inner.observation_space  # type: ignore[no-any-return]
-    space, shown = normalize.observation_space, env.observation_space
-    if isinstance(space, spaces.Box) and shown.dtype == np.uint8:
-        return spaces.Box(0, 255, space.shape, np.uint8)
-    return space
-
-
-def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
-    """Return a function's parameters by name, none if it does not have a signature."""
-    try:
-        return inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return {}
+    :raises TypeError: if the model has none.
+    """
+    if not callable(getattr(model, "predict", None)):
+        raise TypeError(f"model must be an SB3 model or have its predict(), got {model!r}")
+    return inspect.signature(model.predict).parameters

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.wrappers import AtariPreprocessing, StickyAction, TimeLimit
 from stable_baselines3.common.atari_wrappers import NoopResetEnv, StickyActionEnv
 
@@ -94,23 +94,22 @@ class ScoreKeeper(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def make_score_keeper(
-    env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any] | None
+    env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any]
 ) -> ScoreKeeper:
     """Make the env with its cap and the rules of the protocol.
 
     :raises ValueError: for ``env_kwargs`` that the protocol decides.
     """
-    made = env_kwargs or {}
     if is_atari(env_id):
-        for name in RULES.keys() & made.keys():
+        for name in RULES.keys() & env_kwargs.keys():
             raise ValueError(
-                f"env_kwargs has {name}={made[name]!r}, which the protocol decides: pass"
+                f"env_kwargs has {name}={env_kwargs[name]!r}, which the protocol decides: pass"
                 f" {RULES[name]}=... instead"
             )
         rules = dict(zip(RULES, (max_frames, sticky_actions), strict=True))
-        keeper = ScoreKeeper(make_game(env_id, **{**GRAY_SCREENS, **made, **rules}))
+        keeper = ScoreKeeper(make_game(env_id, **{**GRAY_SCREENS, **env_kwargs, **rules}))
     else:
-        keeper = ScoreKeeper(TimeLimit(make_game(env_id, **made), max_frames))
+        keeper = ScoreKeeper(TimeLimit(make_game(env_id, **env_kwargs), max_frames))
     keeper.max_frames = max_frames
     return keeper
 
@@ -131,14 +130,15 @@ def protocol_of(
         rules = {key: value for key, value in env_kwargs.items() if key not in _NOT_RULES}
         return protocol | ({"env_kwargs": _plain(rules)} if rules else {})
     emulator: Any = keeper.unwrapped
+    mode, difficulty = emulator._game_mode, emulator._game_difficulty
     return {
         **_limits(env, keeper, "frames"),
         "frames_per_step": frames_per_step(env),
         "noop_max_frames": find_noops(env) or 0,
         "sticky_actions": 0.0,
         **_sticky_actions(env),
-        "mode": _or_default(emulator._game_mode),
-        "difficulty": _or_default(emulator._game_difficulty),
+        "mode": "default" if mode is None else int(mode),
+        "difficulty": "default" if difficulty is None else int(difficulty),
         "full_action_space": bool(spec.kwargs.get("full_action_space", False)),
         "screens": emulator._obs_type,
         "whole_games": True,
@@ -157,9 +157,7 @@ def find_noops(env: gym.Env[Any, Any], outside: gym.Env[Any, Any] | None = None)
         if layer is outside:
             break
         if isinstance(layer, (NoopReset, NoopResetEnv, AtariPreprocessing)):
-            fixed = getattr(layer, "override_num_noops", None)  # SB3's: always so many
-            n_noops = layer.noop_max if fixed is None else fixed
-            found.append(n_noops * frames_per_step(layer.env))
+            found.append(layer.noop_max * frames_per_step(layer.env))
     return sum(found) if found else None
 
 
@@ -192,12 +190,12 @@ def _sticky_actions(env: gym.Env[Any, Any]) -> dict[str, Any]:
     found = []
     for layer in layers(env):
         if isinstance(layer, StickyAction):
+            found.append((float(layer.repeat_action_probability), frames_per_step(layer.env)))
             if layer.repeat_action_duration_range != (1, 1):
                 raise ValueError(
                     "StickyAction with a repeat_action_duration of"
                     f" {layer.repeat_action_duration_range} steps: scores are comparable for 1 only"
                 )
-            found.append((float(layer.repeat_action_probability), frames_per_step(layer.env)))
         elif isinstance(layer, StickyActionEnv):
             found.append((float(layer.action_repeat_probability), frames_per_step(layer.env)))
     emulator = getattr(env.unwrapped, "ale", None)
@@ -215,16 +213,7 @@ def _sticky_actions(env: gym.Env[Any, Any]) -> dict[str, Any]:
     return {"sticky_actions": chance} | ({"sticky_frames": n_frames} if n_frames > 1 else {})
 
 
-def _or_default(value: int | None) -> int | str:
-    return "default" if value is None else int(value)
-
-
 def _plain(value: Any) -> Any:
     """Return a value of ``env_kwargs`` as JSON can hold it, other objects as their ``repr``."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
+    text = json.dumps(value, default=lambda one: getattr(one, "tolist", lambda: repr(one))())
+    return json.loads(text)

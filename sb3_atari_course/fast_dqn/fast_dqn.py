@@ -21,9 +21,8 @@ from stable_baselines3.common.type_aliases import (
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import SettingError
-from sb3_atari_course._common.validation import boolean, refuse_unknown
+from sb3_atari_course._common.validation import boolean, check_cuda_device, refuse_unknown
 from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.fast_dqn.cuda_graphs import DeviceRows, GraphUpdates, PendingUpdates
 from sb3_atari_course.fast_dqn.updates import (

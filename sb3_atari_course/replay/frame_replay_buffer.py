@@ -17,7 +17,6 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import ReplayFileError, ReplayMemoryError, SettingError
 from sb3_atari_course._common.state_tree import (
     read_archive,
@@ -28,6 +27,7 @@ from sb3_atari_course._common.state_tree import (
 )
 from sb3_atari_course._common.validation import (
     boolean,
+    check_cuda_device,
     explain_arguments,
     finite_number,
     integer_at_least,

@@ -8,7 +8,7 @@
   :class:`DiscretizeObservations` for continuous environments.
 
 Each stands alone around any :func:`gymnasium.make`; :func:`sb3_atari_course.envs.wrap_atari` is
-the one place that knows their order.
+the one place that knows their order. ``checkpoint_fields`` names what changes while playing.
 """
 
 from sb3_atari_course.wrappers.episode import FireOnReset, LifeLossTerminal, NoopReset

@@ -33,6 +33,8 @@ class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     :raises ValueError: if ``noop_max`` is negative.
     """
 
+    checkpoint_fields = ()
+
     @explain_arguments
     def __init__(self, env: gym.Env[Screen, int], *, noop_max: int = 30) -> None:
         super().__init__(env)
@@ -68,6 +70,8 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
 
     :param env: a game whose ``info`` tells the lives left.
     """
+
+    checkpoint_fields = ("_lives", "_last_frame")
 
     @explain_arguments
     def __init__(self, env: gym.Env[Screen, int]) -> None:
@@ -114,6 +118,8 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
 
     :param env: a game; its ``info`` tells the lives left, if it has any.
     """
+
+    checkpoint_fields = ("_lives",)
 
     @explain_arguments
     def __init__(self, env: gym.Env[Screen, int]) -> None:

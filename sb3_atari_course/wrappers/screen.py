@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal, SupportsFloat
@@ -12,11 +13,15 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
+from stable_baselines3.common.preprocessing import is_image_space
 
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least
 
 Screen = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
+
+#: Colour frames in a usual stack (4) times their channels.
+_MOST_CHANNELS = 12
 
 
 @explain_arguments
@@ -64,6 +69,8 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
     (84, 84, 1)
     """
 
+    checkpoint_fields = ()
+
     @explain_arguments
     def __init__(
         self,
@@ -102,6 +109,8 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         that are no images.
     """
 
+    checkpoint_fields = ("_frames",)
+
     @explain_arguments
     def __init__(
         self,
@@ -138,6 +147,21 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         self._frames.append(obs.copy())  # an env may reuse its array
         stack: Any = cv2.merge(list(self._frames))  # four times as fast as numpy's concatenate
         return stack.reshape(self._shape)  # type: ignore[no-any-return]
+
+
+def warn_if_stacked_twice(space: spaces.Space[Any]) -> None:
+    """Warn of images with more channels than a usual stack has: it was perhaps stacked again.
+
+    :param space: of the observations; the axis that is shortest has the channels, as SB3 has it.
+    """
+    n_channels = min(space.shape or (0,)) if is_image_space(space) else 0
+    if n_channels > _MOST_CHANNELS:
+        warnings.warn(
+            f"observations have {n_channels} channels, more than 4 colour frames"
+            f" ({_MOST_CHANNELS}): were stacked frames stacked again? make_atari_env and n_stack of"
+            " wrap_atari stack already: leave out VecFrameStack, or frame_stack in a yml",
+            stacklevel=1,  # this line, so that Python shows the same text once
+        )
 
 
 def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:

@@ -34,6 +34,8 @@ class DiscretizeActions(gym.ActionWrapper[Any, np.int64, NDArray[Any]], RecordCo
     (Discrete(5), [-2.0, -1.0, 0.0, 1.0, 2.0])
     """
 
+    checkpoint_fields = ()
+
     @explain_arguments
     def __init__(self, env: gym.Env[Any, NDArray[Any]], *, n_bins: int) -> None:
         super().__init__(env)
@@ -92,6 +94,8 @@ class DiscretizeObservations(
     >>> env.observation_space, env.observation(np.array([-0.5, 0.0])).tolist()
     (MultiDiscrete([18 14]), [7, 7])
     """
+
+    checkpoint_fields = ()
 
     @explain_arguments
     def __init__(
@@ -154,6 +158,8 @@ class ClipReward(gym.RewardWrapper[Any, Any], RecordConstructorArgs):
 
     :param env: any environment.
     """
+
+    checkpoint_fields = ()
 
     @explain_arguments
     def __init__(self, env: gym.Env[Any, Any]) -> None:

@@ -56,6 +56,8 @@ class ActionRepeat(
     4
     """
 
+    checkpoint_fields = ("_checker_is_done",)
+
     @explain_arguments
     def __init__(
         self, env: gym.Env[NDArray[np.uint8], int], *, frame_skip: int = 4, max_pool: bool = True

@@ -25,7 +25,6 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_atari_course._common.cuda_device import check_cuda_device
 from sb3_atari_course._common.errors import (
     CheckpointError,
     ReplayMemoryError,
@@ -34,6 +33,7 @@ from sb3_atari_course._common.errors import (
     raised_at,
 )
 from sb3_atari_course._common.passwords import without_passwords
+from sb3_atari_course._common.validation import check_cuda_device
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints.callback import FREQUENCY, ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import how_to_resume
@@ -45,7 +45,7 @@ from sb3_atari_course.envs import (
     warn_if_stacked_twice,
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.savable_env import SavableEnv
+from sb3_atari_course.envs.state.env_state import SavableEnv
 from sb3_atari_course.hyperparams import ALGORITHMS, hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS

@@ -34,7 +34,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
     [
         # what a command line names is not there
         (["--algo", "nonsense", "--env", GAME], "invalid choice: 'nonsense'"),
-        (["--algo", "dqn", "--env", "BrekoutNoFrameskip-v4"], "did you mean 'BreakoutNoFrameskip"),
+        (["--algo", "dqn", "--env", "BrekoutNoFrameskip-v4"], "unknown environment 'Brekout"),
         ([*CARTPOLE, "--nonsense"], "unrecognized arguments: --nonsense"),
         ([*CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
         ([*CARTPOLE, "-i", "nowhere.zip"], "nowhere.zip: there is no such .zip file"),

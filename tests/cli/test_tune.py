@@ -117,7 +117,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*CARTPOLE, "--study-name", "../x"], "--study-name is the name of a folder in -f"),
         ([*CARTPOLE, "--best", "--study-name", "q_learning_FrozenLake-v1"],
          "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
-        ([*CARTPOLE[:3], "--env", "CartPol-v1"], "did you mean 'CartPole-v1'?"),
+        ([*CARTPOLE[:3], "--env", "CartPol-v1"], "unknown environment 'CartPol-v1'"),
         (["tune", "--algo", "ppo", "--env", "CartPole-v1"], "invalid choice: 'ppo'"),
         ([*CARTPOLE, "--only", "gamma", "--param", "gamma=0.9"], "nothing is left to tune"),
     ],

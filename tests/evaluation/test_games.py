@@ -10,17 +10,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.wrappers import TransformReward
 from stable_baselines3 import DQN
-from stable_baselines3.common.atari_wrappers import AtariWrapper
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
 from sb3_atari_course import (
     AtariCnnPolicy,
     GamesReport,
-    QLearning,
     evaluate_games,
     make_atari_env,
     wrap_atari,
@@ -28,6 +22,7 @@ from sb3_atari_course import (
 from tests import naive
 from tests.fakes import ScriptedPlayer, Tape
 
+BREAKOUT = "BreakoutNoFrameskip-v4"
 GAME = "SpaceInvadersNoFrameskip-v4"  # pays 5 to 200 and has 3 lives
 PLAY = [1, 2, 1, 3, 0, 1, 4, 5, 2]
 
@@ -45,6 +40,17 @@ class Starts(gym.Wrapper[Any, Any, Any, Any]):
         return obs, info
 
 
+def evaluate(model: Any, env_id: str = GAME, **settings: Any) -> GamesReport:
+    """Return the report of one game without random actions and random play, unless asked for."""
+    defaults = {"n_games": 1, "seed": 0, "epsilon": 0.0, "random_play": False}
+    return evaluate_games(model, env_id, **{**defaults, **settings})
+
+
+class AlwaysRight(ScriptedPlayer):
+    def __init__(self) -> None:
+        super().__init__([2])
+
+
 class TestScores:
     def test_are_those_of_a_bare_emulator(self) -> None:
         """Whole games through all lives, unclipped, although the agent sees lives and signs."""
@@ -54,15 +60,7 @@ class TestScores:
             tapes.append(Tape(env))
             return wrap_atari(tapes[0])
 
-        report = evaluate_games(
-            ScriptedPlayer(PLAY),
-            GAME,
-            n_games=2,
-            seed=3,
-            epsilon=0.1,
-            env_wrapper=wrapper,
-            random_play=False,
-        )
+        report = evaluate(ScriptedPlayer(PLAY), n_games=2, seed=3, epsilon=0.1, env_wrapper=wrapper)
         games = tapes[0].games
         assert len(tapes) == 1
         assert len(games) == 2
@@ -71,153 +69,102 @@ class TestScores:
             assert length == len(actions)
             assert score >= 30
 
-    def test_the_first_games_are_those_of_a_shorter_evaluation(self) -> None:
-        class AlwaysRight(ScriptedPlayer):
-            def __init__(self) -> None:
-                super().__init__([2])
-
-        evaluate = partial(evaluate_games, AlwaysRight(), GAME, seed=1, max_frames=600)
-        short, long = evaluate(n_games=1), evaluate(n_games=3)
+    def test_a_game_depends_on_the_seed_and_its_number_only(self) -> None:
+        play = partial(evaluate, AlwaysRight(), epsilon=0.5, max_frames=600, random_play=True)
+        short, long = play(seed=1), play(seed=1, n_games=3)
         assert long.scores[:1] == short.scores
         assert long.random_scores[:1] == short.random_scores
-        assert len(long.scores) == len(long.random_scores) == 3
-
-    def test_equal_seeds_agree_and_different_seeds_differ(self) -> None:
-        evaluate = partial(
-            evaluate_games, ScriptedPlayer([1]), GAME, n_games=2, epsilon=0.5, max_frames=600
-        )
-        first = evaluate(seed=1)
-        assert first == evaluate(seed=1)
-        assert first.scores != evaluate(seed=2).scores
+        assert long == play(seed=1, n_games=3)
+        assert long.scores != play(seed=2, n_games=3).scores
 
     def test_epsilon_is_the_evaluations_own(self) -> None:
         class Counting(ScriptedPlayer):
             exploration_rate = 1.0  # what a training left behind
 
         player = Counting([0])
-        report = evaluate_games(player, GAME, n_games=1, seed=0, epsilon=0.25, random_play=False)
+        report = evaluate(player, epsilon=0.25)
         n_steps = report.lengths[0] / 4
         assert player.n_calls == pytest.approx(0.75 * n_steps, rel=0.1)
 
     def test_a_trained_dqn_does_not_explore(self) -> None:
-        env = make_atari_env(GAME, seed=0)
-        model = DQN(AtariCnnPolicy, env, buffer_size=10, learning_starts=5)
+        model = DQN(AtariCnnPolicy, make_atari_env(GAME, seed=0), buffer_size=10)
         scores = []
         for rate in (0.0, 1.0):
             model.exploration_rate = rate
-            report = evaluate_games(model, GAME, n_games=1, seed=0, max_frames=200, epsilon=0.0)
+            report = evaluate(model, max_frames=200)
             scores.append(report.lengths + report.scores)
         assert scores[0] == scores[1]
 
     def test_random_play_is_the_same_games_at_random(self) -> None:
-        report = evaluate_games(
-            ScriptedPlayer([0]), GAME, n_games=2, seed=4, epsilon=1.0, max_frames=600
-        )
+        settings = {"n_games": 2, "seed": 4, "max_frames": 600, "random_play": True}
+        report = evaluate(ScriptedPlayer([0]), epsilon=1.0, **settings)
         assert report.scores == report.random_scores
         assert report.random_mean == np.mean(report.random_scores)
 
-    def test_sb3s_own_evaluation_sees_whole_games_too(self) -> None:
-        """Also the second one, and the games end as on a bare emulator."""
-        tape = Tape(gym.make("BreakoutNoFrameskip-v4"))
-        env = DummyVecEnv([lambda: wrap_atari(Monitor(tape), n_stack=4)])
-        env.seed(0)
-        model = DQN(AtariCnnPolicy, VecTransposeImage(env), buffer_size=10)
-        for _ in range(2):
-            tape.games.clear()
-            scores, lengths = evaluate_policy(
-                model, model.get_env(), n_eval_episodes=2, return_episode_rewards=True
-            )
-            assert len(scores) == 2 <= len(tape.games)  # perhaps the start of a third
-            for score, length, actions in zip(scores, lengths, tape.games[:2], strict=True):
-                assert naive.replay("breakout", actions) == (score, True)
-                assert length == len(actions)
 
-
-class TestPenalties:
-    """Taxi pays -10 for picking up or putting down where it may not."""
-
-    def test_they_are_counted_game_by_game(self) -> None:
-        player = ScriptedPlayer([5, 0, 0, 0])
-        report = evaluate_games(
-            player, "Taxi-v4", n_games=3, seed=0, epsilon=0.0, penalty=-10, random_play=False
-        )
+class TestReport:
+    def test_penalties_are_counted_game_by_game(self) -> None:
+        """Taxi pays -10 for picking up or putting down where it may not."""
+        report = evaluate(ScriptedPlayer([5, 0, 0, 0]), "Taxi-v4", n_games=3, penalty=-10)
         assert report.lengths == (200,) * 3
-        for score, n_penalties in zip(report.scores, report.penalties, strict=True):
-            assert score == -200 - 9 * n_penalties
         assert report.penalties == (50,) * 3  # it never has a passenger to put down
-        json.dumps(report.as_dict())
-        assert report.mean_penalties == np.mean(report.penalties)
-        assert f"length: 200.0 steps a game, penalties: {report.mean_penalties:.2f}" in str(report)
+        assert report.scores == (-200 - 9 * 50,) * 3
+        assert report.mean_penalties == 50
+        assert "penalties: 50.00" in str(report)
         assert report.protocol["penalty"] == -10
-        assert report.as_dict()["penalties"] == report.penalties
+        assert json.loads(json.dumps(report.as_dict()))["penalties"] == [50] * 3
 
-    @pytest.mark.parametrize(
-        ("penalty", "error"), [("x", TypeError), ([-10], TypeError), (float("nan"), ValueError)]
-    )
-    def test_what_is_no_penalty(self, penalty: Any, error: type[Exception]) -> None:
-        with pytest.raises(error, match=r"penalty must be a (finite )?number, got"):
-            evaluate_games(ScriptedPlayer([4]), "Taxi-v4", seed=0, penalty=penalty)
-
-    def test_they_are_left_out_unless_asked_for(self) -> None:
-        player = ScriptedPlayer([4])
-        report = evaluate_games(player, "Taxi-v4", n_games=2, seed=0, random_play=False)
+    def test_penalties_are_left_out_unless_asked_for(self) -> None:
+        report = evaluate(ScriptedPlayer([4]), "Taxi-v4", n_games=2)
         assert report.penalties == ()
         assert report.mean_penalties is None
-        assert report.mean_length == 200
         assert "penalties" not in str(report) + str(report.protocol)
-        assert "length: 200.0 steps a game" in str(report)
-        game = GamesReport("Pong", (1.0,), (40,), (), {"max_frames": 100})
-        assert "length: 40.0 frames a game" in game.summary()
-
-
-class TestSmallEnvironments:
-    def test_the_limit_of_the_id_is_in_the_protocol(self) -> None:
-        player = ScriptedPlayer([0])
-        for max_frames, limit in ((108_000, 200), (50, 50)):
-            report = evaluate_games(
-                player, "Taxi-v4", n_games=1, seed=0, max_frames=max_frames, random_play=False
-            )
-            assert report.protocol["max_steps"] == limit
-            assert report.lengths == (limit,)
-
-    def test_sticky_actions_are_for_games(self) -> None:
-        with pytest.raises(ValueError, match="sticky_actions are for Atari games, Taxi-v4 is none"):
-            evaluate_games(ScriptedPlayer([0]), "Taxi-v4", seed=0, sticky_actions=0.25)
-
-    def test_a_model_of_another_world_is_refused(self) -> None:
-        model = QLearning("QTablePolicy", "FrozenLake-v1")
-        with pytest.raises(ValueError, match=r"reads Discrete\(16\), but .* shows Discrete\(500\)"):
-            evaluate_games(model, "Taxi-v4", seed=0)
-
-    def test_rewards_of_numpy_are_counted_and_written(self) -> None:
-        gym.register("Numpy-v0", lambda: TransformReward(gym.make("Taxi-v4"), np.float64))
-        player = ScriptedPlayer([5])
-        report = evaluate_games(player, "Numpy-v0", n_games=1, seed=0, epsilon=0.0, penalty=-10)
-        assert report.penalties == (200,)
-        json.dumps(report.as_dict())
 
     def test_a_long_report_shows_a_hundred_scores(self) -> None:
-        report = evaluate_games(
-            *(ScriptedPlayer([0]), "Taxi-v4"),
-            n_games=101,
-            seed=0,
-            max_frames=1,
-            epsilon=0.0,
-            random_play=False,
-        )
-        (scores,) = [line for line in str(report).split("\n") if line.startswith("scores: ")]
-        assert scores == "scores: " + "-1 " * 100 + "..."
+        report = evaluate(ScriptedPlayer([0]), "Taxi-v4", n_games=101, max_frames=1)
+        assert "scores: " + "-1 " * 100 + "...\n" in str(report)
+
+    def test_of_a_game(self) -> None:
+        report = evaluate(ScriptedPlayer([0]), n_games=2, max_frames=200, random_play=True)
+        assert report.protocol == {
+            "n_games": 2,
+            "seed": 0,
+            "epsilon": 0.0,
+            "max_frames": 200,
+            "frames_per_step": 4,
+            "noop_max_frames": 30,
+            "sticky_actions": 0.0,
+            "mode": "default",
+            "difficulty": "default",
+            "full_action_space": False,
+            "screens": "grayscale",
+            "whole_games": False,
+            "clipped": False,
+        }
+        assert report.mean_length == 200
+        assert report.std == np.std(report.scores)
+        for shown in (f"{report.mean:.2f} +- {report.std:.2f}", "200.0 frames", "random play"):
+            assert shown in str(report)
+        assert json.loads(json.dumps(report.as_dict()))["scores"] == list(report.scores)
+
+    @pytest.mark.timeout(60)
+    def test_of_a_small_environment(self) -> None:
+        report = evaluate(ScriptedPlayer([0]), "CartPole-v1", n_games=3)
+        assert all(8 <= score <= 11 for score in report.scores)
+        assert report.lengths == tuple(int(score) for score in report.scores)
+        assert report.protocol == {"n_games": 3, "seed": 0, "epsilon": 0.0, "max_steps": 500}
+        endless = evaluate(ScriptedPlayer([0]), "CliffWalking-v1", max_frames=50)
+        assert (endless.lengths, endless.scores) == ((50,), (-50.0,))
+        assert "50.0 steps" in str(endless)
 
 
 class TestProtocol:
     @pytest.mark.parametrize("noop_max", [0, 7])
     def test_no_ops_are_added_where_the_training_had_none(self, noop_max: int) -> None:
         starts: list[int] = []
-        report = evaluate_games(
+        report = evaluate(
             ScriptedPlayer([0]),
-            GAME,
             n_games=6,
-            seed=0,
             max_frames=60,
             env_wrapper=lambda env: Starts(
                 wrap_atari(env, noop_max=noop_max, fire_on_reset=False), starts
@@ -227,9 +174,19 @@ class TestProtocol:
         assert 1 <= min(starts) < max(starts) <= (noop_max or 30)
         assert len(set(starts)) > 2
 
-    def test_a_game_is_cut_off_at_max_frames(self) -> None:
-        report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=0, max_frames=400)
-        assert all(400 <= length <= 404 for length in report.lengths)
+    def test_games_that_skip_by_themselves_start_within_thirty_frames(self) -> None:
+        starts: list[int] = []
+        report = evaluate(
+            ScriptedPlayer([0]),
+            "SpaceInvadersDeterministic-v4",
+            n_games=9,
+            max_frames=60,
+            env_wrapper=lambda env: wrap_atari(Starts(env, starts), noop_max=0, frame_skip=1),
+        )
+        assert report.protocol["noop_max_frames"] == 28
+        assert max(starts) <= 28
+        assert len(set(starts)) > 3
+        assert set(report.lengths) == {60}  # frames, not steps
 
     def test_a_game_cut_off_while_fire_is_pressed_counts(self) -> None:
         """The first life is lost at frame 129; the FIRE after it ends at 133."""
@@ -241,15 +198,8 @@ class TestProtocol:
                 tapes.append(Tape(env))
                 return wrap_atari(tapes[0])
 
-            report = evaluate_games(
-                ScriptedPlayer([0]),
-                "BreakoutNoFrameskip-v4",
-                n_games=1,
-                seed=0,
-                epsilon=0.0,
-                max_frames=max_frames,
-                env_wrapper=wrapper,
-                random_play=False,
+            report = evaluate(
+                ScriptedPlayer([0]), BREAKOUT, max_frames=max_frames, env_wrapper=wrapper
             )
             games[max_frames] = report.lengths[0], tapes[0].games[0]
             after_the_end = [action for game in tapes[0].games[1:] for action in game]
@@ -257,127 +207,16 @@ class TestProtocol:
         assert games[131][0] == 131
         assert games[131][1] == games[108_000][1][:131]  # the same game, not the next one
 
-    def test_rules_of_the_protocol_are_not_env_kwargs(self) -> None:
-        play = partial(evaluate_games, ScriptedPlayer([0]), GAME, n_games=1, seed=0)
-        for name, value, instead in (
-            ("max_num_frames_per_episode", 4000, "max_frames"),
-            ("repeat_action_probability", 0.25, "sticky_actions"),
-        ):
-            with pytest.raises(ValueError, match=rf"{name}={value}.*{instead}="):
-                play(env_kwargs={name: value})
-        report = play(max_frames=100, env_kwargs={"obs_type": "rgb"})
-        assert report.lengths == (100,)
-        assert report.protocol["screens"] == "rgb"
-
-    def test_games_that_skip_by_themselves_start_within_thirty_frames(self) -> None:
-        starts: list[int] = []
-        report = evaluate_games(
-            ScriptedPlayer([0]),
-            "SpaceInvadersDeterministic-v4",
-            n_games=9,
-            seed=0,
-            max_frames=60,
-            env_wrapper=lambda env: wrap_atari(Starts(env, starts), noop_max=0, frame_skip=1),
-        )
-        assert report.protocol["noop_max_frames"] == 28
-        assert max(starts) <= 28
-        assert len(set(starts)) > 3
-        assert set(report.lengths) == {60}  # frames, not steps
-
-    def test_sb3s_no_ops_are_recognised(self) -> None:
-        report = evaluate_games(
-            ScriptedPlayer([0]),
-            GAME,
-            n_games=2,
-            seed=0,
-            max_frames=60,
-            env_kwargs={"obs_type": "rgb"},
-            env_wrapper=partial(AtariWrapper, noop_max=9),
-        )
-        assert report.protocol["noop_max_frames"] == 9
-
     @pytest.mark.timeout(60)
     def test_sticky_actions_only_if_asked(self) -> None:
         """Also for an id that has them."""
-        evaluate = partial(
-            evaluate_games,
-            ScriptedPlayer(PLAY),
-            "ALE/SpaceInvaders-v5",
-            n_games=1,
-            seed=0,
-            max_frames=1000,
-            epsilon=0.0,
-            random_play=False,
-            env_kwargs={"frameskip": 1},
+        sticky_id = {"env_id": "ALE/SpaceInvaders-v5", "env_kwargs": {"frameskip": 1}}
+        plain, still, sticky = (
+            evaluate(ScriptedPlayer(PLAY), max_frames=1000, **settings)
+            for settings in ({}, sticky_id, {**sticky_id, "sticky_actions": 0.9})
         )
-        plain = evaluate_games(
-            ScriptedPlayer(PLAY), GAME, n_games=1, seed=0, max_frames=1000, epsilon=0.0
-        )
-        assert evaluate().scores == plain.scores
-        sticky = evaluate(sticky_actions=0.9)
+        assert still.scores == plain.scores
         assert (sticky.lengths, sticky.scores) != (plain.lengths, plain.scores)
-
-    def test_the_report_says_it_all(self) -> None:
-        report = evaluate_games(ScriptedPlayer([0]), GAME, n_games=2, seed=0, max_frames=200)
-        text = str(report)
-        for expected in (
-            f"{GAME}: {report.mean:.2f} +- {report.std:.2f} (mean +- SD of 2 games)",
-            "random play:",
-            "scores:",
-            "n_games 2, seed 0, epsilon 0.05, max_frames 200, frames_per_step 4,"
-            " noop_max_frames 30, sticky_actions 0.0, mode default, difficulty default,"
-            " full_action_space False, screens grayscale, whole_games False, clipped False",
-        ):
-            assert expected in text
-        assert json.loads(json.dumps(report.as_dict()))["scores"] == list(report.scores)
-        assert report.std == np.std(report.scores)
-
-    @pytest.mark.timeout(60)
-    def test_small_environments_work_as_well(self) -> None:
-        report = evaluate_games(ScriptedPlayer([0]), "CartPole-v1", n_games=3, seed=0, epsilon=0.0)
-        assert all(8 <= score <= 11 for score in report.scores)
-        assert report.lengths == tuple(int(score) for score in report.scores)
-        assert report.protocol == {
-            "n_games": 3,
-            "seed": 0,
-            "epsilon": 0.0,
-            "max_steps": 500,
-        }
-        endless = evaluate_games(
-            ScriptedPlayer([0]), "CliffWalking-v1", n_games=1, seed=0, max_frames=50, epsilon=0.0
-        )
-        assert endless.lengths == (50,)
-        assert endless.scores == (-50.0,)
-
-
-class TestModels:
-    def test_a_model_of_rl_zoos_frame_stack_sees_what_it_was_trained_on(self) -> None:
-        seen: list[Any] = []
-
-        class Looking(ScriptedPlayer):
-            observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
-
-            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
-                seen.append(observation)
-                return super().predict(observation, deterministic=deterministic)
-
-        evaluate_games(
-            Looking([0]), GAME, n_games=1, seed=0, max_frames=100, epsilon=0.0, random_play=False
-        )
-        assert seen[0].shape == (1, 84, 84, 4)
-        assert not seen[0][..., :3].any()  # zero-padded, as VecFrameStack does
-        assert seen[0][..., 3].any()
-        np.testing.assert_array_equal(seen[1][0, ..., 2], seen[0][0, ..., 3])
-
-        zoo = VecTransposeImage(VecFrameStack(DummyVecEnv([lambda: wrap_atari(gym.make(GAME))]), 4))
-        assert zoo.observation_space == Looking.observation_space
-
-    def test_a_model_that_cannot_fit_is_refused(self) -> None:
-        class Small(ScriptedPlayer):
-            observation_space = spaces.Box(0, 255, (4, 42, 42), np.uint8)
-
-        with pytest.raises(ValueError, match=r"the model reads Box.*42.*env_wrapper"):
-            evaluate_games(Small([0]), GAME, n_games=1, seed=0)
 
     @pytest.mark.timeout(60)
     def test_a_wrapper_that_restarts_the_game_is_refused(self) -> None:
@@ -389,61 +228,48 @@ class TestModels:
                 lost, self.lives = info["lives"] < self.lives, info["lives"]
                 return obs, reward, terminated or lost, truncated, info
 
-        with pytest.raises(ValueError, match="restarts the game when an episode ends"):
-            evaluate_games(
-                ScriptedPlayer([0]),
-                GAME,
-                n_games=1,
-                seed=0,
-                env_wrapper=lambda env: RestartAtLostLife(
-                    wrap_atari(env, terminal_on_life_loss=False)
-                ),
-            )
+        def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+            return RestartAtLostLife(wrap_atari(env, terminal_on_life_loss=False))
+
+        with pytest.raises(ValueError, match="restarts the game"):
+            evaluate(ScriptedPlayer([0]), env_wrapper=wrapper)
 
     @pytest.mark.parametrize(
-        ("kwargs", "message"),
+        ("settings", "named"),
         [
-            ({"n_games": 0}, "n_games must be at least 1, got 0"),
+            ({"n_games": 0}, "n_games .* 0"),
             ({"epsilon": 1.5}, r"epsilon.* 1\.5"),
             ({"sticky_actions": -0.1}, r"sticky_actions.* -0\.1"),
-            ({"max_frames": 0}, "max_frames must be at least 1, got 0"),
-            ({"seed": -1}, "seed must be at least 0, got -1"),
+            ({"max_frames": 0}, "max_frames .* 0"),
+            ({"seed": -1}, "seed .* -1"),
+            ({"penalty": float("nan")}, "penalty .* nan"),
+            ({"env_id": "Taxi-v4", "sticky_actions": 0.25}, "sticky_actions.*Taxi-v4"),
+            ({"env_kwargs": {"max_num_frames_per_episode": 40}}, "episode=40.*max_frames="),
+            ({"env_kwargs": {"repeat_action_probability": 1}}, "probability=1.*sticky_actions="),
         ],
     )
-    def test_a_wrong_number_is_named(self, kwargs: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            evaluate_games(ScriptedPlayer([0]), GAME, **{"seed": 0, **kwargs})
+    def test_a_wrong_value_is_named(self, settings: dict[str, Any], named: str) -> None:
+        with pytest.raises(ValueError, match=named):
+            evaluate(ScriptedPlayer([0]), **settings)
 
-    def test_grey_screens_are_the_default_as_in_make_atari_env(self) -> None:
-        seen: dict[str, list[Any]] = {"evaluated": [], "trained": []}
 
-        class Looking(ScriptedPlayer):
-            observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+def test_grey_screens_are_the_default_as_in_make_atari_env() -> None:
+    seen: list[Any] = []
 
-            def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
-                seen["evaluated"].append(observation)
-                return super().predict(observation, deterministic=deterministic)
+    class Looking(AlwaysRight):
+        observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
-        game = "MsPacmanNoFrameskip-v4"  # its sprites flicker: colours would differ
-        evaluate_games(
-            Looking([2]),
-            game,
-            n_games=1,
-            seed=0,
-            epsilon=0.0,
-            max_frames=700,
-            random_play=False,
-            env_wrapper=partial(wrap_atari, n_stack=4),
-        )
-        env = make_atari_env(game, env_kwargs={"max_num_frames_per_episode": 700})
-        env.seed(int(np.random.default_rng([0, 0]).integers(2**31)))
-        seen["trained"].append(env.reset())
-        while len(seen["trained"]) < len(seen["evaluated"]):
-            seen["trained"].append(env.step([2])[0])
-        assert len(seen["evaluated"]) > 50
-        for ours, theirs in zip(seen["evaluated"], seen["trained"], strict=True):
-            np.testing.assert_array_equal(np.moveaxis(ours, -1, 1), theirs)
+        def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+            seen.append(observation)
+            return super().predict(observation, deterministic=deterministic)
 
-    def test_an_unknown_game_is_named(self) -> None:
-        with pytest.raises(ValueError, match="unknown environment 'SpaceInvader-v4'"):
-            evaluate_games(ScriptedPlayer([0]), "SpaceInvader-v4", seed=0)
+    game = "MsPacmanNoFrameskip-v4"  # its sprites flicker: colours would differ
+    evaluate(Looking(), game, max_frames=700, env_wrapper=partial(wrap_atari, n_stack=4))
+    env = make_atari_env(game, env_kwargs={"max_num_frames_per_episode": 700})
+    env.seed(int(np.random.default_rng([0, 0]).integers(2**31)))
+    trained = [env.reset()]
+    while len(trained) < len(seen):
+        trained.append(env.step(np.array([2]))[0])
+    assert len(seen) > 50
+    for ours, theirs in zip(seen, trained, strict=True):
+        np.testing.assert_array_equal(np.moveaxis(ours, -1, 1), theirs)

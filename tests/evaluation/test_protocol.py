@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, StickyAction, TimeLimit
-from stable_baselines3.common.atari_wrappers import AtariWrapper, NoopResetEnv
+from stable_baselines3.common.atari_wrappers import AtariWrapper
 
 from sb3_atari_course import evaluate_games, wrap_atari
 from sb3_atari_course.evaluation.protocol import ScoreKeeper
@@ -27,12 +27,6 @@ def protocol(env_id: str = GAME, **settings: Any) -> dict[str, Any]:
     json.dumps(report.as_dict())
     assert all(length <= report.protocol.get("max_frames", 10**9) for length in report.lengths)
     return report.protocol
-
-
-def fixed_noops(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    noops = NoopResetEnv(env, noop_max=30)
-    noops.override_num_noops = 5
-    return wrap_atari(noops, noop_max=0)
 
 
 class TestStickyActions:
@@ -57,17 +51,11 @@ class TestStickyActions:
     def test_an_id_does_not_decide_them(self) -> None:
         assert protocol("ALE/Breakout-v5", env_kwargs={"frameskip": 1})["sticky_actions"] == 0.0
 
-    def test_two_of_them_are_refused(self) -> None:
+    def test_two_of_them_and_a_duration_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"0\.4, 0\.25"):
             protocol(sticky_actions=0.25, env_wrapper=lambda e: wrap_atari(StickyAction(e, 0.4)))
-
-    def test_a_duration_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"\(2, 3\)"):
             protocol(env_wrapper=lambda env: wrap_atari(StickyAction(env, 0.4, (2, 3))))
-
-    def test_small_environments_name_them_too(self) -> None:
-        found = protocol("CartPole-v1", env_wrapper=lambda env: StickyAction(env, 0.5))
-        assert found["sticky_actions"] == 0.5
 
 
 class TestLimits:
@@ -120,7 +108,6 @@ class TestNoops:
             (partial(AtariWrapper, noop_max=9), 9),
             (lambda env: wrap_atari(NoopReset(env, noop_max=2), noop_max=3), 5),
             (partial(AtariPreprocessing, noop_max=11, grayscale_newaxis=True), 11),
-            (fixed_noops, 5),
         ],
     )
     def test_those_of_the_wrappers_win(self, env_wrapper: Any, expected: int) -> None:

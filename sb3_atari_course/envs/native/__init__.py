@@ -7,8 +7,8 @@ The way of the data::
       -> emulators.py        the games in batches side by side: ale-py's vector environments, their
                              screens cropped and resized; which lives and games have ended
       -> native_vec_env.py   the last frames of each game stacked, Monitor's files, what SB3 sees
-    options.py               from a Gymnasium id and its options to ale-py's arguments
-    from_wrappers.py         from a yml's wrappers to the same settings, for RL Zoo
+    options.py               from a Gymnasium id and its options to ale-py's arguments; from a yml's
+                             wrappers to those of NativeAtariVecEnv, for RL Zoo
 """
 
 from sb3_atari_course.envs.native.native_vec_env import NativeAtariVecEnv

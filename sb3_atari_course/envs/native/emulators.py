@@ -91,21 +91,17 @@ class Batch:
         self.meanings = [action.name for action in self._env.ale.get_action_set()]
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="atari-batch")
 
-    def reset(self, seeds: NDArray[np.int32], frames: Frames) -> Future[Played]:
-        """Order new games.
+    def order(
+        self, what: Literal["reset", "step"], numbers: NDArray[np.int32], frames: Frames
+    ) -> Future[Played]:
+        """Order new games or a step.
 
-        :param seeds: (n,) from 0; -1 goes on with the random numbers of before.
-        :param frames: (n, h, w), to be filled with the first frames.
-        """
-        return self._worker.submit(self._reset, seeds, frames)
-
-    def step(self, actions: NDArray[np.int32], frames: Frames) -> Future[Played]:
-        """Order a step.
-
-        :param actions: (n,) inside the action space; others would stop the batch for ever.
+        :param numbers: (n,) seeds from 0 (-1 goes on with the random numbers of before), or actions
+            inside the action space (others would stop the batch for ever).
         :param frames: (n, h, w), to be filled with the new frames.
         """
-        return self._worker.submit(self._step, actions, frames)
+        play = self._reset if what == "reset" else self._step
+        return self._worker.submit(play, numbers, frames)
 
     def close(self) -> None:
         """Wait for what was ordered and end the threads."""
@@ -184,7 +180,7 @@ class Batches:
         first = 0
         for batch in self._batches:
             part = slice(first, first + batch.n_envs)
-            futures.append(getattr(batch, what)(numbers[part], stacks[part, -1]))
+            futures.append(batch.order(what, numbers[part], stacks[part, -1]))
             first += batch.n_envs
         self._ordered = stacks, futures
 

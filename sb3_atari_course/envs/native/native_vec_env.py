@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from sb3_atari_course._common.validation import (
     integer_at_least,
     refuse_unknown,
 )
-from sb3_atari_course.envs.ids import find_spec
+from sb3_atari_course.envs.ids import find_spec, is_atari, not_atari
 from sb3_atari_course.envs.native.emulators import (
     Batch,
     Batches,
@@ -37,14 +37,17 @@ from sb3_atari_course.envs.native.emulators import (
     infos_of,
 )
 from sb3_atari_course.envs.native.options import (
-    N_SEEDS,
     OPTIONS,
     UNLISTED,
-    emulator_seeds,
     find_emulators,
+    settings_of,
+    start_of,
     usable_threads,
 )
 from sb3_atari_course.wrappers.screen import checked_crop, checked_padding, checked_shape
+
+#: ale-py's seeds are int32 from 0; RL Zoo's reach 2**32.
+_N_SEEDS = 2**31
 
 _NO_OBJECTS = "the games of a NativeAtariVecEnv are no Python objects"
 
@@ -138,7 +141,9 @@ class NativeAtariVecEnv(VecEnv):
             env_id, frame_skip=frame_skip, max_pool=max_pool, noop_max=noop_max, options=options
         )
         picture = checked_shape(shape)
-        screen, n_first_frames, noop_scores = emulators.start()
+        screen, n_first_frames, noop_scores = start_of(
+            emulators.arguments["game"], emulators.n_noops
+        )
         cut = None if crop is None else checked_crop(crop, screen)
         self._stacks = Stacks(n_envs, n_stack, picture, padding)
         make_batch = partial(
@@ -151,8 +156,15 @@ class NativeAtariVecEnv(VecEnv):
         )
         fire, self.clip_reward = boolean("fire", fire), boolean("clip_reward", clip_reward)
         self.terminal_on_life_loss = boolean("terminal_on_life_loss", terminal_on_life_loss)
-        append = boolean("monitor_append", monitor_append)
-        self._monitors = MonitorFiles(monitor_dir, n_envs, env_id, append=append)
+        overwrite = not boolean("monitor_append", monitor_append)
+        self._start = time.time()
+        self._writers: list[ResultsWriter] = []
+        if monitor_dir is not None:
+            header: dict[str, float | str] = {"t_start": self._start, "env_id": env_id}
+            files = [os.path.join(monitor_dir, str(i)) for i in range(n_envs)]
+            self._writers = [
+                ResultsWriter(file, header, override_existing=overwrite) for file in files
+            ]
         self._n_counted = emulators.n_counted
         self._meanings = self._batches.meanings
         self.fire_action = (
@@ -170,7 +182,7 @@ class NativeAtariVecEnv(VecEnv):
         self._closed = False
         self._is_ready = self._is_stepping = False  # both: an interrupted step needs a reset()
         if seed is None:  # SB3 would take it from numpy's global generator
-            seed = int(np.random.default_rng().integers(N_SEEDS))
+            seed = int(np.random.default_rng().integers(_N_SEEDS))
         self.seed(integer_at_least(0, "seed", seed))
 
     def reset(self) -> NDArray[np.uint8]:
@@ -182,7 +194,8 @@ class NativeAtariVecEnv(VecEnv):
         """
         self._check_open()
         self._warn_on_policy()
-        seeds = emulator_seeds(self._seeds)
+        none = -1  # continues with the random numbers of before
+        seeds = [none if seed is None else int(seed) % _N_SEEDS for seed in self._seeds]
         self._reset_seeds()
         if any(self._options):
             warnings.warn(
@@ -192,7 +205,7 @@ class NativeAtariVecEnv(VecEnv):
             )
         self._reset_options()
         self._is_ready = self._is_stepping = False
-        self._batches.order("reset", seeds, self._stacks.room())
+        self._batches.order("reset", np.array(seeds, np.int32), self._stacks.room())
         stacks, played = self._batches.collect()
         self._games.begin(played)
         self._life_begins = np.ones(self.num_envs, bool)
@@ -254,7 +267,8 @@ class NativeAtariVecEnv(VecEnv):
         if not self._closed:
             self._closed = True
             self._batches.close()
-            self._monitors.close()
+            for writer in self._writers:
+                writer.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
         """Return the newest picture of each game, (h, w, 3) uint8, grey."""
@@ -321,7 +335,10 @@ class NativeAtariVecEnv(VecEnv):
             if step.over[i]:
                 last[-1] = played.last_frames[i]
                 length = -(-int(step.lengths[i]) // self._n_counted)  # rounded up
-                infos[i]["episode"] = self._monitors.episode(i, step.scores[i], length)
+                seconds = round(time.time() - self._start, 6)
+                infos[i]["episode"] = {"r": float(step.scores[i]), "l": length, "t": seconds}
+                if self._writers:
+                    self._writers[i].write_row(infos[i]["episode"])
         return infos
 
 
@@ -383,49 +400,27 @@ class Stacks:
         return self._now[:, -1].copy()
 
 
-class MonitorFiles:
-    """Returns ``info["episode"]`` of a game that is over; writes ``{i}.monitor.csv``, if asked to.
+def native_from_wrappers(
+    env_fns: list[Callable[[], gym.Env[Any, Any]]], **kwargs: Any
+) -> NativeAtariVecEnv:
+    """Make a native environment of what SB3's ``make_vec_env`` would make others of.
 
-    :param folder: where the files are written, None for none.
-    :param n_envs: number of games played side by side: one file each.
-    :param env_id: for their headers.
-    :param append: go on with the files that are there.
+    The first environment is made, read and closed; the others are taken to be like it.
+
+    :param env_fns: one function a game, which makes it with all its wrappers.
+    :param kwargs: for :class:`NativeAtariVecEnv`, e.g. ``n_threads``.
+    :raises ValueError: for another environment than an Atari game, a wrapper that is not known
+        here, wrappers in another order than that of ``wrap_atari``.
     """
-
-    def __init__(
-        self,
-        folder: str | os.PathLike[str] | None,
-        n_envs: int,
-        env_id: str,
-        *,
-        append: bool = False,
-    ) -> None:
-        self._start = time.time()
-        self._writers: list[ResultsWriter] = []
-        if folder is not None:
-            header: dict[str, float | str] = {"t_start": self._start, "env_id": env_id}
-            self._writers = [
-                ResultsWriter(os.path.join(folder, str(i)), header, override_existing=not append)
-                for i in range(n_envs)
-            ]
-
-    def episode(self, i: int, score: float, length: int) -> dict[str, float]:
-        """Return Monitor's r, l, t of a game that is over, after writing them.
-
-        :param i: which environment played it.
-        :param score: unclipped.
-        :param length: in frames (in steps of an id that skips by itself).
-        """
-        row = {"r": float(score), "l": length, "t": round(time.time() - self._start, 6)}
-        if self._writers:
-            self._writers[i].write_row(row)
-        return row
-
-    def close(self) -> None:
-        """Close the files."""
-        for writer in self._writers:
-            writer.close()
-        self._writers = []
+    env = env_fns[0]()
+    try:
+        spec = env.unwrapped.spec
+        if spec is None or not is_atari(spec.id):
+            raise ValueError(f"{not_atari(spec.id if spec else str(env))} (--vec-env dummy)")
+        settings = {**spec.kwargs, **settings_of(env), **kwargs}
+    finally:
+        env.close()
+    return NativeAtariVecEnv(spec.id, len(env_fns), **settings)
 
 
 def checked_actions(actions: Any, *, n_envs: int, n_actions: int) -> NDArray[Any]:

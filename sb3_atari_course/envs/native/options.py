@@ -1,26 +1,27 @@
-"""Options of the emulators: from a Gymnasium id, its options and a seed to ale-py's arguments."""
+"""Options of native games: from a Gymnasium id to ale-py's arguments, from wrappers to settings."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import ale_py
 import ale_py.roms
+import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
+from stable_baselines3.common import atari_wrappers as sb3
+from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course._common.validation import (
-    boolean,
-    integer_at_least,
-    probability,
-    refuse_unknown,
-)
+from sb3_atari_course import wrappers as ours
+from sb3_atari_course._common.validation import boolean, integer_at_least, probability
 from sb3_atari_course.envs.ids import find_spec, is_atari, not_atari
+from sb3_atari_course.envs.state.env_state import class_name
 
 #: What options of :func:`gymnasium.make` may be that the native emulators cannot follow.
 _CANNOT: dict[str, tuple[Any, ...]] = {
@@ -42,9 +43,6 @@ OPTIONS = (
 
 #: Those that an id may have, and that change nothing or are refused.
 UNLISTED = ("game", "continuous_action_threshold", *_CANNOT)
-
-#: ale-py's seeds are int32 from 0; RL Zoo's reach 2**32.
-N_SEEDS = 2**31
 
 #: Longest game if there is no limit, in frames.
 _NO_LIMIT = 2**31 - 1
@@ -77,14 +75,13 @@ class Emulators:
     n_counted: int
     n_noops: int
 
-    def start(self) -> Start:
-        """Return what a game is before its first agent step."""
-        return _start_of(self.arguments["game"], self.n_noops)
-
 
 @functools.cache  # loading a game takes a fifth of a second
-def _start_of(rom: str, n_noops: int) -> Start:
+def start_of(rom: str, n_noops: int) -> Start:
     """Return what a game is before its first agent step, whatever its seed.
+
+    :param rom: ale-py's name of the game.
+    :param n_noops: most no-ops, in frames.
 
     Sticky actions change nothing: the first action repeated would be a no-op too.
     """
@@ -112,12 +109,20 @@ def find_emulators(
     :param options: as for :func:`gymnasium.make`; they win over those of the id.
     :raises ValueError: for an unknown id, another environment than an Atari game, a value that the
         native emulators cannot follow, skipping twice.
-    :raises TypeError: for an unknown option, and for a flag that is not a bool.
+    :raises TypeError: for a flag that is not a bool.
     """
     spec = find_spec(env_id)
     if not is_atari(env_id):
         raise ValueError(not_atari(env_id))
-    asked = _checked_options(env_id, {**spec.kwargs, **options})
+    asked = {**spec.kwargs, **options}
+    for name, allowed in _CANNOT.items():
+        if asked.get(name) not in allowed:
+            raise ValueError(
+                f"{env_id} with {name}={asked[name]!r}: the native emulators show grey frames"
+                " without sound and play discrete actions in the default mode and the default"
+                f" difficulty; leave {name} out, or take the Python environments (native=False,"
+                " --vec-env dummy)"
+            )
     own_skip = asked.get("frameskip", 4)
     frame_skip = integer_at_least(1, "frame_skip", frame_skip)
     if isinstance(own_skip, (tuple, list)):
@@ -160,20 +165,6 @@ def usable_threads(n_threads: int | None, n_envs: int) -> int:
     return min(integer_at_least(1, "n_threads", n_threads), n_envs, n_cores)
 
 
-def _checked_options(env_id: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return those options that mean something here, after refusing what cannot be done."""
-    refuse_unknown(f"the native {env_id}", asked, (*OPTIONS, *UNLISTED))
-    for name, value in asked.items():
-        if value not in _CANNOT.get(name, (value,)):
-            raise ValueError(
-                f"{env_id} with {name}={value!r}: the native emulators show grey frames without"
-                " sound and play discrete actions in the default mode and the default difficulty;"
-                f" leave {name} out, or take the Python environments (native=False, --vec-env"
-                " dummy)"
-            )
-    return {name: value for name, value in asked.items() if name in ("game", *OPTIONS)}
-
-
 def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
     """Return the longest game in frames; ``max_episode_steps`` counts steps of the id."""
     limits = [_NO_LIMIT]
@@ -186,6 +177,87 @@ def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
     return min(limits)
 
 
-def emulator_seeds(seeds: Sequence[int | None]) -> NDArray[np.int32]:
-    """Return seeds that ale-py can take, (n,); -1 for None: go on with the random numbers."""
-    return np.array([-1 if seed is None else int(seed) % N_SEEDS for seed in seeds], np.int32)
+#: Arguments of NativeAtariVecEnv.
+Settings = dict[str, Any]
+
+
+def _monitor_settings(monitor: Monitor[Any, Any]) -> Settings:
+    """Return where Monitor writes; its other options have no counterpart."""
+    if monitor.info_keywords or monitor.reset_keywords:
+        keywords = (*monitor.reset_keywords, *monitor.info_keywords)
+        raise ValueError(
+            f"NativeAtariVecEnv knows r, l and t of an episode only, got {keywords} in"
+            " monitor_kwargs: leave them out, or take --vec-env dummy"
+        )
+    if monitor.results_writer is None:
+        return {}
+    file = monitor.results_writer.file_handler
+    return {"monitor_dir": os.path.dirname(file.name), "monitor_append": "a" in file.mode}
+
+
+#: Wrappers that the native environment can stand for -> its arguments; in the order in which they
+#: must stand, the innermost first. Gymnasium's, ours, and SB3's (RL Zoo's own dqn.yml has them).
+_IN_ORDER: list[tuple[tuple[type, ...], Callable[[Any], Settings]]] = [
+    ((PassiveEnvChecker,), lambda env: {}),
+    ((OrderEnforcing,), lambda env: {}),
+    ((TimeLimit,), lambda env: {"max_episode_steps": env._max_episode_steps}),
+    ((Monitor,), _monitor_settings),
+    ((ours.NoopReset, sb3.NoopResetEnv), lambda env: {"noop_max": env.noop_max}),
+    ((ours.ActionRepeat,), lambda env: {"frame_skip": env.frame_skip, "max_pool": env.max_pool}),
+    ((sb3.MaxAndSkipEnv,), lambda env: {"frame_skip": env._skip}),
+    (
+        (ours.LifeLossTerminal, sb3.EpisodicLifeEnv),
+        lambda env: {"terminal_on_life_loss": True},
+    ),
+    ((ours.FireOnReset, sb3.FireResetEnv), lambda env: {"fire": True}),
+    ((ours.CropGrayResize,), lambda env: {"crop": env.crop, "shape": env.shape}),
+    ((sb3.WarpFrame,), lambda env: {"shape": (env.height, env.width)}),
+    ((ours.ClipReward, sb3.ClipRewardEnv), lambda env: {"clip_reward": True}),
+    ((ours.FrameStack,), lambda env: {"n_stack": env.n_stack, "padding": env.padding}),
+    ((sb3.AtariWrapper,), lambda env: {}),  # all of SB3's, which stand inside
+]
+_PLACES = {
+    class_name(cls): (place, arguments)
+    for place, (classes, arguments) in enumerate(_IN_ORDER)
+    for cls in classes
+}
+
+#: Without any wrapper.
+_BARE: Settings = {
+    "noop_max": 0,
+    "frame_skip": 1,
+    "terminal_on_life_loss": False,
+    "fire": False,
+    "clip_reward": False,
+    "n_stack": 1,
+}
+
+
+def settings_of(env: gym.Env[Any, Any]) -> Settings:
+    """Return arguments of NativeAtariVecEnv that do what the wrappers of a game do.
+
+    :raises ValueError: for a wrapper that has no counterpart, or stands in another place.
+    """
+    settings = dict(_BARE)
+    outer, outer_place, layer = "the agent", len(_IN_ORDER), env
+    while isinstance(layer, gym.Wrapper):
+        name = type(layer).__name__
+        if class_name(type(layer)) not in _PLACES:
+            raise ValueError(
+                f"the wrapper {name} has no counterpart in NativeAtariVecEnv: leave it out of"
+                " env_wrapper, or take --vec-env dummy"
+            )
+        place, arguments = _PLACES[class_name(type(layer))]
+        if place >= outer_place:
+            raise ValueError(
+                f"{name} stands inside {outer}, which NativeAtariVecEnv cannot do: keep the order"
+                " of wrap_atari, or take --vec-env dummy"
+            )
+        settings.update(arguments(layer))
+        outer, outer_place, layer = name, place, layer.env
+    if "shape" not in settings:
+        raise ValueError(
+            "NativeAtariVecEnv shows small grey frames: add wrap_atari (or CropGrayResize) to"
+            " env_wrapper, or take --vec-env dummy"
+        )
+    return settings

@@ -1,6 +1,10 @@
 """The state of one environment with all its wrappers, exactly, as plain data.
 
-A wrapper or environment of yours joins with two methods::
+A wrapper or environment of yours joins by naming its fields that change while playing::
+
+    checkpoint_fields = ("n_steps",)              # of this class; a subclass names its own
+
+or, where a copy of fields is not enough, with two methods::
 
     def checkpoint_state(self): ...           # returns plain data, see _common/state_tree.py
     def restore_checkpoint_state(self, state): ...
@@ -12,7 +16,10 @@ environment (``np_random``) are saved for it.
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,10 +28,10 @@ import numpy as np
 from ale_py.env import AtariEnv
 from gymnasium import wrappers as gym_wrappers
 from gymnasium.envs import classic_control, toy_text
+from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common import atari_wrappers
 from stable_baselines3.common.monitor import Monitor
 
-from sb3_atari_course import wrappers
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import NotPlainError, Tree, pack
 from sb3_atari_course.envs.state.emulator_state import (
@@ -34,14 +41,12 @@ from sb3_atari_course.envs.state.emulator_state import (
 )
 from sb3_atari_course.wrappers.timing import layers
 
-__all__ = ["EnvStateError", "UnsavableEnvError", "monitor_file", "read_env", "write_env"]
-
 Env = gym.Env[Any, Any]
 Space = gym.Space[Any]
 
-#: What changes while playing in the wrappers and environments that are known, by attribute. Left
-#: out are settings, what is only drawn on a screen, and the clock of RecordEpisodeStatistics, which
-#: no other process can read. Functions given to a wrapper are taken to be stateless.
+#: What changes while playing in environments and wrappers of others, by attribute. Left out are
+#: settings and what is only drawn on a screen. Functions given to a wrapper are taken to be
+#: stateless. A subclass is another class: it may remember more.
 _CHANGING: dict[type, tuple[str, ...]] = {
     AtariEnv: (),  # and its emulator
     classic_control.AcrobotEnv: ("state",),
@@ -49,19 +54,11 @@ _CHANGING: dict[type, tuple[str, ...]] = {
     classic_control.Continuous_MountainCarEnv: ("state",),
     classic_control.MountainCarEnv: ("state",),
     classic_control.PendulumEnv: ("state", "last_u"),
-    toy_text.BlackjackEnv: (
-        "dealer",
-        "player",
-        "dealer_top_card_suit",
-        "dealer_top_card_value_str",
-    ),
     toy_text.CliffWalkingEnv: ("s", "lastaction"),
     # its map too, which is another one in each process with desc=None
     toy_text.FrozenLakeEnv: ("s", "lastaction", "desc", "P", "initial_state_distrib"),
     toy_text.TaxiEnv: ("s", "lastaction", "fickle_step", "taxi_orientation"),
-    gym_wrappers.AtariPreprocessing: ("obs_buffer", "lives", "game_over"),
-    gym_wrappers.FrameStackObservation: ("obs_queue", "padding_value"),
-    gym_wrappers.MaxAndSkipObservation: ("_obs_buffer",),
+    # those that gym.make puts around an environment
     gym_wrappers.OrderEnforcing: ("_has_reset",),
     gym_wrappers.PassiveEnvChecker: (
         "checked_reset",
@@ -70,44 +67,24 @@ _CHANGING: dict[type, tuple[str, ...]] = {
         "checked_data_reuse",
         "_previous_data",
     ),
-    gym_wrappers.RecordEpisodeStatistics: (
-        "episode_count",
-        "episode_returns",
-        "episode_lengths",
-        "time_queue",
-        "return_queue",
-        "length_queue",
-    ),
     gym_wrappers.TimeLimit: ("_elapsed_steps",),
     # not the lists of all episodes, which grow with the training: get_episode_rewards() and the
     # like return those since the last resume
     Monitor: ("rewards", "needs_reset", "total_steps", "current_reset_info", "t_start"),
+    atari_wrappers.AtariWrapper: (),  # the others stand inside it
+    atari_wrappers.ClipRewardEnv: (),
     atari_wrappers.EpisodicLifeEnv: ("lives", "was_real_done"),
+    atari_wrappers.FireResetEnv: (),
     atari_wrappers.MaxAndSkipEnv: ("_obs_buffer",),
+    atari_wrappers.NoopResetEnv: (),
     atari_wrappers.StickyActionEnv: ("_sticky_action",),
-    wrappers.ActionRepeat: ("_checker_is_done",),
-    wrappers.FireOnReset: ("_lives",),
-    wrappers.FrameStack: ("_frames",),
-    wrappers.LifeLossTerminal: ("_lives", "_last_frame"),
+    atari_wrappers.WarpFrame: (),
 }
-_TRANSFORMS = (
+#: Gymnasium's wrappers of these kinds keep no state: ClipAction, FlattenObservation, ...
+_STATELESS = (
     gym_wrappers.TransformAction,
     gym_wrappers.TransformObservation,
     gym_wrappers.TransformReward,
-)
-_STATELESS = (
-    # most of Gymnasium's: ClipAction, FlattenObservation, ...
-    *(c for c in vars(gym_wrappers).values() if isinstance(c, type) and issubclass(c, _TRANSFORMS)),
-    atari_wrappers.AtariWrapper,  # the others stand inside it
-    atari_wrappers.ClipRewardEnv,
-    atari_wrappers.FireResetEnv,
-    atari_wrappers.NoopResetEnv,
-    atari_wrappers.WarpFrame,
-    wrappers.ClipReward,
-    wrappers.CropGrayResize,
-    wrappers.DiscretizeActions,
-    wrappers.DiscretizeObservations,
-    wrappers.NoopReset,
 )
 
 #: Importing RL Zoo puts the first one in the place of the second.
@@ -118,16 +95,65 @@ class EnvStateError(CheckpointError):
     """A state of another environment: other layers, or another number of environments."""
 
 
+class SavableEnv(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Lets checkpoints reach an environment inside SB3's SubprocVecEnv.
+
+    It must be the outermost wrapper: the last one in the ``env_wrapper`` list of an RL Zoo yml, or
+    ``wrapper_class`` of SB3's ``make_vec_env``. It changes nothing of what is played.
+
+    In a worker process it makes Ctrl-C a matter of the main process, which stops the training
+    cleanly; the signal goes to all processes of a terminal. SIGTERM still ends the worker.
+
+    :param env: any environment.
+    """
+
+    def __init__(self, env: Env) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        in_worker = multiprocessing.parent_process() is not None
+        if in_worker and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    # An exception would end the worker, so these return what went wrong.
+
+    def checkpoint_tree(self) -> tuple[Tree, str | None]:
+        """Return the state of the environment, or None and why there is none."""
+        try:
+            return read_env(self.env), None
+        except UnsavableEnvError as error:
+            return None, str(error)
+
+    def restore_checkpoint_tree(self, state: Tree) -> str | None:
+        """Put a state into the environment; return why that cannot be, None if it is done."""
+        try:
+            write_env(self.env, state)
+        except EnvStateError as error:
+            return str(error)
+        return None
+
+    def checkpoint_monitor_file(self) -> str | None:
+        """Return the path of the file that SB3's Monitor writes, None for none."""
+        return monitor_file(self.env)
+
+
 def class_name(cls: type) -> str:
     """Return module and name of a class; the two kinds of TimeLimit have one."""
     name = f"{cls.__module__}.{cls.__qualname__}"
     return _SAME.get(name, name)
 
 
-#: Full name of a class -> its fields. A subclass is another class: it may remember more.
+#: Full name of a class -> its fields.
 FIELDS = {class_name(cls): fields for cls, fields in _CHANGING.items()}
-FIELDS |= {class_name(cls): () for cls in _STATELESS}
-FIELDS["rl_zoo3.wrappers.YAMLCompatResizeObservation"] = ()
+
+
+def changing_fields(cls: type) -> tuple[str, ...] | None:
+    """Return the attributes of a class's objects that change while playing, None if unknown."""
+    if "checkpoint_fields" in vars(cls):
+        fields: tuple[str, ...] = vars(cls)["checkpoint_fields"]
+        return fields
+    if issubclass(cls, _STATELESS) and cls.__module__.startswith("gymnasium.wrappers."):
+        return ()
+    return FIELDS.get(class_name(cls))
 
 
 def read_env(env: Env) -> Tree:
@@ -135,13 +161,6 @@ def read_env(env: Env) -> Tree:
 
     :raises UnsavableEnvError: if one of them is unknown here, or holds what is not plain data.
     """
-    for layer in _layers(env):
-        name = class_name(type(layer))
-        if not saves_itself(layer) and name not in FIELDS:
-            raise UnsavableEnvError(
-                f"the state of {name} is unknown: give it the methods checkpoint_state() and"
-                " restore_checkpoint_state(state)"
-            )
     return [_read_layer(layer) for layer in _layers(env)]
 
 
@@ -177,8 +196,7 @@ def saves_itself(layer: object) -> bool:
 
 def read_fields(owner: object, names: Iterable[str]) -> Tree:
     """Return copies of attributes, by name; those that do not exist (yet) are left out."""
-    found = {name: copy.deepcopy(vars(owner)[name]) for name in names if name in vars(owner)}
-    return {n: str(value) if isinstance(value, np.str_) else value for n, value in found.items()}
+    return {name: copy.deepcopy(vars(owner)[name]) for name in names if name in vars(owner)}
 
 
 def write_fields(owner: object, names: Iterable[str], state: Tree) -> None:
@@ -229,18 +247,24 @@ def _subspaces(space: Space) -> Iterator[Space]:
 
 def _layers(env: Env) -> Iterator[Env]:
     """Yield the layers that have a state, the outermost first and the environment itself last."""
-    return (one for one in layers(env) if not getattr(type(one), "only_calls_checkpoints", False))
+    return (layer for layer in layers(env) if not isinstance(layer, SavableEnv))
 
 
 def _read_layer(layer: Env) -> Tree:
     own: Any = layer
-    part: dict[str, Any] = {"layer": class_name(type(layer))}
+    name, fields = class_name(type(layer)), changing_fields(type(layer))
+    part: dict[str, Any] = {"layer": name}
     if saves_itself(layer):
         part["own"] = own.checkpoint_state()
+    elif fields is None:
+        raise UnsavableEnvError(
+            f"the state of {name} is unknown: give it checkpoint_fields, or the methods"
+            " checkpoint_state() and restore_checkpoint_state(state)"
+        )
     else:
-        part["fields"] = read_fields(layer, FIELDS[part["layer"]])
-        if isinstance(layer, Monitor):  # a number for each frame of the episode
-            part["fields"]["rewards"] = np.array(layer.rewards, np.float64)
+        part["fields"] = read_fields(layer, fields)
+    if type(layer) is Monitor:  # a number for each frame of the episode
+        part["fields"]["rewards"] = np.array(layer.rewards, np.float64)
     space = _own_space(layer)
     if space is not None:
         part["action_space"] = read_space(space)
@@ -254,7 +278,7 @@ def _read_layer(layer: Env) -> Tree:
         pack(part)
     except NotPlainError as error:
         raise UnsavableEnvError(
-            f"the state of {part['layer']} is not plain data ({error}): give it the methods"
+            f"the state of {name} is not plain data ({error}): give it the methods"
             " checkpoint_state() and restore_checkpoint_state(state), or leave it out"
         ) from None
     return part
@@ -265,11 +289,11 @@ def _write_layer(layer: Env, part: Tree) -> None:
     if saves_itself(layer):
         own.restore_checkpoint_state(part["own"])
     else:
-        write_fields(layer, FIELDS[part["layer"]], part["fields"])
-        if isinstance(layer, Monitor):
-            layer.rewards = part["fields"]["rewards"].tolist()
-            if layer.results_writer is not None:  # its file was cut back, perhaps while it is open
-                layer.results_writer.file_handler.seek(0, os.SEEK_END)
+        write_fields(layer, changing_fields(type(layer)) or (), part["fields"])
+    if type(layer) is Monitor:
+        layer.rewards = part["fields"]["rewards"].tolist()
+        if layer.results_writer is not None:  # its file was cut back, perhaps while it is open
+            layer.results_writer.file_handler.seek(0, os.SEEK_END)
     space = _own_space(layer)
     if space is not None:
         write_space(space, part["action_space"])

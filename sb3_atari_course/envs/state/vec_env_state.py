@@ -6,17 +6,14 @@ the training then, and not to single environments.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
-    VecCheckNan,
     VecEnv,
     VecEnvWrapper,
-    VecExtractDictObs,
     VecFrameStack,
     VecMonitor,
     VecNormalize,
@@ -28,6 +25,7 @@ from sb3_atari_course._common.state_tree import Tree, is_plain
 from sb3_atari_course.envs.native import NativeAtariVecEnv
 from sb3_atari_course.envs.state.env_state import (
     EnvStateError,
+    SavableEnv,
     class_name,
     monitor_file,
     read_fields,
@@ -37,7 +35,6 @@ from sb3_atari_course.envs.state.env_state import (
     write_fields,
     write_space,
 )
-from sb3_atari_course.envs.state.savable_env import SavableEnv
 
 #: Two ways to run the same environments: what one saved the other can continue.
 _ALIKE = (DummyVecEnv, SubprocVecEnv)
@@ -45,16 +42,8 @@ _ALIKE = (DummyVecEnv, SubprocVecEnv)
 #: As a yml names it.
 _SAVABLE = "sb3_atari_course.checkpoints.SavableEnv"
 
-#: Of known wrappers: fields that belong to the training, since they outlive every episode.
-_LASTING: dict[type, tuple[str, ...]] = {
-    VecCheckNan: ("_user_warned",),
-    VecExtractDictObs: (),
-    VecFrameStack: (),
-    VecMonitor: ("episode_count", "t_start"),
-    VecNormalize: (),  # and its statistics
-    VecTransposeImage: (),
-}
-_STATISTICS = ("mean", "var", "count")
+#: Objects, and the names of their fields.
+_Parts = list[tuple[object, tuple[str, ...]]]
 
 
 def read_vec_env(venv: VecEnv) -> Tree:
@@ -97,16 +86,16 @@ def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> Any | None:
     observations = None
     if unsaved_envs(state):
         for wrapper, part in wrappers:
-            _write_lasting(wrapper, part)  # the new observations are normalised as the old ones
+            _write_wrapper(wrapper, part, "lasting")  # new observations are normalised as old ones
         venv.seed(fresh_seed)
         observations = venv.reset()
     else:
         for i, env in enumerate(state["envs"]):
             _write_one(base, i, env["state"])
         for wrapper, part in wrappers:
-            _write_per_env(wrapper, part)
+            _write_wrapper(wrapper, part, "per_env")
     for wrapper, part in wrappers:
-        _write_lasting(wrapper, part)
+        _write_wrapper(wrapper, part, "lasting")
     write_space(base.action_space, state["action_space"])
     base._seeds, base._options = list(state["seeds"]), list(state["options"])
     return observations
@@ -196,62 +185,53 @@ def _wrappers_of(venv: VecEnv) -> list[VecEnvWrapper]:
     return wrappers
 
 
+def _parts_of(wrapper: Any) -> dict[str, _Parts] | None:
+    """Return where a wrapper's state is: of the whole training and of single environments.
+
+    None for a wrapper that is unknown.
+    """
+    if type(wrapper) is VecTransposeImage:
+        return {"lasting": [], "per_env": []}
+    if type(wrapper) is VecFrameStack:
+        stacks: _Parts = [(stack, ("stacked_obs",)) for stack in _stacks(wrapper.stacked_obs)]
+        return {"lasting": [], "per_env": stacks}
+    if type(wrapper) is VecMonitor:
+        counts = ("episode_returns", "episode_lengths")
+        lasting = ("episode_count", "t_start")
+        return {"lasting": [(wrapper, lasting)], "per_env": [(wrapper, counts)]}
+    if type(wrapper) is VecNormalize:
+        of_obs: Any = wrapper.obs_rms if wrapper.norm_obs else {}
+        every = [wrapper.ret_rms, *(of_obs.values() if isinstance(of_obs, dict) else [of_obs])]
+        return {
+            "lasting": [(one, ("mean", "var", "count")) for one in every],
+            "per_env": [(wrapper, ("returns", "old_obs", "old_reward"))],
+        }
+    return None
+
+
 def _is_known(wrapper: VecEnvWrapper) -> bool:
-    return type(wrapper) in _LASTING or saves_itself(wrapper)
+    return saves_itself(wrapper) or _parts_of(wrapper) is not None
 
 
 def _read_wrapper(wrapper: Any) -> Tree:
     """Return the state of a known wrapper, of a foreign one its name only."""
     state: dict[str, Any] = {"wrapper": class_name(type(wrapper))}
     if saves_itself(wrapper):
-        state["own"] = wrapper.checkpoint_state()
-    elif _is_known(wrapper):
-        state["lasting"] = [read_fields(owner, names) for owner, names in _lasting(wrapper)]
-        state["per_env"] = [copy.deepcopy(array) for _, _, array in _per_env(wrapper)]
+        return {**state, "own": wrapper.checkpoint_state()}
+    for kind, parts in (_parts_of(wrapper) or {}).items():
+        state[kind] = [read_fields(owner, names) for owner, names in parts]
     return state
 
 
-def _write_lasting(wrapper: Any, state: Tree) -> None:
-    """Put back what belongs to the training."""
+def _write_wrapper(wrapper: Any, state: Tree, kind: Literal["lasting", "per_env"]) -> None:
+    """Put back what belongs to the training, or what belongs to single environments."""
     if saves_itself(wrapper):
-        wrapper.restore_checkpoint_state(state["own"])
-    elif _is_known(wrapper):
-        for (owner, names), fields in zip(_lasting(wrapper), state["lasting"], strict=True):
-            write_fields(owner, names, fields)
-
-
-def _write_per_env(wrapper: VecEnvWrapper, state: Tree) -> None:
-    """Put back what belongs to single environments."""
-    for (owner, name, _), saved in zip(_per_env(wrapper), state.get("per_env", []), strict=True):
-        write_fields(owner, [name], {} if saved is None else {name: saved})
-
-
-def _lasting(wrapper: VecEnvWrapper) -> Iterator[tuple[object, tuple[str, ...]]]:
-    """Yield objects and the names of their fields."""
-    yield wrapper, _LASTING[type(wrapper)]
-    if isinstance(wrapper, VecNormalize):
-        yield wrapper.ret_rms, _STATISTICS
-        if wrapper.norm_obs:
-            rms: Any = wrapper.obs_rms
-            for statistics in rms.values() if isinstance(rms, dict) else [rms]:
-                yield statistics, _STATISTICS
-
-
-def _per_env(wrapper: VecEnvWrapper) -> Iterator[tuple[object, str, Any]]:
-    """Yield objects, the name of a field, and what it holds: (n_envs, ...), a dict of it or None.
-
-    None stands for what is not there before the first reset.
-    """
-    names: tuple[str, ...] = ()
-    if isinstance(wrapper, VecFrameStack):
-        for stack in _stacks(wrapper.stacked_obs):
-            yield stack, "stacked_obs", stack.stacked_obs
-    elif isinstance(wrapper, VecMonitor):
-        names = ("episode_returns", "episode_lengths")
-    elif isinstance(wrapper, VecNormalize):
-        names = ("returns", "old_obs", "old_reward")
-    for name in names:
-        yield wrapper, name, vars(wrapper).get(name)
+        if kind == "lasting":
+            wrapper.restore_checkpoint_state(state["own"])
+        return
+    parts = (_parts_of(wrapper) or {}).get(kind, [])
+    for (owner, names), fields in zip(parts, state.get(kind, []), strict=True):
+        write_fields(owner, names, fields)
 
 
 def _stacks(stack: Any) -> Iterator[StackedObservations[Any]]:

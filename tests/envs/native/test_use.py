@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3.common.monitor import Monitor, load_results
@@ -30,33 +29,27 @@ def env() -> Any:
     env.close()
 
 
-def test_what_was_returned_is_never_changed(env: NativeAtariVecEnv) -> None:
+def test_arrays_belong_to_whoever_holds_them(env: NativeAtariVecEnv) -> None:
+    """What was returned never changes, and what a caller writes into it does not come back."""
+    twin = NativeAtariVecEnv(BREAKOUT, 2, seed=0, crop=FIELD)
+    twin.reset()
     rng = np.random.default_rng(0)
     held, copies = [], []
-    for _ in range(150):
-        obs, _, _, infos = env.step(rng.integers(4, size=2))
-        for array in [obs, *(info.get("terminal_observation") for info in infos)]:
-            if array is not None:
-                held.append(array)
-                copies.append(array.copy())
-    assert len(held) > 150
-    for array, copy in zip(held, copies, strict=True):
-        np.testing.assert_array_equal(array, copy)
-
-
-def test_what_a_caller_writes_does_not_come_back(env: NativeAtariVecEnv) -> None:
-    twin = NativeAtariVecEnv(BREAKOUT, 2, seed=0, crop=FIELD)
-    expected = twin.reset()
-    rng = np.random.default_rng(0)
-    for _ in range(60):
+    for _ in range(120):
         actions = rng.integers(4, size=2)
-        obs, _, dones, infos = env.step(actions.copy())
+        obs, _, _, infos = env.step(actions.copy())
         expected, _, _, twin_infos = twin.step(actions)
         np.testing.assert_array_equal(obs, expected)
         obs[...] = 7
-        for i in np.flatnonzero(dones):
-            last, twin_last = (info[i]["terminal_observation"] for info in (infos, twin_infos))
-            np.testing.assert_array_equal(last, twin_last)
+        held.append(expected)
+        for info, twin_info in zip(infos, twin_infos, strict=True):
+            if "terminal_observation" in info:
+                held.append(twin_info["terminal_observation"])
+                np.testing.assert_array_equal(info["terminal_observation"], held[-1])
+        copies += [array.copy() for array in held[len(copies) :]]
+    assert len(held) > 120
+    for array, copy in zip(held, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
     twin.close()
 
 
@@ -75,18 +68,14 @@ def test_the_emulators_play_before_anybody_waits(env: NativeAtariVecEnv) -> None
 
 
 class TestOrder:
-    def test_waiting_for_nothing(self, env: NativeAtariVecEnv) -> None:
-        with pytest.raises(ValueError, match=r"call step_async\(\) before step_wait"):
+    def test_calls_out_of_order_are_refused(self, env: NativeAtariVecEnv) -> None:
+        with pytest.raises(ValueError, match="step_async"):
             env.step_wait()
-
-    def test_stepping_twice(self, env: NativeAtariVecEnv) -> None:
         env.step_async(np.zeros(2, int))
-        with pytest.raises(ValueError, match=r"step_async\(\) was called twice"):
+        with pytest.raises(ValueError, match="twice"):
             env.step_async(np.zeros(2, int))
         assert env.step_wait()[3][0]["frame_number"] > 0
-
-    def test_stepping_before_the_first_reset(self) -> None:
-        with pytest.raises(ValueError, match=r"call reset\(\) before"):
+        with pytest.raises(ValueError, match="reset"):
             NativeAtariVecEnv(BREAKOUT).step(np.zeros(1, int))
 
     def test_a_reset_forgets_a_step_that_is_on_its_way(self) -> None:
@@ -104,7 +93,7 @@ class TestOrder:
         env.close()
         env.close()
         for call in (env.reset, env.step_wait, lambda: env.step(np.zeros(2, int))):
-            with pytest.raises(ValueError, match="is closed: make a new one"):
+            with pytest.raises(ValueError, match="closed"):
                 call()
 
     def test_threads_end_with_it(self) -> None:
@@ -152,7 +141,7 @@ def test_an_interrupt_while_sending_asks_for_a_reset(monkeypatch: pytest.MonkeyP
         patch.setattr(env._batches, "order", interrupted)
         with pytest.raises(KeyboardInterrupt):
             env.step_async(np.zeros(2, np.int64))
-    with pytest.raises(ValueError, match=r"no games to step: call reset\(\)"):
+    with pytest.raises(ValueError, match="reset"):
         env.step_async(np.zeros(2, np.int64))
     env.reset()
     env.step(np.zeros(2, np.int64))
@@ -166,20 +155,11 @@ def test_options_of_a_reset_are_not_dropped_silently(env: NativeAtariVecEnv) -> 
     env.reset()  # they were for that reset only
 
 
-@pytest.mark.parametrize("flag", [np.True_, np.False_])
-def test_flags_may_be_numpy_bools(flag: Any) -> None:
-    env = NativeAtariVecEnv(
-        BREAKOUT,
-        1,
-        max_pool=flag,
-        terminal_on_life_loss=flag,
-        fire=flag,
-        clip_reward=flag,
-        monitor_append=flag,
-        full_action_space=flag,
-    )
-    assert env.action_space.n == (18 if flag else 4)  # type: ignore[attr-defined]
-    assert (env.fire_action is not None) == bool(flag)
+def test_flags_may_be_numpy_bools() -> None:
+    flags = dict.fromkeys(["max_pool", "fire", "clip_reward", "monitor_append"], np.False_)
+    env = NativeAtariVecEnv(BREAKOUT, 1, full_action_space=np.True_, **flags)  # type: ignore[arg-type]
+    assert env.action_space.n == 18  # type: ignore[attr-defined]
+    assert env.fire_action is None
     env.close()
 
 
@@ -201,15 +181,12 @@ class TestWrongActions:
     @pytest.mark.parametrize(
         ("actions", "error", "message"),
         [
-            (np.array([0, 4]), ValueError, r"action 4 of game 1 is outside .* Discrete\(4\)"),
-            (np.array([-1, 0]), ValueError, "action -1 of game 0 is outside"),
-            (np.array([0, 2**40]), ValueError, "outside"),
-            (np.array([0]), ValueError, r"shape \(2,\), one for each game, got \(1,\)"),
-            (np.array([[0], [0]]), ValueError, r"got \(2, 1\)"),
-            (1, ValueError, r"got \(\)"),
-            (np.array([0.0, 1.0]), TypeError, "must be integers, got float64"),
-            (np.array([True, False]), TypeError, "must be integers, got bool"),
-            (["NOOP", "FIRE"], TypeError, "must be integers"),
+            (np.array([0, 4]), ValueError, "action 4 of game 1"),
+            (np.array([-1, 0]), ValueError, "action -1 of game 0"),
+            (np.array([0, 2**40]), ValueError, "game 1"),
+            (np.array([[0], [0]]), ValueError, r"\(2, 1\)"),
+            (np.array([True, False]), TypeError, "bool"),
+            (["NOOP", "FIRE"], TypeError, "NOOP"),
         ],
     )
     def test_are_refused_and_the_games_go_on(
@@ -222,19 +199,10 @@ class TestWrongActions:
 
 
 class TestFire:
-    def test_is_written_where_a_life_begins(self, env: NativeAtariVecEnv) -> None:
-        begins = np.ones(2, bool)
-        n_lost = 0
-        for _ in range(200):
-            actions = np.full(2, 3)
-            env.step_async(actions)
-            np.testing.assert_array_equal(actions, np.where(begins, 1, 3))
-            begins = env.step_wait()[2]
-            n_lost += int(begins.sum())
-        assert n_lost > 4
-
-    def test_after_a_lost_life_that_ends_no_episode_too(self) -> None:
-        env = NativeAtariVecEnv(BREAKOUT, 1, terminal_on_life_loss=False, seed=0)
+    @pytest.mark.parametrize("is_terminal", [True, False])
+    def test_is_written_where_a_life_begins(self, is_terminal: bool) -> None:
+        """Also where a lost life does not end the episode."""
+        env = NativeAtariVecEnv(BREAKOUT, 1, terminal_on_life_loss=is_terminal, seed=0)
         env.reset()
         lives, begins, n_fired = 5, True, 0
         for _ in range(150):
@@ -263,15 +231,9 @@ class TestFire:
         assert lives == [3, 1]
         env.close()
 
-    def test_can_be_left_to_the_agent(self) -> None:
-        env = NativeAtariVecEnv(BREAKOUT, 2, fire=False)
-        env.reset()
-        actions = np.full(2, 3)
-        env.step(actions)
-        assert actions.tolist() == [3, 3]
-
-    def test_games_without_fire_keep_their_actions(self) -> None:
-        env = NativeAtariVecEnv("MsPacmanNoFrameskip-v4", 2)
+    @pytest.mark.parametrize(("game", "fire"), [("Breakout", False), ("MsPacman", True)])
+    def test_is_not_pressed_if_left_to_the_agent_or_unknown(self, game: str, fire: bool) -> None:
+        env = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 2, fire=fire)
         env.reset()
         actions = np.full(2, 3)
         env.step(actions)
@@ -288,30 +250,25 @@ class TestFire:
         assert given == [3, 3]
 
 
-class TestMonitor:
-    def test_sb3_finds_it(self, env: NativeAtariVecEnv) -> None:
-        assert env.env_is_wrapped(Monitor) == [True, True]
-        assert env.env_is_wrapped(FrameStack, indices=[1]) == [False]
-
-    def test_its_files_say_what_the_infos_say(self, tmp_path: Path) -> None:
-        env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, monitor_dir=tmp_path / "new")
-        env.reset()
-        rng = np.random.default_rng(0)
-        said = []
-        for _ in range(400):
-            for info in env.step(rng.integers(4, size=2))[3]:
-                if "episode" in info:
-                    said.append(info["episode"])
-        env.close()
-        assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-            "0.monitor.csv",
-            "1.monitor.csv",
-        ]
-        games = load_results(str(tmp_path / "new"))
-        assert len(games) == len(said) >= 2
-        assert sorted(games["r"]) == sorted(episode["r"] for episode in said)
-        assert sorted(games["l"]) == sorted(episode["l"] for episode in said)
-        assert all(0 < episode["t"] < 60 for episode in said)
+def test_monitor_files_say_what_the_infos_say(tmp_path: Path) -> None:
+    env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, monitor_dir=tmp_path / "new")
+    env.reset()
+    rng = np.random.default_rng(0)
+    said = []
+    for _ in range(400):
+        for info in env.step(rng.integers(4, size=2))[3]:
+            if "episode" in info:
+                said.append(info["episode"])
+    env.close()
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "0.monitor.csv",
+        "1.monitor.csv",
+    ]
+    games = load_results(str(tmp_path / "new"))
+    assert len(games) == len(said) >= 2
+    assert sorted(games["r"]) == sorted(episode["r"] for episode in said)
+    assert sorted(games["l"]) == sorted(episode["l"] for episode in said)
+    assert all(0 < episode["t"] < 60 for episode in said)
 
 
 class TestAttributes:
@@ -319,7 +276,8 @@ class TestAttributes:
         assert env.get_attr("spec")[1].id == BREAKOUT
         assert env.get_attr("render_mode", indices=0) == [None]
         assert env.env_method("get_action_meanings") == [["NOOP", "FIRE", "RIGHT", "LEFT"]] * 2
-        assert not env.has_attr("ale")
+        assert env.env_is_wrapped(Monitor) == [True, True]
+        assert env.env_is_wrapped(FrameStack, indices=[1]) == [False]
 
     def test_others_are_refused(self, env: NativeAtariVecEnv) -> None:
         for call in (
@@ -327,7 +285,7 @@ class TestAttributes:
             lambda: env.set_attr("frame_skip", 2),
             lambda: env.env_method("render"),
         ):
-            with pytest.raises(AttributeError, match=r"are no Python objects: '?[a-z]"):
+            with pytest.raises(AttributeError, match=r"ale|frame_skip=2|render"):
                 call()
 
     def test_the_newest_pictures_can_be_shown(self) -> None:
@@ -346,67 +304,34 @@ class TestAttributes:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "settings", "error", "message"),
+    ("env_id", "settings", "error", "named"),
     [
-        ("BrekoutNoFrameskip-v4", {}, ValueError, "unknown environment .* did you mean 'Breakout"),
-        ("CartPole-v1", {}, ValueError, "'CartPole-v1' is not an Atari game.*make_vec_env"),
-        (BREAKOUT, {"crop": (0, 211, 0, 160)}, ValueError, "leaves the screen of 210 rows"),
-        (BREAKOUT, {"crop": (0, 0, 0, 160)}, ValueError, "is empty"),
+        ("CartPole-v1", {}, ValueError, "CartPole-v1"),
+        (BREAKOUT, {"crop": (0, 211, 0, 160)}, ValueError, "210 rows"),
         (BREAKOUT, {"shape": (84, 0)}, ValueError, "shape"),
-        (BREAKOUT, {"n_envs": 0}, ValueError, "n_envs must be at least 1, got 0"),
-        (BREAKOUT, {"n_stack": 0}, ValueError, "n_stack must be at least 1, got 0"),
-        (BREAKOUT, {"n_threads": 0}, ValueError, "n_threads must be at least 1, got 0"),
-        (BREAKOUT, {"noop_max": -1}, ValueError, "noop_max must be at least 0, got -1"),
-        (BREAKOUT, {"frame_skip": 0}, ValueError, "frame_skip must be at least 1, got 0"),
-        (BREAKOUT, {"padding": "mirror"}, ValueError, "'repeat' or 'zero', got 'mirror'"),
-        (BREAKOUT, {"obs_type": "rgb"}, ValueError, "obs_type='rgb': .*grey.*native=False"),
-        (BREAKOUT, {"mode": 4}, ValueError, "mode=4: .* default mode"),
-        (BREAKOUT, {"difficulty": 1}, ValueError, "difficulty=1: .* default difficulty"),
-        (BREAKOUT, {"continuous": True}, ValueError, "continuous=True"),
-        (BREAKOUT, {"sound_obs": True}, ValueError, "sound_obs=True"),
-        (BREAKOUT, {"render_mode": "human"}, ValueError, "'rgb_array', got 'human'"),
-        (BREAKOUT, {"repeat_action_probability": 1.5}, ValueError, "from 0 to 1, got 1.5"),
-        (BREAKOUT, {"fire_on_reset": False}, TypeError, r"fire_on_reset=False: .* fire\?"),
-        (BREAKOUT, {"crops": (0, 1, 0, 1)}, TypeError, r"crops=\(0, 1, 0, 1\): .* crop\?.* shape,"),
-        (BREAKOUT, {"screen_size": 84}, TypeError, r"screen_size=84: .* shape\?"),
+        (BREAKOUT, {"n_envs": 0}, ValueError, "n_envs .* 0"),
+        (BREAKOUT, {"n_stack": 0}, ValueError, "n_stack .* 0"),
+        (BREAKOUT, {"n_threads": 0}, ValueError, "n_threads .* 0"),
+        (BREAKOUT, {"noop_max": -1}, ValueError, "noop_max .* -1"),
+        (BREAKOUT, {"frame_skip": 0}, ValueError, "frame_skip .* 0"),
+        (BREAKOUT, {"padding": "mirror"}, ValueError, "'mirror'"),
+        (BREAKOUT, {"mode": 4}, ValueError, "mode=4"),
+        (BREAKOUT, {"obs_type": "rgb"}, ValueError, "obs_type='rgb'"),
+        (BREAKOUT, {"render_mode": "human"}, ValueError, "'human'"),
+        (BREAKOUT, {"repeat_action_probability": 1.5}, ValueError, "1.5"),
         (BREAKOUT, {"stack_num": 4}, TypeError, r"stack_num=4: .* n_stack\?"),
-        (BREAKOUT, {"num_envs": 4}, TypeError, r"num_envs=4: .* n_envs\?"),
-        (BREAKOUT, {"nonsense": 4}, TypeError, r"nonsense=4: It takes env_id, n_envs, seed,"),
-        (BREAKOUT, {"fire": "no"}, TypeError, "fire .*got 'no'"),
-        (BREAKOUT, {"clip_reward": 0}, TypeError, "clip_reward .*got 0"),
-        (BREAKOUT, {"terminal_on_life_loss": "no"}, TypeError, "terminal_on_.*got 'no'"),
-        (BREAKOUT, {"max_pool": None}, TypeError, "max_pool .*got None"),
-        (BREAKOUT, {"monitor_append": "yes"}, TypeError, "monitor_append .*got 'yes'"),
-        (BREAKOUT, {"full_action_space": "no"}, TypeError, "full_action_space .*got 'no'"),
-        (BREAKOUT, {"frameskip": "4"}, TypeError, "frameskip .*got '4'"),
-        (BREAKOUT, {"seed": "a"}, TypeError, "seed must be an integer of at least 0, got 'a'"),
-        (BREAKOUT, {"seed": -1}, ValueError, "seed must be at least 0, got -1"),
-        (
-            BREAKOUT,
-            {"framskip": 1},
-            TypeError,
-            r"framskip=1: did you mean frameskip\?",
-        ),
-        ("ALE/Breakout-v5", {}, ValueError, r"4 frames a step already.*skip twice.*frameskip=1"),
-        ("Breakout-v4", {"frame_skip": 1}, ValueError, r"\(2, 5\) frames, a random number"),
+        (BREAKOUT, {"fire": "no"}, TypeError, "fire .*'no'"),
+        (BREAKOUT, {"max_pool": None}, TypeError, "max_pool .*None"),
+        (BREAKOUT, {"full_action_space": "no"}, TypeError, "full_action_space .*'no'"),
+        (BREAKOUT, {"frameskip": "4"}, TypeError, "frameskip .*'4'"),
+        (BREAKOUT, {"seed": -1}, ValueError, "seed .* -1"),
+        ("ALE/Breakout-v5", {}, ValueError, "4 frames a step .*frame_skip=4"),
+        ("Breakout-v4", {"frame_skip": 1}, ValueError, r"\(2, 5\)"),
     ],
 )
-def test_a_wrong_setting_is_one_clear_line(
-    env_id: str, settings: dict[str, Any], error: type[Exception], message: str
+def test_a_wrong_setting_is_named(
+    env_id: str, settings: dict[str, Any], error: type[Exception], named: str
 ) -> None:
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=named) as caught:
         NativeAtariVecEnv(env_id, **settings)
     assert "\n" not in str(caught.value)
-
-
-def test_the_sticky_actions_of_an_id_are_kept() -> None:
-    spec = gym.spec("ALE/Breakout-v5")
-    assert spec.kwargs["repeat_action_probability"] == 0.25
-    played = []
-    for sticky in ({}, {"repeat_action_probability": 0.0}):
-        env = NativeAtariVecEnv("ALE/Breakout-v5", 4, seed=0, frameskip=1, noop_max=0, **sticky)
-        env.reset()
-        obs = [env.step(np.full(4, 2 + step % 2))[0] for step in range(20)]
-        played.append(any((pictures != pictures[0]).any() for pictures in obs))
-        env.close()
-    assert played == [True, False]

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 from ale_py.env import AtariEnv
 
-from sb3_atari_course.envs.state.emulator_state import read_emulator, write_emulator
-from sb3_atari_course.envs.state.env_state import (
-    UnsavableEnvError,
-    read_env,
-    write_env,
-)
+from sb3_atari_course.envs.state.emulator_state import UnsavableEnvError, read_emulator
+from sb3_atari_course.envs.state.env_state import read_env, write_env
 from tests.envs.state.players import same, through_a_file
 
 
@@ -37,25 +33,22 @@ def play(env: AtariEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
 
 # all 104 games of ale-py were tried in this way, with 16 states each or more
 @pytest.mark.parametrize(
-    ("game", "stickiness", "obs_type"),
+    ("game", "stickiness", "settings"),
     [
-        ("breakout", 0.25, "grayscale"),
-        ("miniature_golf", 0.25, "ram"),
-        ("ms_pacman", 0.0, "rgb"),
-        ("pong", 0.5, "grayscale"),
-        ("qbert", 0.25, "grayscale"),
-        ("seaquest", 0.25, "ram"),
-        ("space_invaders", 0.0, "rgb"),
-        ("tetris", 0.25, "grayscale"),
-        ("yars_revenge", 0.25, "grayscale"),
+        ("breakout", 0.25, {"frameskip": (3, 6), "mode": 4, "difficulty": 1}),
+        ("miniature_golf", 0.25, {"obs_type": "ram"}),
+        ("ms_pacman", 0.0, {"obs_type": "rgb"}),
+        ("pong", 0.5, {}),
+        ("qbert", 0.25, {}),
+        ("tetris", 0.25, {}),
     ],
 )
 def test_a_restored_game_goes_on_with_the_same_frames(
-    game: str, stickiness: float, obs_type: str
+    game: str, stickiness: float, settings: dict[str, Any]
 ) -> None:
-    env = make(game, repeat_action_probability=stickiness, obs_type=obs_type)
+    env = make(game, repeat_action_probability=stickiness, **settings)
     env.reset(seed=1)
-    fresh = make(game, repeat_action_probability=stickiness, obs_type=obs_type)
+    fresh = make(game, repeat_action_probability=stickiness, **settings)
     fresh.reset(seed=99)
     play(fresh, 7, seed=5)
     for i in range(5):
@@ -67,7 +60,7 @@ def test_a_restored_game_goes_on_with_the_same_frames(
     assert n_ends >= 2  # games that began with the random stream of the emulator
 
 
-@pytest.mark.parametrize("game", ["breakout", "qbert", "tetris"])
+@pytest.mark.parametrize("game", ["breakout", "qbert"])
 @pytest.mark.parametrize("begin", ["never reset", "just reset", "reset after a game"])
 def test_a_game_that_has_not_begun_is_restored(game: str, begin: str) -> None:
     env, fresh = make(game), make(game)
@@ -106,15 +99,6 @@ def test_each_sticky_action_is_found() -> None:
     assert all(found[i] in (0, (3, 4)[i % 2]) for i in range(len(found)))
 
 
-def test_random_frame_skips_and_modes_go_on() -> None:
-    settings: dict[str, Any] = {"frameskip": (2, 5), "mode": 4, "difficulty": 1}
-    env, fresh = make("breakout", **settings), make("breakout", **settings)
-    env.reset(seed=1)
-    play(env, 30, seed=1)
-    write_env(fresh, through_a_file(read_env(env)))
-    assert same(play(env, 100, seed=2), play(fresh, 100, seed=2))
-
-
 def test_without_its_sticky_action_an_emulator_goes_on_otherwise() -> None:
     env = make("breakout", repeat_action_probability=0.9, frameskip=1)
     env.reset(seed=1)
@@ -128,14 +112,8 @@ def test_without_its_sticky_action_an_emulator_goes_on_otherwise() -> None:
 
 
 def test_what_cannot_be_restored_is_refused() -> None:
-    with pytest.raises(UnsavableEnvError, match="sound_obs=False"):
+    with pytest.raises(UnsavableEnvError, match="sound_obs"):
         read_env(make("pong", sound_obs=True))
-    with pytest.raises(UnsavableEnvError, match="repeat_action_probability=0"):
+    with pytest.raises(UnsavableEnvError, match="continuous"):
         read_env(make("pong", continuous=True, repeat_action_probability=0.25))
     read_env(make("pong", continuous=True, repeat_action_probability=0.0))
-
-
-def test_a_state_is_small() -> None:
-    env = make("breakout")
-    write_emulator(env, read_emulator(env))
-    assert len(read_emulator(env)["console"]) < 20_000

@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_no_cut_file(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     request.addfinalizer(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
     resource.setrlimit(resource.RLIMIT_FSIZE, (900, limits[1]))
-    with pytest.raises(OSError, match="writing .*a.mp4 failed"):
+    with pytest.raises(OSError, match=r"writing .*a\.mp4 failed"):
         write_video(tmp_path / "out/a.mp4", [noise(*shape)] * 60)
     assert not list((tmp_path / "out").iterdir())
 
