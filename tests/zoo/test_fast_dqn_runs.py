@@ -38,7 +38,6 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
     assert model._n_updates == 2 * (240 - 104) // 8 + 2  # from the first 8 steps after 100 on
     with open(path.parent / "progress.csv") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[-1]["time/gradient_steps_per_second"]) > 0
     assert th.isfinite(th.tensor(float(rows[-1]["train/loss"])))
     theirs = DQN.load(path, device="cpu")
     for our, their in zip(model.policy.parameters(), theirs.policy.parameters(), strict=True):
@@ -69,7 +68,7 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
     ("env_id", "arguments", "expected"),
     [
         ("CartPole-v1", ["--device", "cuda:9"], "device='cuda:9'"),
-        ("CartPole-v1", ["-params", "train_freq:(1,'episode')", "n_envs:2"], "(1, 'episode')"),
+        ("CartPole-v1", ["-params", "train_freq:(1,'episode')", "n_envs:2"], "only one env"),
         (GAME, ["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "cuda:9"),
     ],
 )
