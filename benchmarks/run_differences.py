@@ -21,7 +21,7 @@ from sb3_atari_course.replay.segments import restore_rows
 LIVE = "live_memory.npy"
 #: Wall-clock times, which no two trainings share; of the numbers and of the columns of tables.
 _TIMES = {"seconds", "t_start", "begun_at", "t", "episode_times"}
-_TIME_COLUMNS = {"t", "time/fps", "time/time_elapsed", "time/gradient_steps_per_second"}
+_TIME_COLUMNS = {"t", "time/fps", "time/time_elapsed"}
 #: Of the log files: how long they are depends on the digits of such times.
 _SIZES = {"sizes"}
 

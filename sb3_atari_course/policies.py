@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from sb3_contrib import QRDQN
@@ -79,7 +78,12 @@ class AtariCNN(BaseFeaturesExtractor):
         channels, height, width = _image_shape(observation_space)
         super().__init__(observation_space, integer_at_least(1, "features_dim", features_dim))
         layers = _checked_layers(layers)
-        _refuse_small_screen(height, width, layers)
+        if min(height, width) < smallest_side(layers):
+            raise ValueError(
+                f"a screen of {height} x {width} pixels is too small for the layers {layers!r}"
+                f" (channels, kernel, stride): the smallest side is {smallest_side(layers)} pixels;"
+                " enlarge shape in wrap_atari, or choose smaller kernels and strides"
+            )
         warn_if_stacked_twice(observation_space)
         make_activation = _activation(activation_fn)
 
@@ -256,8 +260,9 @@ def _image_shape(space: spaces.Space[Any]) -> tuple[int, int, int]:
     """Return (c, h, w) of an image space, channels first."""
     if not is_image_space(space):
         raise ValueError(
-            "AtariCNN needs uint8 images of shape (channels, height, width), 0 to 255, got"
-            f" {space}: {_remedy(space)}"
+            "AtariCNN needs uint8 images of shape (channels, height, width) with the bounds 0 and"
+            f" 255, got {space}: for an Atari game put sb3_atari_course.envs.wrap_atari around it,"
+            " pass norm_obs=False to VecNormalize (SB3's policies scale images already)"
         )
     channels, height, width = space.shape or ()
     if not is_image_space_channels_first(space):  # type: ignore[arg-type]
@@ -266,19 +271,6 @@ def _image_shape(space: spaces.Space[Any]) -> tuple[int, int, int]:
             " around the environment (SB3's algorithms do so by themselves)"
         )
     return channels, height, width
-
-
-def _remedy(space: spaces.Space[Any]) -> str:
-    """Return what to do with observations that are no images."""
-    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
-        return "for an Atari game put sb3_atari_course.envs.wrap_atari around it"
-    if space.dtype == np.uint8:
-        return "give the space the bounds 0 and 255"
-    return (
-        "pass norm_obs=False to VecNormalize (SB3's policies scale uint8 images already);"
-        " an environment with images of floats must show them as uint8 images, or take SB3's own"
-        " network: 'CnnPolicy' with policy_kwargs=dict(normalize_images=False)"
-    )
 
 
 def _checked_layers(layers: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
@@ -290,16 +282,6 @@ def _checked_layers(layers: Sequence[Sequence[int]]) -> list[tuple[int, int, int
         channels, kernel, stride = (integer_at_least(1, f"layer {layer}", n) for n in layer)
         checked.append((channels, kernel, stride))
     return checked
-
-
-def _refuse_small_screen(height: int, width: int, layers: Sequence[Sequence[int]]) -> None:
-    smallest = smallest_side(layers)
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"a screen of {height} x {width} pixels is too small for the layers {layers!r}"
-            f" (channels, kernel, stride): the smallest side they can read is {smallest} pixels;"
-            " enlarge shape in wrap_atari, or choose smaller kernels and strides"
-        )
 
 
 def _activation(activation_fn: str | type[nn.Module]) -> Any:

@@ -82,12 +82,6 @@ class WorkWhilePlaying(VecEnvWrapper):
         """Wait for the frames."""
         return self.venv.step_wait()
 
-    def checkpoint_state(self) -> None:
-        """Return nothing: it has no state that checkpoints must hold."""
-
-    def restore_checkpoint_state(self, state: None) -> None:
-        """Restore nothing."""
-
 
 class GraphUpdates:
     """Updates that the GPU does on its own while the environments step.

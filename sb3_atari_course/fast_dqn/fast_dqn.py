@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import sys
-import time
 from typing import Any, TypeVar
 
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3 import DQN
-from stable_baselines3.common.type_aliases import (
-    GymEnv,
-    MaybeCallback,
-    RolloutReturn,
-    TrainFreq,
-    TrainFrequencyUnit,
-)
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course._common.validation import boolean, check_cuda_device, refuse_unknown
 from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.fast_dqn.cuda_graphs import DeviceRows, GraphUpdates, PendingUpdates
@@ -78,7 +69,6 @@ class FastDQN(DQN):
     #: On a GPU, kept from one ``train`` to the next.
     _graph_updates: GraphUpdates | None = None
     _compiled: Compiled | None = None
-    _n_updates_at_start = 0
 
     def __init__(
         self,
@@ -93,8 +83,6 @@ class FastDQN(DQN):
         own = ("double_q", "compile")
         refuse_unknown("FastDQN", kwargs, [*own, *inspect.signature(DQN).parameters])
         check_cuda_device("device", kwargs.get("device", "auto"))
-        boolean("double_q", double_q)
-        boolean("compile", compile)
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
         self.double_q, self.compile = double_q, compile
         self._pending = PendingUpdates()
@@ -108,8 +96,7 @@ class FastDQN(DQN):
 
     def _check_flags(self) -> None:
         for name in ("double_q", "compile"):
-            if getattr(self, name) not in (0, 1):  # as files of older versions may have it
-                boolean(name, getattr(self, name))
+            boolean(name, getattr(self, name))
 
     def predict(
         self,
@@ -124,25 +111,21 @@ class FastDQN(DQN):
         :raises ValueError: as SB3, for observations of another shape and for the pair that
             ``env.reset()`` of Gymnasium returns.
         """
-        policy = self.policy
+        policy = self.policy  # random numbers come from NumPy's global generator, as in SB3
         if deterministic:
             return policy.predict(observation, state, episode_start, deterministic)
         if isinstance(observation, np.ndarray) and policy.is_vectorized_observation(observation):
             actions = np.zeros(len(observation), np.int64)
-            explores = self._who_explores(actions.shape)
+            explores = np.random.random(len(actions)) < self.exploration_rate  # noqa: NPY002
             if not explores.all():  # the network is asked for the others only
                 greedy = observation[~explores]
                 actions[~explores], state = policy.predict(greedy, state, episode_start)
         else:
             actions, state = policy.predict(observation, state, episode_start)
-            explores = self._who_explores(actions.shape)
+            explores = np.random.random(actions.shape) < self.exploration_rate  # noqa: NPY002
         n_exploring = np.count_nonzero(explores)
         actions[explores] = [self.action_space.sample() for _ in range(n_exploring)]
         return actions, state
-
-    def _who_explores(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-        numbers = np.asarray(np.random.random(shape))  # noqa: NPY002  # as SB3
-        return numbers < self.exploration_rate
 
     def learn(
         self: SelfFastDQN,
@@ -153,17 +136,7 @@ class FastDQN(DQN):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> SelfFastDQN:
-        """Learn, as SB3's DQN.
-
-        :raises SettingError: for a ``train_freq`` by episode with several environments.
-        """
-        assert isinstance(self.train_freq, TrainFreq)
-        if self.n_envs > 1 and self.train_freq.unit == TrainFrequencyUnit.EPISODE:
-            raise SettingError(
-                f"train_freq=({self.train_freq.frequency}, 'episode') counts episodes, which end at"
-                f" different times in {self.n_envs} environments: give it in steps, or take one"
-            )
-        self._n_updates_at_start = self._n_updates
+        """Learn, as SB3's DQN."""
         settings = (log_interval, tb_log_name, reset_num_timesteps, progress_bar)
         try:
             return super().learn(total_timesteps, callback, *settings)
@@ -217,13 +190,6 @@ class FastDQN(DQN):
             self._pending.flush()
         return updates.mean_loss
 
-    def dump_logs(self) -> None:
-        """Write SB3's log, with the gradient steps per second of this training."""
-        seconds = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
-        rate = (self._n_updates - self._n_updates_at_start) / seconds
-        self.logger.record("time/gradient_steps_per_second", int(rate))
-        super().dump_logs()
-
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Return all state dicts as SB3's DQN would, without a trace of what made it fast."""
         self._pending.flush()
@@ -260,7 +226,7 @@ class FastDQN(DQN):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), *_FOR_SPEED, "_n_updates_at_start"]
+        return [*super()._excluded_save_params(), *_FOR_SPEED]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle gets: the model without what made it fast."""

@@ -1,8 +1,7 @@
 """Tabular Q-learning as an SB3 algorithm: one row per state, one column per action.
 
-- ``q_learning.py``   the loop: act, observe, move one cell towards its target
-- ``table.py``        the Q-table: state numbers, epsilon-greedy actions, the update of a cell
-- ``policies.py``     the table as SB3 saves and loads it: a greedy policy
+- ``q_learning.py``   the loop: epsilon-greedy actions, a step, the update of a cell
+- ``policies.py``     the table as SB3 saves and loads it: state numbers, a greedy policy
 - ``schedules.py``    epsilon and the learning rate over a training
 """
 

@@ -1,10 +1,10 @@
-"""The table of action values, and the greedy policy that it means."""
+"""The Q-table with its greedy policy, and the numbers of its states."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import math
+from typing import Any
 
-import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -12,14 +12,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 
 from sb3_atari_course._common.validation import finite_number
-from sb3_atari_course.q_learning.table import QTable, StateNumbering
 
 #: Most cells of a table: 1 GiB of values and as much of visits.
 MAX_CELLS = 2**27
-
-
-class TableShapeError(ValueError, RuntimeError):
-    """A saved table that does not fit (a RuntimeError too, as torch raises for a state dict)."""
 
 
 class QTablePolicy(BasePolicy):
@@ -36,8 +31,7 @@ class QTablePolicy(BasePolicy):
     :raises ValueError: for spaces that no table can hold, for more than 2**27 cells.
     """
 
-    #: The names of the tensors in a saved file: (n_states, n_actions) float64 and int64.
-    TENSORS: ClassVar = ("values", "visits")
+    #: Both of shape (n_states, n_actions): float64 and int64.
     values: th.Tensor
     visits: th.Tensor
 
@@ -51,13 +45,9 @@ class QTablePolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(
-                f"a table needs Discrete actions, got {action_space}: "
-                + (
-                    "put sb3_atari_course.wrappers.DiscretizeActions around the environment (in a"
-                    " yml: env_wrapper)"
-                    if isinstance(action_space, spaces.Box)
-                    else "number them with gymnasium.wrappers.TransformAction"
-                )
+                f"a table needs Discrete actions, got {action_space}: for a Box put"
+                " sb3_atari_course.wrappers.DiscretizeActions around the environment (in a yml:"
+                " env_wrapper), number others with gymnasium.wrappers.TransformAction"
             )
         self.states = StateNumbering(observation_space)
         self.initial_value = finite_number("initial_value", initial_value)
@@ -71,64 +61,11 @@ class QTablePolicy(BasePolicy):
         self.register_buffer("values", th.full(shape, initial_value, dtype=th.float64))
         self.register_buffer("visits", th.zeros(shape, dtype=th.int64))
 
-    def table(self) -> QTable:
-        """Return the table itself, not a copy, as numpy sees it."""
-        return QTable(self.values.numpy(), self.visits.numpy())
-
-    def predict(
-        self,
-        observation: NDArray[Any] | dict[str, NDArray[Any]],
-        state: tuple[NDArray[Any], ...] | None = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Return the best action of each observation, ``deterministic`` or not.
-
-        :param observation: one observation, or (n_envs, *shape of the space).
-        :param state: of a recurrent policy; returned as it is.
-        :return: actions, an array of shape () or (n_envs,) int64, and ``state``.
-        :raises ValueError: for an observation outside the space.
-        """
-        batch, is_batch = self.to_batch(observation)
-        actions = self.first_action + self.values.numpy()[self.states(batch)].argmax(axis=1)
-        return (actions if is_batch else actions.squeeze(axis=0)), state
-
-    def to_batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
-        """Return one or many observations as many, and whether they were many."""
-        if isinstance(observation, tuple) and isinstance(observation[-1], dict):
-            raise ValueError(f"{observation!r} is a pair: of env.reset() pass the first part")
-        array, shape = np.asarray(observation), self.observation_space.shape
-        if array.shape == shape:
-            return array[None], False
-        if array.shape[1:] == shape and array.ndim:
-            return array, True
-        raise ValueError(
-            f"observations of {self.observation_space} have the shape {shape}, or (n, ...) for"
-            f" many, got {observation!r}"
-        )
-
-    def forward(self, observation: th.Tensor) -> th.Tensor:
-        """Return the best action of each observation, (n,) int64."""
-        return self._predict(observation)
-
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+        """Return the best action of each observation, (n,) int64, ``deterministic`` or not."""
         assert isinstance(observation, th.Tensor)
-        return th.as_tensor(self.predict(observation.numpy())[0])
-
-    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Take over a saved table.
-
-        :raises TableShapeError: if it has another shape; nothing was changed then.
-        """
-        wanted = tuple(self.values.shape)
-        for name in self.TENSORS:
-            found = tuple(state_dict[name].shape) if name in state_dict else wanted
-            if found != wanted:
-                raise TableShapeError(
-                    f"the saved table ({name}) has the shape {found}, (states, actions), but this"
-                    f" one {wanted}: it was trained on another environment"
-                )
-        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        states = self.states(observation.numpy())
+        return th.from_numpy(self.first_action + self.values.numpy()[states].argmax(axis=1))
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {
@@ -136,3 +73,55 @@ class QTablePolicy(BasePolicy):
             "action_space": self.action_space,
             "initial_value": self.initial_value,
         }
+
+
+class StateNumbering:
+    """Numbers the observations of a finite space from 0.
+
+    A ``Discrete`` observation counts from its ``start``; a ``MultiDiscrete`` one is ravelled in C
+    order (the last component fastest), as :func:`numpy.ravel_multi_index` does.
+
+    :param space: the observation space.
+    :raises ValueError: for a space that is not finite in this sense, with what to do about it.
+    """
+
+    def __init__(self, space: spaces.Space[Any]) -> None:
+        if isinstance(space, spaces.Discrete):
+            self._starts, self._sizes = [int(space.start)], [int(space.n)]
+        elif isinstance(space, spaces.MultiDiscrete):
+            self._starts, self._sizes = space.start.ravel().tolist(), space.nvec.ravel().tolist()
+        else:
+            raise ValueError(
+                f"a table needs Discrete or MultiDiscrete observations, got {space}: for a Box of"
+                " one dimension put sb3_atari_course.wrappers.DiscretizeObservations around the"
+                " environment (in a yml: env_wrapper), number others with"
+                " gymnasium.wrappers.TransformObservation, and for images use DQN"
+            )
+        self.space, self.n_states = space, math.prod(self._sizes)
+
+    def __call__(self, observations: NDArray[Any]) -> list[int]:
+        """Return the state number of each observation.
+
+        :param observations: integers, shape (n, *shape of the space).
+        :raises ValueError: if one is not an integer or lies outside the space.
+        """
+        if observations.dtype.kind not in "iu":
+            raise ValueError(f"observations of {self.space} are integers, got {observations!r}")
+        starts, sizes = self._starts, self._sizes
+        states = []
+        if observations.ndim == 1:  # Discrete
+            for component in observations.tolist():
+                state = component - starts[0]
+                if not 0 <= state < sizes[0]:
+                    raise ValueError(f"state {component} lies outside {self.space}")
+                states.append(state)
+            return states
+        for components in observations.reshape(len(observations), len(sizes)).tolist():
+            state = 0
+            for component, start, size in zip(components, starts, sizes, strict=True):
+                index = component - start
+                if not 0 <= index < size:
+                    raise ValueError(f"state {components} lies outside {self.space}")
+                state = state * size + index
+            states.append(state)
+        return states

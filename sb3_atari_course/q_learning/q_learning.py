@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -19,14 +20,15 @@ from stable_baselines3.common.utils import safe_mean
 from sb3_atari_course._common.validation import probability, refuse_unknown
 from sb3_atari_course.q_learning.policies import QTablePolicy
 from sb3_atari_course.q_learning.schedules import (
-    ConstantRate,
     EpisodeDecay,
     Exploration,
     as_exploration,
     epsilon_at,
     learning_rate_at,
 )
-from sb3_atari_course.q_learning.table import QTable
+
+#: Values and visits, both of shape (n_states, n_actions).
+_Table = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
 
@@ -39,6 +41,67 @@ _OF_SB3 = (
     "monitor_wrapper",
     "seed",
 )
+
+
+def choose_actions(
+    values: NDArray[np.float64], states: Sequence[int], epsilon: float, rng: np.random.Generator
+) -> list[int]:
+    """Return for each state a random action with probability ``epsilon``, else a best one.
+
+    Ties are broken at random, all best actions alike. Each state draws one random number, and a
+    second one if its action is random or tied. (Loops in Python, as in :func:`update_table`: for a
+    handful of environments and actions they are several times faster than NumPy.)
+
+    :param values: (n_states, n_actions).
+    """
+    random = rng.random
+    actions = []
+    for state in states:
+        if random() < epsilon:
+            actions.append(int(random() * values.shape[1]))
+            continue
+        row = values[state].tolist()
+        best = max(row)
+        if row.count(best) == 1:
+            actions.append(row.index(best))
+        else:
+            ties = [action for action, value in enumerate(row) if value == best]
+            actions.append(ties[int(random() * len(ties))])
+    return actions
+
+
+def update_table(
+    values: NDArray[np.float64],
+    visits: NDArray[np.int64],
+    states: Sequence[int],
+    actions: Sequence[int],
+    rewards: Sequence[float],
+    next_states: Sequence[int | None],
+    *,
+    gamma: float,
+    rate: float | None,
+) -> float:
+    """Learn from one step of each environment, one after the other.
+
+    :param values: (n_states, n_actions); changed in place, as ``visits`` of the same shape.
+    :param next_states: where the steps led to; None after a terminal state: nothing follows.
+    :param gamma: discount of what follows, 0 to 1.
+    :param rate: learning rate; None: 1 / (visits of the cell), this one included.
+    :return: the sum of the absolute TD errors, target minus old value.
+    """
+    sum_error = 0.0
+    for state, action, target, next_state in zip(
+        states, actions, rewards, next_states, strict=True
+    ):
+        if next_state is not None:
+            target += gamma * max(values[next_state].tolist())
+        visit = visits.item(state, action) + 1
+        value = values.item(state, action)
+        error = target - value
+        visits[state, action] = visit
+        values[state, action] = value + error * (1.0 / visit if rate is None else rate)
+        sum_error += abs(error)
+    return sum_error
 
 
 class QLearning(BaseAlgorithm):
@@ -137,13 +200,12 @@ class QLearning(BaseAlgorithm):
     @property
     def q_table(self) -> NDArray[np.float64]:
         """The table itself, not a copy: (n_states, n_actions) float64."""
-        return self.policy.table().values
+        return self.policy.values.numpy()  # type: ignore[no-any-return]
 
     @property
     def current_learning_rate(self) -> float | None:
         """The learning rate of the last step; None if it differs from cell to cell."""
-        rate = learning_rate_at(self.learning_rate, self._current_progress_remaining)
-        return rate.value if isinstance(rate, ConstantRate) else None
+        return learning_rate_at(self.learning_rate, self._current_progress_remaining)
 
     def set_random_seed(self, seed: int | None = None) -> None:
         """Seed the generator of this model, and what SB3 seeds.
@@ -166,13 +228,15 @@ class QLearning(BaseAlgorithm):
         :param deterministic: False: epsilon-greedy with the current ``exploration_rate``.
         Otherwise as :meth:`QTablePolicy.predict`.
         """
-        if deterministic:
-            return self.policy.predict(observation, state, episode_start)
-        batch, is_batch = self.policy.to_batch(observation)
-        states, epsilon = self.policy.states(batch), self.exploration_rate
-        columns = self.policy.table().choose(states, epsilon, self._rng)
-        actions = np.array(columns, dtype=np.int64) + self.policy.first_action
-        return (actions if is_batch else actions.squeeze(axis=0)), state
+        actions, state = self.policy.predict(observation, state, episode_start)
+        if not deterministic:
+            states = self.policy.states(
+                np.reshape(observation, (-1, *self.policy.states.space.shape))
+            )
+            columns = choose_actions(self.q_table, states, self.exploration_rate, self._rng)
+            actions = np.array(columns, dtype=np.int64).reshape(actions.shape)
+            actions += self.policy.first_action
+        return actions, state
 
     def learn(
         self: SelfQLearning,
@@ -197,7 +261,7 @@ class QLearning(BaseAlgorithm):
         )
         callback.on_training_start(locals(), globals())
         assert self.env is not None
-        table = self.policy.table()
+        table = self.policy.values.numpy(), self.policy.visits.numpy()
         states: list[int] | None = None
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
@@ -214,7 +278,7 @@ class QLearning(BaseAlgorithm):
         return self
 
     def _step(
-        self, table: QTable, states: list[int], callback: BaseCallback
+        self, table: _Table, states: list[int], callback: BaseCallback
     ) -> tuple[list[int], bool]:
         """Step all environments once and learn from it; return the states and whether to go on."""
         assert self.env is not None
@@ -223,7 +287,7 @@ class QLearning(BaseAlgorithm):
         if self._read is not self.exploration:
             self._read_exploration()
         self.exploration_rate = epsilon_at(self._epsilon, self._episode_num, progress)
-        columns = table.choose(states, self.exploration_rate, self._rng)
+        columns = choose_actions(table[0], states, self.exploration_rate, self._rng)
         first = self.policy.first_action
         actions = np.array([first + column for column in columns])
         new_obs, rewards, dones, infos = self.env.step(actions)
@@ -238,7 +302,9 @@ class QLearning(BaseAlgorithm):
             self._episode_num += int(dones.sum())
             self._update_info_buffer(infos, dones)
         rate = learning_rate_at(self.learning_rate, progress)
-        self.sum_td_error += table.update(states, columns, paid, next_states, self.gamma, rate)
+        self.sum_td_error += update_table(
+            *table, states, columns, paid, next_states, gamma=self.gamma, rate=rate
+        )
         self._last_obs = new_obs  # type: ignore[assignment]
         self._n_updates += len(states)
         self.num_timesteps += len(states)

@@ -78,47 +78,25 @@ def epsilon_at(
     return probability(name, exploration(progress_remaining))
 
 
-@dataclass(frozen=True)
-class ConstantRate:
-    """The same learning rate for every cell of the table.
-
-    :param value: in (0, 1].
-    """
-
-    value: float
-
-    def __call__(self, n_visits: int) -> float:
-        """Return the learning rate of a cell."""
-        return self.value
-
-
-class VisitRate:
-    """The learning rate ``"visits"``, 1 / (visits of the cell): a mean of all its targets."""
-
-    def __call__(self, n_visits: int) -> float:
-        """Return the learning rate of a cell that is visited for the ``n_visits``-th time."""
-        return 1.0 / n_visits
-
-
 def learning_rate_at(
     learning_rate: float | Schedule | str, progress_remaining: float
-) -> ConstantRate | VisitRate:
-    """Return the learning rate of one moment, by the visits of a cell.
+) -> float | None:
+    """Return the learning rate of one moment; None: 1 / (visits of the cell).
 
     :param learning_rate: a number in (0, 1], an SB3 schedule of such numbers, or ``"visits"``.
     :param progress_remaining: 1 at the beginning of the training, 0 at its end.
-    :raises ValueError: outside (0, 1], and for another word.
+    :raises ValueError: outside (0, 1], and for another string.
     :raises TypeError: for anything else.
     """
-    if isinstance(learning_rate, str):
-        if learning_rate == VISITS:
-            return VisitRate()
-        raise ValueError(f"learning_rate as a word can be {VISITS!r} only, got {learning_rate!r}")
+    if learning_rate == VISITS:
+        return None
     when = ""
     if callable(learning_rate):
         when = f" at progress_remaining {progress_remaining:g}"
         learning_rate = learning_rate(progress_remaining)
+    if isinstance(learning_rate, str):
+        raise ValueError(f"learning_rate must be a number or {VISITS!r}, got {learning_rate!r}")
     rate = finite_number("learning_rate", learning_rate)
     if not 0.0 < rate <= 1.0:
         raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate!r}{when}")
-    return ConstantRate(rate)
+    return rate

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import gc
-import pickle
-import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -25,7 +21,6 @@ from tests.fast_dqn.test_fast_dqn import make_model as make_breakout
 
 COPY: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
-    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
     "cloudpickle": lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
 }
 
@@ -58,14 +53,11 @@ def learn(model: Any, n_steps: int = 200, **kwargs: Any) -> th.Tensor:
 
 
 @pytest.mark.parametrize("how", COPY)
-@pytest.mark.parametrize("n_steps", [0, 100])
-def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str, n_steps: int) -> None:
-    """Before its first training and after it; the copy of SB3's DQN ends with the same weights."""
+def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str) -> None:
+    """The copy of SB3's DQN ends with the same weights."""
     after = []
     for cls in (DQN, FastDQN):
-        model = make_model(cls)
-        if n_steps:
-            model.learn(n_steps)
+        model = make_model(cls).learn(100)
         copied = COPY[how](model)
         before = weights(model)
         gradients = [None if w.grad is None else w.grad.clone() for w in model.policy.parameters()]
@@ -163,6 +155,11 @@ def group_setting(**values: Any) -> Callable[[Any], None]:
     return change
 
 
+@pytest.fixture(scope="module")
+def unchanged() -> th.Tensor:
+    return learn(make_model(FastDQN).learn(100))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -190,14 +187,16 @@ def group_setting(**values: Any) -> Callable[[Any], None]:
     ],
     ids=lambda change: change.__name__,
 )
-def test_what_is_changed_after_a_training_counts_as_with_dqn(change: Any) -> None:
-    theirs, ours, unchanged = (make_model(cls).learn(100) for cls in (DQN, FastDQN, FastDQN))
+def test_what_is_changed_after_a_training_counts_as_with_dqn(
+    change: Any, unchanged: th.Tensor
+) -> None:
+    theirs, ours = (make_model(cls).learn(100) for cls in (DQN, FastDQN))
     for model in (theirs, ours):
         change(model)
     expected = learn(theirs)
     th.testing.assert_close(learn(ours), expected, rtol=1e-3, atol=1e-4)
-    other = learn(unchanged)
-    assert other.shape != expected.shape or not th.allclose(other, expected, rtol=1e-2, atol=1e-3)
+    same_shape = unchanged.shape == expected.shape
+    assert not same_shape or not th.allclose(unchanged, expected, rtol=1e-2, atol=1e-3)
 
 
 class Anneal(BaseCallback):
@@ -217,38 +216,26 @@ def test_a_callback_may_anneal_gamma_and_the_clipping_norm() -> None:
     assert theirs.gamma == ours.gamma < 0.2
 
 
+@pytest.mark.parametrize("double_q", [False, True])
+def test_double_q_may_be_switched_between_trainings(double_q: bool) -> None:
+    switched = make_model(FastDQN, double_q=not double_q).learn(100)
+    with th.no_grad():
+        for weight in switched.q_net_target.q_net[-1].parameters():
+            weight.neg_()  # so that the networks choose different actions
+    losses = []
+    for flag in (not double_q, double_q):
+        model = make_model(FastDQN, double_q=flag).learn(100)
+        model.set_parameters(copy.deepcopy(switched.get_parameters()))
+        losses.append(next_loss(model))
+    switched.double_q = double_q
+    assert next_loss(switched) == pytest.approx(losses[1], rel=1e-5) != losses[0]
+
+
 def next_loss(model: Any) -> float:
     """Make one update on a batch that is known, and return the loss that is logged."""
     np.random.seed(4)  # noqa: NPY002
     model.train(1, 64)
     return float(model.logger.name_to_value["train/loss"])
-
-
-@pytest.mark.parametrize("double_q", [False, True])
-def test_double_q_may_be_switched_between_trainings(double_q: bool) -> None:
-    model = make_model(FastDQN, double_q=not double_q).learn(100)
-    model.double_q = double_q
-    with th.no_grad():
-        for weight in model.q_net_target.q_net[-1].parameters():
-            weight.neg_()  # so that the networks choose different actions
-    np.random.seed(4)  # noqa: NPY002
-    batch = model.replay_buffer.sample(64)
-    with th.no_grad():
-        q, nexts, targets = (
-            net(obs).numpy()
-            for net, obs in (
-                (model.q_net, batch.observations),
-                (model.q_net, batch.next_observations),
-                (model.q_net_target, batch.next_observations),
-            )
-        )
-    rows, chooser = np.arange(64), nexts if double_q else targets
-    values = targets[rows, chooser.argmax(axis=1)]
-    wanted = batch.rewards.numpy()[:, 0] + (1 - batch.dones.numpy()[:, 0]) * 0.99 * values
-    errors = np.abs(q[rows, batch.actions.numpy()[:, 0]] - wanted)
-    losses = np.where(errors < 1, errors**2 / 2, errors - 0.5)
-    assert (nexts.argmax(axis=1) != targets.argmax(axis=1)).any()
-    assert next_loss(model) == pytest.approx(losses.mean(), rel=1e-5)
 
 
 def test_compile_may_be_switched_between_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,30 +262,3 @@ def test_normalised_observations_of_another_environment_are_used() -> None:
         model.set_env(VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")])))
         after.append(learn(model))
     th.testing.assert_close(after[1], after[0], rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("by", ["assignment", "file"])
-def test_a_replaced_replay_buffer_is_freed(by: str, tmp_path: Path) -> None:
-    model = make_breakout(FastDQN, replay_buffer_class=FrameReplayBuffer).learn(80)
-    model.save_replay_buffer(tmp_path / "buffer")
-    old = weakref.ref(model.replay_buffer)
-    if by == "file":
-        model.load_replay_buffer(tmp_path / "buffer")
-    else:
-        model.replay_buffer = copy.deepcopy(model.replay_buffer)
-    gc.collect()
-    assert old() is None
-    model.train(1, 8)
-
-
-def test_layers_that_were_trained_are_those_that_play() -> None:
-    """Transfer: after a new head the greedy actions are those of the new head."""
-    model = make_model(FastDQN).learn(100)
-    new_head_and_optimizer(model)
-    before = model.q_net.q_net[-1].weight.detach().clone()
-    model.learn(200, reset_num_timesteps=False)
-    assert not th.equal(model.q_net.q_net[-1].weight, before)
-    obs = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    with th.no_grad():
-        expected = model.q_net(th.as_tensor(obs)).argmax(dim=1).numpy()
-    np.testing.assert_array_equal(model.predict(obs, deterministic=True)[0], expected)

@@ -70,8 +70,8 @@ def theirs(buffer: NStepReplayBuffer, monkeypatch: pytest.MonkeyPatch, places: A
         return buffer._get_samples(rows)
 
 
-@pytest.mark.parametrize("n_rows", [1, 7, 20, 21, 50])  # a ring of 20
-@pytest.mark.parametrize("n_steps", [1, 3, 5])
+@pytest.mark.parametrize("n_rows", [1, 7, 21, 50])  # a ring of 20
+@pytest.mark.parametrize("n_steps", [1, 3])
 @pytest.mark.parametrize("channels_first", [True, False])
 def test_every_transition_is_sb3s(
     channels_first: bool, n_steps: int, n_rows: int, monkeypatch: pytest.MonkeyPatch
@@ -110,20 +110,6 @@ def test_all_that_is_filled_is_drawn_evenly(n_rows: int, n_filled: int) -> None:
     np.add.at(counts, (drawn_rows.numpy(), drawn_envs.numpy()), 1)
     assert counts[n_filled:].sum() == 0
     assert (np.abs(counts[:n_filled] - 200) < 5 * np.sqrt(200)).all()
-
-
-def test_equal_seeds_draw_equal_batches() -> None:
-    play = StackedPlay(0, n_envs=2)
-    buffer = make_buffer(play, 40)
-    rows = DeviceRows(buffer)
-    fill(play, 15, buffer)
-    rows.follow(GAMMA)
-    batches = []
-    for seed in (1, 1, 2):
-        th.manual_seed(seed)
-        batches.append(rows.sample(8).rewards)
-    assert th.equal(batches[0], batches[1])
-    assert not th.equal(batches[0], batches[2])
 
 
 def test_an_end_of_the_generators_range_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,21 +237,6 @@ def warm_ups(size: int, n: int = N_WARM_UPS) -> list[str]:
     return ["warm up", f"batch of {size}"] * n
 
 
-def test_the_first_updates_warm_up_then_one_capture_serves_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    events, updates = make_updates(monkeypatch)
-    updates.run(2, 32)
-    updates.run(3, 32)
-    assert events == [
-        *["follow", *warm_ups(32, 2)],
-        *["follow", *warm_ups(32, 1), "capture", "batch of 32", "batch of 32"],
-    ]
-    events.clear()
-    updates.run(2, 32)
-    assert events == ["follow", "batch of 32", "batch of 32"]
-
-
 @pytest.mark.parametrize("change", ["batch size", "frames"])
 def test_another_batch_size_or_block_of_frames_needs_another_graph(
     change: str, monkeypatch: pytest.MonkeyPatch
@@ -384,23 +355,14 @@ def test_a_whole_training_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert not model.policy.training  # in the middle of a rollout it goes on as it was
 
 
-def test_a_loaded_optimizer_needs_another_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
-    model = model_as_on_a_gpu().learn(80)
-    events.clear()
-    model.train(1, 8)
-    model._pending.flush()
-    assert events == []
-    state = copy.deepcopy(model.policy.optimizer.state_dict())
-    model.policy.optimizer.load_state_dict(state)  # past set_parameters
-    model.train(4, 8)
-    model._pending.flush()
-    assert events == ["warm up"] * N_WARM_UPS + ["capture"]
-
-
 def new_optimizer(model: Any) -> None:
     model.policy.optimizer = th.optim.Adam(model.q_net.parameters(), lr=1e-3)
+
+
+def loaded_optimizer(model: Any) -> None:
+    """Past ``set_parameters``."""
+    optimizer = model.policy.optimizer
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
 
 
 def new_head(model: Any) -> None:
@@ -441,7 +403,7 @@ def double_q(model: Any) -> None:
 
 CHANGES = [
     *(new_optimizer, new_head, another_activation, frozen_layer, target_from_a_vector),
-    *(weight_decay, another_target, clipping_norm, double_q),
+    *(weight_decay, another_target, clipping_norm, double_q, loaded_optimizer),
 ]
 
 
@@ -468,30 +430,19 @@ def test_what_is_changed_needs_another_graph(
 def test_gamma_reaches_a_graph_without_another_capture(
     trained: FastDQN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a learning rate does, so that it may change in each step."""
+    """As a learning rate does, so that it may change in each step; n-step returns use it too."""
     events: list[str] = []
     gpu_on_a_cpu(monkeypatch, events)
     model = copy_of(trained)
+    model.replay_buffer.n_steps = 3  # type: ignore[union-attr]
+    model.train(N_WARM_UPS + 1, 8)
     updates: Any = model._graph_updates
     events.clear()
     model.gamma = 0.25
     model.train(1, 8)
     assert events == []
     assert model._graph_updates is updates
-    assert updates.rows.sample(8).discounts.unique().tolist() == [0.25]
-
-
-def test_several_steps_are_discounted_by_the_models_gamma(
-    trained: FastDQN, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu_on_a_cpu(monkeypatch, [])
-    model = copy_of(trained)
-    model.replay_buffer.n_steps = 3  # type: ignore[union-attr]
-    model.gamma = 0.25
-    model.train(1, 8)
-    rows: Any = model._graph_updates.rows  # type: ignore[union-attr]
-    discounts = rows.sample(32).discounts
-    assert float(discounts.min()) == pytest.approx(0.25**3)
+    assert float(updates.rows.sample(32).discounts.min()) == pytest.approx(0.25**3)
 
 
 def test_normalised_observations_are_sampled_by_the_buffer(
@@ -796,30 +747,3 @@ def test_a_schedule_reaches_the_graph() -> None:
     for weight, old in zip(model.q_net.parameters(), before, strict=True):
         assert th.equal(weight, old)
     assert np.isfinite(model._graph_updates.mean_loss)  # type: ignore[union-attr]
-
-
-class Slow(DummyVecEnv):
-    """Tells when it sends and waits."""
-
-    def __init__(self, events: list[str]) -> None:
-        super().__init__([FakeGame])
-        self.events = events
-
-    def step_async(self, actions: Any) -> None:
-        self.events.append("send")
-        super().step_async(actions)
-
-    def step_wait(self) -> Any:
-        self.events.append("wait")
-        return super().step_wait()
-
-
-def test_work_is_done_between_sending_and_waiting() -> None:
-    events: list[str] = []
-    env = WorkWhilePlaying(Slow(events), lambda: events.append("work"))
-    assert env.reset()[0, 0, 0].tolist() == [1, 0, 100]
-    assert events == []
-    obs, rewards, _, _ = env.step(np.array([2]))
-    assert events == ["send", "work", "wait"]
-    assert obs[0, 0, 0].tolist() == [1, 1, 99]
-    assert rewards.tolist() == [1.0]

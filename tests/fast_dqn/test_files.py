@@ -98,17 +98,3 @@ def test_a_file_of_a_gpu_opens_on_a_cpu(tmp_path: Path, monkeypatch: pytest.Monk
         obs = model.env.reset()
         expected = model.predict(obs, deterministic=True)[0]
         assert (loaded.predict(obs, deterministic=True)[0] == expected).all()
-
-
-def test_a_saved_replay_buffer_is_loaded_and_sampled(tmp_path: Path) -> None:
-    model = make_model(FastDQN).learn(150)
-    model.save_replay_buffer(tmp_path / "buffer")
-    other = make_model(FastDQN).learn(100)
-    other.load_replay_buffer(tmp_path / "buffer")
-    for one in (model, other):
-        one.set_random_seed(3)
-    ours, theirs = (one.replay_buffer.sample(16).rewards for one in (model, other))
-    assert th.equal(ours, theirs)
-    n_updates = other._n_updates
-    other.train(2, 8)
-    assert other._n_updates == n_updates + 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,13 @@ from sb3_atari_course.fast_dqn.updates import (
     _CV_MAX_CHANNELS,
     Compiled,
     GradientStep,
+    channels_last,
     clip_gradient,
     make_fast,
     plain_state,
     q_function,
     set_rate,
     temporal_difference_loss,
-    with_channels_last,
 )
 from tests import naive
 from tests.fakes import FakeGame
@@ -58,7 +56,7 @@ def batch(seed: int, *, discounts: bool) -> ReplayBufferSamples:
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("discounts", [False, True])
 @pytest.mark.parametrize("double_q", [False, True])
 def test_the_loss_is_the_naive_one(double_q: bool, discounts: bool, seed: int) -> None:
@@ -70,25 +68,6 @@ def test_the_loss_is_the_naive_one(double_q: bool, discounts: bool, seed: int) -
         sampled, online.detach().numpy(), target.numpy(), gamma=GAMMA, double_q=double_q
     )
     assert loss.item() == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize(("double_q", "expected"), [(False, 3.2), (True, 1.4)])
-def test_double_q_takes_the_value_of_the_online_networks_choice(
-    double_q: bool, expected: float
-) -> None:
-    """Reward 1 and 0.9 times 3, the target's best, or 1, what it thinks of the other's best."""
-    online, target = th.tensor([[0.0, 0.0], [2.0, 5.0]]), th.tensor([[9.0, 9.0], [3.0, 1.0]])
-    one = ReplayBufferSamples(
-        observations=th.tensor([0]),
-        actions=th.tensor([[0]]),
-        next_observations=th.tensor([1]),
-        dones=th.zeros(1, 1),
-        rewards=th.ones(1, 1),
-    )
-    loss = temporal_difference_loss(
-        one, lambda s: online[s], lambda s: target[s], gamma=0.9, double_q=double_q
-    )
-    assert loss.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("double_q", [False, True])
@@ -110,51 +89,32 @@ def test_only_the_online_values_of_what_was_done_get_a_gradient(double_q: bool) 
     assert [tuple(index) for index in online.grad.nonzero().tolist()] == [(2, 1)]
 
 
-def make_weights() -> list[th.Tensor]:
-    """Return three weights, two with gradients whose norm is 5."""
+def make_weights(first: float) -> list[th.Tensor]:
+    """Return three weights, two with gradients; with 3 as the first number their norm is 5."""
     weights = [th.zeros(2, requires_grad=True), th.zeros(1), th.zeros(1, requires_grad=True)]
-    weights[0].grad = th.tensor([3.0, 0.0])
+    weights[0].grad = th.tensor([first, 0.0])
     weights[2].grad = th.tensor([-4.0])
     return weights
 
 
-@pytest.mark.parametrize("max_norm", [0.1, 1.0, 4.999999, 5.0, 5.000001, 5.1, 10.0, math.inf])
-def test_a_gradient_is_clipped_as_pytorch_does(max_norm: float) -> None:
-    ours, theirs = make_weights(), make_weights()
+@pytest.mark.parametrize("max_norm", [0.1, 1.0, 4.999999, 5.0, 5.000001, 5.1, math.inf])
+@pytest.mark.parametrize("first", [3.0, math.nan])
+def test_a_gradient_is_clipped_as_pytorch_does(first: float, max_norm: float) -> None:
+    """Gradients that are not numbers spoil the others too: a training that diverges shows it."""
+    ours, theirs = make_weights(first), make_weights(first)
     clip_gradient(ours, max_norm)
     th.nn.utils.clip_grad_norm_(theirs, max_norm)
     for our, their in zip(ours, theirs, strict=True):
         assert (our.grad is None) == (their.grad is None)
-        assert our.grad is None or th.equal(our.grad, their.grad)
-    if max_norm == 1.0:
-        assert ours[2].grad is not None
-        assert ours[2].grad.item() == pytest.approx(-0.8)
-
-
-def test_a_gradient_that_is_no_number_spoils_the_others_too() -> None:
-    """As PyTorch has it: a training that diverges shows it."""
-    weights = make_weights()
-    assert weights[0].grad is not None
-    assert weights[2].grad is not None
-    weights[0].grad[0] = math.nan
-    clip_gradient(weights, 10.0)
-    assert weights[2].grad.isnan().all()
-
-
-def batch_of(observations: Any) -> ReplayBufferSamples:
-    rest = [th.zeros(1, 1)] * 3
-    return ReplayBufferSamples(observations, rest[0], observations.flip(0), *rest[1:])
+        assert our.grad is None or th.equal(our.grad.nan_to_num(9), their.grad.nan_to_num(9))
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 10, 7), (1, 2, 5, 5), (3, 12, 4, 4)])
 def test_values_stay_and_channels_lie_side_by_side(shape: tuple[int, ...]) -> None:
     images = th.randint(256, shape, dtype=th.uint8, generator=th.Generator().manual_seed(0))
-    turned = with_channels_last(batch_of(images))
-    for before, after in zip(batch_of(images), turned, strict=True):
-        assert (before is None and after is None) or th.equal(before, after)
-    for after in (turned.observations, turned.next_observations):
-        assert after.is_contiguous(memory_format=th.channels_last)
-        assert after.stride()[1] == 1
+    turned = channels_last(images)
+    assert th.equal(turned, images)
+    assert turned.is_contiguous(memory_format=th.channels_last)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +122,13 @@ def test_values_stay_and_channels_lie_side_by_side(shape: tuple[int, ...]) -> No
     [
         th.zeros(4, 3),  # no images
         th.zeros(2, 4, 5, 5),  # floats
-        th.zeros(2, 1, 5, 5, dtype=th.uint8),  # one channel: nothing to turn
+        th.zeros(2, 1, 5, 5, dtype=th.uint8),  # one channel: nothing to reorder
         th.zeros(1, _CV_MAX_CHANNELS + 1, 1, 1, dtype=th.uint8),
         th.zeros(2, 5, 5, 4, dtype=th.uint8).permute(0, 3, 1, 2),  # they lie so already
     ],
 )
 def test_others_are_returned_as_they_are(others: th.Tensor) -> None:
-    assert with_channels_last(batch_of(others)).observations is others
+    assert channels_last(others) is others
 
 
 def test_a_step_reads_its_images_so_and_returns_the_loss() -> None:
@@ -209,36 +169,21 @@ def test_a_q_function_of_images_is_the_network() -> None:
             for weight in q_net.parameters():
                 weight.mul_(1.5)
     assert q_net.normalize_images  # the network itself goes on scaling
+    vectors = make_q_net("MlpPolicy", spaces.Box(-1, 1, (3,)))
+    assert q_function(vectors) is vectors
 
 
-def test_other_observations_go_into_the_network_as_they_are() -> None:
-    q_net = make_q_net("MlpPolicy", spaces.Box(-1, 1, (3,)))
-    assert q_function(q_net) is q_net
-    floats = make_q_net(
-        "CnnPolicy", spaces.Box(0, 1, (4, 40, 40), "float32"), normalize_images=False
-    )
-    assert q_function(floats) is floats
-
-
-def make_q_net(policy: str, space: spaces.Box, **policy_kwargs: Any) -> Any:
+def make_q_net(policy: str, space: spaces.Box) -> Any:
     env = FakeGame()
     env.observation_space = space
-    model = DQN(policy, env, buffer_size=1, policy_kwargs=policy_kwargs, seed=0, device="cpu")
+    model = DQN(policy, env, buffer_size=1, seed=0, device="cpu")
     return model.q_net
 
 
-def make_pair(cls: Any, **kwargs: Any) -> tuple[nn.Linear, Any, nn.Linear, Any]:
-    """Return two equal layers, each with its optimizer."""
+def make_layer(optimizer_class: Any, **kwargs: Any) -> tuple[nn.Linear, Any]:
     th.manual_seed(0)
-    first = nn.Linear(4, 3)
-    second = copy.deepcopy(first)
-    settings = {"lr": 0.01, **kwargs}
-    return (
-        first,
-        cls(first.parameters(), **settings),
-        second,
-        cls(second.parameters(), **settings),
-    )
+    layer = nn.Linear(4, 3)
+    return layer, optimizer_class(layer.parameters(), **{"lr": 0.01, **kwargs})
 
 
 def step(layer: nn.Linear, optimizer: Any, seed: int) -> None:
@@ -252,7 +197,7 @@ def step(layer: nn.Linear, optimizer: Any, seed: int) -> None:
     "optimizer_class", [th.optim.Adam, th.optim.AdamW, th.optim.SGD, th.optim.RMSprop]
 )
 def test_a_fast_optimizer_takes_the_same_steps(optimizer_class: Any) -> None:
-    fast_layer, fast, layer, plain = make_pair(optimizer_class)
+    (fast_layer, fast), (layer, plain) = (make_layer(optimizer_class) for _ in range(2))
     for i in range(12):
         if i == 4:  # in the middle of a training
             make_fast(fast)
@@ -263,35 +208,21 @@ def test_a_fast_optimizer_takes_the_same_steps(optimizer_class: Any) -> None:
             set_rate(optimizer, 0.01 / (i + 1))
             step(one, optimizer, i)
     th.testing.assert_close(fast_layer.state_dict(), layer.state_dict(), rtol=1e-5, atol=1e-6)
-    assert not th.equal(layer.weight, make_pair(optimizer_class)[0].weight)
+    assert not th.equal(layer.weight, make_layer(optimizer_class)[0].weight)
 
 
 @pytest.mark.parametrize("settings", [{"fused": False}, {"foreach": True}])
 def test_what_the_user_chose_stays(settings: dict[str, bool]) -> None:
-    _, optimizer, *_ = make_pair(th.optim.Adam, **settings)
+    _, optimizer = make_layer(th.optim.Adam, **settings)
     make_fast(optimizer)
     group = optimizer.param_groups[0]
     assert {name: group[name] for name in settings} == settings
     assert not group["fused"]
 
 
-def test_a_saved_state_is_that_of_a_plain_optimizer() -> None:
-    fast_layer, fast, layer, plain = make_pair(th.optim.Adam, weight_decay=0.1)
-    make_fast(fast)
-    for i in range(3):
-        step(fast_layer, fast, i)
-        step(layer, plain, i)
-    saved, expected = plain_state(fast), plain.state_dict()
-    assert saved["param_groups"] == expected["param_groups"]
-    th.testing.assert_close(saved["state"], expected["state"], rtol=1e-5, atol=1e-7)
-    step(fast_layer, fast, 3)
-    assert saved["state"][0]["step"].item() == 3  # what was saved stands still
-    assert fast.param_groups[0]["fused"] is True  # the optimizer goes on as it was
-
-
 def test_a_rate_that_is_a_tensor_stays_the_same_tensor() -> None:
     """A CUDA graph holds its address."""
-    _, optimizer, *_ = make_pair(th.optim.Adam)
+    _, optimizer = make_layer(th.optim.Adam)
     rate = optimizer.param_groups[0]["lr"] = th.tensor(0.5)
     set_rate(optimizer, 0.25)
     assert optimizer.param_groups[0]["lr"] is rate
@@ -330,22 +261,6 @@ def wrong(x: th.Tensor) -> th.Tensor:
     return x @ th.zeros(7, 7)
 
 
-@pytest.mark.slow
-def test_a_compiled_function_is_the_function() -> None:
-    function = Compiled(scaled_sum)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for seed in range(3):
-            x = th.randn(10, generator=th.Generator().manual_seed(seed))
-            assert function(x, factor=2.0) == pytest.approx((x * 2).relu().sum().item())
-
-
-@pytest.mark.slow
-def test_an_error_of_a_compiled_function_itself_is_raised() -> None:
-    with pytest.raises(RuntimeError, match=r"mat1 and mat2|size mismatch|incompatible"):
-        Compiled(wrong)(th.zeros(2, 3))
-
-
 def test_a_compiler_that_fails_is_tried_once_and_the_function_runs_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -363,12 +278,6 @@ def test_a_compiler_that_fails_is_tried_once_and_the_function_runs_as_it_is(
     assert len(tries) == 1
     with pytest.raises(RuntimeError, match="mat1 and mat2"):  # without a warning
         Compiled(wrong)(th.zeros(2, 3))
-
-
-def test_a_compiler_that_works_is_called_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(th, "compile", lambda function: lambda x, factor: -function(x, factor=1.0))
-    function = Compiled(scaled_sum)
-    assert [float(function(th.ones(2), factor=5.0)) for _ in range(2)] == [-2.0, -2.0]
 
 
 @pytest.mark.services

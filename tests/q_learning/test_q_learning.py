@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import chain, pairwise
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -54,26 +53,23 @@ def test_each_step_moves_one_cell() -> None:
     assert model.num_timesteps == 2
 
 
-def test_no_bootstrapping_after_a_termination() -> None:
-    world = World(ending_at(1), [1, 0, 0])
-    model = make_model(world, table=[[0], [10], [20]], learning_rate=1.0, gamma=0.9)
-    model.learn(1)
-    assert column(model) == [1, 10, 20]  # 1 + 0.9 * 10 would be 10
-
-
-def test_bootstrapping_after_a_truncation_from_the_last_state_not_the_next_start() -> None:
-    world = World(LINE, [1, 0, 0], max_steps=1)
-    model = make_model(world, table=[[100], [10], [20]], learning_rate=1.0, gamma=0.9)
+@pytest.mark.parametrize(
+    ("ends_at", "max_steps", "first", "expected"),
+    [
+        (1, 99, 0, 1),  # terminated: not 1 + 0.9 * 10
+        (1, 1, 0, 1),  # in the last step that the time limit allows
+        (None, 1, 100, 10),  # truncated: 1 + 0.9 * 10, not + 0.9 * 100 of the next start
+    ],
+)
+def test_only_after_a_termination_nothing_follows(
+    ends_at: int | None, max_steps: int, first: int, expected: float
+) -> None:
+    rules = LINE if ends_at is None else ending_at(ends_at)
+    world = World(rules, [1, 0, 0], max_steps=max_steps)
+    model = make_model(world, table=[[first], [10], [20]], learning_rate=1.0, gamma=0.9)
     model.learn(1)
     assert world.starts == [0, 0]  # it was reset
-    assert column(model) == [10, 10, 20]  # 1 + 0.9 * 10; neither 1 nor 1 + 0.9 * 100
-
-
-def test_a_termination_in_the_last_step_allowed_is_a_termination() -> None:
-    world = World(ending_at(1), [1, 0, 0], max_steps=1)
-    model = make_model(world, table=[[0], [10], [20]], learning_rate=1.0, gamma=0.9)
-    model.learn(1)
-    assert column(model) == [1, 10, 20]
+    assert column(model) == [expected, 10, 20]
 
 
 def test_after_the_end_the_next_episode_begins_at_its_own_start() -> None:
@@ -84,7 +80,7 @@ def test_after_the_end_the_next_episode_begins_at_its_own_start() -> None:
     assert column(model) == [3, 2, 0]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize("rate", [0.3, "visits"])
 def test_against_a_naive_twin(seed: int, n_envs: int, rate: float | str) -> None:
@@ -108,11 +104,8 @@ def test_against_a_naive_twin(seed: int, n_envs: int, rate: float | str) -> None
     assert visits.sum() == model.num_timesteps == model._n_updates == 200 * n_envs
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
-)
-def test_by_visits_the_table_converges_to_value_iteration(seed: int) -> None:
-    rules = random_rules(seed)
+def test_by_visits_the_table_converges_to_value_iteration() -> None:
+    rules = random_rules(0)
     model = make_model(
         World(rules, max_steps=20), learning_rate="visits", gamma=0.5, exploration=1.0
     )
@@ -123,17 +116,6 @@ def test_by_visits_the_table_converges_to_value_iteration(seed: int) -> None:
     late = np.abs(model.q_table - truth).max()
     assert late < 0.2
     assert late < early / 2
-
-
-def test_truncations_do_not_bend_what_is_learned() -> None:
-    """Cut off after each step: the values are those of the world without a time limit."""
-    rules: Rules = {
-        0: {0: [(1.0, 1, 0.0, False)], 1: [(1.0, 0, 0.5, False)]},
-        1: {0: [(1.0, 0, 1.0, False)], 1: [(1.0, 1, 0.0, True)]},
-    }
-    model = make_model(World(rules, max_steps=1), learning_rate=1.0, gamma=0.5, exploration=1.0)
-    model.learn(400)
-    np.testing.assert_allclose(model.q_table, value_iteration(rules, 0.5), atol=1e-9)
 
 
 class Watch(BaseCallback):
@@ -268,17 +250,6 @@ def test_in_a_table_of_zeros_no_action_is_the_favourite() -> None:
     assert counts == pytest.approx(100, rel=0.3)
 
 
-def test_an_optimistic_start_tries_everything() -> None:
-    model = make_model(
-        World(random_rules(2), max_steps=9),
-        exploration=0.0,
-        policy_kwargs={"initial_value": 50.0},
-    )
-    assert (model.q_table == 50).all()
-    model.learn(600)
-    assert (model.policy.visits > 0).all()
-
-
 class Broken(World):
     """Returns a state that it does not have, in step ``at``."""
 
@@ -305,41 +276,11 @@ def test_a_broken_environment_teaches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "message"),
-    [
-        ("CartPole-v1", r"needs Discrete or MultiDiscrete observations, got Box.*Discretize"),
-        ("BreakoutNoFrameskip-v4", r"got Box.*\(3, 210, 160\).*use DQN"),
-        ("Pendulum-v1", r"needs Discrete actions, got Box.*DiscretizeActions"),
-    ],
+    ("name", "value"), [("learning_rate", 1.5), ("gamma", 1.1), ("exploration", 2.0)]
 )
-def test_environments_that_no_table_can_hold(env_id: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        QLearning("QTablePolicy", env_id)
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "error", "message"),
-    [
-        ({"learning_rate": 1.5}, ValueError, "learning_rate .* 1.5"),
-        ({"gamma": 1.1}, ValueError, "gamma .* 1.1"),
-        ({"gamma": -0.1}, ValueError, "gamma .* -0.1"),
-        ({"exploration": 2.0}, ValueError, "exploration .* 2.0"),
-        ({"policy": "MlpPolicy"}, ValueError, "Policy MlpPolicy unknown"),
-    ],
-)
-def test_arguments_out_of_range(kwargs: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        QLearning(**{"policy": "QTablePolicy", "env": "Taxi-v4", **kwargs})
-
-
-def test_a_gigantic_table_is_refused_before_memory_is_taken() -> None:
-    class Huge(World):
-        def __init__(self) -> None:
-            super().__init__(LINE)
-            self.observation_space = gym.spaces.MultiDiscrete([10_000] * 3)
-
-    with pytest.raises(ValueError, match=r"has 1000000000000 cells, more than 134217728: choose"):
-        make_model(Huge())
+def test_arguments_out_of_range(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} .* {value}"):
+        make_model(World(LINE), **{name: value})
 
 
 def test_hyperparameters_are_kept_as_they_were_given() -> None:
