@@ -2,7 +2,6 @@
 
 - ``ids.py``          registering, finding and checking environment ids
 - ``atari.py``        ``wrap_atari``, ``make_atari_env``: the one place that knows the order
-- ``stack_check.py``  a warning about frames that are stacked twice
 - ``native/``         many games at once, in ale-py's C++ threads
 - ``state/``          the state of environments as plain data
 """

@@ -11,8 +11,7 @@ import yaml
 from optuna.trial import Trial
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_atari_course.hyperparams import load_hyperparams, space_file
-from sb3_atari_course.tuning import ALGORITHMS
+from sb3_atari_course.hyperparams import ALGORITHMS, load_hyperparams, space_file
 from sb3_atari_course.tuning.space import Space, adapt_space, load_space
 from sb3_atari_course.tuning.trial import TrialExperiment, write_text, yml_block
 from sb3_atari_course.zoo.algorithms import register_algorithms

@@ -19,9 +19,8 @@ from optuna.distributions import (
 from optuna.trial import FixedTrial, Trial
 
 from sb3_atari_course import AtariCnnPolicy, FastDQN, wrap_atari
-from sb3_atari_course.hyperparams import load_hyperparams
+from sb3_atari_course.hyperparams import ALGORITHMS, load_hyperparams
 from sb3_atari_course.policies import AtariCNN
-from sb3_atari_course.tuning import ALGORITHMS
 from sb3_atari_course.tuning.space import (
     Parameter,
     Space,
