@@ -16,7 +16,6 @@ from sb3_atari_course._common.validation import (
     finite_number,
     probability,
 )
-from sb3_atari_course.envs import wrap_atari
 from sb3_atari_course.wrappers import (
     ActionRepeat,
     ClipReward,
@@ -82,7 +81,6 @@ class TestExplainArguments:
         ("wrong", "near"),
         [
             ("frame_skp", "frame_skip"),  # as it is written
-            ("frameskip", "frame_skip"),
             ("noops", "noop_max"),  # as others say
             ("num_envs", None),
         ],
@@ -123,9 +121,6 @@ class TestExplainArguments:
             (DiscretizeActions, "n_bin", "n_bins"),
             (DiscretizeObservations, "lows", "low"),
             (crop_gray_resize, "screen_size", "shape"),
-            (crop_gray_resize, "resize", "shape"),
-            (FrameStack, "framestack", "n_stack"),
-            (wrap_atari, "reward_clip", "clip_reward"),
             (FireOnReset, "envs", "env"),
             (LifeLossTerminal, "envs", "env"),
             (ClipReward, "envs", "env"),
@@ -134,12 +129,6 @@ class TestExplainArguments:
     def test_all_wrappers_have_it(self, function: Any, wrong: str, near: str) -> None:
         with pytest.raises(TypeError, match=rf"{wrong}=5: did you mean {near}\?"):
             function(FakeGame(), **{wrong: 5})
-
-
-def test_flags_of_wrappers() -> None:
-    with pytest.raises(TypeError, match=r"max_pool .*got 'no'"):
-        ActionRepeat(FakeGame(), max_pool="no")  # type: ignore[arg-type]
-    assert ActionRepeat(FakeGame(), max_pool=np.False_).max_pool is False  # type: ignore[arg-type]
 
 
 def test_callers_are_found_from_the_inside_out() -> None:

@@ -154,7 +154,15 @@ def test_skipping_twice_is_refused() -> None:
         assert ActionRepeat(env, frame_skip=1).frame_skip == 1
 
 
-@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (2.5, TypeError), (True, TypeError)])
-def test_a_wrong_frame_skip_is_named(value: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match=f"frame_skip .* {value!r}"):
-        ActionRepeat(FakeGame(), frame_skip=value)
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("frame_skip", 0, ValueError),
+        ("frame_skip", 2.5, TypeError),
+        ("frame_skip", True, TypeError),
+        ("max_pool", "no", TypeError),
+    ],
+)
+def test_a_wrong_argument_is_named(name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"{name} .* {value!r}"):
+        ActionRepeat(FakeGame(), **{name: value})
