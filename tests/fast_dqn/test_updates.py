@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from torch import nn
 
 from sb3_atari_course.fast_dqn.updates import (
-    _CV_MAX_CHANNELS,
+    CV_MAX_CHANNELS,
     Compiled,
     GradientStep,
     clip_gradient,
@@ -163,7 +163,7 @@ def test_values_stay_and_channels_lie_side_by_side(shape: tuple[int, ...]) -> No
         th.zeros(4, 3),  # no images
         th.zeros(2, 4, 5, 5),  # floats
         th.zeros(2, 1, 5, 5, dtype=th.uint8),  # one channel: nothing to turn
-        th.zeros(1, _CV_MAX_CHANNELS + 1, 1, 1, dtype=th.uint8),
+        th.zeros(1, CV_MAX_CHANNELS + 1, 1, 1, dtype=th.uint8),
         th.zeros(2, 5, 5, 4, dtype=th.uint8).permute(0, 3, 1, 2),  # they lie so already
     ],
 )

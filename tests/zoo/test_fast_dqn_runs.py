@@ -65,22 +65,6 @@ def test_it_can_be_tuned(tmp_path: Path) -> None:
     assert "double_q" in printed
 
 
-@pytest.mark.parametrize(
-    ("env_id", "arguments", "expected"),
-    [
-        ("CartPole-v1", ["--device", "cuda:9"], "device='cuda:9'"),
-        (GAME, ["-params", "replay_buffer_kwargs:{'storage_device':'cuda:9'}"], "cuda:9"),
-    ],
-)
-def test_a_wrong_setting_is_one_line(
-    env_id: str, arguments: list[str], expected: str, tmp_path: Path
-) -> None:
-    run = ["--algo", "fast_dqn", "--env", env_id]
-    printed = printed_by("train", *run, "-f", str(tmp_path), *TOY, *arguments, status=2)
-    assert expected in printed.splitlines()[-1]
-    assert printed.splitlines()[-1].startswith("sb3-atari: error: ")
-
-
 def test_on_policy_algorithms_do_not_press_fire_natively(tmp_path: Path) -> None:
     """RL Zoo's ppo.yml presses it; ours, with ``fire_on_reset: false``, does not."""
     ppo = ["train", "--algo", "ppo", "--env", "BreakoutNoFrameskip-v4"]
