@@ -72,27 +72,3 @@ def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None
         *("--no-render", "-n", "50"),
     )
     assert "Stacking 4 frames" in printed
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "--algo", "dqn", "--env", "CartPole-v1"], "is not an Atari game"),
-        (
-            ["train", *RUN, "-params", "env_wrapper:'tests.fakes.Tape'"],
-            "the wrapper Tape has no counterpart in NativeAtariVecEnv",
-        ),
-    ],
-)
-def test_what_cannot_be_native_is_one_clear_line(
-    arguments: list[str], message: str, tmp_path: Path
-) -> None:
-    printed = printed_by(
-        *(*arguments[:1], "--vec-env", "native"),
-        *("-f", str(tmp_path), *arguments[1:]),
-        status=2,
-    )
-    assert "Traceback" not in printed
-    last = printed.splitlines()[-1]
-    assert last.startswith("sb3-atari: error: ")
-    assert message in last
