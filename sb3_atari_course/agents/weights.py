@@ -172,7 +172,8 @@ def read_weights(data: bytes, path: Path | str, *, max_bytes: int) -> dict[str, 
 
 
 def _load(records: dict[str, bytes]) -> dict[str, th.Tensor]:
-    kept = {name: records[name] for name in ("data.pkl", "version", "byteorder")}
+    always = ("data.pkl", "version", "byteorder")  # the last one since torch 2.1
+    kept = {name: records[name] for name in always if name in records}
     for name, n_bytes in _storages(records["data.pkl"]).items():
         kept[name] = records[name]
         if len(kept[name]) != n_bytes:  # torch before 2.10 reads beyond one that is too short

@@ -15,7 +15,15 @@ from sb3_atari_course.agents.weights import (
     read_members,
     read_weights,
 )
-from tests.agents.making import Tensor, describe_state, pack, pack_policy, state_pickle, text
+from tests.agents.making import (
+    Tensor,
+    describe_state,
+    pack,
+    pack_policy,
+    state_pickle,
+    text,
+    unpack,
+)
 
 STATE = {"a": th.arange(6.0).reshape(2, 3), "b": th.tensor(7.0)}
 TENSORS, RECORDS = describe_state(STATE)
@@ -52,6 +60,14 @@ def test_reads_what_torch_has_saved() -> None:
 def test_what_no_tensor_needs_is_not_looked_at() -> None:
     """With constants.pkl torch would take the file for a program."""
     found = read(made({**RECORDS, "constants.pkl": b"", "data/9": bytes(4)}))
+    assert all(th.equal(found[name], STATE[name]) for name in STATE)
+
+
+def test_reads_what_torch_before_2_1_has_saved() -> None:
+    """It did not note the byte order."""
+    records = unpack(made())
+    del records["archive/byteorder"]
+    found = read(pack(records))
     assert all(th.equal(found[name], STATE[name]) for name in STATE)
 
 
