@@ -1,8 +1,7 @@
-"""Videos of games: recording, MP4 files, and a player for HTML pages."""
+"""Videos of games: recording, and MP4 files."""
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,21 +26,6 @@ from sb3_atari_course._common.validation import (
 from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
 from sb3_atari_course.evaluation.protocol import ScoreKeeper
-
-
-def video_html(path: str | Path, *, width: int | None = None) -> str:
-    """Return a ``<video>`` element with an MP4 file inside.
-
-    :param path: of the file.
-    :param width: of the player, in pixels; None leaves it to the page.
-    """
-    data = base64.b64encode(Path(path).read_bytes()).decode("ascii")
-    size = "" if width is None else f' width="{width}"'
-    return (
-        f'<video controls loop muted playsinline preload="auto"{size}'
-        f' src="data:video/mp4;base64,{data}"></video>'
-    )
-
 
 #: The colours, said in the file: players guess otherwise, and not all the same.
 _COLOURS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
