@@ -136,7 +136,7 @@ def read_weights(data: bytes, path: Path | str, *, max_bytes: int) -> dict[str, 
     """Return the tensors of a state dict, on the CPU.
 
     The pickle inside is checked opcode by opcode against what the pickle of a state dict needs.
-    Then torch reads it with ``weights_only`` from a zip written anew, which holds nothing but that
+    Then torch reads it with ``weights_only`` from a new zip, which holds nothing but that
     pickle and the records of its tensors.
 
     :param data: ``policy.pth``.

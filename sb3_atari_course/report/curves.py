@@ -72,7 +72,7 @@ def tidy(axes: Any) -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-#: Points of the common grid: more than a picture of this size can show apart.
+#: Points of the common grid: more than a figure of this size can show apart.
 N_POINTS = 300
 
 
@@ -147,7 +147,7 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
 
     Groups with the same algorithm and environment are named by the settings in which they differ.
 
-    :raises ValueError: for a run of which no ``args.yml`` tells the algorithm.
+    :raises ValueError: for a run without the algorithm in an ``args.yml``.
     """
     groups: dict[str, list[RunCurves]] = {}
     for run in runs:
@@ -204,7 +204,7 @@ def _flatten(settings: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...],
     return {k: v for inner, value in items for k, v in _flatten(value, inner).items()}
 
 
-#: More dots than these become a picture inside an SVG: thousands of shapes make a page slow.
+#: More dots than these become an image inside an SVG: thousands of shapes make a page slow.
 _MOST_SHAPES = 2000
 
 #: Fewer games than these have larger dots.
@@ -212,12 +212,12 @@ _FEW_GAMES = 100
 
 
 def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
-    """Draw what a run folder tells of its training: true scores, evaluations, loss, epsilon.
+    """Draw the training of a run folder: true scores, evaluations, loss, epsilon.
 
     :param folder: a run folder with monitor files; ``evaluations.npz``, ``progress.csv`` and
         ``evaluation.json`` are drawn if there.
-    :param output: folder of the picture, made if missing; default: the run folder.
-    :return: the path of the picture, ``learning_curve.png`` in that folder.
+    :param output: folder of the image, made if missing; default: the run folder.
+    :return: the path of the image, ``learning_curve.png`` in that folder.
     :raises ValueError: if there is nothing to draw, a file cannot be read, or the figure cannot be
         written.
     :raises ImportError: without the extra ``plots``.
@@ -273,7 +273,7 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def plot_comparison(folders: Sequence[str | Path], path: str | Path) -> Path:
-    """Draw several runs into one picture: seeds of a training as their mean with its interval.
+    """Draw several runs into one figure: seeds of a training as their mean with its interval.
 
     :param folders: at least two run folders of RL Zoo, each with its ``args.yml``.
     :param path: of the PNG to write; its folder is made if missing.
@@ -308,8 +308,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunCurves]:
     if len(units) > 1:
         worst = next(run for run in runs if run.unit != "agent steps")
         raise ValueError(
-            f"{worst.facts.folder} has neither progress.csv nor config.yml, so nobody knows its"
-            " agent steps: leave it out"
+            f"{worst.facts.folder} has neither progress.csv nor config.yml, so its agent steps are"
+            " unknown: leave it out"
         )
     return runs
 
@@ -341,7 +341,7 @@ def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
 
 
 def _put_legend_below(figure: Figure, axes: Any) -> None:
-    """Put the legend under the words of the x axis: it is too wide to leave the lines alone."""
+    """Put the legend under the label of the x axis: it is too wide to leave the lines alone."""
     from matplotlib.transforms import ScaledTranslation
 
     inches = ScaledTranslation(0, -0.42, figure.dpi_scale_trans)

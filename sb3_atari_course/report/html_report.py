@@ -42,8 +42,8 @@ def write_report(folder: str | Path, *, output: str | Path | None = None) -> Pat
     :param folder: a run folder of RL Zoo.
     :param output: folder of the report, made if missing; default: the run folder.
     :return: the path of the report.
-    :raises ValueError: for a folder that is no run, or cannot be read, and a report that cannot be
-        written.
+    :raises ValueError: for a folder that is not a run, or cannot be read, and a report that cannot
+        be written.
     :raises ImportError: without the extra ``plots``.
     """
     curves = read_run(folder)

@@ -79,9 +79,9 @@ def write_video(
     :param fps: frames per second of the video. An Atari game recorded once an agent step (of 4
         emulator frames) plays in real time at 15, twice as fast at 30.
     :param scale: each pixel becomes ``scale`` by ``scale`` of them, without blur; None for the
-        smallest one with which the picture is at least 400 pixels high.
+        smallest one with which the video is at least 400 pixels high.
     :return: the path.
-    :raises TypeError: for a ``scale`` that is no integer, an ``fps`` that is no number.
+    :raises TypeError: for a ``scale`` that is not an integer, an ``fps`` that is not a number.
     :raises ValueError: if one of them is not positive, if ``path`` has another ending, for no
         frames, and for those of another shape or dtype.
     :raises ImportError: without the extra ``video``.
@@ -252,7 +252,7 @@ def film_game(
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):
     """Stands outside all wrappers and keeps the screen before each step.
 
-    :param keeper: told that the game is over when it is cut off outside of it.
+    :param keeper: notified that the game is over when it is cut off outside of it.
     :param max_steps: agent steps after which it is cut off here.
     """
 

@@ -150,7 +150,7 @@ def test_the_last_step_is_that_of_any_file(tmp_path: Path) -> None:
 def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder, match in (
-        (tmp_path / "nowhere", "nowhere is no folder"),
+        (tmp_path / "nowhere", "nowhere is not a folder"),
         (tmp_path / "empty", "no monitor file in .*empty"),
         (write_games(tmp_path, []), "no whole game"),
     ):
