@@ -1,10 +1,9 @@
 """Agents' files: loaded without running anything that they hold, and published.
 
-- ``loading.py``          from a file to a model that plays
-- ``weights.py``          files, zips and tensors, opened safely
-- ``policy_settings.py``  classes and settings that a file may name
-- ``agent_card.py``       ``card.json``: what the agents of a folder are; spaces as JSON
-- ``publishing.py``       from a run folder to small files with a card
+- ``loading.py``     from a file to a model that plays
+- ``weights.py``     files, zips and tensors, opened safely
+- ``agent_card.py``  ``card.json``: what the agents of a folder are; what a file may name
+- ``publishing.py``  from a run folder to small files with a card
 """
 
 from sb3_atari_course.agents.agent_card import read_card, write_card

@@ -1,4 +1,4 @@
-"""``card.json``: what the agents of a folder are, beside their zips.
+"""``card.json``: what the agents of a folder are, beside their zips, and what a file may name.
 
 One card for all zips of a folder::
 
@@ -22,18 +22,22 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from rl_zoo3 import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+)
+from torch import nn
 
 from sb3_atari_course._common.atomic_files import write_aside
 from sb3_atari_course._common.validation import integer_at_least, probability
-from sb3_atari_course.agents.policy_settings import (
-    algorithms,
-    dotted,
-    policies,
-    read_policy_kwargs,
-    write_policy_kwargs,
-)
 from sb3_atari_course.agents.weights import parse_json, read_file, refuse
+from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
+from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
 
 #: Numbers in one observation: several screens of an emulator.
 MAX_NUMBERS = 2**22
@@ -104,6 +108,145 @@ def _read_bound(plain: Any, infinite: float, shape: tuple[int, ...], dtype: Any)
     return bound.reshape(shape) if isinstance(plain, list) else np.full(shape, bound[0])
 
 
+_OUR_POLICIES: tuple[type[BasePolicy], ...] = (AtariCnnPolicy, AtariQuantileCnnPolicy)
+_EXTRACTORS = (AtariCNN, CombinedExtractor, FlattenExtractor, NatureCNN)
+_ACTIVATIONS = (
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.Mish,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Tanh,
+)
+
+
+def dotted(cls: type) -> str:
+    """Return the import path of a class.
+
+    >>> dotted(AtariCNN)
+    'sb3_atari_course.policies.AtariCNN'
+    """
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+#: Import path -> class.
+EXTRACTORS: dict[str, type[BaseFeaturesExtractor]] = {
+    **{dotted(cls): cls for cls in _EXTRACTORS},
+    "sb3_atari_course.cnn.AtariCNN": AtariCNN,  # its name in older files
+}
+#: Import path, as ``torch.nn.Tanh`` too -> class.
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    name: cls for cls in _ACTIVATIONS for name in (dotted(cls), f"torch.nn.{cls.__qualname__}")
+}
+
+
+def algorithms() -> dict[str, type[BaseAlgorithm]]:
+    """Return all that RL Zoo knows, ours too: name -> class."""
+    return {**ALGOS, **OUR_ALGORITHMS}
+
+
+def policies(algorithm: type[BaseAlgorithm]) -> dict[str, type[BasePolicy]]:
+    """Return the policies that a file may name: SB3's short names and import paths -> class."""
+    aliases = dict(algorithm.policy_aliases)
+    theirs = tuple(aliases.values())
+    ours = [cls for cls in _OUR_POLICIES if issubclass(cls, theirs)]
+    return {**aliases, **{dotted(cls): cls for cls in (*theirs, *ours)}}
+
+
+#: As JSON, in characters: those of a network with 64 layers.
+_MAX_TEXT = 1000
+#: Of what a policy builds one for each, so that even without RAM it would take time.
+_COUNTS, _MAX_COUNT = ("n_critics", "n_lstm_layers"), 64
+#: Of training only, or chosen when a file is opened; the others are SB3's own.
+_LEFT_OUT = ("optimizer_class", "optimizer_kwargs", "device", ":type:", ":serialized:")
+_CLASS = re.compile(r"<class '([\w.]+)'>", re.ASCII)
+_INIT = re.compile(r"<function (\w+)\.__init__ at 0x[0-9a-fA-F]+>", re.ASCII)
+
+
+def read_policy_kwargs(plain: Any) -> dict[str, Any]:
+    """Return ``policy_kwargs`` with their classes, without those of the optimiser.
+
+    >>> read_policy_kwargs({"net_arch": [32], "activation_fn": "torch.nn.Tanh"})
+    {'net_arch': [32], 'activation_fn': <class 'torch.nn.modules.activation.Tanh'>}
+
+    :param plain: as in a card or in the readable part of ``data``.
+    :raises ValueError: naming what is not known.
+    """
+    if not isinstance(plain, dict):
+        raise ValueError(f"policy_kwargs is not a mapping: {plain!r}")
+    plain = {name: value for name, value in plain.items() if name not in _LEFT_OUT}
+    text = json.dumps(plain)
+    if len(text) > _MAX_TEXT or any(_is_large(plain.get(name)) for name in _COUNTS):
+        raise ValueError(f"policy_kwargs is too large: {text[:200]}")
+    kwargs: dict[str, Any] = json.loads(text)  # a copy, for some policies change it
+    for name, value in plain.items():
+        if name == "features_extractor_class":
+            kwargs[name] = _class_of(EXTRACTORS, name, value)
+        elif name == "activation_fn":
+            kwargs[name] = _class_of(ACTIVATIONS, name, value)
+        elif isinstance(value, str):
+            raise ValueError(f"policy_kwargs has {name}={value!r}")
+    extractor = kwargs.get("features_extractor_kwargs")
+    if isinstance(extractor, dict):
+        name = extractor.get("activation_fn")
+        if isinstance(name, str) and name in ACTIVATIONS:  # AtariCNN has names of its own too
+            extractor["activation_fn"] = ACTIVATIONS[name]
+    return kwargs
+
+
+def _is_large(count: Any) -> bool:
+    return isinstance(count, (int, float)) and count > _MAX_COUNT
+
+
+def write_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return ``policy_kwargs`` as plain data that :func:`read_policy_kwargs` understands.
+
+    :raises ValueError: for a class that is not known here.
+    """
+    kept = {name: value for name, value in kwargs.items() if name not in _LEFT_OUT}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=_name_of))
+    read_policy_kwargs(plain)
+    return plain
+
+
+def _name_of(value: Any) -> str:
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        return dotted(value)
+    raise ValueError(f"a card cannot hold {value!r} of policy_kwargs")
+
+
+def read_policy_class(plain: Any, algorithm: type[BaseAlgorithm]) -> type[BasePolicy] | None:
+    """Return the policy's class that the readable part of ``data`` describes, None if none does.
+
+    :raises ValueError: if it is described and not known.
+    """
+    if not isinstance(plain, dict):
+        return None
+    module, init = plain.get("__module__"), _INIT.fullmatch(str(plain.get("__init__"))[:300])
+    if not isinstance(module, str):
+        return None
+    known = policies(algorithm)
+    if init is not None and f"{module}.{init[1]}" in known:
+        return known[f"{module}.{init[1]}"]
+    raise ValueError(f"its policy is a class of {module[:100]}")
+
+
+def _class_of(known: dict[str, type], name: str, value: Any) -> Any:
+    described = _CLASS.fullmatch(str(value))
+    key = described[1] if described else str(value)
+    if key not in known:
+        raise ValueError(f"policy_kwargs has {name}={value!r}")
+    return known[key]
+
+
 CARD = "card.json"
 #: In bytes.
 MAX_CARD = 2**20
@@ -144,7 +287,7 @@ def write_card(
     :param more: further plain data, to be handed on by :func:`read_card`.
     :return: the card's path.
     :raises FileNotFoundError: if there is no zip in the folder.
-    :raises ValueError: for a model that no card can describe: a class of your own, say.
+    :raises ValueError: for a model that no card can describe, such as one of an unknown class.
     """
     zips = sorted(Path(folder).glob("*.zip"))
     if not zips:
@@ -155,7 +298,7 @@ def write_card(
     card["files"] = {one.name: _fingerprint(one.read_bytes()) for one in zips}
     clash = sorted(set(card) & set(more))
     if clash:
-        raise ValueError(f"the card says by itself what {clash} are: leave them out")
+        raise ValueError(f"write_card finds out {clash}: leave them out")
     card.update(more)
     text = json.dumps(card, indent=2, allow_nan=False)
     path = Path(folder) / CARD
@@ -165,13 +308,13 @@ def write_card(
 
 
 def check_fingerprint(content: bytes, agent: Path, card: dict[str, Any]) -> None:
-    """Raise an error unless a file is the one that its card tells of.
+    """Raise an error unless a file is the one that its card describes.
 
-    :raises AgentFileError: if it is another, or none that the card knows.
+    :raises AgentFileError: if it is another one, or not in the card.
     """
     if agent.name not in card["files"]:
         known = sorted(card["files"])[:5]
-        raise refuse(agent, f"its card knows {known}, not this file", "write_card adds it")
+        raise refuse(agent, f"its card lists {known}, not this file", "write_card adds it")
     if card["files"][agent.name] != _fingerprint(content):
         raise refuse(agent, "its SHA-256 is not the one in its card", "fetch both again")
 
@@ -181,7 +324,7 @@ def _fingerprint(content: bytes) -> dict[str, Any]:
 
 
 def describe(model: BaseAlgorithm) -> dict[str, Any]:
-    """Return what a card says of a model.
+    """Return what a card holds about a model.
 
     :raises ValueError: for a model that no card can describe.
     """
@@ -208,7 +351,7 @@ def describe(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def _check_card(card: dict[str, Any]) -> None:
-    """Raise a ValueError unless all that we know of a card is in order."""
+    """Raise a ValueError or TypeError unless a card is valid; further keys are not checked."""
     if type(card.get("format")) is not int or card["format"] != _FORMAT:
         raise ValueError(f"its format is not {_FORMAT}")
     known = algorithms()
@@ -221,7 +364,7 @@ def _check_card(card: dict[str, Any]) -> None:
     ):
         raise ValueError(f"its policy is none that is known for the algorithm {algorithm}")
     if not isinstance(card.get("env_id", ""), str):
-        raise ValueError("its env_id is no text")
+        raise ValueError("its env_id is not a string")
     if type(card.get("use_sde", False)) is not bool:
         raise ValueError("its use_sde is neither true nor false")
     if "exploration_rate" in card:

@@ -23,12 +23,15 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch.overrides import TorchFunctionMode
 
 from sb3_atari_course._common.validation import check_cuda_device, integer_at_least, probability
-from sb3_atari_course.agents.agent_card import CARD, check_fingerprint, read_card, read_space
-from sb3_atari_course.agents.policy_settings import (
+from sb3_atari_course.agents.agent_card import (
+    CARD,
     algorithms,
+    check_fingerprint,
     policies,
+    read_card,
     read_policy_class,
     read_policy_kwargs,
+    read_space,
 )
 from sb3_atari_course.agents.weights import (
     find_agent,
@@ -86,7 +89,7 @@ def build_model(plan: Plan, device: th.device | str) -> Any:
 
 
 class _WithoutMemory(TorchFunctionMode):
-    """Lets policies be built of tensors without memory, where SB3 did not think of them."""
+    """Lets policies be built of tensors on the meta device, where SB3 does not expect them."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         is_meta = bool(args) and isinstance(args[0], th.Tensor) and args[0].is_meta
@@ -151,10 +154,11 @@ def load_agent(
     the file, else from the readable part of SB3's settings. The algorithm is guessed from the
     names of the tensors for "dqn" (FastDQN's too, which plays alike), "qrdqn" and "q_learning";
     others need ``algorithm=`` or a card. Random actions (``deterministic=False``) are as frequent
-    as when the model was saved, if the card or the file says so readably, and else there are none.
+    as when the model was saved, if the card or the file holds that in readable form, else there are
+    none.
 
-    Optimiser, memory and counters start anew, with the smallest memory that there is: to go on
-    with a training use a checkpoint. A VecNormalize's averages are not in this file.
+    Optimiser, replay buffer and counters start over, with the smallest replay buffer that there is:
+    resume a training from a checkpoint. A VecNormalize's averages are not in this file.
 
     :param path: of the file, ``.zip`` may be left out; or of a folder with exactly one. A link is
         followed.
@@ -164,10 +168,10 @@ def load_agent(
     :param policy_kwargs: all of them, as it was trained with, instead of those in card and file.
     :param device: "auto", "cpu" or "cuda".
     :param max_bytes: largest file, in bytes; larger ones are refused before they are read.
-    :param kwargs: of the algorithm's constructor: ``buffer_size``, say.
+    :param kwargs: of the algorithm's constructor: ``buffer_size``, for example.
     :raises FileNotFoundError: if there is no such file.
     :raises AgentFileError: for a file that is damaged, hostile or of another environment, and if
-        it remains open what it is; the message says what to pass.
+        it remains unknown what it is; the message names what to pass.
     :raises ValueError: for an algorithm or policy that is not known.
     """
     check_cuda_device("device", device)
@@ -225,7 +229,7 @@ def _card_beside(agent: Path, content: bytes) -> dict[str, Any]:
 
 
 def _readable_settings(members: dict[str, bytes], agent: Path) -> dict[str, Any]:
-    """Return what SB3's settings say of the agent beside what is pickled in them."""
+    """Return the readable part of SB3's settings: what is not pickled in them."""
     data = members.get("data", b"")
     if not data or len(data) > _MAX_DATA:
         return {}

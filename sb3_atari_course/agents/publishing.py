@@ -228,7 +228,7 @@ _OF_A_TRAINING = (
     "tensorboard_log",
     "lr_schedule",  # made from learning_rate; pickled functions hold the path of their source
 )
-#: Settings of FastDQN, which SB3's DQN does not know.
+#: Settings of FastDQN that SB3's DQN does not have.
 _OF_FAST_DQN = ("double_q", "compile")
 
 
@@ -238,7 +238,7 @@ def write_slim(source: Path, path: Path) -> None:
     The optimiser's state is left out (its settings stay), and a target network becomes the online
     one, whose tensors the file then holds once: a quarter of DQN's file is left. SB3's own ``load``
     opens it, and so does ``load_agent``. A training that begins with it begins with new averages.
-    Played with chance it plays by the epsilon at which its training was to end, as its card says,
+    With random actions it plays by the epsilon at which its training was to end, as its card says,
     not by that of its moment: RL Zoo's ``enjoy`` of an early agent shows what that had learned.
 
     :param source: saved by SB3, from a trusted hand: it is unpickled.
@@ -275,7 +275,7 @@ def _share_targets(state: dict[str, Any]) -> None:
 
 #: Our algorithms whose agents one of stock RL Zoo's plays -> its name.
 PLAYED_BY = {"fast_dqn": "dqn"}
-#: What stock RL Zoo, or the algorithm in it, does not know.
+#: Settings that stock RL Zoo, or the algorithm in it, does not have.
 _OURS = ("double_q", "compile", "callback")
 #: Of the arguments of a training: those that are read when its agent plays.
 _ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
@@ -361,9 +361,9 @@ def read_provenance(run: Path) -> dict[str, Any] | None:
 
 
 def wall_clock(run: Path, n_steps: int) -> float | None:
-    """Return after how many minutes a training had played so many steps, None if nobody knows.
+    """Return after how many minutes a training had played so many steps, None if it is unknown.
 
-    :param run: whose log of SB3 tells; between its lines time goes evenly.
+    :param run: with SB3's log; time is interpolated between its lines.
     :raises ValueError: for a log that cannot be read.
     """
     progress = read_progress(run / "progress.csv")

@@ -136,7 +136,7 @@ def read_weights(data: bytes, path: Path | str, *, max_bytes: int) -> dict[str, 
     """Return the tensors of a state dict, on the CPU.
 
     The pickle inside is checked opcode by opcode against what the pickle of a state dict needs.
-    Then torch reads it with ``weights_only`` from a zip written anew, which holds nothing but that
+    Then torch reads it with ``weights_only`` from a new zip, which holds nothing but that
     pickle and the records of its tensors.
 
     :param data: ``policy.pth``.
@@ -172,7 +172,8 @@ def read_weights(data: bytes, path: Path | str, *, max_bytes: int) -> dict[str, 
 
 
 def _load(records: dict[str, bytes]) -> dict[str, th.Tensor]:
-    kept = {name: records[name] for name in ("data.pkl", "version", "byteorder")}
+    always = ("data.pkl", "version", "byteorder")  # the last one since torch 2.1
+    kept = {name: records[name] for name in always if name in records}
     for name, n_bytes in _storages(records["data.pkl"]).items():
         kept[name] = records[name]
         if len(kept[name]) != n_bytes:  # torch before 2.10 reads beyond one that is too short

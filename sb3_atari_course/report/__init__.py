@@ -1,23 +1,17 @@
 """Figures, HTML reports and videos of runs.
 
 - ``run_data.py``     what a run folder holds: curves, settings, scores, files
-- ``curves.py``       figures of one run, of several compared, of episodes, of the preprocessing
+- ``curves.py``       figures of one run, of several compared, of episodes
 - ``html_report.py``  one HTML file of a run or a comparison, from the template ``report.html``
 - ``video.py``        games recorded to MP4 files
 """
 
-from sb3_atari_course.report.curves import (
-    plot_comparison,
-    plot_episodes,
-    plot_pipeline,
-    plot_run,
-)
+from sb3_atari_course.report.curves import plot_comparison, plot_episodes, plot_run
 from sb3_atari_course.report.html_report import write_comparison_report, write_report
 
 __all__ = [
     "plot_comparison",
     "plot_episodes",
-    "plot_pipeline",
     "plot_run",
     "write_comparison_report",
     "write_report",

@@ -1,7 +1,8 @@
-"""Learning curves of runs, comparisons over seeds, episodes and the preprocessing pipeline."""
+"""Learning curves of runs, comparisons over seeds, and episodes."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,7 @@ from numpy.typing import NDArray
 
 from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course._common.validation import integer_at_least
-from sb3_atari_course.envs import make_game, wrap_atari
 from sb3_atari_course.report.run_data import WINDOW, Curve, RunCurves, need_extra, read_run
-from sb3_atari_course.wrappers import crop_gray_resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,24 +25,20 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#00
 
 
 def make_figure(
-    rows: int, *, columns: int = 1, heights: Sequence[float] = (), share: bool = True
+    rows: int, *, heights: Sequence[float] = (), share: bool = True
 ) -> tuple[Figure, Any]:
-    """Return a figure and its axes, one column or one row of them, drawn without any screen.
+    """Return a figure and its axes, one below the other, drawn without a screen.
 
-    :param rows: panels below each other.
-    :param columns: panels side by side, if there is one row.
     :param heights: how high each row is, in units of the lowest; default: the first twice the rest.
-    :param share: panels below each other have the same x axis.
+    :param share: the rows have the same x axis.
     :raises ImportError: without the extra ``plots``.
     """
     need_extra()
     from matplotlib.figure import Figure
 
     heights = heights or [2] + [1] * (rows - 1)
-    size = (8, 0.5 + 1.9 * sum(heights)) if columns == 1 else (1.6 * columns, 2.4)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    share = share and columns == 1
-    return figure, figure.subplots(rows, columns, sharex=share, height_ratios=heights)
+    figure = Figure(figsize=(8, 0.5 + 1.9 * sum(heights)), dpi=100, layout="constrained")
+    return figure, figure.subplots(rows, sharex=share, height_ratios=heights)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -77,7 +72,7 @@ def tidy(axes: Any) -> None:
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-#: Points of the common grid: more than a picture of this size can show apart.
+#: Points of the common grid: more than a figure of this size can show apart.
 N_POINTS = 300
 
 
@@ -152,9 +147,9 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
 
     Groups with the same algorithm and environment are named by the settings in which they differ.
 
-    :raises ValueError: for a run of which no ``args.yml`` tells the algorithm.
+    :raises ValueError: for a run without the algorithm in an ``args.yml``.
     """
-    groups: list[tuple[str, str, dict[str, Any], list[RunCurves]]] = []
+    groups: dict[str, list[RunCurves]] = {}
     for run in runs:
         facts = run.facts
         if facts.algo is None or facts.env_id is None:
@@ -162,18 +157,16 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
                 f"{facts.folder} has no args.yml that tells algo and env: it can be plotted alone,"
                 " but not be compared"
             )
-        settings = _settings(run)
-        for algo, env_id, others, members in groups:
-            if (algo, env_id, others) == (facts.algo, facts.env_id, settings):
-                members.append(run)
-                break
-        else:
-            groups.append((facts.algo, facts.env_id, settings, [run]))
+        key = json.dumps([facts.algo, facts.env_id, _settings(run)], sort_keys=True, default=str)
+        groups.setdefault(key, []).append(run)
+    firsts = [members[0] for members in groups.values()]
     result = []
-    for algo, env_id, settings, members in groups:
-        rivals = [s for a, e, s, _ in groups if (a, e) == (algo, env_id)]
-        name = ", ".join([algo, *_differences(settings, rivals)])
-        result.append(Group(name, env_id, tuple(members)))
+    for members in groups.values():
+        facts = members[0].facts
+        algo, env_id = str(facts.algo), str(facts.env_id)
+        same = [run for run in firsts if (run.facts.algo, run.facts.env_id) == (algo, env_id)]
+        differences = _differences(_settings(members[0]), [_settings(run) for run in same])
+        result.append(Group(", ".join([algo, *differences]), env_id, tuple(members)))
     return result
 
 
@@ -211,7 +204,7 @@ def _flatten(settings: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...],
     return {k: v for inner, value in items for k, v in _flatten(value, inner).items()}
 
 
-#: More dots than these become a picture inside an SVG: thousands of shapes make a page slow.
+#: More dots than these become an image inside an SVG: thousands of shapes make a page slow.
 _MOST_SHAPES = 2000
 
 #: Fewer games than these have larger dots.
@@ -219,12 +212,12 @@ _FEW_GAMES = 100
 
 
 def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
-    """Draw what a run folder tells of its training: true scores, evaluations, loss, epsilon.
+    """Draw the training of a run folder: true scores, evaluations, loss, epsilon.
 
     :param folder: a run folder with monitor files; ``evaluations.npz``, ``progress.csv`` and
         ``evaluation.json`` are drawn if there.
-    :param output: folder of the picture, made if missing; default: the run folder.
-    :return: the path of the picture, ``learning_curve.png`` in that folder.
+    :param output: folder of the image, made if missing; default: the run folder.
+    :return: the path of the image, ``learning_curve.png`` in that folder.
     :raises ValueError: if there is nothing to draw, a file cannot be read, or the figure cannot be
         written.
     :raises ImportError: without the extra ``plots``.
@@ -280,7 +273,7 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def plot_comparison(folders: Sequence[str | Path], path: str | Path) -> Path:
-    """Draw several runs into one picture: seeds of a training as their mean with its interval.
+    """Draw several runs into one figure: seeds of a training as their mean with its interval.
 
     :param folders: at least two run folders of RL Zoo, each with its ``args.yml``.
     :param path: of the PNG to write; its folder is made if missing.
@@ -315,8 +308,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunCurves]:
     if len(units) > 1:
         worst = next(run for run in runs if run.unit != "agent steps")
         raise ValueError(
-            f"{worst.facts.folder} has neither progress.csv nor config.yml, so nobody knows its"
-            " agent steps: leave it out"
+            f"{worst.facts.folder} has neither progress.csv nor config.yml, so its agent steps are"
+            " unknown: leave it out"
         )
     return runs
 
@@ -348,7 +341,7 @@ def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
 
 
 def _put_legend_below(figure: Figure, axes: Any) -> None:
-    """Put the legend under the words of the x axis: it is too wide to leave the lines alone."""
+    """Put the legend under the label of the x axis: it is too wide to leave the lines alone."""
     from matplotlib.transforms import ScaledTranslation
 
     inches = ScaledTranslation(0, -0.42, figure.dpi_scale_trans)
@@ -413,41 +406,3 @@ def plot_episodes(
         axes.tick_params(axis="y", labelcolor=color)
     figure.legend(loc="outside upper center", ncols=2)
     return figure
-
-
-def plot_pipeline(path: str | Path) -> Path:
-    """Draw what becomes of a Breakout screen: the picture at the head of the README.
-
-    :param path: of the PNG to write.
-    :return: the same path.
-    :raises ImportError: without the extra ``plots``.
-    """
-    crop = (30, 195, 5, 155)
-    env = wrap_atari(
-        make_game("BreakoutNoFrameskip-v4", render_mode="rgb_array"), crop=crop, n_stack=4
-    )
-    env.reset(seed=4)
-    env.action_space.seed(4)
-    for _ in range(10):
-        stack = env.step(env.action_space.sample())[0]
-    screen: Any = env.render()
-    gray = crop_gray_resize(screen, shape=screen.shape[:2])[..., 0]
-    top, bottom, left, right = crop
-    stages = [
-        ("screen (210, 160, 3)", screen),
-        ("grey (210, 160)", gray),
-        ("crop (165, 150)", gray[top:bottom, left:right]),
-        ("resize (84, 84)", stack[..., 3]),
-        *[
-            (f"stack, {age} ago" if age else "stack, now", stack[..., 3 - age])
-            for age in (3, 2, 1, 0)
-        ],
-    ]
-    env.close()
-    figure, all_axes = make_figure(1, columns=len(stages))
-    for axes, (title, picture) in zip(all_axes, stages, strict=True):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(title, fontsize=9)
-        axes.axis("off")
-    figure.savefig(path)
-    return Path(path)

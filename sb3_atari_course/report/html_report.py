@@ -7,7 +7,6 @@ import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from sb3_atari_course.report.run_data import (
     RunFacts,
     read_run,
 )
-from sb3_atari_course.report.video import video_html
 from sb3_atari_course.zoo.run_folder import run_number
 
 if TYPE_CHECKING:
@@ -44,8 +42,8 @@ def write_report(folder: str | Path, *, output: str | Path | None = None) -> Pat
     :param folder: a run folder of RL Zoo.
     :param output: folder of the report, made if missing; default: the run folder.
     :return: the path of the report.
-    :raises ValueError: for a folder that is no run, or cannot be read, and a report that cannot be
-        written.
+    :raises ValueError: for a folder that is not a run, or cannot be read, and a report that cannot
+        be written.
     :raises ImportError: without the extra ``plots``.
     """
     curves = read_run(folder)
@@ -82,9 +80,7 @@ def _write(folder: Path, **contents: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=_number, size=_size, pretty=lambda value: pformat(value, width=70, sort_dicts=False)
-    )
+    environment.filters["number"] = _number
     template = environment.get_template("report.html")
     page = template.render(version=__version__, window=WINDOW, **{"comparison": None, **contents})
     path = folder / "report.html"
@@ -159,18 +155,17 @@ def _scores(facts: RunFacts) -> dict[str, Any] | None:
 
 def _video(facts: RunFacts) -> dict[str, Any] | None:
     """Return the newest video of a run, None without one."""
-    from markupsafe import Markup
-
     video = facts.video
     if video is None:
         return None
     n_bytes = video.stat().st_size
+    is_small = n_bytes <= MOST_VIDEO_BYTES
     return {
         "where": video.relative_to(facts.folder).as_posix(),
         "whose": f", of {EARLIER}" if facts.is_video_earlier else "",
         "n_bytes": n_bytes,
         "most_bytes": MOST_VIDEO_BYTES,
-        "player": Markup(video_html(video)) if n_bytes <= MOST_VIDEO_BYTES else "",
+        "data": base64.b64encode(video.read_bytes()).decode() if is_small else "",
     }
 
 
@@ -209,15 +204,3 @@ def _number(value: float) -> str:
     ('21', '-13.26', '12,345.5')
     """
     return f"{value:,.2f}".rstrip("0").rstrip(".")
-
-
-def _size(n_bytes: int) -> str:
-    """Return a size in bytes, kB or MB.
-
-    >>> _size(999), _size(25_300), _size(13_700_000)
-    ('999 bytes', '25.3 kB', '13.7 MB')
-    """
-    if n_bytes < 1000:
-        return f"{n_bytes} bytes"
-    unit, divisor = ("kB", 1e3) if n_bytes < 1e6 else ("MB", 1e6)
-    return f"{n_bytes / divisor:,.1f} {unit}"

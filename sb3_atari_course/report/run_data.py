@@ -60,12 +60,12 @@ class RunFacts:
     """Everything about a run but its curves.
 
     :param folder: the run folder.
-    :param algo: RL Zoo's name of the algorithm, None if no ``args.yml`` tells.
-    :param env_id: the environment, None if no ``args.yml`` tells.
+    :param algo: RL Zoo's name of the algorithm, None without ``args.yml``.
+    :param env_id: the environment, None without ``args.yml``.
     :param seed: of the training.
     :param arguments: ``args.yml``, {} if it is not there.
     :param hyperparams: ``config.yml``, {} if it is not there.
-    :param command: the command that trained it, "" if nobody knows.
+    :param command: the command that trained it, "" if it is unknown.
     :param report: ``evaluation.json``, None if it was not evaluated.
     :param evaluated_model: file that was evaluated.
     :param evaluated: whose scores these are: "the agent", as it is in the folder now, "an earlier
@@ -108,7 +108,7 @@ class RunFacts:
 
     @property
     def video(self) -> Path | None:
-        """The newest video in the folder, None if it was not filmed."""
+        """The newest video in the folder, None without one."""
         found = self.folder.rglob("*.mp4")  # ".part-...": of a record that was killed
         videos = [one for one in found if not one.parent.name.startswith(".part-")]
         return max(videos, key=lambda path: path.stat().st_mtime_ns, default=None)
@@ -129,7 +129,7 @@ class RunFacts:
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """Read what a run folder tells beside its curves; no file of it has to be there.
+    """Read what a run folder holds beside its curves; no file of it has to be there.
 
     Passwords of addresses (``--storage``) are left out: what is read here is made to be shown.
 
@@ -238,7 +238,7 @@ class RunCurves:
     """The curves of a run; those of files that are not there are empty.
 
     :param facts: what was run.
-    :param unit: of all steps: ``"agent steps"``, or frames where the files do not tell more.
+    :param unit: of all steps: ``"agent steps"``, or frames where the files hold no more.
     :param games: true score of each finished game, where it ended; in a game with lives nearly
         there: its frames are counted, some of which are no-ops and FIRE.
     :param evaluations: mean scores of RL Zoo's own evaluations (``--eval-freq``).
@@ -267,7 +267,7 @@ class RunCurves:
 
     @property
     def n_steps(self) -> int:
-        """Last step that any file knows of."""
+        """Last step in any of the files."""
         curves = (self.games, self.evaluations, self.loss, self.epsilon)
         return round(max(self.n_logged, *(float(one.steps.max(initial=0)) for one in curves)))
 
@@ -276,8 +276,8 @@ def read_run(folder: str | Path) -> RunCurves:
     """Read a run folder of RL Zoo, of a training that is finished or not.
 
     :param folder: with monitor files; ``progress.csv`` and ``evaluations.npz`` are read if there.
-    :raises ValueError: for a folder that is no run, a run without a finished game, and a file that
-        cannot be read or ends in the middle of a line.
+    :raises ValueError: for a folder that is not a run, a run without a finished game, and a file
+        that cannot be read or ends in the middle of a line.
     :raises ImportError: without the extra ``plots``.
     """
     folder = Path(folder)
@@ -311,11 +311,11 @@ def read_run(folder: str | Path) -> RunCurves:
 def _steps_at_the_ends(
     games: pd.DataFrame, facts: RunFacts, progress: pd.DataFrame | None
 ) -> NDArray[np.float64] | None:
-    """Return the agent steps at which the games ended, None if nobody knows.
+    """Return the agent steps at which the games ended, None if they are unknown.
 
     All environments step together: a game has ended at its environment's own step, times their
     number. Monitor counts frames, no-ops and FIRE among them, which are no agent steps; so no game
-    ends after the last step that SB3's log of a finished training knows.
+    ends after the last step in SB3's log of a finished training.
 
     :param games: as :func:`_read_games` returns them.
     :return: (n,) in increasing order.
@@ -347,7 +347,7 @@ def _as_logged(steps: NDArray[np.float64], progress: pd.DataFrame) -> NDArray[np
 
 
 def _continued(counts: pd.Series, steps: pd.Series) -> pd.Series:
-    """Return counts that go on where the steps fall: there a ``learn()`` has begun from 0 again."""
+    """Return counts that continue where the steps fall: a ``learn()`` has begun from 0 there."""
     before = counts.ffill().shift(fill_value=0)
     return counts + before.where(steps < steps.shift(fill_value=0), 0).cumsum()
 
@@ -359,7 +359,7 @@ def _read_games(folder: Path) -> pd.DataFrame:
         played at the end, times the number of environments).
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder: give run folders such as logs/dqn/CartPole-v1_1")
+        raise ValueError(f"{folder} is not a folder: give one such as logs/dqn/CartPole-v1_1")
     files = get_monitor_files(str(folder))
     if not files:
         raise ValueError(

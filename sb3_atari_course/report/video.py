@@ -1,8 +1,7 @@
-"""Videos of games: recording, MP4 files, and a player for HTML pages."""
+"""Videos of games: recording, and MP4 files."""
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,21 +26,6 @@ from sb3_atari_course._common.validation import (
 from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
 from sb3_atari_course.evaluation.protocol import ScoreKeeper
-
-
-def video_html(path: str | Path, *, width: int | None = None) -> str:
-    """Return a ``<video>`` element with an MP4 file inside.
-
-    :param path: of the file.
-    :param width: of the player, in pixels; None leaves it to the page.
-    """
-    data = base64.b64encode(Path(path).read_bytes()).decode("ascii")
-    size = "" if width is None else f' width="{width}"'
-    return (
-        f'<video controls loop muted playsinline preload="auto"{size}'
-        f' src="data:video/mp4;base64,{data}"></video>'
-    )
-
 
 #: The colours, said in the file: players guess otherwise, and not all the same.
 _COLOURS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
@@ -95,9 +79,9 @@ def write_video(
     :param fps: frames per second of the video. An Atari game recorded once an agent step (of 4
         emulator frames) plays in real time at 15, twice as fast at 30.
     :param scale: each pixel becomes ``scale`` by ``scale`` of them, without blur; None for the
-        smallest one with which the picture is at least 400 pixels high.
+        smallest one with which the video is at least 400 pixels high.
     :return: the path.
-    :raises TypeError: for a ``scale`` that is no integer, an ``fps`` that is no number.
+    :raises TypeError: for a ``scale`` that is not an integer, an ``fps`` that is not a number.
     :raises ValueError: if one of them is not positive, if ``path`` has another ending, for no
         frames, and for those of another shape or dtype.
     :raises ImportError: without the extra ``video``.
@@ -268,7 +252,7 @@ def film_game(
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):
     """Stands outside all wrappers and keeps the screen before each step.
 
-    :param keeper: told that the game is over when it is cut off outside of it.
+    :param keeper: notified that the game is over when it is cut off outside of it.
     :param max_steps: agent steps after which it is cut off here.
     """
 

@@ -237,7 +237,7 @@ def test_unfinished_runs_and_other_folders_are_refused(run: Path, tmp_path: Path
         shutil.copytree(run, moved)
         with pytest.raises(ValueError, match=f"{place} .*is not a run folder of RL Zoo"):
             publish(moved, tmp_path / "agents", **GAMES)
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="nothing is not a folder"):
         publish(tmp_path / "nothing", tmp_path / "agents", **GAMES)
 
 

@@ -133,56 +133,49 @@ def test_the_same_run_gives_the_same_report(tmp_path: Path) -> None:
     assert write_report(run).read_bytes() == first
 
 
-def test_what_is_missing_is_said_with_the_command_that_brings_it(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "logs/dqn/CartPole-v1_2")
-    text = Tags(write_report(folder).read_text(encoding="utf-8")).text
-    flags = f"--algo dqn --env CartPole-v1 -f {tmp_path}/logs --exp-id 2"
-    assert f"Not evaluated yet:python -m sb3_atari_course evaluate {flags}" in text
-    assert f"No video yet:python -m sb3_atari_course record {flags}" in text
+def text_of(run: Path) -> str:
+    return Tags(write_report(run).read_text(encoding="utf-8")).text
 
 
-def test_the_command_names_a_run_of_uuid(tmp_path: Path) -> None:
-    uuid = "28bf65b8-5e5b-4de1-b5da-3522d497669e"
-    folder = make_run(tmp_path / f"logs/dqn/CartPole-v1_2_{uuid}")
-    text = Tags(write_report(folder).read_text(encoding="utf-8")).text
-    assert f" --exp-id 2_{uuid}" in text
+def test_what_is_missing_is_shown_with_the_command_that_adds_it(tmp_path: Path) -> None:
+    number = "2_28bf65b8-5e5b-4de1-b5da-3522d497669e"
+    text = text_of(make_run(tmp_path / f"logs/dqn/CartPole-v1_{number}"))
+    flags = f"--algo dqn --env CartPole-v1 -f {tmp_path}/logs --exp-id {number}"
+    for command in ("evaluate", "record"):
+        assert f":python -m sb3_atari_course {command} {flags}" in text
 
 
-def test_a_film_may_be_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html_report, "MOST_VIDEO_BYTES", 5)
-    tags = Tags(write_report(film(tmp_path)).read_text(encoding="utf-8"))
-    assert "video" not in tags.tags
-    assert "videos/film.mp4 (6 bytes) is too large for a page" in tags.text
-
-
-def test_the_newest_film_is_shown_and_the_length_that_was_asked_for(tmp_path: Path) -> None:
+def test_the_newest_video_is_shown_unless_it_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = film(tmp_path)
-    os.utime(run / "videos/film.mp4", (20, 20))
     (run / "videos/zzz.mp4").write_bytes(b"older")
-    os.utime(run / "videos/zzz.mp4", (10, 10))
-    path = run / "CartPole-v1/args.yml"
-    path.write_text(path.read_text().replace("n_timesteps\n    - -1", "n_timesteps\n    - 700"))
+    (run / "CartPole-v1.zip").touch()
+    for name, time in (("videos/film.mp4", 20), ("videos/zzz.mp4", 10), ("CartPole-v1.zip", 15)):
+        os.utime(run / name, (time, time))
     page = write_report(run).read_text(encoding="utf-8")
     assert base64.b64encode(b"a film").decode() in page
-    text = Tags(page).text
-    assert "n_timesteps700 by -n (the yml says 5000)" in text
+    assert "earlier" not in page
+    os.utime(run / "CartPole-v1.zip", (30, 30))
+    assert "videos/film.mp4, of an earlier model" in text_of(run)
+    monkeypatch.setattr(html_report, "MOST_VIDEO_BYTES", 5)
+    tags = Tags(write_report(run).read_text(encoding="utf-8"))
+    assert "video" not in tags.tags
+    assert "videos/film.mp4 (6 Bytes, of an earlier model) is too large" in tags.text
 
 
-@pytest.mark.parametrize("most_bytes", [5, 10**6])
-def test_a_video_of_an_earlier_model_is_marked(
-    most_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(html_report, "MOST_VIDEO_BYTES", most_bytes)
-    run = film(tmp_path)
-    os.utime(run / "videos/film.mp4", (20, 20))
-    model = run / "CartPole-v1.zip"
-    model.touch()
-    os.utime(model, (10, 10))
-    page = write_report(run).read_text(encoding="utf-8")
-    assert "of an earlier model" not in Tags(page).text
-    os.utime(model, (30, 30))
-    page = write_report(run).read_text(encoding="utf-8")
-    assert "of an earlier model" in Tags(page).text
+def test_the_length_that_was_asked_for_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    path = run / "CartPole-v1/args.yml"
+    path.write_text(path.read_text().replace("n_timesteps\n    - -1", "n_timesteps\n    - 700"))
+    assert "n_timesteps700 by -n (the yml says 5000)" in text_of(run)
+
+
+def test_scores_of_another_model_of_the_run_carry_its_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", evaluation={**EVALUATION, "model": "best_<model>.zip"})
+    text = text_of(run)
+    assert "evaluation of best_<model>.zip: mean" in text
+    assert "best_<model>.zip15050100200" in text
 
 
 def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
@@ -195,27 +188,18 @@ def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
     model = DQN("MlpPolicy", "CartPole-v1", seed=0, buffer_size=1)
     model.save(run / "CartPole-v1")
     assert cli("evaluate", "--algo", "dqn", "--env", "CartPole-v1", "-n", "1") == 0
-    now = Tags(write_report(run).read_text(encoding="utf-8")).text
+    now = text_of(run)
     assert "evaluation: mean" in now
     assert "gamesthe agent" in now
     th.nn.init.zeros_(model.q_net.q_net[0].weight)  # it has learned
     model.save(run / "CartPole-v1")
-    later = Tags(write_report(run).read_text(encoding="utf-8")).text
+    later = text_of(run)
     assert "evaluation of an earlier model: mean" in later
     assert "evaluation: mean" not in later
     assert "gamesan earlier model" in later
     assert "CartPole-v1.zip has been replaced since:python -m sb3_atari_course evaluate" in later
     both = write_comparison_report([run, other], "both").read_text(encoding="utf-8")
     assert "(n = 1, an earlier model)" in Tags(both).text
-
-
-def test_scores_of_another_model_of_the_run_carry_its_name(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", evaluation={**EVALUATION, "model": "best_<model>.zip"})
-    text = Tags(write_report(run).read_text(encoding="utf-8")).text
-    assert "evaluation of best_<model>.zip: mean" in text
-    assert "best_<model>.zip15050100200" in text
-    both = write_comparison_report([run, film(tmp_path)], tmp_path).read_text(encoding="utf-8")
-    assert "150 ± 50 (n = 2, best_<model>.zip)" in Tags(both).text
 
 
 def test_the_table_of_runs(comparison: str) -> None:

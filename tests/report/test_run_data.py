@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,12 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable
-from sb3_atari_course.report.run_data import read_run
-from tests.report.run_folders import PROGRESS, make_run, write_games
+from sb3_atari_course.report.html_report import write_report
+from sb3_atari_course.report.run_data import read_facts, read_run
+from tests.report.run_folders import EVALUATION, PROGRESS, make_run, write_games
 
 GAME = "BreakoutNoFrameskip-v4"
 HELD = {"env_wrapper": [{"sb3_atari_course.envs.wrap_atari": {"n_stack": 4}}]}
-
-
-def test_two_monitor_files_are_one_training(tmp_path: Path) -> None:
-    """Games in the order in which they ended, whichever environment played them."""
-    for i, games in enumerate(["1,10,1.0\n3,30,3.0\n", "2,20,2.0\n"]):
-        (tmp_path / f"{i}.monitor.csv").write_text(f'#{{"t_start": 5.0}}\nr,l,t\n{games}')
-    curves = read_run(tmp_path)
-    assert curves.games.values.tolist() == [1, 2, 3]
-    assert curves.games.steps.tolist() == [10, 30, 60]
 
 
 def test_the_average_is_that_of_a_loop(tmp_path: Path) -> None:
@@ -38,12 +32,9 @@ def test_the_average_is_that_of_a_loop(tmp_path: Path) -> None:
     ("config", "frames_of_100"),
     [
         (HELD, 25.0),
-        ({"env_wrapper": ["stable_baselines3.common.atari_wrappers.AtariWrapper"]}, 25.0),
         ({"env_wrapper": "sb3_atari_course.wrappers.ActionRepeat"}, 25.0),
         ({"env_wrapper": {"sb3_atari_course.wrappers.ActionRepeat": {"frame_skip": 2}}}, 50.0),
         ({"env_wrapper": [{"a.MaxAndSkipEnv": {"skip": 5}}]}, 20.0),
-        ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": {"skip": 2}}]}, 50.0),
-        ({"env_wrapper": "gymnasium.wrappers.AtariPreprocessing"}, 25.0),
         ({"env_wrapper": [{"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 4}}]}, 100.0),
         ({"env_wrapper": [{"a.ActionRepeat": {"frame_skip": "four"}}]}, 100.0),
         ({"gamma": 0.9}, 100.0),
@@ -156,50 +147,153 @@ def test_the_last_step_is_that_of_any_file(tmp_path: Path) -> None:
     assert read_run(run).n_steps == 900
 
 
-def test_an_empty_log_is_none(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run")
-    (run / "progress.csv").touch()
-    assert read_run(run).loss.steps.size == 0
-
-
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nowhere is no folder: give run folders such as"):
-        read_run(tmp_path / "nowhere")
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"no monitor file in .*: it is not a run folder of RL Zoo"
+def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, match in (
+        (tmp_path / "nowhere", "nowhere is not a folder"),
+        (tmp_path / "empty", "no monitor file in .*empty"),
+        (write_games(tmp_path, []), "no whole game"),
     ):
-        read_run(tmp_path)
-
-
-def test_a_run_without_a_whole_game_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no whole game was finished in .*train for longer"):
-        read_run(write_games(tmp_path, []))
+        with pytest.raises(ValueError, match=match):
+            read_run(folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content", "match"),
     [
-        ("progress.csv", f"{PROGRESS}100,,0.9\n500,0.0", r"ends in the middle of line 3: the trai"),
-        ("progress.csv", "time/total_times", r"ends in the middle of line 1: .*plot again"),
-        ("progress.csv", f"{PROGRESS}1,2,3,4\n1,2,3,4,5\n", r"progress.csv cannot be read"),
-        ("progress.csv", "train/loss\n1\n", r"not every row has its time/total_timesteps"),
-        ("progress.csv", f"{PROGRESS},1,2\n", r"not every row has its time/total_timesteps"),
-        ("progress.csv", f"{PROGRESS}x,1,2\n", r"progress.csv cannot be read: .*; remove it to"),
-        ("1.monitor.csv", '#{"t_start": 0}\nr,l,t\n1,2', r"1.monitor.csv ends in the middle of"),
-        ("1.monitor.csv", "", r"monitor files of .* cannot be read"),
-        ("1.monitor.csv", "r,l,t\n", r"monitor files of .* cannot be read"),
-        ("1.monitor.csv", '#{"t_start": 0}\na,b\n1,2\n', r"monitor files of .* cannot be read"),
-        ("1.monitor.csv", '#{"t_start": 0}\nr,l,t\nx,2,3\n', r"monitor files .* cannot be read"),
-        ("evaluations.npz", "no zip", r"evaluations.npz cannot be read: .*; remove it to plot"),
+        ("progress.csv", f"{PROGRESS}100,,0.9\n500,0.0", r"progress\.csv .*middle of line 3"),
+        ("progress.csv", f"{PROGRESS}1,2,3,4\n1,2,3,4,5\n", r"progress\.csv cannot be read"),
+        ("progress.csv", "train/loss\n1\n", r"progress\.csv .*time/total_timesteps"),
+        ("progress.csv", f"{PROGRESS}x,1,2\n", r"progress\.csv cannot be read"),
+        ("1.monitor.csv", '#{"t_start": 0}\nr,l,t\n1,2', r"1\.monitor\.csv .*middle of line"),
+        ("1.monitor.csv", "r,l,t\n", "monitor files .* cannot be read"),
+        ("1.monitor.csv", '#{"t_start": 0}\na,b\n1,2\n', "monitor files .* cannot be read"),
+        ("evaluations.npz", "no zip", r"evaluations\.npz cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(
-    name: str, content: str, message: str, tmp_path: Path
+    name: str, content: str, match: str, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run")
     (run / name).write_text(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=match):
         read_run(run)
+
+
+#: FIPS 180-2, appendix B.1
+SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_was_run(tmp_path: Path) -> None:
+    facts = read_facts(make_run(tmp_path / "CartPole-v1_3", seed=8, evaluation=EVALUATION))
+    assert (facts.algo, facts.env_id, facts.seed) == ("dqn", "CartPole-v1", 8)
+    assert facts.hyperparams == {"gamma": 0.9, "n_timesteps": 5000}
+    assert facts.command == "python -m rl_zoo3.train --algo dqn --seed 8"
+    assert facts.report is not None
+    assert (facts.report.mean, facts.report.std, facts.report.random_mean) == (150, 50, 20)
+    assert facts.evaluated_model == "CartPole-v1.zip"
+
+
+@pytest.mark.parametrize(
+    ("model", "sha256", "written_at", "evaluated"),
+    [
+        ("CartPole-v1.zip", SHA_OF_ABC, 20, "the agent"),  # copied: its time says nothing
+        ("CartPole-v1.zip", "0" * 64, 0, "an earlier model"),
+        ("CartPole-v1.zip", None, 0, "the agent"),  # of an older version
+        ("CartPole-v1.zip", None, 20, "an earlier model"),
+        ("best_model.zip", SHA_OF_ABC, 20, "best_model.zip"),
+        ("best_model.zip", "0" * 64, 0, "an earlier model"),
+        ("rl_model_50_steps.zip", "0" * 64, 20, "rl_model_50_steps.zip"),  # not there any more
+    ],
+)
+def test_whose_scores_these_are(
+    model: str, sha256: str | None, written_at: int, evaluated: str, tmp_path: Path
+) -> None:
+    noted = {} if sha256 is None else {"model_sha256": sha256}
+    run = make_run(tmp_path / "run", evaluation={**EVALUATION, **noted, "model": model})
+    os.utime(run / "evaluation.json", (10, 10))
+    for name in ("CartPole-v1.zip", "best_model.zip"):
+        (run / name).write_text("abc")
+        os.utime(run / name, (written_at, written_at))
+    facts = read_facts(run)
+    assert (facts.evaluated, facts.evaluated_model) == (evaluated, model)
+
+
+def test_the_title_says_everything_once(tmp_path: Path) -> None:
+    titles = [read_facts(make_run(tmp_path / name)).title for name in ("CartPole-v1_3", "try")]
+    assert titles == ["dqn · CartPole-v1_3", "dqn · CartPole-v1 · try"]
+
+
+def test_an_environment_with_a_slash(tmp_path: Path) -> None:
+    """RL Zoo writes a hyphen for it."""
+    run = write_games(tmp_path, [1])
+    (run / "ALE-Breakout-v5").mkdir()
+    (run / "ALE-Breakout-v5/args.yml").write_text("algo: dqn\nenv: ALE/Breakout-v5\n")
+    (run / "ALE-Breakout-v5.zip").touch()
+    facts = read_facts(run)
+    assert facts.env_id == "ALE/Breakout-v5"
+    assert facts.is_finished
+
+
+def test_the_report_is_no_file_of_the_run(tmp_path: Path) -> None:
+    facts = read_facts(make_run(tmp_path / "run"))
+    (facts.folder / "report.html").touch()
+    names = [path.name for path in facts.files]
+    assert names == ["0.monitor.csv", "args.yml", "command.txt", "config.yml"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps({**EVALUATION, "scores": []}),
+        json.dumps({**EVALUATION, "scores": ["ten"]}),
+        json.dumps({**EVALUATION, "protocol": 3}),
+        json.dumps({**EVALUATION, "nonsense": 3}),
+    ],
+)
+def test_an_evaluation_that_cannot_be_read_is_named(content: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "evaluation.json").write_text(content)
+    with pytest.raises(ValueError, match=r"evaluation\.json"):
+        read_facts(run)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://me:TOPSECRET@host/db", "postgresql://me@host/db"),
+        ("mysql://host?user=me&password=TOPSECRET", "mysql://host?user=me"),
+    ],
+)
+def test_a_password_of_an_older_run_is_not_read(address: str, shown: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "CartPole-v1_1")
+    settings = run / "CartPole-v1"
+    (settings / "args.yml").write_text(f"algo: dqn\nenv: CartPole-v1\nstorage: {address}\n")
+    (settings / "command.txt").write_text(f"python -m rl_zoo3.train --storage {address} --seed 1")
+    (settings / "config.yml").write_text(f"callback: {{my.Log: {{to: '{address}'}}}}\n")
+    facts = read_facts(run)
+    assert facts.arguments["storage"] == shown
+    assert facts.command == f"python -m rl_zoo3.train --storage {shown} --seed 1"
+    assert facts.hyperparams == {"callback": {"my.Log": {"to": shown}}}
+    assert "TOPSECRET" not in write_report(run).read_text()
+
+
+def test_a_video_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
+    """A ``record`` that was killed leaves it."""
+    run = make_run(tmp_path / "run")
+    (run / "videos/.part-x").mkdir(parents=True)
+    (run / "videos/.part-x/a.mp4").touch()
+    assert read_facts(run).video is None
+
+
+def test_settings_that_are_empty_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for name in ("args.yml", "config.yml"):
+        content = (run / "CartPole-v1" / name).read_text()
+        (run / "CartPole-v1" / name).write_text("")
+        with pytest.raises(ValueError, match=name):
+            read_facts(run)
+        (run / "CartPole-v1" / name).write_text(content)

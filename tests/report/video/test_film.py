@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.wrappers import AtariPreprocessing, TimeLimit
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from rl_zoo3.gym_patches import PatchedTimeLimit
 from stable_baselines3 import DQN
@@ -74,14 +72,10 @@ def test_a_game_that_is_cut_off_is_over_wherever_that_happens() -> None:
         (TimeLimit(LifeLossTerminal(fake(lives=[2, 1])), 3), 4),  # it counts anew in each life
         # cut off by the FIRE of the second life, inside reset
         (FireOnReset(LifeLossTerminal(TimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
+        (FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
     ):
         film = film_game(ScriptedPlayer([0]), env, seed=0)
         assert (film.n_steps, len(film.frames)) == (n_steps, n_steps + 1)
-
-
-def test_rl_zoos_time_limit_is_part_of_the_game_too() -> None:
-    limited = FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3)))
-    assert film_game(ScriptedPlayer([0]), limited, seed=0).n_steps == 1
 
 
 def test_what_is_drawn_is_what_the_model_saw_and_did() -> None:
@@ -126,16 +120,6 @@ def test_it_is_the_game_that_an_evaluation_plays() -> None:
     train_env.close()
 
 
-def test_a_small_environment_without_wrappers() -> None:
-    model = DQN("MlpPolicy", "CartPole-v1", buffer_size=1, seed=0)
-    report = evaluate_games(model, "CartPole-v1", n_games=1, seed=3, random_play=False)
-    with gym.make("CartPole-v1", render_mode="rgb_array") as env:
-        film = film_game(model, env, seed=(3, 0), epsilon=0.05)
-    assert (film.score,) == report.scores
-    assert film.n_steps == film.score
-    assert film.frames[0].shape == (400, 600, 3)
-
-
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
@@ -147,18 +131,3 @@ def test_a_small_environment_without_wrappers() -> None:
 def test_what_cannot_be_filmed_is_refused(make: Any, settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         film_game(ScriptedPlayer([0]), make(), **settings)
-
-
-def test_observations_that_do_not_fit_the_model_are_refused() -> None:
-    model = DQN("MlpPolicy", "CartPole-v1", buffer_size=1, seed=0)
-    with pytest.raises(ValueError, match="the model reads"):
-        film_game(model, fake())
-
-
-def test_a_wrapper_that_restarts_the_game_at_a_lost_life_is_refused() -> None:
-    make = partial(gym.make, BREAKOUT, render_mode="rgb_array")
-    with (
-        AtariPreprocessing(make(), terminal_on_life_loss=True) as env,
-        pytest.raises(ValueError, match="LifeLossTerminal goes on"),
-    ):
-        film_game(ScriptedPlayer([1, 3]), env, seed=0)
