@@ -292,7 +292,7 @@ class TestLauncher:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        clock: Any = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
         monkeypatch.setattr(workers, "time", clock)
         seen = []
         times = [(1, 1000.0), (2, 1009.0), (3, 1010.0), (3, 1070.0), (4, 1070.0), (40, 1070.0)]
