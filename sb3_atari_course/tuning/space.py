@@ -424,7 +424,7 @@ class Space:
         for one, values in self._values.items():
             if self._is_governed(one) and not one.has_place(scratch):
                 continue
-            if len(values) == 1:
+            if isinstance(values, tuple) and len(values) == 1:
                 one.write(scratch, values[0])
             else:
                 found[one.name] = stored_value(values, one.read(scratch))

@@ -291,7 +291,7 @@ def _try(
     """Read a yml entry as RL Zoo would, and maybe build its model."""
     with tempfile.TemporaryDirectory() as folder:
         yml = Path(folder) / "trial.yml"
-        write_text(yml, yml_block(settings.env_id, hyperparams, settings.n_timesteps))
+        yml.write_text(yml_block(settings.env_id, hyperparams, settings.n_timesteps))
         experiment = TrialExperiment(settings.algo, settings.env_id, yml, device=device)
         try:
             if is_built:

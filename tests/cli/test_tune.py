@@ -99,11 +99,11 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*CARTPOLE, "--space", "unknown.yml"], "gravity: 9.81 is not known to dqn"),
         ([*CARTPOLE, "--space", "nowhere.yml"], "cannot read the space file nowhere.yml"),
         ([*CARTPOLE, "--param", "crop=[null,[30,195,5,155]]"], "needs wrap_atari in env_wrapper"),
-        ([*CARTPOLE, "--storage", "postgresql://me:pw@127.0.0.1:9/x"], "cannot open postgresql"),
-        ([*CARTPOLE, "--storage", "sqlite:///x.db", "--workers", "2"], "SQLite locks the whole"),
-        ([*CARTPOLE, "-f", "file"], "cannot write the journal file/dqn_CartPole-v1"),
+        ([*ICE, "--storage", "postgresql://me:pw@127.0.0.1:9/x"], "cannot open postgresql"),
+        ([*ICE, "--storage", "sqlite:///x.db", "--workers", "2"], "SQLite locks the whole"),
+        ([*ICE, "-f", "file"], "cannot write the journal file/q_learning_FrozenLake-v1"),
         ([*CARTPOLE, "--best"], "there is no journal studies/dqn_CartPole-v1/journal.log"),
-        ([*CARTPOLE, "--study-name", "q_learning_FrozenLake-v1"],
+        ([*CARTPOLE, "--only", "gamma", "--study-name", "q_learning_FrozenLake-v1"],
          "with algo q_learning, not dqn: choose another --study-name"),
         ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
         ([*ICE, "--n-trials", "0"], "--n-trials: must be an integer, at least 1, got '0'"),
@@ -143,7 +143,7 @@ def test_a_wrong_argument_gives_one_clear_line(
     before = sorted(home.rglob("*"))
     begun = time.monotonic()
     assert cli(*arguments) == 2
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     printed = capsys.readouterr().err
     assert expected in printed
     assert "Traceback" not in printed

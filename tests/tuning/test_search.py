@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +21,7 @@ FILE = Path("my studies/best.yml")
 TRIALS = [(0.5, 0.99, 0.2), (0.1234567, 0.9, 0.8), (0.9, 0.99, 0.6), (0.3, 0.9, 0.4)]
 
 
-def study_of(trials: list[tuple[float, float, float]], **changes: object) -> Study:
+def study_of(trials: list[tuple[float, float, float]], **changes: Any) -> Study:
     study = begin(n_trials=4, **changes)
     for rate, gamma, score in trials:
         study.add_trial(

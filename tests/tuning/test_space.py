@@ -76,7 +76,6 @@ class TestPlaces:
         ("name", "entry", "seen", "value", "written"),
         [
             ("gamma", {"gamma": 0.9}, 0.9, 0.99, {"gamma": 0.99}),
-            ("gamma", {}, None, 0.99, {"gamma": 0.99}),
             ("net_arch", {}, None, [64], {"policy_kwargs": {"net_arch": [64]}}),
             (
                 "net_arch",
@@ -85,23 +84,6 @@ class TestPlaces:
                 [64],
                 {"policy_kwargs": {"net_arch": [64], "dueling": True}},
             ),
-            (
-                "net_arch",
-                {"policy_kwargs": "{'net_arch': [3]}"},
-                [3],
-                [64],
-                {"policy_kwargs": {"net_arch": [64]}},
-            ),
-            (
-                "features_dim",
-                {"policy": OURS, "policy_kwargs": {"features_extractor_kwargs": {"b": 2}}},
-                512,
-                64,
-                {
-                    "policy": OURS,
-                    "policy_kwargs": {"features_extractor_kwargs": {"b": 2, "features_dim": 64}},
-                },
-            ),
             ("frame_skip", CNN, 4, 3, {**CNN, "env_wrapper": [wrap(frame_skip=3)]}),
             (
                 "frame_skip",
@@ -109,13 +91,6 @@ class TestPlaces:
                 4,
                 3,
                 {"env_wrapper": [{"b.Wrapper": {"frame_skip": 9}}, wrap(frame_skip=3)]},
-            ),
-            (
-                "frame_skip",
-                {"env_wrapper": ["a.W", wrap(noop_max=0, frame_skip=2)]},
-                2,
-                3,
-                {"env_wrapper": ["a.W", wrap(noop_max=0, frame_skip=3)]},
             ),
             (
                 "frame_skip",

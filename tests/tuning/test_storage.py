@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import sqlite3
@@ -29,15 +28,12 @@ from sb3_atari_course.tuning.study import WORKER, begin_or_join, standing_of
 from tests.tuning.studies import Quick, add_line, begin, settings, states
 
 
-def test_a_journal_in_the_study_folder_by_default(tmp_path: Path) -> None:
+def test_a_journal_in_the_study_folder_or_where_it_is_told(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path / "deep" / "study", n_workers=4)
     assert isinstance(storage, LockedJournalStorage)
-    assert (tmp_path / "deep/study/journal.log").is_file()
-
-
-def test_a_journal_where_it_is_told(tmp_path: Path) -> None:
     open_storage(str(tmp_path / "shared" / "all.log"), tmp_path / "study")
-    assert (tmp_path / "shared/all.log").is_file()
+    journals = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.log"))
+    assert journals == ["deep/study/journal.log", "shared/all.log"]
     assert not (tmp_path / "study").exists()
 
 
@@ -50,27 +46,18 @@ def test_the_letter_of_a_drive_is_no_scheme(
 
 
 def test_looking_makes_no_journal(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"there is no journal .*journal.log: begin with `tune`"):
+    with pytest.raises(ValueError, match=r"there is no journal .*journal.log"):
         open_storage(None, tmp_path / "study", create=False)
     assert not (tmp_path / "study").exists()
 
 
-def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
-    (tmp_path / "notes.log").write_text("Dear diary,\n")
-    with pytest.raises(ValueError, match=r"notes\.log is not a journal of Optuna"):
-        open_storage(str(tmp_path / "notes.log"), tmp_path)
-
-
-@pytest.mark.parametrize("content", ["my only copy", '{"gamma": 0.99}', "{", "\n"])
+@pytest.mark.parametrize("content", ["my only copy", '{"gamma": 0.99}', "\n"])
 def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path: Path, content: str) -> None:
     path = tmp_path / "precious.json"
     path.write_text(content)
-    if content != "{":  # what a torn journal may begin with
-        with pytest.raises(ValueError, match="is not a journal of Optuna: it begins otherwise"):
-            open_storage(str(path), tmp_path)
-        assert path.read_text() == content
-    else:
+    with pytest.raises(ValueError, match=r"precious\.json is not a journal"):
         open_storage(str(path), tmp_path)
+    assert path.read_text() == content
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -88,42 +75,30 @@ def test_sqlite_for_one_worker_only(tmp_path: Path) -> None:
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_a_database_that_is_not_there_is_told_soon(tmp_path: Path, scheme: str) -> None:
+def test_a_database_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(ValueError, match=r"cannot open .*127\.0\.0\.1:9") as error:
-        open_storage(f"{scheme}://me:secret@127.0.0.1:9/none", tmp_path)
+        open_storage("postgresql://me:secret@127.0.0.1:9/none", tmp_path)
     assert time.monotonic() - begun < 10
     assert "\n" not in str(error.value)
-    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "address", ["foo://here", "mysql://me@here/x", "mysql+pymysql://me@here/x"]
-)
-def test_other_databases_are_refused(tmp_path: Path, address: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"--storage {address}: use PostgreSQL")):
-        open_storage(address, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_address_that_is_not_one(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"URL such as postgresql://user.*'postgresql:/me@here/x'"):
-        open_storage("postgresql:/me@here/x", tmp_path)
-
-
-@pytest.mark.parametrize(
-    "address",
+    ("address", "shown"),
     [
-        "foo://me:TOPSECRET@here",
-        "postgresql:/me:TOPSECRET@here/x",
-        "postgresql://127.0.0.1:9/none?user=me&password=TOPSECRET",
+        ("foo://me:TOPSECRET@here", "foo://.*here: use PostgreSQL"),
+        ("mysql+pymysql://me@here/x", "mysql.*here/x: use PostgreSQL"),
+        ("postgresql:/me:TOPSECRET@here/x", "URL such as postgresql://user.*here/x"),
+        ("postgresql://127.0.0.1:9/none?user=me&password=TOPSECRET", "cannot open"),
     ],
 )
-def test_no_error_shows_a_password(address: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"here|127\.0\.0\.1") as error:
+def test_other_addresses_are_refused_without_their_passwords(
+    tmp_path: Path, address: str, shown: str
+) -> None:
+    with pytest.raises(ValueError, match=shown) as error:
         open_storage(address, tmp_path)
     assert "TOPSECRET" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
@@ -176,13 +151,12 @@ def test_an_open_database_does_not_wait_for_ever(
 
 @pytest.mark.services
 def test_a_server_that_says_nothing_is_told_soon(tmp_path: Path) -> None:
+    begun = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        for scheme in ("postgresql", "postgres"):
-            begun = time.monotonic()
-            with pytest.raises(ValueError, match="cannot open"):
-                open_storage(f"{scheme}://me@127.0.0.1:{port}/none", tmp_path)
-            assert time.monotonic() - begun < 10
+        url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/none"
+        with pytest.raises(ValueError, match="cannot open"):
+            open_storage(url, tmp_path)
+    assert time.monotonic() - begun < 10
 
 
 #: A process that begins a trial with one parameter and then sleeps; argument: the journal.
@@ -308,19 +282,13 @@ def test_a_torn_last_line_is_mended(tmp_path: Path, torn: str) -> None:
     )
 
 
-def test_a_whole_file_is_not_cut(tmp_path: Path) -> None:
-    for content in (b"", b"a\n", b"a\nb\n", b"\n"):
-        path = tmp_path / "file"
-        path.write_bytes(content)
-        cut_torn_line(path)
-        assert path.read_bytes() == content
-
-
-def test_a_file_of_one_torn_line_is_emptied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [b"", b"a\nb\n"])
+@pytest.mark.parametrize("torn", [b"", b"x" * 9000])
+def test_only_a_torn_line_is_cut(tmp_path: Path, whole: bytes, torn: bytes) -> None:
     path = tmp_path / "file"
-    path.write_bytes(b"x" * 9000)
+    path.write_bytes(whole + torn)
     cut_torn_line(path)
-    assert path.read_bytes() == b""
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.process
@@ -345,14 +313,6 @@ def test_the_lock_of_a_killed_writer_stalls_nobody(tmp_path: Path) -> None:
     assert lock.acquire()
     lock.release()
     assert time.monotonic() - begun < 1.0
-
-
-def test_the_path_of_a_journal_may_be_a_string(tmp_path: Path) -> None:
-    storage = LockedJournalStorage(str(tmp_path / "journal.log"))
-    study = begin(storage)
-    study.optimize(Quick(), n_trials=1)
-    assert states(study) == ["COMPLETE"]
-    assert KernelLock(str(tmp_path / "journal.log")).acquire()
 
 
 def test_a_lock_whose_file_cannot_be_mended_is_given_back(tmp_path: Path) -> None:

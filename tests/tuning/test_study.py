@@ -92,7 +92,8 @@ def test_a_study_of_another_version_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["another command", "a trial", "for the worst"])
 def test_a_study_of_others_is_refused(kind: str) -> None:
     storage = InMemoryStorage()
-    direction = "minimize" if kind == "for the worst" else "maximize"
+    worst, best = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
+    direction = worst if kind == "for the worst" else best
     theirs = optuna.create_study(storage=storage, study_name="ice", direction=direction)
     if kind == "another command":
         theirs.set_user_attr("command", "rl_zoo3.train -optimize")
