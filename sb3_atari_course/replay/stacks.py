@@ -149,11 +149,6 @@ class StackMemory:
         so_far = (self.table.n_frames - n_first) / max(self.n_filled * self.n_envs, 1)
         return n_first + math.ceil(max(so_far, 1.0) * len(self.numbers) * self.n_envs)
 
-    @property
-    def most_numbers(self) -> int:
-        """How many numbers of frames can be given out: each stack of one row more is new."""
-        return 1 + (len(self.numbers) + 1) * math.prod(self.numbers.shape[1:])
-
     def adopt(self, n_written: int, free: Numbers) -> None:
         """Let rows count that were put into ``numbers``, their frames into the table's store.
 

@@ -24,7 +24,7 @@ from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints import ExactCheckpoint
 from sb3_atari_course.checkpoints import callback as callback_module
 from sb3_atari_course.checkpoints.callback import StopSignals
-from sb3_atari_course.checkpoints.folder import CheckpointFolder, how_to_resume
+from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from tests.checkpoints.faults import contents
 from tests.checkpoints.small import assert_same_training, close, dqn, go_on, learn, poles
@@ -44,15 +44,6 @@ def test_checkpoints_come_after_every_so_many_steps_and_at_the_end(tmp_path: Pat
     newest = CheckpointFolder(tmp_path / "checkpoints").newest()
     assert (newest.step, newest.n_timesteps, newest.finished) == (132, 130, True)
     assert newest.versions["torch"] == th.__version__
-
-
-def test_equal_trainings_with_and_without_checkpoints_are_equal(tmp_path: Path) -> None:
-    model = learn(tmp_path, steps=100)
-    other = dqn(poles(None))
-    other.learn(100)
-    close(other)
-    pairs = zip(model.policy.parameters(), other.policy.parameters(), strict=True)
-    assert all((a == b).all() for a, b in pairs)
 
 
 @pytest.mark.parametrize(
@@ -144,16 +135,6 @@ def test_a_second_learn_goes_on_in_the_folder(tmp_path: Path) -> None:
     assert_same_training(peace, twice)
 
 
-def test_a_second_learn_from_step_0_is_another_training(tmp_path: Path) -> None:
-    env = poles(None)
-    model, callback = dqn(env), ExactCheckpoint(40, folder=tmp_path)
-    model.learn(60, callback)
-    before = contents(tmp_path)
-    refused(callback, model, "has the checkpoints of another training")
-    assert contents(tmp_path) == before
-    env.close()
-
-
 def test_what_a_training_without_checkpoints_left_is_not_taken_for_another(tmp_path: Path) -> None:
     env = poles(None)
     with pytest.raises(CutError):
@@ -197,12 +178,6 @@ def test_a_signal_stops_with_a_checkpoint(
     assert_same_training(peace, run)
 
 
-def test_a_signal_in_the_last_rollout_changes_nothing(tmp_path: Path) -> None:
-    learn(tmp_path, Signalled(199))
-    newest = CheckpointFolder(tmp_path / "checkpoints").newest()
-    assert (newest.step, newest.finished) == (200, True)
-
-
 def test_a_signal_after_a_training_that_died_is_as_before(tmp_path: Path) -> None:
     env = poles(None)
     with pytest.raises(CutError):
@@ -237,11 +212,6 @@ def test_a_training_that_another_callback_ends_is_not_finished(tmp_path: Path) -
     newest = CheckpointFolder(tmp_path / "checkpoints").newest()
     assert (newest.step, newest.finished) == (80, False)
     assert not CheckpointFolder(tmp_path / "checkpoints").is_used()
-
-
-def test_the_command_bears_blanks() -> None:
-    assert how_to_resume(Path("logs/dqn/a_1")) == "python -m sb3_atari_course resume logs/dqn/a_1"
-    assert how_to_resume(Path("my logs/a")).endswith(" resume 'my logs/a'")
 
 
 def test_a_checkpoint_that_was_used_before_follows_its_new_training(tmp_path: Path) -> None:
@@ -302,30 +272,6 @@ def test_the_first_sets_a_flag_and_the_second_is_as_before(
     signal.raise_signal(number)
     assert before.got == [number]
     assert signal.getsignal(number) is before
-
-
-def test_another_signal_is_a_second_one_too(before: Before) -> None:
-    signals = running()
-    signal.raise_signal(signal.SIGINT)
-    signal.raise_signal(signal.SIGTERM)
-    assert signals.received == signal.SIGINT
-    assert before.got == [signal.SIGTERM]
-
-
-def test_handlers_are_given_back(before: Before) -> None:
-    signals = running()
-    assert signal.getsignal(signal.SIGINT) is not before
-    signals.let_go()
-    signals.let_go()
-    assert [signal.getsignal(number) for number in BOTH] == [before, before]
-
-
-def test_after_an_error_signals_do_what_they_did_before(before: Before) -> None:
-    signals = running(False)  # it has ended without a word
-    signal.raise_signal(signal.SIGTERM)
-    assert before.got == [signal.SIGTERM]
-    assert signals.received is None
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_handler_that_came_later_stays_and_may_give_back_to_a_dead_one(before: Before) -> None:

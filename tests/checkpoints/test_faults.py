@@ -65,22 +65,6 @@ def test_a_kill_in_a_write_costs_nothing(at: int, peace: Path, tmp_path: Path) -
     assert not list((tmp_path / "checkpoints").glob("*.part"))
 
 
-def test_the_kills_above_come_before_and_after_the_checkpoint_counts(tmp_path: Path) -> None:
-    counted: list[Any] = []
-
-    class Counted(ExactCheckpoint):
-        def _take(self, *, finished: bool = False) -> None:
-            with kill_at(float("inf")) as killer:
-                super()._take(finished=finished)
-            counted.append(killer.n_operations)
-
-    model = dqn(poles(tmp_path))
-    model.learn(STEPS, Counted(40, folder=tmp_path))
-    close(model)
-    # of the third: the manifest is renamed before the folder is flushed and files are deleted
-    assert 95 < counted[2] < 10_000
-
-
 def test_a_full_disk_stops_nothing(
     peace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,23 +98,6 @@ def test_a_full_disk_stops_nothing(
     assert_same_training(peace, tmp_path)
 
 
-def test_a_full_disk_at_the_first_checkpoint(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class AlwaysFull(ExactCheckpoint):
-        def _take(self, *, finished: bool = False) -> None:
-            with full_disk(300):
-                super()._take(finished=finished)
-
-    model = dqn(poles(tmp_path))
-    model.learn(50, AlwaysFull(40, folder=tmp_path))
-    close(model)
-    assert "at step 40 could not be written" in (said := capsys.readouterr().out)
-    assert said.count("): there is none before it\n") == 2
-    with pytest.raises(CheckpointError, match="has no checkpoint: nothing to resume"):
-        go_on(tmp_path)
-
-
 @pytest.mark.parametrize("name", NEWEST)
 def test_a_damaged_checkpoint_costs_nothing(
     name: str, run: Path, peace: Path, capsys: pytest.CaptureFixture[str]
@@ -153,13 +120,6 @@ def test_what_all_need_is_missed_before_anything_is_altered(
     with pytest.raises(CheckpointError, match=rf"{name} (is damaged|cannot be read: No)"):
         go_on(run)
     assert contents(run) == before
-
-
-def test_lock_and_log_are_not_needed(run: Path, peace: Path) -> None:
-    for name in ("lock", "log.jsonl"):
-        (run / "checkpoints" / name).write_bytes(b"\xff\x00")
-    go_on(run)
-    assert_same_training(peace, run)
 
 
 @pytest.mark.parametrize("path", ["no run", "run/checkpoints/log.jsonl", "run/checkpoints", "."])

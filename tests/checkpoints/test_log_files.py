@@ -122,16 +122,6 @@ def resumed_until(folder: Path, cut: int) -> None:
     close(callbacks[0].model)
 
 
-def test_a_run_folder_that_was_moved_goes_on_where_it_is(peace: Path, tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "elsewhere" / "new"
-    learn(old, *beside(old), model=logged(old, FORMATS), log_interval=1, cut=150)
-    new.parent.mkdir()
-    shutil.move(old, new)
-    go_on(new, callback=beside(new))
-    assert not old.exists()
-    assert read_all(new) == read_all(peace)
-
-
 def test_relative_paths_and_links_are_the_same_folder(
     peace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,16 +192,6 @@ def test_one_that_is_too_short_is_told_and_left_alone(
     assert message in problem
     assert (tmp_path / name).exists() == (text is not None)
     assert log[0].read_text() == "1234"  # the others are cut
-
-
-def test_a_monitor_file_begun_anew_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    learn(tmp_path, cut=150)
-    env = poles(tmp_path)  # which empties the file
-    go_on(tmp_path, env)
-    assert "0.monitor.csv has" in (said := capsys.readouterr().out)
-    assert "at the checkpoint: what is missing is lost, the file continues" in said
 
 
 def test_a_lost_monitor_file_begins_anew(tmp_path: Path) -> None:

@@ -168,20 +168,6 @@ def test_the_interrupted_model_itself_can_continue(peace: Path, tmp_path: Path) 
     assert_same_training(peace, tmp_path)
 
 
-def test_a_training_stops_at_the_same_game(tmp_path: Path) -> None:
-    ends = []
-    for end in (None, 60):
-        run = tmp_path / str(end)
-        callback = StopOnMovingAverage(25, window=2, verbose=0)
-        model = learn(run, callback, cut=end, steps=1000)
-        if end is not None:
-            callback = StopOnMovingAverage(25, window=2, verbose=0)
-            model = go_on(run, callback=callback)
-        ends.append((model.num_timesteps, callback.n_games))
-    assert ends[0] == ends[1]
-    assert 60 < ends[0][0] < 1000
-
-
 @pytest.mark.parametrize(
     "settings",
     [

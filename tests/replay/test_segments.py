@@ -343,14 +343,6 @@ class TestMark:
         assert new.starts_anew or (kind == "plain" and new.end - new.first > 5)
         assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
 
-    @pytest.mark.parametrize("kind", ["frames", "plain"])
-    def test_another_buffer_starts_anew_though_it_stands_at_the_same_place(self, kind: str) -> None:
-        training = self.make_training(kind)
-        other = make(kind, training.play, 5)
-        for _ in range(8):
-            other.add(*training.play.step())
-        assert training.mark.rows_since(other, n_steps=0).starts_anew
-
     def test_a_loaded_buffer_starts_anew(self, tmp_path: Any) -> None:
         training = self.make_training("frames")
         training.buffer.save(tmp_path / "memory")
@@ -359,17 +351,6 @@ class TestMark:
         assert training.checkpoint().starts_anew
         fresh = make("frames", training.play, 5)
         assert_same(training.restore_into(fresh), training.buffer)
-
-    @pytest.mark.parametrize("n_before", [3, 5, 12])
-    @pytest.mark.parametrize("kind", ["frames", "plain", "plain, optimised"])
-    def test_what_was_there_when_the_training_began_is_new(self, kind: str, n_before: int) -> None:
-        training = Training(kind, StackedPlay(0, n_envs=2), n_rows=5)
-        training.add(n_before)
-        training.mark, training.n_steps = RowMark(training.buffer, n_written=0), 0
-        for _ in range(3):
-            training.add(2)
-            training.checkpoint()
-            assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
 
     def test_an_empty_memory(self) -> None:
         training = Training("frames lz4", StackedPlay(0, n_envs=2))
