@@ -221,9 +221,12 @@ def test_rollouts_begin_and_end_at_each_step() -> None:
         def _on_rollout_end(self) -> None:
             tape.append("end")
 
+        def _on_training_end(self) -> None:
+            tape.append("over")
+
     tape: list[str] = []
     make_model().learn(2, callback=Rollouts())
-    assert tape == ["start", "step", "end"] * 2
+    assert tape == ["start", "step", "end", "start", "step", "end", "over"]
 
 
 def test_loaded_with_another_seed_it_draws_differently(tmp_path: Path) -> None:
