@@ -200,7 +200,7 @@ class QLearning(BaseAlgorithm):
     @property
     def q_table(self) -> NDArray[np.float64]:
         """The table itself, not a copy: (n_states, n_actions) float64."""
-        return self.policy.values.numpy()  # type: ignore[no-any-return]
+        return self.policy.values.numpy()
 
     @property
     def current_learning_rate(self) -> float | None:
@@ -230,9 +230,8 @@ class QLearning(BaseAlgorithm):
         """
         actions, state = self.policy.predict(observation, state, episode_start)
         if not deterministic:
-            states = self.policy.states(
-                np.reshape(observation, (-1, *self.policy.states.space.shape))
-            )
+            batch = np.asarray(observation).reshape(-1, *(self.observation_space.shape or ()))
+            states = self.policy.states(batch)
             columns = choose_actions(self.q_table, states, self.exploration_rate, self._rng)
             actions = np.array(columns, dtype=np.int64).reshape(actions.shape)
             actions += self.policy.first_action

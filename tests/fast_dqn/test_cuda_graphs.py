@@ -56,6 +56,16 @@ def fill(play: StackedPlay, n_rows: int, *buffers: Any) -> None:
             buffer.add(*transition)
 
 
+def make_rows(n_rows: int, **kwargs: Any) -> tuple[StackedPlay, FrameReplayBuffer, DeviceRows]:
+    """Return play of two environments, its buffer with so many rows, and their copies."""
+    play = StackedPlay(3, n_envs=2, **kwargs)
+    buffer = make_buffer(play, 40)
+    rows = DeviceRows(buffer)
+    fill(play, n_rows, buffer)
+    rows.follow(GAMMA)
+    return play, buffer, rows
+
+
 def all_places(n_rows: int, n_envs: int) -> tuple[th.Tensor, th.Tensor]:
     """Return every row and environment once."""
     rows, envs = np.divmod(np.arange(n_rows * n_envs), n_envs)
@@ -99,11 +109,7 @@ def test_every_transition_is_sb3s(
 
 @pytest.mark.parametrize(("n_rows", "n_filled"), [(3, 3), (20, 20), (33, 20)])
 def test_all_that_is_filled_is_drawn_evenly(n_rows: int, n_filled: int) -> None:
-    play = StackedPlay(0, n_envs=2)
-    buffer = make_buffer(play, 40)
-    rows = DeviceRows(buffer)
-    fill(play, n_rows, buffer)
-    rows.follow(GAMMA)
+    *_, rows = make_rows(n_rows)
     th.manual_seed(0)
     drawn_rows, drawn_envs = rows.draw(200 * n_filled * 2)
     counts = np.zeros((20, 2), int)
@@ -114,22 +120,14 @@ def test_all_that_is_filled_is_drawn_evenly(n_rows: int, n_filled: int) -> None:
 
 def test_an_end_of_the_generators_range_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product of a number just below 1 may be rounded up."""
-    play = StackedPlay(0, n_envs=3)
-    buffer = make_buffer(play, 60)
-    rows = DeviceRows(buffer)
-    fill(play, 5, buffer)
-    rows.follow(GAMMA)
+    *_, rows = make_rows(5)
     monkeypatch.setattr(th, "rand", lambda shape, **kwargs: th.ones(shape, **kwargs))
-    assert [place.tolist() for place in rows.draw(2)] == [[4, 4], [2, 2]]
+    assert [place.tolist() for place in rows.draw(2)] == [[4, 4], [1, 1]]
 
 
 def test_addresses_stay_until_the_buffer_grows() -> None:
     """Short episodes need more frames than rows: another block, another address."""
-    play = StackedPlay(0, n_envs=2, p_strange=0.9)
-    buffer = make_buffer(play, 40)
-    rows = DeviceRows(buffer)
-    fill(play, 1, buffer)
-    rows.follow(GAMMA)
+    play, buffer, rows = make_rows(1, p_strange=0.9)
     tensors = [tensor.data_ptr() for tensor in rows._copies.values()]
     before = rows.addresses
     fill(play, 60, buffer)
@@ -141,10 +139,7 @@ def test_addresses_stay_until_the_buffer_grows() -> None:
 
 
 def test_loaded_frames_are_brought_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    play = StackedPlay(0, n_envs=2)
-    buffer = make_buffer(play, 40)
-    rows = DeviceRows(buffer)
-    fill(play, 3, buffer)
+    _, buffer, rows = make_rows(3)
     reserved: list[int] = []
     monkeypatch.setattr(buffer.stacks.table.store, "reserve", reserved.append)
     rows.follow(GAMMA)
@@ -153,11 +148,7 @@ def test_loaded_frames_are_brought_to_the_device(monkeypatch: pytest.MonkeyPatch
 
 
 def test_it_follows_a_buffer_that_was_emptied_or_loaded(tmp_path: Path) -> None:
-    play = StackedPlay(3, n_envs=2)
-    buffer = make_buffer(play, 40)
-    rows = DeviceRows(buffer)
-    fill(play, 15, buffer)
-    rows.follow(GAMMA)
+    play, buffer, rows = make_rows(15)
     buffer.save(tmp_path / "buffer.npz")
     places = all_places(15, 2)
     saved = rows.gather(*places)
@@ -226,11 +217,9 @@ class FakeStep(GradientStep):
         return th.tensor(self.loss)
 
 
-def make_updates(monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], Any]:
-    """Return what happens, and updates to whom it happens."""
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
-    return events, GraphUpdates(FakeStep(events), FakeRows(events))  # type: ignore[arg-type]
+@pytest.fixture
+def updates(events: list[str]) -> Any:
+    return GraphUpdates(FakeStep(events), FakeRows(events))  # type: ignore[arg-type]
 
 
 def warm_ups(size: int, n: int = N_WARM_UPS) -> list[str]:
@@ -239,9 +228,8 @@ def warm_ups(size: int, n: int = N_WARM_UPS) -> list[str]:
 
 @pytest.mark.parametrize("change", ["batch size", "frames"])
 def test_another_batch_size_or_block_of_frames_needs_another_graph(
-    change: str, monkeypatch: pytest.MonkeyPatch
+    change: str, updates: Any, events: list[str]
 ) -> None:
-    events, updates = make_updates(monkeypatch)
     updates.run(5, 32)
     events.clear()
     if change == "frames":
@@ -253,18 +241,16 @@ def test_another_batch_size_or_block_of_frames_needs_another_graph(
 
 @pytest.mark.parametrize("mode", [False, True])
 def test_updates_run_in_training_mode_and_leave_the_mode_as_it_was(
-    mode: bool, monkeypatch: pytest.MonkeyPatch
+    mode: bool, updates: Any
 ) -> None:
-    _, updates = make_updates(monkeypatch)
     updates.step.policy.set_training_mode(mode)
     updates.run(1, 32)
     assert updates.step.was_training
     assert updates.step.policy.training is mode
 
 
-def test_the_mean_loss_is_that_of_the_last_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mean_loss_is_that_of_the_last_run(updates: Any) -> None:
     """Warm-ups and replays alike; the losses are 1, 2, 3, ..."""
-    _, updates = make_updates(monkeypatch)
     assert math.isnan(updates.mean_loss)
     for n_updates, expected in ((2, 1.5), (1, 3.0), (3, 5.0)):
         updates.run(n_updates, 32)
@@ -311,6 +297,14 @@ def as_on_a_gpu_too(buffer: Any) -> None:
     buffer.storage_device = buffer.stacks.table.store.device = th.device("cpu")
 
 
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what happens on what stands for a GPU."""
+    events: list[str] = []
+    gpu_on_a_cpu(monkeypatch, events)
+    return events
+
+
 @pytest.fixture(scope="module")
 def trained() -> FastDQN:
     """Return a small model that was trained a little, without environment, to be copied."""
@@ -322,7 +316,7 @@ def trained() -> FastDQN:
     return model
 
 
-def copy_of(trained: FastDQN) -> FastDQN:
+def copy_of(trained: FastDQN) -> Any:
     """Return a copy that has captured a graph, the same each time."""
     model = copy.deepcopy(trained)
     as_on_a_gpu_too(model.replay_buffer)
@@ -331,10 +325,16 @@ def copy_of(trained: FastDQN) -> FastDQN:
     return model
 
 
-def test_a_whole_training_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+@pytest.fixture
+def model(trained: FastDQN, events: list[str]) -> Any:
+    """Return such a copy; nothing has happened since."""
+    copied = copy_of(trained)
+    events.clear()
+    return copied
+
+
+def test_a_whole_training_as_on_a_gpu(events: list[str]) -> None:
     """Frames in a GPU's store, rows beside them, updates that wait for the next step."""
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
     env = make_atari_env("BreakoutNoFrameskip-v4", 4, seed=0, wrapper_kwargs={"shape": (42, 42)})
     model: Any = model_as_on_a_gpu(env=env)
     start = copy.deepcopy(model.policy.state_dict())
@@ -409,11 +409,9 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_what_is_changed_needs_another_graph(
-    change: Any, trained: FastDQN, monkeypatch: pytest.MonkeyPatch
+    change: Any, trained: FastDQN, events: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights are those of updates without any graph; nothing that is kept is replayed."""
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
     after = []
     for n_warm_ups in (N_WARM_UPS, 10**9):
         monkeypatch.setattr("sb3_atari_course.fast_dqn.cuda_graphs.N_WARM_UPS", n_warm_ups)
@@ -427,14 +425,9 @@ def test_what_is_changed_needs_another_graph(
     th.testing.assert_close(*after, rtol=0, atol=0)
 
 
-def test_gamma_reaches_a_graph_without_another_capture(
-    trained: FastDQN, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gamma_reaches_a_graph_without_another_capture(model: Any, events: list[str]) -> None:
     """As a learning rate does, so that it may change in each step; n-step returns use it too."""
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
-    model = copy_of(trained)
-    model.replay_buffer.n_steps = 3  # type: ignore[union-attr]
+    model.replay_buffer.n_steps = 3
     model.train(N_WARM_UPS + 1, 8)
     updates: Any = model._graph_updates
     events.clear()
@@ -446,12 +439,10 @@ def test_gamma_reaches_a_graph_without_another_capture(
 
 
 def test_normalised_observations_are_sampled_by_the_buffer(
-    trained: FastDQN, monkeypatch: pytest.MonkeyPatch
+    model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``set_env`` after a training on a GPU; the replay buffer's rows there are freed."""
-    gpu_on_a_cpu(monkeypatch, [])
     monkeypatch.setattr(FastDQN, "_can_be_graphs", lambda self: self._vec_normalize_env is None)
-    model = copy_of(trained)
     assert isinstance(model._graph_updates, GraphUpdates)
     model.set_env(VecNormalize(make_native(), norm_obs=False))
     model.learn(40, reset_num_timesteps=False)
@@ -460,14 +451,12 @@ def test_normalised_observations_are_sampled_by_the_buffer(
 
 @pytest.mark.parametrize("by", ["assignment", "file"])
 def test_a_replaced_replay_buffer_is_freed_and_not_sampled(
-    by: str, trained: FastDQN, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    by: str, model: Any, trained: FastDQN, tmp_path: Path
 ) -> None:
-    gpu_on_a_cpu(monkeypatch, [])
-    model = copy_of(trained)
     other = copy_of(trained).replay_buffer
-    old = weakref.ref(model.replay_buffer), weakref.ref(model.replay_buffer.stacks)  # type: ignore[union-attr]
+    old = weakref.ref(model.replay_buffer), weakref.ref(model.replay_buffer.stacks)
     if by == "file":
-        model.replay_buffer.storage_device = th.device("cuda")  # type: ignore[union-attr]
+        model.replay_buffer.storage_device = th.device("cuda")
         model.save_replay_buffer(tmp_path / "buffer")
         model.load_replay_buffer(tmp_path / "buffer")
     else:
@@ -477,16 +466,13 @@ def test_a_replaced_replay_buffer_is_freed_and_not_sampled(
     buffer: Any = model.replay_buffer
     as_on_a_gpu_too(buffer)
     model.train(2, 8)
-    rows: Any = model._graph_updates.rows  # type: ignore[union-attr]
+    rows: Any = model._graph_updates.rows
     assert rows.belong_to(buffer)
     assert int(rows.draw(500)[0].max()) == buffer.pos - 1
 
 
-def test_a_copy_has_nothing_of_the_graph(trained: FastDQN, monkeypatch: pytest.MonkeyPatch) -> None:
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
-    model = copy_of(trained)
-    model.replay_buffer.storage_device = th.device("cuda")  # type: ignore[union-attr]
+def test_a_copy_has_nothing_of_the_graph(model: Any, events: list[str]) -> None:
+    model.replay_buffer.storage_device = th.device("cuda")
     copied = copy.deepcopy(model)
     for one in (model, copied):
         as_on_a_gpu_too(one.replay_buffer)
@@ -502,10 +488,8 @@ def test_a_copy_has_nothing_of_the_graph(trained: FastDQN, monkeypatch: pytest.M
     assert events == []  # the original's graph is still right
 
 
-def test_an_interrupted_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_training_goes_on(events: list[str]) -> None:
     """Ctrl-C between sending and waiting: the next training resets the games."""
-    events: list[str] = []
-    gpu_on_a_cpu(monkeypatch, events)
     model = model_as_on_a_gpu().learn(200)
     assert model.env is not None
     wait = model.env.step_wait
@@ -625,11 +609,8 @@ def test_pending_updates_run_before_weights_are_read_copied_or_replaced(
         assert th.equal(model.policy.state_dict()[name], value)
 
 
-def test_pending_updates_are_those_that_were_asked_for(
-    trained: FastDQN, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pending_updates_are_those_that_were_asked_for(trained: FastDQN, events: list[str]) -> None:
     """What changes before they run counts for later ones: in SB3 they are done already."""
-    gpu_on_a_cpu(monkeypatch, [])
     after = []
     for changes in (False, True):
         model: Any = copy_of(trained)
@@ -645,12 +626,8 @@ def test_pending_updates_are_those_that_were_asked_for(
     th.testing.assert_close(after[1], after[0], rtol=0, atol=0)
 
 
-def test_updates_that_are_asked_for_twice_run_twice_by_the_settings_of_each(
-    trained: FastDQN, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_updates_that_are_asked_for_twice_run_twice_by_the_settings_of_each(model: Any) -> None:
     """Without a step of the environments between; a learning rate of 0 changes no weight."""
-    gpu_on_a_cpu(monkeypatch, [])
-    model: Any = copy_of(trained)
     ask_for_an_update(model)
     before = model.policy.parameters_to_vector()
     model.lr_schedule = lambda _: 0.0
@@ -663,41 +640,19 @@ def test_updates_that_are_asked_for_twice_run_twice_by_the_settings_of_each(
     assert int(step) == model._n_updates
 
 
-class Interrupts(BaseCallback):
-    """Interrupts the second rollout, before its first step."""
-
-    n_rollouts = 0
-
-    def _on_rollout_start(self) -> None:
-        self.n_rollouts += 1
-        if self.n_rollouts == 2:
-            raise KeyboardInterrupt
-
-    def _on_step(self) -> bool:
-        return True
-
-
-def test_an_interrupted_training_ends_with_its_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, callback = record(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        model.learn(40, callback=[callback, Interrupts()], reset_num_timesteps=False)
-    assert callback.events == ["send", "wait", "step", "add", "update"]
-    model._pending.flush()
-    assert callback.events[-2:] == ["add", "update"]  # once
-
-
-def test_the_environments_are_let_go_after_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu_on_a_cpu(monkeypatch, [])
+def test_the_environments_are_let_go_after_a_training(events: list[str]) -> None:
     model = model_as_on_a_gpu().learn(100)
+    ask_for_an_update(model)
+    model.learn(0)
+    assert model._pending._submitted is None  # what is pending runs at the end
     old = weakref.ref(model.env)  # type: ignore[arg-type]
     model.set_env(make_native())
     gc.collect()
     assert old() is None
 
 
-def test_the_wrapper_of_the_environments_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wrapper_of_the_environments_is_made_once(updates: Any, events: list[str]) -> None:
     """Making one asks each environment something; none is needed while nothing is pending."""
-    events, updates = make_updates(monkeypatch)
     pending, envs = PendingUpdates(), [DummyVecEnv([FakeGame]) for _ in range(2)]
     updates.rows.buffer = None
     assert pending.flush_while_playing(envs[0]) is envs[0]

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import DQN
-from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
-from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import LinearSchedule
@@ -223,9 +221,12 @@ def test_rollouts_begin_and_end_at_each_step() -> None:
         def _on_rollout_end(self) -> None:
             tape.append("end")
 
+        def _on_training_end(self) -> None:
+            tape.append("over")
+
     tape: list[str] = []
     make_model().learn(2, callback=Rollouts())
-    assert tape == ["start", "step", "end"] * 2
+    assert tape == ["start", "step", "end", "start", "step", "end", "over"]
 
 
 def test_loaded_with_another_seed_it_draws_differently(tmp_path: Path) -> None:
@@ -239,27 +240,6 @@ def test_loaded_with_another_seed_it_draws_differently(tmp_path: Path) -> None:
     assert drawn[0] == drawn[1] == model.predict(observations)[0].tolist()
     assert drawn[2] == drawn[3] != drawn[4]
     assert drawn[0] != drawn[2]
-
-
-def test_evaluate_policy_and_eval_callback(tmp_path: Path) -> None:
-    env = gym.make("CliffWalking-v1", max_episode_steps=100)
-    eval_env = Monitor(gym.make("CliffWalking-v1", max_episode_steps=100))
-    callback = EvalCallback(
-        eval_env,
-        eval_freq=2000,
-        n_eval_episodes=2,
-        best_model_save_path=str(tmp_path),
-        log_path=str(tmp_path),
-        verbose=0,
-    )
-    model = QLearning("QTablePolicy", env, learning_rate=1.0, exploration=0.1, seed=0)
-    model.learn(12_000, callback=[callback, CheckpointCallback(5000, str(tmp_path))])
-    assert evaluate_policy(model, eval_env, n_eval_episodes=3) == (-13.0, 0.0)
-    best = QLearning.load(tmp_path / "best_model")
-    assert evaluate_policy(best, eval_env, n_eval_episodes=1)[0] == -13.0
-    results = np.load(tmp_path / "evaluations.npz")
-    assert results["timesteps"].tolist() == list(range(2000, 12_001, 2000))
-    assert QLearning.load(tmp_path / "rl_model_10000_steps").num_timesteps == 10_000
 
 
 def test_what_is_logged(tmp_path: Path) -> None:
@@ -338,16 +318,6 @@ def test_td_error_is_the_mean_since_the_last_log() -> None:
     model.set_logger(spy)  # type: ignore[arg-type]
     model.learn(4, log_interval=2)
     assert spy.seen["train/td_error"] == [6.0, 1.5]  # errors -8, -4 and -2, -1
-
-
-@pytest.mark.filterwarnings("ignore:rich is experimental")
-def test_tensorboard_and_progress_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tensorboard")
-    model = QLearning("QTablePolicy", make_env(), tensorboard_log=str(tmp_path), seed=0)
-    model.learn(60, log_interval=1, progress_bar=True, tb_log_name="table")
-    (events,) = (tmp_path / "table_1").glob("events.out.tfevents.*")
-    assert b"rollout/exploration_rate" in events.read_bytes()
-    model.logger.close()
 
 
 def test_the_device_is_left_alone() -> None:

@@ -119,22 +119,3 @@ def test_it_is_all_there_without_javascript(browser: Browser, report: Path) -> N
         assert words in text
     assert visit.complaints == []
     context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pictures_stand_on_white(scheme: Any, browser: Browser, report: Path) -> None:
-    """Their axes are black, whatever the page is."""
-    context = browser.new_context(color_scheme=scheme)
-    page = Visit(context, report).page
-    color = "element => getComputedStyle(element).backgroundColor"
-    assert page.locator("figure").first.evaluate(color) == "rgb(255, 255, 255)"
-    paper = page.locator("body").evaluate(color)
-    assert (paper == "rgb(246, 247, 249)") == (scheme == "light")
-    context.close()
-
-
-def test_a_narrow_window_scrolls_tables_and_not_the_page(browser: Browser, report: Path) -> None:
-    context = browser.new_context(viewport={"width": 400, "height": 800})
-    page = Visit(context, report).page
-    assert page.evaluate("document.documentElement.scrollWidth") == 400
-    context.close()

@@ -163,21 +163,3 @@ def test_native_games_lose_nothing_but_their_running_episodes(tmp_path: Path) ->
         assert text.count("#") == 1
         lengths = [int(line.split(",")[1]) for line in text.splitlines()[2:]]
         assert all(length > 0 for length in lengths)
-
-
-def test_two_processes_on_one_run_folder(tmp_path: Path) -> None:
-    command = ["sb3_atari_course", "train", "--algo", "q_learning", "--env", "Taxi-v4"]
-    command += ["-f", "logs", "-n", "50000000", "--eval-freq", "-1", "--verbose", "0"]
-    run = tmp_path / "logs" / "q_learning" / "Taxi-v4_1"
-    process = start(*command, "--checkpoint-freq", "10000", cwd=tmp_path)
-    try:
-        while not any(event["event"] == "written" for event in events(run)):
-            assert process.poll() is None
-            time.sleep(0.05)
-        printed = python_m("sb3_atari_course", "resume", str(run), cwd=tmp_path, status=2)
-        assert "another training runs in" in printed
-        assert process.poll() is None
-    finally:
-        printed = stop(process, run, signal.SIGTERM, after=1)
-    assert process.returncode == 143
-    assert "To resume: python -m sb3_atari_course resume" in printed
