@@ -204,6 +204,7 @@ def test_a_fast_optimizer_takes_the_same_steps(optimizer_class: Any) -> None:
             assert fast.param_groups[0].get("fused") is (
                 None if optimizer_class is th.optim.RMSprop else True
             )
+            assert not fast.param_groups[0].get("capturable")  # on a GPU only
         for one, optimizer in ((fast_layer, fast), (layer, plain)):
             set_rate(optimizer, 0.01 / (i + 1))
             step(one, optimizer, i)

@@ -275,6 +275,13 @@ def test_a_broken_environment_teaches_nothing() -> None:
     assert model.num_timesteps == 2
 
 
+def test_a_reward_that_is_not_finite_teaches_nothing() -> None:
+    model = make_model(World({0: {0: [(1.0, 0, float("nan"), False)]}}))
+    with pytest.raises(ValueError, match="nan"):
+        model.learn(1)
+    assert column(model) == [0]
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("learning_rate", 1.5), ("gamma", 1.1), ("exploration", 2.0)]
 )
