@@ -27,7 +27,7 @@ CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
     ("arguments", "expected"),
     [
         (["evaluate", *RUN, "-f", "nowhere"], "nowhere/dqn folder was not found: train first"),
-        (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "'BreakoutNoFrameskip-v4'"),
+        (["evaluate", "--algo", "dqn", "--env", "Brekout-v4"], "`Breakout`"),
         (["evaluate", *RUN, "--sticky-actions", "nan"], "from 0 to 1, got 'nan'"),
         (["evaluate", *RUN, *SHIPPED, "--env-kwargs", "repeat_action_probability:0.25"],
          "repeat_action_probability:0.25: use --sticky-actions instead"),

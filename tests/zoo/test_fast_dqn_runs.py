@@ -38,7 +38,6 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
     assert model._n_updates == 2 * (240 - 104) // 8 + 2  # from the first 8 steps after 100 on
     with open(path.parent / "progress.csv") as file:
         rows = list(csv.DictReader(file))
-    assert float(rows[-1]["time/gradient_steps_per_second"]) >= 0  # whole ones: 0 on a busy machine
     assert th.isfinite(th.tensor(float(rows[-1]["train/loss"])))
     theirs = DQN.load(path, device="cpu")
     for our, their in zip(model.policy.parameters(), theirs.policy.parameters(), strict=True):
