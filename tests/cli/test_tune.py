@@ -88,7 +88,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
         ([*CARTPOLE, "--param", "gama=0.9"], "gama: 0.9 is not known to dqn: did you mean gamma"),
         ([*CARTPOLE, "--param", "gamma"], "--param wants NAME=VALUES"),
         ([*CARTPOLE, "--param", "gamma=[2.0, 3.0]"], "gamma: 2.0 has to lie between 0 and 1"),
-        ([*CARTPOLE, "--param", "gamma=[0.9, 3.0]"], "gamma=3.0: gamma: 3.0 has to lie between 0 and 1"),
+        ([*CARTPOLE, "--param", "gamma=[0.9, 3.0]"], "gamma=3.0: gamma: 3.0 has to lie"),
         ([*CARTPOLE, "--param", 'batch_size=["x"]'], "batch_size: 'x' has to be an integer"),
         ([*CARTPOLE, "--param", "net_arch=[[8], 9]"], "net_arch=9: policy_kwargs.net_arch: 9"),
         ([*CARTPOLE, "--param", "learning_starts=[x]"], "learning_starts: 'x' has to be an int"),
