@@ -46,6 +46,15 @@ def test_checkpoints_come_after_every_so_many_steps_and_at_the_end(tmp_path: Pat
     assert newest.versions["torch"] == th.__version__
 
 
+def test_equal_trainings_with_and_without_checkpoints_are_equal(tmp_path: Path) -> None:
+    model = learn(tmp_path, steps=100)
+    other = dqn(poles(None))
+    other.learn(100)
+    close(other)
+    pairs = zip(model.policy.parameters(), other.policy.parameters(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
 @pytest.mark.parametrize(
     ("every", "error"), [(0, ValueError), (-5, ValueError), (2.5, TypeError), ("9", TypeError)]
 )

@@ -98,6 +98,22 @@ def test_a_full_disk_stops_nothing(
     assert_same_training(peace, tmp_path)
 
 
+def test_a_full_disk_at_the_first_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class AlwaysFull(ExactCheckpoint):
+        def _take(self, *, finished: bool = False) -> None:
+            with full_disk(300):
+                super()._take(finished=finished)
+
+    model = dqn(poles(tmp_path))
+    model.learn(50, AlwaysFull(40, folder=tmp_path))
+    close(model)
+    assert "at step 40 could not be written" in capsys.readouterr().out
+    with pytest.raises(CheckpointError, match="has no checkpoint"):
+        go_on(tmp_path)
+
+
 @pytest.mark.parametrize("name", NEWEST)
 def test_a_damaged_checkpoint_costs_nothing(
     name: str, run: Path, peace: Path, capsys: pytest.CaptureFixture[str]

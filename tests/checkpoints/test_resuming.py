@@ -282,3 +282,17 @@ def test_a_wrong_argument_alters_nothing(
     with pytest.raises(error, match=message):
         go_on(run, poles(None), **kwargs)
     assert contents(run) == before
+
+
+def test_a_training_stops_at_the_same_game(tmp_path: Path) -> None:
+    ends = []
+    for end in (None, 60):
+        run = tmp_path / str(end)
+        callback = StopOnMovingAverage(25, window=2, verbose=0)
+        model = learn(run, callback, cut=end, steps=1000)
+        if end is not None:
+            callback = StopOnMovingAverage(25, window=2, verbose=0)
+            model = go_on(run, callback=callback)
+        ends.append((model.num_timesteps, callback.n_games))
+    assert ends[0] == ends[1]
+    assert 60 < ends[0][0] < 1000

@@ -352,6 +352,17 @@ class TestMark:
         fresh = make("frames", training.play, 5)
         assert_same(training.restore_into(fresh), training.buffer)
 
+    @pytest.mark.parametrize("n_before", [3, 12])
+    @pytest.mark.parametrize("kind", ["frames", "plain", "plain, optimised"])
+    def test_what_was_there_when_the_training_began_is_new(self, kind: str, n_before: int) -> None:
+        training = Training(kind, StackedPlay(0, n_envs=2), n_rows=5)
+        training.add(n_before)
+        training.mark, training.n_steps = RowMark(training.buffer, n_written=0), 0
+        for _ in range(3):
+            training.add(2)
+            training.checkpoint()
+            assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
+
     def test_an_empty_memory(self) -> None:
         training = Training("frames lz4", StackedPlay(0, n_envs=2))
         assert training.checkpoint() == (0, 0, False)
