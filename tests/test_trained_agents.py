@@ -13,8 +13,7 @@ import yaml
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_atari_course.agents import load_agent, read_card
-from sb3_atari_course.zoo.provenance import describe_machine
-from sb3_atari_course.zoo.run_folder import Run, find_run
+from sb3_atari_course.zoo.run_folder import Run, describe_machine, find_run
 from tests.agents.reading import all_of
 from tests.zoo.runs import python_m
 

@@ -26,8 +26,17 @@ from sb3_atari_course.checkpoints.folder import unfinished_checkpoint
 from sb3_atari_course.envs import import_packages
 from sb3_atari_course.report.curves import plot_run
 from sb3_atari_course.report.run_data import RunCurves, RunFacts, read_progress, read_run
-from sb3_atari_course.zoo.provenance import PROVENANCE, find_provenance, from_here, portable
-from sb3_atari_course.zoo.run_folder import Run, check_model, checkpoints_of, find_run, run_number
+from sb3_atari_course.zoo.run_folder import (
+    PROVENANCE,
+    Run,
+    check_model,
+    checkpoints_of,
+    find_provenance,
+    find_run,
+    from_here,
+    portable,
+    run_number,
+)
 
 #: RL Zoo's name of the best model (``--load-best``).
 _BEST = "best_model.zip"

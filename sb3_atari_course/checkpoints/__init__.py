@@ -12,6 +12,6 @@ Of the replay buffer only new rows are written, see ``replay/segments.py``.
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.resuming import resume
-from sb3_atari_course.envs.state.env_state import SavableEnv
+from sb3_atari_course.envs.env_state import SavableEnv
 
 __all__ = ["CheckpointError", "ExactCheckpoint", "SavableEnv", "resume"]

@@ -30,7 +30,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_atari_course._common.atomic_files import flush, write_aside
 from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable, LogTable
-from sb3_atari_course.envs.state.vec_env_state import monitor_files
+from sb3_atari_course.envs.vec_env_state import monitor_files
 
 
 def read_logs(

@@ -42,8 +42,8 @@ from sb3_atari_course.checkpoints.folder import (
     installed_versions,
 )
 from sb3_atari_course.checkpoints.log_files import read_logs
-from sb3_atari_course.envs.state.env_state import read_generator, write_generator
-from sb3_atari_course.envs.state.vec_env_state import (
+from sb3_atari_course.envs.env_state import read_generator, write_generator
+from sb3_atari_course.envs.vec_env_state import (
     read_vec_env,
     unsaved_envs,
     write_vec_env,

@@ -3,7 +3,8 @@
 - ``ids.py``          registering, finding and checking environment ids
 - ``atari.py``        ``wrap_atari``, ``make_atari_env``: the one place that knows the order
 - ``native/``         many games at once, in ale-py's C++ threads
-- ``state/``          the state of environments as plain data
+- ``env_state.py``, ``emulator_state.py``, ``vec_env_state.py``  state of an environment with its
+  wrappers, of an emulator with the action that sticks, and of SB3's VecEnvs, as plain data
 """
 
 from sb3_atari_course.envs.atari import GRAY_SCREENS, make_atari_env, make_game, wrap_atari

@@ -21,9 +21,9 @@ from sb3_atari_course._common.validation import (
     integer_at_least,
     refuse_unknown,
 )
+from sb3_atari_course.envs.env_state import SavableEnv
 from sb3_atari_course.envs.ids import find_spec, is_atari, not_atari
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.env_state import SavableEnv
 from sb3_atari_course.wrappers import (
     ActionRepeat,
     ClipReward,

@@ -44,8 +44,8 @@ from sb3_atari_course.envs import (
     is_atari,
     warn_if_stacked_twice,
 )
+from sb3_atari_course.envs.env_state import SavableEnv
 from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.env_state import SavableEnv
 from sb3_atari_course.hyperparams import ALGORITHMS, hyperparams_file, load_hyperparams
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.algorithms import OUR_ALGORITHMS
@@ -54,7 +54,7 @@ from sb3_atari_course.zoo.hyperparameter_checks import (
     check_env_kwargs,
     unreadable_config,
 )
-from sb3_atari_course.zoo.provenance import note_provenance, portable
+from sb3_atari_course.zoo.run_folder import note_provenance, portable
 
 #: Whose refusals during the start of a training are about its settings.
 _HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")

@@ -25,8 +25,7 @@ from sb3_atari_course.agents.publishing import (
 )
 from sb3_atari_course.checkpoints.folder import installed_versions
 from sb3_atari_course.evaluation import GamesReport
-from sb3_atari_course.zoo.provenance import PROVENANCE, portable
-from sb3_atari_course.zoo.run_folder import Run, find_run, read_yml
+from sb3_atari_course.zoo.run_folder import PROVENANCE, Run, find_run, portable, read_yml
 from tests.agents.reading import all_of
 from tests.zoo.runs import cli, python_m
 

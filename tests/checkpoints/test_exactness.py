@@ -17,7 +17,7 @@ from benchmarks.run_differences import (
     weights_and_optimizer,
 )
 from sb3_atari_course.checkpoints import resume, snapshot
-from sb3_atari_course.envs.state import env_state, vec_env_state
+from sb3_atari_course.envs import env_state, vec_env_state
 from tests.checkpoints import small
 from tests.checkpoints.trainings import (
     CUT,

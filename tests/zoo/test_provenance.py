@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch as th
 
-from sb3_atari_course.zoo.provenance import PROVENANCE, find_commit, note_provenance
+from sb3_atari_course.zoo.run_folder import PROVENANCE, find_commit, note_provenance
 
 
 def git(*words: str, cwd: Path) -> str:

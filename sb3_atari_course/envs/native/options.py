@@ -20,8 +20,8 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import wrappers as ours
 from sb3_atari_course._common.validation import boolean, integer_at_least, probability
+from sb3_atari_course.envs.env_state import class_name
 from sb3_atari_course.envs.ids import find_spec, is_atari, not_atari
-from sb3_atari_course.envs.state.env_state import class_name
 
 #: What options of :func:`gymnasium.make` may be that the native emulators cannot follow.
 _CANNOT: dict[str, tuple[Any, ...]] = {

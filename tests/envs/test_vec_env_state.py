@@ -29,14 +29,14 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_atari_course import NativeAtariVecEnv
 from sb3_atari_course.envs import wrap_atari
-from sb3_atari_course.envs.state.env_state import EnvStateError, SavableEnv
-from sb3_atari_course.envs.state.vec_env_state import (
+from sb3_atari_course.envs.env_state import EnvStateError, SavableEnv
+from sb3_atari_course.envs.vec_env_state import (
     monitor_files,
     read_vec_env,
     unsaved_envs,
     write_vec_env,
 )
-from tests.envs.state.players import same, through_a_file
+from tests.envs.state_players import same, through_a_file
 
 
 def cart() -> gym.Env[Any, Any]:

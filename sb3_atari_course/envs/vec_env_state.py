@@ -22,8 +22,7 @@ from stable_baselines3.common.vec_env import (
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from sb3_atari_course._common.state_tree import Tree, is_plain
-from sb3_atari_course.envs.native import NativeAtariVecEnv
-from sb3_atari_course.envs.state.env_state import (
+from sb3_atari_course.envs.env_state import (
     EnvStateError,
     SavableEnv,
     class_name,
@@ -35,6 +34,7 @@ from sb3_atari_course.envs.state.env_state import (
     write_fields,
     write_space,
 )
+from sb3_atari_course.envs.native import NativeAtariVecEnv
 
 #: Two ways to run the same environments: what one saved the other can continue.
 _ALIKE = (DummyVecEnv, SubprocVecEnv)

@@ -34,7 +34,7 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import NotPlainError, Tree, pack
-from sb3_atari_course.envs.state.emulator_state import (
+from sb3_atari_course.envs.emulator_state import (
     UnsavableEnvError,
     read_emulator,
     write_emulator,

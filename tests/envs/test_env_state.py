@@ -16,8 +16,8 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import wrappers as ours
 from sb3_atari_course.envs import wrap_atari
-from sb3_atari_course.envs.state.emulator_state import UnsavableEnvError
-from sb3_atari_course.envs.state.env_state import (
+from sb3_atari_course.envs.emulator_state import UnsavableEnvError
+from sb3_atari_course.envs.env_state import (
     FIELDS,
     EnvStateError,
     SavableEnv,
@@ -27,7 +27,7 @@ from sb3_atari_course.envs.state.env_state import (
     write_env,
 )
 from sb3_atari_course.wrappers.timing import layers
-from tests.envs.state.players import play, same, through_a_file
+from tests.envs.state_players import play, same, through_a_file
 
 Env = gym.Env[Any, Any]
 

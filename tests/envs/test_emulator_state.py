@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ale_py.env import AtariEnv
 
-from sb3_atari_course.envs.state.emulator_state import UnsavableEnvError, read_emulator
-from sb3_atari_course.envs.state.env_state import read_env, write_env
-from tests.envs.state.players import same, through_a_file
+from sb3_atari_course.envs.emulator_state import UnsavableEnvError, read_emulator
+from sb3_atari_course.envs.env_state import read_env, write_env
+from tests.envs.state_players import same, through_a_file
 
 
 def make(game: str, **kwargs: Any) -> AtariEnv:

@@ -1,1 +1,0 @@
-"""Tests of sb3_atari_course.envs.state."""
