@@ -201,7 +201,7 @@ class CheckpointFolder:
                 return replace(checkpoint, warnings=tuple(problems))
         if problems:
             raise CheckpointError(
-                f"no checkpoint in {self.path} is whole: {'; '.join(dict.fromkeys(problems))}."
+                f"no checkpoint in {self.path} can be used: {'; '.join(dict.fromkeys(problems))}."
                 " The model that was saved last can begin another one: rl_zoo3.train -i MODEL.zip"
             )
         raise CheckpointError(f"{self.path.parent} has no checkpoint: nothing to resume")

@@ -389,7 +389,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         if "rows" not in state:
             raise ReplayFileError(
                 "the replay buffer was saved by an earlier version of sb3_atari_course: load it"
-                " with that version, or collect transitions again"
+                " with that version, or remove its file and collect transitions again"
             )
         rows, n_written = unseal(*state.pop("rows")), state.pop("n_written")
         self.__dict__.update(state)
