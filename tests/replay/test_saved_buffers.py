@@ -18,6 +18,7 @@ from sb3_atari_course._common.state_tree import write_archive
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, frame_replay_buffer
 from sb3_atari_course.replay.frame_stores import DeviceFrames
 from sb3_atari_course.replay.segments import SMALL_ARRAYS
+from sb3_atari_course.replay.stacks import StackMemory
 from tests.fakes import StackedPlay
 from tests.replay.test_frame_replay_buffer import assert_equal_batches, sample
 from tests.replay.test_training import make_model
@@ -264,6 +265,19 @@ class TestRefused:
             with pytest.raises(ReplayMemoryError, match="compression='lz4'"):
                 buffer.load(saved)
             assert buffer.size() == 9
+
+    def test_no_memory_while_it_is_taken_over(
+        self, saved: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def adopt(*args: Any) -> None:
+            raise MemoryError
+
+        buffer, _ = make_filled(9, seed=5)
+        before = sample(buffer, 20, 0)
+        monkeypatch.setattr(StackMemory, "adopt", adopt)
+        with pytest.raises(MemoryError):
+            buffer.load(saved)
+        assert_equal_batches(sample(buffer, 20, 0), before)
 
     def test_pickles_that_were_altered_or_of_an_earlier_version(self) -> None:
         """SB3's save_replay_buffer writes one; it is as safe against accidents as ours."""
