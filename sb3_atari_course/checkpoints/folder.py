@@ -151,7 +151,7 @@ class CheckpointFolder:
 
     def write_segment(self, step: int, first: int, end: int, rows: Tree) -> Segment:
         """Write rows of the replay buffer; they count from :meth:`write` on."""
-        name = f"memory-{step:09}.npz"  # rows may be counted anew, steps are not
+        name = f"memory-{step:09}.npz"  # the count of rows may start over, that of steps does not
         return Segment(name, first, end, write_archive(self.path / name, rows))
 
     def write(self, checkpoint: Checkpoint, state: Tree) -> None:

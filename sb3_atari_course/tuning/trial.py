@@ -327,7 +327,7 @@ def yml_block(env_id: str, hyperparams: Hyperparams, n_timesteps: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of a study at once: nobody sees half of it."""
+    """Write a file of a study atomically: other processes read all of it or none."""
     write_result(path, lambda file: file.write(text.encode()), advice="choose another folder (-f)")
 
 

@@ -405,7 +405,7 @@ def find_commit(folder: Path) -> str | None:
     """
     describe = ["describe", "--always", "--abbrev=40", "--dirty", "--exclude", "*"]
     try:
-        _git(folder, "ls-files", "--error-unmatch", ".")  # not installed inside somebody's checkout
+        _git(folder, "ls-files", "--error-unmatch", ".")  # not installed inside another checkout
         return _git(folder, *describe)
     except (OSError, subprocess.CalledProcessError):
         return None

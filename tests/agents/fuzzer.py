@@ -134,7 +134,7 @@ class Fuzzer:
         return bytes(changed)
 
     def odd_member(self) -> bytes:
-        """Add a member with a name that is no path or another's, or thousands; or leave one out."""
+        """Add a member with an odd or a taken name, or thousands; or leave one out."""
         members = dict(self.members)
         records = making.unpack(members["policy.pth"])
         again = self.pick("policy.pth", "POLICY.PTH", "data")

@@ -152,7 +152,7 @@ def test_games_of_which_a_step_was_not_seen_are_counted_if_only_their_middle_was
     model.learn(3)
     model.learn(2, callback=counting, reset_num_timesteps=False)
     assert counting.games == []
-    model.learn(3, callback=counting)  # counts anew: the environment is reset
+    model.learn(3, callback=counting)  # starts over: the environment is reset
     model.learn(4, reset_num_timesteps=False)  # a game ends at 5
     model.learn(8, callback=counting, reset_num_timesteps=False)
     assert counting.games == [(15, 0, 10.0, 5)]

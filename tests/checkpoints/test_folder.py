@@ -144,7 +144,7 @@ DAMAGE = {
 def test_of_damaged_files_the_older_checkpoint_is_taken(
     damage: Callable[[Path, Any], None], name: str, tmp_path: Path
 ) -> None:
-    """A bit of a zip that nobody reads may be another one: then all is as it was."""
+    """A bit of a zip that is not read may be flipped: then all is as it was."""
     folder, rng, n_seen = begun(tmp_path / "a"), np.random.default_rng(sum(name.encode())), 0
     whole = (folder.path / name).read_bytes()
     for _ in range(25):

@@ -96,7 +96,7 @@ class Batch:
     ) -> Future[Played]:
         """Order new games or a step.
 
-        :param numbers: (n,) seeds from 0 (-1 goes on with the random numbers of before), or actions
+        :param numbers: (n,) seeds from 0 (-1 continues the random sequence), or actions
             inside the action space (others would stop the batch for ever).
         :param frames: (n, h, w), to be filled with the new frames.
         """
