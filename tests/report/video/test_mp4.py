@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -209,6 +211,25 @@ def test_a_full_disk_leaves_no_cut_file(
     with pytest.raises(OSError, match=r"writing .*a\.mp4 failed"):
         write_video(tmp_path / "out/a.mp4", [noise(*shape)] * 60)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_video_that_lacks_a_frame_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ffmpeg leaves when it dies early is a video that plays."""
+    write_frames = imageio_ffmpeg.write_frames
+
+    def write_one_less(*args: Any, **kwargs: Any) -> Iterator[None]:
+        with closing(write_frames(*args, **kwargs)) as writer:
+            writer.send(None)
+            yield  # here it gets the first frame, which it drops
+            while True:
+                writer.send((yield))
+
+    monkeypatch.setattr(imageio_ffmpeg, "write_frames", write_one_less)
+    with pytest.raises(OSError, match=r"a\.mp4 failed"):
+        write_video(tmp_path / "a.mp4", [noise(16, 16, 3)] * 5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
