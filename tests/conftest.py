@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch as th
@@ -19,3 +20,12 @@ def _known_envs() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     register_envs()
     th.set_num_threads(1)  # small networks; and the tests share the cores
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Take the signals from trainings that a test has let die."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

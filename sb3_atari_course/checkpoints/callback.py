@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -73,7 +73,7 @@ class ExactCheckpoint(BaseCallback):
         self.folder = None if folder is None else Path(folder)
         #: The signal that has stopped the training, None if none did.
         self.stop_signal: int | None = None
-        self._signals = StopSignals(lambda frame: _is_learning(self.model, frame))
+        self._signals = StopSignals()
         self._checkpoints: CheckpointFolder | None = None
         self._snapshots: Snapshots | None = None
         self._to_resume: Checkpoint | None = None
@@ -136,7 +136,7 @@ class ExactCheckpoint(BaseCallback):
             raise CheckpointError("there is no run folder: choose one, ExactCheckpoint(folder=...)")
         folder = self._checkpoints or CheckpointFolder(run / FOLDER)
         if not folder.is_locked:
-            take_over(folder.path)
+            take_over(folder.path, beside=all_within(self.locals["callback"]))
             folder.lock()
         continues = self._to_resume is not None or 0 < self._last_step <= self.model.num_timesteps
         if folder.has_checkpoints and not continues:
@@ -280,37 +280,28 @@ def experiment_behind() -> ExperimentManager | None:
 _HOLDERS: WeakValueDictionary[Path, ExactCheckpoint] = WeakValueDictionary()
 
 
-def take_over(folder: Path) -> None:
-    """Free a folder of checkpoints that another training of this process has locked.
+def take_over(folder: Path, *, beside: Iterable[BaseCallback] = ()) -> None:
+    """Free a folder of checkpoints that an earlier training of this process has locked.
 
-    An error has left it so: SB3 (2.9.2) does not tell callbacks of one. A training that runs
-    further up in the call stack keeps its folder.
+    An error may have left it so: SB3 (2.9.2) does not tell callbacks of one. If the earlier one
+    still runs, it writes no more checkpoints.
+
+    :param beside: callbacks that keep their folders: those of the same training.
     """
     holder = _HOLDERS.get(folder.resolve())
-    if holder is not None and not _is_learning(holder.model, sys._getframe()):
+    if holder is not None and holder not in beside:
         holder.let_go()
-
-
-def _is_learning(model: Any, frame: FrameType | None) -> bool:
-    """Return whether ``learn()`` of a model has called this frame, which an error would end."""
-    while frame is not None:
-        if frame.f_code.co_name == "learn" and frame.f_locals.get("self") is model:
-            return True
-        frame = frame.f_back
-    return False
 
 
 class StopSignals:
     """Listens to Ctrl-C (SIGINT) and SIGTERM while a training runs; they only set a flag.
 
-    Only in the main thread, where Python handles signals.
-
-    :param is_running: returns for the interrupted frame whether the training still runs; if an
-        error has ended it, signals do again what they did before.
+    Only in the main thread, where Python handles signals. An error that ends the training is not
+    noticed: the next signal is still taken, and the one after it does what it did before.
     """
 
-    def __init__(self, is_running: Callable[[FrameType | None], bool]) -> None:
-        self._is_running = is_running
+    def __init__(self) -> None:
+        self._is_listening = False
         #: Kept for ever: whoever has taken the signals from us may give them back to us.
         self._before: dict[int, Any] = {}
         #: The number of the signal that came, None if none did.
@@ -318,7 +309,7 @@ class StopSignals:
 
     def listen(self) -> None:
         """Take the signals; those that are ignored (``nohup``) stay ignored."""
-        self.received = None
+        self.received, self._is_listening = None, True
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
@@ -330,13 +321,14 @@ class StopSignals:
 
     def let_go(self) -> None:
         """Give the signals back to whoever had them."""
+        self._is_listening = False
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._before.items():
                 if signal.getsignal(number) == self._receive:
                     signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is None and self._is_running(frame):
+        if self.received is None and self._is_listening:
             self.received = number
             with contextlib.suppress(OSError):  # the terminal may be gone
                 # print() could be what was interrupted, and does not bear it

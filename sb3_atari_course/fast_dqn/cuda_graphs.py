@@ -226,7 +226,6 @@ class DeviceRows:
         """
         self._gamma.fill_(gamma)
         stacks = self.buffer.stacks
-        stacks.table.store.reserve(0)  # loaded frames go to the device
         if stacks is not self._stacks():  # emptied, or loaded from a file
             self._stacks, self._n_written = weakref.ref(stacks), 0
         n_new = min(stacks.n_written - self._n_written, self._n_rows)

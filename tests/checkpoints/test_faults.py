@@ -29,6 +29,7 @@ from tests.checkpoints.small import (
     learn,
     poles,
 )
+from tests.checkpoints.trainings import CutError, CutOff
 
 #: Files of a training that was cut off after the checkpoint of step 120; that of step 80 is older.
 NEWEST = ("step-000000120.npz", "memory-000000120.npz")
@@ -145,28 +146,20 @@ def test_no_folder_is_nothing_to_resume(path: str, run: Path) -> None:
     assert not (run.parent / "no run").exists()
 
 
-def test_a_training_that_died_frees_its_folder(run: Path, tmp_path: Path) -> None:
-    model = dqn(poles(None))
-    callback = ExactCheckpoint(40, folder=tmp_path / "other")
-
-    def fail(*args: Any) -> bool:
-        with pytest.raises(CheckpointError, match="another training runs"):
-            go_on(tmp_path / "other", poles(None))
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        model.learn(100, [callback, _callback(fail)])
-    assert CheckpointFolder(tmp_path / "other" / "checkpoints").is_used()  # nobody has said a word
+def test_a_training_that_died_leaves_its_folder_to_the_next(tmp_path: Path) -> None:
+    model, first = dqn(poles(None)), ExactCheckpoint(40, folder=tmp_path)
+    with pytest.raises(CutError):
+        model.learn(100, [first, CutOff(30)])
+    assert CheckpointFolder(tmp_path / "checkpoints").is_used()  # nobody has told it
     with pytest.raises(CheckpointError, match="nothing to resume"):
-        go_on(tmp_path / "other", poles(None))
-    assert not callback._checkpoints.is_locked  # type: ignore[union-attr]
+        go_on(tmp_path, poles(None))
+    with pytest.raises(CutError):
+        model.learn(100, [first, CutOff(30)])
+    model.learn(60, ExactCheckpoint(40, folder=tmp_path))
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    assert folder.newest().step == 60
+    assert not folder.is_used()
     close(model)
-
-
-def _callback(function: Any) -> Any:
-    from stable_baselines3.common.callbacks import ConvertCallback
-
-    return ConvertCallback(lambda *_: function())
 
 
 #: A child that may write nothing in the folder that it is given.

@@ -138,15 +138,6 @@ def test_addresses_stay_until_the_buffer_grows() -> None:
     assert rows.addresses[0] == before[0]
 
 
-def test_loaded_frames_are_brought_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, buffer, rows = make_rows(3)
-    reserved: list[int] = []
-    monkeypatch.setattr(buffer.stacks.table.store, "reserve", reserved.append)
-    rows.follow(GAMMA)
-    rows.follow(GAMMA)  # without a new row, too
-    assert reserved == [0, 0]
-
-
 def test_it_follows_a_buffer_that_was_emptied_or_loaded(tmp_path: Path) -> None:
     play, buffer, rows = make_rows(15)
     buffer.save(tmp_path / "buffer.npz")
