@@ -382,8 +382,8 @@ def _by_part(run: Path, n_steps: int) -> list[float]:
 def cartpole_seeds(size: Size) -> dict[str, Row]:
     """Return both sides and how many of their seeds reached 500."""
     trainings = []
+    n_steps = size.steps or load_hyperparams("dqn")["CartPole-v1"]["n_timesteps"]
     for name, algo in SIDES.items():
-        n_steps = size.steps or load_hyperparams(algo)["CartPole-v1"]["n_timesteps"]
         flags = ("-n", n_steps, "--eval-freq", n_steps // 10, "--eval-episodes", 20, *ONE_THREAD)
         trainings.append(Training(name, algo, "CartPole-v1", flags))
     results = size.run(trainings)

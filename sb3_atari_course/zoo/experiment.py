@@ -373,11 +373,16 @@ def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:
 
 
 def _our_file(algo: str, env_id: str) -> str | None:
-    """Return our yml if it knows the environment or the algorithm is ours, None for RL Zoo's."""
+    """Return our yml if it knows the environment or the algorithm is ours, None for RL Zoo's.
+
+    FastDQN learns by DQN's where its own has no entry.
+    """
     try:
         path = hyperparams_file(algo)
     except FileNotFoundError:
         return None
     known = load_hyperparams(algo)
-    ours = algo in OUR_ALGORITHMS or env_id in known or ("atari" in known and is_atari(env_id))
-    return str(path) if ours else None
+    has_entry = env_id in known or ("atari" in known and is_atari(env_id))
+    if algo == "fast_dqn" and not has_entry:
+        return str(hyperparams_file("dqn"))
+    return str(path) if has_entry or algo in OUR_ALGORITHMS else None

@@ -15,10 +15,17 @@ from sb3_atari_course.tuning.space import Space, adapt_space, load_space
 from sb3_atari_course.tuning.trial import TrialExperiment, write_text, yml_block
 from sb3_atari_course.zoo.algorithms import register_algorithms
 
+
+def entries_for(algo: str) -> dict[str, Any]:
+    """Return environment -> hyperparameters by which an algorithm learns there."""
+    shared = load_hyperparams("dqn") if algo == "fast_dqn" else {}
+    return {**shared, **load_hyperparams(algo)}
+
+
 ENTRIES = [
     (algo, env_id)
     for algo in ALGORITHMS
-    for env_id in load_hyperparams(algo)
+    for env_id in entries_for(algo)
     if env_id not in ("atari", "default")
 ]
 #: Stand for the entries that are for any environment without one of its own.
@@ -34,7 +41,7 @@ GOVERNED = {
 
 
 def entry_of(algo: str, env_id: str) -> dict[str, Any]:
-    known: dict[str, Any] = load_hyperparams(algo)
+    known = entries_for(algo)
     return dict(known.get(env_id) or known["default" if algo == "q_learning" else "atari"])
 
 

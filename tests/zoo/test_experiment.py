@@ -97,12 +97,20 @@ def test_env_kwargs_of_a_yml_reach_the_evaluation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "ours"),
-    [("CartPole-v1", True), ("PongNoFrameskip-v4", True), ("Acrobot-v1", False)],
+    ("algo", "env_id", "file"),
+    [
+        ("dqn", "CartPole-v1", "dqn"),
+        ("dqn", "PongNoFrameskip-v4", "dqn"),
+        ("dqn", "Acrobot-v1", None),  # RL Zoo's
+        ("ppo", "Acrobot-v1", None),
+        ("q_learning", "Acrobot-v1", "q_learning"),
+        ("fast_dqn", "PongNoFrameskip-v4", "fast_dqn"),
+        ("fast_dqn", "CartPole-v1", "dqn"),
+    ],
 )
-def test_environments_that_we_do_not_know_are_left_to_rl_zoo(env_id: str, ours: bool) -> None:
-    assert experiment._our_file("dqn", env_id) == (str(hyperparams_file("dqn")) if ours else None)
-    assert experiment._our_file("ppo", env_id) is None
+def test_which_file_has_the_hyperparameters(algo: str, env_id: str, file: str | None) -> None:
+    expected = None if file is None else str(hyperparams_file(file))
+    assert experiment._our_file(algo, env_id) == expected
 
 
 @pytest.mark.parametrize(
