@@ -150,7 +150,7 @@ def test_a_training_that_died_leaves_its_folder_to_the_next(tmp_path: Path) -> N
     model, first = dqn(poles(None)), ExactCheckpoint(40, folder=tmp_path)
     with pytest.raises(CutError):
         model.learn(100, [first, CutOff(30)])
-    assert CheckpointFolder(tmp_path / "checkpoints").is_used()  # nobody has told it
+    assert CheckpointFolder(tmp_path / "checkpoints").is_used()  # SB3 calls nothing at an error
     with pytest.raises(CheckpointError, match="nothing to resume"):
         go_on(tmp_path, poles(None))
     with pytest.raises(CutError):
