@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 SERVICES := .venv/.services
+SPHINX := .venv/.sphinx
 
 # make breakout: length in agent steps; within ten minutes on 2 cores
 STEPS ?= 100000
@@ -14,7 +15,7 @@ GAME := --env BreakoutNoFrameskip-v4 -f logs
 LESSONS := $(sort $(wildcard examples/lesson*.py))
 
 .PHONY: help install breakout hour lessons notebooks student test test-all test-services
-.PHONY: format lint types check lock clean
+.PHONY: docs format lint types check lock clean
 
 help:
 	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
@@ -26,6 +27,7 @@ help:
 	@echo "make test-all    run the slow ones too, and those that start Python anew"
 	@echo "make test-services   run those that start a server, a browser or many processes"
 	@echo "make check       format, lint, layers, types: what CI checks besides the tests"
+	@echo "make docs        build the documentation: docs/_build/html/index.html"
 	@echo "make install     only set up .venv; the others do it by themselves"
 
 install: $(STAMP)
@@ -38,6 +40,10 @@ $(STAMP): pyproject.toml requirements.lock
 $(SERVICES): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test,services]"
 	@touch $(SERVICES)
+
+$(SPHINX): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test,docs]"
+	@touch $(SPHINX)
 
 breakout: RUN = --algo dqn $(GAME)
 breakout: HOW = -conf $(CONF) -n $(STEPS)
@@ -70,8 +76,14 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(PYTEST) -m "not services"
 
-test-services: $(SERVICES)
+test-services: $(SERVICES) docs
 	$(PYTEST) -m services
+
+# Warnings are errors. The second line lists external links in _build/links/output.json.
+docs: $(SPHINX)
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build -q -W -b linkcheck -d docs/_build/doctrees docs docs/_build/links
+	@echo "docs/_build/html/index.html"
 
 format: $(STAMP)
 	$(BIN)/ruff format .

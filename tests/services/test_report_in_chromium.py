@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.services.chromium import Visit
 from tests.zoo.runs import TOY, TOY_PARAMS, python_m
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.services
 
 RUN = ("--algo", "dqn", "--env", "CartPole-v1", "-f")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
-
 #: width and height on the page of each figure, and of the image in it (0 if it is broken)
 SIZES = """() => [...document.querySelectorAll('figure img')].map(image => {
   const box = image.getBoundingClientRect();
@@ -54,35 +46,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [str(folder / f"logs/dqn/CartPole-v1_{n}") for n in (1, 2)]
     python_m("sb3_atari_course", "plot", *runs, "-o", str(folder / "out"))
     return folder / "out/report.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.fail(
-            f"no browser found ({', '.join(NAMES)}): install Chromium with the system's package"
-            " manager, or name its program in the environment variable CHROMIUM"
-        )
-    from playwright.sync_api import sync_playwright  # of the extra services
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """An open report, and what the browser complained about and asked for."""
-
-    def __init__(self, context: BrowserContext, path: Path) -> None:
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
 
 
 def assert_curves_are_drawn(visit: Visit) -> None:

@@ -1,0 +1,99 @@
+"""README and documentation: their Python prints what they say, what they name exists."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sb3_atari_course.course.exercises import EXERCISES
+from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks_of
+
+README = (ROOT / "README.md").read_text()
+
+PYTHON = [
+    pytest.param(block, id=str(block), marks=[pytest.mark.slow] * (block.mark == "slow"))
+    for block in all_blocks("python")
+    if block.is_run
+]
+
+
+def test_blocks_are_found_with_their_marks() -> None:
+    text = "# A\n```python\na = 1\n```\n<!-- slow -->\n```bash\nb\nc\n```\n"
+    assert list(blocks_of(text, "x.md")) == [
+        Block("x.md", 3, "python", "a = 1\n", ""),
+        Block("x.md", 7, "bash", "b\nc\n", "slow"),
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_marks_are_known_and_stand_above_a_block(page: Path) -> None:
+    text = page.read_text()
+    marks = [block.mark for block in blocks_of(text, "") if block.mark]
+    assert marks == re.findall(r"^<!-- (.+) -->$", text, flags=re.M)
+    assert all(re.fullmatch(r"slow|not run: .+", mark) for mark in marks)
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_prints_what_its_comments_say(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(block.code, str(block), "exec"), {})
+    expected = [line[2:] for line in block.code.splitlines() if line.startswith("# ")]
+    assert expected == printed.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
+def test_yaml_parses(block: Block) -> None:
+    assert yaml.safe_load(block.code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_paths_and_names_exist(page: Path) -> None:
+    text = page.read_text()
+    folders = "sb3_atari_course|hyperparams|tests|docs|examples|benchmarks|trained_agents"
+    for path in set(re.findall(rf"`((?:{folders})/[\w/.-]+)`", text)):
+        if not re.search(r"student|_build|\b(ALGO|ENV|NAME)\b", path):  # made by make, placeholders
+            assert (ROOT / path).exists(), path
+    for name in set(re.findall(r"\bsb3_atari_course(?:\.\w+)+", text)):
+        assert _exists(name), name
+
+
+def _exists(name: str) -> bool:
+    """Tell whether a dotted name is a module, or an attribute of one."""
+    parts = name.split(".")
+    for n in range(len(parts), 0, -1):
+        with contextlib.suppress(ImportError):
+            found = importlib.import_module(".".join(parts[:n]))
+            for attribute in parts[n:]:
+                found = getattr(found, attribute, None)
+            return found is not None
+    return False
+
+
+def test_commands_of_make_are_those_without_make() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (conf,) = re.findall(r"^CONF := (.*)$", makefile, flags=re.MULTILINE)
+    (steps,) = re.findall(r"^STEPS \?= (\d+)$", makefile, flags=re.MULTILINE)
+    assert f"-conf {conf} -n {steps} -P" in (ROOT / "docs/install.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/course/index.md"])
+def test_lessons_and_exercises_are_in_the_table_of_the_course(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for lesson in (ROOT / "examples").glob("lesson*.py"):
+        (row,) = re.findall(rf"^\| .*`{lesson.stem}`.*$", text, flags=re.MULTILINE)
+        for exercise, posed_by in EXERCISES.items():
+            assert (f"`{exercise}`" in row) == (posed_by == lesson.stem)
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 170
