@@ -49,8 +49,8 @@ class DiscretizeActions(gym.ActionWrapper[Any, np.int64, NDArray[Any]], RecordCo
             )
         if not space.is_bounded():
             raise ValueError(
-                f"DiscretizeActions needs a bounded action space, got {space}: apply"
-                " gymnasium.wrappers.RescaleAction before it"
+                f"DiscretizeActions needs a bounded action space, got {space}: set bounds first"
+                " (gymnasium.wrappers.TransformAction with a bounded action_space)"
             )
         n_actions = self.n_bins**space.low.size
         if n_actions > _MAX_ACTIONS:
