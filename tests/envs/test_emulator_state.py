@@ -10,7 +10,7 @@ from ale_py.env import AtariEnv
 
 from sb3_atari_course.envs.emulator_state import UnsavableEnvError, read_emulator
 from sb3_atari_course.envs.env_state import read_env, write_env
-from tests.envs.rollouts import same, roundtrip
+from tests.envs.rollouts import roundtrip, same
 
 
 def make(game: str, **kwargs: Any) -> AtariEnv:

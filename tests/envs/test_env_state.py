@@ -27,7 +27,7 @@ from sb3_atari_course.envs.env_state import (
     write_env,
 )
 from sb3_atari_course.wrappers.timing import layers
-from tests.envs.rollouts import play, same, roundtrip
+from tests.envs.rollouts import play, roundtrip, same
 
 Env = gym.Env[Any, Any]
 

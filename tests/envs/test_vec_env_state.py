@@ -36,7 +36,7 @@ from sb3_atari_course.envs.vec_env_state import (
     unsaved_envs,
     write_vec_env,
 )
-from tests.envs.rollouts import same, roundtrip
+from tests.envs.rollouts import roundtrip, same
 
 
 def cart() -> gym.Env[Any, Any]:
@@ -228,7 +228,9 @@ def test_names_an_unknown_vec_env_wrapper() -> None:
     venv.reset()
     play(venv, 9, seed=1)
     state = roundtrip(read_vec_env(venv))
-    assert all("test_vec_env_state.UnknownVecWrapper" in why for why in unsaved_envs(state).values())
+    assert all(
+        "test_vec_env_state.UnknownVecWrapper" in why for why in unsaved_envs(state).values()
+    )
     fresh = VecNormalize(UnknownVecWrapper(two(cart)))
     assert write_vec_env(fresh, state, fresh_seed=9) is not None
     assert same(fresh.ret_rms.count, venv.ret_rms.count)  # statistics are restored

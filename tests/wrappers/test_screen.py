@@ -247,9 +247,7 @@ class TestFrameStack:
 
 class TestStackedTwice:
     @pytest.mark.parametrize("shape", [(16, 84, 84), (84, 84, 16)])
-    def test_warns_once_about_too_many_channels(
-        self, shape: tuple[int, ...]
-    ) -> None:
+    def test_warns_once_about_too_many_channels(self, shape: tuple[int, ...]) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             warn_if_stacked_twice(spaces.Box(0, 255, shape, np.uint8))

@@ -47,9 +47,7 @@ def test_observation_is_the_last_frame_without_pooling() -> None:
 
 @pytest.mark.parametrize("end", ["ends_at", "truncated_at"])
 @pytest.mark.parametrize("frame", [1, 2, 3, 5, 6, 7])
-def test_returns_the_last_frame_of_an_episode_that_ends_within_a_step(
-    end: str, frame: int
-) -> None:
+def test_returns_the_last_frame_of_an_episode_that_ends_within_a_step(end: str, frame: int) -> None:
     env = after_reset(ActionRepeat(FakeGame(**{end: frame}), frame_skip=4))
     if frame > 4:
         env.step(0)

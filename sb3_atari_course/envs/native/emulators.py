@@ -265,7 +265,11 @@ class EpisodeCounter:
     """
 
     def __init__(
-        self, frame_skip: int, *, n_first_frames: int = 0, noop_scores: Sequence[int] | Numbers = (0,)
+        self,
+        frame_skip: int,
+        *,
+        n_first_frames: int = 0,
+        noop_scores: Sequence[int] | Numbers = (0,),
     ) -> None:
         self.frame_skip, self.n_first_frames = frame_skip, n_first_frames
         self.noop_scores = np.asarray(noop_scores, np.int64)
