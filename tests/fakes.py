@@ -94,7 +94,7 @@ def pixel(obs: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(int(value) for value in obs[0, 0])
 
 
-class World(gym.Env[Any, Any]):
+class TabularEnv(gym.Env[Any, Any]):
     """Small tabular environment with a public transition model ``P``, as Taxi; records its steps.
 
     :param rules: ``P``: state -> action -> list of (probability, next state, reward, terminated).
@@ -167,7 +167,7 @@ def random_rules(seed: int, *, n_states: int = 6, n_actions: int = 3) -> Rules:
     return {s: {a: outcomes() for a in range(n_actions)} for s in range(n_states)}
 
 
-class Tape(gym.Wrapper[Any, Any, Any, Any]):
+class ActionRecorder(gym.Wrapper[Any, Any, Any, Any]):
     """Wrapper that records the action of every frame, inside the other wrappers.
 
     :param path: text file to append each action to, for training in other processes.

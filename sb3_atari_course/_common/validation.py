@@ -107,10 +107,10 @@ def check_cuda_device(name: str, device: Any) -> None:
     :raises SettingError: if the device does not exist, or ``device`` is invalid.
     """
     try:
-        asked = th.device("cpu" if device == "auto" else device)
+        requested = th.device("cpu" if device == "auto" else device)
     except RuntimeError:
         raise SettingError(f"{name} must be 'auto', 'cpu' or 'cuda', got {device!r}") from None
-    if asked.type == "cuda" and (asked.index or 0) >= th.cuda.device_count():
+    if requested.type == "cuda" and (requested.index or 0) >= th.cuda.device_count():
         raise SettingError(
             f"{name}={str(device)!r} does not exist (CUDA devices found: {th.cuda.device_count()}):"
             " use 'cpu', or 'auto' for a GPU if there is one"

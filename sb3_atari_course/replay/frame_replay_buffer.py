@@ -330,7 +330,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         return super()._get_samples(batch_inds, env)
 
     def _make_small_arrays(self) -> None:
-        """Make SB3's arrays of all that is no observation."""
+        """Create SB3's arrays of everything but the observations."""
         rows = (self.buffer_size, self.n_envs)
         action_dtype = self._maybe_cast_dtype(self.action_space.dtype)
         self.actions = np.zeros((*rows, self.action_dim), action_dtype)

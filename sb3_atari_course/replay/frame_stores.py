@@ -29,7 +29,7 @@ CHUNK = 1024
 class PackedFrames(NamedTuple):
     """Frames as LZ4 blocks of their XOR with a reference frame, as saved in files.
 
-    :param reference: (frame_size,) uint8; (0,) if there are no frames.
+    :param reference: (frame_size,) uint8; (0,) without frames.
     :param lengths: bytes of each block, (n,) int32.
     :param blobs: the concatenated blocks, (sum of lengths,) uint8.
     """

@@ -77,8 +77,8 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         ([*RUN, "-params", "replay_buffer_kwargs:{'storage_device': 'cuda:9'}"], "cuda:9"),
         (["--algo", "fast_dqn", *CARTPOLE[2:], "--device", "cuda:9"], "device='cuda:9'"),
         ([*CARTPOLE, "--vec-env", "native"], "is not an Atari game"),
-        ([*RUN, "--vec-env", "native", "-params", "env_wrapper:'tests.fakes.Tape'"],
-         "the wrapper Tape has no counterpart in NativeAtariVecEnv"),
+        ([*RUN, "--vec-env", "native", "-params", "env_wrapper:'tests.fakes.ActionRecorder'"],
+         "does not support the wrapper ActionRecorder"),
         # actions and observations that an algorithm cannot have
         (["--algo", "dqn", "--env", "Pendulum-v1", "-params", "env_wrapper:None"],
          "Pendulum-v1 has the actions Box(-2.0, 2.0, (1,), float32), but dqn chooses among"),

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecFrameStac
 from sb3_atari_course import FastDQN, make_atari_env, wrap_atari
 from sb3_atari_course.envs import make_game
 from tests import naive
-from tests.fakes import FakeGame, Tape
+from tests.fakes import ActionRecorder, FakeGame
 
 GAME = "BreakoutNoFrameskip-v4"
 FIELD = (30, 195, 5, 155)
@@ -85,7 +85,7 @@ class TestWrapAtari:
 
     def test_inner_monitor_records_unclipped_returns_of_full_games(self) -> None:
         """Rewards are clipped and life loss is terminal; Monitor's score is a bare emulator's."""
-        tape = Tape(gym.make("SpaceInvadersNoFrameskip-v4"))
+        tape = ActionRecorder(gym.make("SpaceInvadersNoFrameskip-v4"))
         env = wrap_atari(Monitor(tape))
         rng = np.random.default_rng(0)
         env.reset(seed=0)

@@ -166,9 +166,9 @@ def test_available_memory_respects_the_limit_of_a_container(
 ) -> None:
     """Available is the limit minus the memory in use, without reclaimable file cache."""
     if limit is not None:
-        (tmp_path / "buffer.max").write_text(limit + "\n")
-        (tmp_path / "buffer.current").write_text("700\n")
-        (tmp_path / "buffer.stat").write_text("anon 500\ninactive_file 150\n")
+        (tmp_path / "memory.max").write_text(limit + "\n")
+        (tmp_path / "memory.current").write_text("700\n")
+        (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
     monkeypatch.setattr(ram_budget, "CGROUP", tmp_path)
     machine = psutil.virtual_memory().total
     available = available_memory(th.device("cpu"))

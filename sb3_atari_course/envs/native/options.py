@@ -114,15 +114,15 @@ def find_emulators(
     spec = find_spec(env_id)
     if not is_atari(env_id):
         raise ValueError(not_atari(env_id))
-    asked = {**spec.kwargs, **options}
+    kwargs = {**spec.kwargs, **options}
     for name, allowed in _UNSUPPORTED.items():
-        if asked.get(name) not in allowed:
+        if kwargs.get(name) not in allowed:
             raise ValueError(
-                f"{env_id} with {name}={asked[name]!r} is not supported natively (only grayscale"
+                f"{env_id} with {name}={kwargs[name]!r} is not supported natively (only grayscale"
                 " screens, no sound, discrete actions, default mode and difficulty): remove"
                 f" {name}, or use Python environments (native=False, --vec-env dummy)"
             )
-    own_skip = asked.get("frameskip", 4)
+    own_skip = kwargs.get("frameskip", 4)
     frame_skip = integer_at_least(1, "frame_skip", frame_skip)
     if isinstance(own_skip, (tuple, list)):
         raise ValueError(
@@ -137,15 +137,15 @@ def find_emulators(
             " frameskip:1), or frame_skip=1"
         )
     n_noops = integer_at_least(0, "noop_max", noop_max) * own_skip
-    sticky = asked.get("repeat_action_probability", 0)
+    sticky = kwargs.get("repeat_action_probability", 0)
     arguments = {
-        "game": asked["game"],
+        "game": kwargs["game"],
         "frameskip": own_skip * frame_skip,
         "maxpool": boolean("max_pool", max_pool) and frame_skip > 1,
         "noop_max": n_noops + 1 if n_noops else 0,  # ale-py plays 0 to noop_max - 1
         "repeat_action_probability": probability("repeat_action_probability", sticky),
-        "max_num_frames_per_episode": _max_frames(spec, asked, own_skip),
-        "full_action_space": boolean("full_action_space", asked.get("full_action_space", False)),
+        "max_num_frames_per_episode": _max_frames(spec, kwargs, own_skip),
+        "full_action_space": boolean("full_action_space", kwargs.get("full_action_space", False)),
     }
     return Emulators(
         arguments, frame_skip=own_skip * frame_skip, frames_counted=own_skip, n_noops=n_noops
@@ -165,13 +165,13 @@ def usable_threads(n_threads: int | None, n_envs: int) -> int:
     return min(integer_at_least(1, "n_threads", n_threads), n_envs, n_cores)
 
 
-def _max_frames(spec: EnvSpec, asked: dict[str, Any], own_skip: int) -> int:
+def _max_frames(spec: EnvSpec, kwargs: dict[str, Any], own_skip: int) -> int:
     """Return the frame limit of a game; ``max_episode_steps`` counts steps of the id."""
     limits = [_NO_LIMIT]
-    frames = asked.get("max_num_frames_per_episode")
+    frames = kwargs.get("max_num_frames_per_episode")
     if frames:  # 0 means no limit in ale-py
         limits.append(integer_at_least(1, "max_num_frames_per_episode", frames))
-    steps = asked.get("max_episode_steps", spec.max_episode_steps)
+    steps = kwargs.get("max_episode_steps", spec.max_episode_steps)
     if steps is not None and steps != -1:  # -1 means no limit in Gymnasium
         limits.append(integer_at_least(1, "max_episode_steps", steps) * own_skip)
     return min(limits)

@@ -24,7 +24,7 @@ from sb3_atari_course.envs.native.options import (
     usable_threads,
 )
 from sb3_atari_course.wrappers import ClipReward, CropGrayResize, FrameStack, crop_gray_resize
-from tests.fakes import Tape
+from tests.fakes import ActionRecorder
 
 GAME = "BreakoutNoFrameskip-v4"
 FIELD = (30, 195, 5, 155)
@@ -171,7 +171,7 @@ def test_arguments_from_sb3s_wrappers() -> None:
 @pytest.mark.parametrize(
     ("wrap", "named"),
     [
-        (Tape, "Tape"),
+        (ActionRecorder, "ActionRecorder"),
         (lambda env: Monitor(ClipReward(env)), "ClipReward inside Monitor"),
         (lambda env: env, "wrap_atari"),
         (lambda env: wrap_atari(Monitor(env, info_keywords=("lives",))), r"\('lives',\)"),
