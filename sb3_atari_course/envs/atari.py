@@ -158,9 +158,7 @@ def make_atari_env(
     native = boolean("native", native)
     own_names = [name for name in locals() if name != "vec_env_kwargs"]
     integer_at_least(1, "n_envs", n_envs)
-    if str(find_spec(env_id).entry_point).startswith(
-        "gymnasium."
-    ):  # other entry points may make a game
+    if str(find_spec(env_id).entry_point).startswith("gymnasium."):  # others may make a game
         raise ValueError(not_atari(env_id))
     if native:
         settings = {"n_stack": n_stack, "render_mode": "rgb_array", **(wrapper_kwargs or {})}

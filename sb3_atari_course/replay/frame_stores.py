@@ -239,9 +239,8 @@ class DeviceFrames(FrameStore):
         if missing > 0:
             usual = int(self.n_expected * DEVICE_GROWTH) if self._blocks else self.n_expected
             shape = max(missing, usual), self.frame_size
-            is_here = (
-                self.device.type != "cuda" or th.cuda.device_count()
-            )  # without it frames can only be read
+            # without the GPU frames can still be read
+            is_here = self.device.type != "cuda" or th.cuda.device_count()
             device = self.device if is_here else CPU
             self._blocks.append(th.empty(shape, dtype=th.uint8, device=device))
 

@@ -81,9 +81,8 @@ def _container_memory(cgroup: Path) -> float:
         return float("inf")
     if limit == "max":
         return float("inf")
-    return (
-        int(limit) - used + int(statistics.get("inactive_file", 0))
-    )  # file cache can be reclaimed
+    # file cache can be reclaimed
+    return int(limit) - used + int(statistics.get("inactive_file", 0))
 
 
 def _two_digits(number: float) -> int:

@@ -31,9 +31,7 @@ def raw_step(**columns: list[int]) -> RawStep:
     )
 
 
-def test_game_over_at_the_limit_is_not_a_truncation_and_losing_the_last_life_not_a_life_loss() -> (
-    None
-):
+def test_game_over_is_not_truncated_and_zero_lives_not_a_life_loss() -> None:
     counter = EpisodeCounter(4)
     counter.reset(raw_step(lives=[2, 1, 0], frame=[0, 0, 0], episode_frame=[0, 0, 0]))
     step = counter.step(
