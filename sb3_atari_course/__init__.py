@@ -4,8 +4,8 @@ The data flow::
 
     emulator frame (210,160,3) uint8
       -> wrappers/      frame skip, no-ops, life loss, FIRE, gray-crop-resize, reward clipping
-      -> envs/          the one place that knows their order; native C++ environments; saved state
-      -> replay/        every frame stored once
+      -> envs/          order of the wrappers; native C++ environments; saved state
+      -> replay/        replay buffer that stores every frame once
       -> policies.py    (B,4,84,84) -> (B,512) -> (B,n_actions)
       -> SB3's DQN, fast_dqn/, sb3-contrib's QR-DQN; or q_learning/
     hyperparams/*.yml -> zoo/ (callbacks.py, checkpoints/) -> run folder
@@ -14,9 +14,9 @@ The data flow::
 
 Layers, from low to high: ``_common``, ``wrappers``, ``envs``, ``replay`` and ``policies``,
 ``fast_dqn`` and ``q_learning``, ``evaluation``, ``callbacks``, ``checkpoints``, ``zoo``,
-``report``, ``agents``, ``tuning``, ``course``, ``cli``. A lower one never imports a higher one.
+``report``, ``agents``, ``tuning``, ``course``, ``cli``. Lower layers never import higher ones.
 
-Units everywhere: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
+Units: a "frame" is an emulator frame, a "step" an agent step of 4 frames.
 """
 
 from importlib import import_module
@@ -55,7 +55,7 @@ __all__ = [
     "wrap_atari",
 ]
 
-#: public name -> module; imported when asked for, so that `--help` need not wait for torch
+#: Public name -> module. Imported on first use, so that ``--help`` does not wait for PyTorch.
 _HOME = {
     "AtariCNN": "policies",
     "AtariCnnPolicy": "policies",

@@ -1,4 +1,4 @@
-"""An alias, which older configurations and agents name: see :mod:`sb3_atari_course.policies`."""
+"""Alias of ``AtariCNN`` for older configuration files; see :mod:`sb3_atari_course.policies`."""
 
 from sb3_atari_course.policies import AtariCNN
 

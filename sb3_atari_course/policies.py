@@ -1,7 +1,7 @@
-"""AtariCNN and the policies on it: (B, 4, 84, 84) -> features (B, 512) -> Q-values (B, n_actions).
+"""CNN features extractor for Atari, and CNN policies for DQN and QR-DQN.
 
-The Q-networks are those of DQN and QR-DQN; other algorithms of SB3 take :class:`AtariCNN` as
-``policy_kwargs=dict(features_extractor_class=AtariCNN)``.
+Shapes: (B, 4, 84, 84) -> features (B, 512) -> Q-values (B, n_actions). Other algorithms of SB3 can
+use :class:`AtariCNN` with ``policy_kwargs=dict(features_extractor_class=AtariCNN)``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["AtariCNN", "AtariCnnPolicy", "AtariQuantileCnnPolicy"]
 #: (channels, kernel, stride) of each convolution; Mnih et al. 2015, Methods, "Model architecture".
 NATURE_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
-#: TensorFlow's slope, with which seed notebooks of 2020 trained; PyTorch's own default is 0.01.
+#: LeakyReLU with TensorFlow's default slope; PyTorch's default is 0.01.
 _ACTIVATIONS: dict[str, type[nn.Module] | Any] = {
     "relu": nn.ReLU,
     "leaky_relu": lambda: nn.LeakyReLU(negative_slope=0.2),
@@ -47,22 +47,22 @@ _ACTIVATIONS: dict[str, type[nn.Module] | Any] = {
 
 
 class AtariCNN(BaseFeaturesExtractor):
-    """Convolutions and one dense layer: from stacked screens to features.
+    """CNN features extractor: convolutions without padding and one dense layer.
 
-    Without padding. The default is the network of the DQN paper; for (4, 84, 84) the shapes are
-    (32, 20, 20), (64, 9, 9), (64, 7, 7), (512,), 1,684,128 parameters.
+    The default is the network of the DQN paper (SB3's ``NatureCNN``): for (4, 84, 84) its shapes
+    are (32, 20, 20), (64, 9, 9), (64, 7, 7), (512,), with 1,684,128 parameters.
 
-    :param observation_space: images, channels first, (c, h, w) uint8; SB3 transposes them if need
-        be, and divides by 255.
+    :param observation_space: image observations, channels first, (c, h, w) uint8; SB3 transposes
+        them if necessary, and divides by 255.
     :param layers: (channels, kernel, stride) of each convolution, in pixels of its input.
-    :param features_dim: width of the dense layer.
+    :param features_dim: number of features, the width of the dense layer.
     :param activation_fn: ``"relu"``, ``"leaky_relu"`` (slope 0.2) or any module class.
-    :param weight_init: ``"he"``, a truncated normal of variance 2 / fan-in and zero biases (Keras:
-        VarianceScaling(2.0)), or ``"default"``, PyTorch's. With PPO, SB3 initialises orthogonally
-        afterwards unless ``ortho_init=False``.
-    :raises ValueError: if the observations are no images, if the screen is too small for the
-        kernels, for an unknown name.
-    :raises TypeError: for an unknown argument.
+    :param weight_init: ``"he"`` for a truncated normal distribution of variance 2 / fan-in and zero
+        biases (Keras: ``VarianceScaling(2.0)``), or ``"default"`` for PyTorch's. With PPO, SB3
+        applies an orthogonal initialization afterwards unless ``ortho_init=False``.
+    :raises ValueError: if the observations are not images, if they are too small for the layers,
+        for an unknown name, and for a value out of range.
+    :raises TypeError: for an unknown argument, and for a value of the wrong type.
     """
 
     @explain_arguments
@@ -80,9 +80,9 @@ class AtariCNN(BaseFeaturesExtractor):
         layers = _checked_layers(layers)
         if min(height, width) < smallest_side(layers):
             raise ValueError(
-                f"a screen of {height} x {width} pixels is too small for the layers {layers!r}"
-                f" (channels, kernel, stride): the smallest side is {smallest_side(layers)} pixels;"
-                " enlarge shape in wrap_atari, or choose smaller kernels and strides"
+                f"an image of {height} x {width} pixels is too small for the layers {layers!r}"
+                f" (channels, kernel, stride), which need at least {smallest_side(layers)} pixels:"
+                " increase shape in wrap_atari, or use smaller kernels and strides"
             )
         warn_if_stacked_twice(observation_space)
         make_activation = _activation(activation_fn)
@@ -102,13 +102,17 @@ class AtariCNN(BaseFeaturesExtractor):
             raise ValueError(f"weight_init must be 'he' or 'default', got {weight_init!r}")
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """Return features, (B, features_dim) float32, of (B, c, h, w) float32 in [0, 1]."""
+        """Return the features of a batch of observations.
+
+        :param observations: (B, c, h, w) float32 in [0, 1].
+        :return: (B, features_dim) float32.
+        """
         features: th.Tensor = self.linear(self.cnn(observations))
         return features
 
 
 def smallest_side(layers: Sequence[Sequence[int]]) -> int:
-    """Return the smallest side in pixels that leaves one output pixel after ``layers``.
+    """Return the smallest input side, in pixels, that gives one output pixel after ``layers``.
 
     >>> smallest_side(NATURE_LAYERS)
     36
@@ -120,10 +124,10 @@ def smallest_side(layers: Sequence[Sequence[int]]) -> int:
 
 
 class DuelingQNetwork(QNetwork):
-    """Q(s, a) = V(s) + A(s, a) - mean over a of A(s, a).
+    """Dueling Q-network: Q(s, a) = V(s) + A(s, a) - mean over a of A(s, a).
 
-    Source: Wang et al. 2016, equation 9. The paper splits before the dense layer of 512 units, we
-    split behind it: both heads read the same features, at half the weights.
+    Source: Wang et al. 2016, equation 9. The paper has separate dense layers of 512 units for V and
+    A; here both use the same features, with half the weights.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -142,22 +146,24 @@ class DuelingQNetwork(QNetwork):
 
 
 class AtariCnnPolicy(CnnPolicy):
-    """DQN's policy on :class:`AtariCNN`, optionally dueling.
+    """CNN policy for DQN on :class:`AtariCNN`, optionally dueling.
 
-    The network is the policy's own default: ``policy_kwargs`` that name no features extractor,
-    Optuna's sampled ones among them, keep it. In a yml: ``policy:
-    sb3_atari_course.policies.AtariCnnPolicy``, ``policy_kwargs: {dueling: true}``.
+    :class:`AtariCNN` is also used if ``policy_kwargs`` do not name a features extractor, like those
+    sampled by Optuna. In an RL Zoo yml file::
 
-    :param observation_space: images, as :class:`AtariCNN` takes them.
-    :param action_space: discrete.
-    :param lr_schedule: learning rate of the progress left, 1 to 0.
-    :param net_arch: widths of dense layers between the features and the Q-values; none by default.
-    :param features_extractor_class: :class:`AtariCNN` unless told.
-    :param dueling: estimate value and advantages apart, see :class:`DuelingQNetwork`.
-    :param kwargs: of SB3's DQN CnnPolicy, ``features_extractor_kwargs`` for :class:`AtariCNN`
-        among them.
-    :raises TypeError: for another algorithm than DQN, for an unknown argument, for a ``dueling``
-        that is not a bool.
+        policy: sb3_atari_course.policies.AtariCnnPolicy
+        policy_kwargs: {dueling: true}
+
+    :param observation_space: image observations, see :class:`AtariCNN`.
+    :param action_space: a discrete action space.
+    :param lr_schedule: learning rate as a function of the remaining progress, 1 to 0.
+    :param net_arch: widths of dense layers between features and Q-values; none by default.
+    :param features_extractor_class: class of the features extractor.
+    :param dueling: use separate value and advantage heads, see :class:`DuelingQNetwork`.
+    :param kwargs: further arguments of SB3's DQN ``CnnPolicy``, e.g. ``features_extractor_kwargs``
+        for :class:`AtariCNN`.
+    :raises TypeError: for an algorithm other than DQN, for an unknown argument, if ``dueling`` is
+        not a bool.
     """
 
     def __init__(
@@ -184,7 +190,7 @@ class AtariCnnPolicy(CnnPolicy):
         )
 
     def make_q_net(self) -> QNetwork:
-        """Build one Q-network; SB3 asks twice, for the online and the target one."""
+        """Build a Q-network; SB3 calls this for the online and for the target network."""
         if not self.dueling:
             return super().make_q_net()
         net_args = self._update_features_extractor(self.net_args, features_extractor=None)
@@ -195,16 +201,16 @@ class AtariCnnPolicy(CnnPolicy):
 
 
 class AtariQuantileCnnPolicy(QuantileCnnPolicy):
-    """QR-DQN's policy on :class:`AtariCNN`; otherwise as :class:`AtariCnnPolicy`.
+    """CNN policy for QR-DQN on :class:`AtariCNN`; see :class:`AtariCnnPolicy`.
 
-    :param observation_space: images, as :class:`AtariCNN` takes them.
-    :param action_space: discrete.
-    :param lr_schedule: learning rate of the progress left, 1 to 0.
-    :param n_quantiles: quantiles of the return per action.
+    :param observation_space: image observations, see :class:`AtariCNN`.
+    :param action_space: a discrete action space.
+    :param lr_schedule: learning rate as a function of the remaining progress, 1 to 0.
+    :param n_quantiles: number of quantiles of the return per action.
     :param net_arch: widths of dense layers between features and quantiles; none by default.
-    :param features_extractor_class: :class:`AtariCNN` unless told.
-    :param kwargs: of sb3-contrib's QR-DQN CnnPolicy.
-    :raises TypeError: for another algorithm than QR-DQN, and for an unknown argument.
+    :param features_extractor_class: class of the features extractor.
+    :param kwargs: further arguments of sb3-contrib's QR-DQN ``CnnPolicy``.
+    :raises TypeError: for an algorithm other than QR-DQN, and for an unknown argument.
     """
 
     def __init__(
@@ -232,17 +238,17 @@ class AtariQuantileCnnPolicy(QuantileCnnPolicy):
 
 
 def _refuse_for(policy: BasePolicy, other: type[BaseAlgorithm], its_policy: str) -> None:
-    """Raise an error if the algorithm that makes a policy is an on-policy or another one.
+    """Raise an error if the policy is made by an on-policy algorithm or by ``other``.
 
-    :param other: an algorithm with which it is easily confused.
-    :param its_policy: the policy for that.
-    :raises TypeError: with the policy to take.
+    :param other: an algorithm that the policy is not for.
+    :param its_policy: name of the policy for ``other``.
+    :raises TypeError: with the policy to use instead.
     """
     for model in callers(BaseAlgorithm):  # type: ignore[type-abstract]
         if model.policy_class is type(policy) and isinstance(model, (other, OnPolicyAlgorithm)):
             raise TypeError(
-                f"{type(policy).__name__} is not a policy for {type(model).__name__}: take"
-                f" {its_policy} for {other.__name__}, for others their own for images with"
+                f"{type(policy).__name__} is not a policy for {type(model).__name__}: use"
+                f" {its_policy} for {other.__name__}, and for other algorithms their CnnPolicy with"
                 " policy_kwargs=dict(features_extractor_class=AtariCNN)"
             )
 
@@ -250,7 +256,7 @@ def _refuse_for(policy: BasePolicy, other: type[BaseAlgorithm], its_policy: str)
 def _refuse_unknown(
     policy: type[BasePolicy], kwargs: dict[str, Any], parent: type[BasePolicy]
 ) -> None:
-    """Raise an error if neither a policy nor its parent has an argument."""
+    """Raise an error for an argument that neither a policy nor its parent has."""
     own, inherited = (inspect.signature(one).parameters for one in (policy, parent))
     names = [name for name in {**own, **inherited} if name != "kwargs"]
     refuse_unknown(policy.__name__, kwargs, names)
@@ -260,21 +266,21 @@ def _image_shape(space: spaces.Space[Any]) -> tuple[int, int, int]:
     """Return (c, h, w) of an image space, channels first."""
     if not is_image_space(space):
         raise ValueError(
-            "AtariCNN needs uint8 images of shape (channels, height, width) with the bounds 0 and"
-            f" 255, got {space}: for an Atari game put sb3_atari_course.envs.wrap_atari around it,"
-            " pass norm_obs=False to VecNormalize (SB3's policies scale images already)"
+            "AtariCNN needs uint8 images of shape (channels, height, width) with bounds 0 and 255,"
+            f" got {space}: apply sb3_atari_course.envs.wrap_atari to an Atari game, and pass"
+            " norm_obs=False to VecNormalize (SB3's policies already scale images)"
         )
     channels, height, width = space.shape or ()
     if not is_image_space_channels_first(space):  # type: ignore[arg-type]
         raise ValueError(
-            f"AtariCNN needs channels first, got shape {space.shape}: put SB3's VecTransposeImage"
-            " around the environment (SB3's algorithms do so by themselves)"
+            f"AtariCNN needs channels first, got shape {space.shape}: apply SB3's VecTransposeImage"
+            " to the environment (SB3's algorithms do so automatically)"
         )
     return channels, height, width
 
 
 def _checked_layers(layers: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """Return ``layers`` as triples of positive ints, at least one."""
+    """Return ``layers`` as a nonempty list of triples of positive ints."""
     if not layers or any(not isinstance(one, Sequence) or len(one) != 3 for one in layers):
         raise ValueError(f"layers must be triples (channels, kernel, stride), got {layers!r}")
     checked = []
@@ -285,7 +291,7 @@ def _checked_layers(layers: Sequence[Sequence[int]]) -> list[tuple[int, int, int
 
 
 def _activation(activation_fn: str | type[nn.Module]) -> Any:
-    """Return a callable that makes the activation module."""
+    """Return a function that makes the activation module."""
     if isinstance(activation_fn, type) and issubclass(activation_fn, nn.Module):
         return activation_fn
     if not isinstance(activation_fn, str) or activation_fn not in _ACTIVATIONS:
@@ -297,10 +303,10 @@ def _activation(activation_fn: str | type[nn.Module]) -> Any:
 
 
 def _init_he(module: nn.Module) -> None:
-    """Draw a layer's weights with variance 2 / fan-in; He et al. 2015, equation 10."""
+    """Initialize a layer's weights with variance 2 / fan-in; He et al. 2015, equation 10."""
     if isinstance(module, (nn.Conv2d, nn.Linear)):
         fan_in = module.weight[0].numel()
-        # a normal truncated at two deviations keeps 0.8796 of its deviation
+        # truncation at two standard deviations multiplies the deviation by 0.8796
         std = math.sqrt(2.0 / fan_in) / 0.87962566
         nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
         if module.bias is not None:

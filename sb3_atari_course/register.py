@@ -1,7 +1,7 @@
-"""Importing this module registers our environment ids: RL Zoo's ``--gym-packages`` wants that.
+"""Registration of the environment ids on import, for RL Zoo's ``--gym-packages``.
 
-It and :mod:`sb3_atari_course.native_zoo` are the modules of the package whose import does
-something. Elsewhere call :func:`sb3_atari_course.envs.register_envs`.
+This module and :mod:`sb3_atari_course.native_zoo` are the only ones with a side effect on import.
+Elsewhere call :func:`sb3_atari_course.envs.register_envs`.
 """
 
 from sb3_atari_course.envs import register_envs

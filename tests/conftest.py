@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 @pytest.fixture(autouse=True, scope="session")
 def _known_envs() -> None:
-    # a shell that runs the tests in the background lets them ignore Ctrl-C, and their children too
+    # a shell that starts the tests in the background makes them and their children ignore SIGINT
     signal.signal(signal.SIGINT, signal.default_int_handler)
     register_envs()
-    th.set_num_threads(1)  # small networks; and the tests share the cores
+    th.set_num_threads(1)  # the networks are small, and tests run in parallel
 
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """Take the signals from trainings that a test has let die."""
+    """Restore signal handlers that a test has left, for example by killing a training run."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():

@@ -1,4 +1,4 @@
-"""Environments whose pixels tell the truth, and players that do as they are told."""
+"""Fake environments whose pixels encode episode and frame, and scripted players."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.naive import Rules
 
 
 class Clock:
-    """In place of the module ``time``: a clock that is set by hand."""
+    """Replacement for the module ``time``, set by hand."""
 
     now = 100.0
 
@@ -23,14 +23,15 @@ class Clock:
 
 
 class FakeGame(gym.Env[NDArray[np.uint8], int]):
-    """A game of three small channels: pixel = (episode, frame of the episode, 100 - frame).
+    """Fake Atari game whose pixels are (episode, frame of the episode, 100 - frame).
 
-    Each step pays ``step_reward``. ``tape`` records "reset" or "reset(seed)" and actions.
+    ``tape`` records "reset" or "reset(seed)" and actions.
 
     :param ends_at: frame at which the game is over.
-    :param truncated_at: frame at which the game is cut off.
-    :param lives: lives at each frame, the last one from then on; None for a game without lives.
+    :param truncated_at: frame at which the game is truncated.
+    :param lives: lives at each frame, the last value from then on; None for a game without lives.
     :param meanings: names of the actions.
+    :param step_reward: reward of each step.
     :param reuse_array: return the same array each time, as some environments do.
     """
 
@@ -88,19 +89,19 @@ class FakeGame(gym.Env[NDArray[np.uint8], int]):
 
 
 def pixel(obs: NDArray[np.uint8]) -> tuple[int, ...]:
-    """Return the one colour of a FakeGame's screen, after checking that it is one."""
+    """Return the color of a FakeGame's screen, after checking that it is uniform."""
     assert (obs == obs[0, 0]).all()
     return tuple(int(value) for value in obs[0, 0])
 
 
-class World(gym.Env[Any, Any]):
-    """A small world with published rules, as Taxi has them; it records its steps.
+class TabularEnv(gym.Env[Any, Any]):
+    """Small tabular environment with a public transition model ``P``, as Taxi; records its steps.
 
     :param rules: ``P``: state -> action -> list of (probability, next state, reward, terminated).
-    :param starts: probability of beginning in each state.
-    :param max_steps: length at which an episode is cut off.
-    :param first_state: the observation of state 0.
-    :param first_action: the action in column 0.
+    :param starts: probability of each initial state.
+    :param max_steps: length at which an episode is truncated.
+    :param first_state: observation of state 0.
+    :param first_action: action in column 0.
     :param shape: MultiDiscrete observations of this shape instead of Discrete ones.
     """
 
@@ -153,7 +154,7 @@ class World(gym.Env[Any, Any]):
 
 
 def random_rules(seed: int, *, n_states: int = 6, n_actions: int = 3) -> Rules:
-    """Return the rules of a random world: some outcomes are random, some end the episode."""
+    """Return a random transition model, with random outcomes, some of which end the episode."""
     rng = np.random.default_rng(seed)
 
     def outcomes() -> list[tuple[float, int, float, bool]]:
@@ -166,10 +167,10 @@ def random_rules(seed: int, *, n_states: int = 6, n_actions: int = 3) -> Rules:
     return {s: {a: outcomes() for a in range(n_actions)} for s in range(n_states)}
 
 
-class Tape(gym.Wrapper[Any, Any, Any, Any]):
-    """Records every frame's action between an emulator (or Monitor) and the wrappers outside.
+class ActionRecorder(gym.Wrapper[Any, Any, Any, Any]):
+    """Wrapper that records the action of every frame, inside the other wrappers.
 
-    :param path: a text file to append to as well, a line each, for trainings in other processes.
+    :param path: text file to append each action to, for training in other processes.
     """
 
     def __init__(self, env: gym.Env[Any, Any], *, path: str | None = None) -> None:
@@ -194,7 +195,7 @@ class Tape(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class ScriptedPlayer:
-    """A model that plays the given actions over and over, whatever it sees."""
+    """Model that repeats a sequence of actions, independent of the observations."""
 
     def __init__(self, actions: Iterable[int]) -> None:
         self.actions = list(actions)
@@ -209,7 +210,7 @@ class ScriptedPlayer:
         return np.array([action]), None
 
 
-#: What SB3 hands to a replay buffer: obs, next_obs, action, reward, done, infos.
+#: Arguments of a replay buffer's ``add``: obs, next_obs, action, reward, done, infos.
 Transition = tuple[
     NDArray[np.uint8],
     NDArray[np.uint8],
@@ -221,18 +222,17 @@ Transition = tuple[
 
 
 class StackedPlay:
-    """Plays random games whose screens are noise, stacked as the wrappers of the field do it.
+    """Random transitions with stacked noise as observations, stacked as common wrappers do.
 
-    Episodes are short, some of them a single step; they end by themselves, by a time limit or by a
-    lost life, after which the next one begins with the last screen. Some screens stand still, some
-    are black.
+    Episodes are short, some have a single step; they end by termination, a time limit or a life
+    loss, after which the next one starts with the last screen. Some screens do not change, some are
+    black.
 
-    :param padding: what stands for the past at the start: ``"repeat"`` or ``"zero"``.
+    :param padding: how the stack is filled at the start of an episode: ``"repeat"`` or ``"zero"``.
     :param channels_first: stacks (n_stack, h, w) instead of (h, w, n_stack).
-    :param interleaved: in memory the stack axis is the last one whatever the shape says, as
-        VecTransposeImage leaves it.
-    :param n_colours: channels of a screen.
-    :param p_strange: how often a next observation has nothing to do with its observation.
+    :param interleaved: the stack axis is the last one in memory, as after VecTransposeImage.
+    :param n_colors: channels of a screen.
+    :param p_unrelated: probability of a next observation that is unrelated to its observation.
     """
 
     def __init__(
@@ -245,14 +245,14 @@ class StackedPlay:
         padding: str = "repeat",
         channels_first: bool = True,
         interleaved: bool = True,
-        n_colours: int = 1,
-        p_strange: float = 0.0,
+        n_colors: int = 1,
+        p_unrelated: float = 0.0,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.n_envs, self.n_stack, self.image_shape = n_envs, n_stack, image_shape
         self.padding, self.channels_first, self.interleaved = padding, channels_first, interleaved
-        self.n_colours, self.p_strange = n_colours, p_strange
-        n_channels = n_stack * n_colours
+        self.n_colors, self.p_unrelated = n_colors, p_unrelated
+        n_channels = n_stack * n_colors
         shape = (n_channels, *image_shape) if channels_first else (*image_shape, n_channels)
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
         self.action_space = spaces.Discrete(5)
@@ -265,12 +265,12 @@ class StackedPlay:
         for i, stack in enumerate(self.stacks):
             still = self.rng.random() < 0.2
             screen = stack[-1] if still else self._screen()
-            strange = self.rng.random() < self.p_strange
-            stack = [self._screen() for _ in stack] if strange else [*stack[1:], screen]
-            end = self.rng.choice(["", "over", "cut off", "life"], p=[0.7, 0.1, 0.1, 0.1])
+            unrelated = self.rng.random() < self.p_unrelated
+            stack = [self._screen() for _ in stack] if unrelated else [*stack[1:], screen]
+            end = self.rng.choice(["", "over", "truncated", "life"], p=[0.7, 0.1, 0.1, 0.1])
             after.append(stack)
             done.append(end != "")
-            infos.append({"TimeLimit.truncated": end == "cut off"} if end else {})
+            infos.append({"TimeLimit.truncated": end == "truncated"} if end else {})
             if end:
                 stack = self._start(stack[-1] if end == "life" else self._screen())
             self.stacks[i] = stack
@@ -280,7 +280,7 @@ class StackedPlay:
 
     def _screen(self) -> NDArray[np.uint8]:
         black = self.rng.random() < 0.1
-        shape = (*self.image_shape, self.n_colours)
+        shape = (*self.image_shape, self.n_colors)
         return self.rng.integers(0, 1 if black else 256, size=shape, dtype=np.uint8)
 
     def _start(self, screen: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -288,7 +288,7 @@ class StackedPlay:
         return [past] * (self.n_stack - 1) + [screen]
 
     def _array(self, stacks: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-        """Return stacks (n_envs, *shape of the observations)."""
+        """Return the stacks of all environments as one array."""
         last = np.stack([np.concatenate(stack, axis=2) for stack in stacks])  # (n_envs, h, w, n)
         first = last.transpose(0, 3, 1, 2)
         if self.channels_first:

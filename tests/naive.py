@@ -1,4 +1,4 @@
-"""The same things done the stupid way: slow, short, obviously right."""
+"""Naive reference implementations: slow, short, obviously right."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import color, transform
 
-#: Weights of red, green and blue in a grey: scikit-image's, and those of nearly everybody else.
+#: Luma weights of red, green and blue: scikit-image's, and those of most other libraries.
 BT709 = (0.2125, 0.7154, 0.0721)
 BT601 = (0.299, 0.587, 0.114)
 
@@ -23,7 +23,7 @@ def preprocess(
     crop: tuple[int, int, int, int] = (30, 195, 5, 155),
     shape: tuple[int, int] = (84, 84),
 ) -> NDArray[np.uint8]:
-    """Seed 002's preprocessing, (H, W, 3) -> (h, w), with scikit-image: grey, crop, resize."""
+    """Convert to grayscale, crop and resize with scikit-image, (H, W, 3) -> (h, w)."""
     top, bottom, left, right = crop
     gray = color.rgb2gray(screen) if luma == BT709 else screen @ np.array(luma) / 255
     return (transform.resize(gray[top:bottom, left:right], shape) * 255).astype(np.uint8)
@@ -32,7 +32,7 @@ def preprocess(
 def repeat_action(
     env: gym.Env[Any, Any], action: int, frame_skip: int
 ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-    """Play one agent step on an environment that plays one frame, keeping all screens."""
+    """Play one agent step, frame by frame, keeping all screens."""
     screens, rewards = [], []
     for _ in range(frame_skip):
         screen, reward, terminated, truncated, info = env.step(action)
@@ -46,7 +46,7 @@ def repeat_action(
 
 
 def replay(game: str, actions: Sequence[int]) -> tuple[float, bool]:
-    """Play one game on a bare emulator, a frame an action; return its score and if it is over.
+    """Play actions on a bare emulator, one frame each; return the score and whether it is over.
 
     :param game: ale-py's name of the ROM, e.g. ``"breakout"``.
     :param actions: indices into the minimal action set.
@@ -66,10 +66,10 @@ Rules = dict[int, dict[int, list[tuple[float, int, float, bool]]]]
 
 
 def value_iteration(rules: Rules, gamma: float, n_sweeps: int = 5000) -> NDArray[np.float64]:
-    """Return what each action is worth under the best policy, (n_states, n_actions)."""
+    """Return the optimal Q-values, (n_states, n_actions)."""
     values = np.zeros(len(rules))
     for _ in range(n_sweeps):
-        table = np.array(
+        q_table = np.array(
             [
                 [
                     sum(p * (r + (0 if over else gamma * values[s])) for p, s, r, over in outcomes)
@@ -78,16 +78,16 @@ def value_iteration(rules: Rules, gamma: float, n_sweeps: int = 5000) -> NDArray
                 for actions in rules.values()
             ]
         )
-        if np.abs(table.max(axis=1) - values).max() < 1e-12:
+        if np.abs(q_table.max(axis=1) - values).max() < 1e-12:
             break
-        values = table.max(axis=1)
-    return table
+        values = q_table.max(axis=1)
+    return q_table
 
 
 def play_exactly(
     rules: Rules, policy: Sequence[int], start: int, max_steps: int
 ) -> tuple[float, float]:
-    """Return expected return and length of one episode, by following every branch there is.
+    """Return the expected return and length of an episode, by following every branch.
 
     :param policy: the action of each state.
     """
@@ -108,26 +108,26 @@ Step = tuple[int, int, float, int, bool]
 def q_learning(
     steps: Sequence[Step], gamma: float, rate: float | None, n_actions: int
 ) -> dict[tuple[int, int], float]:
-    """Return the table that a tutorial's loop makes of these steps, from zeros.
+    """Return the Q-table after these steps, updated one by one from zeros.
 
-    :param rate: learning rate; None: 1 / (visits of the cell).
+    :param rate: learning rate; None for 1 / (visits of the cell).
     """
-    table: dict[tuple[int, int], float] = {}
+    q_table: dict[tuple[int, int], float] = {}
     visits: dict[tuple[int, int], int] = {}
     for state, action, reward, next_state, terminated in steps:
         cell = (state, action)
         visits[cell] = visits.get(cell, 0) + 1
-        best = max(table.get((next_state, a), 0.0) for a in range(n_actions))
+        best = max(q_table.get((next_state, a), 0.0) for a in range(n_actions))
         target = reward if terminated else reward + gamma * best
-        old = table.get(cell, 0.0)
-        table[cell] = old + (rate or 1 / visits[cell]) * (target - old)
-    return table
+        old = q_table.get(cell, 0.0)
+        q_table[cell] = old + (rate or 1 / visits[cell]) * (target - old)
+    return q_table
 
 
-class Replay:
-    """A replay memory that keeps everything, a transition after the other, and forgets nothing.
+class NaiveReplayBuffer:
+    """Replay buffer that keeps all transitions in a list.
 
-    It draws as SB3's ReplayBuffer does: rows, then environments, from numpy's global generator.
+    It samples as SB3's ReplayBuffer: rows, then environments, from NumPy's global generator.
     """
 
     def __init__(self, n_rows: int, n_envs: int, *, n_steps: int, gamma: float) -> None:
@@ -146,7 +146,7 @@ class Replay:
                     "actions": np.array([action[i]]),
                     "reward": float(reward[i]),
                     "over": bool(done[i]),
-                    "cut_off": infos[i].get("TimeLimit.truncated", False),
+                    "truncated": infos[i].get("TimeLimit.truncated", False),
                 }
                 for i in range(self.n_envs)
             ]
@@ -154,27 +154,27 @@ class Replay:
 
     def sample(self, batch_size: int) -> dict[str, NDArray[Any]]:
         """Return the fields of a batch, each (batch_size, ...)."""
-        n_there = min(len(self.all_rows), self.n_rows)
-        rows = np.random.randint(0, n_there, size=batch_size)  # noqa: NPY002
+        n_filled = min(len(self.all_rows), self.n_rows)
+        rows = np.random.randint(0, n_filled, size=batch_size)  # noqa: NPY002
         envs = np.random.randint(0, self.n_envs, size=batch_size)  # noqa: NPY002
         samples = [self._sample(row, env) for row, env in zip(rows, envs, strict=True)]
         return {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
 
     def _sample(self, row: int, env: int) -> dict[str, Any]:
-        # the last time that something was written into this row of the ring
+        # the last time that this row of the ring buffer was written
         newest = len(self.all_rows) - 1
         time = newest - (newest - row) % self.n_rows
         steps = []
         for later in self.all_rows[time : time + self.n_steps]:
             steps.append(later[env])
-            if later[env]["over"] or later[env]["cut_off"]:
+            if later[env]["over"] or later[env]["truncated"]:
                 break
         first, last = steps[0], steps[-1]
         return {
             "observations": first["observations"],
             "actions": first["actions"],
             "next_observations": last["next_observations"],
-            "dones": [float(last["over"] and not last["cut_off"])],
+            "dones": [float(last["over"] and not last["truncated"])],
             "rewards": [sum(self.gamma**k * step["reward"] for k, step in enumerate(steps))],
             "discounts": [self.gamma ** len(steps)],
         }
@@ -188,9 +188,9 @@ def temporal_difference_loss(
     gamma: float,
     double_q: bool,
 ) -> float:
-    """Return the mean Huber loss of a batch of numbered states, one transition after the other.
+    """Return the mean Huber loss of a batch with state indices as observations.
 
-    :param online: Q-values by state and action; ``target`` likewise.
+    :param online: Q-values of the online network by state and action; ``target`` likewise.
     """
     losses = []
     for i in range(len(batch.rewards)):

@@ -1,4 +1,4 @@
-"""AtariCNN and the policies on it."""
+"""Tests of AtariCNN and the policies that use it."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def small_env(n_envs: int = 1) -> Any:
 
 
 def changed(before: list[th.Tensor], net: nn.Module) -> bool:
-    """Tell whether a network's parameters differ from what they were."""
+    """Return whether any parameter of a network has changed."""
     return any((a != b).any() for a, b in zip(before, net.parameters(), strict=True))
 
 
 class TestAtariCNN:
-    def test_the_network_of_the_paper(self) -> None:
+    def test_default_is_the_network_of_the_dqn_paper(self) -> None:
         cnn = AtariCNN(SCREENS)
         x = th.rand(2, 4, 84, 84)
         shapes = []
@@ -49,15 +49,15 @@ class TestAtariCNN:
             x = module(x)
             shapes.append(tuple(x.shape[1:]))
         assert shapes[::2] == [(32, 20, 20), (64, 9, 9), (64, 7, 7), (3136,), (512,)]
-        assert sum(p.numel() for p in cnn.parameters()) == 1_684_128  # as the docstring says
+        assert sum(p.numel() for p in cnn.parameters()) == 1_684_128  # as in the docstring
 
-    def test_it_computes_what_sb3s_computes(self) -> None:
+    def test_features_equal_sb3_nature_cnn(self) -> None:
         ours, theirs = AtariCNN(SCREENS), NatureCNN(SCREENS)
         theirs.load_state_dict(ours.state_dict())
         x = th.rand(3, 4, 84, 84)
         th.testing.assert_close(ours(x), theirs(x))
 
-    def test_layers_and_width_can_be_chosen(self) -> None:
+    def test_layers_and_features_dim_can_be_set(self) -> None:
         cnn = AtariCNN(
             spaces.Box(0, 255, (2, 42, 50), np.uint8),
             layers=[[16, 4, 2], [32, 3, 2]],
@@ -70,12 +70,12 @@ class TestAtariCNN:
         ("activation_fn", "at_minus_one"),
         [("relu", 0.0), ("leaky_relu", -0.2), (nn.LeakyReLU, -0.01), (nn.ReLU, 0.0)],
     )
-    def test_activations(self, activation_fn: Any, at_minus_one: float) -> None:
+    def test_applies_the_activation(self, activation_fn: Any, at_minus_one: float) -> None:
         cnn = AtariCNN(SCREENS, activation_fn=activation_fn)
         for module in (cnn.cnn[1], cnn.cnn[3], cnn.cnn[5], cnn.linear[1]):
             assert module(th.tensor(-1.0)).item() == pytest.approx(at_minus_one)
 
-    def test_he_initialisation(self) -> None:
+    def test_he_initialization(self) -> None:
         th.manual_seed(0)
         cnn = AtariCNN(SCREENS, weight_init="he")
         for layer, fan_in in (
@@ -88,9 +88,9 @@ class TestAtariCNN:
             assert layer.weight.abs().max() < 2.3 * (2 / fan_in) ** 0.5  # truncated
             assert (layer.bias == 0).all()
 
-    def test_the_smallest_screen(self) -> None:
+    def test_rejects_images_that_are_too_small(self) -> None:
         AtariCNN(spaces.Box(0, 255, (4, 36, 36), np.uint8))
-        with pytest.raises(ValueError, match=r"36 x 35 pixels is too small.*smallest side .* 36"):
+        with pytest.raises(ValueError, match=r"36 x 35 .* 36 pixels"):
             AtariCNN(spaces.Box(0, 255, (4, 36, 35), np.uint8))
         assert smallest_side([(16, 4, 2)]) == 4
         assert smallest_side([(16, 4, 2), (16, 3, 1)]) == 8
@@ -98,14 +98,17 @@ class TestAtariCNN:
     @pytest.mark.parametrize(
         ("space", "message"),
         [
-            (spaces.Box(-10, 10, (84, 84, 4), np.float32), "VecNormalize"),  # as it makes it
+            (
+                spaces.Box(-10, 10, (84, 84, 4), np.float32),
+                "VecNormalize",
+            ),  # as VecNormalize returns it
             (spaces.Box(0, 1, (4, 84, 84), np.uint8), "0 and 255"),
             (spaces.Box(0, 255, (84, 84), np.uint8), "wrap_atari"),
             (spaces.Discrete(3), "wrap_atari"),
             (spaces.Box(0, 255, (84, 84, 4), np.uint8), r"shape \(84, 84, 4\).*Transpose"),
         ],
     )
-    def test_an_observation_that_is_not_an_image_is_refused(
+    def test_rejects_observations_that_are_not_images(
         self, space: spaces.Space[Any], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
@@ -122,14 +125,14 @@ class TestAtariCNN:
             ({"features_dim": 0}, "features_dim must be at least 1, got 0"),
         ],
     )
-    def test_a_wrong_value_is_named(self, kwargs: dict[str, Any], message: str) -> None:
+    def test_rejects_invalid_values(self, kwargs: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             AtariCNN(SCREENS, **kwargs)
 
-    def test_a_stack_that_was_stacked_again_is_a_warning(self) -> None:
+    def test_warns_about_observations_that_are_stacked_twice(self) -> None:
         with pytest.warns(UserWarning, match="16 channels.*VecFrameStack"):
             AtariCNN(spaces.Box(0, 255, (16, 84, 84), np.uint8))
-        AtariCNN(spaces.Box(0, 255, (12, 84, 84), np.uint8))  # four colour frames
+        AtariCNN(spaces.Box(0, 255, (12, 84, 84), np.uint8))  # four RGB frames
 
 
 class TestPolicies:
@@ -158,7 +161,7 @@ class TestPolicies:
         policy = AtariCnnPolicy.load(str(tmp_path / "policy"))
         np.testing.assert_array_equal(policy.predict(obs, deterministic=True)[0], actions)
 
-    def test_dueling_is_value_plus_centred_advantage(self) -> None:
+    def test_dueling_adds_value_and_centered_advantage(self) -> None:
         policy = AtariCnnPolicy(SCREENS, spaces.Discrete(3), lambda _: 1e-4, dueling=True)
         net: Any = policy.q_net
         for head in (net.q_net, net.value_net):
@@ -171,7 +174,7 @@ class TestPolicies:
 
     @pytest.mark.parametrize("algo", ["dqn", "qrdqn"])
     def test_sampled_policy_kwargs_keep_the_network(self, algo: str) -> None:
-        """RL Zoo's Optuna mode replaces the policy_kwargs of the yml."""
+        """RL Zoo's Optuna mode replaces the policy_kwargs of the yml file."""
         trial = optuna.create_study().ask()
         sampled = HYPERPARAMS_SAMPLER[algo](trial, 0, 1, {"using_her_replay_buffer": False})
         assert "features_extractor_class" not in sampled["policy_kwargs"]
@@ -198,7 +201,7 @@ class TestPolicies:
         assert loaded.quantile_net(x).shape == (1, 10, 4)
         th.testing.assert_close(loaded.quantile_net(x), model.quantile_net(x))
 
-    def test_ppo_learns_with_our_network_and_envs(self) -> None:
+    def test_ppo_learns_with_atari_cnn(self) -> None:
         model = PPO(
             "CnnPolicy",
             small_env(2),
@@ -214,57 +217,57 @@ class TestPolicies:
         assert isinstance(model.policy.features_extractor, AtariCNN)
         assert changed(before, model.policy)
 
-    def test_found_by_dotted_path(self) -> None:
+    def test_dotted_paths_are_stable(self) -> None:
         for policy in (AtariCnnPolicy, AtariQuantileCnnPolicy):
             assert get_class_by_name(f"sb3_atari_course.policies.{policy.__name__}") is policy
-        assert get_class_by_name("sb3_atari_course.cnn.AtariCNN") is AtariCNN  # in older files
+        assert get_class_by_name("sb3_atari_course.cnn.AtariCNN") is AtariCNN  # used by older files
 
 
 @pytest.fixture(scope="module")
 def env() -> Any:
-    """Return a native game."""
+    """Return a native environment."""
     env = make_atari_env("BreakoutNoFrameskip-v4", 1, native=True, seed=0)
     yield env
     env.close()
 
 
-class TestWrongUse:
+class TestInvalidUse:
     @pytest.mark.parametrize("policy", [AtariCnnPolicy, AtariQuantileCnnPolicy])
     @pytest.mark.parametrize("algorithm", [PPO, RecurrentPPO])
-    def test_on_policy_algorithms_take_their_own_on_our_network(
-        self, algorithm: Any, policy: Any, env: Any
-    ) -> None:
-        name = f"{policy.__name__} is not a policy for {algorithm.__name__}"
+    def test_on_policy_algorithms_are_rejected(self, algorithm: Any, policy: Any, env: Any) -> None:
+        name = f"{policy.__name__} .*{algorithm.__name__}"
         with pytest.raises(TypeError, match=rf"{name}: .*extractor_class=AtariCNN"):
             algorithm(policy, env)
 
-    def test_dqn_and_qrdqn_have_one_each(self, env: Any) -> None:
+    def test_policies_of_dqn_and_qrdqn_are_not_interchangeable(self, env: Any) -> None:
         for algorithm, policy, right in (
             (QRDQN, AtariCnnPolicy, "AtariQuantileCnnPolicy"),
             (DQN, AtariQuantileCnnPolicy, "AtariCnnPolicy"),
             (FastDQN, AtariQuantileCnnPolicy, "AtariCnnPolicy"),
             (QRDQN, type("Own", (AtariCnnPolicy,), {}), "AtariQuantileCnnPolicy"),
         ):
-            name = f"{policy.__name__} is not a policy for {algorithm.__name__}: take {right}"
+            name = f"{policy.__name__} .*{algorithm.__name__}: .*{right}"
             with pytest.raises(TypeError, match=name):
                 algorithm(policy, env, buffer_size=10)
 
-    def test_an_algorithm_that_only_calls_is_not_refused(self, env: Any, tmp_path: Path) -> None:
-        """A DQN is opened in a callback of PPO."""
+    def test_policy_may_be_made_in_a_callback_of_another_algorithm(
+        self, env: Any, tmp_path: Path
+    ) -> None:
+        """DQN's policy is loaded in a callback of PPO."""
         path = tmp_path / "policy"
         AtariCnnPolicy(SCREENS, spaces.Discrete(4), lambda _: 1e-4).save(str(path))
-        opened: list[Any] = []
+        loaded: list[Any] = []
 
-        class Open(BaseCallback):
+        class Load(BaseCallback):
             def _on_step(self) -> bool:
-                opened.append(AtariCnnPolicy.load(str(path)))
-                opened.append(DQN(AtariCnnPolicy, env, buffer_size=10).policy)
+                loaded.append(AtariCnnPolicy.load(str(path)))
+                loaded.append(DQN(AtariCnnPolicy, env, buffer_size=10).policy)
                 return False
 
-        quiet = make_atari_env("MsPacmanNoFrameskip-v4", 1, native=True)
-        PPO("CnnPolicy", quiet, n_steps=4, batch_size=4).learn(4, Open())
-        quiet.close()
-        assert [type(one) for one in opened] == [AtariCnnPolicy] * 2
+        without_fire = make_atari_env("MsPacmanNoFrameskip-v4", 1, native=True)
+        PPO("CnnPolicy", without_fire, n_steps=4, batch_size=4).learn(4, Load())
+        without_fire.close()
+        assert [type(one) for one in loaded] == [AtariCnnPolicy] * 2
 
     @pytest.mark.parametrize(
         ("build", "wrong", "near"),
@@ -274,13 +277,13 @@ class TestWrongUse:
             (AtariQuantileCnnPolicy, "n_quantile", "n_quantiles"),
         ],
     )
-    def test_an_unknown_argument_is_named_with_the_nearest(
+    def test_suggests_the_nearest_name_for_an_unknown_argument(
         self, build: Any, wrong: str, near: str
     ) -> None:
         arguments = [SCREENS, spaces.Discrete(4), lambda _: 1e-4]
         with pytest.raises(TypeError, match=rf"{wrong}=True: did you mean {near}\?"):
             build(*arguments[: 1 if build is AtariCNN else 3], **{wrong: True})
 
-    def test_dueling_is_a_bool(self) -> None:
+    def test_rejects_dueling_that_is_not_a_bool(self) -> None:
         with pytest.raises(TypeError, match=r"dueling .*'no'"):
             AtariCnnPolicy(SCREENS, spaces.Discrete(4), lambda _: 1e-4, dueling="no")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What all layers use: validation, errors, files, arrays; and numbers that several name."""
+"""Helpers for all layers: validation, errors, files, arrays, plain data."""
 
-#: Cap of a game, in emulator frames: half an hour; Mnih et al. 2015 play for as long.
+#: Frame limit of a game, in emulator frames: half an hour, as in Mnih et al. 2015.
 MAX_FRAMES = 108_000

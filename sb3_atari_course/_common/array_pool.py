@@ -1,4 +1,4 @@
-"""A pool of NumPy arrays, which are used again once nobody references them."""
+"""Pool of NumPy arrays that are reused once they are no longer referenced."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from numpy.typing import NDArray
 Frames = NDArray[np.uint8]
 
 
-def count_holders(arrays: list[Any]) -> list[int]:
-    """Return how many references each array has, with those that counting takes."""
+def count_references(arrays: list[Any]) -> list[int]:
+    """Return the reference count of each array, including the references of the count itself."""
     return [sys.getrefcount(array) for array in arrays]
 
 
-#: What is counted if nobody but the list holds the array; it differs from Python to Python.
-(UNUSED,) = count_holders([object()])
+#: Count of an object that is referenced by the list only; it depends on the version of Python.
+(UNUSED,) = count_references([object()])
 
-#: Larger arrays are not remembered, in bytes: a batch of 1,000 stacks of the DQN paper.
+#: Largest array to keep, in bytes: a batch of about 1,000 stacks of the DQN paper.
 LARGEST = 32 * 2**20
 
 
 class ArrayPool:
-    """Hands out arrays; one that its last user has let go of is used again.
+    """Pool of uint8 arrays; an array is reused once it is no longer referenced.
 
-    New memory costs more than what is written into it: the system clears every page at its first
-    touch. A tensor made from an array holds it, as a view does, so what was handed out is nobody
-    else's for as long as anyone has it.
+    A new array costs more time than filling it, because the system clears each page on first use.
+    Views, and tensors made from an array, reference it, so an array in use is never returned again.
 
-    :param n_arrays: arrays that are remembered: by default two of a batch and two of the one
-        before.
+    :param n_arrays: number of arrays to keep; by default two each for the current and the previous
+        batch.
     """
 
     def __init__(self, n_arrays: int = 4) -> None:
@@ -41,10 +40,10 @@ class ArrayPool:
         self._lock = threading.Lock()
 
     def array(self, shape: tuple[int, ...]) -> Frames:
-        """Return an array of uint8 with any content."""
-        with self._lock:  # between the counting and the holding no other thread may come
-            for i, n_holders in enumerate(count_holders(self._arrays)):
-                if n_holders == UNUSED and self._arrays[i].shape == shape:
+        """Return an uninitialized uint8 array."""
+        with self._lock:  # no other thread may take the array between count and return
+            for i, n_references in enumerate(count_references(self._arrays)):
+                if n_references == UNUSED and self._arrays[i].shape == shape:
                     return self._arrays[i]
             array = np.empty(shape, np.uint8)
             if array.nbytes <= LARGEST:

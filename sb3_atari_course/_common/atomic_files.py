@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, flushed to the disk, renamed."""
+"""Atomic file writes: to a temporary file, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -8,50 +8,51 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-#: How the name of a file ends that is still being written.
-ASIDE = ".part"
+#: Suffix of a file that is still being written.
+PART_SUFFIX = ".part"
 
 
-def write_aside(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Let ``write`` fill a file aside, which then takes this name.
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file as a whole: an existing file is replaced once the new one is on the disk.
 
-    :raises OSError: if the disk is full, for example; a file of that name stays as it was.
+    :param write: is called with the open temporary file.
+    :raises OSError: for example if the disk is full; an existing file is unchanged.
     """
-    aside = path.with_name(path.name + ASIDE)
+    part = path.with_name(path.name + PART_SUFFIX)
     try:
-        with open(aside, "wb") as file:
+        with open(part, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(part, path)
     except BaseException:
-        with contextlib.suppress(OSError):  # what went wrong first is what is reported
-            aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            part.unlink(missing_ok=True)
         raise
     flush(path.parent)
 
 
 def write_result(path: Path, write: Callable[[BinaryIO], Any], *, advice: str) -> None:
-    """Write a file that a command was asked for, as :func:`write_aside` does.
+    """Write an output file of a command, as :func:`write_atomically` does.
 
-    :param path: its folder is made if missing.
-    :param advice: end of the message if that fails.
-    :raises ValueError: naming the file, if it cannot be written; one of that name stays as it was.
+    :param path: its folder is created if missing.
+    :param advice: end of the error message.
+    :raises ValueError: with the path, if it cannot be written; an existing file is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_aside(path, write)
+        write_atomically(path, write)
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(f"{path} cannot be written ({reason}): {advice}") from error
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or the names of a folder's files, to the disk, where the system can do that."""
+    """Flush a file, or the entries of a folder, to the disk, where the system supports it."""
     if os.name != "posix":
         return
-    number = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)

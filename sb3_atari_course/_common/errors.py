@@ -1,4 +1,4 @@
-"""Errors of our own that a caller may want to tell from others, and where an error arose."""
+"""Exception classes of the package, and the origin of an exception."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import dis
 
 
 class TrainingFailedError(RuntimeError):
-    """A training that had begun failed: a bug or a full disk, not a wrong argument."""
+    """Training failed after it had started: a bug or a full disk, not a wrong argument."""
 
 
 class SettingError(ValueError):
-    """A setting proved wrong when a training began: found there, because not before."""
+    """Invalid setting that can be detected only when training starts."""
 
 
 class ReplayMemoryError(MemoryError):
-    """A replay memory will not fit into what the machine has."""
+    """Replay buffer that does not fit into RAM or GPU memory."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used: damaged, missing, in use, or of another training."""
+    """Checkpoint that cannot be used: damaged, missing, in use, or of another training."""
 
 
 class ReplayFileError(ValueError):
-    """A saved replay buffer that cannot be used: damaged, or of other settings."""
+    """Saved replay buffer that cannot be used: damaged, or saved with other settings."""
 
 
 class SavedFileError(CheckpointError, ReplayFileError):
-    """A file of a checkpoint or of a replay buffer that cannot be used."""
+    """File of a checkpoint or of a replay buffer that cannot be used."""
 
 
 def raised_at(error: BaseException) -> tuple[str, bool]:
-    """Return the top-level package whose code raised an error, and whether it did so on purpose.
+    """Return the top-level package that raised an error, and whether it was raised on purpose.
 
-    On purpose is a ``raise`` or ``assert`` statement, a refusal of what was given; what Python or
-    NumPy raise during another statement was not foreseen.
+    Errors from a ``raise`` or ``assert`` statement are raised on purpose; errors that Python or
+    NumPy raise within another statement are unexpected.
     """
     last = error.__traceback__
     assert last is not None, "the error was not raised"

@@ -1,8 +1,8 @@
-"""Passwords in the addresses of databases: kept out of every file, and out of messages.
+"""Removal of passwords from database URLs in files and messages.
 
-An address without its password still works: ``tune`` takes one from its flag or from the
-environment variable ``SB3_ATARI_STORAGE``, and PostgreSQL's driver looks up the password in
-``PGPASSWORD`` or ``~/.pgpass``.
+A URL without its password still works: ``tune`` takes it from its flag or from the environment
+variable ``SB3_ATARI_STORAGE``, and PostgreSQL's driver looks up the password in ``PGPASSWORD`` or
+``~/.pgpass``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-#: Environment variable with the address that ``--storage`` would name; `ps` does not show it.
+#: Environment variable with the database URL for ``--storage``; ``ps`` does not list it.
 STORAGE_VARIABLE = "SB3_ATARI_STORAGE"
 
-#: ``scheme://user:password@``; as SQLAlchemy reads it, a password may have any character but @,
-#: and here up to the last one, if one was not written as %40 (or a slash is missing).
+#: ``scheme://user:password@``. In SQLAlchemy a password may have any character but ``@``; this also
+#: matches up to the last ``@``, in case it was not escaped as ``%40``, or a slash is missing.
 _USER = re.compile(r"([A-Za-z][\w+.-]+:/{1,3}[^:/]*):.*@", re.DOTALL)
-#: A parameter of the query whose value is a secret: password, sslpassword, passwd, PWD, ...
+#: Query parameter with a secret value: password, sslpassword, passwd, PWD, ...
 _PARAMETER = re.compile(
     r"(?<=[?&])[^=&?]*(?:passw|pwd|passphrase|secret|token|odbc_connect)[^=&?]*=[^&]*&?",
     re.IGNORECASE,
@@ -24,15 +24,15 @@ _PARAMETER = re.compile(
 
 
 def without_passwords(value: Any) -> Any:
-    """Return settings without the passwords of addresses in them.
+    """Return settings without the passwords of database URLs.
 
     >>> without_passwords("postgresql://me:secret@host/db?sslmode=require&password=secret")
     'postgresql://me@host/db?sslmode=require'
     >>> without_passwords({"storage": "mysql://root:secret@host", "n_jobs": 2})
     {'storage': 'mysql://root@host', 'n_jobs': 2}
 
-    :param value: a text with at most one setting, or mappings, lists and tuples of them; anything
-        else is returned as it is.
+    :param value: a string with at most one setting, or dicts, lists and tuples of them; anything
+        else is returned unchanged.
     """
     if isinstance(value, dict):
         return {key: without_passwords(one) for key, one in value.items()}
@@ -45,9 +45,9 @@ def without_passwords(value: Any) -> Any:
 
 
 def command_without_passwords(command: str) -> str:
-    """Return a command line without the passwords of addresses in it.
+    """Return a command line without the passwords of database URLs.
 
-    :param command: its words joined by blanks, so that a value reaches to the next flag.
+    :param command: arguments joined by spaces; a value extends to the next flag.
     """
     parts = re.split(r"(\s+(?=-))", command)
     return "".join(without_passwords(part) for part in parts)

@@ -1,8 +1,8 @@
-"""Plain data as JSON and arrays, in a file and back: what a checkpoint can hold.
+"""Serialization of plain data as JSON and arrays, for checkpoints and replay buffers.
 
-The file is an ``npz``: arrays in NumPy's own format (``0.npy``, ...), and before them
-``format-4.json``, which says where in the tree of plain data they belong and holds the SHA-256 of
-each; ``sha256`` is that of the JSON. Nothing in it is executed.
+The file is an ``npz`` with arrays in NumPy's format (``0.npy``, ...). Its first member,
+``format-4.json``, has the tree of plain data with references to the arrays, and the SHA-256 of each
+array; ``sha256`` is that of the JSON. Reading it executes no code (no pickle).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_atari_course._common.atomic_files import write_aside
+from sb3_atari_course._common.atomic_files import write_atomically
 from sb3_atari_course._common.errors import SavedFileError
 
 #: Numbers, strings, None, bytes, arrays, tensors, and lists, tuples, deques and dicts of them.
@@ -28,22 +28,22 @@ Tree = Any
 
 _NUMBERS = (bool, int, float, str, type(None))
 
-#: Of the files, also in the name of their JSON; one of another format is refused.
+#: Version of the file format, also in the name of the JSON; other versions are rejected.
 FORMAT = 4
 _JSON, _DIGEST = f"format-{FORMAT}.json", "sha256"
 
 
 class NotPlainError(TypeError):
-    """Something that a checkpoint cannot hold: it is not plain data."""
+    """Object that is not plain data, so that it cannot be saved in a checkpoint."""
 
 
 def write_archive(path: Path, tree: Tree, header: dict[str, Any] | None = None) -> str:
-    """Write plain data; a file of that name is replaced once all is on the disk.
+    """Write plain data to a file; an existing file is replaced once all is on the disk.
 
-    :param header: what JSON can hold, to be read alone.
-    :return: the SHA-256 of its JSON, by which :func:`read_archive` knows it again.
-    :raises NotPlainError: if the tree is not plain; nothing is written then.
-    :raises OSError: if the disk is full, for example; a file of that name stays as it was.
+    :param header: JSON data that :func:`read_header` can read without the rest.
+    :return: the SHA-256 of the JSON, with which :func:`read_archive` can identify the file.
+    :raises NotPlainError: if the tree is not plain data; nothing is written.
+    :raises OSError: for example if the disk is full; an existing file is unchanged.
     """
     text, arrays = seal(tree, header)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -56,19 +56,19 @@ def write_archive(path: Path, tree: Tree, header: dict[str, Any] | None = None) 
                 with archive.open(f"{i}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
 
-    write_aside(path, write)
+    write_atomically(path, write)
     return digest
 
 
 def read_archive(path: Path, digest: str | None = None) -> Tree:
-    """Return the tree that :func:`write_archive` was given.
+    """Return the tree written by :func:`write_archive`.
 
-    :param digest: what it returned; None for any file.
-    :raises SavedFileError: if the file is damaged, missing, or not that one.
+    :param digest: return value of :func:`write_archive`; None to accept any file.
+    :raises SavedFileError: if the file is damaged or missing, or if the digest differs.
     """
     with _opened(path) as (archive, text):
         if digest not in (None, hashlib.sha256(text).hexdigest()):
-            raise ValueError("it is not the file that was noted")
+            raise ValueError("its checksum is not the recorded one")
         arrays = []
         for i in range(len(json.loads(text)["sha256"])):
             with archive.open(f"{i}.npy") as member:
@@ -77,7 +77,7 @@ def read_archive(path: Path, digest: str | None = None) -> Tree:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the header that :func:`write_archive` was given; nothing else is read.
+    """Return the header written by :func:`write_archive`, without reading the rest.
 
     :raises SavedFileError: if the file is damaged or missing.
     """
@@ -87,9 +87,9 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def seal(tree: Tree, header: dict[str, Any] | None = None) -> tuple[str, list[NDArray[Any]]]:
-    """Return plain data as a JSON, with the SHA-256 of each array, and the arrays.
+    """Return plain data as JSON, with the SHA-256 of each array, and the arrays.
 
-    :raises NotPlainError: if the tree is not plain.
+    :raises NotPlainError: if the tree is not plain data.
     """
     packed, arrays = pack(tree)
     digests = [_digest(array) for array in arrays]
@@ -97,35 +97,35 @@ def seal(tree: Tree, header: dict[str, Any] | None = None) -> tuple[str, list[ND
 
 
 def unseal(text: str | bytes, arrays: list[NDArray[Any]]) -> Tree:
-    """Return the tree that :func:`seal` was given.
+    """Return the tree serialized by :func:`seal`.
 
-    :raises SavedFileError: if an array was altered.
+    :raises SavedFileError: if the checksum of an array differs.
     """
     content = json.loads(text)
     for i, (array, digest) in enumerate(zip(arrays, content["sha256"], strict=True)):
         if _digest(array) != digest:
-            raise SavedFileError(f"array {i} is not the one that was saved")
+            raise SavedFileError(f"array {i} does not match its checksum")
     return unpack(content["tree"], arrays)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, bytes]]:
-    """Yield an archive and its JSON, which is whole; errors while it is read are ours."""
+    """Yield an archive and its verified JSON; convert errors while reading to SavedFileError."""
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.namelist()[:1] != [_JSON]:
                 raise ValueError(
-                    f"it is not of format {FORMAT}, the one that this version of sb3_atari_course"
-                    " reads: use the version that wrote it"
+                    f"it is not of format {FORMAT}, which this version of sb3_atari_course reads:"
+                    " use the version that wrote it"
                 )
             text = archive.read(_JSON)
             if hashlib.sha256(text).hexdigest().encode() != archive.read(_DIGEST):
-                raise ValueError("its JSON was altered")
+                raise ValueError("its JSON does not match its checksum")
             yield archive, text
     except OSError as error:
         raise SavedFileError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # zipfile, numpy and json have many
-        raise SavedFileError(f"{path} is damaged or of another kind: {error}") from error
+        raise SavedFileError(f"{path} is damaged or in another format: {error}") from error
 
 
 def _digest(array: NDArray[Any]) -> str:
@@ -136,16 +136,16 @@ def _digest(array: NDArray[Any]) -> str:
 
 
 def pack(tree: Tree) -> tuple[Any, list[NDArray[Any]]]:
-    """Return plain data as something that JSON can hold, and the arrays that it cannot.
+    """Return plain data as JSON data, and the arrays that it refers to.
 
-    :raises NotPlainError: for anything else, with its place in the tree.
+    :raises NotPlainError: for anything else, with its path in the tree.
     """
     arrays: list[NDArray[Any]] = []
     return _pack(tree, arrays, ""), arrays
 
 
 def unpack(packed: Any, arrays: list[NDArray[Any]]) -> Tree:
-    """Return what :func:`pack` was given; arrays are those of ``arrays``."""
+    """Return the tree that :func:`pack` was called with, using the given arrays."""
     if isinstance(packed, list):
         return [unpack(item, arrays) for item in packed]
     if not isinstance(packed, dict):
@@ -157,7 +157,7 @@ def unpack(packed: Any, arrays: list[NDArray[Any]]) -> Tree:
 
 
 def is_plain(data: Any) -> bool:
-    """Tell whether a checkpoint can hold something."""
+    """Return whether an object is plain data."""
     try:
         pack(data)
     except NotPlainError:
@@ -212,7 +212,7 @@ _READ: dict[str, Any] = {
     "$tuple": lambda value, arrays, _: tuple(_read_items(value, arrays)),
     "$array": lambda value, arrays, _: arrays[value],
     "$scalar": lambda value, arrays, _: arrays[value][()],
-    # in memory of torch's own, aligned as its other tensors
+    # cloned, so that PyTorch allocates and aligns it
     "$tensor": lambda value, arrays, _: th.from_numpy(arrays[value]).clone(),
     "$bytes": lambda value, arrays, _: arrays[value].tobytes(),
 }

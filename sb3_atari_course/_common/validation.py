@@ -1,4 +1,4 @@
-"""Checks of arguments that more than one module needs: which value was wrong, and what to do."""
+"""Validation of arguments, with error messages that name the value and the remedy."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sb3_atari_course._common.errors import SettingError
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Object = TypeVar("_Object")
 
-#: What SB3's AtariWrapper, Gymnasium's AtariPreprocessing, ale-py's vector environment and RL Zoo
-#: call our arguments.
-_ALSO_CALLED = {
+#: Names of our arguments in SB3's AtariWrapper, Gymnasium's AtariPreprocessing, ale-py's vector
+#: environment and RL Zoo.
+_SYNONYMS = {
     "shape": ("screen_size", "resize", "img_height", "img_width"),
     "frame_skip": ("frameskip", "skip", "action_repeat"),
     "n_stack": ("frame_stack", "framestack", "stack_num", "stack_size", "num_stack"),
@@ -44,11 +44,11 @@ _ALSO_CALLED = {
 def integer_at_least(minimum: int, name: str, value: Any) -> int:
     """Return ``value`` as an int.
 
-    :param minimum: smallest value allowed.
+    :param minimum: smallest allowed value.
     :param name: name of the argument, for the message.
-    :param value: what the caller passed; an int, or an integer of NumPy.
-    :raises TypeError: if it is no integer.
-    :raises ValueError: if it is below ``minimum``.
+    :param value: an int or a NumPy integer.
+    :raises TypeError: if ``value`` is not an integer.
+    :raises ValueError: if ``value`` is below ``minimum``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
@@ -62,8 +62,8 @@ def boolean(name: str, value: Any) -> bool:
     """Return ``value`` as a bool.
 
     :param name: name of the argument, for the message.
-    :param value: what the caller passed: a Python or NumPy bool; ``"no"`` or 0 are not flags.
-    :raises TypeError: if it is anything else.
+    :param value: a Python or NumPy bool.
+    :raises TypeError: for anything else, also for ``"no"`` or 0.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -74,9 +74,9 @@ def probability(name: str, value: Any) -> float:
     """Return ``value`` as a float from 0 to 1.
 
     :param name: name of the argument, for the message.
-    :param value: what the caller passed; any real number, numpy's too.
-    :raises TypeError: if it is not a number.
-    :raises ValueError: if it is below 0, above 1 or NaN.
+    :param value: a real number of Python or NumPy.
+    :raises TypeError: if ``value`` is not a number.
+    :raises ValueError: if ``value`` is below 0, above 1 or NaN.
     """
     number = finite_number(name, value)
     if not 0.0 <= number <= 1.0:
@@ -88,9 +88,9 @@ def finite_number(name: str, value: Any) -> float:
     """Return ``value`` as a float.
 
     :param name: name of the argument, for the message.
-    :param value: what the caller passed; any real number, numpy's too.
-    :raises TypeError: if it is no number.
-    :raises ValueError: if it is infinite or not a number (NaN).
+    :param value: a real number of Python or NumPy.
+    :raises TypeError: if ``value`` is not a number.
+    :raises ValueError: if ``value`` is infinite or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
@@ -100,30 +100,29 @@ def finite_number(name: str, value: Any) -> float:
 
 
 def check_cuda_device(name: str, device: Any) -> None:
-    """Raise an error if a setting asks for a GPU that is not there.
+    """Check that a requested CUDA device exists (PyTorch fails late, SB3 falls back to the CPU).
 
-    :param name: of the setting, for the message.
-    :param device: ``"auto"``, or what PyTorch takes for a device.
-    :raises SettingError: without that GPU, and for what is not a device.
+    :param name: name of the setting, for the message.
+    :param device: ``"auto"``, or a device of PyTorch.
+    :raises SettingError: if the device does not exist, or ``device`` is invalid.
     """
     try:
-        asked = th.device("cpu" if device == "auto" else device)
+        requested = th.device("cpu" if device == "auto" else device)
     except RuntimeError:
         raise SettingError(f"{name} must be 'auto', 'cpu' or 'cuda', got {device!r}") from None
-    if asked.type == "cuda" and (asked.index or 0) >= th.cuda.device_count():
+    if requested.type == "cuda" and (requested.index or 0) >= th.cuda.device_count():
         raise SettingError(
-            f"{name}={str(device)!r}, but this machine has no such card (CUDA cards:"
-            f" {th.cuda.device_count()}): choose 'cpu', or 'auto' for a card where there is one"
+            f"{name}={str(device)!r} does not exist (CUDA devices found: {th.cuda.device_count()}):"
+            " use 'cpu', or 'auto' for a GPU if there is one"
         )
 
 
 def explain_arguments(function: _Function) -> _Function:
-    """Let a function refuse arguments that it does not have with the nearest name and a list.
+    """Decorate a function to explain wrong arguments, with the nearest name and all names.
 
-    For functions and ``__init__``; the signature stays what it is. One with ``**kwargs`` checks
-    their names itself, with :func:`refuse_unknown`.
-
-    :raises TypeError: by the function: for an unknown name, a missing one, too many by position.
+    For functions and ``__init__``; the signature is preserved. A function with ``**kwargs`` must
+    check their names itself, with :func:`refuse_unknown`. The decorated function raises a TypeError
+    for an unknown argument, a missing one, and for too many positional ones.
     """
     signature = inspect.signature(function)
     what = function.__qualname__.removesuffix(".__init__")
@@ -142,7 +141,7 @@ def explain_arguments(function: _Function) -> _Function:
 def _explain(
     what: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """Raise an error if arguments do not fit a signature."""
+    """Raise a TypeError if the arguments do not fit the signature."""
     parameters = [one for one in signature.parameters.values() if one.name != "self"]
     args = args[len(signature.parameters) - len(parameters) :]
     if not any(one.kind is one.VAR_KEYWORD for one in parameters):
@@ -151,8 +150,8 @@ def _explain(
     n_by_position = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
     if len(args) > n_by_position and by_name:
         raise TypeError(
-            f"{what} got {reprlib.repr(args[n_by_position])} by position: name the argument,"
-            f" one of {', '.join(f'{name}=' for name in by_name)}"
+            f"{what} got {reprlib.repr(args[n_by_position])} by position: pass it by name, one of"
+            f" {', '.join(f'{name}=' for name in by_name)}"
         )
     try:
         inspect.Signature(parameters).bind(*args, **kwargs)
@@ -166,12 +165,12 @@ def refuse_unknown(
     names: Iterable[str],
     inside: Mapping[str, Iterable[str]] | None = None,
 ) -> None:
-    """Raise an error if a name is given that is not one of ``names``.
+    """Raise an error for an argument whose name is not one of ``names``.
 
-    :param what: the function that is called, for the message.
-    :param given: its arguments by name.
-    :param names: those that it has.
-    :param inside: those that belong into one of its arguments, which is a dictionary.
+    :param what: name of the called function, for the message.
+    :param given: the keyword arguments.
+    :param names: the known names.
+    :param inside: names of arguments that are dicts, and the names known inside each of them.
     :raises TypeError: with the value, the nearest name and all names.
     """
     names = list(names)
@@ -190,17 +189,17 @@ def refuse_unknown(
 
 
 def _nearest(name: str, names: list[str]) -> str | None:
-    """Return what is most like ``name``, or means the same in another library."""
-    same = [one for one in names if name in _ALSO_CALLED.get(one, ())]
+    """Return the most similar of the names, or the one called ``name`` in another library."""
+    same = [one for one in names if name in _SYNONYMS.get(one, ())]
     near = same or difflib.get_close_matches(name, names, n=1)
     return near[0] if near else None
 
 
 def callers(kind: type[_Object]) -> Iterator[_Object]:
-    """Yield each object of a class with a method among the callers, innermost first.
+    """Yield the objects of a class whose methods are on the call stack, innermost first.
 
     SB3 (2.9.2) does not pass its algorithm to environments, replay buffers or policies, so this is
-    the one place that looks for it on the stack.
+    the only function that searches the stack for it.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -33,7 +33,7 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import nn
 
-from sb3_atari_course._common.atomic_files import write_aside
+from sb3_atari_course._common.atomic_files import write_atomically
 from sb3_atari_course._common.validation import integer_at_least, probability
 from sb3_atari_course.agents.weights import parse_json, read_file, refuse
 from sb3_atari_course.policies import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy
@@ -303,7 +303,7 @@ def write_card(
     text = json.dumps(card, indent=2, allow_nan=False)
     path = Path(folder) / CARD
     _check_card(parse_json(text.encode(), path))
-    write_aside(path, lambda file: file.write(f"{text}\n".encode()))
+    write_atomically(path, lambda file: file.write(f"{text}\n".encode()))
     return path
 
 

@@ -27,7 +27,7 @@ from stable_baselines3.common.logger import (
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_atari_course._common.atomic_files import flush, write_aside
+from sb3_atari_course._common.atomic_files import flush, write_atomically
 from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable, LogTable
 from sb3_atari_course.envs.vec_env_state import monitor_files
@@ -164,7 +164,7 @@ def _cut_table(path: Path, keys: list[str], rows: list[list[str]]) -> None:
         csv.writer(text, lineterminator="\n").writerows(lines)
         text.detach()  # which leaves the file open
 
-    write_aside(path, write)
+    write_atomically(path, write)
 
 
 def _relative(path: Any, run: Path) -> str | None:

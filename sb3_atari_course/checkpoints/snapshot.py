@@ -191,9 +191,9 @@ class Snapshots:
         n_steps = (model.num_timesteps - self._at_mark) // model.n_envs
         new = self._mark.rows_since(buffer, n_steps=n_steps)
         oldest = new.end - buffer.buffer_size
-        before = () if new.starts_anew else self._segments
+        before = () if new.starts_over else self._segments
         segments = tuple(one for one in before if one.end > oldest)
-        if new.end > (0 if new.starts_anew else self._n_rows):
+        if new.end > (0 if new.starts_over else self._n_rows):
             rows = pack_rows(buffer, new.first, new.end)
             segments += (self.folder.write_segment(model.num_timesteps, new.first, new.end, rows),)
         return segments, new.end

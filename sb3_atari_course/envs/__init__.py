@@ -1,10 +1,10 @@
-"""Atari environments: ids, wrapped games, the native vector environment, saving and restoring.
+"""Atari environments: ids, preprocessing, native vectorized environments, saving and restoring.
 
-- ``ids.py``          registering, finding and checking environment ids
-- ``atari.py``        ``wrap_atari``, ``make_atari_env``: the one place that knows the order
-- ``native/``         many games at once, in ale-py's C++ threads
-- ``env_state.py``, ``emulator_state.py``, ``vec_env_state.py``  state of an environment with its
-  wrappers, of an emulator with the action that sticks, and of SB3's VecEnvs, as plain data
+- ``ids.py``: register, find and check environment ids.
+- ``atari.py``: ``wrap_atari`` and ``make_atari_env``, which set the order of the wrappers.
+- ``native/``: vectorized environment on ale-py's C++ backend.
+- ``env_state.py``, ``emulator_state.py``, ``vec_env_state.py``: state of an environment with its
+  wrappers, of an ale-py emulator, and of SB3's VecEnvs, as plain data.
 """
 
 from sb3_atari_course.envs.atari import GRAY_SCREENS, make_atari_env, make_game, wrap_atari

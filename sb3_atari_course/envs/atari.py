@@ -1,4 +1,4 @@
-"""From the emulator to the agent: the one place that knows the order of the wrappers."""
+"""Atari preprocessing (``wrap_atari``) and vectorized Atari environments (``make_atari_env``)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ from sb3_atari_course.wrappers import (
 
 Screen = NDArray[np.uint8]
 
-#: What :func:`make_atari_env` asks the emulator for, and
-#: :func:`~sb3_atari_course.evaluation.evaluate_games` with it.
+#: Keyword arguments for :func:`gymnasium.make` that select grayscale screens, as used by
+#: :func:`make_atari_env` and :func:`~sb3_atari_course.evaluation.evaluate_games`.
 GRAY_SCREENS = {"obs_type": "grayscale"}
 
 
-#: Arguments of :func:`gymnasium.make` itself, and flags of an Atari game.
-_OF_MAKE = ("max_episode_steps", "disable_env_checker")
-_FLAGS = {"full_action_space", "continuous", "sound_obs"}
+#: Arguments of :func:`gymnasium.make` itself.
+_MAKE_ARGUMENTS = ("max_episode_steps", "disable_env_checker")
+#: Arguments of an Atari game that are bools.
+_BOOL_ARGUMENTS = {"full_action_space", "continuous", "sound_obs"}
 
 
 @explain_arguments
@@ -59,49 +60,54 @@ def wrap_atari(
     clip_reward: bool = True,
     n_stack: int | None = None,
 ) -> gym.Env[Screen, int]:
-    """Put our wrappers around one Atari game; usable as ``env_wrapper`` in an RL Zoo yml.
+    """Atari preprocessing: apply the wrappers of this package to one game, in the right order.
 
-    :param env: a game that plays one frame a step, e.g. any NoFrameskip-v4 id; SB3's Monitor, if
-        any, inside: it then counts true scores and emulator frames of whole games.
-    :param crop: (top, bottom, left, right) in pixels, see :class:`.CropGrayResize`.
-    :param shape: (h, w) in pixels of what the agent sees.
-    :param noop_max: most no-ops at the start of a game, in emulator frames (for a game that skips
-        by itself: in its steps); 0 for none.
-    :param frame_skip: emulator frames per agent step; 1 for a game that skips by itself.
-    :param terminal_on_life_loss: report a lost life as the end of an episode.
+    Mirrors SB3's ``AtariWrapper``. Can be used as ``env_wrapper`` in an RL Zoo yml file.
+
+    :param env: a game that plays one frame per step, e.g. any NoFrameskip-v4 id. A Monitor must be
+        inside; it then records unclipped returns and emulator frames of full games.
+    :param crop: (top, bottom, left, right) in pixels, see :class:`.CropGrayResize`; None for the
+        whole screen.
+    :param shape: (h, w) of a frame in pixels.
+    :param noop_max: maximum number of no-ops at the start of a game, in emulator frames (in steps
+        of a game that skips frames itself); 0 for none.
+    :param frame_skip: emulator frames per agent step; 1 for a game that skips frames itself.
+    :param terminal_on_life_loss: end the episode when a life is lost.
     :param fire_on_reset: press FIRE at the start of every life.
-    :param clip_reward: pay the sign of the reward.
-    :param n_stack: show the last ``n_stack`` pictures at once, the first one repeated at the start;
-        None leaves the stacking to others (``frame_stack`` in a yml, SB3's VecFrameStack).
-    :return: observations (h, w, 1) uint8, or (h, w, n_stack).
+    :param clip_reward: clip the reward to its sign.
+    :param n_stack: number of stacked frames; at the start of an episode the first frame is
+        repeated. None for no stacking (with ``frame_stack`` in a yml file, or SB3's
+        ``VecFrameStack``).
+    :return: the wrapped environment, with observations of shape (h, w, 1), or (h, w, n_stack), and
+        dtype uint8.
     :raises ValueError: if a value is out of range, if ``env`` skips frames already while
-        ``frame_skip > 1``, if its actions are continuous, if it is not a game with a screen.
-    :raises TypeError: for an unknown argument, for a flag that is not a bool, if ``env`` is not
-        an environment.
+        ``frame_skip > 1``, if its actions are continuous, if its observations are not images.
+    :raises TypeError: for an unknown argument, for a value of the wrong type, if ``env`` is not an
+        environment.
     """
     if not isinstance(env, gym.Env):
         raise TypeError(
-            f"wrap_atari needs one Gymnasium environment, got {env!r}: make_atari_env takes an id"
+            f"wrap_atari needs a Gymnasium environment, got {env!r}: use make_atari_env for an id"
         )
     if not isinstance(env.unwrapped, AtariEnv) and not _shows_images(env.observation_space):
         raise ValueError(not_atari(env.spec.id if env.spec else str(env)))
     if not isinstance(env.action_space, spaces.Discrete):
         raise ValueError(
-            f"wrap_atari needs a game with discrete actions, got {env.action_space}:"
-            " make it with continuous=False"
+            f"wrap_atari needs discrete actions, got {env.action_space}: make the game with"
+            " continuous=False"
         )
-    # what one step is and shows                        one step is     the agent sees
+    #                                                   one step        observation
     if integer_at_least(0, "noop_max", noop_max) != 0:
         env = NoopReset(env, noop_max=noop_max)  #      1 frame         (210, 160, 3)
     if integer_at_least(1, "frame_skip", frame_skip) != 1:
         env = ActionRepeat(env, frame_skip=frame_skip)  # 4 frames      max of the last 2
     if boolean("terminal_on_life_loss", terminal_on_life_loss):
-        env = LifeLossTerminal(env)  #                  done: a life    "
+        env = LifeLossTerminal(env)  #                  ends at a life loss
     if boolean("fire_on_reset", fire_on_reset):
-        env = FireOnReset(env)  #                       first: FIRE     "
+        env = FireOnReset(env)  #                       starts with FIRE
     env = CropGrayResize(env, crop=crop, shape=shape)  #                (84, 84, 1)
     if boolean("clip_reward", clip_reward):
-        env = ClipReward(env)  #                        paid: the sign  "
+        env = ClipReward(env)  #                        reward: the sign
     if n_stack is not None:
         env = FrameStack(env, n_stack=n_stack)  #                       (84, 84, 4)
     return env
@@ -119,33 +125,35 @@ def make_atari_env(
     wrapper_kwargs: dict[str, Any] | None = None,
     **vec_env_kwargs: Any,
 ) -> VecEnv:
-    """Make an SB3 VecEnv of Atari games, ready for a CnnPolicy of any SB3 algorithm.
+    """Make a vectorized Atari environment (SB3 ``VecEnv``) with preprocessing and frame stacking.
 
-    The observations are stacked already: no VecFrameStack goes around it. (SB3's own function of
-    the same name does not stack.)
+    Ready for the ``CnnPolicy`` of any SB3 algorithm. Unlike the result of SB3's function of the
+    same name, observations are already stacked: do not add ``VecFrameStack``.
 
-    The emulator is asked for grey screens (``obs_type="grayscale"``), so the maximum over two
-    frames is one of greys, as in Gymnasium, Dopamine and ale-py's vector env; SB3, RL Zoo and the
-    DQN paper take it of colours, which ``env_kwargs=dict(obs_type="rgb")`` does too, a little
-    slower. The pixels differ in games whose sprites flicker (MsPacman), not in Breakout.
+    The emulator renders grayscale screens (``obs_type="grayscale"``), so the maximum over two
+    frames is taken after the conversion to grayscale, as in Gymnasium, Dopamine and ale-py's vector
+    environment. SB3, RL Zoo and the DQN paper take the maximum of RGB screens;
+    ``env_kwargs=dict(obs_type="rgb")`` does the same, a little slower. Pixels differ in games with
+    flickering sprites (MsPacman), not in Breakout.
 
-    :param env_id: a game that plays one frame a step, e.g. ``"BreakoutNoFrameskip-v4"``.
-    :param n_envs: number of games.
-    :param native: play in ale-py's C++ threads, see :class:`.NativeAtariVecEnv`, which also tells
-        what differs; ``vec_env_kwargs`` are for it then, e.g. ``monitor_dir`` or ``n_threads``.
-    :param seed: game i is seeded with ``seed + i``; None for a random seed.
-    :param n_stack: pictures in one observation.
-    :param env_kwargs: for :func:`gymnasium.make`.
-    :param wrapper_kwargs: for :func:`wrap_atari`.
-    :param vec_env_kwargs: for SB3's :func:`~stable_baselines3.common.env_util.make_vec_env`, e.g.
-        ``monitor_dir`` or ``vec_env_cls``.
-    :return: observations (n_envs, n_stack, h, w) uint8; in ``info["episode"]`` true scores and
-        lengths (in emulator frames) of whole games, as SB3's Monitor counts them: unclipped, with
-        no-ops and their rewards, without the frames that some emulators play during a reset.
-    :raises ValueError: for an unknown game, for another environment than an Atari game, for no game
-        at all, and as :func:`wrap_atari` does.
-    :raises TypeError: for an unknown argument, for an ``env_id`` that is not a string, for a
-        ``native`` that is not a bool.
+    :param env_id: a game that plays one frame per step, e.g. ``"BreakoutNoFrameskip-v4"``.
+    :param n_envs: number of environments.
+    :param native: use ale-py's C++ backend, see :class:`.NativeAtariVecEnv` for the differences;
+        ``vec_env_kwargs`` are then its arguments, e.g. ``monitor_dir`` or ``n_threads``.
+    :param seed: environment i is seeded with ``seed + i``; None for a random seed.
+    :param n_stack: number of stacked frames.
+    :param env_kwargs: arguments of :func:`gymnasium.make`.
+    :param wrapper_kwargs: arguments of :func:`wrap_atari`.
+    :param vec_env_kwargs: arguments of SB3's
+        :func:`~stable_baselines3.common.env_util.make_vec_env`, e.g. ``monitor_dir`` or
+        ``vec_env_cls``.
+    :return: the vectorized environment, with observations of shape (n_envs, n_stack, h, w), dtype
+        uint8. ``info["episode"]`` has the returns and lengths (in emulator frames) of full games as
+        SB3's Monitor records them: unclipped, with no-ops and their rewards, without the frames
+        that some emulators play during a reset.
+    :raises ValueError: for an unknown id, an environment that is not an Atari game, ``n_envs``
+        below 1, and as :func:`wrap_atari` does.
+    :raises TypeError: for an unknown argument, and for a value of the wrong type.
     """
     native = boolean("native", native)
     own_names = [name for name in locals() if name != "vec_env_kwargs"]
@@ -184,29 +192,29 @@ def make_atari_env(
 
 
 def _wrap_savable(env: gym.Env[Any, Any], **kwargs: Any) -> gym.Env[Screen, int]:
-    """Let checkpoints reach a game in a process of its own."""
+    """Make a game in a worker process accessible to checkpoints."""
     return SavableEnv(wrap_atari(env, **kwargs))
 
 
 def make_game(env_id: str, **env_kwargs: Any) -> gym.Env[Any, Any]:
-    """Make any registered environment, Atari games among them.
+    """Make any registered environment, with checked arguments if it is an Atari game.
 
-    :param env_id: an id that Gymnasium, ale-py or :func:`register_envs` knows.
-    :param env_kwargs: for :func:`gymnasium.make`.
-    :raises ValueError: for an unknown id, with the nearest one; for a mode or difficulty that a
-        game does not have.
-    :raises TypeError: for an unknown argument of a game, for a flag that is not a bool.
+    :param env_id: an id registered by Gymnasium, ale-py or :func:`register_envs`.
+    :param env_kwargs: arguments of :func:`gymnasium.make`.
+    :return: the environment.
+    :raises ValueError: for an unknown id, and for a mode or difficulty that the game does not have.
+    :raises TypeError: for an unknown argument of a game, and for a flag that is not a bool.
     """
     spec = find_spec(env_id)
     if not is_atari(env_id):
         return gym.make(spec, **env_kwargs)
     known = inspect.signature(AtariEnv.__init__).parameters
-    refuse_unknown(env_id, env_kwargs, [*known, *_OF_MAKE])
-    for flag in _FLAGS.intersection(env_kwargs):
+    refuse_unknown(env_id, env_kwargs, [*known, *_MAKE_ARGUMENTS])
+    for flag in _BOOL_ARGUMENTS.intersection(env_kwargs):
         boolean(flag, env_kwargs[flag])
     try:
         return gym.make(spec, **env_kwargs)
-    except RuntimeError as error:  # of the emulator
+    except RuntimeError as error:  # raised by the emulator
         raise ValueError(f"{env_id} cannot be made with {env_kwargs}: {error}") from error
 
 

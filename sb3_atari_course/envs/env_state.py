@@ -1,16 +1,16 @@
-"""The state of one environment with all its wrappers, exactly, as plain data.
+"""Exact state of an environment with all its wrappers, as plain data.
 
-A wrapper or environment of yours joins by naming its fields that change while playing::
+To make your own wrapper or environment savable, list the attributes that change during an episode::
 
-    checkpoint_fields = ("n_steps",)              # of this class; a subclass names its own
+    checkpoint_fields = ("n_steps",)          # of this class; a subclass lists its own
 
-or, where a copy of fields is not enough, with two methods::
+or, where copying attributes is not enough, implement two methods::
 
     def checkpoint_state(self): ...           # returns plain data, see _common/state_tree.py
     def restore_checkpoint_state(self, state): ...
 
-They concern that layer alone; the layers inside it, its action space and the random generator of an
-environment (``np_random``) are saved for it.
+They cover this layer only; inner layers, the action space and the random generator of an
+environment (``np_random``) are saved separately.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ from sb3_atari_course.wrappers.timing import layers
 Env = gym.Env[Any, Any]
 Space = gym.Space[Any]
 
-#: What changes while playing in environments and wrappers of others, by attribute. Left out are
-#: settings and what is only drawn on a screen. Functions given to a wrapper are taken to be
-#: stateless. A subclass is another class: it may remember more.
+#: Attributes of third-party environments and wrappers that change during an episode; settings and
+#: what only affects rendering are left out. Functions passed to a wrapper are assumed to be
+#: stateless. Subclasses are not included: they may have more state.
 _CHANGING: dict[type, tuple[str, ...]] = {
-    AtariEnv: (),  # and its emulator
+    AtariEnv: (),  # the emulator is saved separately
     classic_control.AcrobotEnv: ("state",),
     classic_control.CartPoleEnv: ("state", "steps_beyond_terminated"),
     classic_control.Continuous_MountainCarEnv: ("state",),
     classic_control.MountainCarEnv: ("state",),
     classic_control.PendulumEnv: ("state", "last_u"),
     toy_text.CliffWalkingEnv: ("s", "lastaction"),
-    # its map too, which is another one in each process with desc=None
+    # includes the map, which is generated at random with desc=None
     toy_text.FrozenLakeEnv: ("s", "lastaction", "desc", "P", "initial_state_distrib"),
     toy_text.TaxiEnv: ("s", "lastaction", "fickle_step", "taxi_orientation"),
-    # those that gym.make puts around an environment
+    # the wrappers that gym.make applies
     gym_wrappers.OrderEnforcing: ("_has_reset",),
     gym_wrappers.PassiveEnvChecker: (
         "checked_reset",
@@ -68,10 +68,10 @@ _CHANGING: dict[type, tuple[str, ...]] = {
         "_previous_data",
     ),
     gym_wrappers.TimeLimit: ("_elapsed_steps",),
-    # not the lists of all episodes, which grow with the training: get_episode_rewards() and the
-    # like return those since the last resume
+    # without the lists of all episodes, which grow during training: get_episode_rewards() etc.
+    # return the episodes since the last resume
     Monitor: ("rewards", "needs_reset", "total_steps", "current_reset_info", "t_start"),
-    atari_wrappers.AtariWrapper: (),  # the others stand inside it
+    atari_wrappers.AtariWrapper: (),  # consists of the others
     atari_wrappers.ClipRewardEnv: (),
     atari_wrappers.EpisodicLifeEnv: ("lives", "was_real_done"),
     atari_wrappers.FireResetEnv: (),
@@ -80,29 +80,30 @@ _CHANGING: dict[type, tuple[str, ...]] = {
     atari_wrappers.StickyActionEnv: ("_sticky_action",),
     atari_wrappers.WarpFrame: (),
 }
-#: Gymnasium's wrappers of these kinds keep no state: ClipAction, FlattenObservation, ...
+#: Base classes of Gymnasium's wrappers without state: ClipAction, FlattenObservation, ...
 _STATELESS = (
     gym_wrappers.TransformAction,
     gym_wrappers.TransformObservation,
     gym_wrappers.TransformReward,
 )
 
-#: Importing RL Zoo puts the first one in the place of the second.
+#: Importing RL Zoo replaces the second class by the first.
 _SAME = {"rl_zoo3.gym_patches.PatchedTimeLimit": "gymnasium.wrappers.common.TimeLimit"}
 
 
 class EnvStateError(CheckpointError):
-    """A state of another environment: other layers, or another number of environments."""
+    """Saved state that does not match: other wrappers, or another number of environments."""
 
 
 class SavableEnv(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
-    """Lets checkpoints reach an environment inside SB3's SubprocVecEnv.
+    """Wrapper that makes an environment inside SB3's ``SubprocVecEnv`` savable in checkpoints.
 
-    It must be the outermost wrapper: the last one in the ``env_wrapper`` list of an RL Zoo yml, or
-    ``wrapper_class`` of SB3's ``make_vec_env``. It changes nothing of what is played.
+    It must be the outermost wrapper: the last one in the ``env_wrapper`` list of an RL Zoo yml
+    file, or ``wrapper_class`` of SB3's ``make_vec_env``. Observations, actions and rewards are
+    unchanged.
 
-    In a worker process it makes Ctrl-C a matter of the main process, which stops the training
-    cleanly; the signal goes to all processes of a terminal. SIGTERM still ends the worker.
+    In a worker process it ignores SIGINT, because Ctrl-C reaches all processes of a terminal: the
+    main process handles it and stops the training cleanly. SIGTERM still ends the worker.
 
     :param env: any environment.
     """
@@ -114,17 +115,17 @@ class SavableEnv(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if in_worker and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    # An exception would end the worker, so these return what went wrong.
+    # An exception would end the worker process, so errors are returned.
 
     def checkpoint_tree(self) -> tuple[Tree, str | None]:
-        """Return the state of the environment, or None and why there is none."""
+        """Return the state of the environment and None, or None and why it cannot be saved."""
         try:
             return read_env(self.env), None
         except UnsavableEnvError as error:
             return None, str(error)
 
     def restore_checkpoint_tree(self, state: Tree) -> str | None:
-        """Put a state into the environment; return why that cannot be, None if it is done."""
+        """Restore the state of the environment; return None, or why it cannot be restored."""
         try:
             write_env(self.env, state)
         except EnvStateError as error:
@@ -132,22 +133,22 @@ class SavableEnv(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return None
 
     def checkpoint_monitor_file(self) -> str | None:
-        """Return the path of the file that SB3's Monitor writes, None for none."""
+        """Return the path of the file that SB3's Monitor writes, None without one."""
         return monitor_file(self.env)
 
 
 def class_name(cls: type) -> str:
-    """Return module and name of a class; the two kinds of TimeLimit have one."""
+    """Return the qualified name of a class; the same for both kinds of TimeLimit."""
     name = f"{cls.__module__}.{cls.__qualname__}"
     return _SAME.get(name, name)
 
 
-#: Full name of a class -> its fields.
+#: Qualified class name -> attributes.
 FIELDS = {class_name(cls): fields for cls, fields in _CHANGING.items()}
 
 
 def changing_fields(cls: type) -> tuple[str, ...] | None:
-    """Return the attributes of a class's objects that change while playing, None if unknown."""
+    """Return the attributes of a class that change during an episode, None if unknown."""
     if "checkpoint_fields" in vars(cls):
         fields: tuple[str, ...] = vars(cls)["checkpoint_fields"]
         return fields
@@ -157,31 +158,31 @@ def changing_fields(cls: type) -> tuple[str, ...] | None:
 
 
 def read_env(env: Env) -> Tree:
-    """Return the state of all layers, the outermost first.
+    """Return the state of all layers, outermost first.
 
-    :raises UnsavableEnvError: if one of them is unknown here, or holds what is not plain data.
+    :raises UnsavableEnvError: if the state of a layer is unknown or not plain data.
     """
     return [_read_layer(layer) for layer in _layers(env)]
 
 
 def write_env(env: Env, state: Tree) -> None:
-    """Put a state into an environment that was made in the same way; it may have played or not.
+    """Restore the state of an environment that was made in the same way, at any point of play.
 
-    :raises EnvStateError: if its layers are others than those saved; it is then as it was.
+    :raises EnvStateError: if its layers differ from the saved ones; it is then unchanged.
     """
     found = list(_layers(env))
     names, saved = [class_name(type(layer)) for layer in found], [part["layer"] for part in state]
     if names != saved:
         raise EnvStateError(
-            f"the state is one of {' < '.join(saved)}, and the environment is"
-            f" {' < '.join(names)}: make it as it was made when it was saved"
+            f"the saved state is of {' < '.join(saved)}, but the environment is"
+            f" {' < '.join(names)}: make it with the same wrappers as when it was saved"
         )
     for layer, part in zip(found, state, strict=True):
         _write_layer(layer, part)
 
 
 def monitor_file(env: Env) -> str | None:
-    """Return the path of the file that SB3's Monitor writes, None for none."""
+    """Return the path of the file that SB3's Monitor writes, None without one."""
     for layer in _layers(env):
         if isinstance(layer, Monitor) and layer.results_writer is not None:
             return str(layer.results_writer.file_handler.name)
@@ -189,18 +190,18 @@ def monitor_file(env: Env) -> str | None:
 
 
 def saves_itself(layer: object) -> bool:
-    """Return whether a class has the two methods by which its objects are saved."""
+    """Return whether an object implements the two methods for saving its state."""
     cls = type(layer)
     return hasattr(cls, "checkpoint_state") and hasattr(cls, "restore_checkpoint_state")
 
 
 def read_fields(owner: object, names: Iterable[str]) -> Tree:
-    """Return copies of attributes, by name; those that do not exist (yet) are left out."""
+    """Return copies of attributes by name; missing ones are left out."""
     return {name: copy.deepcopy(vars(owner)[name]) for name in names if name in vars(owner)}
 
 
 def write_fields(owner: object, names: Iterable[str], state: Tree) -> None:
-    """Give an object copies of saved attributes; those that did not exist are removed."""
+    """Set attributes to copies of the saved ones; remove those that were missing."""
     for name in names:
         if name in state:
             setattr(owner, name, copy.deepcopy(state[name]))
@@ -209,20 +210,20 @@ def write_fields(owner: object, names: Iterable[str], state: Tree) -> None:
 
 
 def read_generator(generator: np.random.Generator) -> Tree:
-    """Return where a random generator stands."""
+    """Return the state of a random generator."""
     return dict(generator.bit_generator.state)
 
 
 def write_generator(generator: np.random.Generator, state: Tree) -> None:
-    """Let a generator continue from there; it stays the same object, whoever else holds it.
+    """Restore the state of a generator in place, since other objects may reference it.
 
-    :raises ValueError: if the state is one of another kind of generator.
+    :raises ValueError: if the state is of another kind of generator.
     """
     generator.bit_generator.state = state
 
 
 def read_space(space: Space) -> Tree:
-    """Return where the generators of a space and of the spaces in it stand; None if not begun."""
+    """Return the states of the generators of a space and its subspaces, None where unseeded."""
     return [
         None if part._np_random is None else read_generator(part._np_random)
         for part in _subspaces(space)
@@ -230,7 +231,7 @@ def read_space(space: Space) -> Tree:
 
 
 def write_space(space: Space, state: Tree) -> None:
-    """Let them continue from there."""
+    """Restore the states of the generators of a space and its subspaces."""
     for part, generator in zip(_subspaces(space), state, strict=True):
         if generator is None:
             part._np_random = None  # type: ignore[assignment]  # as Space.__init__ does
@@ -246,7 +247,7 @@ def _subspaces(space: Space) -> Iterator[Space]:
 
 
 def _layers(env: Env) -> Iterator[Env]:
-    """Yield the layers that have a state, the outermost first and the environment itself last."""
+    """Yield the layers that have a state, from the outermost wrapper to the environment itself."""
     return (layer for layer in layers(env) if not isinstance(layer, SavableEnv))
 
 
@@ -258,12 +259,12 @@ def _read_layer(layer: Env) -> Tree:
         part["own"] = own.checkpoint_state()
     elif fields is None:
         raise UnsavableEnvError(
-            f"the state of {name} is unknown: give it checkpoint_fields, or the methods"
+            f"the state of {name} is unknown: define checkpoint_fields, or implement"
             " checkpoint_state() and restore_checkpoint_state(state)"
         )
     else:
         part["fields"] = read_fields(layer, fields)
-    if type(layer) is Monitor:  # a number for each frame of the episode
+    if type(layer) is Monitor:  # an array: one number per frame of the episode
         part["fields"]["rewards"] = np.array(layer.rewards, np.float64)
     space = _own_space(layer)
     if space is not None:
@@ -278,8 +279,8 @@ def _read_layer(layer: Env) -> Tree:
         pack(part)
     except NotPlainError as error:
         raise UnsavableEnvError(
-            f"the state of {name} is not plain data ({error}): give it the methods"
-            " checkpoint_state() and restore_checkpoint_state(state), or leave it out"
+            f"the state of {name} is not plain data ({error}): implement checkpoint_state() and"
+            " restore_checkpoint_state(state), or remove it"
         ) from None
     return part
 
@@ -292,7 +293,7 @@ def _write_layer(layer: Env, part: Tree) -> None:
         write_fields(layer, changing_fields(type(layer)) or (), part["fields"])
     if type(layer) is Monitor:
         layer.rewards = part["fields"]["rewards"].tolist()
-        if layer.results_writer is not None:  # its file was cut back, perhaps while it is open
+        if layer.results_writer is not None:  # the file may have been truncated while open
             layer.results_writer.file_handler.seek(0, os.SEEK_END)
     space = _own_space(layer)
     if space is not None:
@@ -308,5 +309,5 @@ def _write_layer(layer: Env, part: Tree) -> None:
 
 
 def _own_space(layer: Env) -> Space | None:
-    """Return the action space that a layer made itself, None for one that it hands on."""
+    """Return the action space that a layer defines itself, None if it passes on an inner one."""
     return layer._action_space if isinstance(layer, gym.Wrapper) else layer.action_space

@@ -1,4 +1,4 @@
-"""Environment ids: registering, finding and checking them."""
+"""Environment ids: registration, lookup and checks."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from sb3_atari_course._common import MAX_FRAMES
 
 
 def is_atari(env_id: str) -> bool:
-    """Tell whether an id names an Atari game of ale-py.
+    """Return whether an id names an Atari game of ale-py.
 
-    :raises ValueError: for an unknown id, with the nearest one.
+    :param env_id: a Gymnasium id.
+    :raises ValueError: for an unknown id; the message suggests the nearest one.
+    :raises TypeError: if ``env_id`` is not a string.
     """
     return "AtariEnv" in str(find_spec(env_id).entry_point)
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """Return the registered specification of an id; ale-py's and our ids are registered first.
+    """Return the Gymnasium spec of an id, after registering the ids of ale-py and this package.
 
-    :raises ValueError: for an unknown id, with the nearest one.
-    :raises TypeError: if it is not a string.
+    :param env_id: a Gymnasium id.
+    :raises ValueError: for an unknown id; the message suggests the nearest one.
+    :raises TypeError: if ``env_id`` is not a string.
     """
     if not isinstance(env_id, str):
         raise TypeError(
-            f"an id must be a string such as 'BreakoutNoFrameskip-v4', got {env_id!r}: an"
-            " environment that is made already is for wrap_atari"
+            f"env_id must be a string such as 'BreakoutNoFrameskip-v4', got {env_id!r}: pass an"
+            " existing environment to wrap_atari instead"
         )
     register_envs()
     try:
@@ -43,30 +46,32 @@ def find_spec(env_id: str) -> EnvSpec:
 def import_packages(modules: Sequence[str]) -> None:
     """Import modules that register environments (``--gym-packages``).
 
-    :raises ValueError: for one that is not installed.
+    :param modules: names of the modules.
+    :raises ValueError: if a module is not installed.
     """
     for module in modules:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
             if not f"{module}.".startswith(f"{error.name}."):
-                raise  # it is there, and misses another one
+                raise  # the module exists, but one that it imports does not
             raise ValueError(
                 f"--gym-packages {module}: {error}; install it, or add its folder to PYTHONPATH"
             ) from None
 
 
 def not_atari(env_id: str) -> str:
-    """Return the message for an environment that is not an Atari game."""
-    return f"{env_id!r} is not an Atari game: use SB3's make_vec_env, without wrap_atari"
+    """Return the error message for an environment that is not an Atari game."""
+    return f"{env_id!r} is not an Atari game: use SB3's make_vec_env without wrap_atari"
 
 
 def register_envs() -> None:
-    """Register ale-py's games, and the ids of old notebooks that ale-py dropped.
+    """Register ale-py's games, and the ``Deterministic-v4`` ids that ale-py has dropped.
 
-    Those are ``BreakoutDeterministic-v4`` and the same for the other games: 4 frames a step, the
-    last one shown, no sticky actions, at most 108,000 frames. (Gym used 3 frames for Space
-    Invaders, to see its lasers; here it is 4 for all.) Calling it again changes nothing.
+    ``BreakoutDeterministic-v4`` and its counterparts for the other games play 4 frames per step,
+    return the last one, have no sticky actions and at most 108,000 frames per game. (Gym used 3
+    frames for Space Invaders, whose lasers flicker; here it is 4 for all games.) Repeated calls
+    have no effect.
     """
     gym.register_envs(ale_py)
     for rom in ale_py.roms.get_all_rom_ids():

@@ -1,7 +1,7 @@
-"""The state of SB3's vectorized environments with their wrappers, as plain data.
+"""Exact state of SB3's vectorized environments with their wrappers, as plain data.
 
-A ``VecEnvWrapper`` of yours joins with the two methods of ``env_state.py``; its state belongs to
-the training then, and not to single environments.
+Your own ``VecEnvWrapper`` becomes savable with the two methods of ``env_state.py``; its state is
+then restored even if the environments have to be reset.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from sb3_atari_course.envs.env_state import (
 )
 from sb3_atari_course.envs.native import NativeAtariVecEnv
 
-#: Two ways to run the same environments: what one saved the other can continue.
+#: Their saved states are interchangeable.
 _ALIKE = (DummyVecEnv, SubprocVecEnv)
 
-#: As a yml names it.
+#: Its name in a yml file.
 _SAVABLE = "sb3_atari_course.checkpoints.SavableEnv"
 
-#: Objects, and the names of their fields.
+#: Objects with the names of their attributes.
 _Parts = list[tuple[object, tuple[str, ...]]]
 
 
 def read_vec_env(venv: VecEnv) -> Tree:
     """Return the state of a VecEnv: its wrappers, and each environment or why it cannot be saved.
 
-    Not saved are DummyVecEnv's buffers, which every step overwrites, and ``reset_infos``.
+    DummyVecEnv's buffers, which every step overwrites, and ``reset_infos`` are not saved.
     """
     base = venv.unwrapped
     wrappers = _wrappers_of(venv)
@@ -65,20 +65,20 @@ def read_vec_env(venv: VecEnv) -> Tree:
 
 
 def unsaved_envs(state: Tree) -> dict[int, str]:
-    """Return which environments could not be saved, and why: index -> reason."""
+    """Return the environments that could not be saved: index -> reason."""
     return {i: env["reason"] for i, env in enumerate(state["envs"]) if env["reason"] is not None}
 
 
 def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> Any | None:
-    """Put a state into a VecEnv that was made in the same way.
+    """Restore the state of a VecEnv that was made in the same way.
 
-    If one of the environments could not be saved, all are seeded and reset: their running episodes
+    If one of the environments could not be saved, all are seeded and reset: their current episodes
     are lost.
 
-    :param fresh_seed: for new episodes; environment i gets ``fresh_seed + i``.
-    :return: the observations of new episodes, as the outermost VecEnv returns them; None if the old
-        ones go on.
-    :raises EnvStateError: if it has another number of environments, or others than those saved.
+    :param fresh_seed: seed after such a reset; environment i is seeded with ``fresh_seed + i``.
+    :return: the observations of that reset, as the outermost VecEnv returns them; None if the saved
+        episodes continue.
+    :raises EnvStateError: if the number of environments or their wrappers differ.
     """
     _check_same(venv, state)
     base = venv.unwrapped
@@ -86,7 +86,7 @@ def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> Any | None:
     observations = None
     if unsaved_envs(state):
         for wrapper, part in wrappers:
-            _write_wrapper(wrapper, part, "lasting")  # new observations are normalised as old ones
+            _write_wrapper(wrapper, part, "lasting")  # normalizes the observations of the reset
         venv.seed(fresh_seed)
         observations = venv.reset()
     else:
@@ -102,7 +102,7 @@ def write_vec_env(venv: VecEnv, state: Tree, *, fresh_seed: int) -> Any | None:
 
 
 def monitor_files(venv: VecEnv) -> list[str | None]:
-    """Return the path of the file that each environment's Monitor writes, None where unknown."""
+    """Return the path of each environment's Monitor file, None where unknown."""
     base = venv.unwrapped
     if type(base) is DummyVecEnv:
         return [monitor_file(env) for env in base.envs]
@@ -112,21 +112,21 @@ def monitor_files(venv: VecEnv) -> list[str | None]:
 
 
 def _read_envs(base: VecEnv, wrappers: list[Any]) -> list[tuple[Tree, str | None]]:
-    """Return of each environment its state and None, or None and why it cannot be saved."""
+    """Return, for each environment, its state and None, or None and why it cannot be saved."""
     foreign = [class_name(type(wrapper)) for wrapper in wrappers if not _is_known(wrapper)]
     if foreign:
-        reason = f"the state of {foreign[0]} is unknown, a wrapper around all environments"
+        reason = f"the state of the VecEnvWrapper {foreign[0]} is unknown"
     elif type(base) is DummyVecEnv:
         return [SavableEnv(env).checkpoint_tree() for env in base.envs]
     elif _workers_can_save(base):
         return base.env_method("checkpoint_tree")
     elif type(base) is SubprocVecEnv:
         reason = (
-            "it lives in a worker process, where only its outermost wrapper can be reached: put"
-            f" {_SAVABLE} around it, last in env_wrapper"
+            "it runs in a worker process, where only the outermost wrapper is accessible: add"
+            f" {_SAVABLE} as the last wrapper in env_wrapper"
         )
     elif type(base) is NativeAtariVecEnv:
-        reason = "ale-py's native emulators offer no call that saves them"
+        reason = "ale-py's native emulators cannot be saved"
     else:
         reason = f"the state of {class_name(type(base))} is unknown"
     return [(None, reason)] * base.num_envs
@@ -142,33 +142,33 @@ def _write_one(base: VecEnv, index: int, state: Tree) -> None:
 
 
 def _workers_can_save(base: VecEnv) -> bool:
-    """Return whether the worker processes have our wrapper, outside of all others."""
+    """Return whether SavableEnv is the outermost wrapper in all worker processes."""
     return (
         type(base) is SubprocVecEnv
         and all(base.env_is_wrapped(SavableEnv))
-        and set(base.env_method("class_name")) == {SavableEnv.__name__}  # of the outermost
+        and set(base.env_method("class_name")) == {SavableEnv.__name__}
     )
 
 
 def _check_same(venv: VecEnv, state: Tree) -> None:
-    """Raise an EnvStateError if the state is one of another VecEnv."""
+    """Raise an EnvStateError if the state is of another kind of VecEnv."""
     base = venv.unwrapped
     if base.num_envs != len(state["envs"]):
         raise EnvStateError(
-            f"the state is one of {len(state['envs'])} environments, and there are"
-            f" {base.num_envs}: make as many (n_envs)"
+            f"the saved state has {len(state['envs'])} environments, but there are"
+            f" {base.num_envs}: set n_envs to {len(state['envs'])}"
         )
     saved = [*(part["wrapper"] for part in state["wrappers"]), state["kind"]]
     now = [*(class_name(type(wrapper)) for wrapper in _wrappers_of(venv)), _kind(base)]
     if saved != now:
         raise EnvStateError(
-            f"the state is one of {' < '.join(saved)}, and there is {' < '.join(now)}: make the"
-            " environments as they were made when they were saved"
+            f"the saved state is of {' < '.join(saved)}, but the VecEnv is {' < '.join(now)}: make"
+            " it with the same wrappers as when it was saved"
         )
     if type(base) is SubprocVecEnv and not unsaved_envs(state) and not _workers_can_save(base):
         raise EnvStateError(
-            f"the saved environments cannot be reached in their worker processes: put"
-            f" {_SAVABLE} around them, last in env_wrapper"
+            "environments in worker processes cannot be restored: add"
+            f" {_SAVABLE} as the last wrapper in env_wrapper"
         )
 
 
@@ -177,7 +177,7 @@ def _kind(base: VecEnv) -> str:
 
 
 def _wrappers_of(venv: VecEnv) -> list[VecEnvWrapper]:
-    """Return the wrappers around a VecEnv, the outermost first."""
+    """Return the wrappers of a VecEnv, outermost first."""
     wrappers = []
     while isinstance(venv, VecEnvWrapper):
         wrappers.append(venv)
@@ -186,9 +186,10 @@ def _wrappers_of(venv: VecEnv) -> list[VecEnvWrapper]:
 
 
 def _parts_of(wrapper: Any) -> dict[str, _Parts] | None:
-    """Return where a wrapper's state is: of the whole training and of single environments.
+    """Return where the state of a VecEnvWrapper is, None if unknown.
 
-    None for a wrapper that is unknown.
+    ``lasting`` state, such as running statistics, survives a reset of the environments;
+    ``per_env`` state belongs to their current episodes.
     """
     if type(wrapper) is VecTransposeImage:
         return {"lasting": [], "per_env": []}
@@ -214,7 +215,7 @@ def _is_known(wrapper: VecEnvWrapper) -> bool:
 
 
 def _read_wrapper(wrapper: Any) -> Tree:
-    """Return the state of a known wrapper, of a foreign one its name only."""
+    """Return the state of a known wrapper, or only the name of an unknown one."""
     state: dict[str, Any] = {"wrapper": class_name(type(wrapper))}
     if saves_itself(wrapper):
         return {**state, "own": wrapper.checkpoint_state()}
@@ -224,7 +225,7 @@ def _read_wrapper(wrapper: Any) -> Tree:
 
 
 def _write_wrapper(wrapper: Any, state: Tree, kind: Literal["lasting", "per_env"]) -> None:
-    """Put back what belongs to the training, or what belongs to single environments."""
+    """Restore one kind of state of a wrapper, see :func:`_parts_of`."""
     if saves_itself(wrapper):
         if kind == "lasting":
             wrapper.restore_checkpoint_state(state["own"])
@@ -235,7 +236,7 @@ def _write_wrapper(wrapper: Any, state: Tree, kind: Literal["lasting", "per_env"
 
 
 def _stacks(stack: Any) -> Iterator[StackedObservations[Any]]:
-    """Yield the arrays' owners: one, or one for each part of a Dict of observations."""
+    """Yield the objects that hold the stacked arrays: one, or one per key of Dict observations."""
     if hasattr(stack, "sub_stacked_observations"):
         for part in stack.sub_stacked_observations.values():
             yield from _stacks(part)

@@ -1,13 +1,13 @@
 """Replay buffer that stores every frame once: a million transitions in half a gigabyte.
 
-The way of the data::
+The data flow::
 
     SB3's add(obs, next_obs, ...), sample(batch_size)
-      -> frame_replay_buffer.py   SB3's buffer; its arrays of observations are StackArrays
-      -> stacks.py                stacks as numbers of frames: which frames are already stored?
-      -> frame_stores.py          the pixels: plain, packed with LZ4, or on a GPU
+      -> frame_replay_buffer.py   SB3's buffer with StackArrays instead of arrays of observations
+      -> stacks.py                stacks as indices of frames; finds frames that are already stored
+      -> frame_stores.py          pixels: plain, compressed with LZ4, or on a GPU
     segments.py                   rows packed into arrays, for files, pickles and checkpoints
-    ram_budget.py                 will it fit?
+    ram_budget.py                 memory needed and available
 """
 
 from sb3_atari_course._common.errors import ReplayFileError

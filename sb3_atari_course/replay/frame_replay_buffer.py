@@ -1,4 +1,4 @@
-"""SB3's replay buffer with every frame kept once."""
+"""Replay buffer that stores every frame once, compatible with SB3's ReplayBuffer."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, Lz4Frames, PlainFrames
 from sb3_atari_course.replay.ram_budget import (
     CPU,
-    Need,
+    MemoryEstimate,
     available_memory,
     check_budget,
-    in_words,
+    format_bytes,
 )
 from sb3_atari_course.replay.segments import (
     SMALL_ARRAYS,
@@ -49,56 +49,57 @@ from sb3_atari_course.replay.segments import (
     pack_rows,
     restore_rows,
 )
-from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackMemory
+from sb3_atari_course.replay.stacks import NEXT_OBS, OBS, StackArray, StackStorage
 
-#: Rows between two estimates of the bytes that the full buffer will take.
+#: Rows between two estimates of the memory of the full buffer.
 ROWS_BETWEEN_CHECKS = 1024
 
 
 class FrameReplayBuffer(NStepReplayBuffer):
-    """SB3's replay buffer for stacked images, with every frame kept once.
+    """Replay buffer for stacked images that stores every frame once, with n-step returns.
 
-    A transition of the DQN paper has eight frames of 84 x 84; seven of them are in its neighbours
-    too, so SB3 needs 56 kB for it, this buffer 7 kB, and with LZ4 a few hundred bytes. What goes
-    in comes out to the bit, terminal observations and padded stacks too, and the same state of
-    numpy's global generator draws the same batch as SB3's buffer does, so a training ends with
-    the same weights. Sampling is SB3's own code, over two arrays of observations for which
-    :class:`~sb3_atari_course.replay.stacks.StackArray` stands.
+    A transition of the DQN paper has eight frames of 84 x 84 pixels, seven of which it shares with
+    its neighbors: SB3 needs 56 kB for it, this buffer 7 kB, with LZ4 a few hundred bytes. Stored
+    observations are returned bit for bit, including terminal observations and padded stacks. With
+    the same state of NumPy's global generator it samples the same batch as SB3's buffer, so
+    training gives the same weights. Sampling is SB3's own code, on two
+    :class:`~sb3_atari_course.replay.stacks.StackArray` instead of two arrays of observations.
 
-    In Python ``DQN(..., replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={...})``; in a
-    yml ``replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')``.
+    In Python use ``DQN(..., replay_buffer_class=FrameReplayBuffer, replay_buffer_kwargs={...})``;
+    in an RL Zoo yml file::
 
-    Memory is taken as frames come in. When learning starts, what the full buffer will need is
-    compared with what there is, and again as the estimate gets better.
+        replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')
 
-    :param buffer_size: transitions kept, of all environments together.
-    :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the axis that is shortest
-        is the stack, as SB3 has it. A stack of colour images works, with each colour a frame.
-    :param action_space: as for SB3's buffer.
-    :param device: where batches go.
+    Memory is allocated as frames arrive. When learning starts, the memory needed by the full buffer
+    is compared with the memory available, and again whenever the estimate improves.
+
+    :param buffer_size: maximum number of transitions, of all environments together.
+    :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the shortest axis is taken
+        as the stack, as in SB3. In a stack of RGB images each channel is stored as a frame.
+    :param action_space: any action space that SB3's buffer supports.
+    :param device: device of sampled batches.
     :param n_envs: number of environments.
-    :param optimize_memory_usage: must be False: every frame is kept once anyway.
-    :param handle_timeout_termination: a time limit is no end of the task (as SB3 has it).
-    :param n_steps: rewards summed up in a sample (n-step return), as in SB3's
-        ``NStepReplayBuffer``. The model's own ``n_steps`` must stay 1: SB3 ignores it with a buffer
-        class of one's own.
-    :param gamma: discount of those rewards, per step: state the model's gamma here too, since the
-        buffer does not know its model. With SB3's own algorithms another value goes unnoticed: the
-        n-step returns are then discounted by it. RL Zoo's settings are checked by our launcher,
-        and FastDQN writes its gamma into the buffer at each ``train``. None cannot be sampled with
-        ``n_steps`` above 1.
-    :param compression: None, or ``"lz4"``: a tenth of the memory or less, for some more time.
-    :param storage_device: where frames are kept and gathered: ``"cpu"``, ``"cuda"``, where the
-        memory for all of them is taken at once, or ``"auto"``: on the GPU if batches go there and
-        there is no compression, else on the CPU; frames of a saved buffer follow the model that
+    :param optimize_memory_usage: must be False, since every frame is stored once anyway.
+    :param handle_timeout_termination: treat a time limit as truncation, not as termination, as in
+        SB3.
+    :param n_steps: number of rewards of an n-step return, as in SB3's ``NStepReplayBuffer``. The
+        model's own ``n_steps`` must stay 1: SB3 ignores it with a custom buffer class.
+    :param gamma: discount factor of n-step returns, per step. Pass the gamma of the model, which
+        the buffer has no access to: with SB3's algorithms another value is not detected. The
+        launcher of this package checks RL Zoo's settings, and FastDQN sets it in each ``train``.
+        With None, sampling requires ``n_steps=1``.
+    :param compression: None, or ``"lz4"``, which needs a tenth of the memory or less and more time.
+    :param storage_device: device that stores the frames: ``"cpu"``, ``"cuda"`` (memory for all of
+        them is allocated at once), or ``"auto"``: the GPU if ``device`` is one and there is no
+        compression, else the CPU. Frames of a saved buffer move to the device of the model that
         loads it.
-    :raises ValueError: for observations that are no stacks of images, and for settings that do
-        not go together.
-    :raises TypeError: for an unknown argument, and for a flag that is not a bool.
-    :raises SettingError: when learning starts, without the GPU that was asked for; by ``sample``
-        without a gamma.
-    :raises ReplayMemoryError: when learning starts, or once a better estimate shows it: the full
-        buffer will not fit into memory.
+    :raises ValueError: for observations that are not stacks of images, for a value out of range,
+        and for settings that cannot be combined.
+    :raises TypeError: for an unknown argument, and for a value of the wrong type.
+    :raises SettingError: by ``add`` when learning starts, if ``storage_device`` does not exist; by
+        ``sample``, if ``n_steps`` is above 1 and ``gamma`` is None.
+    :raises ReplayMemoryError: if ``buffer_size`` is too large; by ``add`` when learning starts, or
+        once the estimate has improved, if the full buffer will not fit into memory.
     """
 
     @explain_arguments
@@ -119,12 +120,12 @@ class FrameReplayBuffer(NStepReplayBuffer):
     ) -> None:
         if boolean("optimize_memory_usage", optimize_memory_usage):
             raise ValueError(
-                "FrameReplayBuffer keeps every frame once already: leave out optimize_memory_usage"
-                " (SB3's variant forgets the observation at the end of an episode)"
+                "FrameReplayBuffer already stores every frame once: remove optimize_memory_usage"
+                " (SB3's variant loses the observation at the end of an episode)"
             )
         self.compression = compression
         self._storage_device = _checked_device(observation_space, compression, storage_device)
-        # past ReplayBuffer's own constructor, which would allocate both arrays of observations
+        # skips ReplayBuffer's constructor, which would allocate both arrays of observations
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs)
         self._asked_device = device
         self.buffer_size = max(integer_at_least(1, "buffer_size", buffer_size) // n_envs, 1)
@@ -134,14 +135,14 @@ class FrameReplayBuffer(NStepReplayBuffer):
         )
         self.n_steps = integer_at_least(1, "n_steps", n_steps)
         if gamma is not None and not 0.0 <= finite_number("gamma", gamma) <= 1.0:
-            raise ValueError(f"gamma is a discount, 0 to 1, got {gamma!r}")
-        self.gamma: float = gamma  # type: ignore[assignment]  # None: cannot discount
+            raise ValueError(f"gamma must be a discount factor from 0 to 1, got {gamma!r}")
+        self.gamma: float = gamma  # type: ignore[assignment]  # None: n-step returns not possible
         try:
             self._make_small_arrays()
-            self.keep_stacks_in(self.empty_stacks())
+            self._set_stacks(self._make_stacks())
         except MemoryError as error:
             raise ReplayMemoryError(
-                f"buffer_size={buffer_size} is too large, even without a frame: {error}"
+                f"buffer_size={buffer_size} is too large, even without any frame: {error}"
             ) from error
         warn_if_stacked_twice(observation_space)
 
@@ -154,16 +155,17 @@ class FrameReplayBuffer(NStepReplayBuffer):
         done: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        """Keep one transition of each environment.
+        """Store one transition of each environment.
 
-        :param obs: stacks (n_envs, *shape) uint8.
-        :param next_obs: the stacks after the step, at the end of an episode the terminal ones.
+        :param obs: observations ``(n_envs, *observation_space.shape)``, uint8.
+        :param next_obs: observations after the step; at the end of an episode the terminal ones.
         :param action: (n_envs,) or (n_envs, action_dim).
         :param reward: (n_envs,).
         :param done: (n_envs,), terminated or truncated.
-        :param infos: of each environment; ``TimeLimit.truncated`` is read.
-        :raises SettingError: the first time, see the class.
-        :raises ReplayMemoryError: see the class.
+        :param infos: info of each environment, of which ``TimeLimit.truncated`` is used.
+        :raises ValueError: for observations of another shape.
+        :raises SettingError: in the first call, if ``storage_device`` does not exist.
+        :raises ReplayMemoryError: if the full buffer will not fit into memory.
         """
         obs, next_obs = self.stacks.checked(obs), self.stacks.checked(next_obs)
         if not self._learning:
@@ -173,35 +175,35 @@ class FrameReplayBuffer(NStepReplayBuffer):
         row = self.stacks.next_row
         numbers, breaks = self.stacks.number(obs, next_obs)
         if breaks:
-            self._end_returns(breaks)
+            self._mark_gaps(breaks)
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
-        is_cut_off = [info.get("TimeLimit.truncated", False) for info in infos]
-        self.timeouts[row] = is_cut_off if self.handle_timeout_termination else 0.0
-        self.stacks.append(numbers)  # from here on the row counts, whatever interrupts
-        self._follow_stacks()
+        is_truncated = [info.get("TimeLimit.truncated", False) for info in infos]
+        self.timeouts[row] = is_truncated if self.handle_timeout_termination else 0.0
+        self.stacks.append(numbers)  # from here on an interruption keeps the row
+        self._sync_position()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all transitions."""
         super().reset()
-        self.keep_stacks_in(self.empty_stacks())
+        self._set_stacks(self._make_stacks())
 
     @property
     def device(self) -> th.device:
-        """Where batches go; SB3 sets it when a model loads a buffer."""
+        """Device of sampled batches; SB3 sets it when a model loads a buffer."""
         return self._device
 
     @device.setter
     def device(self, device: th.device) -> None:
         place = self.storage_device if "stacks" in self.__dict__ else None
         self._device = self._asked_device = th.device(device)
-        if place not in (None, self.storage_device):  # frames follow
-            self._take_over(self._packed(), self.stacks.n_written)
+        if place not in (None, self.storage_device):  # move the frames
+            self._replace_content(self._packed_rows(), self.stacks.n_written)
 
     @property
     def storage_device(self) -> th.device:
-        """Where frames are kept, of ``"auto"`` at this moment."""
+        """Device that stores the frames; for ``"auto"`` the current one."""
         if isinstance(self._storage_device, th.device):
             return self._storage_device
         follows = self.device.type == "cuda" and self.compression is None
@@ -212,42 +214,53 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self._storage_device = device
 
     @property
-    def lies_on_card(self) -> bool:
-        """Whether frames are kept and gathered on a GPU."""
+    def frames_on_gpu(self) -> bool:
+        """Whether frames are stored on a GPU."""
         return self.storage_device.type == "cuda"
 
-    def memory_needed(self) -> Need:
-        """Return the bytes that the full buffer will take where its frames are.
+    def memory_needed(self) -> MemoryEstimate:
+        """Return the bytes that the full buffer will take on the device of its frames.
 
-        Without compression exact, as long as episodes are not so short that their first frames
-        count; with LZ4 an estimate, at first from other games, then from the frames so far.
+        Exact without compression, unless very short episodes add many first frames. With LZ4 it is
+        an estimate, at first from other games, later from the frames stored so far.
+
+        :return: lower and upper bound in bytes, the fields ``low`` and ``high``.
         """
-        return self._need_with(self.stacks.table.store)
+        return self._memory_with(self.stacks.table.store)
 
     def check_valid(self) -> None:
-        """Assert that rows, numbers of frames, their uses and their places agree."""
+        """Check the consistency of rows, frame indices and stored frames, for tests.
+
+        :raises AssertionError: if they do not agree.
+        """
         n_filled = self.stacks.n_filled
         assert n_filled == self.size(), f"{n_filled} rows are filled, SB3 counts {self.size()}"
         if self.size():
             self.stacks.check_valid()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write what is filled into a file without pickle (npz and JSON, with checksums)."""
+        """Save the filled part to a file without pickle (npz and JSON, with checksums).
+
+        :param path: of the file; an existing one is replaced once the new one is complete.
+        :raises OSError: if the file cannot be written; an existing one is unchanged.
+        """
         header = {
             "settings": buffer_settings(self),
             "n_written": self.stacks.n_written,
             "n_frames": self.stacks.table.n_frames,
         }
-        write_archive(Path(path), self._packed(), header)
+        write_archive(Path(path), self._packed_rows(), header)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Take over what :meth:`save` wrote, in place of all that is here.
+        """Replace the content of the buffer by a file written by :meth:`save`.
 
-        Until all of it is read and checked, what is here stays, and takes its memory. How and where
-        frames are kept may differ.
+        The current content is kept, and takes memory, until the file is read and verified. The
+        compression and the storage device may differ from those of the saved buffer.
 
-        :raises ReplayFileError: if the file is damaged or of other settings; nothing is changed.
-        :raises ReplayMemoryError: if the machine has not the memory that it needs.
+        :param path: of the file.
+        :raises ReplayFileError: if the file is damaged, or was saved with other settings; the
+            buffer is unchanged.
+        :raises ReplayMemoryError: if the file does not fit into memory.
         """
         path = Path(path)
         header = read_header(path)
@@ -255,26 +268,26 @@ class FrameReplayBuffer(NStepReplayBuffer):
             raise ReplayFileError(f"{path} is not a saved replay buffer")
         check_buffer_settings(self, header["settings"], str(path))
         needed = path.stat().st_size
-        if not self.lies_on_card:
+        if not self.frames_on_gpu:
             needed += self.stacks.table.store.bytes_of(header["n_frames"]).low
         available = available_memory(CPU)
         if needed > available:
             raise ReplayMemoryError(
-                f"{path}: {in_words(needed)} of memory are needed, {in_words(available)} are"
-                " available: choose compression='lz4', or end other programs"
+                f"{path} needs {format_bytes(needed)} of RAM, {format_bytes(available)} are"
+                " available: use compression='lz4', or end other programs"
             )
-        self._take_over(read_archive(path), header["n_written"])
+        self._replace_content(read_archive(path), header["n_written"])
 
-    def keep_stacks_in(self, stacks: StackMemory) -> None:
-        """Give SB3's code other arrays of observations to read; the row to write next is theirs."""
+    def _set_stacks(self, stacks: StackStorage) -> None:
+        """Replace the observations, and the position of the next row."""
         self.stacks = stacks
         self.observations = cast(Any, StackArray(stacks, OBS))
         self.next_observations = cast(Any, StackArray(stacks, NEXT_OBS))
-        self._follow_stacks()
+        self._sync_position()
         self._learning = False
 
-    def empty_stacks(self) -> StackMemory:
-        """Return stacks for these settings, without a frame; they take memory once written."""
+    def _make_stacks(self) -> StackStorage:
+        """Return an empty storage for the settings, which allocates memory when written."""
         shape, n_rows = self.obs_shape, self.buffer_size
         channels_first = is_image_space_channels_first(cast(spaces.Box, self.observation_space))
         n_stack = shape[0 if channels_first else 2]
@@ -282,16 +295,20 @@ class FrameReplayBuffer(NStepReplayBuffer):
         store: FrameStore
         if self.compression == "lz4":
             store = Lz4Frames(frame_size)
-        elif self.lies_on_card:
+        elif self.frames_on_gpu:
             store = DeviceFrames(frame_size, n_expected, self.storage_device)
         else:
             store = PlainFrames(frame_size, n_expected)
-        return StackMemory(
+        return StackStorage(
             store, n_rows=n_rows, n_envs=self.n_envs, shape=shape, channels_first=channels_first
         )
 
     def to_torch(self, array: Any, copy: bool = False) -> th.Tensor:
-        """Return an array or tensor on the buffer's device; sampled arrays need no copy."""
+        """Return an array as a tensor on the device of the buffer; sampled arrays need no copy.
+
+        :param array: an array or a tensor.
+        :param copy: copy the data even if that is not necessary.
+        """
         return super().to_torch(array, copy=copy)
 
     @staticmethod
@@ -303,17 +320,17 @@ class FrameReplayBuffer(NStepReplayBuffer):
     def _get_samples(
         self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None
     ) -> ReplayBufferSamples:
-        if self.n_steps == 1:  # without discounts, as SB3's DQN expects
+        if self.n_steps == 1:  # SB3's DQN expects no discounts
             return ReplayBuffer._get_samples(self, batch_inds, env)
         if self.gamma is None:
             raise SettingError(
-                f"replay_buffer_kwargs: gamma is None, but n_steps={self.n_steps} rewards are to be"
-                " discounted: set it to the model's gamma"
+                f"replay_buffer_kwargs: gamma is None, but n-step returns with"
+                f" n_steps={self.n_steps} need it: set it to the model's gamma"
             )
         return super()._get_samples(batch_inds, env)
 
     def _make_small_arrays(self) -> None:
-        """Make SB3's arrays of all that is no observation."""
+        """Create SB3's arrays of everything but the observations."""
         rows = (self.buffer_size, self.n_envs)
         action_dtype = self._maybe_cast_dtype(self.action_space.dtype)
         self.actions = np.zeros((*rows, self.action_dim), action_dtype)
@@ -321,58 +338,59 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones = np.zeros(rows, np.float32)
         self.timeouts = np.zeros(rows, np.float32)
 
-    def _end_returns(self, envs: list[int]) -> None:
-        """Mark the last row as cut off in these environments, unless an episode ended there.
+    def _mark_gaps(self, envs: list[int]) -> None:
+        """Mark the last row as truncated in these environments, unless an episode ended there.
 
-        Where one has not ended play was interrupted, and no n-step return may go over the gap.
+        Their next observation does not follow on it, for example after an interruption, so n-step
+        returns must not extend over the gap.
         """
         if self.stacks.n_filled:
             last = self.stacks.next_row - 1
             self.timeouts[last, [env for env in envs if not self.dones[last, env]]] = 1.0
 
-    def _follow_stacks(self) -> None:
-        """Let SB3's count of rows be that of the stacks, which an interruption leaves right."""
+    def _sync_position(self) -> None:
+        """Set SB3's position to that of the stacks, which is right after an interruption."""
         self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
 
     def _learning_starts(self) -> None:
-        """Check what can only be known now: the GPU, the machine's memory."""
+        """Check the GPU and the available memory, which may differ between creation and use."""
         check_cuda_device("storage_device", self.storage_device)
         store = self.stacks.table.store
         taken = store.n_bytes
-        if not self.lies_on_card:
-            taken += self._bytes_beside_frames() * self.stacks.n_filled // self.buffer_size
-        #: Later checks go by it too: what other programs take meanwhile does not end a training.
+        if not self.frames_on_gpu:
+            taken += self._bytes_without_frames() * self.stacks.n_filled // self.buffer_size
+        #: Also used by later checks: memory that other programs take later must not stop training.
         self._available = available_memory(store.device) + taken
         self._check_memory(warn=True)
         self._learning = True
 
     def _check_memory(self, *, warn: bool = False) -> None:
         store, remedies = self.stacks.table.store, []
-        if self.lies_on_card:
+        if self.frames_on_gpu:
             remedies.append("storage_device='cpu'")
         if isinstance(store, PlainFrames):
-            packed = self._need_with(Lz4Frames(store.frame_size))
+            packed = self._memory_with(Lz4Frames(store.frame_size))
             if packed.low < self._available:
                 remedies.append(f"compression='lz4', which needs {packed}")
         n_transitions = self.buffer_size * self.n_envs
         check_budget(self.memory_needed(), self._available, n_transitions, remedies, warn=warn)
 
-    def _need_with(self, store: FrameStore) -> Need:
-        """Return the bytes of the full buffer on the device of its frames, if they were there."""
-        need = store.bytes_of(self.stacks.n_frames_when_full())
-        return need if self.lies_on_card else need.plus(self._bytes_beside_frames())
+    def _memory_with(self, store: FrameStore) -> MemoryEstimate:
+        """Return the memory of the full buffer if its frames were in this store."""
+        memory = store.bytes_of(self.stacks.n_frames_when_full())
+        return memory if self.frames_on_gpu else memory.plus(self._bytes_without_frames())
 
-    def _bytes_beside_frames(self) -> int:
+    def _bytes_without_frames(self) -> int:
         small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
         return self.stacks.numbers.nbytes + int(small_bytes)
 
-    def _packed(self) -> dict[str, NDArray[Any]]:
-        """Return all that is filled."""
-        self._follow_stacks()
+    def _packed_rows(self) -> dict[str, NDArray[Any]]:
+        """Return all filled rows."""
+        self._sync_position()
         return pack_rows(self, 0, self.stacks.n_written)
 
-    def _take_over(self, rows: Arrays, n_written: int) -> None:
-        """Put packed rows in place of what is here; if that fails, nothing is changed."""
+    def _replace_content(self, rows: Arrays, n_written: int) -> None:
+        """Replace all rows by packed ones; if that fails, the buffer is unchanged."""
         fresh = object.__new__(type(self))
         vars(fresh).update(vars(self))
         fresh._make_small_arrays()
@@ -380,10 +398,10 @@ class FrameReplayBuffer(NStepReplayBuffer):
         vars(self).update(vars(fresh))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with only what is filled, packed as in a file."""
+        """Return the state with the filled rows only, packed as in a file."""
         left_out = {"stacks", "observations", "next_observations", *SMALL_ARRAYS}
         state = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        return {**state, "n_written": self.stacks.n_written, "rows": seal(self._packed())}
+        return {**state, "n_written": self.stacks.n_written, "rows": seal(self._packed_rows())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "rows" not in state:
@@ -393,7 +411,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
             )
         rows, n_written = unseal(*state.pop("rows")), state.pop("n_written")
         self.__dict__.update(state)
-        self._device = get_device(self._asked_device)  # the CPU, without the GPU of then
+        self._device = get_device(self._asked_device)  # the CPU if the GPU does not exist here
         self._make_small_arrays()
         restore_rows(self, [(0, n_written, rows)], n_written=n_written)
 
@@ -401,17 +419,17 @@ class FrameReplayBuffer(NStepReplayBuffer):
 def _checked_device(
     space: spaces.Space[Any], compression: str | None, device: Any
 ) -> th.device | Literal["auto"]:
-    """Return the device of the frames.
+    """Return the storage device, after checking the settings.
 
     :raises ValueError: for observations that are not stacks of images, for an unknown compression
-        or device, and for a compression on a GPU.
+        or device, and for compression on a GPU.
     """
     if not isinstance(space, spaces.Box) or len(space.shape) != 3 or space.dtype != np.uint8:
         raise ValueError(
-            "FrameReplayBuffer keeps stacks of images, uint8 boxes of shape (n_stack, h, w) or"
-            f" (h, w, n_stack), as VecFrameStack or our FrameStack makes them; got {space}."
-            " For other observations use SB3's own ReplayBuffer or DictReplayBuffer, and with"
-            " VecNormalize norm_obs=False"
+            "FrameReplayBuffer needs stacked image observations (a uint8 Box of shape"
+            f" (n_stack, h, w) or (h, w, n_stack), as from VecFrameStack), got {space}: use SB3's"
+            " ReplayBuffer or DictReplayBuffer for other observations; with VecNormalize set"
+            " norm_obs=False"
         )
     if compression not in (None, "lz4"):
         raise ValueError(f"compression must be None or 'lz4', got {compression!r}")
@@ -421,7 +439,7 @@ def _checked_device(
         raise ValueError(f"storage_device must be 'cpu', 'cuda' or 'auto', got {device!r}")
     if th.device(device).type == "cuda" and compression:
         raise ValueError(
-            "frames on a GPU cannot be unpacked there: choose compression='lz4' with"
-            " storage_device='cpu', or storage_device='cuda' without compression"
+            "compression='lz4' is not supported on a GPU: use it with storage_device='cpu', or"
+            " storage_device='cuda' without compression"
         )
     return th.device(device)

@@ -1,4 +1,4 @@
-"""Frame stores: where the pixels of a replay buffer lie, plain, packed with LZ4, or on a GPU."""
+"""Frame stores: storage of a replay buffer's frames, plain, compressed with LZ4, or on a GPU."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ import torch as th
 from numpy.typing import NDArray
 
 from sb3_atari_course._common.array_pool import ArrayPool, Frames
-from sb3_atari_course.replay.ram_budget import CPU, Need
+from sb3_atari_course.replay.ram_budget import CPU, MemoryEstimate
 
 Numbers = NDArray[np.int32]
 
-#: By which part a store grows when there are more frames than expected: in the memory of the CPU,
-#: and on a GPU.
+#: Relative growth of a store with more frames than expected: in RAM, and on a GPU.
 GROWTH, DEVICE_GROWTH = 1 / 128, 1 / 16
 
-#: What Python adds to each packed frame: the header of ``bytes``, rounding, a place in a list.
+#: Python's overhead per compressed frame: header of ``bytes``, rounding, reference in a list.
 BLOB_OVERHEAD = 33 + 8 + 8
 
-#: Frames that are packed or unpacked at a time.
-AT_A_TIME = 1024
+#: Number of frames that are compressed or decompressed at a time.
+CHUNK = 1024
 
 
 class PackedFrames(NamedTuple):
-    """Frames as LZ4 blocks of their difference (XOR) to a reference, as they are saved.
+    """Frames as LZ4 blocks of their XOR with a reference frame, as saved in files.
 
-    :param reference: (frame_size,) uint8; (0,) if there are no frames.
+    :param reference: (frame_size,) uint8; (0,) without frames.
     :param lengths: bytes of each block, (n,) int32.
-    :param blobs: the blocks one after the other, (sum of lengths,) uint8.
+    :param blobs: the concatenated blocks, (sum of lengths,) uint8.
     """
 
     reference: Frames
@@ -40,7 +39,6 @@ class PackedFrames(NamedTuple):
     blobs: NDArray[np.uint8]
 
     def blocks(self) -> list[bytes]:
-        """Return the blocks."""
         ends, packed = np.cumsum(self.lengths, dtype=np.int64), self.blobs.data
         starts = (ends - self.lengths).tolist()
         return [
@@ -49,15 +47,15 @@ class PackedFrames(NamedTuple):
 
     @staticmethod
     def of(blocks: list[bytes], reference: Frames) -> PackedFrames:
-        """Return blocks as arrays."""
+        """Return blocks as arrays, the inverse of :meth:`blocks`."""
         lengths = np.fromiter(map(len, blocks), np.int32, len(blocks))
         return PackedFrames(reference, lengths, np.frombuffer(b"".join(blocks), np.uint8))
 
 
 class FrameStore(ABC):
-    """Places for frames of ``frame_size`` bytes, numbered from 0; a place can be used again.
+    """Storage of frames by index, from 0; an index can be overwritten.
 
-    :param frame_size: bytes in a frame.
+    :param frame_size: bytes of a frame.
     """
 
     device = CPU
@@ -67,53 +65,53 @@ class FrameStore(ABC):
 
     @abstractmethod
     def reserve(self, n_frames: int) -> None:
-        """Make room for the numbers below ``n_frames``, which never gets less."""
+        """Make room for the indices below ``n_frames``, which never decreases."""
 
     @abstractmethod
     def put(self, numbers: Numbers, frames: Frames) -> None:
-        """Keep frames (n, frame_size) under these numbers (n,)."""
+        """Store frames (n, frame_size) at these indices (n,)."""
 
     @abstractmethod
     def take(self, numbers: Numbers) -> Any:
-        """Return the frames with these numbers: (*numbers.shape, frame_size) uint8, new memory.
+        """Return copies of the frames at these indices, ``(*numbers.shape, frame_size)`` uint8.
 
-        An array; a tensor where the frames lie on a GPU.
+        An array, or a tensor if the frames are on a GPU.
         """
 
     def pack(self, numbers: Numbers) -> PackedFrames:
-        """Return the frames with these numbers (n,), packed, in the memory of the CPU."""
+        """Return the frames at these indices (n,), compressed, in RAM."""
         reference, blocks = np.zeros(0, np.uint8), []
-        for first in range(0, len(numbers), AT_A_TIME):
-            frames = on_cpu(self.take(numbers[first : first + AT_A_TIME]))
+        for first in range(0, len(numbers), CHUNK):
+            frames = on_cpu(self.take(numbers[first : first + CHUNK]))
             if not first:
                 reference = frames[0].copy()
             blocks += [lz4.block.compress(one, store_size=False) for one in frames ^ reference]
         return PackedFrames.of(blocks, reference)
 
     def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
-        """Keep packed frames under these numbers (n,), of which there are as many."""
+        """Store n compressed frames at these indices (n,)."""
         size, blocks = self.frame_size, packed.blocks()
-        for first in range(0, len(numbers), AT_A_TIME):
-            some = blocks[first : first + AT_A_TIME]
+        for first in range(0, len(numbers), CHUNK):
+            some = blocks[first : first + CHUNK]
             pixels = b"".join(lz4.block.decompress(one, uncompressed_size=size) for one in some)
             frames = np.frombuffer(pixels, np.uint8).reshape(-1, size) ^ packed.reference
-            self.put(numbers[first : first + AT_A_TIME], frames)
+            self.put(numbers[first : first + CHUNK], frames)
 
     @property
     @abstractmethod
     def n_bytes(self) -> int:
         """Bytes that the frames take now."""
 
-    def bytes_of(self, n_frames: int) -> Need:
-        """Return the bytes that so many frames are expected to take."""
-        return Need(n_frames * self.frame_size, n_frames * self.frame_size)
+    def bytes_of(self, n_frames: int) -> MemoryEstimate:
+        """Return the bytes that ``n_frames`` frames are expected to take."""
+        return MemoryEstimate(n_frames * self.frame_size, n_frames * self.frame_size)
 
 
 class PlainFrames(FrameStore):
-    """Frames in one array of memory, to be had as they are.
+    """Uncompressed frames in one array in RAM.
 
-    :param n_expected: frames to make room for at first; the system hands out memory only where
-        frames have been written. More than that are taken a little at a time.
+    :param n_expected: frames to make room for at first; the system allocates memory only where
+        frames are written. Beyond that the array grows in small steps.
     """
 
     def __init__(self, frame_size: int, n_expected: int) -> None:
@@ -128,7 +126,7 @@ class PlainFrames(FrameStore):
         if n_frames > room:
             room = max(self.n_expected, n_frames, room + math.ceil(GROWTH * room))
             if self._frames.flags.owndata and len(self._frames):
-                # in place, so that the frames need not be there twice while they are copied
+                # in place, because a copy would need twice the memory
                 self._frames.resize((room, self.frame_size), refcheck=False)
             else:
                 frames = np.empty((room, self.frame_size), np.uint8)
@@ -149,17 +147,17 @@ class PlainFrames(FrameStore):
 
 
 class Lz4Frames(FrameStore):
-    """Frames as LZ4 blocks of their difference (XOR) to the first frame that was kept.
+    """Frames compressed by LZ4, as their XOR with the first frame that was stored.
 
-    What never changes on the screen becomes zeros, which LZ4 packs best: cropped Breakout takes a
-    fifth less than without the difference, MsPacman with its maze a quarter of it.
+    Static parts of the screen become zeros, which LZ4 compresses best: cropped Breakout takes a
+    fifth less than without XOR, MsPacman with its maze only a quarter.
     """
 
-    #: From so many frames on the estimate of their size rests on them and not on other games.
+    #: Number of stored frames from which the size estimate is based on them, not on other games.
     N_KNOWN = 1000
-    #: How little and how much an average frame may take: of a plain one, and of the mean so far.
-    #: In 14 games of random play it was 0.03 to 0.26 of a plain one, and after 24,000 transitions
-    #: 0.89 to 2.25 times what it had been after 1,000.
+    #: Bounds of the mean compressed size, relative to a plain frame, and to the mean so far. With
+    #: random play in 14 games it was 0.03 to 0.26 of a plain frame, and after 24,000 transitions
+    #: 0.89 to 2.25 times the mean after 1,000.
     FIRST_RANGE, RANGE = (0.01, 0.3), (0.8, 2.5)
 
     def __init__(self, frame_size: int) -> None:
@@ -186,17 +184,17 @@ class Lz4Frames(FrameStore):
         frames = self._pool.array((*numbers.shape, size))
         pixels = frames.reshape(-1).data
         for i, number in enumerate(numbers.ravel().tolist()):
-            # copied at once, so that all are unpacked into the same warm memory
+            # copied at once, so that all blocks are decompressed into the same cached memory
             pixels[i * size : (i + 1) * size] = unpack(blobs[number], uncompressed_size=size)
         frames ^= self._reference
         return frames
 
     def pack(self, numbers: Numbers) -> PackedFrames:
-        """Return these frames as they are kept."""
+        """Return these frames without recompressing them."""
         return PackedFrames.of([self._blobs[n] for n in numbers.tolist()], self._reference)
 
     def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
-        """Keep packed frames under these numbers (n,); as they are, if the reference is ours."""
+        """Store n compressed frames at these indices (n,), unchanged if the reference is equal."""
         if not self._reference.size:
             self._reference = packed.reference.copy()
         if not np.array_equal(packed.reference, self._reference):
@@ -209,13 +207,15 @@ class Lz4Frames(FrameStore):
     def n_bytes(self) -> int:
         return self._n_packed + len(self._blobs) * BLOB_OVERHEAD
 
-    def bytes_of(self, n_frames: int) -> Need:
-        """Return an estimate from the frames so far."""
+    def bytes_of(self, n_frames: int) -> MemoryEstimate:
+        """Return an estimate, from the stored frames if there are enough."""
         if len(self._blobs) < self.N_KNOWN:
             low, high = (share * self.frame_size for share in self.FIRST_RANGE)
         else:
             low, high = (share * self._n_packed / len(self._blobs) for share in self.RANGE)
-        return Need(int(n_frames * (low + BLOB_OVERHEAD)), int(n_frames * (high + BLOB_OVERHEAD)))
+        return MemoryEstimate(
+            int(n_frames * (low + BLOB_OVERHEAD)), int(n_frames * (high + BLOB_OVERHEAD))
+        )
 
     def _put_block(self, number: int, block: bytes) -> None:
         self._n_packed += len(block) - len(self._blobs[number])
@@ -223,10 +223,10 @@ class Lz4Frames(FrameStore):
 
 
 class DeviceFrames(FrameStore):
-    """Frames in tensors on a GPU, in one block of memory, and smaller ones if there are too many.
+    """Frames in GPU memory: in one tensor, and smaller ones for frames beyond the expected number.
 
-    :param n_expected: frames to make room for at first, all at once.
-    :param device: where.
+    :param n_expected: frames to allocate at first, all at once.
+    :param device: the GPU.
     """
 
     def __init__(self, frame_size: int, n_expected: int, device: th.device) -> None:
@@ -239,7 +239,8 @@ class DeviceFrames(FrameStore):
         if missing > 0:
             usual = int(self.n_expected * DEVICE_GROWTH) if self._blocks else self.n_expected
             shape = max(missing, usual), self.frame_size
-            is_here = self.device.type != "cuda" or th.cuda.device_count()  # else only to be read
+            # without the GPU frames can still be read
+            is_here = self.device.type != "cuda" or th.cuda.device_count()
             device = self.device if is_here else CPU
             self._blocks.append(th.empty(shape, dtype=th.uint8, device=device))
 
@@ -261,9 +262,9 @@ class DeviceFrames(FrameStore):
         return frames.reshape(*numbers.shape, self.frame_size)
 
     def gather(self, numbers: th.Tensor) -> th.Tensor:
-        """Return frames (*numbers.shape, frame_size); for numbers that are on the device.
+        """Return frames ``(*numbers.shape, frame_size)`` for indices that are on the device.
 
-        Nothing waits for the device, and the same commands are right for all numbers.
+        Does not synchronize, and runs the same kernels for all indices, as CUDA graphs require.
         """
         flat, first = numbers.reshape(-1), 0
         frames = th.empty((0, self.frame_size))
@@ -275,7 +276,7 @@ class DeviceFrames(FrameStore):
 
     @property
     def addresses(self) -> tuple[int, ...]:
-        """Where the blocks of frames begin and end."""
+        """Address and length of each tensor, to detect that one was added."""
         return tuple(
             address for block in self._blocks for address in (block.data_ptr(), len(block))
         )
@@ -285,7 +286,7 @@ class DeviceFrames(FrameStore):
         return sum(block.nbytes for block in self._blocks)
 
     def _places(self, numbers: Numbers) -> list[tuple[th.Tensor, NDArray[np.int64], th.Tensor]]:
-        """Return for each block that is concerned: which numbers are there, and where."""
+        """Return each affected block with the positions in ``numbers`` and in the block."""
         parts, first = [], 0
         for block in self._blocks:
             here = np.flatnonzero((numbers >= first) & (numbers < first + len(block)))
@@ -297,12 +298,12 @@ class DeviceFrames(FrameStore):
 
 
 def send(array: NDArray[Any], device: th.device) -> th.Tensor:
-    """Return an array as a tensor on a device, without waiting for it."""
+    """Copy an array to a device, asynchronously for a GPU."""
     tensor = th.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def on_cpu(frames: Any) -> NDArray[np.uint8]:
-    """Return frames of a store as an array in the memory of the CPU."""
+    """Return frames of a store as an array in RAM."""
     pixels: NDArray[np.uint8] = frames.cpu().numpy() if isinstance(frames, th.Tensor) else frames
     return pixels

@@ -1,9 +1,9 @@
-"""A replay buffer as arrays: in segments of rows, for checkpoints, saved files and pickles.
+"""Segments of a replay buffer's rows as arrays, for checkpoints, saved files and pickles.
 
-The rows of a replay buffer have times: 0 for the first that was written, and so on; the row of time
-``t`` lies at ``t % buffer.buffer_size``. A segment is what :func:`pack_rows` returns for some of
-them; it stands alone. The content is that of all segments, the later one where two have a row; so a
-checkpoint needs to write what is new since the last one only.
+The rows of a replay buffer are numbered by time: 0 for the first one written, and so on; the row of
+time ``t`` has the index ``t % buffer.buffer_size``. A segment, the result of :func:`pack_rows` for
+a range of times, is self-contained. Where two segments have the same row, the later one applies, so
+a checkpoint only needs to write the rows since the last one.
 """
 
 from __future__ import annotations
@@ -20,40 +20,41 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 
 from sb3_atari_course._common.errors import SavedFileError
 from sb3_atari_course.replay.frame_stores import PackedFrames
-from sb3_atari_course.replay.stacks import BLACK, StackMemory
+from sb3_atari_course.replay.stacks import BLACK, StackStorage
 
 Arrays = Mapping[str, NDArray[Any]]
 
-#: The times of the first row and of the one after the last, and what :func:`pack_rows` returned.
+#: Time of the first row, time after the last row, and the result of :func:`pack_rows`.
 BufferSegment = tuple[int, int, Arrays]
 
-#: What SB3 keeps of a transition beside its observations.
+#: Arrays of SB3's buffers besides the observations.
 SMALL_ARRAYS = ("actions", "rewards", "dones", "timeouts")
 
-#: Bytes that are packed at a time: large beside the 64 kB in which LZ4 looks back, small beside
-#: what a checkpoint may take of memory.
+#: Bytes compressed at a time: large compared with the 64 kB window of LZ4, small compared with the
+#: memory that a checkpoint may take.
 BLOCK_BYTES = 2**22
 
 
 class NewRows(NamedTuple):
     """Rows that the next checkpoint must write: ``first <= t < end``.
 
-    :param starts_anew: the buffer was emptied, loaded or replaced: times start over, and of the
-        segments written before none is needed.
+    :param starts_over: the buffer was reset, loaded or replaced: times start at 0 again, and
+        earlier segments are no longer needed.
     """
 
     first: int
     end: int
-    starts_anew: bool
+    starts_over: bool
 
 
 class RowMark:
-    """Where a replay buffer stood at a checkpoint, to find at the next one what is new.
+    """Position of a replay buffer at a checkpoint, to find the new rows at the next one.
 
-    Make one when a training begins (``n_written=0``; what is in the buffer already counts as new),
-    and one after each checkpoint that was written and each buffer that was restored.
+    Create one when training starts (``n_written=0``; rows in the buffer count as new), after each
+    checkpoint, and after each restored buffer.
 
-    :param n_written: rows written until now, those included that others have replaced.
+    :param buffer: the replay buffer.
+    :param n_written: number of rows ever written, including overwritten ones.
     :raises TypeError: for a buffer that cannot be packed.
     """
 
@@ -63,31 +64,31 @@ class RowMark:
         self._content = weakref.ref(_content_of(buffer))
 
     def rows_since(self, buffer: ReplayBuffer, *, n_steps: int) -> NewRows:
-        """Return what is new.
+        """Return the rows since the mark, and the row before them.
 
-        The row before it is written again: the end of an episode may have been marked in it since
+        That row is written again, because the end of an episode may have been marked in it since
         (:func:`end_episodes`, and SB3 itself with ``optimize_memory_usage``).
 
-        :param n_steps: steps of the vectorized environment since the mark was made. A
-            FrameReplayBuffer counts its rows; SB3's own store only where they write next, so there
-            the steps count, if that agrees.
+        :param n_steps: steps of the vectorized environment since the mark. SB3's buffers, unlike
+            FrameReplayBuffer, do not count their rows; the steps are used instead, if they agree
+            with the position of the buffer.
         """
         stacks, size = _stacks_of(buffer), buffer.buffer_size
-        held = int(buffer.pos + size * buffer.full)  # at the least
+        held = int(buffer.pos + size * buffer.full)  # lower bound
         end = self._n_written + n_steps
         if stacks is not None:
             held = end = stacks.n_written
         agrees = end % size == held % size and (end >= size) == (held >= size)
         if self._content() is _content_of(buffer) and agrees:
-            return NewRows(max(self._n_written - 1, 0), end, starts_anew=False)
-        return NewRows(0, held, starts_anew=True)
+            return NewRows(max(self._n_written - 1, 0), end, starts_over=False)
+        return NewRows(0, held, starts_over=True)
 
 
 def buffer_settings(buffer: ReplayBuffer) -> dict[str, Any]:
-    """Return what two buffers must have in common to exchange segments, as JSON has it.
+    """Return the settings that two buffers must share to exchange segments, as JSON data.
 
-    How and where frames are kept may differ, and ``n_steps`` and ``gamma``, which only concern
-    samples.
+    Compression and storage device may differ, and ``n_steps`` and ``gamma``, which only affect
+    sampling.
 
     :raises TypeError: for a buffer that cannot be packed.
     """
@@ -107,26 +108,26 @@ def buffer_settings(buffer: ReplayBuffer) -> dict[str, Any]:
 def check_buffer_settings(
     buffer: ReplayBuffer, saved: Mapping[str, Any], what: str = "the replay buffer"
 ) -> None:
-    """Raise an error unless segments of a buffer with these settings fit into this one.
+    """Check that segments of a buffer with the saved settings can be restored into this one.
 
-    :param what: was saved, for the message.
-    :raises SavedFileError: with what differs.
+    :param what: name of the saved object, for the message.
+    :raises SavedFileError: with the setting that differs.
     """
     for name, value in buffer_settings(buffer).items():
         if saved.get(name) != value:
             raise SavedFileError(
-                f"{what} was saved with {name}={saved.get(name)!r}, here it is {value!r}: build the"
-                " model as the first time"
+                f"{what} was saved with {name}={saved.get(name)!r}, here it is {value!r}: create"
+                " the model with the same settings as before"
             )
 
 
 def pack_rows(buffer: ReplayBuffer, first: int, end: int) -> dict[str, NDArray[Any]]:
-    """Return the rows with times ``first <= t < end``, as arrays for an npz.
+    """Return the rows with times ``first <= t < end`` as arrays for an npz file.
 
-    Of more than the buffer has rows, the newest. Frames that are kept packed are not touched; those
-    that the first row shares with the one before are among them.
+    Overwritten rows are skipped. Compressed frames are not recompressed; all frames of the rows are
+    included, also those shared with earlier rows.
 
-    :param end: how many rows were written until now.
+    :param end: number of rows ever written.
     """
     begin, stacks = max(first, end - buffer.buffer_size), _stacks_of(buffer)
     packed: dict[str, NDArray[Any]] = {}
@@ -144,19 +145,17 @@ def pack_rows(buffer: ReplayBuffer, first: int, end: int) -> dict[str, NDArray[A
 def restore_rows(
     buffer: ReplayBuffer, segments: Iterable[BufferSegment], *, n_written: int
 ) -> None:
-    """Replace all that is in a buffer by the newest rows of segments.
+    """Replace the content of a buffer by the newest rows of segments.
 
-    Samples are those of the buffer that was saved, now and after more rows are added to both.
+    Samples equal those of the saved buffer, also after the same rows are added to both.
 
-    Rows overwritten since are written too where a segment has them; what replaced them comes later.
-    Frames get the numbers that they had. Numbers are given out again, but a frame keeps its own for
-    as long as a row uses it. So where segments have different frames under a number, all rows that
-    still count mean the last of them.
+    Segments may contain rows that were overwritten later; the later segments overwrite them here
+    too. Frames keep their numbers. A number may have been reused, but not while a row used it; if
+    segments have different frames with the same number, all remaining rows refer to the last one.
 
-    :param segments: undamaged, by the checksums of their files; in the order of time; read one by
-        one, so that they need not be in memory together. Those of which no row counts any more may
-        be left out.
-    :param n_written: how many rows had been written; the last segment ends there.
+    :param segments: verified segments in the order of time. They are read one by one, so they need
+        not be in memory together. Segments without remaining rows may be left out.
+    :param n_written: number of rows ever written; the last segment ends there.
     :raises SavedFileError: if a segment is missing.
     :raises TypeError: for a buffer that cannot be packed.
     """
@@ -170,8 +169,8 @@ def restore_rows(
             continue
         if not 0 <= begin <= reached <= end <= n_written:
             raise SavedFileError(
-                f"a segment of the replay buffer has rows {first} to {end}; one of row {reached}"
-                f" on is needed, of {n_written} rows"
+                f"a segment of the replay buffer with rows from {reached} on is missing: the next"
+                f" one has rows {first} to {end}, of {n_written} rows"
             )
         for name, ring, n_ahead in _rings(buffer):
             _restore_ring(name, ring, begin, end + n_ahead, arrays)
@@ -188,34 +187,34 @@ def restore_rows(
 
 
 def end_episodes(buffer: ReplayBuffer, envs: Sequence[int]) -> None:
-    """Mark the newest row of these environments as cut off, unless their episode ended there.
+    """Mark the newest row of these environments as truncated, unless their episode ended there.
 
-    For environments that begin a new episode on resume: n-step returns do not reach over the gap.
-    As after a time limit, the value of the next observation still counts, where the buffer tells
-    the two apart (``handle_timeout_termination``).
+    For environments that start a new episode on resume: n-step returns must not extend over the
+    gap. As after a time limit, the target still bootstraps from the next observation if the buffer
+    has ``handle_timeout_termination``.
     """
     if not buffer.size():
         return
-    newest = buffer.pos - 1  # -1: the last row
+    newest = buffer.pos - 1  # -1 is the last row
     running = [env for env in envs if not buffer.dones[newest, env]]
     buffer.dones[newest, running] = 1.0
     if buffer.handle_timeout_termination:
         buffer.timeouts[newest, running] = 1.0
 
 
-def _stacks_of(buffer: Any) -> StackMemory | None:
-    """Return the stacks of a FrameReplayBuffer, None for SB3's own buffers."""
+def _stacks_of(buffer: Any) -> StackStorage | None:
+    """Return the stacks of a FrameReplayBuffer, None for SB3's buffers."""
     stacks = getattr(buffer, "stacks", None)
-    return stacks if isinstance(stacks, StackMemory) else None
+    return stacks if isinstance(stacks, StackStorage) else None
 
 
 def _rings(buffer: Any) -> Iterator[tuple[str, NDArray[Any], int]]:
-    """Yield the arrays (n_rows, n_envs, ...) of which each step writes a row: name, array, ahead.
+    """Yield name, array (n_rows, n_envs, ...) and rows ahead of each ring buffer.
 
-    With ``optimize_memory_usage`` the next observation of the newest row lies already where the
-    next row will be written: one row ahead.
+    With ``optimize_memory_usage`` observations are one row ahead: the next observation of the
+    newest row is stored where the next row will be written.
 
-    :raises TypeError: for a buffer that keeps more than that, as far as is known.
+    :raises TypeError: for a buffer that may store more than that.
     """
     stacks = _stacks_of(buffer)
     if stacks is not None:
@@ -230,24 +229,24 @@ def _rings(buffer: Any) -> Iterator[tuple[str, NDArray[Any], int]]:
     else:
         raise TypeError(
             f"a checkpoint cannot hold a {type(buffer).__name__}, only SB3's ReplayBuffer,"
-            " NStepReplayBuffer and DictReplayBuffer, and FrameReplayBuffer: what a subclass keeps"
-            " besides is unknown"
+            " NStepReplayBuffer and DictReplayBuffer, and FrameReplayBuffer: further state of other"
+            " classes is unknown"
         )
     for name in SMALL_ARRAYS:
         yield name, getattr(buffer, name), 0
 
 
 def _content_of(buffer: ReplayBuffer) -> Any:
-    """Return what is another object once the content is another one as a whole."""
+    """Return an object that is replaced whenever the whole content is."""
     return _stacks_of(buffer) or buffer.actions
 
 
 def _pack_ring(name: str, ring: NDArray[Any], begin: int, end: int) -> dict[str, NDArray[Any]]:
-    """Return rows as arrays for a file: LZ4 blocks, and the bytes of each, packed and unpacked.
+    """Return rows as arrays for a file: LZ4 blocks, and their compressed and original sizes.
 
-    The rows of an environment come one after the other: what repeats itself in images is near.
+    The rows of an environment are consecutive, so that similar images are close to each other.
 
-    :param ring: (n_rows, n_envs, ...), at least as many rows as there are times.
+    :param ring: (n_rows, n_envs, ...), with at least ``end - begin`` rows.
     """
     n, n_cells = end - begin, (end - begin) * ring.shape[1]
     cell_bytes = ring.itemsize * math.prod(ring.shape[2:])
@@ -265,7 +264,7 @@ def _pack_ring(name: str, ring: NDArray[Any], begin: int, end: int) -> dict[str,
 
 
 def _restore_ring(name: str, ring: NDArray[Any], begin: int, end: int, arrays: Arrays) -> None:
-    """Write rows of :func:`_pack_ring` into their places; only one block is unpacked at a time."""
+    """Write rows packed by :func:`_pack_ring` to their places, one decompressed block at a time."""
     n, blocks, first, start = end - begin, arrays[name], 0, 0
     for n_packed, n_bytes in arrays[f"{name}.sizes"].tolist():
         block = blocks[start : start + n_packed].data

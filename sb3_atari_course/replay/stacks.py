@@ -1,10 +1,10 @@
-"""Stacks of frames as numbers: which frames of an observation are already stored.
+"""Deduplicated stacks: observations of a replay buffer as indices ("numbers") of stored frames.
 
 A row of the replay buffer has two stacks for each environment, its observation and the next one::
 
-    number(obs, next_obs)   Page: the stacks split into frames; equal to those of the row before?
-                            FrameTable: a number for each new frame, whose pixels go to the store
-    append(numbers)         the row counts; frames that only the replaced row used are free
+    number(obs, next_obs)   Page: splits stacks into frames and compares them with the previous row
+                            FrameTable: assigns a number to each new frame and stores its pixels
+    append(numbers)         adds the row; frees frames that only the replaced row used
     read(rows, which)       numbers -> frames of the store -> stacks, for SB3 through StackArray
 """
 
@@ -21,30 +21,30 @@ from numpy.typing import NDArray
 from sb3_atari_course._common.array_pool import Frames
 from sb3_atari_course.replay.frame_stores import DeviceFrames, FrameStore, Numbers, on_cpu
 
-#: Which of a transition's two stacks; also how many frames newer it is than the stack before it.
+#: Which of a transition's two stacks; also by how many frames it is newer than the previous stack.
 OBS, NEXT_OBS = 0, 1
 
-#: The number of the black frame, which pads the stacks of SB3's VecFrameStack; it is always there.
+#: Number of the black frame, which pads the stacks of SB3's VecFrameStack; it is always stored.
 BLACK = 0
 
-#: OpenCV splits and merges images of up to so many channels.
+#: Maximum number of channels that OpenCV can split.
 CV_MAX_CHANNELS = 512
 
 
-class StackMemory:
-    """The two stacks of each transition, as numbers of frames in a table.
+class StackStorage:
+    """The two stacks of each transition, as numbers of stored frames.
 
-    Mostly a stack consists of frames of the one before it in the same environment: an observation
-    is the last next observation; a next observation is the observation without its oldest frame,
-    plus a new one, which may be equal to the one before. Where pixels say otherwise (episodes
-    begin, stacks of colour images) each frame is looked for in the stack before, and what is not
-    found there is new.
+    Usually a stack shares frames with the previous stack of its environment: an observation equals
+    the previous next observation; a next observation is the observation without its oldest frame,
+    plus a new frame, which may equal its predecessor. Where pixels differ from that (start of an
+    episode, stacks of RGB images), each frame is searched in the previous stack, and stored if it
+    is not found.
 
-    :param store: where the pixels lie; empty.
-    :param n_rows: transitions of each environment.
+    :param store: an empty store for the pixels.
+    :param n_rows: number of rows, transitions of each environment.
     :param n_envs: number of environments.
-    :param shape: of a stack: (n_stack, h, w), or (h, w, n_stack) if not ``channels_first``.
-    :param channels_first: where the stack axis is.
+    :param shape: shape of a stack: (n_stack, h, w), or (h, w, n_stack) if not ``channels_first``.
+    :param channels_first: whether the stack axis is the first.
     """
 
     def __init__(
@@ -62,49 +62,49 @@ class StackMemory:
         self.n_stack, self.image_shape = n_stack, (height, width)
         #: (n_rows, n_envs, 2, n_stack), newest frame last; zeros take no memory until written.
         self.numbers: Numbers = np.zeros((n_rows, n_envs, 2, n_stack), np.int32)
-        #: How many rows were written, those included that others have replaced.
+        #: Number of rows ever written, including overwritten ones.
         self.n_written = 0
         self._is_writing = False
-        # Which numbers a stack has after one step if nothing moves.
+        # positions in a stack after a step with an unchanged screen
         self._one_newer = [*range(1, n_stack), n_stack - 1]
         self._pages = [Page(n_stack, n_envs, self.image_shape) for _ in range(2)]
-        # The stacks written last and their numbers (n_envs, n_stack); the other page is free.
+        # the stacks written last, and their numbers (n_envs, n_stack); the other page is free
         self._last = self._pages[0], np.full((n_envs, n_stack), BLACK, np.int32)
 
     @property
     def n_filled(self) -> int:
-        """How many rows are filled."""
+        """Number of filled rows."""
         return min(self.n_written, len(self.numbers))
 
     @property
     def next_row(self) -> int:
-        """The row that will be written next, the oldest if all are filled."""
+        """Index of the row to write next, the oldest if all are filled."""
         return self.n_written % len(self.numbers)
 
     def checked(self, stacks: Any) -> NDArray[np.uint8]:
-        """Return an array of the stacks of all environments.
+        """Return the stacks of all environments as an array.
 
-        :raises ValueError: for arrays of another shape than (n_envs, *shape).
+        :raises ValueError: for a shape other than ``(n_envs, *shape)``.
         """
         array: NDArray[np.uint8] = np.asarray(stacks)
         if array.shape != (self.n_envs, *self.shape):
             raise ValueError(
-                f"this replay buffer keeps observations of {self.n_envs} environments, shape"
-                f" {(self.n_envs, *self.shape)}, and got shape {array.shape};"
-                " a buffer that was saved continues with as many environments as it had"
+                f"this replay buffer stores observations of shape {(self.n_envs, *self.shape)}"
+                f" ({self.n_envs} environments), got {array.shape}: continue a saved buffer with"
+                " as many environments as before"
             )
         return array
 
     def number(
         self, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]
     ) -> tuple[Numbers, list[int]]:
-        """Store the new frames of one more row, which counts once it is appended.
+        """Store the new frames of a row, which :meth:`append` adds.
 
-        An interruption (Ctrl-C) leaves the rows as they were, or this one appended as a whole.
+        After an interruption (Ctrl-C) the row is either appended as a whole or missing.
 
-        :param obs: what :meth:`checked` returned, as is ``next_obs``.
-        :return: numbers of frames (n_envs, 2, n_stack), and the environments whose observation is
-            not the next observation of the row before.
+        :param obs: observations as returned by :meth:`checked`; ``next_obs`` likewise.
+        :return: numbers of the frames (n_envs, 2, n_stack), and the environments whose observation
+            differs from the previous next observation.
         """
         self.recover()
         self._is_writing = True
@@ -114,7 +114,7 @@ class StackMemory:
         return numbers, breaks
 
     def append(self, numbers: Numbers) -> None:
-        """Keep the row that was numbered last, in place of the oldest if all are filled."""
+        """Add the row numbered last, replacing the oldest if all are filled."""
         time, row, n_rows = self.n_written, self.next_row, len(self.numbers)
         self.table.use(numbers, time)
         old_numbers = self.numbers[row].copy()
@@ -125,18 +125,18 @@ class StackMemory:
         self._is_writing = False
 
     def read(self, index: Any, which: int) -> Any:
-        """Return stacks (..., *shape) uint8, contiguous.
+        """Return stacks ``(..., *shape)`` uint8, contiguous.
 
-        :param index: any numpy index into (n_rows, n_envs).
+        :param index: any NumPy index into (n_rows, n_envs).
         :param which: ``OBS`` or ``NEXT_OBS``.
         """
         numbers = self.numbers[:, :, which][index]
-        if not self.n_filled:  # there is no frame yet, not even the black one
+        if not self.n_filled:  # no frame is stored yet, not even the black one
             return np.zeros((*numbers.shape[:-1], *self.shape), np.uint8)
         return self._arranged(self.table.store.take(numbers), numbers.shape)
 
     def gather(self, numbers: th.Tensor) -> Any:
-        """Return stacks (B, *shape) uint8 of frames on a device, a tensor there.
+        """Return stacks ``(B, *shape)`` uint8 as a tensor on the device of the frames.
 
         :param numbers: (B, n_stack) on that device.
         """
@@ -144,30 +144,30 @@ class StackMemory:
         return self._arranged(frames, numbers.shape)
 
     def n_frames_when_full(self) -> int:
-        """Return how many frames there will be: one a transition, more if episodes are short."""
+        """Return the expected number of frames: one per transition, more with short episodes."""
         n_first = self.n_envs * self.n_stack + 1
         so_far = (self.table.n_frames - n_first) / max(self.n_filled * self.n_envs, 1)
         return n_first + math.ceil(max(so_far, 1.0) * len(self.numbers) * self.n_envs)
 
     def adopt(self, n_written: int, free: Numbers) -> None:
-        """Let rows count that were put into ``numbers``, their frames into the table's store.
+        """Accept rows that were written into ``numbers``, with their frames in the store.
 
-        :param n_written: how many rows were written, those included that others have replaced.
-        :param free: numbers of the table that nobody uses, see there.
+        :param n_written: number of rows ever written, including overwritten ones.
+        :param free: unused numbers, see :meth:`FrameTable.adopt`.
         """
         self.n_written = n_written
         self.table.adopt(*self._uses(), free)
         self._remember_last()
 
     def recover(self) -> None:
-        """If a writing was interrupted, count anew which frames are used, and since when."""
+        """Recompute the uses of all frames if writing a row was interrupted."""
         if self._is_writing:
             self.table.recount(*self._uses())
             self._remember_last()
             self._is_writing = False
 
     def check_valid(self) -> None:
-        """Assert that numbers, uses and frames agree."""
+        """Assert that numbers, uses and frames are consistent."""
         self.recover()
         uses, first_time = self._uses()
         self.table.check_valid(uses, first_time)
@@ -177,10 +177,10 @@ class StackMemory:
         assert not self.table.store.take(np.array([BLACK], np.int32)).any(), "black is not black"
 
     def _number(self, stacks: NDArray[np.uint8], shift: int) -> tuple[Numbers, list[int]]:
-        """Return the numbers (n_envs, n_stack) of stacks (n_envs, *shape).
+        """Return the numbers (n_envs, n_stack) of stacks ``(n_envs, *shape)``.
 
-        :param shift: how many frames newer they should be than the stacks numbered before.
-        :return: the numbers, and the environments whose stack is not that.
+        :param shift: expected number of new frames since the previous stacks.
+        :return: the numbers, and the environments where other frames differ too.
         """
         before, numbers = self._last
         page = self._pages[before is self._pages[0]]
@@ -202,7 +202,7 @@ class StackMemory:
     def _look_up(
         self, stack: list[bytes], known_stack: list[bytes], known_numbers: Numbers
     ) -> list[int]:
-        """Return the numbers of the frames of one stack, each looked for by itself."""
+        """Return the numbers of one stack's frames, each searched in the previous stack."""
         known = {bytes(len(stack[0])): BLACK}
         known.update(zip(known_stack, known_numbers.tolist(), strict=True))
         for pixels in stack:
@@ -212,7 +212,7 @@ class StackMemory:
         return [known[pixels] for pixels in stack]
 
     def _arranged(self, frames: Any, shape: tuple[int, ...]) -> Any:
-        """Return frames (..., n_stack, frame_size) as stacks (..., *shape)."""
+        """Return frames (..., n_stack, frame_size) as stacks ``(..., *shape)``."""
         stacks = frames.reshape(*shape, *self.image_shape)
         if self.channels_first:
             return stacks
@@ -221,7 +221,7 @@ class StackMemory:
         return stacks.movedim(-3, -1).contiguous()
 
     def _remember_last(self) -> None:
-        """Know again which stacks were written last."""
+        """Restore the stacks written last from the stored rows."""
         numbers = np.full((self.n_envs, self.n_stack), BLACK, np.int32)
         images = np.zeros((self.n_envs, *self.image_shape, self.n_stack), np.uint8)
         if self.n_filled:
@@ -231,37 +231,37 @@ class StackMemory:
         self._last = self._pages[0], numbers
 
     def _uses(self) -> tuple[Numbers, int]:
-        """Return the numbers of all rows in the order of their writing, and when that began."""
+        """Return the numbers of all rows, oldest first, and the time of the first."""
         first_time = self.n_written - self.n_filled
         in_order = np.roll(self.numbers[: self.n_filled], -first_time, axis=0)
         return in_order, first_time
 
     def _images_of(self, numbers: Numbers) -> NDArray[np.uint8]:
-        """Return stacks (n_envs, h, w, n_stack) of the frames with these numbers."""
+        """Return the frames with these numbers as stacks (n_envs, h, w, n_stack)."""
         pixels = on_cpu(self.table.store.take(numbers))
         return np.moveaxis(pixels.reshape(*numbers.shape, *self.image_shape), 1, 3)
 
 
 class StackArray:
-    """What SB3's code reads instead of an array of observations (n_rows, n_envs, *shape) uint8.
+    """Read-only view of the stacks as SB3's array of observations, (n_rows, n_envs, ...) uint8.
 
-    :param stacks: where the observations are.
+    :param stacks: storage of the observations.
     :param which: ``OBS`` or ``NEXT_OBS``.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, stacks: StackMemory, which: int) -> None:
+    def __init__(self, stacks: StackStorage, which: int) -> None:
         self._stacks, self._which = stacks, which
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n_rows, n_envs, *shape of a stack)."""
+        """Shape: number of rows, number of environments, shape of a stack."""
         return (*self._stacks.numbers.shape[:2], *self._stacks.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of an array of this shape; the frames themselves take less."""
+        """Bytes of an array of this shape; the stored frames take less."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -271,45 +271,49 @@ class StackArray:
         parts = index if isinstance(index, tuple) else (index,)
         inside = [part for part in parts[2:] if not isinstance(part, slice) or part != slice(None)]
         if inside or any(part is Ellipsis or part is None for part in parts[:2]):
-            raise IndexError(f"only whole stacks can be read, by row and environment: {index}")
+            raise IndexError(
+                f"observations can be indexed by row and environment only, got {index}"
+            )
         return self._stacks.read(parts[:2], self._which)
 
 
 class Page:
-    """Stacks of ``n_stack`` frames of ``n_envs`` environments, written over again and again.
+    """Reusable buffer for the stacks of all environments, for fast comparison of frames.
 
     The oldest frames of all environments are one ``bytearray``, the second oldest another, and so
-    on: whether they are equal is a comparison of memory, the fastest that Python has.
+    on, because comparing ``bytearray`` objects is the fastest comparison that Python has.
 
+    :param n_stack: frames per stack.
+    :param n_envs: number of environments.
     :param image_shape: (h, w).
     """
 
     def __init__(self, n_stack: int, n_envs: int, image_shape: tuple[int, int]) -> None:
         height, width = image_shape
-        self._memory = [bytearray(n_envs * height * width) for _ in range(n_stack)]
-        flat = [np.frombuffer(memory, np.uint8) for memory in self._memory]
+        self._bytes = [bytearray(n_envs * height * width) for _ in range(n_stack)]
+        flat = [np.frombuffer(part, np.uint8) for part in self._bytes]
         #: n_stack arrays (n_envs, h * w) uint8, oldest frames first.
         self.frames = [array.reshape(n_envs, height * width) for array in flat]
         self._rows = [array.reshape(n_envs * height, width) for array in flat]
         self._images = [array.reshape(n_envs, height, width) for array in flat]
-        words = (np.uint64, np.uint32, np.uint16, np.uint8)
-        widest = next(word for word in words if height * width % np.dtype(word).itemsize == 0)
-        # the same memory as wide integers: fewer to compare
+        dtypes = (np.uint64, np.uint32, np.uint16, np.uint8)
+        widest = next(one for one in dtypes if height * width % np.dtype(one).itemsize == 0)
+        # views as wide integers, of which there are fewer to compare
         self._words: list[NDArray[Any]] = [frames.view(widest) for frames in self.frames]
 
     def write(self, images: NDArray[np.uint8]) -> None:
-        """Copy stacks (n_envs, h, w, n_stack), whatever their order in memory, to this page."""
+        """Copy stacks (n_envs, h, w, n_stack) of any memory layout into this page."""
         n_stack, dtype = images.shape[3], images.dtype
         if images.flags.c_contiguous and 1 < n_stack <= CV_MAX_CHANNELS and dtype == np.uint8:
-            # the frames are interleaved, as wrappers and VecTransposeImage leave them in memory
+            # interleaved frames, the memory layout after wrappers and VecTransposeImage
             cv2.split(images.reshape(-1, images.shape[2], n_stack), self._rows)
             return
         for i, image in enumerate(self._images):
             image[:] = images[..., i]
 
     def breaks_after(self, before: Page, shift: int) -> list[int]:
-        """Return whose stack is not that of the page before, except for ``shift`` new frames."""
-        known, expected = self._memory[: len(self._memory) - shift], before._memory[shift:]
+        """Return the environments where frames other than the ``shift`` newest ones differ."""
+        known, expected = self._bytes[: len(self._bytes) - shift], before._bytes[shift:]
         if known == expected:
             return []
         differs = np.zeros(len(self.frames[0]), bool)
@@ -319,73 +323,73 @@ class Page:
         return breaks
 
     def moved_after(self, before: Page) -> NDArray[np.bool_]:
-        """Return in which environments the newest frame is another than before, (n_envs,)."""
+        """Return the environments in which the newest frame has changed, (n_envs,) bool."""
         return (self._words[-1] != before._words[-1]).any(axis=1)  # type: ignore[no-any-return]
 
     def stack(self, env: int) -> list[bytes]:
-        """Return the pixels of each frame of one environment, oldest first."""
+        """Return the bytes of each frame of one environment, oldest first."""
         return [frames[env].tobytes() for frames in self.frames]
 
 
 class FrameTable:
-    """Numbers frames; a frame that is used no more makes room for another.
+    """Allocation of frame numbers; numbers of frames that are no longer used are reused.
 
-    Uses have a time, the row in which they are, and end in the order in which they began. So a
-    frame is used no more when its last use ends, and it is enough to know when that began.
+    The time of a use is that of its row. Rows are removed in the order in which they were written,
+    so a frame is unused when the row of its last use is removed: only that time is recorded.
 
-    :param store: where the pixels lie; empty.
+    :param store: an empty store for the pixels.
     """
 
     def __init__(self, store: FrameStore) -> None:
         self.store = store
-        #: Numbers below this one have been given out, that of the black frame from the start.
+        #: Numbers below this one have been assigned; the black frame's from the start.
         self.n_numbers = 1
-        self._black_is_there = False
-        #: When each frame was used last, (at least n_numbers,).
+        self._black_is_stored = False
+        #: Time of the last use of each frame, (at least n_numbers,).
         self._last_use: Numbers = np.zeros(1024, np.int32)
         self._free: list[int] = []
 
     @property
     def n_frames(self) -> int:
-        """How many frames there are, the black one included."""
+        """Number of stored frames, including the black one."""
         return self.n_numbers - len(self._free)
 
     @property
     def free(self) -> Numbers:
-        """Numbers that nobody uses, the one given out next at the end."""
+        """Unused numbers; the last one is assigned next."""
         return np.array(self._free, np.int32)
 
     def add(self, frames: Frames) -> Numbers:
-        """Keep new frames (n, frame_size) and return their numbers (n,), to be used at once."""
-        numbers = self._give_numbers(len(frames))
+        """Store new frames (n, frame_size) and return their numbers (n,), to be used next."""
+        numbers = self._assign_numbers(len(frames))
         self.store.put(numbers, frames)
-        if not self._black_is_there:
+        if not self._black_is_stored:
             self._put_black()
         return numbers
 
     def use(self, numbers: Numbers, time: int) -> None:
-        """Note that these frames are used from ``time`` on; never earlier than the last time."""
+        """Record a use of these frames at ``time``, which never decreases."""
         self._last_use[numbers] = time
 
     def end_use(self, numbers: Numbers, time: int) -> None:
-        """End the uses of these frames that began at ``time``, the earliest that goes on."""
+        """Remove the uses of these frames at ``time``, the oldest time in use."""
         unused = set(numbers[self._last_use[numbers] == time].tolist())
         unused.discard(BLACK)
         self._free.extend(unused)
 
     def frames_in(self, numbers: Numbers) -> Numbers:
-        """Return which frames these are, each once, in the order of their numbers; not black."""
-        is_there = np.zeros(self.n_numbers, bool)
-        is_there[numbers] = True
-        is_there[BLACK] = False
-        return np.flatnonzero(is_there).astype(np.int32)
+        """Return the distinct numbers among these, sorted, without the black frame's."""
+        occurs = np.zeros(self.n_numbers, bool)
+        occurs[numbers] = True
+        occurs[BLACK] = False
+        return np.flatnonzero(occurs).astype(np.int32)
 
     def adopt(self, used: Numbers, first_time: int, free: Numbers) -> None:
-        """Take over frames that were put into the store under numbers of another table.
+        """Accept frames that were put into the store with the numbers of another table.
 
         :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
-        :param free: what :attr:`free` was there: frames to come get the same numbers as there, if
-            it agrees with what is used.
+        :param free: :attr:`free` of the other table. If it is consistent with ``used``, new frames
+            get the same numbers as there.
         """
         self.n_numbers = 1 + max(int(numbers.max(initial=BLACK)) for numbers in (used, free))
         self._put_black()
@@ -394,7 +398,7 @@ class FrameTable:
             self._free = free.tolist()
 
     def recount(self, used: Numbers, first_time: int) -> None:
-        """Forget all uses but these.
+        """Replace all recorded uses by these.
 
         :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
         """
@@ -402,25 +406,25 @@ class FrameTable:
         self._free = sorted(self._unused(used), reverse=True)
 
     def check_valid(self, used: Numbers, first_time: int) -> None:
-        """Assert that ends of uses and free places agree with the uses.
+        """Assert that times of last use and free numbers agree with the uses.
 
         :param used: numbers used at the times ``first_time``, ``first_time + 1``, ...
         """
-        assert len(self._free) == len(set(self._free)), "a place is free twice"
-        assert set(self._free) == self._unused(used), "a free place is in use or a used one free"
+        assert len(self._free) == len(set(self._free)), "a number is free twice"
+        assert set(self._free) == self._unused(used), "a free number is used, or an unused one not"
         agrees = self._last_uses(used, first_time)[used] == self._last_use[used]
-        assert agrees.all(), "a frame was used at another time than noted"
+        assert agrees.all(), "the recorded time of a last use is wrong"
 
     def _last_uses(self, used: Numbers, first_time: int) -> Numbers:
-        """Return when each frame was used last, 0 for those that are not used."""
+        """Return the time of the last use of each frame, 0 for unused ones."""
         last_uses = np.zeros(max(self.n_numbers, 1024), np.int32)
         times = np.arange(first_time, first_time + len(used), dtype=np.int32)
-        # one axis: with a broadcast value NumPy 2.4's `at` reads beyond the arrays
+        # flat: with a broadcast value ufunc.at of NumPy 2.4 reads beyond the arrays
         np.maximum.at(last_uses, used.reshape(-1), times.repeat(math.prod(used.shape[1:])))
         return last_uses
 
     def _unused(self, used: Numbers) -> set[int]:
-        """Return the numbers given out that are not among ``used``."""
+        """Return the assigned numbers that are not in ``used``."""
         in_use = np.zeros(self.n_numbers, bool)
         in_use[used] = True
         return set(np.flatnonzero(~in_use).tolist()) - {BLACK}
@@ -428,10 +432,10 @@ class FrameTable:
     def _put_black(self) -> None:
         self.store.reserve(self.n_numbers)
         self.store.put(np.array([BLACK], np.int32), np.zeros((1, self.store.frame_size), np.uint8))
-        self._black_is_there = True
+        self._black_is_stored = True
 
-    def _give_numbers(self, n: int) -> Numbers:
-        """Return ``n`` numbers that nobody uses."""
+    def _assign_numbers(self, n: int) -> Numbers:
+        """Return ``n`` unused numbers."""
         recycled = [self._free.pop() for _ in range(min(n, len(self._free)))]
         first = self.n_numbers
         if len(recycled) < n:
@@ -439,10 +443,10 @@ class FrameTable:
         return np.array([*recycled, *range(first, self.n_numbers)], np.int32)
 
     def _reserve(self, n: int) -> None:
-        """Give out ``n`` more numbers."""
+        """Assign ``n`` new numbers."""
         n_numbers = self.n_numbers + n
         self.store.reserve(n_numbers)
         if n_numbers > len(self._last_use):
-            more = np.zeros(n_numbers, np.int32)  # twice as many, so that it is rare
+            more = np.zeros(n_numbers, np.int32)  # doubled, so that it is rare
             self._last_use = np.concatenate([self._last_use, more])
-        self.n_numbers = n_numbers  # last, so that an interruption changes nothing
+        self.n_numbers = n_numbers  # last, so that an interruption has no effect

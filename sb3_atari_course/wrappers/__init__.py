@@ -1,14 +1,14 @@
-"""Gymnasium wrappers between an emulator and an agent, in the order in which the data meets them.
+"""Gymnasium wrappers for Atari preprocessing and for discretizing continuous environments.
 
-- ``timing``: :class:`ActionRepeat`, how long an action lasts.
-- ``episode``: :class:`NoopReset`, :class:`LifeLossTerminal`, :class:`FireOnReset`, when an episode
-  starts and ends.
-- ``screen``: :class:`CropGrayResize`, :class:`FrameStack`, the observation.
-- ``spaces``: :class:`ClipReward`, the reward; :class:`DiscretizeActions` and
-  :class:`DiscretizeObservations` for continuous environments.
+- ``timing``: :class:`ActionRepeat` (frame skip and max-pooling).
+- ``episode``: :class:`NoopReset`, :class:`LifeLossTerminal`, :class:`FireOnReset` (start and end of
+  an episode).
+- ``screen``: :class:`CropGrayResize`, :class:`FrameStack` (observations).
+- ``spaces``: :class:`ClipReward`, :class:`DiscretizeActions`, :class:`DiscretizeObservations`.
 
-Each stands alone around any :func:`gymnasium.make`; :func:`sb3_atari_course.envs.wrap_atari` is
-the one place that knows their order. ``checkpoint_fields`` names what changes while playing.
+Each wrapper can be used individually; :func:`sb3_atari_course.envs.wrap_atari` applies the Atari
+wrappers in the right order. ``checkpoint_fields`` lists the attributes of a wrapper that change
+during an episode, for exact resume.
 """
 
 from sb3_atari_course.wrappers.episode import FireOnReset, LifeLossTerminal, NoopReset

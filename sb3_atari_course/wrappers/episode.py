@@ -1,4 +1,4 @@
-"""When an episode starts and ends: no-ops, lost lives, FIRE."""
+"""Wrappers for the start and end of an episode: random no-ops, life loss as terminal, FIRE."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from sb3_atari_course._common.validation import explain_arguments, integer_at_le
 Screen = NDArray[np.uint8]
 Step = tuple[Screen, SupportsFloat, bool, bool, dict[str, Any]]
 
-#: After so many FIREs in a row that end the episode or lose a life, the agent starts without one.
+#: Limit of FIREs at a reset, for a game in which each of them ends the episode or loses a life.
 _MAX_FIRES = 10
 
 
 class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
-    """Plays 1 to ``noop_max`` no-ops after each real reset, so that games start differently.
+    """Random initial states by 1 to ``noop_max`` no-ops after each real reset.
 
-    No-ops are steps of the wrapped environment: emulator frames if this wrapper stands inside
-    :class:`ActionRepeat`, as in :func:`~sb3_atari_course.envs.wrap_atari`, in SB3 and in DQN Zoo.
-    Source: Mnih et al. 2015, Extended Data Table 1, "no-op max". Their number is drawn from
-    ``env.np_random``, so a reset with a seed decides it.
+    No-ops are steps of the wrapped environment: emulator frames if this wrapper is inside
+    :class:`ActionRepeat`, as in :func:`~sb3_atari_course.envs.wrap_atari`, in SB3's
+    ``NoopResetEnv`` and in DQN Zoo. Source: Mnih et al. 2015, Extended Data Table 1, "no-op max".
+    Their number is sampled from ``env.np_random``, so a seeded reset determines it.
 
-    Games without NOOP (Backgammon, say) pass through unchanged.
+    Games without NOOP (for example Backgammon) are left unchanged.
 
     :param env: an Atari game.
-    :param noop_max: most no-ops played; 0 for none.
+    :param noop_max: maximum number of no-ops; 0 for none.
     :raises ValueError: if ``noop_max`` is negative.
+    :raises TypeError: if ``noop_max`` is not an integer.
     """
 
     checkpoint_fields = ()
@@ -40,12 +41,12 @@ class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         super().__init__(env)
         self.noop_max = integer_at_least(0, "noop_max", noop_max)
         RecordConstructorArgs.__init__(self, noop_max=self.noop_max)
-        self._noop = _action_called("NOOP", env)
+        self._noop = _action_index("NOOP", env)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Screen, dict[str, Any]]:
-        """Reset and play the no-ops; if they end the game, reset once more, with the options."""
+        """Reset and play the no-ops; if they end the game, reset again with the same options."""
         obs, info = self.env.reset(seed=seed, options=options)
         if self._noop is None or self.noop_max == 0:
             return obs, info
@@ -57,18 +58,18 @@ class NoopReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
 
 
 class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
-    """Reports a lost life as the end of an episode while the game goes on behind it.
+    """Life loss as the end of an episode (``terminated``), while the game itself continues.
 
-    After a lost life ``terminated`` is True, and the next ``reset()`` goes on with the same game:
-    it returns the last frame again and plays no step. A reset with a seed or with options, after a
-    real game over or in the middle of a life really resets. SB3's wrapper plays a no-op instead,
-    which can end the game, and takes a reset in the middle of a life for the start of the next one,
-    so that a second evaluation begins in the middle of a game.
+    The ``reset()`` after a life loss continues the same game: it returns the last frame again,
+    without a step. A reset with a seed or with options, after game over, or in the middle of a life
+    resets the game. SB3's ``EpisodicLifeEnv`` plays a no-op instead, which can end the game, and
+    treats a reset in the middle of a life as the start of the next one, so that a second
+    evaluation starts in the middle of a game.
 
-    The last life is no lost life: the game over itself ends the episode. Games without lives
-    (no ``info["lives"]``, or always 0) pass through unchanged.
+    Losing the last life is the game over, which ends the episode anyway. Games without lives
+    (no ``info["lives"]``, or always 0) are left unchanged.
 
-    :param env: a game whose ``info`` tells the lives left.
+    :param env: a game that reports the remaining lives in ``info["lives"]``.
     """
 
     checkpoint_fields = ("_lives", "_last_frame")
@@ -78,7 +79,7 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self._lives = 0
-        self._last_frame: tuple[Screen, dict[str, Any]] | None = None  # set while a life is lost
+        self._last_frame: tuple[Screen, dict[str, Any]] | None = None  # set after a life loss
 
     @property
     def game_continues(self) -> bool:
@@ -86,7 +87,7 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
         return self._last_frame is not None
 
     def step(self, action: int) -> Step:
-        """Step, with ``terminated`` at a lost life."""
+        """Step; ``terminated`` is True after a life loss."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         life_is_lost = _is_life_lost(self._lives, info, terminated or truncated)
         self._lives = info.get("lives", 0)
@@ -96,27 +97,27 @@ class LifeLossTerminal(gym.Wrapper[Screen, int, Screen, int], RecordConstructorA
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Screen, dict[str, Any]]:
-        """Go on after a lost life, or start a new game."""
-        go_on = self._last_frame if seed is None and not options else None
+        """Continue the game after a life loss, or reset it."""
+        last_frame = self._last_frame if seed is None and not options else None
         self._last_frame = None
-        obs, info = go_on or self.env.reset(seed=seed, options=options)
+        obs, info = last_frame or self.env.reset(seed=seed, options=options)
         self._lives = info.get("lives", 0)
         return obs, info
 
 
 class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
-    """Presses FIRE at the start of every life, for games that stand still until then.
+    """FIRE at the start of every life, for games that do not start before it is pressed.
 
     FIRE is one step of the wrapped environment: one agent step of 4 frames around
-    :class:`ActionRepeat`. It is pressed inside ``reset()`` and, if a lost life does not end the
-    episode (no :class:`LifeLossTerminal` inside), right after the step that lost it; that step
-    then returns the frame after FIRE and both rewards. A FIRE that itself loses a life is followed
-    by another one. SB3's wrapper presses FIRE and a second
-    action, drops ``info`` and may return a frame of a finished episode.
+    :class:`ActionRepeat`. It is pressed inside ``reset()`` and, if life loss does not end the
+    episode (no :class:`LifeLossTerminal` inside), right after the step that lost the life; that
+    step then returns the frame after FIRE and the sum of both rewards. If FIRE itself loses a life,
+    it is pressed again. SB3's ``FireResetEnv`` presses FIRE and a second action, drops ``info`` and
+    may return a frame of a finished episode.
 
-    Games without FIRE pass through unchanged.
+    Games without FIRE are left unchanged.
 
-    :param env: a game; its ``info`` tells the lives left, if it has any.
+    :param env: a game; if it has lives, it reports them in ``info["lives"]``.
     """
 
     checkpoint_fields = ("_lives",)
@@ -125,7 +126,7 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     def __init__(self, env: gym.Env[Screen, int]) -> None:
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        self._fire = _action_called("FIRE", env)
+        self._fire = _action_index("FIRE", env)
         self._lives = 0
 
     def reset(
@@ -145,7 +146,7 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         return obs, info
 
     def step(self, action: int) -> Step:
-        """Step, and press FIRE after a lost life that did not end the episode."""
+        """Step, and press FIRE after a life loss that did not end the episode."""
         step, life_is_lost = self._play(action)
         while life_is_lost and self._fire is not None:
             before = float(step[1])
@@ -154,7 +155,7 @@ class FireOnReset(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
         return step
 
     def _play(self, action: int) -> tuple[Step, bool]:
-        """Return a step, and if it lost a life without ending the episode."""
+        """Return the step, and whether it lost a life without ending the episode."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         life_is_lost = _is_life_lost(self._lives, info, terminated or truncated)
         self._lives = info.get("lives", 0)
@@ -169,16 +170,16 @@ def _is_life_lost(lives_before: int, info: dict[str, Any], over: bool) -> bool:
 def _reset_again(
     env: gym.Env[Screen, int], options: dict[str, Any] | None
 ) -> tuple[Screen, dict[str, Any]]:
-    """Reset after an episode that ended inside a reset: unseeded, or it would end the same way.
+    """Reset after an episode that ended inside a reset; unseeded, or it would end the same way.
 
-    The options are for a new game; one that continues after a lost life has them already.
+    The options apply to a new game only, not to one that continues after a life loss.
     """
     continues = env.has_wrapper_attr("game_continues") and env.get_wrapper_attr("game_continues")
     return env.reset(options=None if continues else options)
 
 
-def _action_called(name: str, env: gym.Env[Any, Any]) -> int | None:
-    """Return the index of an action by its name, None if the game or env has none."""
+def _action_index(name: str, env: gym.Env[Any, Any]) -> int | None:
+    """Return the index of the action with this name, None if there is none."""
     get_meanings = getattr(env.unwrapped, "get_action_meanings", None)
     meanings = list(get_meanings()) if get_meanings is not None else []
     return meanings.index(name) if name in meanings else None

@@ -1,4 +1,4 @@
-"""What the agent sees: grey, cropped, resized, and stacked in time."""
+"""Observation wrappers: grayscale conversion, cropping, resizing and frame stacking."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from sb3_atari_course._common.validation import explain_arguments, integer_at_le
 Screen = NDArray[np.uint8]
 Crop = tuple[int, int, int, int]
 
-#: Colour frames in a usual stack (4) times their channels.
-_MOST_CHANNELS = 12
+#: Channels of a stack of 4 RGB frames; more suggest stacking twice.
+_MAX_CHANNELS = 12
 
 
 @explain_arguments
 def crop_gray_resize(
     screen: Screen, *, crop: Crop | None = None, shape: tuple[int, int] = (84, 84)
 ) -> Screen:
-    """Turn one screen into the small grey picture that a network reads.
+    """Crop a screen, convert it to grayscale and resize it.
 
-    Grey is ITU-R BT.601 luma, as in SB3, Gymnasium, TensorFlow and ale-py (scikit-image weighs the
-    colours by BT.709). The resize averages over pixel areas. The crop is taken first, which gives
-    the same pixels as grey, crop, resize, and less work.
+    Grayscale is ITU-R BT.601 luma, as in SB3, Gymnasium, TensorFlow and ale-py (scikit-image uses
+    BT.709). Resizing uses area interpolation. Cropping first gives the same pixels as converting
+    first, with less work.
 
-    :param screen: (H, W, 3) RGB, (H, W, 1) or (H, W) grey; uint8.
+    :param screen: RGB of shape (H, W, 3) or grayscale of shape (H, W, 1) or (H, W); uint8.
     :param crop: (top, bottom, left, right), slice bounds in pixels; None for the whole screen.
     :param shape: (h, w) of the result in pixels.
-    :return: (h, w, 1) uint8, an array of its own.
+    :return: a new array of shape (h, w, 1), uint8.
 
     >>> crop_gray_resize(np.zeros((210, 160, 3), np.uint8), crop=(30, 195, 5, 155)).shape
     (84, 84, 1)
@@ -52,16 +52,17 @@ def crop_gray_resize(
 
 
 class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstructorArgs):
-    """Shows the agent a small grey picture of a part of the screen; see :func:`crop_gray_resize`.
+    """Observation wrapper: cropping, grayscale and resizing; see :func:`crop_gray_resize`.
 
-    :param env: observations (H, W, 3) RGB, (H, W, 1) or (H, W) grey; uint8.
+    :param env: environment with RGB observations of shape (H, W, 3) or grayscale ones of shape
+        (H, W, 1) or (H, W); uint8.
     :param crop: (top, bottom, left, right), slice bounds in pixels: rows ``top`` to ``bottom - 1``
         and columns ``left`` to ``right - 1`` are kept. ``(30, 195, 5, 155)`` is the playing field
         of Breakout. None keeps the whole screen.
     :param shape: (h, w) of the result in pixels.
-    :raises ValueError: if the crop is empty or leaves the screen, if a side of ``shape`` is not
-        positive, if the observations are no RGB or grey images.
-    :raises TypeError: if a number is no integer.
+    :raises ValueError: if the crop is empty or exceeds the screen, if a side of ``shape`` is not
+        positive, if the observations are not RGB or grayscale images.
+    :raises TypeError: if a bound or side is not an integer.
 
     >>> import ale_py, gymnasium as gym
     >>> env = CropGrayResize(gym.make("BreakoutNoFrameskip-v4"), crop=(30, 195, 5, 155))
@@ -83,8 +84,8 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
         screen = _image_shape(env, "CropGrayResize")
         if len(screen) == 3 and screen[2] not in (1, 3):
             raise ValueError(
-                f"CropGrayResize needs RGB or grey screens, got {screen[2]} channels"
-                f" in shape {screen}: put it before the frame stack"
+                f"CropGrayResize needs RGB or grayscale screens, got {screen[2]} channels"
+                f" in shape {screen}: apply it before the frame stack"
             )
         self.crop = None if crop is None else checked_crop(crop, screen)
         self.shape = checked_shape(shape)
@@ -92,21 +93,24 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
         self.observation_space = spaces.Box(0, 255, (*self.shape, 1), np.uint8)
 
     def observation(self, observation: Screen) -> Screen:
-        """Return the (h, w, 1) picture of one screen."""
+        """Return the preprocessed screen, (h, w, 1) uint8."""
         return crop_gray_resize(observation, crop=self.crop, shape=self.shape)
 
 
 class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
-    """Shows the agent the last ``n_stack`` observations at once, newest last.
+    """Frame stack: the last ``n_stack`` observations along the channel axis, newest last.
 
-    Every observation returned is an array of its own.
+    Every returned observation is a new array.
 
-    :param env: observations (h, w, c) or (h, w), uint8.
-    :param n_stack: how many observations, at least 1; the result is (h, w, n_stack * c).
-    :param padding: what stands for the past at the start of an episode: ``"repeat"`` the first
-        observation (as Gymnasium's wrapper does) or ``"zero"`` (as SB3's VecFrameStack does).
-    :raises ValueError: for another ``padding``, an ``n_stack`` that is not positive, observations
-        that are no images.
+    :param env: environment with observations of shape (h, w, c) or (h, w), uint8.
+    :param n_stack: number of stacked observations, at least 1; the result has the shape
+        (h, w, n_stack * c).
+    :param padding: how the stack is filled at the start of an episode: ``"repeat"`` the first
+        observation (as Gymnasium's ``FrameStackObservation``) or ``"zero"`` (as SB3's
+        ``VecFrameStack``).
+    :raises ValueError: if ``padding`` is unknown, if ``n_stack`` is below 1, if the observations
+        are not images.
+    :raises TypeError: if ``n_stack`` is not an integer.
     """
 
     checkpoint_fields = ("_frames",)
@@ -131,41 +135,41 @@ class FrameStack(gym.Wrapper[Screen, int, Screen, int], RecordConstructorArgs):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Screen, dict[str, Any]]:
-        """Reset and fill the past."""
+        """Reset and fill the stack according to ``padding``."""
         obs, info = self.env.reset(seed=seed, options=options)
         past = obs if self.padding == "repeat" else np.zeros_like(obs)
         self._frames.extend([past.copy()] * (self.n_stack - 1))
         return self._push(obs), info
 
     def step(self, action: int) -> tuple[Screen, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step and push the new observation."""
+        """Step and append the new observation to the stack."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         return self._push(obs), reward, terminated, truncated, info
 
     def _push(self, obs: Screen) -> Screen:
-        """Add one observation and return the stack, (h, w, n_stack * c)."""
-        self._frames.append(obs.copy())  # an env may reuse its array
+        """Append one observation and return the stack, (h, w, n_stack * c)."""
+        self._frames.append(obs.copy())  # the environment may reuse its array
         stack: Any = cv2.merge(list(self._frames))  # four times as fast as numpy's concatenate
         return stack.reshape(self._shape)  # type: ignore[no-any-return]
 
 
 def warn_if_stacked_twice(space: spaces.Space[Any]) -> None:
-    """Warn of images with more channels than a usual stack has: it was perhaps stacked again.
+    """Warn if image observations have so many channels that they were probably stacked twice.
 
-    :param space: of the observations; the axis that is shortest has the channels, as SB3 has it.
+    :param space: observation space; its shortest axis is taken as the channel axis, as in SB3.
     """
     n_channels = min(space.shape or (0,)) if is_image_space(space) else 0
-    if n_channels > _MOST_CHANNELS:
+    if n_channels > _MAX_CHANNELS:
         warnings.warn(
-            f"observations have {n_channels} channels, more than 4 colour frames"
-            f" ({_MOST_CHANNELS}): were stacked frames stacked again? make_atari_env and n_stack of"
-            " wrap_atari stack already: leave out VecFrameStack, or frame_stack in a yml",
+            f"observations have {n_channels} channels, more than 4 RGB frames ({_MAX_CHANNELS}):"
+            " they may be stacked twice. make_atari_env and wrap_atari(n_stack=...) already stack"
+            " frames: remove VecFrameStack, or frame_stack from the yml file",
             stacklevel=1,  # this line, so that Python shows the same text once
         )
 
 
 def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
-    """Return ``crop`` as four ints that lie on a screen of shape (H, W, ...)."""
+    """Return ``crop`` as four ints within a screen of shape (H, W, ...)."""
     if isinstance(crop, str) or not isinstance(crop, Sequence) or len(crop) != 4:
         raise ValueError(f"crop must be (top, bottom, left, right), got {crop!r}")
     height, width = screen[:2]
@@ -179,14 +183,14 @@ def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
         )
     if bottom > height or right > width:
         raise ValueError(
-            f"crop {tuple(crop)} leaves the screen of {height} rows and {width} columns:"
+            f"crop {tuple(crop)} exceeds the screen of {height} rows and {width} columns:"
             f" bottom may be at most {height}, right at most {width}"
         )
     return top, bottom, left, right
 
 
 def checked_padding(padding: Literal["repeat", "zero"]) -> Literal["repeat", "zero"]:
-    """Return ``padding`` if it is one that a frame stack knows."""
+    """Return ``padding``, or raise a ValueError if it is unknown."""
     if padding not in ("repeat", "zero"):
         raise ValueError(f"padding must be 'repeat' or 'zero', got {padding!r}")
     return padding
@@ -201,11 +205,11 @@ def checked_shape(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _image_shape(env: gym.Env[Any, Any], wrapper: str) -> tuple[int, ...]:
-    """Return the shape (h, w) or (h, w, channels) of uint8 observations."""
+    """Return the shape (h, w) or (h, w, channels) of image observations."""
     space = env.observation_space
     if isinstance(space, spaces.Box) and len(space.shape) in (2, 3) and space.dtype == np.uint8:
         return space.shape
     raise ValueError(
-        f"{wrapper} needs images (a uint8 Box of shape (h, w) or (h, w, channels)) as"
-        f" observations, got {space}; for an Atari game choose obs_type='rgb' or 'grayscale'"
+        f"{wrapper} needs image observations (a uint8 Box of shape (h, w) or (h, w, channels)),"
+        f" got {space}: for an Atari game set obs_type='rgb' or 'grayscale'"
     )

@@ -1,4 +1,4 @@
-"""How long an action lasts: hold it for a few frames and look at the last two."""
+"""Action repeat (frame skip) with max-pooling over the last two frames."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_atari_course._common.validation import boolean, explain_arguments, integer_at_least
 from sb3_atari_course.wrappers.episode import NoopReset
 
-#: Wrappers that hand on the observation untouched and never look at it after the first steps.
+#: Wrappers that pass the observation on unchanged and do not read it after the first steps.
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker, TimeLimit, Monitor, NoopReset)
 
 
 class ActionRepeat(
     gym.Wrapper[NDArray[np.uint8], int, NDArray[np.uint8], int], RecordConstructorArgs
 ):
-    """Holds each action for ``frame_skip`` frames: one agent step.
+    """Action repeat (frame skip): each action is held for ``frame_skip`` frames, one agent step.
 
-    The reward is the sum over the frames, ``info`` the last frame's. The observation is the
-    pixelwise maximum of the last two frames, against sprites that the console draws only every
-    other frame (Mnih et al. 2015, Methods, "Preprocessing"). If the episode ends before the step
-    is over, the observation is the real last frame; SB3's and Gymnasium's wrappers return an older
-    or a black one, from which a learner would bootstrap after a truncation.
+    The reward is the sum over the frames, ``info`` that of the last frame. The observation is the
+    pixelwise maximum of the last two frames, because some sprites are rendered only every other
+    frame (Mnih et al. 2015, Methods, "Preprocessing"). If the episode ends within the step, the
+    observation is the actual last frame; SB3's ``MaxAndSkipEnv`` and Gymnasium's wrappers return an
+    older or a black one, which a learner would bootstrap from after a truncation.
 
-    Over an ale-py emulator the screens that nobody looks at are not read: two of four, about a
-    tenth of the time of a step. Every frame still passes through every wrapper inside.
+    With an ale-py emulator the screens of skipped frames are not rendered, which saves about a
+    tenth of the time of a step. Every frame still passes through every inner wrapper.
 
-    :param env: an environment that plays one frame a step; observations (h, w, 3) or (h, w), uint8,
-        if pooled, else any.
+    :param env: environment that plays one frame per step; with max-pooling its observations must be
+        of shape (h, w, 3) or (h, w), uint8.
     :param frame_skip: frames per agent step, at least 1.
-    :param max_pool: take the maximum of the last two frames (of this step; with ``frame_skip=1``
-        there is only one).
-    :raises ValueError: if ``env`` skips frames already and ``frame_skip > 1``.
-    :raises TypeError: if ``max_pool`` is not a bool.
+    :param max_pool: return the maximum of the last two frames of the step; without effect if
+        ``frame_skip`` is 1.
+    :raises ValueError: if ``frame_skip`` is below 1, or above 1 while ``env`` skips frames already.
+    :raises TypeError: if ``frame_skip`` is not an integer or ``max_pool`` not a bool.
 
     >>> import ale_py, gymnasium as gym
     >>> env = ActionRepeat(gym.make("BreakoutNoFrameskip-v4"), frame_skip=4)
@@ -69,17 +69,17 @@ class ActionRepeat(
         if self.frame_skip > 1:
             _refuse_skipping_twice(env, self.frame_skip)
         self._pools = self.max_pool and self.frame_skip > 1
-        self._n_read = 2 if self._pools else 1  # frames at the end of a step whose screens count
-        self._emulator = _emulator_behind(env)
-        self._checker_is_done = False  # Gymnasium's looks at the first two screens
+        self._n_read = 2 if self._pools else 1  # screens needed, at the end of a step
+        self._emulator = _find_emulator(env)
+        self._checker_is_done = False  # PassiveEnvChecker reads the first two screens
 
     def step(
         self, action: int
     ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
         """Play ``frame_skip`` frames.
 
-        :param action: held for all frames.
-        :return: observation as the inner one's, summed reward, terminated, truncated, last info.
+        :param action: repeated in all frames.
+        :return: observation in the inner format, summed reward, terminated, truncated, last info.
         """
         total_reward, previous = 0.0, None
         n_read = self._n_read if self._emulator and self._checker_is_done else self.frame_skip
@@ -90,7 +90,7 @@ class ActionRepeat(
             if previous is not None:
                 obs = np.maximum(previous, obs)
             elif n_left == 2 and self._pools:
-                previous = obs.copy()  # an environment may reuse its array
+                previous = obs.copy()  # the environment may reuse its array
             if terminated or truncated:
                 break
         self._checker_is_done = self._checker_is_done or n_left < self.frame_skip
@@ -99,9 +99,9 @@ class ActionRepeat(
     def _step_without_screen(
         self, action: int
     ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Play a frame whose screen nobody looks at, unless it is the last one of the episode.
+        """Play a frame without rendering its screen, unless it is the last one of the episode.
 
-        Instead the emulator returns its 128 bytes of RAM, which is 50 times cheaper.
+        The emulator returns its 128 bytes of RAM instead, which is 50 times cheaper.
         """
         emulator: Any = self._emulator
         obs_type, emulator._obs_type = emulator._obs_type, "ram"
@@ -115,7 +115,7 @@ class ActionRepeat(
 
 
 def layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
-    """Yield the wrappers of an environment from the outside, then the environment itself."""
+    """Yield the wrappers of an environment, outermost first, then the environment itself."""
     while isinstance(env, gym.Wrapper):
         yield env
         env = env.env
@@ -123,7 +123,7 @@ def layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
 
 
 def frames_per_step(env: gym.Env[Any, Any]) -> int:
-    """Return how many frames ``env`` plays a step, the most of them if that is random.
+    """Return the number of frames per step of ``env``, the maximum if it is random.
 
     >>> import ale_py
     >>> frames_per_step(gym.make("Breakout-v4")), frames_per_step(gym.make("ALE/Breakout-v5"))
@@ -136,24 +136,24 @@ def frames_per_step(env: gym.Env[Any, Any]) -> int:
             n_frames *= layer.frame_skip
         elif isinstance(layer, (MaxAndSkipEnv, MaxAndSkipObservation)):
             n_frames *= layer._skip
-        elif type(layer).__name__ == "RepeatAction":  # of Gymnasium from 1.3 on
+        elif type(layer).__name__ == "RepeatAction":  # since Gymnasium 1.3
             n_frames *= layer.num_repeats  # type: ignore[attr-defined]
     return int(n_frames)
 
 
 def _refuse_skipping_twice(env: gym.Env[Any, Any], frame_skip: int) -> None:
-    """Raise a ValueError if ``env`` plays several frames a step by itself."""
+    """Raise a ValueError if ``env`` already plays several frames per step."""
     skip = frames_per_step(env)
     if skip > 1:
         raise ValueError(
-            f"{env} plays {skip} frames a step already, so frame_skip={frame_skip} would skip"
+            f"{env} already plays {skip} frames per step, so frame_skip={frame_skip} would skip"
             " twice: make the game with frameskip=1 (a NoFrameskip-v4 id; in RL Zoo"
             " --env-kwargs frameskip:1), or pass frame_skip=1"
         )
 
 
-def _emulator_behind(env: gym.Env[Any, Any]) -> Any | None:
-    """Return the ale-py emulator whose observation reaches us as it is, or None."""
+def _find_emulator(env: gym.Env[Any, Any]) -> Any | None:
+    """Return the ale-py emulator if its observations arrive unchanged, else None."""
     *outside, base = layers(env)
     known = type(base) is AtariEnv and hasattr(base, "_obs_type") and not base.sound_obs
     return base if known and all(type(layer) in _TRANSPARENT for layer in outside) else None

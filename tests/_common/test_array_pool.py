@@ -1,4 +1,4 @@
-"""Memory that is handed out again."""
+"""Tests of the array pool."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch as th
 from sb3_atari_course._common.array_pool import LARGEST, ArrayPool
 
 
-def test_memory_that_nobody_holds_is_used_again() -> None:
+def test_reuses_only_unreferenced_arrays() -> None:
     pool = ArrayPool(2)
     first = pool.array((3, 4))
     address = first.ctypes.data
@@ -15,12 +15,12 @@ def test_memory_that_nobody_holds_is_used_again() -> None:
     tensor = th.from_numpy(first[1:])
     del first
     third = pool.array((3, 4))
-    assert len({address, second.ctypes.data, third.ctypes.data}) == 3  # the tensor holds it
+    assert len({address, second.ctypes.data, third.ctypes.data}) == 3  # the tensor references it
     del second
-    assert pool.array((4, 3)).shape == (4, 3)  # as large, and another one
+    assert pool.array((4, 3)).shape == (4, 3)  # same size, another shape
     assert len(pool._arrays) == 2
     del tensor, third
     again = ArrayPool(2)
     assert len({again.array((3, 4)).ctypes.data for _ in range(5)}) == 1
     assert again.array((LARGEST + 1,)).size == LARGEST + 1
-    assert len(again._arrays) == 1  # such a large one is not kept
+    assert len(again._arrays) == 1  # larger arrays are not kept

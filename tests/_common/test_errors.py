@@ -1,4 +1,4 @@
-"""Where an error arose, and whether it was raised on purpose."""
+"""Tests of the origin of exceptions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OURS = "sb3_atari_course"
         (lambda: np.zeros(-1), ("tests", False)),
     ],
 )
-def test_where_an_error_arose(call: Callable[[], object], expected: tuple[str, bool]) -> None:
+def test_origin_of_an_error(call: Callable[[], object], expected: tuple[str, bool]) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         call()
     assert raised_at(caught.value) == expected

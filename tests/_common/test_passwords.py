@@ -1,4 +1,4 @@
-"""Passwords of addresses are removed from settings, commands and files."""
+"""Tests of removing passwords from database URLs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sb3_atari_course._common.passwords import (
     without_passwords,
 )
 
-#: address -> the same without its passwords
+#: URL -> the same without its passwords
 ADDRESSES = {
     "postgresql://user:TOPSECRET@host/db": "postgresql://user@host/db",
     "postgresql://user:TOPSECRET@host": "postgresql://user@host",
@@ -42,7 +42,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_loses_its_passwords_and_nothing_else(address: str) -> None:
+def test_removes_only_the_passwords_of_a_url(address: str) -> None:
     assert without_passwords(address) == ADDRESSES[address]
     assert without_passwords(f"--storage={address}") == f"--storage={ADDRESSES[address]}"
 
@@ -50,7 +50,7 @@ def test_an_address_loses_its_passwords_and_nothing_else(address: str) -> None:
 @pytest.mark.parametrize(
     "address", [one for one in ADDRESSES if one.count("@") < 2 and "://" in one]
 )
-def test_what_is_left_is_an_address_without_a_password_for_sqlalchemy(address: str) -> None:
+def test_sqlalchemy_reads_the_result_as_a_url_without_password(address: str) -> None:
     left, before = make_url(without_passwords(address)), make_url(address)
     assert left.password is None
     assert (left.username or None, left.host) == (before.username or None, before.host)
@@ -59,18 +59,18 @@ def test_what_is_left_is_an_address_without_a_password_for_sqlalchemy(address: s
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("glue", [" ", "="])
-def test_a_command_keeps_its_other_words(address: str, glue: str) -> None:
+def test_keeps_the_other_arguments_of_a_command(address: str, glue: str) -> None:
     command = "python -m sb3_atari_course train --storage{}{} --seed 1 -params a:'b c'"
-    shown = command.format(glue, ADDRESSES[address])
-    assert command_without_passwords(command.format(glue, address)) == shown
+    expected = command.format(glue, ADDRESSES[address])
+    assert command_without_passwords(command.format(glue, address)) == expected
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_other_texts_stay_as_they_are(text: str) -> None:
+def test_other_strings_are_unchanged(text: str) -> None:
     assert without_passwords(text) == command_without_passwords(text) == text
 
 
-def test_settings_keep_their_shape() -> None:
+def test_removes_passwords_in_nested_settings() -> None:
     (address, shown), *_ = ADDRESSES.items()
     nested = {"a": [address, 1, None], "b": {"c": (address, 2.5)}, "d": len}
     assert without_passwords(nested) == {"a": [shown, 1, None], "b": {"c": (shown, 2.5)}, "d": len}

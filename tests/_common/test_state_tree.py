@@ -1,4 +1,4 @@
-"""Plain data goes to JSON and arrays and comes back."""
+"""Tests of the serialization of plain data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sb3_atari_course._common.state_tree import (
     write_archive,
 )
 
-#: Each of them alone, and all of them in one another.
+#: Tested individually and nested.
 THINGS: list[Any] = [
     None,
     True,
@@ -49,7 +49,7 @@ THINGS: list[Any] = [
 ]
 
 
-def there_and_back(tree: Any) -> Any:
+def roundtrip(tree: Any) -> Any:
     packed, arrays = pack(tree)
     return unpack(json.loads(json.dumps(packed)), arrays)
 
@@ -74,13 +74,13 @@ def assert_same(a: Any, b: Any) -> None:
 
 
 @pytest.mark.parametrize("thing", THINGS, ids=repr)
-def test_what_goes_in_comes_out(thing: Any) -> None:
-    assert_same(there_and_back(thing), thing)
+def test_roundtrip_of_each_type(thing: Any) -> None:
+    assert_same(roundtrip(thing), thing)
 
 
-def test_all_of_them_in_one_another() -> None:
+def test_roundtrip_of_nested_data() -> None:
     assert_same(
-        there_and_back({"all": THINGS, "again": tuple(THINGS)}),
+        roundtrip({"all": THINGS, "again": tuple(THINGS)}),
         {"all": THINGS, "again": tuple(THINGS)},
     )
 
@@ -88,7 +88,7 @@ def test_all_of_them_in_one_another() -> None:
 @pytest.mark.parametrize(
     "thing", [object(), {1, 2}, np.array([object()]), th.zeros(2, dtype=th.bfloat16), 1j]
 )
-def test_what_is_no_plain_data_is_refused_with_its_place(thing: Any) -> None:
+def test_rejects_other_objects_with_their_path(thing: Any) -> None:
     assert not is_plain(thing)
     with pytest.raises(NotPlainError, match="/a/1"):
         pack({"a": [0, thing]})
@@ -106,10 +106,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.npz"
 
 
-def test_an_archive_comes_back_and_is_known_again(path: Path) -> None:
+def test_archive_is_read_and_identified_by_its_digest(path: Path) -> None:
     digest = write_archive(path, TREE, HEADER)
-    for noted in (digest, None):
-        tree = read_archive(path, noted)
+    for expected in (digest, None):
+        tree = read_archive(path, expected)
         assert_same(tree, {**TREE, "weights": np.arange(12.0).reshape(3, 4).T})
         assert tree["weights"].flags.writeable
     assert read_header(path) == HEADER
@@ -119,7 +119,7 @@ def test_an_archive_comes_back_and_is_known_again(path: Path) -> None:
     assert os.listdir(path.parent) == ["a.npz"]
 
 
-def test_an_archive_is_numpys_own_format_without_pickle(path: Path) -> None:
+def test_archive_is_an_npz_file_without_pickle(path: Path) -> None:
     with np.load(path, allow_pickle=False) as arrays:
         assert set(arrays) == {"format-4.json", "sha256", "0", "1"}
         assert arrays["0"][3, 2] == 11
@@ -128,7 +128,7 @@ def test_an_archive_is_numpys_own_format_without_pickle(path: Path) -> None:
     assert os.listdir(path.parent) == ["a.npz"]
 
 
-def test_each_altered_byte_is_seen_or_changes_nothing(path: Path) -> None:
+def test_detects_each_altered_byte_that_changes_the_data(path: Path) -> None:
     content, n_refused, n_bytes = path.read_bytes(), 0, range(0, path.stat().st_size, 3)
     for place in n_bytes:
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
@@ -145,7 +145,7 @@ def test_each_altered_byte_is_seen_or_changes_nothing(path: Path) -> None:
 
 
 def rewritten(path: Path, name: str, old: bytes, new: bytes) -> None:
-    """Alter a member of a zip; the zip's own checksums are right again."""
+    """Alter a member of a zip file, with matching checksums of the zip format."""
     with zipfile.ZipFile(path) as archive:
         members = {one: archive.read(one) for one in archive.namelist()}
     assert old in members[name]
@@ -166,13 +166,13 @@ def rewritten(path: Path, name: str, old: bytes, new: bytes) -> None:
         ("sha256", b"", b"0"),
     ],
 )
-def test_members_have_checksums_of_their_own(path: Path, name: str, old: Any, new: Any) -> None:
+def test_checksums_detect_altered_members(path: Path, name: str, old: Any, new: Any) -> None:
     rewritten(path, name, old, new)
     with pytest.raises(SavedFileError, match="damaged"):
         read_archive(path)
 
 
-def test_files_of_another_format_and_missing_ones_are_named(path: Path) -> None:
+def test_rejects_other_formats_and_missing_files(path: Path) -> None:
     np.savez(path, a=np.zeros(3))
     for read in (read_archive, read_header):
         with pytest.raises(SavedFileError, match=r"a\.npz .* not of format 4"):

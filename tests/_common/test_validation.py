@@ -1,4 +1,4 @@
-"""Checks of arguments."""
+"""Tests of the validation of arguments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sb3_atari_course.wrappers import (
 from tests.fakes import FakeGame
 
 
-def test_numbers() -> None:
+def test_accepts_real_numbers_of_python_and_numpy() -> None:
     for number in (0, 1.5, np.float32(2), np.int64(3)):
         assert finite_number("x", number) == number
         assert type(finite_number("x", number)) is float
@@ -42,13 +42,13 @@ def test_numbers() -> None:
     [("1", TypeError), (None, TypeError), (True, TypeError), (1j, TypeError), ([1], TypeError),
      (float("nan"), ValueError), (float("inf"), ValueError)],
 )  # fmt: skip
-def test_what_is_no_number(value: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match=r"x must be a (finite )?number, got"):
+def test_rejects_values_that_are_not_finite_numbers(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="x "):
         finite_number("x", value)
 
 
 @pytest.mark.parametrize("value", ["no", "true", 0, 1, 1.0, None, [True], np.array([True])])
-def test_a_flag_is_a_bool_and_nothing_else(value: object) -> None:
+def test_rejects_flags_that_are_not_bools(value: object) -> None:
     with pytest.raises(TypeError, match="max_pool"):
         boolean("max_pool", value)
 
@@ -59,7 +59,7 @@ def test_flags_may_be_numpy_bools(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_a_probability_is_from_0_to_1(value: float) -> None:
+def test_probability_must_be_from_0_to_1(value: float) -> None:
     with pytest.raises(ValueError, match="epsilon"):
         probability("epsilon", value)
     assert probability("epsilon", 1) == 1.0
@@ -72,7 +72,7 @@ def example(first: int, second: int = 2, *, noop_max: int = 3, frame_skip: int =
 
 
 class TestExplainArguments:
-    def test_what_is_right_passes(self) -> None:
+    def test_accepts_valid_arguments(self) -> None:
         assert example(1) == [1, 2, 3, 4]
         assert example(1, 5, frame_skip=6) == [1, 5, 3, 6]
         assert example(second=5, first=1, noop_max=6) == [1, 5, 6, 4]
@@ -80,14 +80,12 @@ class TestExplainArguments:
     @pytest.mark.parametrize(
         ("wrong", "near"),
         [
-            ("frame_skp", "frame_skip"),  # as it is written
-            ("noops", "noop_max"),  # as others say
+            ("frame_skp", "frame_skip"),  # similar spelling
+            ("noops", "noop_max"),  # name in another library
             ("num_envs", None),
         ],
     )
-    def test_an_unknown_name_is_named_with_the_nearest_and_all(
-        self, wrong: str, near: str | None
-    ) -> None:
+    def test_suggests_the_nearest_name_and_lists_all(self, wrong: str, near: str | None) -> None:
         with pytest.raises(TypeError) as caught:
             example(1, **{wrong: "abc"})  # type: ignore[arg-type]
         message = str(caught.value)
@@ -97,11 +95,11 @@ class TestExplainArguments:
         assert f"did you mean {near}?" in message or near is None
         assert message.endswith("first, second, noop_max, frame_skip")
 
-    def test_one_too_many_by_position_is_named_with_what_it_may_be(self) -> None:
-        with pytest.raises(TypeError, match=r"example got 7 by position: .* noop_max=, frame_skip"):
+    def test_rejects_too_many_positional_arguments(self) -> None:
+        with pytest.raises(TypeError, match=r"example .*7 .* noop_max=, frame_skip"):
             example(1, 2, 7)  # type: ignore[misc]
 
-    def test_signature_and_help_stay(self) -> None:
+    def test_preserves_signature_and_docstring(self) -> None:
         assert list(inspect.signature(example).parameters) == [
             "first",
             "second",
@@ -126,12 +124,12 @@ class TestExplainArguments:
             (ClipReward, "envs", "env"),
         ],
     )
-    def test_all_wrappers_have_it(self, function: Any, wrong: str, near: str) -> None:
+    def test_is_used_by_all_wrappers(self, function: Any, wrong: str, near: str) -> None:
         with pytest.raises(TypeError, match=rf"{wrong}=5: did you mean {near}\?"):
             function(FakeGame(), **{wrong: 5})
 
 
-def test_callers_are_found_from_the_inside_out() -> None:
+def test_callers_are_yielded_innermost_first() -> None:
     class Caller:
         def __init__(self, inner: Caller | None = None) -> None:
             self.inner = inner

@@ -20,7 +20,7 @@ from sb3_atari_course.course.toy_text import (
     play_episode,
     replay_episode,
 )
-from tests.fakes import ScriptedPlayer, World, random_rules
+from tests.fakes import ScriptedPlayer, TabularEnv, random_rules
 from tests.naive import play_exactly, value_iteration
 
 
@@ -42,7 +42,7 @@ def test_against_a_naive_twin_that_follows_every_branch(seed: int) -> None:
     rules = random_rules(seed, n_states=4)
     policy = np.random.default_rng(seed).integers(3, size=4)
     starts = [0.5, 0.0, 0.2, 0.3]
-    world = World(rules, starts, first_state=7, first_action=2)
+    world = TabularEnv(rules, starts, first_state=7, first_action=2)
     report = evaluate_exactly(Policy(policy + 2, first_state=7), world, max_steps=6)
     expected = [play_exactly(rules, policy.tolist(), start, 6) for start in (0, 2, 3)]
     assert report.starts.tolist() == [7, 9, 10]
@@ -57,11 +57,11 @@ def test_penalties_are_counted() -> None:
         0: {0: [(0.25, 0, -10.0, False), (0.75, 1, -11.0, False)]},
         1: {0: [(1.0, 1, -10.0, True)]},
     }
-    report = evaluate_exactly(Policy([0, 0]), World(rules, [1, 0]), max_steps=500, penalty=-10)
+    report = evaluate_exactly(Policy([0, 0]), TabularEnv(rules, [1, 0]), max_steps=500, penalty=-10)
     assert report.mean_penalties == pytest.approx(0.25 / 0.75 + 1)
     assert report.mean_length == pytest.approx(1 / 0.75 + 1)
     assert "1.333 penalties" in str(report)
-    report = evaluate_exactly(Policy([0, 0]), World(rules, [1, 0]), max_steps=500)
+    report = evaluate_exactly(Policy([0, 0]), TabularEnv(rules, [1, 0]), max_steps=500)
     assert report.mean_penalties is None
     assert "penalties" not in str(report)
 
@@ -88,7 +88,7 @@ def test_a_policy_that_never_ends_is_cut_off_by_the_time_limit_of_the_id() -> No
     stay = Policy(np.zeros(500, int))
     report = evaluate_exactly(stay, gym.make("Taxi-v4", max_episode_steps=7))
     assert report.mean_return == pytest.approx(-7)
-    world = World({0: {0: [(1.0, 0, 1.0, True)]}})
+    world = TabularEnv({0: {0: [(1.0, 0, 1.0, True)]}})
     assert evaluate_exactly(Policy([0]), TimeLimit(world, 5)).max_steps == 108_000
 
 
@@ -159,7 +159,7 @@ def test_a_taxi_drives_to_its_destination() -> None:
 
 def test_a_grid_world_of_ones_own_whose_actions_begin_at_five() -> None:
     rules = {s: {a: [(1.0, s, 0.0, False)] for a in range(2)} for s in range(6)}
-    world, states = World(rules, first_action=5), [[0, 1, 2], [3, 4, 5]]
+    world, states = TabularEnv(rules, first_action=5), [[0, 1, 2], [3, 4, 5]]
     policy = Policy([5, 6, 6, 5, 5, 6])
     assert draw_policy(policy, world, states=states, signs="<>") == "<>>\n<<>"
 

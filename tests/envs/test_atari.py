@@ -1,4 +1,4 @@
-"""From the emulator to the agent."""
+"""Tests of ``wrap_atari`` and ``make_atari_env``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecFrameStac
 from sb3_atari_course import FastDQN, make_atari_env, wrap_atari
 from sb3_atari_course.envs import make_game
 from tests import naive
-from tests.fakes import FakeGame, Tape
+from tests.fakes import ActionRecorder, FakeGame
 
 GAME = "BreakoutNoFrameskip-v4"
 FIELD = (30, 195, 5, 155)
@@ -47,7 +47,7 @@ def rollout(vec_env: VecEnv, n_steps: int, seed: int = 0) -> list[NDArray[Any]]:
 
 
 class TestWrapAtari:
-    def test_the_order_of_the_wrappers(self) -> None:
+    def test_applies_the_wrappers_in_order(self) -> None:
         env = wrap_atari(FakeGame(shape=(210, 160, 3)), crop=FIELD, n_stack=4)
         assert layers(env) == [
             "NoopReset",
@@ -59,7 +59,7 @@ class TestWrapAtari:
             "FrameStack",
         ]
 
-    def test_everything_can_be_left_out(self) -> None:
+    def test_all_but_the_observation_wrapper_can_be_turned_off(self) -> None:
         env = wrap_atari(
             FakeGame(shape=(210, 160, 3)),
             noop_max=0,
@@ -71,8 +71,8 @@ class TestWrapAtari:
         assert layers(env) == ["CropGrayResize"]
 
     @pytest.mark.parametrize("game", ["MsPacman", "Freeway"])
-    def test_colour_screens_become_the_pixels_of_sb3(self, game: str) -> None:
-        """Games without FIRE, which SB3 cannot leave out; no no-ops."""
+    def test_rgb_screens_give_the_pixels_of_sb3_atari_wrapper(self, game: str) -> None:
+        """In games without FIRE, which SB3 always presses, and without no-ops."""
         ours = wrap_atari(gym.make(f"{game}NoFrameskip-v4"), noop_max=0)
         theirs = AtariWrapper(gym.make(f"{game}NoFrameskip-v4"), noop_max=0)
         np.testing.assert_array_equal(ours.reset(seed=1)[0], theirs.reset(seed=1)[0])
@@ -83,9 +83,9 @@ class TestWrapAtari:
             np.testing.assert_array_equal(step[0], twin[0])
             assert step[1:4] == twin[1:4]
 
-    def test_monitor_inside_counts_whole_unclipped_games(self) -> None:
-        """The agent sees lives and signs; Monitor's score is that of a bare emulator."""
-        tape = Tape(gym.make("SpaceInvadersNoFrameskip-v4"))
+    def test_inner_monitor_records_unclipped_returns_of_full_games(self) -> None:
+        """Rewards are clipped and life loss is terminal; Monitor's score is a bare emulator's."""
+        tape = ActionRecorder(gym.make("SpaceInvadersNoFrameskip-v4"))
         env = wrap_atari(Monitor(tape))
         rng = np.random.default_rng(0)
         env.reset(seed=0)
@@ -109,8 +109,8 @@ class TestWrapAtari:
     @pytest.mark.parametrize(
         ("env_id", "kwargs", "settings", "named"),
         [
-            ("ALE/Breakout-v5", {}, {}, "4 frames a step"),
-            ("ALE/Breakout-v5", {"frameskip": 1, "continuous": True}, {}, "got Box"),
+            ("ALE/Breakout-v5", {}, {}, "frame_skip=4"),
+            ("ALE/Breakout-v5", {"frameskip": 1, "continuous": True}, {}, "Box"),
             (GAME, {}, {"crop": (0, 300, 0, 160)}, "300"),
             (GAME, {}, {"shape": (0, 84)}, "shape"),
             (GAME, {}, {"n_stack": 0}, "n_stack .* 0"),
@@ -120,29 +120,29 @@ class TestWrapAtari:
             ("FrozenLake-v1", {}, {}, "FrozenLake-v1"),
         ],
     )
-    def test_a_wrong_value_or_game_is_named(
+    def test_rejects_invalid_values_and_other_environments(
         self, env_id: str, kwargs: dict[str, Any], settings: dict[str, Any], named: str
     ) -> None:
         with pytest.raises(ValueError, match=named):
             wrap_atari(gym.make(env_id, **kwargs), **settings)
 
     @pytest.mark.parametrize("flag", ["terminal_on_life_loss", "fire_on_reset", "clip_reward"])
-    def test_a_flag_is_a_bool(self, flag: str) -> None:
+    def test_rejects_flags_that_are_not_bools(self, flag: str) -> None:
         kwargs: dict[str, Any] = {flag: "no"}
         with pytest.raises(TypeError, match=f"{flag} .*'no'"):
             wrap_atari(FakeGame(shape=(210, 160, 3)), **kwargs)
 
-    def test_an_unknown_argument_is_named_with_the_nearest(self) -> None:
+    def test_suggests_the_nearest_name_for_an_unknown_argument(self) -> None:
         with pytest.raises(TypeError, match=r"wrap_atari .*frame_stack=4.* n_stack\?"):
             wrap_atari(FakeGame(shape=(210, 160, 3)), frame_stack=4)  # type: ignore[call-arg]
 
-    def test_what_is_not_an_environment_is_refused(self) -> None:
+    def test_rejects_an_id(self) -> None:
         with pytest.raises(TypeError, match=GAME):
             wrap_atari(GAME)  # type: ignore[arg-type]
 
 
 class TestMakeAtariEnv:
-    def test_is_ready_for_a_cnn_policy(self) -> None:
+    def test_observations_suit_a_cnn_policy(self) -> None:
         env = make_atari_env(GAME, 2, seed=0, wrapper_kwargs={"crop": FIELD})
         assert env.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
         obs = env.reset()
@@ -161,7 +161,7 @@ class TestMakeAtariEnv:
         assert any((a != b).any() for a, b in zip(first, other, strict=True))
         assert any((obs[0] != obs[1]).any() for obs in first[:4])
 
-    def test_worker_processes_play_the_same(self) -> None:
+    def test_worker_processes_give_the_same_rollout(self) -> None:
         kwargs: dict[str, Any] = {"seed": 3, "wrapper_kwargs": {"crop": FIELD}}
         here = make_atari_env(GAME, 2, **kwargs)
         workers = make_atari_env(
@@ -173,21 +173,21 @@ class TestMakeAtariEnv:
         finally:
             workers.close()
 
-    def test_grey_and_colour_screens_of_breakout_are_the_same(self) -> None:
+    def test_grayscale_and_rgb_screens_of_breakout_give_the_same_pixels(self) -> None:
         gray = make_atari_env(GAME, seed=3)
         rgb = make_atari_env(GAME, seed=3, env_kwargs={"obs_type": "rgb"})
         for a, b in zip(rollout(gray, 60), rollout(rgb, 60), strict=True):
             np.testing.assert_array_equal(a, b)
 
     @pytest.mark.parametrize("native", [False, True])
-    def test_another_environment_than_a_game_is_refused(self, native: bool) -> None:
+    def test_rejects_environments_that_are_not_atari_games(self, native: bool) -> None:
         with pytest.raises(ValueError, match="CartPole-v1"):
             make_atari_env("CartPole-v1", native=native)
         with pytest.raises(TypeError, match="CartPole-v1"):
             make_atari_env(gym.spec("CartPole-v1"), native=native)  # type: ignore[arg-type]
 
-    def test_a_custom_entry_point_is_not_refused(self) -> None:
-        """A function may make anything, and a class may be derived from the emulator's."""
+    def test_accepts_custom_entry_points(self) -> None:
+        """A function that makes a game, and a subclass of ``AtariEnv``."""
         entry_points = {"Function-v0": make_breakout, "Class-v0": f"{__name__}:OwnGame"}
         for env_id, entry_point in entry_points.items():
             gym.register(env_id, entry_point)
@@ -211,18 +211,18 @@ class TestMakeAtariEnv:
         ],
         ids=str,
     )
-    def test_a_wrong_argument_is_named(self, kwargs: dict[str, Any], message: str) -> None:
+    def test_rejects_invalid_arguments(self, kwargs: dict[str, Any], message: str) -> None:
         with pytest.raises(TypeError, match=message) as caught:
             make_atari_env(GAME, **kwargs)
         assert "\n" not in str(caught.value)
 
-    def test_a_second_stack_around_it_is_warned_of(self) -> None:
+    def test_warns_about_a_second_frame_stack(self) -> None:
         env = make_atari_env(GAME)
         FastDQN("CnnPolicy", env, buffer_size=10)  # a warning would be an error
         with pytest.warns(UserWarning, match="16 channels"):
             FastDQN("CnnPolicy", VecFrameStack(env, 4), buffer_size=10)
 
-    def test_a_seed_by_position_as_sb3_has_it_is_refused(self) -> None:
+    def test_rejects_a_positional_seed(self) -> None:
         with pytest.raises(TypeError, match=r"7 by position.*seed="):
             make_atari_env(GAME, 2, 7)  # type: ignore[misc]
 
@@ -236,7 +236,7 @@ class OwnGame(AtariEnv):
         super().__init__("breakout", frameskip=1, repeat_action_probability=0.0, **kwargs)
 
 
-#: Games that differ in kind; the others are slow.
+#: Games with different properties; the others are marked slow.
 KINDS = {
     "Asteroids",  # flickers
     "Backgammon",  # no NOOP, no lives
@@ -254,7 +254,7 @@ KINDS = {
 
 
 class TestAllGames:
-    """Every game that ale-py ships, with and without lives or FIRE."""
+    """All games of ale-py, with and without lives or FIRE."""
 
     @pytest.mark.parametrize(
         "env_id",
@@ -264,7 +264,7 @@ class TestAllGames:
             if id_.startswith("ALE/") and id_.endswith("-v5")
         ],
     )
-    def test_fifty_steps(self, env_id: str) -> None:
+    def test_fifty_steps_give_clipped_rewards_and_stacked_frames(self, env_id: str) -> None:
         env = make_vec_env(
             partial(make_game, env_id),
             1,
@@ -278,7 +278,7 @@ class TestAllGames:
         assert set(np.concatenate(played[2::3]).tolist()) <= {-1.0, 0.0, 1.0}
 
 
-def test_a_wrapped_game_can_be_made_again_from_its_spec() -> None:
+def test_wrapped_game_can_be_recreated_from_its_spec() -> None:
     env = wrap_atari(gym.make(GAME), crop=FIELD, n_stack=3)
     assert env.spec is not None
     again = gym.make(env.spec)

@@ -1,4 +1,4 @@
-"""An emulator that was saved and restored in another one plays the same frames."""
+"""Tests of saving and restoring an ale-py emulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ale_py.env import AtariEnv
 
 from sb3_atari_course.envs.emulator_state import UnsavableEnvError, read_emulator
 from sb3_atari_course.envs.env_state import read_env, write_env
-from tests.envs.state_players import same, through_a_file
+from tests.envs.rollouts import roundtrip, same
 
 
 def make(game: str, **kwargs: Any) -> AtariEnv:
@@ -19,7 +19,7 @@ def make(game: str, **kwargs: Any) -> AtariEnv:
 
 
 def play(env: AtariEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
-    """Return all that can be seen, the RAM too, and how many games were over or cut off."""
+    """Return all that random steps return, with the RAM, and the number of games that ended."""
     rng = np.random.default_rng(seed)
     seen, n_ends = [], 0
     for _ in range(n_steps):
@@ -31,7 +31,7 @@ def play(env: AtariEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
     return seen, n_ends
 
 
-# all 104 games of ale-py were tried in this way, with 16 states each or more
+# all 104 games of ale-py were tested like this once, with at least 16 states each
 @pytest.mark.parametrize(
     ("game", "stickiness", "settings"),
     [
@@ -43,7 +43,7 @@ def play(env: AtariEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
         ("tetris", 0.25, {}),
     ],
 )
-def test_a_restored_game_goes_on_with_the_same_frames(
+def test_restored_game_continues_with_the_same_frames(
     game: str, stickiness: float, settings: dict[str, Any]
 ) -> None:
     env = make(game, repeat_action_probability=stickiness, **settings)
@@ -53,16 +53,16 @@ def test_a_restored_game_goes_on_with_the_same_frames(
     play(fresh, 7, seed=5)
     for i in range(5):
         play(env, 3 * i, seed=i)
-        write_env(fresh, through_a_file(read_env(env)))
+        write_env(fresh, roundtrip(read_env(env)))
         assert same(play(env, 9, seed=20 + i), play(fresh, 9, seed=20 + i)), i
     seen, n_ends = play(env, 105, seed=3)
     assert same((seen, n_ends), play(fresh, 105, seed=3))
-    assert n_ends >= 2  # games that began with the random stream of the emulator
+    assert n_ends >= 2  # games that started from the random generator of the emulator
 
 
 @pytest.mark.parametrize("game", ["breakout", "qbert"])
 @pytest.mark.parametrize("begin", ["never reset", "just reset", "reset after a game"])
-def test_a_game_that_has_not_begun_is_restored(game: str, begin: str) -> None:
+def test_restores_a_game_before_its_first_step(game: str, begin: str) -> None:
     env, fresh = make(game), make(game)
     if begin != "never reset":
         env.reset(seed=2)
@@ -70,23 +70,23 @@ def test_a_game_that_has_not_begun_is_restored(game: str, begin: str) -> None:
         play(env, 5, seed=0)
         env.reset()
     play(fresh, 5, seed=1)
-    write_env(fresh, through_a_file(read_env(env)))
+    write_env(fresh, roundtrip(read_env(env)))
     assert same(play(env, 40, seed=2), play(fresh, 40, seed=2))
 
 
-def test_saving_changes_nothing() -> None:
-    env, twin = (make("breakout", repeat_action_probability=0.5) for _ in range(2))
+def test_saving_does_not_change_the_game() -> None:
+    env, unsaved = (make("breakout", repeat_action_probability=0.5) for _ in range(2))
     env.reset(seed=3)
-    twin.reset(seed=3)
+    unsaved.reset(seed=3)
     n_repeated = 0
     for i in range(30):
         n_repeated += read_emulator(env)["sticky_action"] != 0
-        assert same(play(env, 3, seed=i), play(twin, 3, seed=i))
-    assert n_repeated >= 3  # so saving had to find the action
+        assert same(play(env, 3, seed=i), play(unsaved, 3, seed=i))
+    assert n_repeated >= 3  # saving had to find the sticky action
 
 
-def test_each_sticky_action_is_found() -> None:
-    """A paddle goes on to the right or to the left, whatever is asked, while its action sticks."""
+def test_finds_each_sticky_action() -> None:
+    """The paddle keeps moving right or left while its action is repeated."""
     found = []
     env = make("breakout", repeat_action_probability=0.9, frameskip=1)
     env.reset(seed=1)
@@ -99,19 +99,19 @@ def test_each_sticky_action_is_found() -> None:
     assert all(found[i] in (0, (3, 4)[i % 2]) for i in range(len(found)))
 
 
-def test_without_its_sticky_action_an_emulator_goes_on_otherwise() -> None:
+def test_emulator_continues_differently_without_its_sticky_action() -> None:
     env = make("breakout", repeat_action_probability=0.9, frameskip=1)
     env.reset(seed=1)
     fresh = make("breakout", repeat_action_probability=0.9, frameskip=1)
     n_other = 0
     for i in range(10):
         play(env, 20, seed=i)
-        fresh.restore_state(env.clone_state(include_rng=True))  # what ale-py offers
+        fresh.restore_state(env.clone_state(include_rng=True))  # ale-py's own method
         n_other += not same(play(env, 5, seed=i), play(fresh, 5, seed=i))
     assert n_other >= 2
 
 
-def test_what_cannot_be_restored_is_refused() -> None:
+def test_rejects_settings_that_cannot_be_restored() -> None:
     with pytest.raises(UnsavableEnvError, match="sound_obs"):
         read_env(make("pong", sound_obs=True))
     with pytest.raises(UnsavableEnvError, match="continuous"):

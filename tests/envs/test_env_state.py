@@ -1,4 +1,4 @@
-"""An environment that was saved and restored in a fresh one goes on alike, whatever its layers."""
+"""Tests of saving and restoring an environment with its wrappers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sb3_atari_course.envs.env_state import (
     write_env,
 )
 from sb3_atari_course.wrappers.timing import layers
-from tests.envs.state_players import play, same, through_a_file
+from tests.envs.rollouts import play, roundtrip, same
 
 Env = gym.Env[Any, Any]
 
@@ -44,8 +44,8 @@ def breakout() -> Env:
     return gym.make("BreakoutNoFrameskip-v4", max_num_frames_per_episode=120)
 
 
-class Lucky(gym.Wrapper[Any, Any, Any, Any]):
-    """Every third step is a success: a wrapper of somebody's own that remembers a number."""
+class WithFields(gym.Wrapper[Any, Any, Any, Any]):
+    """Third-party wrapper with state: every third step is a success."""
 
     n_steps = 0
     checkpoint_fields: ClassVar[tuple[str, ...]] = ("n_steps",)
@@ -56,8 +56,8 @@ class Lucky(gym.Wrapper[Any, Any, Any, Any]):
         return (*step, {**info, "is_success": self.n_steps % 3 != 0})
 
 
-class Saving(Lucky):
-    """The same with the two methods."""
+class WithMethods(WithFields):
+    """The same, saved by methods instead of fields."""
 
     def checkpoint_state(self) -> Any:
         return {"n_steps": self.n_steps}
@@ -66,8 +66,8 @@ class Saving(Lucky):
         self.n_steps = state["n_steps"]
 
 
-class Forgetful(gym.Wrapper[Any, Any, Any, Any]):
-    """A wrapper that nobody knows."""
+class UnknownWrapper(gym.Wrapper[Any, Any, Any, Any]):
+    """Wrapper whose state is unknown."""
 
 
 def zoo_limit(env: Env) -> Env:
@@ -77,11 +77,11 @@ def zoo_limit(env: Env) -> Env:
 
 
 def gymnasium_limit(env: Env) -> Env:
-    limits = (gw.TimeLimit, *gw.TimeLimit.__mro__)  # RL Zoo's may have taken its place
+    limits = (gw.TimeLimit, *gw.TimeLimit.__mro__)  # RL Zoo's may have replaced it
     return next(cls for cls in limits if "zoo" not in cls.__module__)(env, 20)
 
 
-#: Together they have every layer that is known.
+#: Together they cover every known layer.
 MAKERS: dict[str, Callable[[], Env]] = {
     "Acrobot": lambda: short("Acrobot-v1"),
     "MountainCar": lambda: short("MountainCar-v0"),
@@ -100,28 +100,28 @@ MAKERS: dict[str, Callable[[], Env]] = {
         -1,
         1,
     ),
-    "fields of one's own": lambda: Lucky(cart()),
-    "methods of one's own": lambda: Saving(cart()),
-    "ours for tables": lambda: ours.DiscretizeObservations(
+    "custom fields": lambda: WithFields(cart()),
+    "custom methods": lambda: WithMethods(cart()),
+    "discretized": lambda: ours.DiscretizeObservations(
         ours.DiscretizeActions(short("MountainCarContinuous-v0"), n_bins=3), n_bins=7
     ),
     "zoo's limit": lambda: zoo_limit(cart().unwrapped),
     "Gymnasium's limit": lambda: gymnasium_limit(cart().unwrapped),
 }
 
-#: Neither saved nor compared: clocks, the emulator, which is saved in another way, and Monitor's
-#: lists, which grow with the training.
+#: Attributes that are not compared: clocks, the emulator, which is saved separately, and Monitor's
+#: lists, which grow during training.
 NOT_SAVED = {"ale", "clock", "episode_lengths", "episode_returns", "episode_times"}
 
 
 def make(name: str) -> Env:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Gymnasium's, of bounds and precision
+        warnings.simplefilter("ignore")  # Gymnasium's about bounds and precision
         return MAKERS[name]()
 
 
 def data_of(env: Env) -> list[dict[str, Any]]:
-    """Return all fields of all layers that are data."""
+    """Return all data attributes of all layers."""
     return [
         {
             name: value
@@ -132,12 +132,12 @@ def data_of(env: Env) -> list[dict[str, Any]]:
     ]
 
 
-#: All of them in the middle of an episode, some of them before the first one.
+#: All of them in the middle of an episode, some before the first reset.
 CASES = [*((name, 33) for name in MAKERS), ("bare", 0), ("ours", 0)]
 
 
 @pytest.mark.parametrize(("name", "n_steps"), CASES)
-def test_a_restored_environment_goes_on_alike(name: str, n_steps: int) -> None:
+def test_restored_environment_continues_identically(name: str, n_steps: int) -> None:
     env, fresh = make(name), make(name)
     env.reset(seed=1)
     env.action_space.seed(3)
@@ -145,22 +145,22 @@ def test_a_restored_environment_goes_on_alike(name: str, n_steps: int) -> None:
     if n_steps:  # or never reset
         fresh.reset(seed=2)
         play(fresh, 5, seed=5)
-    write_env(fresh, through_a_file(read_env(env)))
+    write_env(fresh, roundtrip(read_env(env)))
     assert same(data_of(env), data_of(fresh))
-    assert env.action_space.sample() == fresh.action_space.sample()  # its stream
+    assert env.action_space.sample() == fresh.action_space.sample()  # its generator
     seen, n_ends = play(env, 40, seed=7)
     assert same((seen, n_ends), play(fresh, 40, seed=7))
     assert n_ends > 0 or name == "bare"
     assert same(read_env(env), read_env(fresh))
 
 
-def test_every_known_layer_is_tried() -> None:
-    tried = {class_name(type(layer)) for name in MAKERS for layer in layers(make(name))}
+def test_every_known_layer_is_covered() -> None:
+    covered = {class_name(type(layer)) for name in MAKERS for layer in layers(make(name))}
     own = {class_name(cls) for cls in vars(ours).values() if isinstance(cls, type)}
-    assert {*FIELDS, *own} <= tried
+    assert {*FIELDS, *own} <= covered
 
 
-def test_an_episode_that_is_over_is_followed_by_the_same_life_or_game() -> None:
+def test_restores_the_end_of_an_episode_before_its_reset() -> None:
     env, fresh = (wrap_atari(Monitor(gym.make("BreakoutNoFrameskip-v4"))) for _ in range(2))
     env.reset(seed=1)
     lives = []
@@ -168,13 +168,13 @@ def test_an_episode_that_is_over_is_followed_by_the_same_life_or_game() -> None:
         _, _, terminated, _, info = env.step(env.action_space.sample())
         if terminated:
             lives.append(info["lives"])
-            write_env(fresh, through_a_file(read_env(env)))
+            write_env(fresh, roundtrip(read_env(env)))
             assert same(env.reset(), fresh.reset())
             assert same(play(env, 5, seed=1), play(fresh, 5, seed=1))
     assert len(lives) > 2
 
 
-def test_what_rl_zoo_puts_in_the_place_of_timelimit_is_the_same_layer() -> None:
+def test_rl_zoos_time_limit_counts_as_gymnasiums() -> None:
     env, fresh = make("zoo's limit"), make("Gymnasium's limit")
     env.reset(seed=1)
     env.step(0)
@@ -182,8 +182,8 @@ def test_what_rl_zoo_puts_in_the_place_of_timelimit_is_the_same_layer() -> None:
     assert fresh._elapsed_steps == 1  # type: ignore[attr-defined]
 
 
-class Longer(ours.FireOnReset):
-    """A subclass may remember more."""
+class Subclass(ours.FireOnReset):
+    """Subclass, which may have more state."""
 
 
 def odd_info(env: Env) -> Env:
@@ -195,21 +195,21 @@ def odd_info(env: Env) -> Env:
 @pytest.mark.parametrize(
     ("make_env", "named"),
     [
-        (lambda: Monitor(Forgetful(cart())), r"test_env_state\.Forgetful"),
-        (lambda: Longer(breakout()), "Longer"),
+        (lambda: Monitor(UnknownWrapper(cart())), r"test_env_state\.UnknownWrapper"),
+        (lambda: Subclass(breakout()), "Subclass"),
         (lambda: gw.FrameStackObservation(cart(), 4), "FrameStackObservation"),
         (lambda: gym.make("LunarLander-v3"), r"lunar_lander\.LunarLander"),
         (lambda: odd_info(cart()), "Monitor .*current_reset_info/why"),
     ],
 )
-def test_a_state_that_is_unknown_or_not_plain_is_named(
+def test_rejects_state_that_is_unknown_or_not_plain_data(
     make_env: Callable[[], Env], named: str
 ) -> None:
     with pytest.raises(UnsavableEnvError, match=named):
         read_env(make_env())
 
 
-def test_other_layers_are_refused_and_nothing_is_changed() -> None:
+def test_rejects_other_wrappers_and_changes_nothing() -> None:
     env, other = Monitor(cart()), cart()
     env.reset(seed=1)
     other.reset(seed=2)
@@ -219,16 +219,16 @@ def test_other_layers_are_refused_and_nothing_is_changed() -> None:
     assert same(read_env(other), before)
 
 
-def test_a_state_is_a_copy() -> None:
+def test_saved_state_is_a_copy() -> None:
     env = make("SB3's")
     env.reset(seed=1)
     state = read_env(env)
-    kept = through_a_file(state)
+    kept = roundtrip(state)
     play(env, 3, seed=1)
     assert same(state, kept)
 
 
-def test_the_state_does_not_grow_with_the_training() -> None:
+def test_saved_state_does_not_grow_during_training() -> None:
     env = Monitor(gym.make("FrozenLake-v1"))
     env.reset(seed=1)
     play(env, 10, seed=0)
@@ -238,7 +238,7 @@ def test_the_state_does_not_grow_with_the_training() -> None:
     assert len(str(read_env(env))) < 1.1 * before
 
 
-def test_the_wrapper_for_workers_is_not_a_layer() -> None:
+def test_savable_env_is_not_part_of_the_state() -> None:
     env, fresh = SavableEnv(cart()), cart()
     env.reset(seed=1)
     assert env.restore_checkpoint_tree(env.checkpoint_tree()[0]) is None
@@ -246,15 +246,15 @@ def test_the_wrapper_for_workers_is_not_a_layer() -> None:
     assert same(play(env, 30, seed=1), play(fresh, 30, seed=1))
 
 
-def test_the_wrapper_for_workers_returns_what_went_wrong() -> None:
-    state, reason = SavableEnv(Forgetful(cart())).checkpoint_tree()
+def test_savable_env_returns_errors() -> None:
+    state, reason = SavableEnv(UnknownWrapper(cart())).checkpoint_tree()
     assert state is None
-    assert "Forgetful" in str(reason)
+    assert "UnknownWrapper" in str(reason)
     problem = SavableEnv(cart()).restore_checkpoint_tree(read_env(Monitor(cart())))
     assert "Monitor" in str(problem)
 
 
-def test_the_file_of_a_monitor_is_found(tmp_path: Path) -> None:
+def test_finds_the_file_of_a_monitor(tmp_path: Path) -> None:
     env = SavableEnv(gw.ClipReward(Monitor(cart(), str(tmp_path / "0")), -1, 1))
     assert monitor_file(env) == env.checkpoint_monitor_file() == str(tmp_path / "0.monitor.csv")
     assert monitor_file(Monitor(cart())) is None

@@ -1,4 +1,4 @@
-"""Vectorised environments that were saved and restored in fresh ones go on alike."""
+"""Tests of saving and restoring vectorized environments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from sb3_atari_course.envs.vec_env_state import (
     unsaved_envs,
     write_vec_env,
 )
-from tests.envs.state_players import same, through_a_file
+from tests.envs.rollouts import roundtrip, same
 
 
 def cart() -> gym.Env[Any, Any]:
@@ -53,8 +53,8 @@ def bare() -> gym.Env[Any, Any]:
     return gym.make("CartPole-v1", max_episode_steps=25)
 
 
-class Foreign(gym.Wrapper[Any, Any, Any, Any]):
-    """A wrapper that nobody knows."""
+class UnknownWrapper(gym.Wrapper[Any, Any, Any, Any]):
+    """Wrapper whose state is unknown."""
 
 
 def breakout() -> gym.Env[Any, Any]:
@@ -74,7 +74,7 @@ def two(make: Callable[[], gym.Env[Any, Any]]) -> DummyVecEnv:
     return DummyVecEnv([make, make])
 
 
-class ForeignVec(VecEnvWrapper):
+class UnknownVecWrapper(VecEnvWrapper):
     def reset(self) -> Any:
         return self.venv.reset()
 
@@ -83,7 +83,7 @@ class ForeignVec(VecEnvWrapper):
 
 
 def play(venv: VecEnv, n_steps: int, *, seed: int) -> tuple[list[Any], int]:
-    """Return all that is seen in some random steps, and how many episodes end."""
+    """Return all that some random steps return, and the number of episodes that end."""
     rng = np.random.default_rng(seed)
     assert isinstance(venv.action_space, spaces.Discrete)
     seen, n_ends = [], 0
@@ -110,8 +110,8 @@ def obs_copy(obs: Any) -> Any:
 MAKERS: dict[str, Callable[[], VecEnv]] = {
     "dummy": lambda: two(cart),
     "stacked frames": lambda: VecTransposeImage(VecFrameStack(two(breakout), 4)),
-    "normalised": lambda: VecNormalize(two(cart)),
-    "stacked, monitored, normalised": lambda: VecNormalize(
+    "normalized": lambda: VecNormalize(two(cart)),
+    "stacked, monitored, normalized": lambda: VecNormalize(
         VecMonitor(VecFrameStack(two(lambda: gym.make("CartPole-v1")), 3))
     ),
     "dicts": lambda: VecNormalize(VecFrameStack(two(cart_dict), 2), norm_obs_keys=["obs"]),
@@ -120,7 +120,7 @@ MAKERS: dict[str, Callable[[], VecEnv]] = {
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("n_steps", [0, 30])
-def test_restored_environments_go_on_alike(name: str, n_steps: int) -> None:
+def test_restored_environments_continue_identically(name: str, n_steps: int) -> None:
     venv, fresh = MAKERS[name](), MAKERS[name]()
     venv.seed(1)
     venv.reset()
@@ -131,7 +131,7 @@ def test_restored_environments_go_on_alike(name: str, n_steps: int) -> None:
         play(fresh, 7, seed=4)
     state = read_vec_env(venv)
     assert unsaved_envs(state) == {}
-    assert write_vec_env(fresh, through_a_file(state), fresh_seed=9) is None
+    assert write_vec_env(fresh, roundtrip(state), fresh_seed=9) is None
     if isinstance(venv, VecNormalize) and isinstance(fresh, VecNormalize):
         assert same(venv.get_original_obs(), fresh.get_original_obs())
     seen, n_ends = play(venv, 90, seed=2)
@@ -141,7 +141,7 @@ def test_restored_environments_go_on_alike(name: str, n_steps: int) -> None:
 
 
 @pytest.mark.process
-def test_environments_in_worker_processes_go_on_alike() -> None:
+def test_environments_in_worker_processes_continue_identically() -> None:
     makers = [partial(savable, breakout), partial(savable, breakout)]
     venv = VecFrameStack(SubprocVecEnv(makers, start_method="forkserver"), 2)
     local = VecFrameStack(DummyVecEnv([breakout, breakout]), 2)
@@ -151,8 +151,8 @@ def test_environments_in_worker_processes_go_on_alike() -> None:
         play(venv, 40, seed=1)
         for process in venv.unwrapped.processes:  # type: ignore[attr-defined]
             os.kill(process.pid, signal.SIGINT)  # as Ctrl-C does
-        state = through_a_file(read_vec_env(venv))
-        write_vec_env(local, state, fresh_seed=9)  # two ways to run the same environments
+        state = roundtrip(read_vec_env(venv))
+        write_vec_env(local, state, fresh_seed=9)  # states are interchangeable
         seen, n_ends = play(venv, 120, seed=2)
         assert same((seen, n_ends), play(local, 120, seed=2))
         assert n_ends >= 2
@@ -166,8 +166,8 @@ def test_environments_in_worker_processes_go_on_alike() -> None:
 
 
 @pytest.mark.process
-def test_workers_without_the_wrapper_are_told_what_to_add() -> None:
-    for maker in (cart, monitor_outside):  # not there, and not the outermost
+def test_names_savable_env_if_workers_lack_it() -> None:
+    for maker in (cart, monitor_outside):  # missing, and not the outermost
         venv = SubprocVecEnv([maker], start_method="forkserver")
         try:
             reasons = unsaved_envs(read_vec_env(venv))
@@ -179,39 +179,39 @@ def test_workers_without_the_wrapper_are_told_what_to_add() -> None:
             venv.close()
 
 
-def test_all_environments_begin_anew_if_one_cannot_be_saved() -> None:
+def test_resets_all_environments_if_one_cannot_be_saved() -> None:
     def make() -> VecEnv:
         return VecNormalize(
-            VecMonitor(VecFrameStack(DummyVecEnv([bare, lambda: Foreign(bare()), bare]), 2))
+            VecMonitor(VecFrameStack(DummyVecEnv([bare, lambda: UnknownWrapper(bare()), bare]), 2))
         )
 
     venv, fresh = make(), make()
     venv.seed(1)
     venv.reset()
     play(venv, 33, seed=1)
-    state = through_a_file(read_vec_env(venv))
+    state = roundtrip(read_vec_env(venv))
     assert list(unsaved_envs(state)) == [1]
-    assert "Foreign" in unsaved_envs(state)[1]
+    assert "UnknownWrapper" in unsaved_envs(state)[1]
     new = write_vec_env(fresh, state, fresh_seed=9)
     assert isinstance(fresh, VecNormalize)
-    for shown, seed in zip(fresh.unnormalize_obs(new), (9, 10, 11), strict=True):
-        twin = bare().reset(seed=seed)[0]
-        np.testing.assert_allclose(shown, [0, 0, 0, 0, *twin], atol=1e-2)
+    for obs, seed in zip(fresh.unnormalize_obs(new), (9, 10, 11), strict=True):
+        expected = bare().reset(seed=seed)[0]
+        np.testing.assert_allclose(obs, [0, 0, 0, 0, *expected], atol=1e-2)
     assert same(fresh.obs_rms.mean, venv.obs_rms.mean)  # type: ignore[union-attr]
     seen, _ = play(fresh, 60, seed=2)
     for i in range(3):
         lengths = [infos[i]["l"] for *_, infos in seen if "l" in infos[i]]
         ends = [t + 1 for t, (_, dones, _, _) in enumerate(seen) if dones[i]]
-        assert lengths[0] == ends[0]  # counted from the new beginning
+        assert lengths[0] == ends[0]  # counted from the reset
 
 
-def test_native_environments_begin_anew() -> None:
+def test_resets_native_environments() -> None:
     def make() -> VecEnv:
         return NativeAtariVecEnv("BreakoutNoFrameskip-v4", 2, n_threads=1)
 
     venv, fresh = make(), make()
     venv.reset()
-    state = through_a_file(read_vec_env(venv))
+    state = roundtrip(read_vec_env(venv))
     assert list(unsaved_envs(state)) == [0, 1]
     new = write_vec_env(fresh, state, fresh_seed=9)
     assert new is not None
@@ -223,19 +223,21 @@ def test_native_environments_begin_anew() -> None:
     fresh.close()
 
 
-def test_a_foreign_wrapper_around_all_environments_is_named() -> None:
-    venv = VecNormalize(ForeignVec(two(cart)))
+def test_names_an_unknown_vec_env_wrapper() -> None:
+    venv = VecNormalize(UnknownVecWrapper(two(cart)))
     venv.reset()
     play(venv, 9, seed=1)
-    state = through_a_file(read_vec_env(venv))
-    assert all("test_vec_env_state.ForeignVec" in why for why in unsaved_envs(state).values())
-    fresh = VecNormalize(ForeignVec(two(cart)))
+    state = roundtrip(read_vec_env(venv))
+    assert all(
+        "test_vec_env_state.UnknownVecWrapper" in why for why in unsaved_envs(state).values()
+    )
+    fresh = VecNormalize(UnknownVecWrapper(two(cart)))
     assert write_vec_env(fresh, state, fresh_seed=9) is not None
-    assert same(fresh.ret_rms.count, venv.ret_rms.count)  # what belongs to the training is kept
+    assert same(fresh.ret_rms.count, venv.ret_rms.count)  # statistics are restored
 
 
-class CountingVec(ForeignVec):
-    """A wrapper of somebody's own that saves itself."""
+class CountingVec(UnknownVecWrapper):
+    """Third-party VecEnvWrapper with methods for its state."""
 
     n_steps = 0
 
@@ -250,16 +252,16 @@ class CountingVec(ForeignVec):
         self.n_steps = state["n_steps"]
 
 
-def test_a_wrapper_around_all_environments_may_save_itself() -> None:
+def test_restores_a_vec_env_wrapper_with_methods_for_its_state() -> None:
     venv, fresh = CountingVec(two(cart)), CountingVec(two(cart))
     venv.reset()
     play(venv, 9, seed=1)
-    state = through_a_file(read_vec_env(venv))
+    state = roundtrip(read_vec_env(venv))
     assert write_vec_env(fresh, state, fresh_seed=9) is None
     assert fresh.n_steps == 9
 
 
-def test_other_environments_are_refused() -> None:
+def test_rejects_other_environments() -> None:
     state = read_vec_env(two(cart))
     with pytest.raises(EnvStateError, match="2 environments"):
         write_vec_env(DummyVecEnv([cart]), state, fresh_seed=0)
@@ -269,18 +271,18 @@ def test_other_environments_are_refused() -> None:
         write_vec_env(two(breakout), state, fresh_seed=0)
 
 
-def test_seeds_options_and_the_stream_of_actions_are_kept() -> None:
+def test_restores_seeds_options_and_the_action_space_generator() -> None:
     venv, fresh = two(cart), two(cart)
     venv.seed(5)
     venv.set_options({"low": -0.01, "high": 0.01})
     venv.action_space.seed(3)
-    write_vec_env(fresh, through_a_file(read_vec_env(venv)), fresh_seed=9)
+    write_vec_env(fresh, roundtrip(read_vec_env(venv)), fresh_seed=9)
     assert same(venv.reset(), fresh.reset())
     for _ in range(9):
         assert venv.action_space.sample() == fresh.action_space.sample()
 
 
-def test_the_wrapper_for_workers_can_stand_in_a_yml(tmp_path: Path) -> None:
+def test_savable_env_can_be_named_in_a_yml_file(tmp_path: Path) -> None:
     from rl_zoo3.utils import get_wrapper_class
 
     wrapper = get_wrapper_class({"env_wrapper": ["sb3_atari_course.checkpoints.SavableEnv"]})

@@ -20,7 +20,7 @@ from sb3_atari_course import (
     wrap_atari,
 )
 from tests import naive
-from tests.fakes import ScriptedPlayer, Tape
+from tests.fakes import ActionRecorder, ScriptedPlayer
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
 GAME = "SpaceInvadersNoFrameskip-v4"  # pays 5 to 200 and has 3 lives
@@ -54,10 +54,10 @@ class AlwaysRight(ScriptedPlayer):
 class TestScores:
     def test_are_those_of_a_bare_emulator(self) -> None:
         """Whole games through all lives, unclipped, although the agent sees lives and signs."""
-        tapes: list[Tape] = []
+        tapes: list[ActionRecorder] = []
 
         def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-            tapes.append(Tape(env))
+            tapes.append(ActionRecorder(env))
             return wrap_atari(tapes[0])
 
         report = evaluate(ScriptedPlayer(PLAY), n_games=2, seed=3, epsilon=0.1, env_wrapper=wrapper)
@@ -192,10 +192,10 @@ class TestProtocol:
         """The first life is lost at frame 129; the FIRE after it ends at 133."""
         games = {}
         for max_frames in (131, 108_000):
-            tapes: list[Tape] = []
+            tapes: list[ActionRecorder] = []
 
-            def wrapper(env: gym.Env[Any, Any], tapes: list[Tape] = tapes) -> Any:
-                tapes.append(Tape(env))
+            def wrapper(env: gym.Env[Any, Any], tapes: list[ActionRecorder] = tapes) -> Any:
+                tapes.append(ActionRecorder(env))
                 return wrap_atari(tapes[0])
 
             report = evaluate(

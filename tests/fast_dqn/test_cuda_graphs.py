@@ -86,7 +86,7 @@ def theirs(buffer: NStepReplayBuffer, monkeypatch: pytest.MonkeyPatch, places: A
 def test_every_transition_is_sb3s(
     channels_first: bool, n_steps: int, n_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    play = StackedPlay(n_rows, n_envs=2, channels_first=channels_first, p_strange=0.1)
+    play = StackedPlay(n_rows, n_envs=2, channels_first=channels_first, p_unrelated=0.1)
     buffer = make_buffer(play, 40, n_steps=n_steps)
     settings = (40, play.observation_space, play.action_space, "cpu", 2)
     reference = NStepReplayBuffer(*settings, n_steps=n_steps, gamma=GAMMA)
@@ -127,7 +127,7 @@ def test_an_end_of_the_generators_range_stays_inside(monkeypatch: pytest.MonkeyP
 
 def test_addresses_stay_until_the_buffer_grows() -> None:
     """Short episodes need more frames than rows: another block, another address."""
-    play, buffer, rows = make_rows(1, p_strange=0.9)
+    play, buffer, rows = make_rows(1, p_unrelated=0.9)
     tensors = [tensor.data_ptr() for tensor in rows._copies.values()]
     before = rows.addresses
     fill(play, 60, buffer)

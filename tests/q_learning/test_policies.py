@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from sb3_atari_course.q_learning import QLearning, QTablePolicy
 from sb3_atari_course.q_learning.policies import StateNumbering
-from tests.fakes import World, random_rules
+from tests.fakes import TabularEnv, random_rules
 
 
 def test_discrete_observations_count_from_their_start() -> None:
@@ -54,7 +54,7 @@ def test_what_lies_outside_is_refused(space: Any, observation: Any) -> None:
         StateNumbering(space)(np.array(observation))
 
 
-class Huge(World):
+class Huge(TabularEnv):
     def __init__(self) -> None:
         super().__init__(random_rules(0))
         self.observation_space = spaces.MultiDiscrete([10_000] * 3)
@@ -75,7 +75,7 @@ def test_environments_that_no_table_can_hold(env: Any, message: str) -> None:
 
 
 def test_the_best_action_of_one_or_many_observations_the_lowest_of_several(tmp_path: Path) -> None:
-    env = World(random_rules(0), first_state=10, first_action=3)
+    env = TabularEnv(random_rules(0), first_state=10, first_action=3)
     model = QLearning("QTablePolicy", env, policy_kwargs={"initial_value": 3.0})
     assert (model.q_table == 3.0).all()
     model.q_table[:] = [[0, 1, 0], [5, 0, 0], [0, 0, 2], [3, 3, 0], [0, 0, 0], [-1, -2, -1]]

@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_atari_course.q_learning import EpisodeDecay, QLearning
-from tests.fakes import World, random_rules
+from tests.fakes import TabularEnv, random_rules
 from tests.naive import Rules, q_learning, value_iteration
 
 #: From the start 0 the only action pays 1 and leads to 1; from 1 it pays 2 and leads to 2.
@@ -29,7 +29,7 @@ def ending_at(state: int) -> Rules:
     return {s: {0: [(p, n, r, n == state)]} for s, row in LINE.items() for p, n, r, _ in row[0]}
 
 
-def make_model(*worlds: World, table: Any = None, **kwargs: Any) -> QLearning:
+def make_model(*worlds: TabularEnv, table: Any = None, **kwargs: Any) -> QLearning:
     """Return a model of these worlds, its table filled."""
     envs = DummyVecEnv([lambda world=world: world for world in worlds])  # type: ignore[misc]
     model = QLearning("QTablePolicy", envs, **{"seed": 0, **kwargs})
@@ -44,7 +44,7 @@ def column(model: QLearning) -> list[float]:
 
 def test_each_step_moves_one_cell() -> None:
     model = make_model(
-        World(LINE, [1, 0, 0]), table=[[0], [10], [20]], learning_rate=0.5, gamma=0.9
+        TabularEnv(LINE, [1, 0, 0]), table=[[0], [10], [20]], learning_rate=0.5, gamma=0.9
     )
     model.learn(1)
     assert column(model) == [5, 10, 20]  # halfway from 0 to 1 + 0.9 * 10
@@ -65,7 +65,7 @@ def test_only_after_a_termination_nothing_follows(
     ends_at: int | None, max_steps: int, first: int, expected: float
 ) -> None:
     rules = LINE if ends_at is None else ending_at(ends_at)
-    world = World(rules, [1, 0, 0], max_steps=max_steps)
+    world = TabularEnv(rules, [1, 0, 0], max_steps=max_steps)
     model = make_model(world, table=[[first], [10], [20]], learning_rate=1.0, gamma=0.9)
     model.learn(1)
     assert world.starts == [0, 0]  # it was reset
@@ -73,7 +73,7 @@ def test_only_after_a_termination_nothing_follows(
 
 
 def test_after_the_end_the_next_episode_begins_at_its_own_start() -> None:
-    world = World(ending_at(2), [1, 0, 0])
+    world = TabularEnv(ending_at(2), [1, 0, 0])
     model = make_model(world, learning_rate=1.0, gamma=1.0)
     model.learn(4)
     assert [step[0] for step in world.steps] == [0, 1, 0, 1]
@@ -87,7 +87,7 @@ def test_against_a_naive_twin(seed: int, n_envs: int, rate: float | str) -> None
     """Random worlds, numbered oddly, with terminations and truncations; the same table, exactly."""
     shape: dict[str, Any] = {"shape": (2, 3)} if seed % 2 else {"first_state": 5}
     worlds = [
-        World(random_rules(seed), max_steps=7 + i, first_action=seed - 2, **shape)
+        TabularEnv(random_rules(seed), max_steps=7 + i, first_action=seed - 2, **shape)
         for i in range(n_envs)
     ]
     model = make_model(*worlds, seed=seed, learning_rate=rate, gamma=0.9, exploration=0.5)
@@ -107,7 +107,7 @@ def test_against_a_naive_twin(seed: int, n_envs: int, rate: float | str) -> None
 def test_by_visits_the_table_converges_to_value_iteration() -> None:
     rules = random_rules(0)
     model = make_model(
-        World(rules, max_steps=20), learning_rate="visits", gamma=0.5, exploration=1.0
+        TabularEnv(rules, max_steps=20), learning_rate="visits", gamma=0.5, exploration=1.0
     )
     truth = value_iteration(rules, 0.5)
     model.learn(1000)
@@ -140,7 +140,7 @@ class Watch(BaseCallback):
 
 def test_epsilon_falls_with_the_episodes_and_begins_anew() -> None:
     decay = EpisodeDecay(1.0, 0.1, 0.5)
-    model = make_model(World(ending_at(2), [1, 0, 0]), exploration=decay)
+    model = make_model(TabularEnv(ending_at(2), [1, 0, 0]), exploration=decay)
     watch = Watch()
     model.learn(6, callback=watch)  # episodes of two steps
     assert watch.epsilons == [decay(0), decay(0), decay(1), decay(1), decay(2), decay(2)]
@@ -171,7 +171,7 @@ def test_what_a_callback_changes_counts_from_the_next_step() -> None:
     table = [[0, 0], [0, 0], [0, 0], [20, 0]]
     changes = Change(learning_rate=0.1, gamma=0.5, exploration=1.0)
     model = make_model(
-        World(rules, [1, 0, 0, 0]), table=table, learning_rate=1.0, exploration=0.0, gamma=0.0
+        TabularEnv(rules, [1, 0, 0, 0]), table=table, learning_rate=1.0, exploration=0.0, gamma=0.0
     )
     model.q_table[:, 1] = -1
     model.learn(2, callback=changes)
@@ -191,7 +191,7 @@ def test_what_a_callback_changes_counts_from_the_next_step() -> None:
     ("name", "value"), [("learning_rate", 2.0), ("learning_rate", "fast"), ("exploration", -1)]
 )
 def test_what_is_changed_is_checked_before_it_is_used(name: str, value: Any) -> None:
-    model = make_model(World(LINE), learning_rate=0.5).learn(5)
+    model = make_model(TabularEnv(LINE), learning_rate=0.5).learn(5)
     before = model.q_table.copy()
     setattr(model, name, value)
     with pytest.raises(ValueError, match=str(value)):
@@ -201,7 +201,7 @@ def test_what_is_changed_is_checked_before_it_is_used(name: str, value: Any) -> 
 
 def test_schedules_follow_the_progress_of_each_training() -> None:
     falling = LinearSchedule(1.0, 0.0, 1.0)
-    model = make_model(World(LINE), exploration=falling, learning_rate=falling)
+    model = make_model(TabularEnv(LINE), exploration=falling, learning_rate=falling)
     watch = Watch()
     for _ in range(2):
         model.learn(4, callback=watch)
@@ -209,7 +209,7 @@ def test_schedules_follow_the_progress_of_each_training() -> None:
 
 
 def test_a_callback_that_stops_loses_nothing() -> None:
-    stopped, whole = (make_model(World(random_rules(0), max_steps=9)) for _ in range(2))
+    stopped, whole = (make_model(TabularEnv(random_rules(0), max_steps=9)) for _ in range(2))
     stopped.learn(50, callback=Watch(stop_at=20))
     assert stopped.num_timesteps == 20
     stopped.learn(30, reset_num_timesteps=False)
@@ -219,7 +219,7 @@ def test_a_callback_that_stops_loses_nothing() -> None:
 
 def test_callbacks_see_what_the_step_has_taught() -> None:
     watch = Watch()
-    model = make_model(World(LINE, [1, 0, 0]), learning_rate=1.0, exploration=0.0)
+    model = make_model(TabularEnv(LINE, [1, 0, 0]), learning_rate=1.0, exploration=0.0)
     model.learn(1, callback=watch)
     assert watch.tables[0][:, 0].tolist() == [1, 0, 0]
     assert {"infos", "dones", "rewards", "new_obs", "actions"} <= set(watch.locals)
@@ -227,7 +227,7 @@ def test_callbacks_see_what_the_step_has_taught() -> None:
 
 def test_equal_seeds_equal_tables_different_seeds_different_ones() -> None:
     def learned(seed: int) -> NDArray[np.float64]:
-        return make_model(World(random_rules(1), max_steps=9), seed=seed).learn(300).q_table
+        return make_model(TabularEnv(random_rules(1), max_steps=9), seed=seed).learn(300).q_table
 
     np.testing.assert_array_equal(learned(3), learned(3))
     assert (learned(3) != learned(4)).any()
@@ -236,7 +236,7 @@ def test_equal_seeds_equal_tables_different_seeds_different_ones() -> None:
 def test_the_global_generators_play_no_part() -> None:
     np.random.seed(0)  # noqa: NPY002
     before = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
-    model = make_model(World(random_rules(1), max_steps=9), seed=None)
+    model = make_model(TabularEnv(random_rules(1), max_steps=9), seed=None)
     model.learn(50)
     model.predict(np.array([0, 1]))
     assert np.random.get_state()[1].tolist() == before  # type: ignore[index]  # noqa: NPY002
@@ -244,13 +244,13 @@ def test_the_global_generators_play_no_part() -> None:
 
 def test_in_a_table_of_zeros_no_action_is_the_favourite() -> None:
     rules = {s: {a: [(1.0, s, 0.0, False)] for a in range(4)} for s in range(2)}
-    world = World(rules, max_steps=10)
+    world = TabularEnv(rules, max_steps=10)
     make_model(world, exploration=0.0).learn(400)
     counts = np.bincount([action for _, action, *_ in world.steps], minlength=4)
     assert counts == pytest.approx(100, rel=0.3)
 
 
-class Broken(World):
+class Broken(TabularEnv):
     """Returns a state that it does not have, in step ``at``."""
 
     def __init__(self, at: int) -> None:
@@ -265,7 +265,7 @@ class Broken(World):
 
 
 def test_a_broken_environment_teaches_nothing() -> None:
-    healthy, broken = World(LINE, [1, 0, 0]), Broken(2)
+    healthy, broken = TabularEnv(LINE, [1, 0, 0]), Broken(2)
     model = make_model(healthy, broken, learning_rate=1.0)
     watch = Watch()
     with pytest.raises(ValueError, match="state 3 lies outside"):
@@ -276,7 +276,7 @@ def test_a_broken_environment_teaches_nothing() -> None:
 
 
 def test_a_reward_that_is_not_finite_teaches_nothing() -> None:
-    model = make_model(World({0: {0: [(1.0, 0, float("nan"), False)]}}))
+    model = make_model(TabularEnv({0: {0: [(1.0, 0, float("nan"), False)]}}))
     with pytest.raises(ValueError, match="nan"):
         model.learn(1)
     assert column(model) == [0]
@@ -287,18 +287,18 @@ def test_a_reward_that_is_not_finite_teaches_nothing() -> None:
 )
 def test_arguments_out_of_range(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} .* {value}"):
-        make_model(World(LINE), **{name: value})
+        make_model(TabularEnv(LINE), **{name: value})
 
 
 def test_hyperparameters_are_kept_as_they_were_given() -> None:
     exploration = {"initial_eps": 0.5, "final_eps": 0.1, "decay": 0.2}
-    model = make_model(World(LINE), exploration=exploration, learning_rate="visits", gamma=0.5)
+    model = make_model(TabularEnv(LINE), exploration=exploration, learning_rate="visits", gamma=0.5)
     model.learn(10)
     assert (model.exploration, model.learning_rate, model.gamma) == (exploration, "visits", 0.5)
 
 
 def test_episodes_of_several_environments_are_counted_together() -> None:
-    worlds = [World(ending_at(1), [1, 0, 0]), World(ending_at(2), [1, 0, 0])]
+    worlds = [TabularEnv(ending_at(1), [1, 0, 0]), TabularEnv(ending_at(2), [1, 0, 0])]
     watch = Watch()
     make_model(*worlds).learn(8, callback=watch)
     assert watch.episodes == [1, 3, 4, 6]

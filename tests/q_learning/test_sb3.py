@@ -22,11 +22,11 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_atari_course.q_learning import EpisodeDecay, QLearning
-from tests.fakes import World, random_rules
+from tests.fakes import TabularEnv, random_rules
 
 
-def make_env(**kwargs: Any) -> World:
-    return World(random_rules(0), max_steps=9, **kwargs)
+def make_env(**kwargs: Any) -> TabularEnv:
+    return TabularEnv(random_rules(0), max_steps=9, **kwargs)
 
 
 def make_model(**kwargs: Any) -> QLearning:
@@ -285,7 +285,7 @@ class Spy:
 
 def test_successes_cells_and_speed_are_logged() -> None:
     rules = {0: {0: [(1.0, 0, 8.0, True)], 1: [(1.0, 0, 0.0, True)]}}
-    worlds = [World(rules), World(rules)]
+    worlds = [TabularEnv(rules), TabularEnv(rules)]
     model = QLearning("QTablePolicy", DummyVecEnv([lambda w=w: w for w in worlds]))  # type: ignore[misc]
     model.policy.visits[0, 1] = 1
     spy = Spy()
@@ -310,7 +310,7 @@ def test_td_error_is_the_mean_since_the_last_log() -> None:
     rules = {0: {0: [(1.0, 0, 8.0, True)]}}
     model = QLearning(
         "QTablePolicy",
-        World(rules),
+        TabularEnv(rules),
         learning_rate=0.5,
         policy_kwargs={"initial_value": 16.0},
     )

@@ -1,7 +1,8 @@
-"""FrameReplayBuffer: batches are SB3's to the bit, wrong settings are refused with the remedy."""
+"""Tests of FrameReplayBuffer: batches equal SB3's bit for bit; invalid settings are rejected."""
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ SPACE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 def make_pair(
     play: StackedPlay, buffer_size: int, *, n_steps: int = 1, **kwargs: Any
 ) -> tuple[FrameReplayBuffer, ReplayBuffer]:
-    """Return our buffer and SB3's for the same settings."""
+    """Return a FrameReplayBuffer and SB3's buffer with the same settings."""
     settings = (buffer_size, play.observation_space, play.action_space, "cpu", play.n_envs)
     ours = FrameReplayBuffer(*settings, n_steps=n_steps, gamma=GAMMA, **kwargs)
     if n_steps == 1:
@@ -59,7 +60,7 @@ def assert_equal_batches(ours: ReplayBufferSamples, theirs: ReplayBufferSamples)
 @pytest.mark.parametrize("channels_first", [True, False])
 @pytest.mark.parametrize("padding", ["zero", "repeat"])
 @pytest.mark.parametrize("n_envs", [1, 3, 8])
-def test_batches_are_those_of_sb3_and_of_the_naive_twin(
+def test_batches_equal_sb3_and_the_naive_reference(
     n_envs: int, padding: str, channels_first: bool, n_steps: int, compression: Any
 ) -> None:
     for seed in range(4):
@@ -70,21 +71,21 @@ def test_batches_are_those_of_sb3_and_of_the_naive_twin(
             padding=padding,
             channels_first=channels_first,
             interleaved=seed % 2 == 0,
-            p_strange=0.05 if seed > 1 else 0.0,
+            p_unrelated=0.05 if seed > 1 else 0.0,
         )
         ours, theirs = make_pair(play, 11 * n_envs, n_steps=n_steps, compression=compression)
-        twin = naive.Replay(11, n_envs, n_steps=n_steps, gamma=GAMMA)
-        for step in range(60):  # more than five turns of the ring
+        reference = naive.NaiveReplayBuffer(11, n_envs, n_steps=n_steps, gamma=GAMMA)
+        for step in range(60):  # every row is overwritten at least four times
             transition = play.step()
-            for buffer in (ours, theirs, twin):
+            for buffer in (ours, theirs, reference):
                 buffer.add(*transition)
             if step % 6 == 5:
                 batch = sample(ours, 20, step)
                 assert_equal_batches(batch, sample(theirs, 20, step))
-                for name, expected in sample(twin, 20, step).items():
+                for name, expected in sample(reference, 20, step).items():
                     if name == "discounts" and n_steps == 1:
                         assert batch.discounts is None
-                    elif name in ("rewards", "discounts"):  # the twin sums in 64 bits
+                    elif name in ("rewards", "discounts"):  # the reference sums in 64 bits
                         value = getattr(batch, name)
                         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
                     else:
@@ -98,15 +99,15 @@ def test_batches_are_those_of_sb3_and_of_the_naive_twin(
     [
         {"n_stack": 1},
         {"n_stack": 1, "channels_first": False},
-        {"n_colours": 3, "n_stack": 4, "image_shape": (20, 16)},
-        {"n_colours": 3, "n_stack": 1, "image_shape": (20, 16), "channels_first": False},
+        {"n_colors": 3, "n_stack": 4, "image_shape": (20, 16)},
+        {"n_colors": 3, "n_stack": 1, "image_shape": (20, 16), "channels_first": False},
         {"image_shape": (5, 8)},
         {"image_shape": (84, 84)},
-        {"p_strange": 1.0},
+        {"p_unrelated": 1.0},
     ],
     ids=str,
 )
-def test_any_stack_size_shape_and_colour(kind: dict[str, Any], compression: Any) -> None:
+def test_batches_equal_sb3_for_any_stack(kind: dict[str, Any], compression: Any) -> None:
     play = StackedPlay(0, **{"n_envs": 2, **kind})
     ours, theirs = make_pair(play, 14, compression=compression)
     fill(play, 25, ours, theirs)
@@ -114,7 +115,7 @@ def test_any_stack_size_shape_and_colour(kind: dict[str, Any], compression: Any)
     assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
 
 
-def test_a_buffer_smaller_than_its_environments_keeps_one_row() -> None:
+def test_buffer_size_below_n_envs_keeps_one_row() -> None:
     play = StackedPlay(0, n_envs=3)
     ours, theirs = make_pair(play, 2)
     for step in range(30):
@@ -125,7 +126,7 @@ def test_a_buffer_smaller_than_its_environments_keeps_one_row() -> None:
         ours.check_valid()
 
 
-def test_what_the_caller_does_with_its_arrays_later_does_not_matter() -> None:
+def test_changing_arrays_after_add_does_not_change_the_buffer() -> None:
     play = StackedPlay(0, n_envs=2)
     ours, theirs = make_pair(play, 20)
     for _ in range(15):
@@ -137,7 +138,7 @@ def test_what_the_caller_does_with_its_arrays_later_does_not_matter() -> None:
     assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
 
 
-def test_without_timeout_termination_a_time_limit_is_an_end_like_any_other() -> None:
+def test_time_limit_counts_as_termination_without_timeout_handling() -> None:
     play = StackedPlay(0, n_envs=2)
     settings = (40, play.observation_space, play.action_space, "cpu", 2)
     ours = FrameReplayBuffer(*settings, handle_timeout_termination=False)
@@ -146,7 +147,7 @@ def test_without_timeout_termination_a_time_limit_is_an_end_like_any_other() -> 
     assert_equal_batches(sample(ours, 40, 0), sample(theirs, 40, 0))
 
 
-def test_rows_and_environments_can_be_read_like_sb3_s_arrays() -> None:
+def test_observations_can_be_indexed_like_sb3s_arrays() -> None:
     play = StackedPlay(0, n_envs=3)
     ours, theirs = make_pair(play, 30)
     fill(play, 10, ours, theirs)
@@ -160,12 +161,12 @@ def test_rows_and_environments_can_be_read_like_sb3_s_arrays() -> None:
         assert (our[2:5] == their[2:5]).all()
         assert (our[[1, 2], [0, 1], :] == their[[1, 2], [0, 1], :]).all()
     for index in ((1, 2, 3), (1, 2, slice(2)), (..., 0), ..., (None, 1)):
-        with pytest.raises(IndexError, match="only whole stacks"):
+        with pytest.raises(IndexError, match="index"):
             ours.observations[index]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32])
-def test_arrays_of_another_dtype_are_taken_as_sb3_takes_them(dtype: Any) -> None:
+def test_other_dtypes_are_converted_like_in_sb3(dtype: Any) -> None:
     play = StackedPlay(0, n_envs=2)
     ours, theirs = make_pair(play, 20)
     for _ in range(15):
@@ -180,7 +181,7 @@ def test_arrays_of_another_dtype_are_taken_as_sb3_takes_them(dtype: Any) -> None
     [spaces.Box(-1, 1, (3,), np.float64), spaces.MultiDiscrete([3, 4]), spaces.MultiBinary(3)],
     ids=str,
 )
-def test_actions_of_any_kind(action_space: Any) -> None:
+def test_batches_equal_sb3_for_any_action_space(action_space: Any) -> None:
     play = StackedPlay(0, n_envs=2)
     play.action_space = action_space
     ours, theirs = make_pair(play, 20)
@@ -193,16 +194,16 @@ def test_actions_of_any_kind(action_space: Any) -> None:
     assert_equal_batches(sample(ours, 30, 0), sample(theirs, 30, 0))
 
 
-def test_stacks_of_a_card_are_normalised_on_the_cpu() -> None:
+def test_observations_on_a_gpu_are_normalized_on_the_cpu() -> None:
     env: Any = SimpleNamespace(normalize_obs=lambda obs: obs.astype(np.float32) / 2)
-    normalised = FrameReplayBuffer._normalize_obs(th.full((2, 3), 8, dtype=th.uint8), env)
-    assert isinstance(normalised, np.ndarray)
-    assert (normalised == 4).all()
+    normalized = FrameReplayBuffer._normalize_obs(th.full((2, 3), 8, dtype=th.uint8), env)
+    assert isinstance(normalized, np.ndarray)
+    assert (normalized == 4).all()
 
 
 @pytest.mark.parametrize("compression", [None, "lz4"])
-def test_samples_that_are_still_held_are_not_written_over(compression: Any) -> None:
-    """Memory is used again, but only once nobody holds it, be it by a view."""
+def test_referenced_samples_are_not_overwritten(compression: Any) -> None:
+    """Arrays are reused only when neither they nor their views are referenced."""
     play = StackedPlay(0, n_envs=2)
     ours, theirs = make_pair(play, 40, compression=compression)
     fill(play, 20, ours, theirs)
@@ -214,20 +215,20 @@ def test_samples_that_are_still_held_are_not_written_over(compression: Any) -> N
         assert th.equal(views[seed], expected.observations[2:4])
 
 
-@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA card")
-def test_frames_on_a_card_give_the_same_batches_there() -> None:
-    play = StackedPlay(0, n_envs=3, p_strange=0.1)
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+def test_frames_on_a_gpu_give_the_same_batches() -> None:
+    play = StackedPlay(0, n_envs=3, p_unrelated=0.1)
     settings = (33, play.observation_space, play.action_space)
-    on_card = FrameReplayBuffer(*settings, "cuda", 3, n_steps=3, storage_device="cuda")
+    on_gpu = FrameReplayBuffer(*settings, "cuda", 3, n_steps=3, storage_device="cuda")
     theirs = NStepReplayBuffer(*settings, "cuda", 3, n_steps=3)
     for step in range(60):
         transition = play.step()
-        on_card.add(*transition)
+        on_gpu.add(*transition)
         theirs.add(*transition)
-        batch = sample(on_card, 20, step)
+        batch = sample(on_gpu, 20, step)
         assert batch.observations.device.type == "cuda"
         assert_equal_batches(batch, sample(theirs, 20, step))
-        on_card.check_valid()
+        on_gpu.check_valid()
 
 
 @pytest.mark.parametrize(
@@ -240,34 +241,34 @@ def test_frames_on_a_card_give_the_same_batches_there() -> None:
     ],
     ids=str,
 )
-def test_observations_that_are_no_stacks_of_images(space: spaces.Space[Any]) -> None:
-    with pytest.raises(ValueError, match=r"keeps stacks of images, uint8 .*; got .*ReplayBuffer"):
+def test_rejects_observations_that_are_not_stacked_images(space: spaces.Space[Any]) -> None:
+    with pytest.raises(ValueError, match=re.escape(str(space))):
         FrameReplayBuffer(10, space, spaces.Discrete(4))
 
 
 @pytest.mark.parametrize(
     ("kwargs", "error", "match"),
     [
-        ({"optimize_memory_usage": True}, ValueError, "keeps every frame once already: leave out"),
-        ({"compression": "zip"}, ValueError, "compression must be None or 'lz4', got 'zip'"),
-        ({"storage_device": "gpu"}, ValueError, "must be 'cpu', 'cuda' or 'auto', got 'gpu'"),
+        ({"optimize_memory_usage": True}, ValueError, "optimize_memory_usage"),
+        ({"compression": "zip"}, ValueError, "compression .*'zip'"),
+        ({"storage_device": "gpu"}, ValueError, "storage_device .*'gpu'"),
         (
             {"storage_device": "cuda", "compression": "lz4"},
             ValueError,
-            "frames on a GPU cannot be unpacked there: choose",
+            "compression='lz4'.* storage_device='cuda'",
         ),
-        ({"n_steps": 0}, ValueError, "n_steps must be at least 1, got 0"),
-        ({"n_steps": 1.5}, TypeError, "n_steps must be an integer of at least 1, got 1.5"),
-        ({"gamma": float("nan")}, ValueError, "gamma must be a finite number, got nan"),
-        ({"gamma": 1.01}, ValueError, "gamma is a discount, 0 to 1, got 1.01"),
-        ({"buffer_size": 0}, ValueError, "buffer_size must be at least 1, got 0"),
+        ({"n_steps": 0}, ValueError, "n_steps .* 0"),
+        ({"n_steps": 1.5}, TypeError, r"n_steps .* 1\.5"),
+        ({"gamma": float("nan")}, ValueError, "gamma .* nan"),
+        ({"gamma": 1.01}, ValueError, r"gamma .* 1\.01"),
+        ({"buffer_size": 0}, ValueError, "buffer_size .* 0"),
         ({"optimize_memory_usage": "no"}, TypeError, "optimize_memory_usage .*got 'no'"),
         ({"handle_timeout_termination": "no"}, TypeError, "handle_timeout_.*got 'no'"),
         ({"n_step": 3}, TypeError, r"n_step=3: did you mean n_steps\?"),
     ],
     ids=str,
 )
-def test_a_wrong_argument(kwargs: dict[str, Any], error: Any, match: str) -> None:
+def test_rejects_invalid_arguments(kwargs: dict[str, Any], error: Any, match: str) -> None:
     settings = {
         "buffer_size": 10,
         "observation_space": SPACE,
@@ -283,7 +284,7 @@ def test_flags_may_be_numpy_bools() -> None:
     assert buffer.handle_timeout_termination is False
 
 
-def test_a_stack_that_was_stacked_again_is_a_warning() -> None:
+def test_warns_about_observations_that_are_stacked_twice() -> None:
     space = spaces.Box(0, 255, (84, 84, 16), np.uint8)
     with pytest.warns(UserWarning, match="16 channels.*VecFrameStack"):
         FrameReplayBuffer(10, space, spaces.Discrete(4))

@@ -1,4 +1,4 @@
-"""Frame stores: what was put is what is taken."""
+"""Tests of the frame stores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORES = {
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_a_store_gives_back_what_was_put(kind: str) -> None:
+def test_take_returns_copies_of_the_stored_frames(kind: str) -> None:
     store: FrameStore = STORES[kind]()
     rng = np.random.default_rng(0)
     kept = rng.integers(0, 256, (40, SIZE), dtype=np.uint8)
@@ -38,12 +38,12 @@ def test_a_store_gives_back_what_was_put(kind: str) -> None:
     taken = store.take(numbers)
     assert tuple(taken.shape) == (5, 2, 3, SIZE)
     assert (np.asarray(taken) == kept[numbers]).all()
-    taken[:] = 0  # it is a copy
+    taken[:] = 0  # a copy
     assert (np.asarray(store.take(numbers)) == kept[numbers]).all()
 
 
-def test_a_store_on_a_device_grows_by_blocks() -> None:
-    """So that nothing is there twice while it grows."""
+def test_device_store_grows_by_blocks() -> None:
+    """Copying to a larger block would need twice the memory."""
     store = DeviceFrames(SIZE, 32, th.device("cpu"))
     for n_frames, blocks in ((5, [32]), (32, [32]), (33, [32, 2]), (40, [32, 2, 6])):
         store.reserve(n_frames)
@@ -56,10 +56,10 @@ def test_a_store_on_a_device_grows_by_blocks() -> None:
     assert store.addresses[1::2] == (32, 2, 6)
 
 
-def test_packed_bytes_are_counted_as_they_are() -> None:
+def test_n_bytes_of_an_lz4_store_is_exact() -> None:
     store, restored, every = Lz4Frames(SIZE), Lz4Frames(SIZE), np.arange(40, dtype=np.int32)
     store.reserve(40)
-    for _ in range(3):  # over and over again
+    for _ in range(3):  # overwriting
         store.put(every, KEPT)
     n_bytes = sum(map(len, store._blobs)) + 40 * BLOB_OVERHEAD
     assert store.n_bytes == n_bytes
@@ -68,7 +68,7 @@ def test_packed_bytes_are_counted_as_they_are() -> None:
     assert restored.n_bytes == n_bytes
 
 
-def test_a_plain_store_grows_by_a_little() -> None:
+def test_plain_store_grows_in_small_steps() -> None:
     store = PlainFrames(SIZE, 1280)
     kept = np.random.default_rng(0).integers(0, 256, (1300, SIZE), dtype=np.uint8)
     for n_frames, room in ((1000, 1280), (1280, 1280), (1281, 1290), (1300, 1301)):
@@ -79,11 +79,11 @@ def test_a_plain_store_grows_by_a_little() -> None:
     assert (store.take(np.arange(1300, dtype=np.int32)) == kept).all()
 
 
-def test_lz4_packs_a_screen_that_mostly_stands_still() -> None:
+def test_lz4_compresses_a_mostly_static_screen() -> None:
     store = Lz4Frames(7056)
     rng = np.random.default_rng(0)
     frames = np.repeat(rng.integers(0, 256, (1, 7056), dtype=np.uint8), 100, axis=0)
-    frames[np.arange(100), rng.integers(7056, size=100)] ^= 255  # noise, but always the same
+    frames[np.arange(100), rng.integers(7056, size=100)] ^= 255  # noise, but almost constant
     store.reserve(100)
     store.put(np.arange(100, dtype=np.int32), frames)
     assert store.n_bytes < 100 * 120

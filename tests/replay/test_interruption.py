@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of `add`: the memory stays right, wherever it strikes."""
+"""Tests of interrupting ``FrameReplayBuffer.add`` by Ctrl-C at any line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.replay.test_training import make_model
 
 N_ROWS, N_ENVS = 6, 2
 
-#: Not a part of the path: a checkout of this name may hold the whole environment.
+#: The folder, not just its name: a checkout of that name may contain the virtual environment.
 PACKAGE = str(Path(sb3_atari_course.__file__).parent)
 
 
 class Interruption:
-    """Raises KeyboardInterrupt before the n-th line of our package that is run."""
+    """Trace function that raises KeyboardInterrupt before the n-th executed line of the package."""
 
     def __init__(self, at_line: int) -> None:
         self.lines_left = at_line
@@ -42,7 +42,7 @@ class Interruption:
 
 
 def add_until_interrupted(buffer: FrameReplayBuffer, transition: Transition, at_line: int) -> bool:
-    """Add a transition, interrupted at a line; return False if it was over before."""
+    """Add a transition, interrupted at a line; return False if it was completed before."""
     tracing = sys.gettrace()
     sys.settrace(Interruption(at_line))
     try:
@@ -55,7 +55,7 @@ def add_until_interrupted(buffer: FrameReplayBuffer, transition: Transition, at_
 
 
 def rows_of(buffer: FrameReplayBuffer) -> list[tuple[bytes, ...]]:
-    """Return all that the buffer holds of each row."""
+    """Return the content of each row of the buffer."""
     arrays = (buffer.observations, buffer.next_observations, buffer.rewards, buffer.dones)
     return [tuple(array[row].tobytes() for array in arrays) for row in range(buffer.size())]
 
@@ -68,7 +68,7 @@ def row_of(transition: Transition) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("compression", [None, "lz4"])
 @pytest.mark.parametrize("padding", ["repeat", "zero"])
 @pytest.mark.parametrize("n_before", [0, 3, 17])
-def test_each_row_is_one_of_those_that_were_added(
+def test_an_interrupted_row_is_added_completely_or_not_at_all(
     n_before: int, padding: str, compression: Any
 ) -> None:
     at_line, n_interrupted = 0, 0
@@ -89,16 +89,15 @@ def test_each_row_is_one_of_those_that_were_added(
             buffer.add(*transition)
         expected = [row_of(transition) for transition in transitions]
         held = rows_of(buffer)
-        # in time: the oldest row first
-        in_time = held[buffer.pos :] + held[: buffer.pos] if buffer.full else held
+        oldest_first = held[buffer.pos :] + held[: buffer.pos] if buffer.full else held
         without = [row for i, row in enumerate(expected) if i != n_before]
-        assert in_time in (expected[-len(held) :], without[-len(held) :]), at_line
+        assert oldest_first in (expected[-len(held) :], without[-len(held) :]), at_line
         buffer.check_valid()
     assert at_line > 30
 
 
 class TestGaps:
-    """Where play was interrupted, no n-step return is summed up over two episodes."""
+    """n-step returns do not extend over a gap between transitions."""
 
     @staticmethod
     def make(play: StackedPlay, n_rows: int = 12, **kwargs: Any) -> FrameReplayBuffer:
@@ -106,80 +105,78 @@ class TestGaps:
         return FrameReplayBuffer(*settings, n_steps=3, gamma=0.9, **kwargs)
 
     @staticmethod
-    def mark_gap(twin: naive.Replay) -> None:
-        """End the running episodes of the naive twin, as after a time limit."""
-        for transition in twin.all_rows[-1]:
-            transition["cut_off"] |= not transition["over"]
+    def mark_gap(reference: naive.NaiveReplayBuffer) -> None:
+        """Truncate the running episodes of the naive reference, as after a time limit."""
+        for transition in reference.all_rows[-1]:
+            transition["truncated"] |= not transition["over"]
 
     @staticmethod
-    def assert_same(buffer: FrameReplayBuffer, twin: naive.Replay) -> None:
+    def assert_same(buffer: FrameReplayBuffer, reference: naive.NaiveReplayBuffer) -> None:
         for seed in range(5):
             batch = sample(buffer, 30, seed)
-            for name, expected in sample(twin, 30, seed).items():
+            for name, expected in sample(reference, 30, seed).items():
                 np.testing.assert_allclose(getattr(batch, name), expected, rtol=1e-5, atol=1e-6)
 
     @pytest.mark.parametrize("handle_timeouts", [True, False])
     @pytest.mark.parametrize("compression", [None, "lz4"])
-    def test_other_episodes_than_those_before(
-        self, compression: Any, handle_timeouts: bool
-    ) -> None:
-        """Several gaps, at the start and in a ring that is full; of both environments."""
+    def test_gaps_of_all_environments(self, compression: Any, handle_timeouts: bool) -> None:
+        """Several gaps, at the start and in a full buffer."""
         play = StackedPlay(0, n_envs=N_ENVS)
         buffer = self.make(
             play, compression=compression, handle_timeout_termination=handle_timeouts
         )
-        twin = naive.Replay(12, N_ENVS, n_steps=3, gamma=0.9)
+        reference = naive.NaiveReplayBuffer(12, N_ENVS, n_steps=3, gamma=0.9)
         for seed, n_rows in enumerate((1, 4, 2, 9, 7, 12)):
             if seed:
                 play = StackedPlay(seed, n_envs=N_ENVS)
-                self.mark_gap(twin)
+                self.mark_gap(reference)
             for _ in range(n_rows):
                 *transition, infos = play.step()
                 infos = infos if handle_timeouts else [{}] * N_ENVS
                 buffer.add(*transition, infos)
-                twin.add(*transition, infos)
+                reference.add(*transition, infos)
                 buffer.check_valid()
-                self.assert_same(buffer, twin)
+                self.assert_same(buffer, reference)
 
-    def test_of_one_environment_only(self) -> None:
-        """The episode of the other one continues."""
+    def test_gap_of_one_environment(self) -> None:
+        """The episode of the other environment continues."""
         play = StackedPlay(3, n_envs=N_ENVS)
         buffer = self.make(play)
-        twin = naive.Replay(12, N_ENVS, n_steps=3, gamma=0.9)
+        reference = naive.NaiveReplayBuffer(12, N_ENVS, n_steps=3, gamma=0.9)
         for step in range(9):
             if step == 5:
-                assert not buffer.dones[4].any()  # both run
+                assert not buffer.dones[4].any()  # both episodes are running
                 play.stacks[1] = StackedPlay(7, n_envs=1).stacks[0]
-                twin.all_rows[-1][1]["cut_off"] = True
+                reference.all_rows[-1][1]["truncated"] = True
             transition = play.step()
             buffer.add(*transition)
-            twin.add(*transition)
+            reference.add(*transition)
         assert buffer.timeouts[4].tolist() == [0.0, 1.0]
-        self.assert_same(buffer, twin)
+        self.assert_same(buffer, reference)
 
     @pytest.mark.parametrize("way", ["file", "pickle"])
-    def test_after_a_saved_buffer(self, way: str, tmp_path: Path) -> None:
+    def test_gap_after_loading_a_buffer(self, way: str, tmp_path: Path) -> None:
         play, other = StackedPlay(3, n_envs=N_ENVS), StackedPlay(4, n_envs=N_ENVS)
         buffer = self.make(play)
-        twin = naive.Replay(12, N_ENVS, n_steps=3, gamma=0.9)
+        reference = naive.NaiveReplayBuffer(12, N_ENVS, n_steps=3, gamma=0.9)
         for _ in range(5):
             transition = play.step()
             buffer.add(*transition)
-            twin.add(*transition)
+            reference.add(*transition)
         if way == "file":
             buffer.save(tmp_path / "buffer.npz")
             buffer = self.make(play)
             buffer.load(tmp_path / "buffer.npz")
         else:
             buffer = pickle.loads(pickle.dumps(buffer))
-        self.mark_gap(twin)
+        self.mark_gap(reference)
         for _ in range(3):
             transition = other.step()
             buffer.add(*transition)
-            twin.add(*transition)
-        self.assert_same(buffer, twin)
+            reference.add(*transition)
+        self.assert_same(buffer, reference)
 
-    def test_of_a_training_that_was_interrupted(self) -> None:
+    def test_gap_after_an_interrupted_training(self) -> None:
         """SB3 resets the environment in the next ``learn``."""
         model = make_model(0.99, n_steps=3)
 

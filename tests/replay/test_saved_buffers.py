@@ -1,4 +1,4 @@
-"""Saved replay buffers: exact, without pickle, and refused as a whole if anything is wrong."""
+"""Tests of saving and loading FrameReplayBuffer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sb3_atari_course._common.state_tree import write_archive
 from sb3_atari_course.replay import FrameReplayBuffer, ReplayFileError, frame_replay_buffer
 from sb3_atari_course.replay.frame_stores import DeviceFrames
 from sb3_atari_course.replay.segments import SMALL_ARRAYS
-from sb3_atari_course.replay.stacks import StackMemory
+from sb3_atari_course.replay.stacks import StackStorage
 from tests.fakes import StackedPlay
 from tests.replay.test_frame_replay_buffer import assert_equal_batches, sample
 from tests.replay.test_training import make_model
@@ -36,8 +36,10 @@ def make_filled(n_rows: int, seed: int = 0, **kwargs: Any) -> tuple[FrameReplayB
     return buffer, play
 
 
-def assert_go_on_alike(loaded: FrameReplayBuffer, buffer: FrameReplayBuffer, play: Any) -> None:
-    """Assert that two buffers hold the same, now and for two turns of the ring."""
+def assert_continue_identically(
+    loaded: FrameReplayBuffer, buffer: FrameReplayBuffer, play: Any
+) -> None:
+    """Assert that two buffers are equal, and stay so until all rows are overwritten twice."""
     assert (loaded.pos, loaded.full) == (buffer.pos, buffer.full)
     n = buffer.size()
     for name in ("observations", "next_observations", *SMALL_ARRAYS):
@@ -64,57 +66,57 @@ def assert_go_on_alike(loaded: FrameReplayBuffer, buffer: FrameReplayBuffer, pla
         ("deepcopy", None, None),
     ],
 )
-def test_a_buffer_comes_back_and_continues_as_if_nothing_had_happened(
+def test_loaded_buffer_continues_identically(
     n_rows: int, way: str, old: Any, new: Any, tmp_path: Path
 ) -> None:
     buffer, play = make_filled(n_rows, compression=old)
     if way == "file":
-        buffer.save(tmp_path / "memory.npz")
-        loaded, _ = make_filled(30, seed=9, compression=new)  # what is there is replaced
-        loaded.load(tmp_path / "memory.npz")
+        buffer.save(tmp_path / "buffer.npz")
+        loaded, _ = make_filled(30, seed=9, compression=new)  # its content is replaced
+        loaded.load(tmp_path / "buffer.npz")
     else:
         loaded = copy.deepcopy(buffer) if way == "deepcopy" else pickle.loads(pickle.dumps(buffer))
     assert loaded.compression == new
-    assert_go_on_alike(loaded, buffer, play)
+    assert_continue_identically(loaded, buffer, play)
 
 
-def test_n_steps_may_be_others_when_a_buffer_is_loaded(tmp_path: Path) -> None:
-    make_filled(25)[0].save(tmp_path / "memory")
+def test_n_steps_may_change_when_a_buffer_is_loaded(tmp_path: Path) -> None:
+    make_filled(25)[0].save(tmp_path / "buffer")
     loaded, _ = make_filled(0, n_steps=3)
-    loaded.load(tmp_path / "memory")
+    loaded.load(tmp_path / "buffer")
     assert sample(loaded, 5, 0).discounts is not None
 
 
-def test_the_file_is_an_npz_of_what_is_filled_without_pickle(tmp_path: Path) -> None:
+def test_file_is_an_npz_of_the_filled_rows_without_pickle(tmp_path: Path) -> None:
     buffer, _ = make_filled(10, buffer_size=1_000_000)
-    path = tmp_path / "memory.npz"
+    path = tmp_path / "buffer.npz"
     buffer.save(path)
     with np.load(path, allow_pickle=False) as arrays:
         settings = json.loads(arrays["format-4.json"])["header"]["settings"]
         assert all(isinstance(arrays[name], (np.ndarray, bytes)) for name in arrays)
     assert (settings["n_rows"], settings["n_envs"]) == (500_000, N_ENVS)
-    assert [one.name for one in tmp_path.iterdir()] == ["memory.npz"]  # nothing left aside
+    assert [one.name for one in tmp_path.iterdir()] == ["buffer.npz"]  # no temporary file
     assert path.stat().st_size < 10_000
     assert len(pickle.dumps(buffer)) < 10_000
 
 
 class TestDevice:
-    """Frames on a GPU. There is none here: they lie on the CPU where theirs is missing."""
+    """Frames on a simulated GPU; they are on the CPU where it is missing."""
 
     @pytest.fixture
     def gpu(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        """Return a function that lets PyTorch find a GPU, or none."""
+        """Return a function that sets whether PyTorch finds a GPU."""
 
-        def is_there(answer: bool) -> None:
+        def is_available(answer: bool) -> None:
             monkeypatch.setattr(th.cuda, "is_available", lambda: answer)
 
         monkeypatch.setattr(th.cuda, "device_count", lambda: 0)
-        is_there(False)
-        return is_there
+        is_available(False)
+        return is_available
 
     @staticmethod
     def fill(buffer: FrameReplayBuffer, play: StackedPlay) -> None:
-        buffer._learning_starts = lambda: None  # type: ignore[method-assign]  # asks for the GPU
+        buffer._learning_starts = lambda: None  # type: ignore[method-assign]  # it checks the GPU
         for _ in range(15):
             buffer.add(*play.step())
         del buffer._learning_starts
@@ -126,13 +128,13 @@ class TestDevice:
         assert buffer.device.type == buffer.storage_device.type == "cuda"
         self.fill(buffer, play)
         assert isinstance(buffer.stacks.table.store, DeviceFrames)
-        assert buffer.lies_on_card
+        assert buffer.frames_on_gpu
         pickled = pickle.dumps(buffer)
         gpu(False)
         loaded = pickle.loads(pickled)
         assert loaded.device == loaded.storage_device == th.device("cpu")
         plain, same_play = make_filled(15)
-        assert_go_on_alike(loaded, plain, same_play)
+        assert_continue_identically(loaded, plain, same_play)
 
     @pytest.mark.parametrize("by_sb3", [False, True])
     def test_saved_without_a_gpu_and_loaded_with_one(self, gpu: Any, by_sb3: bool) -> None:
@@ -143,17 +145,17 @@ class TestDevice:
         gpu(True)
         loaded = pickle.loads(pickled)
         if by_sb3:
-            assert not loaded.lies_on_card
+            assert not loaded.frames_on_gpu
             loaded.device = th.device("cuda")
         assert loaded.storage_device == loaded.stacks.table.store.device == th.device("cuda")
         assert (loaded.pos, loaded.full) == (15, False)
         assert (np.asarray(loaded.observations[:15]) == buffer.observations[:15]).all()
-        assert pickle.loads(pickle.dumps(loaded)).lies_on_card
-        loaded.device = th.device("cpu")  # by a model there
+        assert pickle.loads(pickle.dumps(loaded)).frames_on_gpu
+        loaded.device = th.device("cpu")  # set by a model on the CPU
         plain, same_play = make_filled(15)
-        assert_go_on_alike(loaded, plain, same_play)
+        assert_continue_identically(loaded, plain, same_play)
 
-    def test_through_a_model(self, gpu: Any, tmp_path: Path) -> None:
+    def test_frames_move_to_the_device_of_the_model(self, gpu: Any, tmp_path: Path) -> None:
         model = make_model(0.99, storage_device="auto").learn(32)
         model.save_replay_buffer(tmp_path / "buffer")
         gpu(True)
@@ -161,31 +163,31 @@ class TestDevice:
         model.load_replay_buffer(tmp_path / "buffer")
         buffer = model.replay_buffer
         assert isinstance(buffer, FrameReplayBuffer)
-        assert buffer.lies_on_card
+        assert buffer.frames_on_gpu
         assert buffer.size() == 32
 
-    def test_packed_frames_stay_on_the_cpu(self, gpu: Any) -> None:
+    def test_compressed_frames_stay_on_the_cpu(self, gpu: Any) -> None:
         gpu(True)
         buffer, _ = make_filled(1, device="cuda", storage_device="auto", compression="lz4")
         assert buffer.storage_device == th.device("cpu")
         buffer.check_valid()
 
-    def test_another_device_than_batches_is_kept(self, gpu: Any) -> None:
+    def test_explicit_storage_device_does_not_follow_the_model(self, gpu: Any) -> None:
         buffer, _ = make_filled(0)
         gpu(True)
         buffer.device = th.device("cuda")
         assert buffer.storage_device == th.device("cpu")
         assert pickle.loads(pickle.dumps(buffer)).storage_device == th.device("cpu")
 
-    def test_frames_of_a_gpu_open_without_one_but_do_not_learn(
+    def test_frames_of_a_gpu_can_be_read_but_not_extended_without_one(
         self, gpu: Any, tmp_path: Path
     ) -> None:
         on_device, play = make_filled(0, storage_device="cuda")
         self.fill(on_device, play)
         plain, _ = make_filled(15)
-        on_device.save(tmp_path / "memory")
+        on_device.save(tmp_path / "buffer")
         loaded, _ = make_filled(0)
-        loaded.load(tmp_path / "memory")
+        loaded.load(tmp_path / "buffer")
         pickled = pickle.loads(pickle.dumps(on_device))
         for one in (on_device, loaded, pickled):
             one.check_valid()
@@ -194,15 +196,15 @@ class TestDevice:
             pickled.add(*play.step())
 
 
-class TestRefused:
-    """Whatever is wrong: one clear error, and the buffer stays as it was."""
+class TestInvalidFiles:
+    """Loading raises one error and leaves the buffer unchanged."""
 
     @pytest.fixture
     def saved(self, tmp_path: Path) -> Path:
-        make_filled(30, compression="lz4")[0].save(tmp_path / "memory.npz")
-        return tmp_path / "memory.npz"
+        make_filled(30, compression="lz4")[0].save(tmp_path / "buffer.npz")
+        return tmp_path / "buffer.npz"
 
-    def refuse(self, path: Path, match: str, **kwargs: Any) -> None:
+    def assert_rejected(self, path: Path, match: str, **kwargs: Any) -> None:
         buffer, _ = make_filled(9, seed=5, **{"compression": "lz4", **kwargs})
         before = sample(buffer, 20, 0)
         with pytest.raises(ReplayFileError, match=match) as raised:
@@ -212,20 +214,19 @@ class TestRefused:
         assert buffer.size() == 9
         assert_equal_batches(sample(buffer, 20, 0), before)
 
-    def test_cut_short_of_another_kind_or_missing(self, saved: Path) -> None:
+    def test_rejects_truncated_other_and_missing_files(self, saved: Path) -> None:
         data = saved.read_bytes()
         for length in (0, 100, len(data) // 2, len(data) - 1):
             saved.write_bytes(data[:length])
-            self.refuse(saved, "is damaged")
-        np.savez(saved, x=np.zeros(3))  # as the files of earlier versions
-        self.refuse(saved, "not of format 4")
+            self.assert_rejected(saved, "is damaged")
+        np.savez(saved, x=np.zeros(3))  # like files of earlier versions
+        self.assert_rejected(saved, "not of format 4")
         write_archive(saved, {})
-        self.refuse(saved, "not a saved replay buffer")
+        self.assert_rejected(saved, "not a saved replay buffer")
         saved.unlink()
-        self.refuse(saved, "cannot be read")
+        self.assert_rejected(saved, "cannot be read")
 
-    def test_a_flipped_bit_anywhere(self, saved: Path) -> None:
-        """It is refused, or it is where it does not matter and all is read as it was."""
+    def test_detects_each_flipped_bit_that_changes_the_data(self, saved: Path) -> None:
         data = saved.read_bytes()
         rng = np.random.default_rng(0)
         whole, _ = make_filled(30, compression="lz4")
@@ -247,16 +248,18 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("kwargs", "match"),
         [
-            ({"buffer_size": 60}, "n_rows=20, here it is 30"),
+            ({"buffer_size": 60}, "n_rows=20.* 30"),
             ({"handle_timeout_termination": False}, "handle_timeout_termination=True"),
-            ({"n_actions": 9}, r"'Discrete\(5\)', here it is 'Discrete\(9\)'"),
+            ({"n_actions": 9}, r"'Discrete\(5\)'.* 'Discrete\(9\)'"),
             ({"n_stack": 3}, "observations="),
         ],
     )
-    def test_of_other_settings(self, saved: Path, kwargs: dict[str, Any], match: str) -> None:
-        self.refuse(saved, match, **kwargs)
+    def test_rejects_other_settings(self, saved: Path, kwargs: dict[str, Any], match: str) -> None:
+        self.assert_rejected(saved, match, **kwargs)
 
-    def test_more_than_there_is_ram(self, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rejects_files_that_exceed_ram(
+        self, saved: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         size = saved.stat().st_size
         for compression, available in (("lz4", size), (None, size + 42 * 30)):
             monkeypatch.setattr(frame_replay_buffer, "available_memory", lambda _: 10**9)
@@ -266,7 +269,7 @@ class TestRefused:
                 buffer.load(saved)
             assert buffer.size() == 9
 
-    def test_no_memory_while_it_is_taken_over(
+    def test_memory_error_while_loading_leaves_the_buffer_unchanged(
         self, saved: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def adopt(*args: Any) -> None:
@@ -274,13 +277,13 @@ class TestRefused:
 
         buffer, _ = make_filled(9, seed=5)
         before = sample(buffer, 20, 0)
-        monkeypatch.setattr(StackMemory, "adopt", adopt)
+        monkeypatch.setattr(StackStorage, "adopt", adopt)
         with pytest.raises(MemoryError):
             buffer.load(saved)
         assert_equal_batches(sample(buffer, 20, 0), before)
 
-    def test_pickles_that_were_altered_or_of_an_earlier_version(self) -> None:
-        """SB3's save_replay_buffer writes one; it is as safe against accidents as ours."""
+    def test_rejects_altered_pickles_and_those_of_earlier_versions(self) -> None:
+        """Pickles, as written by SB3's ``save_replay_buffer``, have checksums too."""
         buffer, _ = make_filled(30)
         state = buffer.__getstate__()
         text, arrays = state["rows"]
@@ -294,10 +297,10 @@ class TestRefused:
             empty.__setstate__({**state, "arrays": {}})
 
 
-def test_a_failed_save_leaves_the_older_file(tmp_path: Path, monkeypatch: Any) -> None:
+def test_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: Any) -> None:
     buffer, play = make_filled(10)
-    buffer.save(tmp_path / "memory.npz")
-    older = (tmp_path / "memory.npz").read_bytes()
+    buffer.save(tmp_path / "buffer.npz")
+    older = (tmp_path / "buffer.npz").read_bytes()
     buffer.add(*play.step())
 
     def full_disk(*args: Any, **kwargs: Any) -> None:
@@ -305,6 +308,6 @@ def test_a_failed_save_leaves_the_older_file(tmp_path: Path, monkeypatch: Any) -
 
     monkeypatch.setattr(np.lib.format, "write_array", full_disk)
     with pytest.raises(OSError, match="no space left"):
-        buffer.save(tmp_path / "memory.npz")
-    assert [path.name for path in tmp_path.iterdir()] == ["memory.npz"]
-    assert (tmp_path / "memory.npz").read_bytes() == older
+        buffer.save(tmp_path / "buffer.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["buffer.npz"]
+    assert (tmp_path / "buffer.npz").read_bytes() == older

@@ -1,4 +1,4 @@
-"""Replay memory goes into segments and comes back, whatever was written when."""
+"""Tests of saving replay buffers in segments and restoring them."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from sb3_atari_course.replay.segments import (
     restore_rows,
 )
 from tests.fakes import StackedPlay
-from tests.naive import Replay
+from tests.naive import NaiveReplayBuffer
 
 N_ROWS = 7
-OPTIMISED = {"optimize_memory_usage": True, "handle_timeout_termination": False}
-#: Kinds of buffers and how to make them; the last word says what observations they get.
+OPTIMIZED = {"optimize_memory_usage": True, "handle_timeout_termination": False}
+#: Kinds of buffers, and how to make them.
 KINDS: dict[str, tuple[type[ReplayBuffer], dict[str, Any]]] = {
     "frames": (FrameReplayBuffer, {}),
     "frames lz4": (FrameReplayBuffer, {"compression": "lz4"}),
     "frames, three steps": (FrameReplayBuffer, {"compression": "lz4", "n_steps": 3}),
     "plain": (ReplayBuffer, {}),
     "plain, three steps": (NStepReplayBuffer, {"n_steps": 3}),
-    "plain, optimised": (ReplayBuffer, OPTIMISED),
+    "plain, optimized": (ReplayBuffer, OPTIMIZED),
 }
 
 
@@ -53,7 +53,7 @@ def make(kind: str, play: Any, n_rows: int = N_ROWS, **others: Any) -> Any:
     return cls(*settings, n_envs=play.n_envs, **{**kwargs, **others})
 
 
-def through_a_file(arrays: dict[str, Any]) -> Any:
+def roundtrip(arrays: dict[str, Any]) -> Any:
     file = io.BytesIO()
     np.savez(file, **arrays)
     file.seek(0)
@@ -66,7 +66,7 @@ def sample(buffer: Any, seed: int) -> Any:
 
 
 def assert_same(buffer: Any, original: Any) -> None:
-    """All rows, in their places, and what SB3 draws from them."""
+    """Assert that two buffers have the same rows at the same positions, and the same samples."""
     assert (buffer.pos, buffer.full) == (original.pos, original.full)
     n = buffer.size()
     for name in ("observations", "next_observations", *SMALL_ARRAYS):
@@ -80,7 +80,7 @@ def assert_same(buffer: Any, original: Any) -> None:
         assert (buffer.stacks.numbers[:n] == original.stacks.numbers[:n]).all()
         assert buffer.stacks.table.n_numbers == original.stacks.table.n_numbers
         assert buffer.stacks.table.free.tolist() == original.stacks.table.free.tolist()
-    if n > 1 or not buffer.optimize_memory_usage:  # a ring of one row has none to draw
+    if n > 1 or not buffer.optimize_memory_usage:  # with one row there is nothing to sample
         for one, other in zip(sample(buffer, n), sample(original, n), strict=True):
             for a, b in _pairs(one, other):
                 assert th.equal(a, b)
@@ -92,26 +92,26 @@ def _pairs(one: Any, other: Any) -> list[tuple[Any, Any]]:
     return [] if one is None else [(one, other)]
 
 
-def assert_rows_are_those_added(buffer: Any, twin: Replay) -> None:
-    """Against the stupid twin, that has all rows there ever were: newest first."""
+def assert_rows_equal_reference(buffer: Any, reference: NaiveReplayBuffer) -> None:
+    """Compare all rows with the naive reference, newest first."""
     for age in range(1, buffer.size() + 1):
         row = (buffer.pos - age) % buffer.buffer_size
-        for env, expected in enumerate(twin.all_rows[-age]):
+        for env, expected in enumerate(reference.all_rows[-age]):
             assert (buffer.observations[row][env] == expected["observations"]).all()
             assert (buffer.next_observations[row][env] == expected["next_observations"]).all()
             assert buffer.actions[row, env] == expected["actions"]
             assert buffer.rewards[row, env] == np.float32(expected["reward"])
             assert buffer.dones[row, env] == expected["over"]
-            assert buffer.timeouts[row, env] == expected["cut_off"]
+            assert buffer.timeouts[row, env] == expected["truncated"]
 
 
 class Training:
-    """A buffer that is filled, and the segments of the checkpoints made of it."""
+    """A buffer that is being filled, and the segments of its checkpoints."""
 
     def __init__(self, kind: str, play: Any, n_rows: int = N_ROWS, **kwargs: Any) -> None:
         self.kind, self.play, self.n_rows, self.kwargs = kind, play, n_rows, kwargs
         self.buffer = make(kind, play, n_rows, **kwargs)
-        self.twin = Replay(n_rows, play.n_envs, n_steps=1, gamma=1.0)
+        self.reference = NaiveReplayBuffer(n_rows, play.n_envs, n_steps=1, gamma=1.0)
         self.mark = RowMark(self.buffer, n_written=0)
         self.n_written = self.n_steps = 0
         self.segments: list[Any] = []
@@ -122,32 +122,32 @@ class Training:
             for buffer in (self.buffer, *others):
                 buffer.add(*transition)
             if not isinstance(transition[0], dict):
-                self.twin.add(*transition)
+                self.reference.add(*transition)
         self.n_steps += n_steps
 
     def checkpoint(self) -> NewRows:
         new = self.mark.rows_since(self.buffer, n_steps=self.n_steps)
         arrays = pack_rows(self.buffer, new.first, new.end)
-        segments = [] if new.starts_anew else self.segments
+        segments = [] if new.starts_over else self.segments
         self.segments = [
             segment
-            for segment in [*segments, (new.first, new.end, through_a_file(arrays))]
+            for segment in [*segments, (new.first, new.end, roundtrip(arrays))]
             if segment[1] > new.end - self.n_rows
         ]
-        self.go_on_from(self.buffer, new.end)
+        self.continue_from(self.buffer, new.end)
         return new
 
     def restore_into(self, buffer: Any) -> Any:
         restore_rows(buffer, iter(self.segments), n_written=self.n_written)
         return buffer
 
-    def go_on_from(self, buffer: Any, n_written: int) -> None:
+    def continue_from(self, buffer: Any, n_written: int) -> None:
         self.buffer, self.n_written, self.n_steps = buffer, n_written, 0
         self.mark = RowMark(buffer, n_written=n_written)
 
 
 def run_with_checkpoints(training: Training, seed: int, n_checkpoints: int = 7) -> None:
-    """At each checkpoint restore, compare, go on with both; now and then resume for good."""
+    """Restore and compare at each checkpoint, and continue with both or with the restored one."""
     rng = np.random.default_rng(seed)
     resumed, n_rows, total = None, training.n_rows, 0
     for _ in range(n_checkpoints):
@@ -160,31 +160,31 @@ def run_with_checkpoints(training: Training, seed: int, n_checkpoints: int = 7) 
         total += n_steps
         if resumed is None or rng.random() < 0.5:
             resumed = make(training.kind, training.play, n_rows, **training.kwargs)
-        training.restore_into(resumed)  # a used buffer is as good as a fresh one
+        training.restore_into(resumed)  # resumed may have content
         assert_same(resumed, training.buffer)
-        if training.twin.all_rows and not resumed.optimize_memory_usage:
-            assert_rows_are_those_added(resumed, training.twin)
+        if training.reference.all_rows and not resumed.optimize_memory_usage:
+            assert_rows_equal_reference(resumed, training.reference)
         if rng.random() < 0.5:
             training.buffer, resumed = resumed, training.buffer
-            training.go_on_from(training.buffer, total)
+            training.continue_from(training.buffer, total)
 
 
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_checkpoint_comes_back_and_goes_on(kind: str, n_envs: int) -> None:
+def test_every_checkpoint_can_be_restored_and_continued(kind: str, n_envs: int) -> None:
     for seed in (0, 1, 3, 5, 8, 11):
         play = StackedPlay(
             seed,
             n_envs=n_envs,
             padding="zero" if seed % 2 else "repeat",
             channels_first=seed % 3 > 0,
-            p_strange=0.1 * (seed % 4 == 3),
+            p_unrelated=0.1 * (seed % 4 == 3),
         )
         run_with_checkpoints(Training(kind, play, n_rows=1 + seed), seed)
 
 
 class DictPlay(StackedPlay):
-    """Observations of two parts, of different dtypes and without an image's shape."""
+    """Dict observations with two keys, of different dtypes and shapes."""
 
     def __init__(self) -> None:
         super().__init__(0, n_envs=2)
@@ -197,13 +197,13 @@ class DictPlay(StackedPlay):
         return *parts, *rest
 
 
-def test_observations_of_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "parts", (DictReplayBuffer, {}))
+def test_dict_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "dict", (DictReplayBuffer, {}))
     for seed in range(3):
-        run_with_checkpoints(Training("parts", DictPlay()), seed)
+        run_with_checkpoints(Training("dict", DictPlay()), seed)
 
 
-def test_blocks_end_in_the_middle_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_may_end_within_the_rows_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for n_bytes in (1, 100, 1000):
         monkeypatch.setattr(segments_module, "BLOCK_BYTES", n_bytes)
         for kind in ("plain", "frames"):
@@ -212,10 +212,10 @@ def test_blocks_end_in_the_middle_of_an_environment(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("new", [None, "lz4"])
 @pytest.mark.parametrize("old", [None, "lz4", "device"])
-def test_frames_may_be_kept_another_way_from_now_on(old: Any, new: Any) -> None:
+def test_frame_store_may_change_on_resume(old: Any, new: Any) -> None:
     play = StackedPlay(0, n_envs=2)
     training = Training("frames", play, n_rows=20, compression=None if old == "device" else old)
-    if old == "device":  # the store of a card, on the CPU
+    if old == "device":  # the store of a GPU, on the CPU
         training.buffer.storage_device = th.device("cuda")
         training.buffer.reset()
         cpu = th.device("cpu")
@@ -228,8 +228,8 @@ def test_frames_may_be_kept_another_way_from_now_on(old: Any, new: Any) -> None:
     resumed = training.restore_into(make("frames", play, 20, compression=new))
     assert_same(resumed, training.buffer)
     check_buffer_settings(resumed, buffer_settings(training.buffer))
-    training.go_on_from(resumed, 54)
-    for _ in range(6):  # frames packed by both are there together
+    training.continue_from(resumed, 54)
+    for _ in range(6):  # with segments from both stores
         training.add(9)
         training.checkpoint()
         assert_same(training.restore_into(make("frames", play, 20, compression=new)), resumed)
@@ -238,7 +238,7 @@ def test_frames_may_be_kept_another_way_from_now_on(old: Any, new: Any) -> None:
 @pytest.mark.parametrize("store", [PlainFrames, DeviceFrames, Lz4Frames])
 def test_stores_exchange_packed_frames(store: Any) -> None:
     kwargs = {PlainFrames: (9,), DeviceFrames: (9, th.device("cpu")), Lz4Frames: ()}
-    frames = np.random.default_rng(0).integers(0, 3, (3000, 80), dtype=np.uint8)  # three times 1024
+    frames = np.random.default_rng(0).integers(0, 3, (3000, 80), dtype=np.uint8)  # three chunks
     one, other = store(80, *kwargs[store]), store(80, *kwargs[store])
     for each in (one, other):
         each.reserve(3005)
@@ -254,43 +254,41 @@ def test_stores_exchange_packed_frames(store: Any) -> None:
 
 
 class TestCost:
-    """What is written is what is new, and what is read is what is needed."""
+    """Only new rows are written, and only needed segments are read."""
 
-    def make_film(self, n_rows: int, **kwargs: Any) -> Training:
-        """One environment without an end: a frame a step."""
+    def make_training(self, n_rows: int, **kwargs: Any) -> Training:
+        """Return a training with one endless episode: one new frame per step."""
         play = StackedPlay(0, n_envs=1, image_shape=(20, 20))
-        film = np.random.default_rng(0).integers(0, 256, (5 * n_rows, 20, 20), dtype=np.uint8)
+        frames = np.random.default_rng(0).integers(0, 256, (5 * n_rows, 20, 20), dtype=np.uint8)
         time = iter(range(5 * n_rows - 5))
 
         def step() -> Any:
             t = next(time)
-            stacks = film[None, t : t + 4], film[None, t + 1 : t + 5]
+            stacks = frames[None, t : t + 4], frames[None, t + 1 : t + 5]
             return *stacks, np.array([t % 5]), np.array([0.5]), np.array([False]), [{}]
 
         play.step = step  # type: ignore[method-assign]
         return Training("frames", play, n_rows, **kwargs)
 
-    def test_a_segment_has_the_frames_of_its_rows_and_a_few_more(self) -> None:
-        training = self.make_film(1000)
+    def test_segment_contains_only_the_frames_of_its_rows_and_the_one_before(self) -> None:
+        training = self.make_training(1000)
         for first in range(0, 2000, 100):
             training.add(100)
             training.checkpoint()
             arrays = training.segments[-1][2]
-            # eight frames of the row before, and one a step
+            # the frames of the row before, and one per step
             assert len(arrays["used"]) == (104 if not first else 105)
             assert sum(array.nbytes for array in arrays.values()) < 106 * 410 + 100 * 60
         assert len(training.segments) == 10
 
-    def test_packed_frames_are_neither_unpacked_nor_packed(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        training = self.make_film(50, compression="lz4")
+    def test_compressed_frames_are_not_recompressed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        training = self.make_training(50, compression="lz4")
         training.add(50)
         monkeypatch.setattr(Lz4Frames, "put", None)
         monkeypatch.setattr(Lz4Frames, "take", None)
         training.checkpoint()
 
-    def test_segments_are_read_one_by_one_and_old_ones_not_at_all(self) -> None:
+    def test_reads_segments_one_by_one_and_skips_old_ones(self) -> None:
         class Lazy(Mapping[str, Any]):
             n_open = most_open = 0
 
@@ -310,7 +308,7 @@ class TestCost:
 
             __len__ = __iter__
 
-        training = self.make_film(50, compression="lz4")
+        training = self.make_training(50, compression="lz4")
         old: Any = [(first, first + 10, {}) for first in (0, 10, 20)]
         for _ in range(10):
             training.add(10)
@@ -320,11 +318,11 @@ class TestCost:
         restore_rows(fresh, [*old, *training.segments], n_written=100)
         assert_same(fresh, training.buffer)
         restore_rows(fresh, segments, n_written=100)
-        assert Lazy.most_open <= 2  # the one before is let go of when the next one has come
+        assert Lazy.most_open <= 2  # a segment is released when the next one has been read
 
 
-class TestMark:
-    """Which rows are new."""
+class TestRowMark:
+    """RowMark finds the new rows."""
 
     def make_training(self, kind: str) -> Training:
         training = Training(kind, StackedPlay(0, n_envs=2), n_rows=5)
@@ -334,27 +332,27 @@ class TestMark:
 
     @pytest.mark.parametrize("n_steps", [1, 4, 5, 6, 8, 13])
     @pytest.mark.parametrize("kind", ["frames", "plain"])
-    def test_an_emptied_buffer_starts_anew(self, kind: str, n_steps: int) -> None:
+    def test_starts_over_after_a_reset(self, kind: str, n_steps: int) -> None:
         training = self.make_training(kind)
         training.buffer.reset()
         training.add(n_steps)
         new = training.checkpoint()
-        # where SB3's own has gone round since, nobody can tell, and all rows are new anyway
-        assert new.starts_anew or (kind == "plain" and new.end - new.first > 5)
+        # a reset of SB3's buffer is not detected once all of its rows are overwritten
+        assert new.starts_over or (kind == "plain" and new.end - new.first > 5)
         assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
 
-    def test_a_loaded_buffer_starts_anew(self, tmp_path: Any) -> None:
+    def test_starts_over_after_loading(self, tmp_path: Any) -> None:
         training = self.make_training("frames")
-        training.buffer.save(tmp_path / "memory")
-        training.buffer.load(tmp_path / "memory")
+        training.buffer.save(tmp_path / "buffer")
+        training.buffer.load(tmp_path / "buffer")
         training.add(1)
-        assert training.checkpoint().starts_anew
+        assert training.checkpoint().starts_over
         fresh = make("frames", training.play, 5)
         assert_same(training.restore_into(fresh), training.buffer)
 
     @pytest.mark.parametrize("n_before", [3, 12])
-    @pytest.mark.parametrize("kind", ["frames", "plain", "plain, optimised"])
-    def test_what_was_there_when_the_training_began_is_new(self, kind: str, n_before: int) -> None:
+    @pytest.mark.parametrize("kind", ["frames", "plain", "plain, optimized"])
+    def test_rows_from_before_the_training_are_new(self, kind: str, n_before: int) -> None:
         training = Training(kind, StackedPlay(0, n_envs=2), n_rows=5)
         training.add(n_before)
         training.mark, training.n_steps = RowMark(training.buffer, n_written=0), 0
@@ -363,7 +361,7 @@ class TestMark:
             training.checkpoint()
             assert_same(training.restore_into(make(kind, training.play, 5)), training.buffer)
 
-    def test_an_empty_memory(self) -> None:
+    def test_empty_buffer_can_be_saved_and_restored(self) -> None:
         training = Training("frames lz4", StackedPlay(0, n_envs=2))
         assert training.checkpoint() == (0, 0, False)
         resumed = training.restore_into(make("frames lz4", training.play))
@@ -372,8 +370,8 @@ class TestMark:
         assert_same(resumed, training.buffer)
 
 
-class TestEndOfEpisodes:
-    """Environments that begin anew on resume."""
+class TestEndEpisodes:
+    """Environments that start a new episode on resume."""
 
     def add(self, buffer: Any, *rewards: float, done: bool = False) -> None:
         for reward in rewards:
@@ -386,7 +384,7 @@ class TestEndOfEpisodes:
         return cls(20, space, spaces.Discrete(2), "cpu", n_envs=2, **kwargs)
 
     def returns(self, buffer: Any, row: int) -> list[float]:
-        """Return what each environment sums up from a row on; no end is a true one."""
+        """Return the n-step return of each environment from a row on, without any termination."""
         sums = {}
         for seed in range(20):
             np.random.seed(seed)  # noqa: NPY002
@@ -398,7 +396,7 @@ class TestEndOfEpisodes:
         return [sums[0], sums[1]]
 
     @pytest.mark.parametrize("cls", [FrameReplayBuffer, NStepReplayBuffer])
-    def test_rewards_are_not_summed_over_the_gap_nor_after_one_more_checkpoint(
+    def test_returns_do_not_extend_over_the_gap_also_after_another_checkpoint(
         self, cls: Any
     ) -> None:
         buffers = [self.make_buffer(cls, n_steps=3, gamma=1.0) for _ in range(3)]
@@ -416,13 +414,13 @@ class TestEndOfEpisodes:
         assert self.returns(buffers[2], 2) == [28.0, 4.0]
         assert buffers[2].dones[2].tolist() == [0.0, 1.0]
 
-    def test_a_gap_that_a_frame_replay_buffer_finds_is_in_the_next_checkpoint(self) -> None:
-        """It marks the row before the gap, which was in the checkpoint before already."""
+    def test_gap_found_by_a_frame_replay_buffer_is_in_the_next_checkpoint(self) -> None:
+        """The buffer marks the row before the gap, which the last checkpoint already contains."""
         buffer, restored = (self.make_buffer(FrameReplayBuffer, n_steps=3) for _ in range(2))
         self.add(buffer, 1.0, 2.0, 4.0)
         segments: list[Any] = [(0, 3, pack_rows(buffer, 0, 3))]
         mark = RowMark(buffer, n_written=3)
-        obs = np.ones((2, 3, 6, 7), np.uint8)  # those before are zeros
+        obs = np.ones((2, 3, 6, 7), np.uint8)  # the earlier ones are zeros
         buffer.add(obs, obs, np.zeros(2, np.int64), np.zeros(2), np.zeros(2, bool), [{}, {}])
         new = mark.rows_since(buffer, n_steps=1)
         segments.append((new.first, new.end, pack_rows(buffer, new.first, new.end)))
@@ -430,34 +428,34 @@ class TestEndOfEpisodes:
         assert restored.timeouts[:4].tolist() == [[0.0] * 2, [0.0] * 2, [1.0] * 2, [0.0] * 2]
 
     @pytest.mark.parametrize("n_rows", [3, 10, 11])
-    def test_a_true_end_stays_one(self, n_rows: int) -> None:
+    def test_termination_is_not_changed(self, n_rows: int) -> None:
         buffer = self.make_buffer(ReplayBuffer)
         self.add(buffer, *[1.0] * n_rows, done=True)
         end_episodes(buffer, [0, 1])
         assert buffer.dones.sum() == 2 * min(n_rows, 10)
         assert not buffer.timeouts.any()
 
-    @pytest.mark.parametrize("optimised", [False, True])
-    def test_without_handling_of_time_limits_it_is_an_end(self, optimised: bool) -> None:
-        """As SB3's learn marks it with ``optimize_memory_usage``."""
-        kwargs = {"handle_timeout_termination": False, "optimize_memory_usage": optimised}
+    @pytest.mark.parametrize("optimized", [False, True])
+    def test_marks_a_termination_without_timeout_handling(self, optimized: bool) -> None:
+        """As SB3's ``learn`` does with ``optimize_memory_usage``."""
+        kwargs = {"handle_timeout_termination": False, "optimize_memory_usage": optimized}
         buffer = self.make_buffer(ReplayBuffer, **kwargs)
-        self.add(buffer, *[1.0] * 10)  # the ring is just full: the newest row is the last
+        self.add(buffer, *[1.0] * 10)  # just full: the newest row is the last
         end_episodes(buffer, [0])
         assert buffer.dones[:, 0].tolist() == [0.0] * 9 + [1.0]
         assert not buffer.dones[:, 1].any()
         assert not buffer.timeouts.any()
 
-    def test_of_nothing(self) -> None:
+    def test_empty_buffer_is_unchanged(self) -> None:
         buffer = self.make_buffer(FrameReplayBuffer)
         end_episodes(buffer, [0, 1])
         assert not buffer.dones.any()
 
 
-class TestDamage:
-    """A segment that is missing: one clear error, the buffer is empty and can be used."""
+class TestInvalidSegments:
+    """Segments that are missing: an error, after which the buffer is empty and usable."""
 
-    @pytest.fixture(params=["frames", "frames lz4", "plain", "plain, optimised"])
+    @pytest.fixture(params=["frames", "frames lz4", "plain", "plain, optimized"])
     def training(self, request: Any) -> Training:
         training = Training(request.param, StackedPlay(0, n_envs=2))
         for n_steps in (5, 3, 2):
@@ -466,7 +464,7 @@ class TestDamage:
         training.segments = [(*times, dict(arrays)) for *times, arrays in training.segments]
         return training
 
-    def refuse(self, training: Training, segments: Any, match: str = "") -> None:
+    def assert_rejected(self, training: Training, segments: Any, match: str = "") -> None:
         buffer = make(training.kind, training.play)
         for _ in range(9):
             buffer.add(*training.play.step())
@@ -475,33 +473,33 @@ class TestDamage:
         assert buffer.size() == 0
         assert_same(training.restore_into(buffer), training.buffer)
 
-    def test_segments_missing_or_in_another_order(self, training: Training) -> None:
+    def test_rejects_missing_or_reordered_segments(self, training: Training) -> None:
         a, b, c = training.segments
         for segments in ([], [b, c], [a, c], [a, b], [a, c, b], [b, a, c], [c, b, a]):
-            self.refuse(training, segments, "replay buffer")
+            self.assert_rejected(training, segments, "replay buffer")
 
-    def test_of_another_kind_or_size(self) -> None:
+    def test_rejects_segments_of_another_kind_or_size(self) -> None:
         play = StackedPlay(0, n_envs=2)
         saved = buffer_settings(make("plain", play))
         check_buffer_settings(make("plain, three steps", play), saved)
         for other, match in [
-            (make("frames", play), "with kind='plain', here it is 'frames'"),
-            (make("plain", play, 8), "with n_rows=7, here it is 8"),
-            (make("plain, optimised", play), "with optimize_memory_usage=False"),
+            (make("frames", play), "kind='plain'.* 'frames'"),
+            (make("plain", play, 8), "n_rows=7.* 8"),
+            (make("plain, optimized", play), "optimize_memory_usage=False"),
             (make("plain", play, handle_timeout_termination=False), "handle_timeout_termination"),
         ]:
             with pytest.raises(CheckpointError, match=match):
                 check_buffer_settings(other, saved)
 
-    def test_buffers_that_keep_more_than_their_rows_are_refused(self) -> None:
-        class Prioritised(ReplayBuffer):
+    def test_rejects_buffers_with_unknown_state(self) -> None:
+        class Prioritized(ReplayBuffer):
             pass
 
         play = StackedPlay(0, n_envs=1)
-        buffer = Prioritised(5, play.observation_space, play.action_space)
+        buffer = Prioritized(5, play.observation_space, play.action_space)
         her = HerReplayBuffer.__new__(HerReplayBuffer)
-        for unknown, name in [(buffer, "Prioritised"), (her, "HerReplayBuffer")]:
-            with pytest.raises(TypeError, match=f"cannot hold a {name}, only"):
+        for unknown, name in [(buffer, "Prioritized"), (her, "HerReplayBuffer")]:
+            with pytest.raises(TypeError, match=name):
                 RowMark(unknown, n_written=0)
             with pytest.raises(TypeError, match=name):
                 buffer_settings(unknown)

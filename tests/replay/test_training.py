@@ -1,4 +1,4 @@
-"""FrameReplayBuffer inside SB3's algorithms: whole trainings end as with SB3's own buffer."""
+"""Tests of FrameReplayBuffer in SB3's algorithms: training equals that with SB3's buffer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_env(n_envs: int, game: str = "BreakoutNoFrameskip-v4") -> VecEnv:
 
 
 def make_model(gamma: float, /, **replay_buffer_kwargs: Any) -> DQN:
-    """Return a small DQN with our buffer."""
+    """Return a small DQN with a FrameReplayBuffer."""
     return DQN(
         "CnnPolicy",
         make_env(1),
@@ -73,7 +73,7 @@ def learn(algorithm: Any, buffer_class: Any, n_envs: int, **kwargs: Any) -> Any:
         pytest.param(QRDQN, 3, None, marks=pytest.mark.slow),
     ],
 )
-def test_a_training_ends_with_the_same_weights(
+def test_training_gives_the_same_weights_as_with_sb3s_buffer(
     algorithm: Any, n_steps: int, compression: Any
 ) -> None:
     n_envs = 1 if algorithm is DQN else 3
@@ -101,11 +101,11 @@ def test_a_training_ends_with_the_same_weights(
 @pytest.mark.parametrize(
     ("game", "stack"), [("BreakoutNoFrameskip-v4", "ours"), ("MsPacmanNoFrameskip-v4", "SB3's")]
 )
-def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None:
-    """As SB3's own loop hands them over, terminal observations included."""
+def test_batches_of_games_equal_sb3(game: str, stack: str) -> None:
+    """Transitions come from SB3's rollout collection, including terminal observations."""
     if stack == "ours":
         env = make_env(2, game)
-    else:  # zero-padded by SB3
+    else:  # zero-padded stacks
         wrap: Any = lambda: wrap_atari(make_game(game), shape=(42, 42))  # noqa: E731
         env = VecTransposeImage(VecFrameStack(DummyVecEnv([wrap] * 2), 4))
         env.seed(3)
@@ -118,7 +118,7 @@ def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None
         for compression in (None, "lz4")
     ]
     model = DQN("CnnPolicy", env, buffer_size=10, learning_starts=10**6, seed=1)
-    model.replay_buffer = Everyone([*theirs.values(), *ours])  # type: ignore[assignment]
+    model.replay_buffer = SeveralBuffers([*theirs.values(), *ours])  # type: ignore[assignment]
     model.learn(1000)
     assert theirs[1].full
     assert theirs[1].dones.any()
@@ -129,8 +129,8 @@ def test_batches_of_played_games_are_those_of_sb3(game: str, stack: str) -> None
             assert_equal_batches(sample(buffer, 64, seed), expected)
 
 
-class Everyone:
-    """A replay buffer that hands on to several."""
+class SeveralBuffers:
+    """Replay buffer that adds transitions to several others."""
 
     optimize_memory_usage, full, pos = False, False, 0
 
@@ -142,7 +142,7 @@ class Everyone:
             buffer.add(*args)
 
 
-def test_normalised_rewards_are_those_of_sb3() -> None:
+def test_normalized_rewards_equal_sb3() -> None:
     results = []
     for buffer_class in (ReplayBuffer, FrameReplayBuffer):
         env = VecNormalize(make_env(1), norm_obs=False)
@@ -156,25 +156,25 @@ def test_normalised_rewards_are_those_of_sb3() -> None:
             seed=0,
         )
         model.learn(150)
-        results.append(sample_normalised(model, env))
+        results.append(sample_normalized(model, env))
     assert_equal_batches(results[1], results[0])
 
 
-def sample_normalised(model: DQN, env: VecNormalize) -> Any:
+def sample_normalized(model: DQN, env: VecNormalize) -> Any:
     np.random.seed(0)  # noqa: NPY002
     assert model.replay_buffer is not None
     return model.replay_buffer.sample(30, env=env)
 
 
-def test_without_gamma_only_sampling_of_several_steps_is_refused(tmp_path: Path) -> None:
-    """Agents of users hold ``gamma: None``, which once was the model's."""
+def test_sampling_n_step_returns_requires_gamma(tmp_path: Path) -> None:
+    """Agents saved by earlier versions have ``gamma: None``, which then meant the model's."""
     model = make_model(0.95, n_steps=3, gamma=None).learn(16)
     model.save(tmp_path / "model")
     loaded = DQN.load(tmp_path / "model", env=make_env(1))
     loaded.replay_buffer = pickle.loads(pickle.dumps(model.replay_buffer))
     assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
     assert loaded.replay_buffer.size() == 16
-    with pytest.raises(SettingError, match=r"replay_buffer_kwargs: gamma is None, but n_steps=3"):
+    with pytest.raises(SettingError, match=r"gamma is None.* n_steps=3"):
         loaded.learn(30)
     loaded.replay_buffer.gamma = 0.9
     discounts = loaded.replay_buffer.sample(50).discounts
@@ -185,24 +185,24 @@ def test_without_gamma_only_sampling_of_several_steps_is_refused(tmp_path: Path)
     assert one_step.sample(5).discounts is None
 
 
-def test_a_saved_model_opens_and_goes_on_with_the_saved_memory(tmp_path: Path) -> None:
-    """SB3's own save_replay_buffer and load_replay_buffer."""
+def test_saved_model_continues_with_its_saved_replay_buffer(tmp_path: Path) -> None:
+    """With SB3's ``save_replay_buffer`` and ``load_replay_buffer``."""
     model = learn(DQN, FrameReplayBuffer, 1, replay_buffer_kwargs={"compression": "lz4"})
     model.save(tmp_path / "model")
-    model.save_replay_buffer(tmp_path / "memory")
-    assert (tmp_path / "memory.pkl").stat().st_size < 90 * 42 * 42 / 3
+    model.save_replay_buffer(tmp_path / "buffer")
+    assert (tmp_path / "buffer.pkl").stat().st_size < 90 * 42 * 42 / 3
     loaded = DQN.load(tmp_path / "model", env=make_env(1))
     assert loaded.replay_buffer is not None
     assert loaded.replay_buffer.size() == 0
-    loaded.load_replay_buffer(tmp_path / "memory")
+    loaded.load_replay_buffer(tmp_path / "buffer")
     assert_equal_batches(sample(loaded.replay_buffer, 40, 0), sample(model.replay_buffer, 40, 0))
     loaded.learn(50, reset_num_timesteps=False)
     assert isinstance(loaded.replay_buffer, FrameReplayBuffer)
     loaded.replay_buffer.check_valid()
 
 
-def test_opening_a_model_takes_no_memory_and_needs_no_card(tmp_path: Path) -> None:
-    """Playing with an agent that was trained on a large machine."""
+def test_loading_a_model_needs_neither_memory_nor_gpu(tmp_path: Path) -> None:
+    """For example to evaluate an agent that was trained on a larger machine."""
     model = DQN(
         "CnnPolicy",
         make_env(1),
@@ -218,7 +218,5 @@ def test_opening_a_model_takes_no_memory_and_needs_no_card(tmp_path: Path) -> No
     assert loaded.replay_buffer.buffer_size == 10_000_000
     assert loaded.replay_buffer.stacks.table.store.n_bytes == 0
     if not th.cuda.is_available():
-        with pytest.raises(
-            ValueError, match="storage_device='cuda', but this machine has no such card"
-        ):
+        with pytest.raises(ValueError, match="storage_device='cuda'"):
             loaded.learn(10)

@@ -1,1 +1,1 @@
-"""Tests of the wrappers, one file per family."""
+"""Tests of the wrappers."""

@@ -1,4 +1,4 @@
-"""When an episode starts and ends."""
+"""Tests of no-op resets, life loss as terminal, and FIRE on reset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestNoopReset:
             counts.add(info["frame"])
         assert counts == {1, 2, 3, 4, 5}
 
-    def test_the_seed_decides_how_many(self) -> None:
+    def test_seed_determines_the_number_of_noops(self) -> None:
         def frames(seed: int) -> list[int]:
             env = NoopReset(FakeGame(), noop_max=30)
             return [env.reset(seed=seed)[1]["frame"], *(env.reset()[1]["frame"] for _ in range(9))]
@@ -35,25 +35,25 @@ class TestNoopReset:
         assert frames(1) != frames(2)
         assert len(set(frames(1))) > 3  # and not the same number each time
 
-    def test_zero_means_none(self) -> None:
+    def test_noop_max_zero_plays_no_noops(self) -> None:
         game = FakeGame()
         assert pixel(NoopReset(game, noop_max=0).reset(seed=1)[0]) == (1, 0, 100)
         assert game.tape == ["reset(1)"]
 
-    def test_noops_that_end_the_game_start_another_one(self) -> None:
+    def test_resets_again_if_the_noops_end_the_game(self) -> None:
         game = FakeGame(ends_at=3)
         env = NoopReset(game, noop_max=30)
         for seed in range(5):
             env.reset(seed=seed)
             assert 0 <= game.frame < 3
-        assert "reset" in game.tape  # without the seed: the same one would end the same way
+        assert "reset" in game.tape  # unseeded: the same seed would end the same way
 
-    def test_the_noop_is_found_by_its_name(self) -> None:
+    def test_finds_the_noop_action_by_name(self) -> None:
         game = FakeGame(meanings=("FIRE", "NOOP"))
         NoopReset(game, noop_max=1).reset(seed=0)
         assert game.tape == ["reset(0)", 1]
 
-    def test_games_without_noop_pass_through(self) -> None:
+    def test_games_without_noop_are_unchanged(self) -> None:
         game = FakeGame(meanings=("FIRE", "RIGHT"))
         assert pixel(NoopReset(game).reset(seed=1)[0]) == (1, 0, 100)
         assert game.tape == ["reset(1)"]
@@ -81,7 +81,7 @@ class TestOptions:
         wrapper(game).reset(options=self.OPTIONS)
         assert game.options == [self.OPTIONS]
 
-    def test_really_reset_after_a_lost_life(self) -> None:
+    def test_reset_the_game_after_a_life_loss(self) -> None:
         game = GameOfOptions(lives=[2, 1])
         env = LifeLossTerminal(game)
         env.reset()
@@ -96,9 +96,7 @@ class TestOptions:
         assert game.options == [None, self.OPTIONS, None]
 
     @pytest.mark.parametrize("wrap", [partial(NoopReset, noop_max=1), FireOnReset])
-    def test_are_for_the_game_that_begins_after_one_that_ended_inside_the_reset(
-        self, wrap: Any
-    ) -> None:
+    def test_apply_to_the_repeated_reset_if_the_game_ends_inside_it(self, wrap: Any) -> None:
         game = GameOfOptions(ends_at=1)
         wrap(game).reset(seed=4, options=self.OPTIONS)
         assert len(game.options) > 1
@@ -107,7 +105,7 @@ class TestOptions:
 
 
 class TestLifeLossTerminal:
-    def test_a_lost_life_ends_the_episode_and_the_game_goes_on(self) -> None:
+    def test_life_loss_ends_the_episode_and_the_game_continues(self) -> None:
         game = FakeGame(lives=[3, 3, 2, 2, 1])
         env = LifeLossTerminal(game)
         env.reset()
@@ -120,7 +118,7 @@ class TestLifeLossTerminal:
         assert info == {"frame": 2, "lives": 2}
         assert [env.step(RIGHT)[2] for _ in range(2)] == [False, True]
 
-    def test_what_is_done_to_the_last_frame_does_not_come_back(self) -> None:
+    def test_changing_the_last_frame_does_not_change_the_reset_observation(self) -> None:
         env = LifeLossTerminal(FakeGame(lives=[2, 1], reuse_array=True))
         env.reset()
         obs, *_, info = env.step(NOOP)
@@ -130,7 +128,7 @@ class TestLifeLossTerminal:
         assert pixel(again) == (1, 1, 99)
         assert info == {"frame": 1, "lives": 1}
 
-    def test_a_real_game_over_really_resets(self) -> None:
+    def test_game_over_resets_the_game(self) -> None:
         game = FakeGame(lives=[2, 1, 1, 0], ends_at=3)
         env = LifeLossTerminal(game)
         env.reset()
@@ -138,9 +136,9 @@ class TestLifeLossTerminal:
         env.reset()
         assert [env.step(NOOP)[2] for _ in range(2)] == [False, True]
         assert pixel(env.reset()[0]) == (2, 0, 100)
-        assert env.step(NOOP)[2] is True  # and the new game's lives are counted anew
+        assert env.step(NOOP)[2] is True  # the lives of the new game are counted from its start
 
-    def test_a_life_lost_with_the_last_frame_is_a_real_end(self) -> None:
+    def test_life_loss_in_the_last_frame_of_a_game_resets_the_game(self) -> None:
         game = FakeGame(lives=[2, 1], truncated_at=1)
         env = LifeLossTerminal(game)
         env.reset()
@@ -148,38 +146,38 @@ class TestLifeLossTerminal:
         env.reset()
         assert game.tape == ["reset", NOOP, "reset"]
 
-    def test_a_reset_in_the_middle_of_a_life_really_resets(self) -> None:
+    def test_reset_in_the_middle_of_a_life_resets_the_game(self) -> None:
         game = FakeGame(lives=[2, 1])
         env = LifeLossTerminal(game)
         env.reset()
         env.step(NOOP)
-        env.reset()  # goes on
+        env.reset()  # continues the game
         env.step(NOOP)
-        env.reset()  # does not
+        env.reset()  # resets it
         assert game.tape == ["reset", NOOP, NOOP, "reset"]
 
     @pytest.mark.parametrize("lives", [None, [0], [1, 0, 0, 0]])
-    def test_the_last_life_and_no_lives_are_the_games_affair(self, lives: Any) -> None:
-        """Q*bert stays at 0 lives for some frames before it is over."""
+    def test_reaching_zero_lives_does_not_end_the_episode(self, lives: Any) -> None:
+        """Q*bert continues for some frames with 0 lives."""
         env = LifeLossTerminal(FakeGame(lives=lives, ends_at=3))
         env.reset()
         assert [env.step(NOOP)[2] for _ in range(3)] == [False, False, True]
 
-    def test_a_life_won_is_no_life_lost(self) -> None:
+    def test_gaining_a_life_does_not_end_the_episode(self) -> None:
         env = LifeLossTerminal(FakeGame(lives=[3, 4, 3]))
         env.reset()
         assert [env.step(NOOP)[2] for _ in range(2)] == [False, True]
 
 
 class TestFireOnReset:
-    def test_fire_is_one_step_and_its_frame_is_returned(self) -> None:
+    def test_reset_returns_the_frame_after_one_step_of_fire(self) -> None:
         game = FakeGame()
         obs, info = FireOnReset(ActionRepeat(game, frame_skip=4)).reset(seed=9)
         assert game.tape == ["reset(9)", FIRE, FIRE, FIRE, FIRE]
         assert pixel(obs) == (1, 4, 97)
         assert info["frame"] == 4
 
-    def test_fire_is_pressed_for_each_life(self) -> None:
+    def test_presses_fire_for_each_life(self) -> None:
         game = FakeGame(lives=[3, 3, 2])
         env = FireOnReset(LifeLossTerminal(game))
         env.reset()
@@ -187,7 +185,7 @@ class TestFireOnReset:
         env.reset()
         assert game.tape == ["reset", FIRE, RIGHT, FIRE]
 
-    def test_fire_follows_a_lost_life_that_ends_no_episode(self) -> None:
+    def test_presses_fire_after_a_life_loss_that_does_not_end_the_episode(self) -> None:
         game = FakeGame(lives=[3, 3, 2], step_reward=2.0)
         env = FireOnReset(game)
         env.reset()
@@ -196,9 +194,9 @@ class TestFireOnReset:
         assert (reward, terminated, info["frame"]) == (4.0, False, 3)
         assert pixel(obs) == (1, 3, 97)
         env.step(RIGHT)
-        assert game.tape[4:] == [RIGHT]  # once a life
+        assert game.tape[4:] == [RIGHT]  # once per life
 
-    def test_a_fire_after_a_lost_life_that_loses_another_is_pressed_again(self) -> None:
+    def test_presses_fire_again_if_it_loses_a_life_in_step(self) -> None:
         game = FakeGame(lives=[6, 6, 5, 4, 3, 3, 3], step_reward=2.0)
         env = FireOnReset(game)
         env.reset()
@@ -209,40 +207,40 @@ class TestFireOnReset:
         env.step(RIGHT)
         assert game.tape[6:] == [RIGHT]
 
-    def test_a_fire_inside_reset_that_loses_a_life_is_pressed_again(self) -> None:
+    def test_presses_fire_again_if_it_loses_a_life_in_reset(self) -> None:
         game = FakeGame(lives=[3, 2, 1, 1])
         obs, info = FireOnReset(game).reset()
         assert game.tape == ["reset", FIRE, FIRE, FIRE]
         assert (pixel(obs), info["lives"]) == ((1, 3, 97), 1)
 
-    def test_after_a_fire_that_ends_the_game_none_is_pressed(self) -> None:
+    def test_stops_pressing_fire_when_it_ends_the_game(self) -> None:
         game = FakeGame(lives=[3, 3, 2, 1], ends_at=3)
         env = FireOnReset(game)
         env.reset()
         assert env.step(RIGHT)[2] is True
         assert game.tape == ["reset", FIRE, RIGHT, FIRE]
 
-    def test_fire_is_pressed_until_a_life_goes_on(self) -> None:
+    def test_presses_fire_until_no_life_is_lost(self) -> None:
         game = FakeGame(lives=[6, 5, 4, 3, 2, 2])
         obs, _ = FireOnReset(LifeLossTerminal(game)).reset()
         assert game.tape == ["reset", *[FIRE] * 5]
         assert pixel(obs) == (1, 5, 95)
 
-    def test_a_fire_that_always_ends_the_game_is_given_up(self) -> None:
+    def test_gives_up_if_fire_always_ends_the_game(self) -> None:
         game = FakeGame(ends_at=1)
         obs, _ = FireOnReset(game).reset(seed=4)
         assert pixel(obs)[1] == 0
         assert game.tape.count("reset(4)") == 1  # the seed is used once
 
-    def test_games_without_fire_pass_through(self) -> None:
+    def test_games_without_fire_are_unchanged(self) -> None:
         game = FakeGame(meanings=("NOOP", "UP"), lives=[2, 1])
         env = FireOnReset(game)
         assert pixel(env.reset(seed=0)[0]) == (1, 0, 100)
         env.step(1)
         assert game.tape == ["reset(0)", 1]
 
-    def test_on_the_real_breakout_a_life_starts_with_a_ball(self) -> None:
-        ball_y = 101  # RAM cell, 0 while there is no ball
+    def test_each_life_of_breakout_starts_with_a_ball(self) -> None:
+        ball_y = 101  # RAM cell, 0 without a ball
         env: Any = FireOnReset(LifeLossTerminal(ActionRepeat(gym.make("BreakoutNoFrameskip-v4"))))
         env.reset(seed=0)
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""Observation wrappers."""
+"""Tests of the observation wrappers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sha(array: NDArray[Any]) -> str:
 
 
 def screens_of_a_game(game: str, every: int = 4) -> NDArray[np.uint8]:
-    """Return RGB screens of one whole game of random play, every fourth: (n, H, W, 3)."""
+    """Return every fourth RGB screen of a full game with random actions, (n, H, W, 3)."""
     env = gym.make(f"{game}NoFrameskip-v4", max_num_frames_per_episode=4000)
     rng = np.random.default_rng(0)
     obs, _ = env.reset(seed=0)
@@ -56,10 +56,10 @@ class TestCropGrayResize:
             pytest.param("Seaquest", naive.BT601, marks=pytest.mark.slow),
         ],
     )
-    def test_pixels_agree_with_the_preprocessing_of_seed_002(
+    def test_pixels_agree_with_naive_preprocessing(
         self, game: str, luma: tuple[float, float, float]
     ) -> None:
-        """Its scikit-image weighs colours by BT.709; ours, SB3, ale-py, TensorFlow: BT.601."""
+        """scikit-image uses BT.709 luma; this package, SB3, ale-py and TensorFlow BT.601."""
         screens = screens_of_a_game(game)
         assert len(screens) > 50
         errors = [
@@ -67,10 +67,10 @@ class TestCropGrayResize:
             - naive.preprocess(screen, luma)
             for screen in screens[:: max(1, len(screens) // 150)]
         ]
-        assert np.abs(errors).mean() < 3.0  # grey levels of 255
+        assert np.abs(errors).mean() < 3.0  # of 255 gray levels
 
-    def test_pixels_are_frozen(self) -> None:
-        """Image libraries change silently: the input's hash first, then ours."""
+    def test_pixels_match_golden_hashes(self) -> None:
+        """A change of the image library shows here; the input's hash is checked first."""
         rng = np.random.default_rng(0)
         screen = rng.integers(0, 256, (210, 160, 3), np.uint8)
         assert sha(screen) == "8680516f859980c4"
@@ -78,13 +78,13 @@ class TestCropGrayResize:
         assert sha(crop_gray_resize(screen, crop=FIELD)) == "7e07710c6313b846"
         assert sha(crop_gray_resize(screen, crop=FIELD, shape=(42, 50))) == "1f07ccfc219c2544"
 
-    def test_without_a_crop_it_is_sb3s_picture(self) -> None:
+    def test_without_a_crop_pixels_equal_sb3_warp_frame(self) -> None:
         ours, theirs = CropGrayResize(FakeScreens()), WarpFrame(FakeScreens())
         assert ours.observation_space == theirs.observation_space
         for _ in range(20):
             np.testing.assert_array_equal(ours.reset()[0], theirs.reset()[0])
 
-    def test_grey_crop_resize_and_crop_grey_resize_are_the_same(self) -> None:
+    def test_order_of_crop_and_grayscale_does_not_matter(self) -> None:
         ours = CropGrayResize(FakeScreens(), crop=FIELD)
         for _ in range(20):
             gray = cv2.cvtColor(ours.unwrapped.next_screen(), cv2.COLOR_RGB2GRAY)
@@ -93,14 +93,14 @@ class TestCropGrayResize:
             np.testing.assert_array_equal(obs, crop_gray_resize(gray[..., None], crop=FIELD))
 
     @pytest.mark.parametrize("keep_dim", [True, False])
-    def test_grey_screens_are_taken_as_they_are(self, keep_dim: bool) -> None:
+    def test_grayscale_screens_are_not_converted_again(self, keep_dim: bool) -> None:
         env = CropGrayResize(
             GrayscaleObservation(FakeScreens(), keep_dim=keep_dim), shape=(210, 160)
         )
         gray = GrayscaleObservation(FakeScreens(), keep_dim=True)
         np.testing.assert_array_equal(env.reset()[0], gray.reset()[0])
 
-    def test_the_crop_is_made_of_slice_bounds(self) -> None:
+    def test_crop_values_are_slice_bounds(self) -> None:
         screen = np.zeros((210, 160, 3), np.uint8)
         screen[40:50, 20:35] = 255
         inside = crop_gray_resize(screen, crop=(40, 50, 20, 35), shape=(10, 15))
@@ -109,7 +109,7 @@ class TestCropGrayResize:
             shape = (crop[1] - crop[0], crop[3] - crop[2])
             assert (crop_gray_resize(screen, crop=crop, shape=shape) == 0).any()
 
-    def test_height_comes_before_width(self) -> None:
+    def test_shape_is_height_then_width(self) -> None:
         env = CropGrayResize(FakeScreens(), shape=[50, 100])
         assert env.reset()[0].shape == (50, 100, 1) == env.observation_space.shape
         assert env.reset()[0] in env.observation_space
@@ -131,25 +131,25 @@ class TestCropGrayResize:
             ({"shape": "84x84"}, ValueError, "84x84"),
         ],
     )
-    def test_a_wrong_crop_or_shape_is_named(
+    def test_rejects_an_invalid_crop_or_shape(
         self, arguments: Any, error: type[Exception], named: str
     ) -> None:
         with pytest.raises(error, match=named):
             CropGrayResize(FakeScreens(), **arguments)
 
     @pytest.mark.parametrize("env_id", ["CartPole-v1", "Taxi-v4"])
-    def test_an_observation_that_is_not_an_image_is_refused(self, env_id: str) -> None:
+    def test_rejects_observations_that_are_not_images(self, env_id: str) -> None:
         for wrapper in (CropGrayResize, FrameStack):
             with pytest.raises(ValueError, match=wrapper.__name__):
                 wrapper(gym.make(env_id))
 
-    def test_a_stack_is_not_a_screen(self) -> None:
+    def test_rejects_stacked_observations(self) -> None:
         with pytest.raises(ValueError, match="4 channels"):
             CropGrayResize(FrameStack(CropGrayResize(FakeScreens())))
 
 
 class FakeScreens(FakeGame):
-    """Random RGB screens, the same for each instance."""
+    """Environment with random RGB screens, the same for each instance."""
 
     def __init__(self) -> None:
         super().__init__(shape=(210, 160, 3))
@@ -159,12 +159,12 @@ class FakeScreens(FakeGame):
         return self.rng.integers(0, 256, (210, 160, 3), np.uint8)
 
     def next_screen(self) -> NDArray[np.uint8]:
-        """Return the screen that comes next, without taking it."""
+        """Return the next screen without advancing the generator."""
         return deepcopy(self)._look()
 
 
 class GrayNoise(gym.Env[NDArray[np.uint8], int]):
-    """Random pictures, episodes of random length."""
+    """Environment with random images and episodes of random length."""
 
     def __init__(self, seed: int, shape: tuple[int, ...] = (6, 7, 1)) -> None:
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
@@ -185,7 +185,7 @@ class TestFrameStack:
     @pytest.mark.parametrize("padding", ["repeat", "zero"])
     @pytest.mark.parametrize("n_stack", [1, 2, 4, 5])
     @pytest.mark.parametrize("shape", [(6, 7, 1), (6, 7), (6, 7, 3)])
-    def test_agrees_with_a_list_of_all_frames(
+    def test_agrees_with_naive_stacking(
         self, padding: Any, n_stack: int, shape: tuple[int, ...]
     ) -> None:
         for seed in range(5):
@@ -205,7 +205,7 @@ class TestFrameStack:
                 np.testing.assert_array_equal(obs, expected)
                 assert obs in ours.observation_space
 
-    def test_zero_padding_is_sb3s(self) -> None:
+    def test_zero_padding_equals_sb3_vec_frame_stack(self) -> None:
         ours = DummyVecEnv([lambda: FrameStack(GrayNoise(3), padding="zero")])
         theirs = VecFrameStack(DummyVecEnv([lambda: GrayNoise(3)]), 4)
         np.testing.assert_array_equal(ours.reset(), theirs.reset())
@@ -238,7 +238,7 @@ class TestFrameStack:
             ({"padding": "edge"}, ValueError, "'edge'"),
         ],
     )
-    def test_a_wrong_argument_is_named(
+    def test_rejects_invalid_arguments(
         self, arguments: Any, error: type[Exception], named: str
     ) -> None:
         with pytest.raises(error, match=named):
@@ -247,13 +247,11 @@ class TestFrameStack:
 
 class TestStackedTwice:
     @pytest.mark.parametrize("shape", [(16, 84, 84), (84, 84, 16)])
-    def test_more_channels_than_a_usual_stack_are_warned_of_once(
-        self, shape: tuple[int, ...]
-    ) -> None:
+    def test_warns_once_about_too_many_channels(self, shape: tuple[int, ...]) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             warn_if_stacked_twice(spaces.Box(0, 255, shape, np.uint8))
-            warn_if_stacked_twice(spaces.Box(0, 255, shape, np.uint8))  # of another line
+            warn_if_stacked_twice(spaces.Box(0, 255, shape, np.uint8))  # from another line
         assert ["16 channels" in str(one.message) for one in caught] == [True]
 
     @pytest.mark.parametrize(
@@ -264,5 +262,5 @@ class TestStackedTwice:
             spaces.Box(-1, 1, (99,)),
         ],
     )
-    def test_a_usual_stack_and_what_is_not_an_image(self, space: spaces.Space[Any]) -> None:
+    def test_accepts_a_single_stack_and_non_images(self, space: spaces.Space[Any]) -> None:
         warn_if_stacked_twice(space)

@@ -1,4 +1,4 @@
-"""Discrete actions, binned observations, reward clipping."""
+"""Tests of discretization and reward clipping."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CARTPOLE = {"low": [-2.4, -3.0, -0.21, -3.0], "high": [2.4, 3.0, 0.21, 3.0]}
 
 
 class Echo(gym.Env[Any, Any]):
-    """Returns the action it got in ``info``."""
+    """Environment that returns its action in ``info``."""
 
     observation_space = spaces.Discrete(1)
 
@@ -34,7 +34,7 @@ class Echo(gym.Env[Any, Any]):
         return 0, 0.0, False, False, {"action": action}
 
 
-def test_pendulum_gets_evenly_spaced_torques() -> None:
+def test_discrete_actions_are_evenly_spaced() -> None:
     env = DiscretizeActions(gym.make("Pendulum-v1"), n_bins=11)
     assert env.action_space == spaces.Discrete(11)
     np.testing.assert_allclose(
@@ -44,7 +44,7 @@ def test_pendulum_gets_evenly_spaced_torques() -> None:
     assert env.step(10)[1] != env.step(0)[1]
 
 
-def test_every_combination_of_several_dimensions_is_an_action() -> None:
+def test_discrete_actions_cover_the_grid_of_all_dimensions() -> None:
     space = spaces.Box(np.float32([0.0, -1.0]), np.float32([1.0, 1.0]))
     env = DiscretizeActions(Echo(space), n_bins=3)
     expected = [[a, b] for a in (0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)]
@@ -56,12 +56,12 @@ def test_every_combination_of_several_dimensions_is_an_action() -> None:
         assert got in space
 
 
-def test_the_shape_of_the_action_is_kept() -> None:
+def test_discrete_actions_keep_the_action_shape() -> None:
     env = DiscretizeActions(Echo(spaces.Box(-1, 1, (1, 2), np.float32)), n_bins=2)
     assert env.step(3)[-1]["action"].tolist() == [[1.0, 1.0]]
 
 
-def test_a_changed_action_does_not_change_the_table() -> None:
+def test_changing_a_returned_action_does_not_change_later_ones() -> None:
     env = DiscretizeActions(Echo(spaces.Box(-1, 1, (1,), np.float32)), n_bins=2)
     env.step(0)[-1]["action"][:] = 9
     assert env.step(0)[-1]["action"].tolist() == [-1.0]
@@ -72,20 +72,20 @@ def test_a_changed_action_does_not_change_the_table() -> None:
     [
         (spaces.Dict({"x": spaces.Box(-1, 1)}), 3, TypeError, "Dict"),
         (spaces.Discrete(3), 3, TypeError, "Discrete"),
-        (spaces.Box(-np.inf, 1, (1,), np.float32), 3, ValueError, "finite .*-inf"),
+        (spaces.Box(-np.inf, 1, (1,), np.float32), 3, ValueError, "-inf"),
         (spaces.Box(-1, 1, (17,), np.float32), 11, ValueError, "17 dimensions"),
         (spaces.Box(-1, 1), 1, ValueError, "n_bins .* 1"),
         (spaces.Box(-1, 1), 2.0, TypeError, r"n_bins .* 2\.0"),
     ],
 )
-def test_actions_that_cannot_be_binned_are_refused(
+def test_rejects_action_spaces_that_cannot_be_discretized(
     space: spaces.Space[Any], n_bins: Any, error: type[Exception], named: str
 ) -> None:
     with pytest.raises(error, match=named):
         DiscretizeActions(Echo(space), n_bins=n_bins)
 
 
-def test_bins_of_equal_width_by_hand() -> None:
+def test_bins_have_equal_width() -> None:
     env = DiscretizeObservations(
         gym.make("MountainCar-v0"), n_bins=[4, 2], low=[0.0, -1.0], high=[8.0, 1.0]
     )
@@ -103,7 +103,7 @@ def test_bins_of_equal_width_by_hand() -> None:
         assert env.observation(np.array(observation)).tolist() == bins
 
 
-def test_against_gymnasiums_wrapper_where_the_space_is_bounded() -> None:
+def test_bins_equal_gymnasiums_for_a_bounded_space() -> None:
     ours = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=[18, 14])
     theirs = DiscretizeObservation(gym.make("MountainCar-v0"), (18, 14), multidiscrete=True)
     rng = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_against_gymnasiums_wrapper_where_the_space_is_bounded() -> None:
         )
 
 
-def test_unbounded_velocities_get_bounds() -> None:
+def test_bounds_can_be_set_for_unbounded_components() -> None:
     env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=6, **CARTPOLE)
     check_env(env, warn=False)
     obs, _ = env.reset(seed=0)
@@ -123,15 +123,15 @@ def test_unbounded_velocities_get_bounds() -> None:
     assert env.observation(np.array([0.1, -9, 0.1, 9])).tolist() == [3, 0, 4, 5]
 
 
-def test_one_bin_ignores_a_component() -> None:
+def test_component_with_one_bin_is_ignored() -> None:
     env = DiscretizeObservations(gym.make("CartPole-v1"), n_bins=[1, 1, 6, 12], **CARTPOLE)
     for x in (-3.0, 0.0, 3.0):
         assert env.observation(np.array([x, x, 0.0, 0.0])).tolist() == [0, 0, 3, 6]
 
 
-def test_what_is_not_a_number_is_refused() -> None:
+def test_rejects_nan_observations() -> None:
     env = DiscretizeObservations(gym.make("MountainCar-v0"), n_bins=4)
-    with pytest.raises(ValueError, match="which is not a number"):
+    with pytest.raises(ValueError, match="nan"):
         env.observation(np.array([np.nan, 0.0]))
 
 
@@ -140,22 +140,22 @@ def test_what_is_not_a_number_is_refused() -> None:
     [
         ("Taxi-v4", {"n_bins": 4}, TypeError, "Discrete"),
         ("BreakoutNoFrameskip-v4", {"n_bins": 4}, ValueError, r"\(210, 160, 3\)"),
-        ("CartPole-v1", {"n_bins": 4}, ValueError, "low must be finite"),
+        ("CartPole-v1", {"n_bins": 4}, ValueError, "low .*-inf"),
         ("MountainCar-v0", {"n_bins": [3, 0]}, ValueError, "n_bins .* 0"),
         ("MountainCar-v0", {"n_bins": 2.5}, TypeError, r"n_bins .* 2\.5"),
         ("MountainCar-v0", {"n_bins": [3]}, ValueError, r"\[3\]"),
-        ("MountainCar-v0", {"n_bins": 3, "low": [0]}, ValueError, "low has one"),
-        ("MountainCar-v0", {"n_bins": 3, "low": [0, 0], "high": [1, 0]}, ValueError, "below"),
+        ("MountainCar-v0", {"n_bins": 3, "low": [0]}, ValueError, r"low .* \[0\]"),
+        ("MountainCar-v0", {"n_bins": 3, "low": [0, 0], "high": [1, 0]}, ValueError, r"\[1.0, 0"),
     ],
 )
-def test_arguments_that_make_no_bins(
+def test_rejects_invalid_bins_and_bounds(
     env_id: str, kwargs: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         DiscretizeObservations(gym.make(env_id), **kwargs)
 
 
-def test_a_spec_with_bounds_of_numpy_goes_to_json() -> None:
+def test_spec_with_numpy_bounds_can_be_written_as_json() -> None:
     env = DiscretizeObservations(
         gym.make("MountainCar-v0"),
         n_bins=np.array([3, 5]),  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_a_spec_with_bounds_of_numpy_goes_to_json() -> None:
     assert again.observation_space == env.observation_space
 
 
-def test_numbers_of_numpy_go_to_json_with_any_wrapper() -> None:
+def test_spec_with_numpy_arguments_of_any_wrapper_can_be_written_as_json() -> None:
     four, crop = np.int64(4), (np.int32(30), 195, 5, 155)
     game = make_game("BreakoutNoFrameskip-v4")
     settings: dict[str, Any] = {"frame_skip": four, "noop_max": four, "n_stack": four, "crop": crop}
@@ -182,10 +182,10 @@ def test_numbers_of_numpy_go_to_json_with_any_wrapper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paid", "sign"), [(7.0, 1.0), (0.5, 1.0), (0.0, 0.0), (-0.5, -1.0), (-400.0, -1.0)]
+    ("reward", "sign"), [(7.0, 1.0), (0.5, 1.0), (0.0, 0.0), (-0.5, -1.0), (-400.0, -1.0)]
 )
-def test_the_agent_is_paid_the_sign(paid: float, sign: float) -> None:
-    env = ClipReward(FakeGame(step_reward=paid))
+def test_reward_is_clipped_to_its_sign(reward: float, sign: float) -> None:
+    env = ClipReward(FakeGame(step_reward=reward))
     env.reset()
     reward = env.step(0)[1]
     assert reward == sign

@@ -15,7 +15,7 @@ from sb3_atari_course.zoo.algorithms import (
     register_algorithms,
     sample_fast_dqn_params,
 )
-from tests.fakes import World, random_rules
+from tests.fakes import TabularEnv, random_rules
 
 
 def test_registering_adds_ours_and_leaves_the_others() -> None:
@@ -35,7 +35,7 @@ def test_suggested_hyperparameters_build_a_model_and_are_found_again() -> None:
     for _ in range(20):
         trial = study.ask()
         suggested = HYPERPARAMS_SAMPLER["q_learning"](trial, 0, 1, {})
-        model = QLearning("QTablePolicy", World(random_rules(0)), **suggested)
+        model = QLearning("QTablePolicy", TabularEnv(random_rules(0)), **suggested)
         assert 0.9 <= model.gamma < 1
         assert model.q_table[0, 0] == trial.params["initial_value"]
         assert HYPERPARAMS_CONVERTER["q_learning"](trial.params) == suggested

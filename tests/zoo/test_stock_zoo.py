@@ -72,7 +72,7 @@ def test_a_monitor_score_is_that_of_a_bare_emulator(tmp_path: Path) -> None:
     train(
         *("--algo", "dqn", "--env", GAME, *CONF, "--eval-freq", "-1"),
         logs=tmp_path,
-        params=(f"env_wrapper:[{{'tests.fakes.Tape': {{'path': '{tape}'}}}}, {wrap}]",),
+        params=(f"env_wrapper:[{{'tests.fakes.ActionRecorder': {{'path': '{tape}'}}}}, {wrap}]",),
     )
     games = [[int(action) for action in game.split()] for game in tape.read_text().split("reset")]
     scores = monitor(tmp_path / f"dqn/{GAME}_1")
@@ -116,7 +116,7 @@ def test_an_id_of_version_5(tmp_path: Path) -> None:
 def test_an_id_that_skips_already_is_refused_before_training(tmp_path: Path) -> None:
     arguments = ["--algo", "dqn", "--env", "ALE/Breakout-v5", *CONF, "-f", str(tmp_path)]
     printed = python_m("rl_zoo3.train", *arguments, status=1)
-    assert "plays 4 frames a step already" in printed
+    assert "already plays 4 frames per step" in printed
     assert "--env-kwargs frameskip:1" in printed
 
 

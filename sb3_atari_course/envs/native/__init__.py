@@ -1,14 +1,14 @@
-"""ale-py's C++ vector environment as an SB3 VecEnv that does what ``wrap_atari`` does.
+"""Vectorized Atari environments on ale-py's C++ backend, as an SB3 VecEnv.
 
-The way of the data::
+The data flow::
 
     SB3's step_async(actions)
-      -> native_vec_env.py   actions checked; FIRE written in where a life begins
-      -> emulators.py        the games in batches side by side: ale-py's vector environments, their
-                             screens cropped and resized; which lives and games have ended
-      -> native_vec_env.py   the last frames of each game stacked, Monitor's files, what SB3 sees
-    options.py               from a Gymnasium id and its options to ale-py's arguments; from a yml's
-                             wrappers to those of NativeAtariVecEnv, for RL Zoo
+      -> native_vec_env.py   checks actions; inserts FIRE where a life starts
+      -> emulators.py        parallel batches of games (ale-py's vector environments): crops and
+                             resizes screens; detects life losses and ends of games
+      -> native_vec_env.py   stacks frames, writes Monitor files, returns what SB3 expects
+    options.py               maps a Gymnasium id and its options to ale-py's arguments, and the
+                             wrappers of a yml file to arguments of NativeAtariVecEnv
 """
 
 from sb3_atari_course.envs.native.native_vec_env import NativeAtariVecEnv

@@ -1,7 +1,7 @@
-"""ale-py's emulators, played in batches side by side, and what they report of each game.
+"""Parallel batches of ale-py's vector environment, and episode bookkeeping of their games.
 
-``Batches`` orders a step from each ``Batch`` (one of ale-py's vector environments, its screens
-cropped and resized), and ``Games`` finds in what they report which games and lives have ended.
+``Batches`` runs steps in each ``Batch`` (one ale-py vector environment whose screens are cropped
+and resized), and ``EpisodeCounter`` derives life losses, ends of games, scores and lengths.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 
 
-class Played(NamedTuple):
-    """What n games say after a reset or a step; a game that is over has begun anew.
+class RawStep(NamedTuple):
+    """Result of a reset or a step of n games, as ale-py reports it.
 
-    Then ``lives`` and the frame numbers are those of the new game.
+    A game that is over has been reset: ``lives`` and the frame numbers are those of the new game.
     """
 
-    #: (n,) int32, the score of the step
+    #: (n,) int32, unclipped
     rewards: NDArray[np.int32]
-    #: (n,) bool, a real game over
+    #: (n,) bool, game over
     terminated: NDArray[np.bool_]
-    #: (n,) bool, cut off by the limit of frames
+    #: (n,) bool, truncated by the frame limit
     truncated: NDArray[np.bool_]
     #: (n,) int32
     lives: NDArray[np.int32]
-    #: (n,) int32, frames that the emulator has played since it was seeded
+    #: (n,) int32, frames since the emulator was seeded
     frame_number: NDArray[np.int32]
     #: (n,) int32, frames of the game, no-ops included
     episode_frame_number: NDArray[np.int32]
-    #: number of the game -> last frame (h, w) uint8 of a game that is over
+    #: index of a game that is over -> its last frame (h, w) uint8
     last_frames: dict[int, Frames]
 
 
 class Batch:
-    """Plays n games in a thread of its own, which waits for ale-py's threads and then draws.
+    """A batch of n games, run by a thread that waits for ale-py and then resizes the screens.
 
-    While it waits and draws, Python is free: other batches play and draw at the same time. Orders
-    are carried out one after the other, each as a whole: an interrupt (Ctrl-C) reaches the main
-    thread only, so no order is ever half done, and what ale-py sent was always received.
+    Waiting and resizing release the GIL, so batches run in parallel. Requests are executed one
+    after the other. An interrupt (Ctrl-C) reaches the main thread only, so every request is
+    completed and every result of ale-py is received.
 
     :param n_envs: number of games.
     :param n_threads: threads of ale-py.
@@ -59,7 +59,7 @@ class Batch:
     :param shape: (h, w) of the frames in pixels.
     :param crop: (top, bottom, left, right) of the screen in pixels; None for the whole screen,
         which ale-py resizes itself.
-    :param screen: (rows, columns) of the screen, if there is a crop.
+    :param screen: (rows, columns) of the screen, used with a crop.
     """
 
     def __init__(
@@ -82,42 +82,42 @@ class Batch:
             img_width=width,
             stack_num=1,
             grayscale=True,
-            episodic_life=False,  # it would restart the whole game at a lost life
-            life_loss_info=False,  # a falling number of lives tells as much
-            reward_clipping=False,  # the true score would be lost
+            episodic_life=False,  # it would reset the game at a life loss
+            life_loss_info=False,  # redundant with the number of lives
+            reward_clipping=False,  # the score would be lost
             use_fire_reset=False,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
         self.meanings = [action.name for action in self._env.ale.get_action_set()]
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="atari-batch")
 
-    def order(
+    def submit(
         self, what: Literal["reset", "step"], numbers: NDArray[np.int32], frames: Frames
-    ) -> Future[Played]:
-        """Order new games or a step.
+    ) -> Future[RawStep]:
+        """Start a reset or a step.
 
-        :param numbers: (n,) seeds from 0 (-1 continues the random sequence), or actions
-            inside the action space (others would stop the batch for ever).
+        :param numbers: (n,) seeds from 0 (-1 continues the random sequence), or actions inside the
+            action space (others would block the batch forever).
         :param frames: (n, h, w), to be filled with the new frames.
         """
-        play = self._reset if what == "reset" else self._step
-        return self._worker.submit(play, numbers, frames)
+        run = self._reset if what == "reset" else self._step
+        return self._worker.submit(run, numbers, frames)
 
     def close(self) -> None:
-        """Wait for what was ordered and end the threads."""
+        """Wait for the current request and stop the threads."""
         self._worker.shutdown(wait=True, cancel_futures=True)
         del self._env
 
-    def _reset(self, seeds: NDArray[np.int32], frames: Frames) -> Played:
+    def _reset(self, seeds: NDArray[np.int32], frames: Frames) -> RawStep:
         screens, info = self._env.reset(seed=seeds)
-        nothing = np.zeros(self.n_envs, bool)
-        return self._played(screens, nothing.astype(np.int32), nothing, nothing, info, frames)
+        no = np.zeros(self.n_envs, bool)
+        return self._result(screens, no.astype(np.int32), no, no, info, frames)
 
-    def _step(self, actions: NDArray[np.int32], frames: Frames) -> Played:
+    def _step(self, actions: NDArray[np.int32], frames: Frames) -> RawStep:
         self._env.send(actions)
-        return self._played(*self._env.recv(), frames)
+        return self._result(*self._env.recv(), frames)
 
-    def _played(
+    def _result(
         self,
         screens: Frames,  # (n, 1, rows, columns)
         rewards: NDArray[np.int32],
@@ -125,15 +125,15 @@ class Batch:
         truncated: Flags,
         info: dict[str, Any],
         frames: Frames,
-    ) -> Played:
-        """Draw the frames and name what ale-py returned."""
+    ) -> RawStep:
+        """Fill ``frames`` and return the rest of what ale-py returned."""
         for screen, frame in zip(screens[:, 0], frames, strict=True):
-            self._draw(screen, frame)
+            self._resize(screen, frame)
         last_frames = {}
         for i in np.flatnonzero(terminated | truncated).tolist():
             last_frames[i] = np.empty(self.shape, np.uint8)
-            self._draw(info["final_obs"][i, 0], last_frames[i])
-        return Played(
+            self._resize(info["final_obs"][i, 0], last_frames[i])
+        return RawStep(
             rewards,
             terminated,
             truncated,
@@ -143,7 +143,7 @@ class Batch:
             last_frames,
         )
 
-    def _draw(self, screen: Frames, frame: Frames) -> None:
+    def _resize(self, screen: Frames, frame: Frames) -> None:
         """Fill a frame (h, w) with the cropped and resized screen, as ``crop_gray_resize``."""
         if self.crop is None:  # ale-py has resized it
             frame[...] = screen
@@ -154,10 +154,10 @@ class Batch:
 
 
 class Batches:
-    """Orders resets and steps of all games, and collects what comes of it.
+    """Resets and steps of all games, split into parallel batches.
 
-    :param make_batch: (games, threads of ale-py) -> a batch.
-    :param sizes: these two of each batch, see :func:`batch_sizes`.
+    :param make_batch: makes a batch from its numbers of games and of ale-py's threads.
+    :param sizes: these two numbers for each batch, see :func:`batch_sizes`.
     """
 
     def __init__(
@@ -166,80 +166,81 @@ class Batches:
         self._batches = [make_batch(n_envs, n_threads) for n_envs, n_threads in sizes]
         #: Names of the actions.
         self.meanings = self._batches[0].meanings
-        self._ordered: tuple[Frames, list[Future[Played]]] | None = None
+        self._pending: tuple[Frames, list[Future[RawStep]]] | None = None
 
-    def order(
+    def submit(
         self, what: Literal["reset", "step"], numbers: NDArray[np.int32], stacks: Frames
     ) -> None:
-        """Order new games or a step; what was ordered before is played, and forgotten.
+        """Start a reset or a step; the result of an earlier one that was not collected is lost.
 
         :param numbers: (n_envs,) seeds (from 0; -1 for none) or valid actions.
-        :param stacks: (n_envs, n_stack, h, w) uint8; the newest frames will be drawn into it.
+        :param stacks: (n_envs, n_stack, h, w) uint8; will be filled with the newest frames.
         """
-        futures: list[Future[Played]] = []
+        futures: list[Future[RawStep]] = []
         first = 0
         for batch in self._batches:
             part = slice(first, first + batch.n_envs)
-            futures.append(batch.order(what, numbers[part], stacks[part, -1]))
+            futures.append(batch.submit(what, numbers[part], stacks[part, -1]))
             first += batch.n_envs
-        self._ordered = stacks, futures
+        self._pending = stacks, futures
 
-    def collect(self) -> tuple[Frames, Played]:
-        """Wait for what was ordered last; may be called again after an interrupt.
+    def collect(self) -> tuple[Frames, RawStep]:
+        """Wait for the last request; may be called again after an interrupt.
 
-        :return: the stacks, with their newest frames, and what all games say.
+        :return: the stacks with their newest frames, and the result for all games.
         """
-        assert self._ordered is not None, "nothing was ordered"
-        stacks, futures = self._ordered
+        assert self._pending is not None, "no reset or step was submitted"
+        stacks, futures = self._pending
         return stacks, joined([future.result() for future in futures])
 
     def close(self) -> None:
-        """End the threads, after what was ordered."""
+        """Stop the threads after the current request."""
         for batch in self._batches:
             batch.close()
-        self._ordered = None
+        self._pending = None
 
 
-def joined(parts: list[Played]) -> Played:
-    """Return what all games say, from what the batches say, in their order."""
+def joined(parts: list[RawStep]) -> RawStep:
+    """Return the results of all batches as one, in their order."""
     last_frames: dict[int, Frames] = {}
     first = 0
     for part in parts:
         last_frames |= {first + i: frame for i, frame in part.last_frames.items()}
         first += len(part.rewards)
     columns: Any = zip(*(part[:-1] for part in parts), strict=True)
-    return Played(*map(np.concatenate, columns), last_frames)  # type: ignore[call-arg,arg-type]
+    return RawStep(*map(np.concatenate, columns), last_frames)  # type: ignore[call-arg,arg-type]
 
 
-def batch_sizes(n_envs: int, n_threads: int, *, draws: bool) -> list[tuple[int, int]]:
-    """Return (games, threads of ale-py) of each batch.
+def batch_sizes(n_envs: int, n_threads: int, *, resizes: bool) -> list[tuple[int, int]]:
+    """Return the numbers of games and of ale-py's threads of each batch.
 
-    With a crop each batch draws in one thread of ours, so there are several: two on a small
-    machine, one for two cores on a large one; each has one thread more than its share of the
-    cores, for while one batch is drawn its threads are idle. Without, ale-py draws, and one batch
-    spreads the work best.
+    With a crop each batch resizes screens in one thread, so several batches are used: at least two,
+    and one per two cores on large machines. Each has one ale-py thread more than its share of the
+    cores, because these are idle while the batch resizes. Without a crop ale-py resizes, and one
+    batch balances the load best.
 
-    :param n_threads: cores to play on.
+    :param n_threads: number of cores to use.
+    :param resizes: whether the batches crop and resize screens.
 
-    >>> batch_sizes(32, 2, draws=True), batch_sizes(32, 2, draws=False)
+    >>> batch_sizes(32, 2, resizes=True), batch_sizes(32, 2, resizes=False)
     ([(16, 2), (16, 2)], [(32, 2)])
     """
-    n_batches = min(n_envs, n_threads, max(2, n_threads // 2)) if draws else 1
+    n_batches = min(n_envs, n_threads, max(2, n_threads // 2)) if resizes else 1
     games = np.diff(np.linspace(0, n_envs, n_batches + 1).astype(int)).tolist()
     threads = np.diff(np.linspace(0, n_threads, n_batches + 1).astype(int)).tolist()
-    more = int(n_batches > 1)
-    return [(n, min(share + more, n)) for n, share in zip(games, threads, strict=True)]
+    extra = int(n_batches > 1)
+    return [(n, min(share + extra, n)) for n, share in zip(games, threads, strict=True)]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a step has ended, for n games; numbers as they were before a new game began.
+    """Ends, life losses, scores and lengths of n games after a step, before any reset.
 
-    :param over: (n,) the game is over or was cut off.
-    :param truncated: (n,) it was cut off.
-    :param life_lost: (n,) a life was lost, and the game goes on.
-    :param lives: (n,) lives left; 0 at a game over.
-    :param frame_number: (n,) frames that the emulator has played since it was seeded.
+    :param over: (n,) the game is over or truncated.
+    :param truncated: (n,) the game is truncated.
+    :param life_lost: (n,) a life was lost and the game continues.
+    :param lives: (n,) remaining lives; 0 at a game over.
+    :param frame_number: (n,) frames since the emulator was seeded.
     :param episode_frame_number: (n,) frames of the game, no-ops included.
     :param lengths: (n,) frames of the game, without those that the emulator plays during a reset.
     :param scores: (n,) unclipped score of the game so far, no-ops included.
@@ -255,62 +256,67 @@ class Step:
     scores: Numbers
 
 
-class Games:
-    """Counts along, as SB3's Monitor between emulator and wrappers does.
+class EpisodeCounter:
+    """Scores, lengths and life losses of all games, as SB3's Monitor inside the wrappers counts.
 
-    :param n_held: frames of an agent step.
+    :param frame_skip: frames per agent step.
     :param n_first_frames: frames that the emulator plays during a reset.
-    :param noop_scores: scores of a new game after 0, 1, ... no-ops; the last one after more.
+    :param noop_scores: score of a new game after 0, 1, ... no-ops; the last value also after more.
     """
 
     def __init__(
-        self, n_held: int, *, n_first_frames: int = 0, noop_scores: Sequence[int] | Numbers = (0,)
+        self,
+        frame_skip: int,
+        *,
+        n_first_frames: int = 0,
+        noop_scores: Sequence[int] | Numbers = (0,),
     ) -> None:
-        self.n_held, self.n_first_frames = n_held, n_first_frames
+        self.frame_skip, self.n_first_frames = frame_skip, n_first_frames
         self.noop_scores = np.asarray(noop_scores, np.int64)
 
-    def begin(self, played: Played) -> None:
-        """Begin all games, after a reset."""
-        self._scores = self._first_scores(played)
-        self._remember(played)
+    def reset(self, raw: RawStep) -> None:
+        """Start all games, after a reset."""
+        self._scores = self._first_scores(raw)
+        self._remember(raw)
 
-    def step(self, played: Played) -> Step:
-        """Count one step of all games and return what it has ended."""
-        over = played.terminated | played.truncated
-        self._scores += played.rewards
-        n_frames = played.frame_number - self._frame_number
-        # the no-ops of a new game are among them; one that a no-op ended is not told apart
+    def step(self, raw: RawStep) -> Step:
+        """Count one step of all games."""
+        over = raw.terminated | raw.truncated
+        self._scores += raw.rewards
+        n_frames = raw.frame_number - self._frame_number
+        # includes frames after the reset: those of the new game, and those of a game that was over
+        # during its no-ops, which are not reported
         n_frames = np.where(
-            over, np.minimum(n_frames - played.episode_frame_number, self.n_held), n_frames
+            over, np.minimum(n_frames - raw.episode_frame_number, self.frame_skip), n_frames
         )
         episode_frame_number = self._episode_frame_number + n_frames
         step = Step(
             over=over,
-            truncated=played.truncated & ~played.terminated,
-            life_lost=~over & (played.lives > 0) & (played.lives < self._lives),
-            lives=np.where(over, np.where(played.terminated, 0, self._lives), played.lives),
+            truncated=raw.truncated & ~raw.terminated,
+            life_lost=~over & (raw.lives > 0) & (raw.lives < self._lives),
+            lives=np.where(over, np.where(raw.terminated, 0, self._lives), raw.lives),
             frame_number=self._frame_number + n_frames,
             episode_frame_number=episode_frame_number,
             lengths=episode_frame_number - self.n_first_frames,
             scores=self._scores,
         )
-        self._scores = np.where(over, self._first_scores(played), self._scores)
-        self._remember(played)
+        self._scores = np.where(over, self._first_scores(raw), self._scores)
+        self._remember(raw)
         return step
 
-    def _first_scores(self, played: Played) -> Numbers:
-        """Return the scores of new games: what their no-ops were rewarded with."""
-        n_noops = played.episode_frame_number - self.n_first_frames
+    def _first_scores(self, raw: RawStep) -> Numbers:
+        """Return the scores of new games after their no-ops."""
+        n_noops = raw.episode_frame_number - self.n_first_frames
         return self.noop_scores[np.clip(n_noops, 0, len(self.noop_scores) - 1)]
 
-    def _remember(self, played: Played) -> None:
-        self._lives = played.lives.astype(np.int64)
-        self._frame_number = played.frame_number.astype(np.int64)
-        self._episode_frame_number = played.episode_frame_number.astype(np.int64)
+    def _remember(self, raw: RawStep) -> None:
+        self._lives = raw.lives.astype(np.int64)
+        self._frame_number = raw.frame_number.astype(np.int64)
+        self._episode_frame_number = raw.episode_frame_number.astype(np.int64)
 
 
-def infos_of(numbers: Played | Step) -> list[dict[str, Any]]:
-    """Return ale-py's numbers of each game as Python integers, as its Python env does."""
+def infos_of(numbers: RawStep | Step) -> list[dict[str, Any]]:
+    """Return the ``info`` of each game with Python integers, as ale-py's Python env does."""
     columns = (numbers.lives, numbers.frame_number, numbers.episode_frame_number)
     return [
         {"lives": lives, "frame_number": frame, "episode_frame_number": episode_frame}

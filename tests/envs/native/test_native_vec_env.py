@@ -1,4 +1,4 @@
-"""The native vector environment against the Python wrappers: the same games, picture by picture."""
+"""Tests of the native vectorized environment against the Python wrappers, frame by frame."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import NativeAtariVecEnv
 from sb3_atari_course.wrappers import crop_gray_resize
-from tests.envs.native.twins import FIELD, GAMES, assert_equal_steps, play_both, python_side
+from tests.envs.native.comparison import FIELD, GAMES, assert_equal_steps, play_both, python_side
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
-#: Neither no-ops nor FIRE: nothing is random, and both sides begin alike.
+#: Without no-ops and FIRE nothing is random, and both sides start equal.
 BARE: dict[str, Any] = {"noop_max": 0, "fire": False}
 
 
-#: Those that are compared in the normal run; the others are slow.
+#: Games that are compared by default; the others are marked slow.
 WHOLE_GAMES = [("Breakout", FIELD), ("Pong", None)]
 
 
@@ -34,7 +34,9 @@ WHOLE_GAMES = [("Breakout", FIELD), ("Pong", None)]
         for crop, padding in ((FIELD, "repeat"), (None, "zero"))
     ],
 )
-def test_whole_games_are_the_same(game: str, crop: Any, padding: Literal["repeat", "zero"]) -> None:
+def test_full_games_equal_the_wrappers(
+    game: str, crop: Any, padding: Literal["repeat", "zero"]
+) -> None:
     native = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 2, crop=crop, padding=padding, **BARE)
     python = python_side(game, 2, crop=crop, padding=padding)
     np.testing.assert_array_equal(native.reset(), python.reset())
@@ -51,7 +53,7 @@ def test_whole_games_are_the_same(game: str, crop: Any, padding: Literal["repeat
 
 
 @pytest.mark.parametrize("game", ["Breakout", pytest.param("Seaquest", marks=pytest.mark.slow)])
-def test_with_fire_the_actions_executed_play_the_same_game(game: str) -> None:
+def test_executed_actions_with_fire_play_the_same_game(game: str) -> None:
     native = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 3, crop=FIELD, noop_max=0)
     python = python_side(game, 3, crop=FIELD)
     np.testing.assert_array_equal(native.reset(), python.reset())
@@ -70,8 +72,8 @@ def test_with_fire_the_actions_executed_play_the_same_game(game: str) -> None:
     ],
     ids=lambda settings: ", ".join(settings),
 )
-def test_other_settings_do_what_they_do_in_the_wrappers(settings: dict[str, Any]) -> None:
-    """Three games in two batches."""
+def test_settings_equal_those_of_the_wrappers(settings: dict[str, Any]) -> None:
+    """With three games in two batches."""
     native = NativeAtariVecEnv("SeaquestNoFrameskip-v4", 3, **BARE, **settings)
     python = python_side("Seaquest", 3, **settings)
     np.testing.assert_array_equal(native.reset(), python.reset())
@@ -83,7 +85,7 @@ def test_other_settings_do_what_they_do_in_the_wrappers(settings: dict[str, Any]
     native.close()
 
 
-def test_a_game_that_is_cut_off_is_truncated() -> None:
+def test_game_at_the_frame_limit_is_truncated() -> None:
     limit = {"max_num_frames_per_episode": 401}  # in the middle of a step
     native = NativeAtariVecEnv(BREAKOUT, 2, crop=FIELD, **BARE, **limit)
     python = python_side("Breakout", 2, crop=FIELD, env_kwargs=limit)
@@ -100,8 +102,8 @@ def test_a_game_that_is_cut_off_is_truncated() -> None:
 
 
 @pytest.mark.parametrize("crop", [FIELD, None])
-def test_the_last_picture_of_a_game_is_ale_pys(crop: Any) -> None:
-    """Not that of the next game, nor that of another game."""
+def test_last_frame_of_a_game_is_ale_pys(crop: Any) -> None:
+    """It is not a frame of the next game or of another environment."""
     ale = AtariVectorEnv(
         "breakout",
         3,
@@ -125,14 +127,14 @@ def test_the_last_picture_of_a_game_is_ale_pys(crop: Any) -> None:
             if "episode" in info:
                 n_over += 1
                 last = info["terminal_observation"][-1]
-                shown = crop_gray_resize(final[i, 0], crop=crop) if crop else final[i, 0]
-                np.testing.assert_array_equal(last, shown.reshape(84, 84))
+                expected = crop_gray_resize(final[i, 0], crop=crop) if crop else final[i, 0]
+                np.testing.assert_array_equal(last, expected.reshape(84, 84))
                 assert (last != obs[i, -1]).any()
     assert n_over >= 3
     native.close()
 
 
-def test_an_id_that_skips_by_itself_counts_its_own_steps() -> None:
+def test_lengths_of_an_id_that_skips_frames_are_in_its_steps() -> None:
     native = NativeAtariVecEnv("BreakoutDeterministic-v4", 1, frame_skip=1, **BARE)
     python = python_side("Breakout", 1, frame_skip=1, env_kwargs={"frameskip": 4})
     np.testing.assert_array_equal(native.reset(), python.reset())
@@ -149,10 +151,10 @@ def test_an_id_that_skips_by_itself_counts_its_own_steps() -> None:
         pytest.param("Skiing", 0.25, marks=pytest.mark.slow),
     ],
 )
-def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) -> None:
-    """Some emulators play frames during a reset; Skiing's no-ops cost points.
+def test_scores_and_lengths_equal_sb3_monitor(game: str, sticky: float) -> None:
+    """Some emulators play frames during a reset; Skiing's no-ops have negative rewards.
 
-    With sticky actions only no-ops are compared: which others stick is random.
+    With sticky actions only no-ops are compared, because repeating other actions is random.
     """
     env_id, n_steps = f"{game}NoFrameskip-v4", 200 if sticky == 0 else 1
     native = NativeAtariVecEnv(
@@ -168,11 +170,11 @@ def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) 
     native.reset()
     n_noops = []
     rng = np.random.default_rng(0)
-    for _ in range(2):  # games: the second begins within a step
+    for _ in range(2):  # games: the second starts within a step
         for info, monitor in zip(native.reset_infos, monitors, strict=True):
-            n_own = monitor.reset(seed=0)[1]["episode_frame_number"]
-            assert (n_own > 0) == (game != "Skiing")
-            n_noops.append(info["episode_frame_number"] - n_own)
+            n_reset = monitor.reset(seed=0)[1]["episode_frame_number"]
+            assert (n_reset > 0) == (game != "Skiing")
+            n_noops.append(info["episode_frame_number"] - n_reset)
             for _ in range(n_noops[-1]):
                 monitor.step(0)
         for step in range(n_steps):
@@ -190,7 +192,7 @@ def test_scores_and_lengths_are_those_of_sb3s_monitor(game: str, sticky: float) 
     native.close()
 
 
-def test_no_ops_are_none_to_the_most() -> None:
+def test_plays_zero_to_noop_max_noops() -> None:
     env = NativeAtariVecEnv(BREAKOUT, 12, seed=0, noop_max=2)
     env.reset()
     assert {info["episode_frame_number"] for info in env.reset_infos} == {0, 1, 2}
@@ -203,17 +205,17 @@ class TestSeeds:
         env = NativeAtariVecEnv(
             "SpaceInvadersNoFrameskip-v4", 3, seed=seed, repeat_action_probability=0.25
         )
-        if again:  # seeding later counts, and so does what was played before: not at all
+        if again:  # neither the time of seeding nor earlier steps matter
             env.reset()
             env.step(np.zeros(3, int))
             env.seed(seed)
-        played: list[Any] = [env.reset()]
+        results: list[Any] = [env.reset()]
         rng = np.random.default_rng(0)
         for _ in range(60):
             obs, rewards, dones, _ = env.step(rng.integers(6, size=3))
-            played += [obs, rewards, dones]
+            results += [obs, rewards, dones]
         env.close()
-        return played
+        return results
 
     def test_equal_seeds_agree_and_different_seeds_differ(self) -> None:
         first, again, other = self.play(5), self.play(5, again=True), self.play(6)
@@ -229,20 +231,20 @@ class TestSeeds:
         env.close()
         return [info["episode_frame_number"] for info in env.reset_infos]
 
-    def test_game_i_of_a_seed_is_game_0_of_i_seeds_later(self) -> None:
+    def test_environment_i_is_seeded_with_seed_plus_i(self) -> None:
         games = self.n_noops(5, seed=5)
         assert games[2:] == self.n_noops(3, seed=7)
         assert len(set(games)) > 2
 
-    def test_a_seed_of_rl_zoo_may_be_larger_than_ale_pys(self) -> None:
+    def test_seeds_may_exceed_those_of_ale_py(self) -> None:
         assert self.n_noops(3, seed=2**32 - 2) == [
             *self.n_noops(2, seed=2**31 - 2),
             *self.n_noops(1, seed=0),
         ]
         assert self.n_noops(2, seed=7 + 2**16) != self.n_noops(2, seed=7)
 
-    def test_without_a_seed_games_differ_and_the_global_generator_is_left_alone(self) -> None:
-        expected = np.random.RandomState(3).randint(2**31)  # SB3's, not ours
+    def test_random_seeds_differ_and_do_not_use_the_global_generator(self) -> None:
+        expected = np.random.RandomState(3).randint(2**31)
         np.random.seed(3)  # noqa: NPY002
-        assert self.n_noops(5, None) != self.n_noops(5, None)  # alike once in 30**5
+        assert self.n_noops(5, None) != self.n_noops(5, None)  # equal once in 30**5
         assert np.random.randint(2**31) == expected  # noqa: NPY002

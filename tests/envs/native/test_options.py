@@ -1,4 +1,4 @@
-"""What the emulators are asked for: from an id and its options, or from a chain of wrappers."""
+"""Tests of the options of native environments: from an id, or from a chain of wrappers."""
 
 from __future__ import annotations
 
@@ -24,53 +24,53 @@ from sb3_atari_course.envs.native.options import (
     usable_threads,
 )
 from sb3_atari_course.wrappers import ClipReward, CropGrayResize, FrameStack, crop_gray_resize
-from tests.fakes import Tape
+from tests.fakes import ActionRecorder
 
 GAME = "BreakoutNoFrameskip-v4"
 FIELD = (30, 195, 5, 155)
 
 
-def ask(env_id: str, **settings: Any) -> Emulators:
+def find(env_id: str, **settings: Any) -> Emulators:
     defaults: dict[str, Any] = {"frame_skip": 4, "max_pool": True, "noop_max": 30, "options": {}}
     return find_emulators(env_id, **{**defaults, **settings})
 
 
 def start(env_id: str, **settings: Any) -> Start:
-    asked = ask(env_id, **settings)
-    return start_of(asked.arguments["game"], asked.n_noops)
+    found = find(env_id, **settings)
+    return start_of(found.arguments["game"], found.n_noops)
 
 
-def test_an_id_that_plays_frame_by_frame() -> None:
-    assert ask("SpaceInvadersNoFrameskip-v4") == Emulators(
+def test_settings_of_an_id_without_frame_skip() -> None:
+    assert find("SpaceInvadersNoFrameskip-v4") == Emulators(
         {
             "game": "space_invaders",
             "frameskip": 4,
             "maxpool": True,
-            "noop_max": 31,  # ale-py draws one less at most
+            "noop_max": 31,  # ale-py plays at most one less
             "repeat_action_probability": 0.0,
             "max_num_frames_per_episode": 108_000,
             "full_action_space": False,
         },
-        n_held=4,
-        n_counted=1,
+        frame_skip=4,
+        frames_counted=1,
         n_noops=30,
     )
 
 
-def test_an_id_that_skips_by_itself_shows_its_last_frame_and_counts_its_steps() -> None:
-    asked = ask("BreakoutDeterministic-v4", frame_skip=1)
-    assert (asked.n_held, asked.n_counted, asked.n_noops) == (4, 4, 120)
-    assert asked.arguments["maxpool"] is False
+def test_settings_of_an_id_that_skips_frames() -> None:
+    found = find("BreakoutDeterministic-v4", frame_skip=1)
+    assert (found.frame_skip, found.frames_counted, found.n_noops) == (4, 4, 120)
+    assert found.arguments["maxpool"] is False
 
 
-def test_options_win_over_the_id() -> None:
+def test_options_override_those_of_the_id() -> None:
     options = {"frameskip": 1, "full_action_space": True, "repeat_action_probability": 0.1}
-    asked = ask("ALE/Breakout-v5", options=options)
-    assert asked.n_counted == 1
-    assert asked.arguments["full_action_space"] is True
-    assert asked.arguments["repeat_action_probability"] == 0.1
-    asked = ask("ALE/Breakout-v5", options={"frameskip": 1})
-    assert asked.arguments["repeat_action_probability"] == 0.25
+    found = find("ALE/Breakout-v5", options=options)
+    assert found.frames_counted == 1
+    assert found.arguments["full_action_space"] is True
+    assert found.arguments["repeat_action_probability"] == 0.1
+    found = find("ALE/Breakout-v5", options={"frameskip": 1})
+    assert found.arguments["repeat_action_probability"] == 0.25
     assert NativeAtariVecEnv("BreakoutNoFrameskip-v4", full_action_space=True).action_space == (
         gym.spaces.Discrete(18)
     )
@@ -87,13 +87,14 @@ def test_options_win_over_the_id() -> None:
         (1, {"max_episode_steps": 60, "frameskip": 4}, 240),  # steps of an id that skips
     ],
 )
-def test_the_shortest_limit_counts(frame_skip: int, options: dict[str, Any], expected: int) -> None:
-    asked = ask("PongNoFrameskip-v4", frame_skip=frame_skip, options=options)
-    assert asked.arguments["max_num_frames_per_episode"] == expected
+def test_shortest_frame_limit_applies(
+    frame_skip: int, options: dict[str, Any], expected: int
+) -> None:
+    found = find("PongNoFrameskip-v4", frame_skip=frame_skip, options=options)
+    assert found.arguments["max_num_frames_per_episode"] == expected
 
 
-def test_some_screens_are_higher() -> None:
-    """Of 250 rows, all of which are seen as by the wrappers."""
+def test_screens_of_250_rows_equal_the_wrappers() -> None:
     env_id = "ALE/KeystoneKapers-v5"
     assert start("PongNoFrameskip-v4").screen == (210, 160)
     emulator = gym.make(env_id, obs_type="grayscale", frameskip=1)
@@ -105,8 +106,8 @@ def test_some_screens_are_higher() -> None:
     np.testing.assert_array_equal(native.reset()[0, 0], expected[..., 0])
 
 
-def test_what_the_emulator_plays_during_a_reset_and_what_no_ops_score() -> None:
-    """By hand: frame numbers after a reset of gym.make, and its rewards of no-ops."""
+def test_frames_played_during_a_reset_and_scores_of_noops() -> None:
+    """The expected values are those of ``gym.make``."""
     assert start("PongNoFrameskip-v4", noop_max=2).n_frames == 0
     assert start("NameThisGameNoFrameskip-v4").n_frames == 134
     env = gym.make("SkiingNoFrameskip-v4")
@@ -116,13 +117,13 @@ def test_what_the_emulator_plays_during_a_reset_and_what_no_ops_score() -> None:
     assert start("SkiingNoFrameskip-v4").noop_scores.tolist() == scores.tolist()
 
 
-def test_threads_are_of_use_up_to_the_games() -> None:
+def test_at_most_one_thread_per_game() -> None:
     assert usable_threads(None, 1) == 1
     assert usable_threads(1, 64) == 1
     assert 1 <= usable_threads(None, 1000) < 1000
 
 
-def test_our_wrappers() -> None:
+def test_arguments_from_the_wrappers_of_this_package() -> None:
     env = FrameStack(wrap_atari(Monitor(gym.make(GAME)), crop=FIELD, noop_max=7), padding="zero")
     assert settings_of(env) == {
         "noop_max": 7,
@@ -138,7 +139,7 @@ def test_our_wrappers() -> None:
     }
 
 
-def test_what_is_left_out_is_off() -> None:
+def test_missing_wrappers_turn_their_arguments_off() -> None:
     env = CropGrayResize(gym.make(GAME, max_episode_steps=90), shape=(42, 50))
     assert settings_of(env) == {
         "max_episode_steps": 90,
@@ -153,8 +154,8 @@ def test_what_is_left_out_is_off() -> None:
     }
 
 
-def test_sb3s_wrappers() -> None:
-    """RL Zoo's own dqn.yml names them."""
+def test_arguments_from_sb3s_wrappers() -> None:
+    """RL Zoo's dqn.yml uses them."""
     env = AtariWrapper(Monitor(gym.make(GAME)), noop_max=5, frame_skip=3, screen_size=42)
     assert settings_of(env) == {
         "noop_max": 5,
@@ -170,20 +171,20 @@ def test_sb3s_wrappers() -> None:
 @pytest.mark.parametrize(
     ("wrap", "named"),
     [
-        (Tape, "Tape"),
-        (lambda env: Monitor(ClipReward(env)), "ClipReward stands inside Monitor"),
+        (ActionRecorder, "ActionRecorder"),
+        (lambda env: Monitor(ClipReward(env)), "ClipReward inside Monitor"),
         (lambda env: env, "wrap_atari"),
         (lambda env: wrap_atari(Monitor(env, info_keywords=("lives",))), r"\('lives',\)"),
         (lambda env: gym.make("CartPole-v1"), "CartPole-v1"),
     ],
 )
-def test_what_cannot_be_native_is_refused(wrap: Any, named: str) -> None:
+def test_rejects_environments_without_a_native_equivalent(wrap: Any, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         native_from_wrappers([lambda: wrap(gym.make(GAME))])
 
 
-def test_sb3s_make_vec_env_can_use_it(tmp_path: Any) -> None:
-    """The id's options, Monitor's folder and the seed arrive; only one Python env is made."""
+def test_sb3_make_vec_env_passes_options_monitor_folder_and_seed(tmp_path: Any) -> None:
+    """Only one Python environment is made."""
     made = []
 
     def make(**kwargs: Any) -> gym.Env[Any, Any]:
@@ -218,7 +219,7 @@ def test_sb3s_make_vec_env_can_use_it(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("time_limit", [PatchedTimeLimit, PatchedTimeLimit.__mro__[1]])
-def test_rl_zoos_time_limit_is_known_as_gymnasiums_is(time_limit: Any) -> None:
-    """Importing RL Zoo puts its own into the place of Gymnasium's, before our import or after."""
+def test_supports_the_time_limits_of_gymnasium_and_rl_zoo(time_limit: Any) -> None:
+    """Importing RL Zoo replaces Gymnasium's class, before or after this package is imported."""
     game = time_limit(gym.make(GAME), max_episode_steps=50)
     assert settings_of(wrap_atari(game))["max_episode_steps"] == 50

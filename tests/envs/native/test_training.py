@@ -1,4 +1,4 @@
-"""SB3's algorithms on native games: what they store, and that they learn."""
+"""Tests of SB3's algorithms on native environments."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ FIELD = (30, 195, 5, 155)
 FIRE = 1
 
 
-def test_the_memory_of_dqn_holds_the_actions_executed() -> None:
-    """A bare emulator that plays the stored actions earns the stored rewards."""
+def test_replay_buffer_of_dqn_stores_the_executed_actions() -> None:
+    """A bare emulator that plays the stored actions returns the stored rewards."""
     env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, noop_max=0, clip_reward=False, crop=FIELD)
     model = DQN("CnnPolicy", env, buffer_size=300, learning_starts=200, seed=0)
     model.learn(260)
     assert_learned(model)
-    memory = model.replay_buffer
-    assert isinstance(memory, ReplayBuffer)
-    actions = memory.actions[: memory.pos, :, 0]
-    begins = np.vstack([np.ones((1, 2)), memory.dones[: memory.pos - 1]]).astype(bool)
-    assert (actions[begins] == FIRE).all()
-    assert (actions[~begins] != FIRE).any()
-    assert memory.rewards[:120].sum() > 0
+    buffer = model.replay_buffer
+    assert isinstance(buffer, ReplayBuffer)
+    actions = buffer.actions[: buffer.pos, :, 0]
+    starts = np.vstack([np.ones((1, 2)), buffer.dones[: buffer.pos - 1]]).astype(bool)
+    assert (actions[starts] == FIRE).all()
+    assert (actions[~starts] != FIRE).any()
+    assert buffer.rewards[:120].sum() > 0
     for i in range(2):
         for n_steps in (1, 40, 80, 120):
-            earned = float(memory.rewards[:n_steps, i].sum())
+            score = float(buffer.rewards[:n_steps, i].sum())
             frames = np.repeat(actions[:n_steps, i], 4).tolist()
-            assert naive.replay("breakout", frames) == (earned, False)
+            assert naive.replay("breakout", frames) == (score, False)
     env.close()
 
 
 @pytest.mark.parametrize("fire", [False, True])
-def test_ppo_needs_fire_false(fire: bool) -> None:
-    """Otherwise it stores the probabilities of actions that were not executed."""
+def test_ppo_stores_the_right_log_probabilities_only_without_fire(fire: bool) -> None:
     env = NativeAtariVecEnv(BREAKOUT, 4, seed=0, fire=fire, crop=FIELD)
     model = PPO("CnnPolicy", env, n_steps=16, batch_size=32, n_epochs=1, seed=0)
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
@@ -54,12 +53,12 @@ def test_ppo_needs_fire_false(fire: bool) -> None:
 
     class Compare(BaseCallback):
         def _on_rollout_end(self) -> None:
-            memory = model.rollout_buffer
-            observations = th.as_tensor(memory.observations.reshape(-1, 4, 84, 84))
-            actions = th.as_tensor(memory.actions.reshape(-1))
+            buffer = model.rollout_buffer
+            observations = th.as_tensor(buffer.observations.reshape(-1, 4, 84, 84))
+            actions = th.as_tensor(buffer.actions.reshape(-1))
             with th.no_grad():
                 _, log_probs, _ = model.policy.evaluate_actions(observations, actions)
-            stored = th.as_tensor(memory.log_probs.reshape(-1))
+            stored = th.as_tensor(buffer.log_probs.reshape(-1))
             differences.append(float((log_probs - stored).abs().max()))
 
         def _on_step(self) -> bool:
@@ -74,8 +73,8 @@ def test_ppo_needs_fire_false(fire: bool) -> None:
     env.close()
 
 
-class TestWarningOfFire:
-    """On-policy algorithms whose actions are written over get one; others none: it is an error."""
+class TestFireWarning:
+    """Only on-policy algorithms with ``fire=True`` are warned; elsewhere warnings are errors."""
 
     SMALL: ClassVar[dict[str, Any]] = {"n_steps": 4, "seed": 0}
 
@@ -83,16 +82,16 @@ class TestWarningOfFire:
     def make_env(**kwargs: Any) -> NativeAtariVecEnv:
         return NativeAtariVecEnv(BREAKOUT, 2, seed=0, shape=(36, 36), **kwargs)
 
-    def test_once_for_each_environment_whatever_stands_around_it(self) -> None:
+    def test_is_shown_once_per_environment_inside_any_wrapper(self) -> None:
         env = VecFrameStack(self.make_env(n_stack=1), 4)
-        env.reset()  # by hand: nothing is known yet
+        env.reset()  # no algorithm yet
         model = A2C("CnnPolicy", env, **self.SMALL)
         with pytest.warns(UserWarning, match="A2C"):
             model.learn(8)
         model.learn(8)
         env.close()
 
-    def test_not_for_dqn_nor_an_evaluation_by_hand_or_inside_of_a_training(self) -> None:
+    def test_is_not_shown_for_dqn_or_evaluations(self) -> None:
         env = self.make_env(max_num_frames_per_episode=40, n_threads=1)
         DQN("CnnPolicy", env, buffer_size=20, seed=0).learn(8)
         model = A2C("CnnPolicy", self.make_env(fire=False), **self.SMALL)
@@ -101,7 +100,7 @@ class TestWarningOfFire:
 
 
 class TestMakeAtariEnv:
-    def test_native_means_the_same_settings(self) -> None:
+    def test_native_and_python_environments_have_the_same_settings(self) -> None:
         wrapper_kwargs = {"crop": FIELD, "noop_max": 0, "fire_on_reset": False}
         sides = [
             make_atari_env(
@@ -126,6 +125,6 @@ class TestMakeAtariEnv:
         for env in sides:
             env.close()
 
-    def test_native_needs_no_dummy_vec_env(self) -> None:
+    def test_native_rejects_vec_env_cls(self) -> None:
         with pytest.raises(TypeError, match="vec_env_cls=None"):
             make_atari_env(BREAKOUT, 2, native=True, vec_env_cls=None)

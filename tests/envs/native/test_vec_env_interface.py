@@ -1,4 +1,4 @@
-"""What a caller may do with a native environment: hold, write, interrupt, close, get it wrong."""
+"""Tests of the VecEnv interface of the native environment: arrays, call order, signals, errors."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from stable_baselines3.common.monitor import Monitor, load_results
 
 from sb3_atari_course import NativeAtariVecEnv
 from sb3_atari_course.wrappers import FrameStack
-from tests.envs.native.twins import FIELD, assert_equal_steps, play_both, python_side
+from tests.envs.native.comparison import FIELD, assert_equal_steps, play_both, python_side
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
 
 
 @pytest.fixture
 def env() -> Any:
-    """Return two games of Breakout, reset."""
+    """Return two games of Breakout after a reset."""
     env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, crop=FIELD)
     env.reset()
     yield env
     env.close()
 
 
-def test_arrays_belong_to_whoever_holds_them(env: NativeAtariVecEnv) -> None:
-    """What was returned never changes, and what a caller writes into it does not come back."""
+def test_returned_arrays_are_independent(env: NativeAtariVecEnv) -> None:
+    """They never change later, and changing them has no effect on later observations."""
     twin = NativeAtariVecEnv(BREAKOUT, 2, seed=0, crop=FIELD)
     twin.reset()
     rng = np.random.default_rng(0)
@@ -53,22 +53,22 @@ def test_arrays_belong_to_whoever_holds_them(env: NativeAtariVecEnv) -> None:
     twin.close()
 
 
-def test_memory_is_used_again_once_nobody_holds_it(env: NativeAtariVecEnv) -> None:
+def test_unreferenced_arrays_are_reused(env: NativeAtariVecEnv) -> None:
     addresses = {env.step(np.zeros(2, int))[0].ctypes.data for _ in range(20)}
     assert len(addresses) <= 4
 
 
 @pytest.mark.timeout(60)
-def test_the_emulators_play_before_anybody_waits(env: NativeAtariVecEnv) -> None:
+def test_emulators_run_before_step_wait(env: NativeAtariVecEnv) -> None:
     env.step_async(np.zeros(2, int))
-    assert env._batches._ordered is not None
-    while not all(future.done() for future in env._batches._ordered[1]):
+    assert env._batches._pending is not None
+    while not all(future.done() for future in env._batches._pending[1]):
         time.sleep(0.001)
     env.step_wait()
 
 
-class TestOrder:
-    def test_calls_out_of_order_are_refused(self, env: NativeAtariVecEnv) -> None:
+class TestCallOrder:
+    def test_rejects_calls_out_of_order(self, env: NativeAtariVecEnv) -> None:
         with pytest.raises(ValueError, match="step_async"):
             env.step_wait()
         env.step_async(np.zeros(2, int))
@@ -78,7 +78,7 @@ class TestOrder:
         with pytest.raises(ValueError, match="reset"):
             NativeAtariVecEnv(BREAKOUT).step(np.zeros(1, int))
 
-    def test_a_reset_forgets_a_step_that_is_on_its_way(self) -> None:
+    def test_reset_discards_a_running_step(self) -> None:
         native = NativeAtariVecEnv(BREAKOUT, 2, noop_max=0, fire=False, crop=FIELD)
         python = python_side("Breakout", 2, crop=FIELD)
         native.reset()
@@ -88,7 +88,7 @@ class TestOrder:
             np.testing.assert_array_equal(pair.native[0], pair.python[0])
         native.close()
 
-    def test_after_closing(self, env: NativeAtariVecEnv) -> None:
+    def test_rejects_calls_after_close(self, env: NativeAtariVecEnv) -> None:
         env.step_async(np.zeros(2, int))
         env.close()
         env.close()
@@ -96,7 +96,7 @@ class TestOrder:
             with pytest.raises(ValueError, match="closed"):
                 call()
 
-    def test_threads_end_with_it(self) -> None:
+    def test_close_stops_the_threads(self) -> None:
         before = set(threading.enumerate())  # those of other tests may end in the meantime
         env = NativeAtariVecEnv(BREAKOUT, 4, crop=FIELD, n_threads=2)
         env.reset()
@@ -108,8 +108,8 @@ class TestOrder:
 
 @pytest.mark.timeout(60)
 @pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="needs signals")
-def test_an_interrupt_anywhere_leaves_a_usable_environment() -> None:
-    """Ctrl-C at two random moments of playing; after each, a reset plays the right game."""
+def test_environment_is_usable_after_an_interrupt_at_any_time() -> None:
+    """Ctrl-C at two random moments; after each, a reset starts the right game."""
     native = NativeAtariVecEnv(BREAKOUT, 4, noop_max=0, fire=False, crop=FIELD)
     python = python_side("Breakout", 4, crop=FIELD)
     rng = np.random.default_rng(0)
@@ -117,12 +117,12 @@ def test_an_interrupt_anywhere_leaves_a_usable_environment() -> None:
         native.reset()
         delay = float(rng.uniform(0.001, 0.02))
         timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # it comes when it comes
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # at an unknown line
             timer.start()
             while True:
                 native.step(rng.integers(4, size=4))
         timer.join()
-        native.seed(0)  # frame numbers begin anew, as on the other side
+        native.seed(0)  # frame numbers start over, as on the other side
         python.seed(0)
         np.testing.assert_array_equal(native.reset(), python.reset())
         for pair in play_both(native, python, 3):
@@ -130,7 +130,9 @@ def test_an_interrupt_anywhere_leaves_a_usable_environment() -> None:
     native.close()
 
 
-def test_an_interrupt_while_sending_asks_for_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requires_a_reset_after_an_interrupt_in_step_async(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     env = NativeAtariVecEnv(BREAKOUT, 2, seed=0)
     env.reset()
 
@@ -138,7 +140,7 @@ def test_an_interrupt_while_sending_asks_for_a_reset(monkeypatch: pytest.MonkeyP
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(env._batches, "order", interrupted)
+        patch.setattr(env._batches, "submit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             env.step_async(np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="reset"):
@@ -148,11 +150,11 @@ def test_an_interrupt_while_sending_asks_for_a_reset(monkeypatch: pytest.MonkeyP
     env.close()
 
 
-def test_options_of_a_reset_are_not_dropped_silently(env: NativeAtariVecEnv) -> None:
+def test_warns_about_reset_options(env: NativeAtariVecEnv) -> None:
     env.set_options({"mode": 3})
     with pytest.warns(UserWarning, match="'mode': 3"):
         env.reset()
-    env.reset()  # they were for that reset only
+    env.reset()  # they applied to that reset only
 
 
 def test_flags_may_be_numpy_bools() -> None:
@@ -163,7 +165,7 @@ def test_flags_may_be_numpy_bools() -> None:
     env.close()
 
 
-def test_after_a_game_reset_infos_are_those_of_the_next_one() -> None:
+def test_reset_infos_after_a_game_are_those_of_the_next_one() -> None:
     env = NativeAtariVecEnv(BREAKOUT, 1, seed=0, noop_max=0, max_num_frames_per_episode=40)
     env.reset()
     for game in (1, 2):
@@ -176,7 +178,7 @@ def test_after_a_game_reset_infos_are_those_of_the_next_one() -> None:
     env.close()
 
 
-class TestWrongActions:
+class TestInvalidActions:
     @pytest.mark.timeout(60)
     @pytest.mark.parametrize(
         ("actions", "error", "message"),
@@ -189,7 +191,7 @@ class TestWrongActions:
             (["NOOP", "FIRE"], TypeError, "NOOP"),
         ],
     )
-    def test_are_refused_and_the_games_go_on(
+    def test_are_rejected_and_the_games_continue(
         self, env: NativeAtariVecEnv, actions: Any, error: type[Exception], message: str
     ) -> None:
         with pytest.raises(error, match=message):
@@ -200,24 +202,24 @@ class TestWrongActions:
 
 class TestFire:
     @pytest.mark.parametrize("is_terminal", [True, False])
-    def test_is_written_where_a_life_begins(self, is_terminal: bool) -> None:
-        """Also where a lost life does not end the episode."""
+    def test_is_the_first_action_of_each_life(self, is_terminal: bool) -> None:
+        """Also if life loss does not end the episode."""
         env = NativeAtariVecEnv(BREAKOUT, 1, terminal_on_life_loss=is_terminal, seed=0)
         env.reset()
-        lives, begins, n_fired = 5, True, 0
+        lives, starts, n_fired = 5, True, 0
         for _ in range(150):
             actions = np.array([3])
             env.step_async(actions)
-            assert (actions[0] == 1) == begins
-            n_fired += int(begins)
+            assert (actions[0] == 1) == starts
+            n_fired += int(starts)
             _, _, dones, infos = env.step_wait()
-            begins = dones[0] or infos[0]["lives"] < lives
+            starts = dones[0] or infos[0]["lives"] < lives
             lives = env.reset_infos[0]["lives"] if dones[0] else infos[0]["lives"]
         assert n_fired > 3
         env.close()
 
-    def test_one_that_loses_a_life_is_followed_by_another(self) -> None:
-        """Held for 200 frames FIRE loses two of Breakout."""
+    def test_is_repeated_if_it_loses_a_life(self) -> None:
+        """Held for 200 frames, FIRE loses two lives of Breakout."""
         env = NativeAtariVecEnv(
             BREAKOUT, 1, terminal_on_life_loss=False, frame_skip=200, noop_max=0, seed=0
         )
@@ -232,14 +234,14 @@ class TestFire:
         env.close()
 
     @pytest.mark.parametrize(("game", "fire"), [("Breakout", False), ("MsPacman", True)])
-    def test_is_not_pressed_if_left_to_the_agent_or_unknown(self, game: str, fire: bool) -> None:
+    def test_is_not_pressed_if_turned_off_or_missing(self, game: str, fire: bool) -> None:
         env = NativeAtariVecEnv(f"{game}NoFrameskip-v4", 2, fire=fire)
         env.reset()
         actions = np.full(2, 3)
         env.step(actions)
         assert actions.tolist() == [3, 3]
 
-    def test_a_list_or_a_read_only_array_stays_as_it_is(self, env: NativeAtariVecEnv) -> None:
+    def test_is_not_written_into_lists_or_read_only_arrays(self, env: NativeAtariVecEnv) -> None:
         actions = np.full(2, 3)
         actions.flags.writeable = False
         env.step(actions)
@@ -250,36 +252,36 @@ class TestFire:
         assert given == [3, 3]
 
 
-def test_monitor_files_say_what_the_infos_say(tmp_path: Path) -> None:
+def test_monitor_files_equal_the_infos(tmp_path: Path) -> None:
     env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, monitor_dir=tmp_path / "new")
     env.reset()
     rng = np.random.default_rng(0)
-    said = []
+    episodes = []
     for _ in range(400):
         for info in env.step(rng.integers(4, size=2))[3]:
             if "episode" in info:
-                said.append(info["episode"])
+                episodes.append(info["episode"])
     env.close()
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "0.monitor.csv",
         "1.monitor.csv",
     ]
     games = load_results(str(tmp_path / "new"))
-    assert len(games) == len(said) >= 2
-    assert sorted(games["r"]) == sorted(episode["r"] for episode in said)
-    assert sorted(games["l"]) == sorted(episode["l"] for episode in said)
-    assert all(0 < episode["t"] < 60 for episode in said)
+    assert len(games) == len(episodes) >= 2
+    assert sorted(games["r"]) == sorted(episode["r"] for episode in episodes)
+    assert sorted(games["l"]) == sorted(episode["l"] for episode in episodes)
+    assert all(0 < episode["t"] < 60 for episode in episodes)
 
 
 class TestAttributes:
-    def test_those_that_sb3_asks_for(self, env: NativeAtariVecEnv) -> None:
+    def test_used_by_sb3_are_available(self, env: NativeAtariVecEnv) -> None:
         assert env.get_attr("spec")[1].id == BREAKOUT
         assert env.get_attr("render_mode", indices=0) == [None]
         assert env.env_method("get_action_meanings") == [["NOOP", "FIRE", "RIGHT", "LEFT"]] * 2
         assert env.env_is_wrapped(Monitor) == [True, True]
         assert env.env_is_wrapped(FrameStack, indices=[1]) == [False]
 
-    def test_others_are_refused(self, env: NativeAtariVecEnv) -> None:
+    def test_others_are_rejected(self, env: NativeAtariVecEnv) -> None:
         for call in (
             lambda: env.get_attr("ale"),
             lambda: env.set_attr("frame_skip", 2),
@@ -288,14 +290,14 @@ class TestAttributes:
             with pytest.raises(AttributeError, match=r"ale|frame_skip=2|render"):
                 call()
 
-    def test_the_newest_pictures_can_be_shown(self) -> None:
+    def test_render_tiles_the_newest_frames(self) -> None:
         env = NativeAtariVecEnv(BREAKOUT, 2, seed=0, crop=FIELD, render_mode="rgb_array")
         newest = env.reset()[:, -1]
         images = env.get_images()
-        for picture, image in zip(newest, images, strict=True):
+        for frame, image in zip(newest, images, strict=True):
             assert image is not None
             assert image.shape == (84, 84, 3)
-            assert (image == picture[..., None]).all()
+            assert (image == frame[..., None]).all()
         tiled = env.render()
         assert tiled is not None
         assert tiled.shape == (168, 84, 3)
@@ -325,11 +327,11 @@ class TestAttributes:
         (BREAKOUT, {"full_action_space": "no"}, TypeError, "full_action_space .*'no'"),
         (BREAKOUT, {"frameskip": "4"}, TypeError, "frameskip .*'4'"),
         (BREAKOUT, {"seed": -1}, ValueError, "seed .* -1"),
-        ("ALE/Breakout-v5", {}, ValueError, "4 frames a step .*frame_skip=4"),
+        ("ALE/Breakout-v5", {}, ValueError, "4 frames .*frame_skip=4"),
         ("Breakout-v4", {"frame_skip": 1}, ValueError, r"\(2, 5\)"),
     ],
 )
-def test_a_wrong_setting_is_named(
+def test_rejects_invalid_settings(
     env_id: str, settings: dict[str, Any], error: type[Exception], named: str
 ) -> None:
     with pytest.raises(error, match=named) as caught:

@@ -1,4 +1,4 @@
-"""The Python wrappers and the native environment side by side, playing the same actions."""
+"""Comparison of the native environment with the Python wrappers, on the same actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAMES = ["Breakout", "Pong", "SpaceInvaders", "MsPacman", "Seaquest"]
 
 
 class Pair(NamedTuple):
-    """What both sides returned for one step."""
+    """Results of one step on both sides."""
 
     native: Any
     python: Any
@@ -35,7 +35,7 @@ def python_side(
     env_kwargs: dict[str, Any] | None = None,
     **wrapper_kwargs: Any,
 ) -> VecEnv:
-    """Return ``wrap_atari`` around grey screens, FIRE and no-ops off, stacked outside."""
+    """Return games in ``wrap_atari`` with grayscale screens, without FIRE and no-ops."""
 
     def wrap(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         settings = {"noop_max": 0, "fire_on_reset": False, **wrapper_kwargs}
@@ -52,7 +52,7 @@ def python_side(
 
 
 def play_both(native: VecEnv, python: VecEnv, n_steps: int, seed: int = 0) -> Iterator[Pair]:
-    """Play random actions on the native side, and what it executed on the other."""
+    """Play random actions natively, and the executed actions on the Python side."""
     rng = np.random.default_rng(seed)
     n_actions = int(native.action_space.n)  # type: ignore[attr-defined]
     for _ in range(n_steps):
@@ -62,28 +62,28 @@ def play_both(native: VecEnv, python: VecEnv, n_steps: int, seed: int = 0) -> It
 
 
 def assert_equal_steps(pair: Pair) -> NDArray[np.bool_]:
-    """Check that both sides returned the same, but for the last picture of a game that is over.
+    """Assert that both sides returned the same, except for the last frame of a game that is over.
 
-    :return: (n_envs,) which games are over.
+    :return: (n_envs,), which games are over.
     """
     obs, rewards, dones, infos = pair.native
-    twin_obs, twin_rewards, twin_dones, twin_infos = pair.python
-    np.testing.assert_array_equal(obs, twin_obs)
-    np.testing.assert_array_equal(rewards, twin_rewards)
-    assert rewards.dtype == twin_rewards.dtype
-    np.testing.assert_array_equal(dones, twin_dones)
+    expected_obs, expected_rewards, expected_dones, expected_infos = pair.python
+    np.testing.assert_array_equal(obs, expected_obs)
+    np.testing.assert_array_equal(rewards, expected_rewards)
+    assert rewards.dtype == expected_rewards.dtype
+    np.testing.assert_array_equal(dones, expected_dones)
     over = np.zeros(len(infos), bool)
-    for i, (info, twin) in enumerate(zip(infos, twin_infos, strict=True)):
-        over[i] = "episode" in twin
-        last, twin_last = (
+    for i, (info, expected) in enumerate(zip(infos, expected_infos, strict=True)):
+        over[i] = "episode" in expected
+        last, expected_last = (
             info.pop("terminal_observation", None),
-            twin.pop("terminal_observation", None),
+            expected.pop("terminal_observation", None),
         )
-        assert (last is None) == (twin_last is None)
+        assert (last is None) == (expected_last is None)
         if last is not None:
-            shown = slice(None, -1) if over[i] else slice(None)
-            np.testing.assert_array_equal(last[shown], twin_last[shown])
-        for episode in (info.get("episode", {}), twin.get("episode", {})):
+            frames = slice(None, -1) if over[i] else slice(None)
+            np.testing.assert_array_equal(last[frames], expected_last[frames])
+        for episode in (info.get("episode", {}), expected.get("episode", {})):
             episode.pop("t", None)
-        assert info == twin
+        assert info == expected
     return over

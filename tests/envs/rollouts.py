@@ -1,4 +1,4 @@
-"""Players that do the same in two environments, and a comparison of all they see."""
+"""Random rollouts of environments, and an exact comparison of what they return."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from sb3_atari_course._common.state_tree import pack, unpack
 
 
-def through_a_file(tree: Any) -> Any:
-    """Return what another process would read; the arrays cannot be written to, as in a file."""
+def roundtrip(tree: Any) -> Any:
+    """Return plain data as another process would read it, with read-only arrays."""
     packed, arrays = pack(tree)
     arrays = [array.copy() for array in arrays]
     for array in arrays:
@@ -22,7 +22,7 @@ def through_a_file(tree: Any) -> Any:
 
 
 def play(env: gym.Env[Any, Any], n_steps: int, *, seed: int) -> tuple[list[Any], int]:
-    """Return all that is seen in some random steps, and how many episodes end."""
+    """Return all that some random steps return, and the number of episodes that end."""
     rng = np.random.default_rng(seed)
     seen: list[Any] = []
     n_ends = 0
@@ -32,7 +32,7 @@ def play(env: gym.Env[Any, Any], n_steps: int, *, seed: int) -> tuple[list[Any],
             action: Any = space.start + rng.integers(space.n)
         else:
             assert isinstance(space, gym.spaces.Box)
-            low, high = np.clip(space.low, -3, 3), np.clip(space.high, -3, 3)  # of infinite ones
+            low, high = np.clip(space.low, -3, 3), np.clip(space.high, -3, 3)  # some are infinite
             action = rng.uniform(low, high).astype(space.dtype)
         *step, info = env.step(action)
         seen.append([*step, {key: info[key] for key in info if key != "episode"}])
@@ -45,7 +45,7 @@ def play(env: gym.Env[Any, Any], n_steps: int, *, seed: int) -> tuple[list[Any],
 
 
 def same(a: Any, b: Any) -> bool:
-    """Tell whether two things are equal, down to types and dtypes."""
+    """Return whether two objects are equal, including types and dtypes."""
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
