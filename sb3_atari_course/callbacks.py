@@ -427,7 +427,7 @@ class WholeGames:
     def __init__(self) -> None:
         self._env: VecEnv | None = None
         self._n_calls = 0  # agent steps of each environment
-        self._seen: list[bool] = []
+        self._seen: list[bool] = []  # whether the start of the current game was seen
         self._started_at: list[tuple[int, float]] = []  # step, time in seconds
         # at the last step: num_timesteps (None: unknown), time in seconds, reset_infos
         self._last: tuple[int | None, float, list[Any]] = (None, 0.0, [])

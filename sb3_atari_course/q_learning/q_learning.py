@@ -49,7 +49,7 @@ def choose_actions(
     """Return epsilon-greedy actions, sampled individually for each state.
 
     Ties are broken uniformly at random. Each state uses one random number, and a second one if its
-    action is random or tied. (Python loops, here and in :func:`update_q_table`, are several times
+    action is random or tied. (Python loops, here and in :func:`update_table`, are several times
     faster than NumPy for a handful of environments and actions.)
 
     :param values: Q-values, (n_states, n_actions).
@@ -74,7 +74,7 @@ def choose_actions(
     return actions
 
 
-def update_q_table(
+def update_table(
     values: NDArray[np.float64],
     visits: NDArray[np.int64],
     states: Sequence[int],
@@ -322,7 +322,7 @@ class QLearning(BaseAlgorithm):
             self._episode_num += int(dones.sum())
             self._update_info_buffer(infos, dones)
         rate = learning_rate_at(self.learning_rate, progress)
-        self.sum_td_error += update_q_table(
+        self.sum_td_error += update_table(
             *table, states, columns, reward_list, next_states, gamma=self.gamma, rate=rate
         )
         self._last_obs = new_obs  # type: ignore[assignment]

@@ -279,8 +279,8 @@ def test_graphs_require_all_inputs_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -
         assert model._can_use_graphs() is expected
 
 
-def test_its_gamma_is_that_of_the_replay_buffer_at_each_update() -> None:
-    """Whatever the buffer had: None in agents of older versions, another one by hand."""
+def test_train_sets_gamma_of_the_replay_buffer() -> None:
+    """Also where the buffer has None, as in agents of older versions, or another value."""
     buffer = {"replay_buffer_class": FrameReplayBuffer}
     model = make_model(
         FastDQN, gamma=0.9, replay_buffer_kwargs={"n_steps": 3, "gamma": None}, **buffer
