@@ -123,7 +123,7 @@ def restore(model: FastDQN, snapshots: Snapshots) -> float:
     fresh = build(memory_of(model).buffer_size)
     fresh._setup_learn(0, None)
     begin = time.perf_counter()
-    snapshots.put_back(snapshots.folder.newest(), fresh, NO_CALLBACKS)
+    snapshots.restore(snapshots.folder.newest(), fresh, NO_CALLBACKS)
     seconds = time.perf_counter() - begin
     memory_of(fresh).check_valid()
     if not same_batches(memory_of(fresh), memory_of(model)):

@@ -1,6 +1,6 @@
-"""Callbacks beside a training: SB3's log as CSV, a table of whole games, an early end.
+"""Training callbacks: CSV log, table of full games, early stopping on the mean score.
 
-Each of them is for ``learn(callback=...)``, or for an RL Zoo yml::
+Pass them to ``learn(callback=...)`` or name them in an RL Zoo yml file::
 
     callback:
       - sb3_atari_course.callbacks.StopOnMovingAverage: {threshold: 195}
@@ -57,16 +57,15 @@ _CHILDREN = ("callback", "callback_on_new_best")
 
 
 class CsvLog(BaseCallback):
-    """Writes what SB3 logs (loss, epsilon, mean score, ...) to ``progress.csv`` too.
+    """CSV log of SB3's metrics (loss, epsilon, mean score, ...) in ``progress.csv``.
 
-    One row each time SB3 prints its table, and one at the end of each ``learn()``, with what an
-    on-policy algorithm logs after its last table; ``time/total_timesteps`` counts agent steps. A
-    second ``learn()`` with the same callback continues the same file. Where SB3's own CSV logger,
-    or another CsvLog, writes that file already, this one only adds the row at the end.
+    Writes a row for each of SB3's logs, and one at the end of each ``learn()``, which includes the
+    last update of an on-policy algorithm. A second ``learn()`` with the same callback continues the
+    file. If SB3's CSV logger or another CsvLog already writes the file, only the last row is added.
 
-    :param folder: where the file goes; made if missing.
-    :raises ValueError: when the training begins, inside of EveryNTimesteps, EvalCallback and other
-        callbacks that do not call this one at the end.
+    :param folder: folder of the file; created if missing.
+    :raises ValueError: when training starts, if it is nested in ``EveryNTimesteps``,
+        ``EvalCallback`` or another callback that does not call it at the end of training.
     :raises TypeError: for an unknown argument.
     """
 
@@ -75,18 +74,18 @@ class CsvLog(BaseCallback):
         super().__init__()
         self.path = Path(folder) / "progress.csv"
         self._format: LogTable | None = None
-        self._append = False  # continues a file of another process, or of SB3's logger
-        self._begun_at: int | None = None  # agent steps
+        self._append = False  # True to continue a file of another process or of SB3's logger
+        self._started_at: int | None = None  # agent steps
 
     def _init_callback(self) -> None:
         refuse_in_event(self)
 
     def _on_training_start(self) -> None:
         refuse_in_event(self)
-        self._begun_at = self.num_timesteps
+        self._started_at = self.num_timesteps
         formats = self.logger.output_formats
         if any(_writes_to(one, self.path) for one in formats):
-            self._append = True  # two tables would write into each other's columns
+            self._append = True  # two writers would mix up each other's columns
             return
         if self._format is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,18 +96,18 @@ class CsvLog(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        # RL Zoo ends trainings that never began, too
-        if self._begun_at is not None and self.num_timesteps != self._begun_at:
-            self._begun_at = self.num_timesteps
-            with contextlib.suppress(NotImplementedError):  # SB3's default: nothing to log
+        # RL Zoo also ends trainings that never started
+        if self._started_at is not None and self.num_timesteps != self._started_at:
+            self._started_at = self.num_timesteps
+            with contextlib.suppress(NotImplementedError):  # default of SB3's BaseAlgorithm
                 self.model.dump_logs()
 
     def checkpoint_state(self) -> Any:
-        """Return nothing: the file itself is cut and kept by its rows."""
+        """Return an empty state; the file is truncated to its rows at the checkpoint."""
         return {}
 
     def restore_checkpoint_state(self, state: Any) -> None:
-        """Go on with the file that is there."""
+        """Continue the existing file."""
         self._append = True
 
 
@@ -117,13 +116,13 @@ def _writes_to(one: KVWriter, path: Path) -> bool:
 
 
 class LogTable(CSVOutputFormat):
-    """SB3's CSV format with a file that is closed between two rows, and never half rewritten.
+    """CSV output format for SB3's logger that is closed between rows and replaced atomically.
 
-    New columns go into a file aside that replaces it. Each row goes under the columns that the
-    file has by then, also if another logger wrote it.
+    New columns are written to a temporary file that replaces the old one. The header is read again
+    before each row, because another logger may have changed it.
 
-    :param filename: where the table goes.
-    :param append: go on with the table that is there.
+    :param filename: path of the CSV file.
+    :param append: continue an existing file.
     """
 
     def __init__(self, filename: str, *, append: bool = False) -> None:
@@ -138,10 +137,15 @@ class LogTable(CSVOutputFormat):
     def write(
         self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
     ) -> None:
-        """Write one row, and the names of new columns before it."""
+        """Write one row, adding new columns first.
+
+        :param key_values: name -> value.
+        :param key_excluded: name -> output formats that exclude it.
+        :param step: ignored.
+        """
         values = filter_excluded_keys(key_values, key_excluded, "csv")
         with open(self.file.name, "a+", newline="") as file:
-            file.seek(0)  # another log may have written other columns since, or removed the file
+            file.seek(0)  # another logger may have added columns or removed the file
             self.keys = next(csv.reader(file), [])
         new = [key for key in values if key not in self.keys]
         if new:
@@ -150,7 +154,7 @@ class LogTable(CSVOutputFormat):
             super().write(key_values, key_excluded, step)
 
     def _add_columns(self, names: list[str]) -> None:
-        """Write the table with more columns, empty in the rows so far."""
+        """Rewrite the file with additional columns, empty in the existing rows."""
         path = self.file.name
         with open(path, newline="") as file:
             rows = list(csv.reader(file))[1:]
@@ -164,12 +168,12 @@ class LogTable(CSVOutputFormat):
 
 
 def find_run_folder(callback: BaseCallback) -> Path | None:
-    """Return the folder of the training, None if nobody has named one.
+    """Return the run folder of a training, or None if there is none.
 
-    RL Zoo tells its callbacks nothing of its run folder, but the evaluation (and our log) beside
-    them write into it; a folder of SB3's logger counts if it was chosen, not the temporary one.
+    RL Zoo does not pass its run folder to callbacks, so it is taken from a :class:`CsvLog` or
+    ``EvalCallback`` of the same training, else from SB3's logger (unless that is temporary).
 
-    :param callback: in a training that has begun.
+    :param callback: a callback of a training that has started.
     """
     for other in all_within(callback.locals.get("callback") or []):
         if isinstance(other, CsvLog):
@@ -183,7 +187,7 @@ def find_run_folder(callback: BaseCallback) -> Path | None:
 
 
 def all_within(callback: Callbacks) -> Iterator[BaseCallback]:
-    """Yield a callback, or several, and those in them: of a list, of an evaluation."""
+    """Yield a callback or several, including those nested in lists, evaluations and events."""
     if not isinstance(callback, BaseCallback):
         for one in callback:
             yield from all_within(one)
@@ -197,19 +201,19 @@ def all_within(callback: Callbacks) -> Iterator[BaseCallback]:
 
 
 class StopOnMovingAverage(BaseCallback):
-    """Ends the training once the mean score of the last ``window`` whole games is high enough.
+    """Early stopping once the mean score of the last ``window`` full games reaches a threshold.
 
-    The games are those of the training, exploration included; all environments count together.
-    SB3's ``StopTrainingOnRewardThreshold`` looks at evaluations instead. A ``learn()`` that counts
-    its steps from 0 begins to count the games anew, too.
+    The games are those of training, including exploration, from all environments. SB3's
+    ``StopTrainingOnRewardThreshold`` uses evaluations instead. A ``learn()`` that resets its step
+    count also resets the games.
 
-    :param threshold: mean score at which the training ends, 195 for CartPole-v0, say.
-    :param window: games in the mean; before so many are finished nothing ends.
-    :param verbose: 1 prints a line at the end, 0 nothing.
-    :raises TypeError: for a value that is no number.
-    :raises ValueError: for a ``window`` below 1, an infinite ``threshold``; when the training
-        begins, if no Monitor counts whole games, and inside of a callback that does not call this
-        one at each step.
+    :param threshold: mean score at which training stops, for example 195 for CartPole-v0.
+    :param window: number of games in the mean, at least 1; training does not stop before.
+    :param verbose: 1 prints a line when training stops, 0 nothing.
+    :raises TypeError: for a value that is not a number.
+    :raises ValueError: for a ``window`` below 1 or a non-finite ``threshold``; when training
+        starts, if no Monitor records full games, or if this callback is nested in one that does
+        not call it at each step.
     """
 
     @explain_arguments
@@ -236,7 +240,7 @@ class StopOnMovingAverage(BaseCallback):
             if len(self._scores) == self.window and np.mean(self._scores) >= self.threshold:
                 if self.verbose:
                     print(
-                        f"stopped after {self.n_games:,} games and {self.num_timesteps:,} steps:"
+                        f"Stopped after {self.n_games:,} games and {self.num_timesteps:,} steps:"
                         f" mean score of the last {self.window} games {np.mean(self._scores):g}"
                         f" >= {self.threshold:g}"
                     )
@@ -244,27 +248,27 @@ class StopOnMovingAverage(BaseCallback):
         return True
 
     def checkpoint_state(self) -> Any:
-        """Return what changes while training."""
+        """Return the state for a checkpoint."""
         games = self._games.checkpoint_state()
         return {"n_games": self.n_games, "scores": list(self._scores), "games": games}
 
     def restore_checkpoint_state(self, state: Any) -> None:
-        """Go on counting from there."""
+        """Continue from the state of a checkpoint."""
         self.n_games = state["n_games"]
         self._scores = deque(state["scores"], maxlen=self.window)
         self._games.restore_checkpoint_state(state["games"])
 
 
 class EpisodeRow(NamedTuple):
-    """A line of the table.
+    """Row of an :class:`EpisodeTable`: one full game.
 
-    :param game: number of the game, from 1; games of all environments in the order of their ends.
+    :param game: number of the game, from 1, of all environments in the order they finished.
     :param steps: agent steps of the training so far, of all environments together.
-    :param game_steps: agent steps of the game.
-    :param epsilon: the model's probability of a random action at its end; None without one.
-    :param seconds: how long the game took, training included.
-    :param score: its true score.
-    :param mean: mean score of the last ``window`` games, or of all so far.
+    :param game_steps: length of the game in agent steps.
+    :param epsilon: the model's exploration rate at the end of the game; None without one.
+    :param seconds: duration of the game in seconds, including training.
+    :param score: sum of the unclipped rewards.
+    :param mean: mean score of the last ``window`` games, or of all if there are fewer.
     :param best: highest score so far.
     """
 
@@ -292,18 +296,18 @@ _HEADER = (
 
 
 class EpisodeTable(BaseCallback):
-    """Prints a line for each whole game of the training, and keeps the rows.
+    """Table of the full games of a training: printed, stored and optionally written as CSV.
 
-    A ``learn()`` that counts its steps from 0 begins a new table (and file); one with
-    ``reset_num_timesteps=False`` goes on in both.
+    A ``learn()`` that resets its step count starts a new table and file; with
+    ``reset_num_timesteps=False`` both are continued.
 
-    :param window: games in the moving average.
-    :param every: print every so many games; rows and file have all of them.
-    :param path: a CSV file for the rows, each there once its game is over; its folder is made if
-        missing, a file of an earlier training is replaced.
-    :raises TypeError: for a number that is no integer.
-    :raises ValueError: for a number below 1; when the training begins, if no Monitor counts whole
-        games, and inside of a callback that does not call this one at each step.
+    :param window: number of games in the moving average, at least 1.
+    :param every: print one of this many games; ``rows`` and the file contain all.
+    :param path: CSV file, written after each game; its folder is created if missing, and a file
+        of an earlier training is replaced. None writes no file.
+    :raises TypeError: for a number that is not an integer.
+    :raises ValueError: for a number below 1; when training starts, if no Monitor records full
+        games, or if this callback is nested in one that does not call it at each step.
     """
 
     @explain_arguments
@@ -313,18 +317,18 @@ class EpisodeTable(BaseCallback):
         super().__init__()
         self.every = integer_at_least(1, "every", every)
         self.path = None if path is None else Path(path)
-        #: :class:`EpisodeRow` of each game
+        #: :class:`EpisodeRow` of each game.
         self.rows: list[EpisodeRow] = []
         self._scores: deque[float] = deque(maxlen=integer_at_least(1, "window", window))
         self._games = WholeGames()
-        self._is_begun = False
+        self._has_started = False
 
     def _init_callback(self) -> None:
         refuse_in_event(self)
 
     def _on_training_start(self) -> None:
-        if self._games.begin(self) or not self._is_begun:
-            self._is_begun = True
+        if self._games.begin(self) or not self._has_started:
+            self._has_started = True
             self.rows = []
             self._scores.clear()
             if self.path is not None:
@@ -353,35 +357,39 @@ class EpisodeTable(BaseCallback):
         return True
 
     def checkpoint_state(self) -> Any:
-        """Return what changes while training; the rows as float64, NaN for no number."""
+        """Return the state for a checkpoint; rows as float64, NaN for None."""
         rows = np.array(self.rows, dtype=np.float64).reshape(-1, len(EpisodeRow._fields))
-        return {"rows": rows, "is_begun": self._is_begun, "games": self._games.checkpoint_state()}
+        return {
+            "rows": rows,
+            "is_begun": self._has_started,
+            "games": self._games.checkpoint_state(),
+        }
 
     def restore_checkpoint_state(self, state: Any) -> None:
-        """Go on with the table; its file was cut back already."""
-        self._is_begun = state["is_begun"]
+        """Continue the table from the state of a checkpoint; the file is already truncated."""
+        self._has_started = state["is_begun"]
         self.rows = [_row_of(numbers) for numbers in state["rows"].tolist()]
         self._scores.clear()
         self._scores.extend(row.score for row in self.rows[-(self._scores.maxlen or 0) :])
         self._games.restore_checkpoint_state(state["games"])
 
     def _write(self, mode: str, values: Any) -> None:
-        """Write one line; the file is closed in between, whatever ends the training."""
+        """Write one row and close the file, so that no row is lost however training ends."""
         assert self.path is not None
         with open(self.path, mode, newline="") as file:
             csv.writer(file).writerow(values)
 
 
 def _row_of(numbers: list[float]) -> EpisodeRow:
-    """Return a row of the table from numbers alone."""
+    """Return a row from its values as floats."""
     game, steps, game_steps, epsilon, *others = numbers
     return EpisodeRow(
         int(game), int(steps), int(game_steps), None if np.isnan(epsilon) else epsilon, *others
     )
 
 
-#: Outside of Monitor only: what it counts would end at a lost life, or be clipped or scaled.
-_INSIDE_IS_WRONG = (
+#: Wrappers that must be outside Monitor, else it records lives as episodes or clipped rewards.
+_NOT_INSIDE_MONITOR = (
     LifeLossTerminal,
     EpisodicLifeEnv,
     AtariPreprocessing,  # with terminal_on_life_loss
@@ -393,12 +401,12 @@ _INSIDE_IS_WRONG = (
 
 
 class Game(NamedTuple):
-    """A whole game that was played in a training.
+    """Full game played during training.
 
-    :param env: number of its environment, from 0.
-    :param score: true score, the sum of unclipped rewards.
-    :param n_steps: its length in agent steps (FIRE and no-ops inside a reset are none).
-    :param seconds: how long it took, training included.
+    :param env: index of its environment, from 0.
+    :param score: sum of the unclipped rewards.
+    :param n_steps: length in agent steps, without FIRE and no-ops inside a reset.
+    :param seconds: duration in seconds, including training.
     """
 
     env: int
@@ -408,128 +416,132 @@ class Game(NamedTuple):
 
 
 class WholeGames:
-    """Counts the games of a training along, for a callback that owns it.
+    """Counter of the full games of a training, for use in a callback.
 
-    SB3's Monitor says when a game is over and its score; its length is one in emulator frames, so
-    agent steps are counted here. A game whose beginning was not seen, because the callback joined a
-    running training, is not a whole one. Environments that are reset between two ``learn()``
-    begin new games.
+    End and score of a game come from SB3's ``Monitor``; its length is counted here, because
+    ``Monitor`` counts emulator frames. A game whose start was missed, because the callback was
+    added during training, is not counted. Environments that are reset between two calls of
+    ``learn()`` start new games.
     """
 
     def __init__(self) -> None:
         self._env: VecEnv | None = None
         self._n_calls = 0  # agent steps of each environment
-        self._seen: list[bool] = []
-        self._begun_at: list[tuple[int, float]] = []  # step, time in seconds
-        # after the last step: the training's steps, None if unknown; the time; the last resets
+        self._seen: list[bool] = []  # whether the start of the current game was seen
+        self._started_at: list[tuple[int, float]] = []  # step, time in seconds
+        # at the last step: num_timesteps (None: unknown), time in seconds, reset_infos
         self._last: tuple[int | None, float, list[Any]] = (None, 0.0, [])
 
     def begin(self, callback: BaseCallback) -> bool:
-        """Begin, from ``_on_training_start``; tell whether the training counts from 0.
+        """Start counting; call this from ``_on_training_start``.
 
-        If not, it goes on in the middle of its games.
-
-        :raises ValueError: if no Monitor counts the whole, unclipped games; inside of a callback
-            that does not call this one at each step.
+        :param callback: the callback that uses this counter.
+        :return: whether ``learn()`` resets its step count; if not, its games are continued.
+        :raises ValueError: if no Monitor records full games with unclipped rewards; if
+            ``callback`` is nested in one that does not call it at each step.
         """
         refuse_in_event(callback)
         _check_monitor(callback.training_env)
         env, now = callback.training_env.unwrapped, time.perf_counter()
-        anew: bool = callback.locals.get("reset_num_timesteps", True)
+        starts_over: bool = callback.locals.get("reset_num_timesteps", True)
         last_step, last_time, resets = self._last
         n_missed = None if last_step is None else callback.num_timesteps - last_step
-        if anew or env is not self._env or n_missed is None or n_missed < 0:
-            self._seen = [anew or (self._env is not None and n_missed == 0)] * env.num_envs
-            self._begun_at = [(self._n_calls, now)] * env.num_envs
-        else:  # the same games go on where they were not reset
+        if starts_over or env is not self._env or n_missed is None or n_missed < 0:
+            from_start = starts_over or (self._env is not None and n_missed == 0)
+            self._seen = [from_start] * env.num_envs
+            self._started_at = [(self._n_calls, now)] * env.num_envs
+        else:  # games continue in environments that were not reset
             self._n_calls += n_missed // env.num_envs
             is_reset = [
                 info is not before for info, before in zip(env.reset_infos, resets, strict=True)
             ]
-            self._begun_at = [(step, at + now - last_time) for step, at in self._begun_at]
+            self._started_at = [(step, at + now - last_time) for step, at in self._started_at]
             for i in np.flatnonzero(is_reset).tolist():
-                self._seen[i] = n_missed == 0 and all(is_reset)  # else others have played
-                self._begun_at[i] = (self._n_calls, now)
+                self._seen[i] = n_missed == 0 and all(is_reset)  # else other steps were missed
+                self._started_at[i] = (self._n_calls, now)
         self._env = env
         self._remember(callback)
-        return anew
+        return starts_over
 
     def begin_again(self, envs: Iterable[int]) -> None:
-        """Count from here in environments that have just begun a new game.
+        """Restart counting in environments that have just started a new game.
 
-        :param envs: their numbers.
+        :param envs: indices of the environments.
         """
         for i in envs:
             self._seen[i] = True
-            self._begun_at[i] = (self._n_calls, time.perf_counter())
+            self._started_at[i] = (self._n_calls, time.perf_counter())
 
     def checkpoint_state(self) -> Any:
-        """Return the games that are being played, times as seconds since their beginnings."""
+        """Return the unfinished games for a checkpoint, times as seconds since their start."""
         now = time.perf_counter()
-        begun_at = [(step, now - at) for step, at in self._begun_at]
+        begun_at = [(step, now - at) for step, at in self._started_at]
         return {"n_calls": self._n_calls, "seen": self._seen, "begun_at": begun_at}
 
     def restore_checkpoint_state(self, state: Any) -> None:
-        """Go on in the middle of these games."""
+        """Continue the games of a checkpoint."""
         now = time.perf_counter()
         self._n_calls, self._seen = state["n_calls"], list(state["seen"])
-        self._begun_at = [(step, now - seconds) for step, seconds in state["begun_at"]]
+        self._started_at = [(step, now - seconds) for step, seconds in state["begun_at"]]
         self._last = (None, now, [])
 
     def finished(self, callback: BaseCallback) -> list[Game]:
-        """Return the games that the last step has finished; from ``_on_step``, each time.
+        """Return the games that finished in the last step; call this from each ``_on_step``.
 
-        :raises ValueError: if a step was left out.
+        :param callback: the callback that uses this counter.
+        :raises ValueError: if a step was missed.
         """
         last, now_at = self._last[0], callback.num_timesteps
         if self._env is None or last not in (None, now_at - self._env.num_envs):
             raise ValueError(
-                f"{type(callback).__name__} was called at step {now_at} after step {last}, but it"
-                " has to see each step: pass it to learn() beside other callbacks, callback=[...],"
-                " not inside of one"
+                f"{type(callback).__name__} was called at step {now_at} after step {last}, but must"
+                " be called at each step: pass it to learn() next to other callbacks,"
+                " callback=[...], not nested in one"
             )
         self._n_calls += 1
         games = []
         for i, info in enumerate(callback.locals["infos"]):
             if "episode" not in info:
                 continue
-            step, at = self._begun_at[i]
+            step, at = self._started_at[i]
             now = time.perf_counter()
             if self._seen[i]:
                 score = float(info["episode"]["r"])
                 games.append(Game(i, score, self._n_calls - step, now - at))
             self._seen[i] = True
-            self._begun_at[i] = (self._n_calls, now)
+            self._started_at[i] = (self._n_calls, now)
         self._remember(callback)
         return games
 
     def _remember(self, callback: BaseCallback) -> None:
-        """Keep what shows at the next ``learn()`` whether the games have gone on without us."""
+        """Store what detects, at the next ``learn()``, that steps or resets were missed."""
         assert self._env is not None
         self._last = (callback.num_timesteps, time.perf_counter(), list(self._env.reset_infos))
 
 
 def refuse_in_event(callback: BaseCallback) -> None:
-    """Refuse to stand inside of SB3's EveryNTimesteps, EvalCallback and other event callbacks.
+    """Raise an error if a callback is nested in ``EveryNTimesteps`` or another event callback.
 
-    They call another callback now and then, and some neither at the start nor at the end.
+    These do not call it at each step, and some neither at the start nor at the end of training.
 
-    :raises ValueError: if it stands in one.
+    :raises ValueError: if it is nested.
     """
-    parent, callback.parent = callback.parent, None  # it may stand elsewhere the next time
+    parent, callback.parent = callback.parent, None  # it may be used elsewhere the next time
     if parent is not None:
         raise ValueError(
-            f"{type(callback).__name__} cannot stand inside of {type(parent).__name__}, which does"
-            " not call it at each step: pass it to learn() beside the others, callback=[...]"
+            f"{type(callback).__name__} cannot be nested in {type(parent).__name__}, which does not"
+            " call it at each step: pass it to learn() next to the others, callback=[...]"
         )
 
 
 @dataclass(frozen=True)
-class _Around:
-    """What ``env_is_wrapped`` looks for, in worker processes too: ``outer`` around ``inner``.
+class _WrapperOrder:
+    """Pseudo-class for ``env_is_wrapped`` that matches ``outer`` around ``inner``.
 
-    :param inner: one of ``_INSIDE_IS_WRONG``.
-    :param outer: who counts: Monitor, or any wrapper if VecMonitor stands around all of them.
+    It also works in worker processes.
+
+    :param inner: one of ``_NOT_INSIDE_MONITOR``.
+    :param outer: ``Monitor``, or any wrapper if ``VecMonitor`` is outside of all of them.
     """
 
     inner: type
@@ -547,37 +559,37 @@ class _Around:
 
 
 def _check_monitor(env: VecEnv) -> None:
-    """Refuse environments in which no Monitor counts whole, unclipped games."""
+    """Raise an error unless a Monitor records full games with unclipped rewards."""
     vec_monitor, native = unwrap_vec_wrapper(env, VecMonitor), env.unwrapped
     if vec_monitor is None and not all(env.env_is_wrapped(Monitor)):
         raise ValueError(
-            "no Monitor counts the games: make the environments with make_atari_env or SB3's"
-            " make_vec_env, or put Monitor around each game"
+            "no Monitor records the games: create the environments with make_atari_env or SB3's"
+            " make_vec_env, or wrap each one in Monitor"
         )
     inside = None
-    if isinstance(native, NativeAtariVecEnv):  # its own Monitor counts right, a second may not
+    if isinstance(native, NativeAtariVecEnv):  # records full games itself; a second Monitor may not
         if vec_monitor is not None and (native.terminal_on_life_loss or native.clip_reward):
             inside = "NativeAtariVecEnv with terminal_on_life_loss or clip_reward"
     else:
         outer = Monitor if vec_monitor is None else gym.Wrapper
-        for inner in _INSIDE_IS_WRONG:
-            if any(env.env_is_wrapped(_Around(inner, outer))):  # type: ignore[arg-type]
+        for inner in _NOT_INSIDE_MONITOR:
+            if any(env.env_is_wrapped(_WrapperOrder(inner, outer))):  # type: ignore[arg-type]
                 inside = inner.__name__
         if vec_monitor is not None:
             scaling = unwrap_vec_wrapper(vec_monitor.venv, VecNormalize)
             inside = "VecNormalize" if scaling is not None and scaling.norm_reward else inside
     if inside is not None:
         raise ValueError(
-            f"{'Monitor' if vec_monitor is None else 'VecMonitor'} stands outside of {inside}, so"
-            " it does not count whole, unclipped games: put a Monitor around each game, inside of"
-            " it, wrap_atari(Monitor(gym.make(...))), or use make_atari_env"
+            f"{'Monitor' if vec_monitor is None else 'VecMonitor'} is outside of {inside}, so it"
+            " does not record full games with unclipped rewards: apply Monitor first,"
+            " wrap_atari(Monitor(gym.make(...))), or use make_atari_env"
         )
 
 
 def __getattr__(name: str) -> Any:
     if name == "RecordVideo":
         raise ValueError(
-            "sb3_atari_course.callbacks.RecordVideo was removed: put gymnasium.wrappers.RecordVideo"
-            " into env_wrapper, or use SB3's VecVideoRecorder or RL Zoo's record_training"
+            "sb3_atari_course.callbacks.RecordVideo was removed: add gymnasium.wrappers.RecordVideo"
+            " to env_wrapper, or use SB3's VecVideoRecorder or RL Zoo's record_training"
         )
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,13 @@
-"""Exact checkpoints: stop a training anywhere, resume it to the bit.
+"""Exact checkpoints: stop training at any time and resume it bit-identically.
 
-- ``callback.py``   ``ExactCheckpoint``: when a checkpoint is written; signals
-- ``snapshot.py``   what is in it: model, environments, callbacks, all of it at one moment
-- ``log_files.py``  how long the log files are; cut back on resume
-- ``folder.py``     ``RUN/checkpoints``: which checkpoints are whole; unfinished runs
-- ``resuming.py``   ``resume()``
+- ``callback.py``: the ``ExactCheckpoint`` callback (checkpoint schedule, signals)
+- ``snapshot.py``: contents of a checkpoint (model, environments, callbacks)
+- ``log_files.py``: log files, which are truncated to the checkpoint on resume
+- ``folder.py``: ``RUN/checkpoints`` (validation, locking, unfinished runs)
+- ``resuming.py``: ``resume()``
 
-Of the replay buffer only new rows are written, see ``replay/segments.py``.
+Checkpoints are incremental: only new rows of the replay buffer are written, see
+``replay/segments.py``.
 """
 
 from sb3_atari_course._common.errors import CheckpointError

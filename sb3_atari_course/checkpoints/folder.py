@@ -1,12 +1,12 @@
-"""The folder of a training's checkpoints: what is in it, which of them are valid, who uses it.
+"""Checkpoint folder of a run: files, validation, locking.
 
-``RUN/checkpoints/`` holds::
+``RUN/checkpoints/`` contains::
 
-    step-000050000.npz     weights, optimiser, counters, random generators, environments, callbacks;
+    step-000050000.npz     weights, optimizer, counters, random generators, environments, callbacks;
                            written last, its header names the other files with their checksums
-    memory-000050000.npz   transitions of the replay buffer, those since the checkpoint before
-    log.jsonl              when what was written
-    lock                   held by the process that trains
+    memory-000050000.npz   transitions of the replay buffer since the previous checkpoint
+    log.jsonl              events with their time
+    lock                   locked by the process that trains
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sb3_atari_course import __version__
 from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree, read_archive, read_header, write_archive
 
-#: In a run folder.
+#: Name of the folder inside a run folder.
 FOLDER = "checkpoints"
 
-#: So many checkpoints are kept: if the newest is damaged there is another.
+#: Number of checkpoints kept, in case the newest is damaged.
 KEPT = 2
 
-#: Packages that play or learn: with other versions of them a training may not resume to the bit.
+#: Packages whose version may change the results of a training.
 _PACKAGES = (
     "stable-baselines3",
     "sb3-contrib",
@@ -51,11 +51,12 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of the replay buffer in a file of its own.
+    """Segment of the replay buffer, stored in a separate file.
 
-    :param first: number of rows that were written before its first one.
-    :param end: the same for the row after its last one.
-    :param sha256: of its JSON.
+    :param name: file name.
+    :param first: number of rows written to the buffer before the segment.
+    :param end: number of rows written to the buffer up to its end.
+    :param sha256: checksum of the file's JSON header.
     """
 
     name: str
@@ -66,17 +67,18 @@ class Segment:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the header of a checkpoint says.
+    """Header of a checkpoint.
 
-    :param step: agent steps of the training so far, of all environments.
-    :param n_timesteps: steps after which the training is finished, as it was first planned.
-    :param finished: whether it was, or was ended earlier as it had been asked to.
-    :param facts: what a training must agree with to be resumed from it.
-    :param n_rows: rows written to the replay buffer so far.
-    :param segments: those that hold the rows which are still in the replay buffer.
-    :param versions: of the packages that wrote it.
-    :param begun: how the training was begun: steps between two checkpoints, PyTorch's threads; by
-        RL Zoo or our launcher the class of its experiment, else arguments of ``learn``.
+    :param step: agent steps of the training so far, of all environments together.
+    :param n_timesteps: total agent steps of the training.
+    :param finished: whether training had reached the number of steps asked for.
+    :param facts: properties that a model must share to be resumed from it.
+    :param n_rows: number of rows written to the replay buffer so far.
+    :param segments: segments that contain the current rows of the replay buffer.
+    :param versions: package -> version that wrote the checkpoint.
+    :param begun: settings of the training: steps between two checkpoints, number of PyTorch
+        threads, and the class of RL Zoo's experiment or the arguments of ``learn()``.
+    :param warnings: messages about newer checkpoints that are damaged.
     """
 
     step: int
@@ -91,19 +93,19 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """Name of the file that says all this, with all but the replay buffer."""
+        """Name of the main file, which contains everything except the replay buffer."""
         return f"step-{self.step:09}.npz"
 
     @property
     def names(self) -> set[str]:
-        """Names of all files that belong to it."""
+        """Names of all files of the checkpoint."""
         return {self.name, *(one.name for one in self.segments)}
 
 
 class CheckpointFolder:
-    """The checkpoints of one training.
+    """Checkpoints of one training.
 
-    :param path: ``RUN/checkpoints``; made by :meth:`lock`.
+    :param path: ``RUN/checkpoints``; created by :meth:`lock`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,34 +114,34 @@ class CheckpointFolder:
 
     @property
     def has_checkpoints(self) -> bool:
-        """Whether a checkpoint lies there, valid or not."""
+        """Whether there is a checkpoint, valid or not."""
         return any(self.path.glob("step-*.npz"))
 
     @property
     def is_locked(self) -> bool:
-        """Whether this object has the folder for itself."""
+        """Whether this object holds the lock."""
         return self._lock.is_locked
 
     def lock(self) -> None:
-        """Take the folder for this process alone; the kernel gives it back when that dies.
+        """Lock the folder for this object; the kernel unlocks it when the process dies.
 
-        :raises CheckpointError: if another training has it, in this process or another.
-        :raises OSError: if nothing can be written there.
+        :raises CheckpointError: if another training holds the lock, in this process or another.
+        :raises OSError: if the folder is not writable.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
         except Timeout:
             raise CheckpointError(
-                f"another training runs in {self.path.parent}: wait for its end, or stop it"
+                f"another training runs in {self.path.parent}: wait until it ends, or stop it"
             ) from None
 
     def unlock(self) -> None:
-        """Let other processes have it."""
+        """Unlock the folder."""
         self._lock.release()
 
     def is_used(self) -> bool:
-        """Return whether some process, this one included, trains here now."""
+        """Return whether a process, including this one, trains in the folder."""
         if self.is_locked or not self.path.is_dir():
             return self.is_locked
         try:
@@ -150,14 +152,15 @@ class CheckpointFolder:
         return False
 
     def write_segment(self, step: int, first: int, end: int, rows: Tree) -> Segment:
-        """Write rows of the replay buffer; they count from :meth:`write` on."""
-        name = f"memory-{step:09}.npz"  # the count of rows may start over, that of steps does not
+        """Write rows of the replay buffer; they become valid with :meth:`write`."""
+        name = f"memory-{step:09}.npz"  # unlike the row count, the step count never restarts
         return Segment(name, first, end, write_archive(self.path / name, rows))
 
     def write(self, checkpoint: Checkpoint, state: Tree) -> None:
-        """Write a checkpoint, which counts from then on, and delete what is needed no more.
+        """Write the main file of a checkpoint, which makes it valid, and delete old files.
 
-        :param state: all but the replay buffer.
+        :param checkpoint: the header.
+        :param state: the state without the replay buffer.
         """
         write_archive(self.path / checkpoint.name, state, asdict(checkpoint))
         kept, n_kept = set(checkpoint.names), 1
@@ -168,23 +171,23 @@ class CheckpointFolder:
         self._delete_all_but(kept)
 
     def clear(self) -> None:
-        """Delete what belongs to no checkpoint: a write that failed leaves it, or a kill."""
+        """Delete files that belong to no checkpoint, left by a failed write or a kill."""
         try:
             kept = {name for path in self._paths() for name in _read_header(path).names}
-        except CheckpointError:  # what belongs to that one is unknown
+        except CheckpointError:  # the segments of that checkpoint are unknown
             return
         self._delete_all_but(kept)
 
     def read_segment(self, segment: Segment) -> Tree:
-        """Return the rows that :meth:`write_segment` was given."""
+        """Return the rows of a segment."""
         return read_archive(self.path / segment.name, segment.sha256)
 
     def read_state(self, checkpoint: Checkpoint) -> Tree:
-        """Return the state that :meth:`write` was given."""
+        """Return the state of a checkpoint."""
         return read_archive(self.path / checkpoint.name)
 
     def newest(self) -> Checkpoint:
-        """Return the newest checkpoint that is whole, with warnings of newer ones that are not.
+        """Return the newest valid checkpoint, with warnings about newer damaged ones.
 
         :raises CheckpointError: if there is none.
         """
@@ -201,17 +204,19 @@ class CheckpointFolder:
                 return replace(checkpoint, warnings=tuple(problems))
         if problems:
             raise CheckpointError(
-                f"no checkpoint in {self.path} can be used: {'; '.join(dict.fromkeys(problems))}."
-                " The model that was saved last can begin another one: rl_zoo3.train -i MODEL.zip"
+                f"no checkpoint in {self.path} is valid: {'; '.join(dict.fromkeys(problems))}. To"
+                " start a new training from the last saved model use rl_zoo3.train -i MODEL.zip"
             )
-        raise CheckpointError(f"{self.path.parent} has no checkpoint: nothing to resume")
+        raise CheckpointError(
+            f"{self.path.parent} has no checkpoint, so there is nothing to resume"
+        )
 
-    def glance(self) -> Checkpoint | None:
-        """Return the newest checkpoint by what it says itself; nothing else is read."""
+    def peek(self) -> Checkpoint | None:
+        """Return the header of the newest checkpoint without validating its contents."""
         return next(self._readable(), None)
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the lines of the log that can be read."""
+        """Return the readable lines of the event log."""
         events = []
         path = self.path / "log.jsonl"
         for line in path.read_bytes().splitlines() if path.is_file() else []:
@@ -219,28 +224,28 @@ class CheckpointFolder:
                 events.append(dict(json.loads(line)))
         return events
 
-    def note(self, event: str, **facts: Any) -> None:
-        """Add a line to the log; whatever ends the process later, it is there."""
+    def log_event(self, event: str, **facts: Any) -> None:
+        """Append a line to the event log and close it, so that it survives a kill."""
         line = json.dumps({"time": round(time.time(), 3), "event": event, **facts}) + "\n"
         with open(self.path / "log.jsonl", "ab+") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
-            is_torn = file.read(1) not in (b"", b"\n")  # by a full disk, for example
+            is_torn = file.read(1) not in (b"", b"\n")  # for example, because the disk was full
             file.write((b"\n" if is_torn else b"") + line.encode())
 
     def _paths(self) -> Iterator[Path]:
-        """Yield the main files of all checkpoints, the newest first."""
+        """Yield the main files of all checkpoints, newest first."""
         paths = self.path.glob("step-*.npz")
         yield from sorted(paths, key=lambda path: (len(path.name), path.name), reverse=True)
 
     def _readable(self) -> Iterator[Checkpoint]:
-        """Yield the checkpoints whose header can be read, the newest first."""
+        """Yield the checkpoints with a readable header, newest first."""
         for path in self._paths():
             with contextlib.suppress(CheckpointError):
                 yield _read_header(path)
 
     def _delete_all_but(self, kept: set[str]) -> None:
-        """Delete checkpoints and parts of them, files that were still being written too."""
+        """Delete all other checkpoint files, including unfinished ones."""
         for pattern in ("step-*", "memory-*"):
             for path in self.path.glob(pattern):
                 if path.name not in kept:
@@ -248,9 +253,9 @@ class CheckpointFolder:
 
 
 def _read_header(path: Path) -> Checkpoint:
-    """Return the checkpoint whose main file this is.
+    """Return the header of a checkpoint from its main file.
 
-    :raises CheckpointError: if it is damaged, or of another format.
+    :raises CheckpointError: if it is damaged or has another format.
     """
     content = read_header(path)
     segments = tuple(Segment(**one) for one in content.pop("segments"))
@@ -259,7 +264,7 @@ def _read_header(path: Path) -> Checkpoint:
 
 @cache
 def installed_versions() -> dict[str, str]:
-    """Return the versions of what trains here: package -> version."""
+    """Return the installed versions of the packages that affect training: package -> version."""
     found = {"python": platform.python_version(), "sb3_atari_course": __version__}
     for name in _PACKAGES:
         with contextlib.suppress(PackageNotFoundError):  # OpenCV has several packages
@@ -273,18 +278,18 @@ def how_to_resume(run: Path) -> str:
 
 
 def unfinished_checkpoint(run: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of a run that was stopped or still runs, None otherwise."""
+    """Return the newest checkpoint of an unfinished run; None if it is finished or has none."""
     folder = CheckpointFolder(run / FOLDER)
-    checkpoint, events = folder.glance(), folder.events()
+    checkpoint, events = folder.peek(), folder.events()
     was_ended = bool(events) and events[-1]["event"] == "ended"  # by another callback
     return None if checkpoint is None or checkpoint.finished or was_ended else checkpoint
 
 
-def hint_at_unfinished(runs: Path, name: str) -> None:
-    """Print how to resume the unfinished runs beside the one that is about to begin.
+def print_unfinished_runs(runs: Path, name: str) -> None:
+    """Print how to resume the unfinished runs of an environment.
 
-    :param runs: where RL Zoo puts the runs of one algorithm.
-    :param name: of the environment, as in the names of run folders.
+    :param runs: RL Zoo's folder with the runs of one algorithm.
+    :param name: environment id, as in the names of run folders.
     """
     for run in sorted(runs.glob(f"{name}_*")):
         checkpoint = unfinished_checkpoint(run)

@@ -1,7 +1,7 @@
-"""The log files beside a training: how long each had become, cut back to there, opened again.
+"""Log files of a training: their sizes at a checkpoint, truncation and reopening on resume.
 
-What was written after a checkpoint is played again when the training resumes, so it is cut off
-first: the curves then have neither a gap nor a row twice.
+Steps after the checkpoint are repeated when training resumes, so what they logged is truncated
+first. The curves then have neither gaps nor duplicate rows.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ from sb3_atari_course.envs.vec_env_state import monitor_files
 def read_logs(
     model: BaseAlgorithm, callbacks: Iterable[BaseCallback], envs: Iterable[VecEnv], run: Path
 ) -> Tree:
-    """Return how long the files are; paths inside the run folder as seen from there.
+    """Return the sizes of the log files, with paths relative to the run folder if inside it.
 
-    :param callbacks: all of the training, those within others too.
-    :param envs: those in which the training plays, and its evaluations.
+    :param model: the model, whose logger is read.
+    :param callbacks: all callbacks of the training, including nested ones.
+    :param envs: the environments of the training and of its evaluations.
     :param run: the run folder.
     """
     formats = model.logger.output_formats
@@ -59,8 +60,8 @@ def read_logs(
         if kind is not None and one not in own:
             writers.append((kind, _relative(path, run)))
     for file in (*grown, *tables):
-        flush(file)  # else a power failure could leave less of it than the checkpoint says
-    # not the temporary folder that SB3 takes unless asked for one
+        flush(file)  # else it could be shorter than in the checkpoint after a power failure
+    # excludes SB3's default, a temporary folder
     is_chosen = model._custom_logger or model.tensorboard_log is not None
     return {
         "folder": _relative(model.logger.dir, run) if is_chosen else None,
@@ -74,11 +75,11 @@ def read_logs(
     }
 
 
-def cut_logs(state: Tree, run: Path) -> list[str]:
-    """Cut the files back to what they held; return what is wrong with some, which are left alone.
+def truncate_logs(state: Tree, run: Path) -> list[str]:
+    """Truncate the log files to their sizes at the checkpoint.
 
-    A file that is shorter than it was has been started over by somebody, or is missing; what it
-    held is gone.
+    :return: messages about files that are missing or shorter than at the checkpoint, which are not
+        truncated.
     """
     problems = []
     for name, size in state["sizes"].items():
@@ -87,23 +88,25 @@ def cut_logs(state: Tree, run: Path) -> list[str]:
         if here >= size:
             os.truncate(path, size)
         else:
-            problems.append(f"{path} has {here} bytes, it had {size} at the checkpoint")
-            if not here and path.name.endswith(Monitor.EXT):
-                path.write_text('#{"t_start": 0.0, "env_id": "None"}\nr,l,t\n')  # to continue with
+            problems.append(f"{path} has {here} bytes, but had {size} at the checkpoint")
+            if not here and path.name.endswith(Monitor.EXT):  # Monitor appends only with a header
+                path.write_text('#{"t_start": 0.0, "env_id": "None"}\nr,l,t\n')
     for name, table in state["tables"].items():
         _, rows = _table(run / name)
         if len(rows) >= table["rows"]:
-            _cut_table(run / name, table["keys"], rows[: table["rows"]])
+            _truncate_table(run / name, table["keys"], rows[: table["rows"]])
         else:
-            problems.append(f"{run / name} has {len(rows)} rows, it had {table['rows']}")
+            problems.append(
+                f"{run / name} has {len(rows)} rows, but had {table['rows']} at the checkpoint"
+            )
     return problems
 
 
 def reopen_logger(state: Tree, run: Path, *, first_step: int) -> Logger:
-    """Return a logger that continues these files.
+    """Return a logger that continues the log files.
 
-    :param first_step: of which something is logged again; TensorBoard, which gets a new file, hides
-        what an earlier one has from there on.
+    :param first_step: first step that is logged again; TensorBoard gets a new event file and hides
+        the earlier events from this step on (``purge_step``).
     """
     writers = [
         _reopen(kind, None if name is None else str(run / name), first_step)
@@ -113,7 +116,7 @@ def reopen_logger(state: Tree, run: Path, *, first_step: int) -> Logger:
 
 
 def _kind_and_path(writer: Any) -> tuple[str | None, str | None]:
-    """Return SB3's name of a log format and its file or folder; None for an unknown format."""
+    """Return SB3's name of an output format and its file or folder; None for an unknown format."""
     if isinstance(writer, HumanOutputFormat):
         return ("log", writer.file.name) if writer.own_file else ("stdout", None)
     if isinstance(writer, JSONOutputFormat):
@@ -129,16 +132,16 @@ def _reopen(kind: str, path: str | None, first_step: int) -> KVWriter:
     if path is None:
         return HumanOutputFormat(sys.stdout)
     if kind == "tensorboard":
-        return _ContinuedEvents(path, first_step)
+        return _ResumedEvents(path, first_step)
     if kind == "csv":
         return LogTable(path, append=True)
     writer: Any = (HumanOutputFormat if kind == "log" else JSONOutputFormat)(os.devnull)
     writer.file.close()
-    writer.file = open(path, "a")  # noqa: SIM115  # SB3's own would empty it
+    writer.file = open(path, "a")  # noqa: SIM115  # SB3's constructor truncates the file
     return writer  # type: ignore[no-any-return]
 
 
-class _ContinuedEvents(TensorBoardOutputFormat):
+class _ResumedEvents(TensorBoardOutputFormat):
     def __init__(self, folder: str, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # not every installation has TensorBoard
 
@@ -147,28 +150,28 @@ class _ContinuedEvents(TensorBoardOutputFormat):
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Return the header of a table and what follows it."""
+    """Return the header and rows of a CSV file."""
     if not path.is_file():
         return [], []
     with open(path, newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]  # a string may have line ends in it
+        header, *rows = list(csv.reader(file)) or [[]]  # strings may contain line ends
     return header, rows
 
 
-def _cut_table(path: Path, keys: list[str], rows: list[list[str]]) -> None:
-    """Cut a table of SB3 back, which gets its columns as they come: the new ones go, too."""
+def _truncate_table(path: Path, keys: list[str], rows: list[list[str]]) -> None:
+    """Truncate a CSV file to the given rows and columns; SB3 adds columns during training."""
     lines = [keys, *(row[: len(keys)] for row in rows)] if keys else []
 
     def write(file: BinaryIO) -> None:
         text = TextIOWrapper(file, newline="")
         csv.writer(text, lineterminator="\n").writerows(lines)
-        text.detach()  # which leaves the file open
+        text.detach()  # leaves the file open
 
     write_atomically(path, write)
 
 
 def _relative(path: Any, run: Path) -> str | None:
-    """Return a path inside the run folder as seen from there: the folder may be moved."""
+    """Return a path relative to the run folder if inside it, because the folder may be moved."""
     if path is None:
         return None
     place = Path(path).resolve()

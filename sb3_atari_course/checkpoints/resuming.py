@@ -1,4 +1,4 @@
-"""Resume a training from its newest whole checkpoint, in the same run folder."""
+"""Resume training from the newest valid checkpoint, in the same run folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sb3_atari_course._common.errors import CheckpointError
 from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course._common.validation import boolean, explain_arguments, integer_at_least
 from sb3_atari_course.callbacks import Callbacks, all_within
-from sb3_atari_course.checkpoints.callback import ExactCheckpoint, take_over
+from sb3_atari_course.checkpoints.callback import ExactCheckpoint, release_earlier_lock
 from sb3_atari_course.checkpoints.folder import (
     FOLDER,
     Checkpoint,
@@ -24,7 +24,7 @@ from sb3_atari_course.checkpoints.folder import (
     how_to_resume,
     installed_versions,
 )
-from sb3_atari_course.checkpoints.log_files import cut_logs, reopen_logger
+from sb3_atari_course.checkpoints.log_files import reopen_logger, truncate_logs
 from sb3_atari_course.checkpoints.snapshot import (
     check_facts,
     write_callbacks,
@@ -34,11 +34,12 @@ from sb3_atari_course.checkpoints.snapshot import (
 
 @dataclass(frozen=True)
 class Resumption:
-    """A checkpoint from which a training is about to continue.
+    """Checkpoint from which training is about to continue.
 
-    :param folder: locked for this process.
-    :param tree: all but the replay buffer.
-    :param n_timesteps: agent steps after which the training is finished.
+    :param folder: the checkpoint folder, locked by this process.
+    :param checkpoint: the header of the checkpoint.
+    :param tree: its state without the replay buffer.
+    :param n_timesteps: total agent steps of the training.
     """
 
     folder: CheckpointFolder
@@ -52,19 +53,19 @@ class Resumption:
         return self.folder.path.parent
 
     def prepare(self, model: BaseAlgorithm, callbacks: Sequence[BaseCallback]) -> None:
-        """Prepare callbacks and log; the rest is put in its place at the first rollout.
+        """Restore weights, callbacks and logs; the rest is restored at the first rollout.
 
-        What was logged after the checkpoint is cut off, once nothing speaks against resuming.
+        The log files are truncated to the checkpoint, after all checks have passed.
 
-        :raises CheckpointError: if model or callbacks are others than the training had.
+        :raises CheckpointError: if the model or callbacks do not match those of the training.
         """
         check_facts(model, self.checkpoint.facts)
-        model.num_timesteps = 0  # learn() adds the steps of a model that has trained to its length
+        model.num_timesteps = 0  # learn() would add it to total_timesteps
         write_parameters(model, self.tree["training"])
         write_callbacks(callbacks, self.tree["callbacks"])
         run, logs = self.run.resolve(), self.tree["logs"]
-        for problem in cut_logs(logs, run):
-            print(f"{problem}: what is missing is lost, the file continues", flush=True)
+        for problem in truncate_logs(logs, run):
+            print(f"{problem}: the missing part is lost, logging continues", flush=True)
         model.set_logger(reopen_logger(logs, run, first_step=self.checkpoint.step + 1))
         for one in all_within(callbacks):
             if isinstance(one, ExactCheckpoint):
@@ -81,39 +82,43 @@ def resume(
     num_threads: int | None = None,
     progress: bool = False,
 ) -> BaseAlgorithm:
-    """Resume the training of a script as if it had never stopped, and return its model at the end.
+    """Resume training from the newest valid checkpoint and return the trained model.
 
-    What was logged after the checkpoint is cut off first, and comes again. Schedules stay those of
-    the first ``n_timesteps``; in a longer training they stay at their end. (A training of RL Zoo or
-    our launcher is resumed by ``python -m sb3_atari_course resume RUN_DIR``.)
+    The result is bit-identical to that of an uninterrupted training. Log files are truncated to the
+    checkpoint. Schedules keep the length of the original ``total_timesteps`` and stay at their
+    final value if training is extended. Runs of RL Zoo or of ``python -m sb3_atari_course train``
+    are resumed by ``python -m sb3_atari_course resume RUN_DIR`` instead.
 
-    :param path: the run folder, in which ``checkpoints`` lies.
-    :param model: built as the first time; required. Monitor files of its environments are continued
-        with ``monitor_kwargs={"override_existing": False}`` (native: ``monitor_append=True``).
-    :param callback: the callbacks that the training had, in the same order; ``ExactCheckpoint``
-        may be left out.
-    :param n_timesteps: agent steps after which the training is finished; None: as it was begun.
-    :param num_threads: of PyTorch; None: as the training was begun. Another number may change the
-        last digits of a sum, and so the training.
-    :param progress: show a progress bar, whether or not the training had one.
-    :raises CheckpointError: if there is no whole checkpoint, if another process trains there, if
-        the training is finished already, if what is passed does not fit.
+    :param path: the run folder, which contains ``checkpoints``.
+    :param model: model with its environments, created as for the original training; required. To
+        continue its Monitor files, pass ``monitor_kwargs={"override_existing": False}`` to
+        ``make_vec_env()`` or ``make_atari_env()`` (``monitor_append=True`` to
+        :class:`~sb3_atari_course.envs.native.NativeAtariVecEnv`).
+    :param callback: the callbacks of the original training, in the same order; ``ExactCheckpoint``
+        may be omitted.
+    :param n_timesteps: total agent steps of the training; None keeps the original number.
+    :param num_threads: number of PyTorch threads; None keeps the original number. Another number
+        may change the rounding of sums, and thus the result.
+    :param progress: show a progress bar.
+    :return: the model at the end of training.
+    :raises CheckpointError: if there is no valid checkpoint, another process trains in the folder,
+        training is already finished, or the model or callbacks do not match the checkpoint.
     :raises TypeError: without a model; for a ``progress`` that is not a bool.
     :raises ValueError: for a number out of range.
     """
     if not isinstance(model, BaseAlgorithm):
         raise TypeError(
-            f"resume takes the model, built as the first time, got {model!r}:"
-            f" resume({os.fspath(path)!r}, DQN(...)). A training of RL Zoo or our launcher is built"
-            f" again by the command `{how_to_resume(Path(path))}`"
+            f"resume needs the model, created as for the original training, got {model!r}: pass"
+            f" resume({os.fspath(path)!r}, DQN(...)). To resume a run of RL Zoo or of"
+            f" sb3_atari_course train use `{how_to_resume(Path(path))}`"
         )
     boolean("progress", progress)
     with find_checkpoint(path, n_timesteps=n_timesteps, num_threads=num_threads) as resumption:
         begun = resumption.checkpoint.begun
         if "experiment" in begun:
             raise CheckpointError(
-                f"{path} is a run of RL Zoo, which is built again from its settings:"
-                f" `{how_to_resume(Path(path))}`"
+                f"{path} is a run of RL Zoo: resume it with `{how_to_resume(Path(path))}`, which"
+                " creates the model from the settings of the run"
             )
         callbacks = _callbacks(callback, begun["every"], begun["place"])
         resumption.prepare(model, callbacks)
@@ -133,12 +138,15 @@ def find_checkpoint(
     n_timesteps: int | None = None,
     num_threads: int | None = None,
 ) -> Iterator[Resumption]:
-    """Yield the newest whole checkpoint of a run, whose folder is locked meanwhile.
+    """Yield the newest valid checkpoint of a run and lock its folder meanwhile.
 
-    PyTorch gets its number of threads.
+    Also sets PyTorch's number of threads.
 
-    :raises CheckpointError: if there is none, if another process trains there, if the training is
-        finished already.
+    :param path: the run folder.
+    :param n_timesteps: total agent steps of the training; None keeps the original number.
+    :param num_threads: number of PyTorch threads; None keeps the original number.
+    :raises CheckpointError: if there is no valid checkpoint, another process trains in the folder,
+        or training is already finished.
     :raises ValueError: for a number out of range.
     """
     for name, number in (("num_threads", num_threads), ("n_timesteps", n_timesteps)):
@@ -148,14 +156,14 @@ def find_checkpoint(
     folder = CheckpointFolder(run / FOLDER)
     if not folder.path.is_dir():
         raise CheckpointError(
-            f"{run} has no folder {FOLDER}: nothing to resume there. A model without checkpoints"
-            " can begin a new training: rl_zoo3.train -i MODEL.zip"
+            f"{run} has no folder {FOLDER}, so there is nothing to resume. To start a new training"
+            " from a saved model use rl_zoo3.train -i MODEL.zip"
         )
-    take_over(folder.path)
+    release_earlier_lock(folder.path)
     try:
         folder.lock()
     except OSError as error:
-        raise CheckpointError(f"{folder.path} cannot be written to: {error}") from error
+        raise CheckpointError(f"{folder.path} is not writable: {error}") from error
     try:
         resumption = _newest_of(folder, n_timesteps)
         th.set_num_threads(num_threads or resumption.checkpoint.begun["threads"])
@@ -167,26 +175,29 @@ def find_checkpoint(
 def _newest_of(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
     checkpoint = folder.newest()
     for warning in checkpoint.warnings:
-        print(f"{warning}; the checkpoint before it is taken", flush=True)
+        print(f"{warning}; resuming from the checkpoint before it", flush=True)
     here = installed_versions()
     changes = [
-        f"{name} {version} is {here.get(name, 'not here')} now"
+        f"{name} {version} -> {here.get(name, 'not installed')}"
         for name, version in checkpoint.versions.items()
         if here.get(name) != version
     ]
     if changes:
-        print(f"It may not resume to the bit: since the checkpoint, {', '.join(changes)}")
+        print(
+            "Package versions differ from those of the checkpoint, so the result may not be"
+            f" bit-identical: {', '.join(changes)}"
+        )
     n_timesteps = n_timesteps or checkpoint.n_timesteps
     if n_timesteps <= checkpoint.step:
         raise CheckpointError(
-            f"{folder.path.parent} is at step {checkpoint.step:,} already, {n_timesteps:,} are"
-            " asked for: to train longer ask for more, with -n N or n_timesteps=N"
+            f"{folder.path.parent} is already at step {checkpoint.step:,} of {n_timesteps:,}: to"
+            " train longer pass a larger number, -n N or n_timesteps=N"
         )
     return Resumption(folder, checkpoint, folder.read_state(checkpoint), n_timesteps)
 
 
 def _callbacks(callback: Callbacks | None, every: int, place: int | None) -> list[BaseCallback]:
-    """Return the callbacks as a list, our own among them."""
+    """Return the callbacks as a list, including an ``ExactCheckpoint``."""
     given = [callback] if isinstance(callback, BaseCallback) else list(callback or [])
     if not any(isinstance(one, ExactCheckpoint) for one in all_within(given)):
         given.insert(len(given) if place is None else place, ExactCheckpoint(every))

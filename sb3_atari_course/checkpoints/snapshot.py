@@ -1,10 +1,9 @@
-"""A whole training at one moment as plain data: model, environments, callbacks, log files.
+"""Snapshot of a training as plain data: model, environments, callbacks, log files.
 
-Taken between two rollouts, and put into a training that was built with the same settings.
+It is taken between two rollouts and restored into a training created with the same settings.
 
-What a callback keeps in its attributes is saved if it is plain data. One that keeps more, or other
-things, has two methods: ``checkpoint_state()``, which returns plain data, and
-``restore_checkpoint_state(state)``.
+Attributes of a callback are saved if they are plain data. A callback with other state implements
+``checkpoint_state()``, which returns plain data, and ``restore_checkpoint_state(state)``.
 """
 
 from __future__ import annotations
@@ -58,10 +57,10 @@ from sb3_atari_course.replay.segments import (
     restore_rows,
 )
 
-#: Algorithms of which all that changes is known (FastDQN is a DQN).
-KNOWN = (DQN, QRDQN, QLearning)
+#: Supported algorithms (FastDQN is a subclass of DQN).
+SUPPORTED = (DQN, QRDQN, QLearning)
 
-#: What changes while learning, beside weights and arrays; what a class has not is left out.
+#: Attributes that change during training, besides weights and arrays; missing ones are skipped.
 _COUNTERS = (
     "num_timesteps",
     "_num_timesteps_at_start",
@@ -79,16 +78,16 @@ _COUNTERS = (
     "_last_episode_starts",
 )
 
-#: Attributes of a callback that belong to the process and not to the training.
+#: Attributes of a callback that do not belong to the training's state.
 _NOT_SAVED = ("model", "parent", "locals", "globals", "verbose")
-#: Callbacks that have nothing to save (ours have an attribute for it: ``is_stateless``).
+#: Callbacks of SB3 without state; others have the attribute ``is_stateless``.
 _STATELESS = (CallbackList, ProgressBarCallback)
 
 
 class Snapshots:
-    """Takes snapshots of one training between its rollouts, each with what is new since the last.
+    """Incremental snapshots of one training, taken between its rollouts.
 
-    :param folder: locked for this process.
+    :param folder: the checkpoint folder, locked by this process.
     :param run: the run folder, with the log files.
     """
 
@@ -101,10 +100,11 @@ class Snapshots:
         self._begun: dict[str, Any] = {}
 
     def begin(self, model: BaseAlgorithm, begun: dict[str, Any]) -> None:
-        """Begin with a training of which nothing is written yet.
+        """Start with a training that has no checkpoints yet.
 
-        :param begun: how it was begun, as in the checkpoints to come.
-        :raises TypeError: for a replay buffer that a checkpoint cannot hold.
+        :param model: the model.
+        :param begun: settings of the training, stored in each checkpoint.
+        :raises TypeError: for an unsupported replay buffer.
         """
         self._begun = begun
         self._remember(model, model.num_timesteps, 0, ())
@@ -112,12 +112,14 @@ class Snapshots:
     def take(
         self, model: BaseAlgorithm, callback: BaseCallback, *, n_timesteps: int, finished: bool
     ) -> Checkpoint:
-        """Write a checkpoint; until its last file is there, the one before it counts.
+        """Write a checkpoint, which becomes valid with its last file.
 
-        :param callback: the outermost one of the training.
-        :param n_timesteps: steps after which the training is finished.
-        :raises NotPlainError: if something cannot be written down.
-        :raises OSError: if the disk is full, for example.
+        :param model: the model.
+        :param callback: the outermost callback of the training.
+        :param n_timesteps: total agent steps of the training.
+        :param finished: whether training is finished.
+        :raises NotPlainError: if part of the state is not plain data.
+        :raises OSError: if writing fails, for example because the disk is full.
         """
         assert model.env is not None
         evaluations = evaluation_envs(callback)
@@ -143,14 +145,16 @@ class Snapshots:
         self._remember(model, checkpoint.step, n_rows, segments)
         return checkpoint
 
-    def put_back(
+    def restore(
         self, checkpoint: Checkpoint, model: BaseAlgorithm, callback: BaseCallback
     ) -> dict[str, str]:
-        """Let a training that has just begun continue from a checkpoint.
+        """Restore a checkpoint into a training that has just started.
 
-        :param callback: the outermost one of the training.
-        :return: environments that begin a new episode, and why.
-        :raises CheckpointError: if it is one of another training.
+        :param checkpoint: the header of the checkpoint.
+        :param model: the model.
+        :param callback: the outermost callback of the training.
+        :return: environments that start a new episode -> reason.
+        :raises CheckpointError: if the checkpoint is one of another training.
         """
         check_facts(model, checkpoint.facts)
         self._begun = checkpoint.begun
@@ -159,10 +163,13 @@ class Snapshots:
         envs = {"training": (model.env, tree["env"])}
         others = evaluation_envs(callback)
         if len(others) != len(tree["evaluation_envs"]):
-            raise CheckpointError("the training had other evaluations: pass the same callbacks")
+            raise CheckpointError(
+                f"the training had {len(tree['evaluation_envs'])} evaluation environments, here"
+                f" there are {len(others)}: pass the same callbacks"
+            )
         for i, pair in enumerate(zip(others, tree["evaluation_envs"], strict=True)):
             envs[f"evaluation {i + 1}"] = pair
-        # for episodes that start over: not the seed with which the training began
+        # episodes that start over must not repeat those of the original seed
         sequence = np.random.SeedSequence([model.seed or 0, checkpoint.step])
         seed = int(sequence.generate_state(1)[0]) % 2**31
         new = {name: write_vec_env(*pair, fresh_seed=seed) for name, pair in envs.items()}
@@ -174,7 +181,7 @@ class Snapshots:
         write_callbacks(callback, tree["callbacks"])
         write_training(model, tree["training"])
         if new["training"] is not None:
-            _begin_episodes(model, callback, new["training"])
+            _start_episodes(model, callback, new["training"])
         self._remember(model, checkpoint.step, checkpoint.n_rows, checkpoint.segments)
         return {
             f"environment {i} of the {name}": reason
@@ -183,7 +190,7 @@ class Snapshots:
         }
 
     def _write_new_rows(self, model: BaseAlgorithm) -> tuple[tuple[Segment, ...], int]:
-        """Write what is new in the replay buffer; return all segments that count, and all rows."""
+        """Write new rows of the replay buffer; return all current segments and the row count."""
         buffer = _buffer_of(model)
         if buffer is None:
             return (), 0
@@ -201,27 +208,27 @@ class Snapshots:
     def _remember(
         self, model: BaseAlgorithm, step: int, n_rows: int, segments: tuple[Segment, ...]
     ) -> None:
-        """Remember what is written by now."""
+        """Store the position up to which rows are written."""
         buffer = _buffer_of(model)
         if buffer is not None:
             self._mark = RowMark(buffer, n_written=n_rows)
         self._at_mark, self._n_rows, self._segments = step, n_rows, segments
 
 
-def check_known(model: BaseAlgorithm) -> None:
-    """Refuse an algorithm that changes more than is known here.
+def check_supported(model: BaseAlgorithm) -> None:
+    """Raise an error for an unsupported algorithm.
 
-    :raises TypeError: for others than DQN, QR-DQN, FastDQN and QLearning.
+    :raises TypeError: for algorithms other than DQN, QRDQN, FastDQN and QLearning.
     """
-    if not isinstance(model, KNOWN):
+    if not isinstance(model, SUPPORTED):
         raise TypeError(
             "exact checkpoints support DQN, QRDQN, FastDQN and QLearning, got"
-            f" {type(model).__name__}: use SB3's CheckpointCallback for it"
+            f" {type(model).__name__}: use SB3's CheckpointCallback instead"
         )
 
 
 def training_facts(model: BaseAlgorithm) -> dict[str, Any]:
-    """Return what a model must agree with to continue from a checkpoint."""
+    """Return the properties that a model must share with a checkpoint to continue from it."""
     assert model.env is not None
     try:
         (spec,) = model.env.get_attr("spec", 0)
@@ -243,9 +250,9 @@ def training_facts(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def check_facts(model: BaseAlgorithm, facts: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another training, as far as that can be seen before one begins.
+    """Check that a model matches the checkpoint, as far as possible before training starts.
 
-    :raises CheckpointError: with what differs.
+    :raises CheckpointError: if a property differs.
     """
     buffer = _buffer_of(model)
     for name, here in training_facts(model).items():
@@ -253,13 +260,13 @@ def check_facts(model: BaseAlgorithm, facts: dict[str, Any]) -> None:
             check_buffer_settings(buffer, facts.get(name) or {})
         elif facts.get(name) != here:
             raise CheckpointError(
-                f"the checkpoint is of another training: {name} was {facts.get(name)}, here it is"
-                f" {here}: build model and env as the first time"
+                f"the checkpoint is from another training: {name} was {facts.get(name)}, here it is"
+                f" {here}. Create model and environment as for the original training"
             )
 
 
 def read_training(model: BaseAlgorithm) -> Tree:
-    """Return all that learning has changed, but the replay buffer and the environments."""
+    """Return the state of a training without the replay buffer and the environments."""
     own = vars(model)
     state = {
         "parameters": model.get_parameters(),
@@ -278,7 +285,7 @@ def read_training(model: BaseAlgorithm) -> Tree:
 
 
 def write_training(model: BaseAlgorithm, state: Tree) -> None:
-    """Put all that into a model.
+    """Restore the state from :func:`read_training`.
 
     :raises CheckpointError: if the weights do not fit.
     """
@@ -292,11 +299,11 @@ def write_training(model: BaseAlgorithm, state: Tree) -> None:
     if isinstance(model, QLearning):
         write_generator(model._rng, state["own_stream"])
     _write_pending(model, state["log"])
-    write_global_streams(state["streams"])  # last: nothing above may draw from them
+    write_global_streams(state["streams"])  # last, because the code above may use the generators
 
 
 def write_parameters(model: BaseAlgorithm, state: Tree) -> None:
-    """Put weights and optimiser into a model.
+    """Load weights and optimizer state into a model.
 
     :raises CheckpointError: if they do not fit.
     """
@@ -304,23 +311,23 @@ def write_parameters(model: BaseAlgorithm, state: Tree) -> None:
         model.set_parameters(state["parameters"], exact_match=True, device=model.device)
     except (ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
-            "the checkpoint has other weights than the model: build it with the same policy and"
+            "the weights of the checkpoint do not fit the model: use the same policy and"
             f" policy_kwargs. {shorten(str(error), 200)}"
         ) from None
 
 
 def read_global_streams() -> Tree:
-    """Return where the random generators stand that all code of a process shares."""
+    """Return the states of the global random generators of Python, NumPy and PyTorch."""
     return {
         "python": random.getstate(),
-        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  # SB3 draws from it
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002  # used by SB3
         "torch": th.get_rng_state(),
         "cuda": th.cuda.get_rng_state_all() if th.cuda.is_available() else [],
     }
 
 
 def write_global_streams(state: dict[str, Any]) -> None:
-    """Let them continue from there; those of GPUs that are not here are left out."""
+    """Restore the global random generators, skipping those of missing GPUs."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])  # noqa: NPY002
     th.set_rng_state(state["torch"])
@@ -329,19 +336,19 @@ def write_global_streams(state: dict[str, Any]) -> None:
 
 
 def evaluation_envs(callback: Callbacks) -> list[VecEnv]:
-    """Return the environments of all evaluations beside a training."""
+    """Return the environments of all evaluation callbacks."""
     return [one.eval_env for one in all_within(callback) if isinstance(one, EvalCallback)]
 
 
 def read_callbacks(callback: Callbacks) -> Tree:
-    """Return the state of a callback and of those in it."""
+    """Return the states of callbacks, including nested ones."""
     return [{"kind": _kind(one), "state": _read_callback(one)} for one in _with_state(callback)]
 
 
 def write_callbacks(callback: Callbacks, states: Tree) -> None:
-    """Put these states into callbacks that were built in the same way.
+    """Restore the states of callbacks that were created in the same way.
 
-    :raises CheckpointError: if they are others; nothing is changed then.
+    :raises CheckpointError: if the callbacks differ; nothing is changed then.
     """
     callbacks = list(_with_state(callback))
     here, saved = [_kind(one) for one in callbacks], [state["kind"] for state in states]
@@ -355,7 +362,7 @@ def write_callbacks(callback: Callbacks, states: Tree) -> None:
 
 
 def _with_state(callback: Callbacks) -> Iterator[BaseCallback]:
-    """Yield those that have something to save; the others may come or go."""
+    """Yield the callbacks with state; those without may be added or removed on resume."""
     for one in all_within(callback):
         if not (isinstance(one, _STATELESS) or getattr(one, "is_stateless", False)):
             yield one
@@ -374,17 +381,17 @@ def _write_callback(callback: Any, state: Tree) -> None:
         return
     for name, value in state.items():
         here = vars(callback).get(name)
-        if isinstance(value, dict) and isinstance(here, dict):  # a Counter, for example, stays one
+        if isinstance(value, dict) and isinstance(here, dict):  # keeps subclasses such as Counter
             here.clear()
             here.update(value)
-        elif isinstance(value, tuple) and hasattr(here, "_make"):  # a named one
+        elif isinstance(value, tuple) and hasattr(here, "_make"):  # namedtuple
             setattr(callback, name, here._make(value))
         elif value is not None or is_plain(here):
             setattr(callback, name, value)
 
 
 def _is_state(name: str, value: Any) -> bool:
-    """Return whether an attribute may change while training; paths are settings."""
+    """Return whether an attribute is state that changes in training; paths are settings."""
     is_path = isinstance(value, str) and ("/" in value or os.sep in value)
     return name not in _NOT_SAVED and not is_path and is_plain(value)
 
@@ -403,7 +410,7 @@ def _buffer_of(model: BaseAlgorithm) -> ReplayBuffer | None:
 
 
 def _read_pending(model: BaseAlgorithm) -> Tree:
-    """Return what was recorded since the last line of the log (no figures or videos)."""
+    """Return the logger values recorded since the last dump, without figures and videos."""
     logger = model.logger
     names = [name for name, value in logger.name_to_value.items() if is_plain(value)]
     return {
@@ -425,10 +432,10 @@ def _write_pending(model: BaseAlgorithm, pending: dict[str, list[Any]]) -> None:
             logger.name_to_excluded[name] = excluded
 
 
-def _begin_episodes(model: BaseAlgorithm, callback: Callbacks, observations: Any) -> None:
-    """Let all environments start over, for the model, its replay buffer and the callbacks."""
+def _start_episodes(model: BaseAlgorithm, callback: Callbacks, observations: Any) -> None:
+    """Start new episodes in all environments, for the model, its replay buffer and callbacks."""
     model._last_obs = observations
-    if model._vec_normalize_env is not None:  # replay buffers hold what is not normalised
+    if model._vec_normalize_env is not None:  # replay buffers store unnormalized observations
         model._last_original_obs = model._vec_normalize_env.get_original_obs()
     if model._last_episode_starts is not None:
         model._last_episode_starts[:] = True

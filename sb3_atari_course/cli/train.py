@@ -15,7 +15,7 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.checkpoints.callback import FREQUENCY
-from sb3_atari_course.checkpoints.folder import hint_at_unfinished
+from sb3_atari_course.checkpoints.folder import print_unfinished_runs
 from sb3_atari_course.cli.parser import CommandParser
 from sb3_atari_course.envs import find_spec, import_packages, register_envs
 from sb3_atari_course.hyperparams import ALGORITHMS
@@ -102,7 +102,7 @@ class TrainParser(CommandParser):
         if given.vec_env == "native":
             importlib.import_module("sb3_atari_course.native_zoo")
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
-        hint_at_unfinished(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
+        print_unfinished_runs(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
         return given
 
 

@@ -1,4 +1,9 @@
-"""Evaluation: whole games (``games``), protocol and score keeper, player of a model."""
+"""Evaluation of agents on full games with unclipped rewards.
+
+- ``games.py``: ``evaluate_games`` and its report
+- ``protocol.py``: score keeping, and the protocol as read from the environment
+- ``player.py``: a model in one environment (observations as in training, recurrent state)
+"""
 
 from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course.evaluation.games import (

@@ -1,4 +1,4 @@
-"""Evaluation of agents: whole, unclipped games under a fixed protocol."""
+"""Evaluation of agents: full games with unclipped rewards under a fixed protocol."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sb3_atari_course.evaluation.protocol import (
 from sb3_atari_course.wrappers import NoopReset
 from sb3_atari_course.wrappers.timing import layers
 
-#: Scores shown one by one in the text of a report; it has all of them.
+#: Maximum number of scores printed in a report, which stores all of them.
 _MOST_SCORES = 100
 
 #: Most no-ops (emulator frames) before a game; Mnih et al. 2015, Extended Data Table 1.
@@ -39,14 +39,14 @@ NOOP_MAX = 30
 
 @dataclass(frozen=True)
 class GamesReport:
-    """The scores of whole games, how they were made, and those of random play beside them.
+    """Evaluation report: scores of full games, the protocol, and scores of random play.
 
-    :param env_id: the environment.
-    :param scores: true score of each game (return of each episode), in order.
-    :param lengths: length of each game, in emulator frames (steps for an env that is no game).
-    :param random_scores: the same games, with the same starts, played at random; maybe none.
-    :param protocol: how the scores were made, name -> value.
-    :param penalties: number of penalties in each game, empty if they were not asked for.
+    :param env_id: environment id.
+    :param scores: score of each game (unclipped return of each episode), in order.
+    :param lengths: length of each game in emulator frames; in steps for other environments.
+    :param random_scores: scores of random play in the same games (same seeds); may be empty.
+    :param protocol: evaluation protocol, name -> value.
+    :param penalties: number of penalties in each game; empty if they were not counted.
     """
 
     env_id: str
@@ -58,36 +58,36 @@ class GamesReport:
 
     @property
     def mean(self) -> float:
-        """Mean score."""
+        """Mean of the scores."""
         return float(np.mean(self.scores))
 
     @property
     def std(self) -> float:
-        """Standard deviation of the scores (over the games, divisor n, as SB3 prints it)."""
+        """Standard deviation of the scores over the games (divisor n, as in SB3)."""
         return float(np.std(self.scores))
 
     @property
     def random_mean(self) -> float | None:
-        """Mean score of random play, None if it was not asked for."""
+        """Mean score of random play; None without random play."""
         return float(np.mean(self.random_scores)) if self.random_scores else None
 
     @property
     def mean_length(self) -> float:
-        """Mean length, in emulator frames (steps for an env that is no game)."""
+        """Mean length of a game in emulator frames; in steps for other environments."""
         return float(np.mean(self.lengths))
 
     @property
     def mean_penalties(self) -> float | None:
-        """Mean number of penalties in a game, None if they were not asked for."""
+        """Mean number of penalties per game; None if they were not counted."""
         return float(np.mean(self.penalties)) if self.penalties else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, ready for JSON."""
+        """Return the report with its mean and standard deviation as JSON-serializable values."""
         summary = {"mean": self.mean, "std": self.std, "random_mean": self.random_mean}
         return {**summary, **asdict(self)}
 
     def summary(self) -> str:
-        """Return mean and SD, random play, length and penalties, without the single scores."""
+        """Return mean and SD, random play, length and penalties as text, without single scores."""
         n_games = len(self.scores)
         lines = [
             f"{self.env_id}: {self.mean:.2f} +- {self.std:.2f} (mean +- SD of {n_games} games)"
@@ -125,42 +125,41 @@ def evaluate_games(
     random_play: bool = True,
     penalty: float | None = None,
 ) -> GamesReport:
-    """Play whole games with a model and report their true scores.
+    """Evaluate a model on full games with unclipped rewards.
 
-    Game i depends on ``seed`` and i only: the first ten scores of thirty are those of ten. Actions
-    are the model's best ones, replaced by random ones with probability ``epsilon``: the model's
-    own exploration, whatever its training left behind, plays no part. A recurrent policy keeps its
-    state through a game. A game lasts until it is over, through all lives, whatever the training
-    saw as an episode; scores are not clipped. Observations are those of the training: normalised
-    by the ``VecNormalize`` that the model carries, and in a zero-padded stack for a model that
-    reads several at once, as RL Zoo's ``frame_stack`` makes it.
+    - Game i depends only on ``seed`` and i: the first ten scores of thirty are those of ten.
+    - Actions are greedy, replaced by random ones with probability ``epsilon``. This evaluation
+      epsilon is independent of the model's exploration rate in training.
+    - A game lasts until it is over, across all lives; rewards are not clipped. The state of a
+      recurrent policy is kept for the whole game.
+    - Observations are those of training: normalized by the model's ``VecNormalize``, and stacked
+      with zero padding, as by ``VecFrameStack``, for a model that expects stacked observations.
+    - The protocol in the report is read from the environment: sticky actions, mode, difficulty,
+      time limits and no-ops, including those of wrappers.
 
-    The protocol in the report is read from the environment that was played: sticky actions, mode,
-    difficulty, limits and no-ops of wrappers are in it.
-
-    :param model: an SB3 model, or anything with its ``predict``.
-    :param env_id: e.g. ``"BreakoutNoFrameskip-v4"``; small environments work as well.
-    :param n_games: number of games, at least 1.
-    :param seed: decides the starts and the random actions.
+    :param model: an SB3 model, or any object with its ``predict()``.
+    :param env_id: environment id, for example ``"BreakoutNoFrameskip-v4"``; not only Atari.
+    :param n_games: number of games (episodes), at least 1.
+    :param seed: seed of the initial states and random actions, at least 0.
     :param epsilon: probability of a random action, 0 to 1.
-    :param max_frames: cap on the length of a game, in emulator frames (108,000 are half an hour;
-        steps for an environment that is no game).
-    :param sticky_actions: probability that the emulator repeats the last action, whatever the id
-        says (Machado et al. 2018 use 0.25).
-    :param env_wrapper: what the model was trained with, :func:`wrap_atari` with the same crop,
-        shape, ... for a game; default: ``wrap_atari`` for a game, else nothing. No-op starts are
-        added where it brings none.
-    :param env_kwargs: for :func:`gymnasium.make`. Screens are grey as in :func:`make_atari_env`,
-        or RGB if ``env_wrapper`` brings SB3's ``WarpFrame``; for a model trained by RL Zoo pass
-        ``{"obs_type": "rgb"}``, as the command does.
-    :param random_play: play the same games at random too.
-    :param penalty: count the steps that pay exactly this, -10 for an illegal action in Taxi.
-    :raises TypeError: for an environment instead of its id, a penalty that is not a number, a
-        ``random_play`` that is not a bool, a model without ``predict``, an ``env_wrapper`` that is
-        not a function.
-    :raises ValueError: for a number out of range, for sticky actions without a game or
-        twice, for ``env_kwargs`` that ``max_frames`` and ``sticky_actions`` decide, for spaces that
-        are not those of the model, for a wrapper that restarts the game at a life loss.
+    :param max_frames: time limit of a game in emulator frames (108,000 are 30 minutes at 60 Hz); in
+        steps for other environments.
+    :param sticky_actions: probability that the emulator repeats the last action, regardless of the
+        id's default (Machado et al. 2018 use 0.25); Atari only.
+    :param env_wrapper: wrapper function used in training, such as
+        ``functools.partial(wrap_atari, crop=...)``. Default:
+        :func:`~sb3_atari_course.envs.atari.wrap_atari` for Atari, none otherwise. For Atari, no-op
+        starts are added if it has none.
+    :param env_kwargs: arguments of :func:`gymnasium.make`. Atari screens are grayscale, as in
+        :func:`~sb3_atari_course.envs.atari.make_atari_env`, or RGB if ``env_wrapper`` contains
+        SB3's ``WarpFrame``; for models trained by RL Zoo pass ``{"obs_type": "rgb"}``.
+    :param random_play: also play the same games with random actions.
+    :param penalty: reward that is counted as a penalty, for example -10 (illegal action in Taxi).
+    :return: the report.
+    :raises TypeError: for a value of a wrong type; for an environment instead of its id.
+    :raises ValueError: for a number out of range; for sticky actions without Atari or twice; for
+        ``env_kwargs`` that ``max_frames`` or ``sticky_actions`` set; for spaces that do not match
+        the model's; for a wrapper that restarts the game at a life loss.
     """
     integer_at_least(1, "n_games", n_games)
     integer_at_least(0, "seed", seed)
@@ -172,20 +171,20 @@ def evaluate_games(
         finite_number("penalty", penalty)
     is_game = is_atari(env_id)
     if sticky_actions and not is_game:
-        raise ValueError(f"sticky_actions are for Atari games, {env_id} is none: leave them out")
+        raise ValueError(f"sticky_actions are for Atari games, {env_id} is not one: leave them out")
 
     player = Player(model)
     if not isinstance(env_kwargs, Mapping | None):
-        raise TypeError(f"env_kwargs must be a dict of arguments of gym.make, got {env_kwargs!r}")
+        raise TypeError(f"env_kwargs must be a dict for gymnasium.make, got {env_kwargs!r}")
     if env_wrapper is not None and not callable(env_wrapper):
         raise TypeError(
-            f"env_wrapper must be a function of an environment, got {env_wrapper!r}:"
-            " functools.partial(wrap_atari, crop=...)"
+            f"env_wrapper must be a function that wraps an environment, got {env_wrapper!r}: pass"
+            " for example functools.partial(wrap_atari, crop=...)"
         )
     wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
     given = dict(env_kwargs or {})
     keeper, env = _wrapped_game(wrap, make_score_keeper(env_id, max_frames, sticky_actions, given))
-    reads_rgb = any(isinstance(layer, WarpFrame) for layer in layers(env))  # it takes RGB only
+    reads_rgb = any(isinstance(layer, WarpFrame) for layer in layers(env))  # requires RGB
     if is_game and reads_rgb and given.get("obs_type") != "rgb":
         env.close()
         rgb = make_score_keeper(env_id, max_frames, sticky_actions, {**given, "obs_type": "rgb"})
@@ -216,7 +215,7 @@ def evaluate_games(
 def _wrapped_game(
     wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], keeper: ScoreKeeper
 ) -> tuple[ScoreKeeper, gym.Env[Any, Any]]:
-    """Put the model's wrappers around the game, and no-op starts inside if they bring none."""
+    """Apply the model's wrappers to the game, with no-op starts inside if they have none."""
     start = NoopReset(keeper, noop_max=max(1, NOOP_MAX // keeper.frames_per_step))
     env = wrap(start)
     if not isinstance(env, gym.Env):
@@ -233,9 +232,15 @@ def play_game(
     seed: list[int],
     epsilon: float,
 ) -> EpisodeStatistics:
-    """Play one game to its real end; return what the score keeper counted.
+    """Play one full game and return its statistics.
 
-    :param env: with the score keeper inside; :func:`.fit_to_model` has made it fit.
+    :param player: the model.
+    :param env: wrapped environment from ``fit_to_model()``, with ``keeper`` inside.
+    :param keeper: records score and length.
+    :param seed: seed of the initial state and the random actions, as for
+        :func:`numpy.random.default_rng`.
+    :param epsilon: probability of a random action, 0 to 1.
+    :return: score, length and number of penalties.
     """
     rng = np.random.default_rng(seed)
     env_seed = int(rng.integers(2**31))
@@ -252,7 +257,7 @@ def play_game(
             action = player.act(obs)
         obs, _, terminated, truncated, _ = env.step(action)
         if truncated:
-            keeper.cut_off()  # maybe by a wrapper outside of it
+            keeper.cut_off()  # the truncation may come from a wrapper outside the keeper
         elif terminated and not keeper.over:  # a life loss
             obs, _ = env.reset()
             player.begin_episode()

@@ -1,4 +1,4 @@
-"""A model in one environment: spaces compared, observations as in training, recurrent state."""
+"""Model in a single environment: space checks, observations as in training, recurrent state."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ from sb3_atari_course.envs import warn_if_stacked_twice
 
 
 class Model(Protocol):
-    """What is needed of a model: SB3's ``predict`` (any SB3 algorithm, or a player of yours).
+    """Interface of a model: SB3's ``predict()``, of any SB3 algorithm or a custom player.
 
-    If ``predict`` also takes SB3's ``state`` and ``episode_start``, it gets back the state that it
-    returned. ``observation_space`` and ``action_space``, if there are any, are compared with those
-    of the environment.
+    If ``predict()`` also takes ``state`` and ``episode_start``, as in SB3, its recurrent state is
+    passed back to it. ``observation_space`` and ``action_space``, if present, are compared with
+    those of the environment.
     """
 
     def predict(self, observation: Any, *, deterministic: bool = False) -> tuple[NDArray[Any], Any]:
-        """Return actions for a batch of observations, and a recurrent state or None."""
+        """Return actions for a batch of observations, and a recurrent state or None.
+
+        :param observation: batch of observations, a dict of batches for ``Dict`` spaces.
+        :param deterministic: return greedy actions.
+        """
 
 
 class Player:
-    """Plays one environment with a model, carrying the state of a recurrent policy.
+    """Player of a single environment: selects actions and keeps the recurrent state.
 
-    :param model: an SB3 model, or anything with its ``predict``.
-    :param deterministic: take the model's best actions; False: with its own exploration.
-    :raises TypeError: if the model has no ``predict``.
+    :param model: an SB3 model, or any object with its ``predict()``.
+    :param deterministic: use greedy actions; False uses the model's exploration.
+    :raises TypeError: if the model has no ``predict()``.
     """
 
     def __init__(self, model: Model, *, deterministic: bool = True) -> None:
@@ -46,19 +50,20 @@ class Player:
         self.begin_game()
 
     def begin_game(self) -> None:
-        """Forget the recurrent state: a game starts."""
+        """Reset the recurrent state at the start of a game."""
         self._state: Any = None
         self.begin_episode()
 
     def begin_episode(self) -> None:
-        """Mark the next observation as the first one of an episode, as after a life loss."""
+        """Mark the next observation as the first of an episode, for example after a life loss."""
         self._starts = True
 
     def act(self, observation: Any) -> Any:
         """Return the model's action.
 
-        :param observation: one, as the environment returned it; a dict of arrays too.
-        :raises ValueError: for a recurrent model whose ``predict`` does not take its state back.
+        :param observation: a single observation as returned by the environment.
+        :raises ValueError: if ``predict()`` returns a recurrent state but has no ``state`` and
+            ``episode_start`` parameters.
         """
         carried = {}
         if self._takes_state:
@@ -68,33 +73,36 @@ class Player:
         )
         if state is not None and not self._takes_state:
             raise ValueError(
-                "the model's predict() returns a recurrent state, but cannot take it back: let it"
-                " take state= and episode_start=, as SB3's does, or return None for the state"
+                "the model's predict() returns a recurrent state, but does not accept it: add the"
+                " parameters state and episode_start, as in SB3, or return None as the state"
             )
         self._state, self._starts, self._is_recurrent = state, False, state is not None
         return actions[0]
 
     def skip(self, observation: Any) -> None:
-        """See an observation for which a random action was played: a recurrent state moves on."""
+        """Update the recurrent state with an observation for which a random action is taken."""
         if self._is_recurrent:
             self.act(observation)
 
 
 def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
-    """Show a model what it was shown in training, and refuse an environment with other spaces.
+    """Wrap an environment so that its observations are those the model was trained on.
 
-    Observations pass through the ``VecNormalize`` that the model carries. A model that reads
-    several observations at once gets them stacked, zero-padded at the start, as SB3's
-    ``VecFrameStack`` and RL Zoo's ``frame_stack`` do.
+    Observations are normalized by the model's ``VecNormalize``. For a model that expects stacked
+    observations they are stacked with zero padding, as by SB3's ``VecFrameStack`` (RL Zoo's
+    ``frame_stack``).
 
-    :raises ValueError: if the model has other spaces, naming them, or needs action masks;
-        ``env`` is closed then.
+    :param env: the environment with the wrappers used in training.
+    :param model: the model.
+    :return: the wrapped environment.
+    :raises ValueError: if the spaces do not match the model's, or it needs action masks; ``env`` is
+        closed then.
     """
     try:
         find_normalize = getattr(model, "get_vec_normalize_env", None)
         normalize: VecNormalize | None = find_normalize() if find_normalize else None
         if normalize is not None and normalize.norm_obs:
-            env = _Normalized(_stacked_like(normalize.observation_space, env), normalize)
+            env = _NormalizeObservation(_stacked_like(normalize.observation_space, env), normalize)
         wanted = getattr(model, "observation_space", None)
         if wanted is not None:
             env = _stacked_like(wanted, env)
@@ -103,7 +111,7 @@ def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
         masks = "action_masks"
         if masks in _parameters_of_predict(model) and env.has_wrapper_attr(masks):
             raise ValueError(
-                f"{type(model).__name__} needs action masks, which are not passed here: use"
+                f"{type(model).__name__} needs action masks, which are not supported here: use"
                 " sb3_contrib.common.maskable.evaluation.evaluate_policy"
             )
     except ValueError:
@@ -115,55 +123,57 @@ def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
 def check_spaces(
     model: Model, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
 ) -> None:
-    """Refuse a model that was trained with other spaces, as SB3's ``set_env`` does.
+    """Check that an environment's spaces match those of a model, as SB3's ``set_env()`` does.
 
-    Images may be channels last, which SB3 transposes for its models. A model without spaces
-    passes.
+    Images may be channels-last, because SB3 transposes them. A model without spaces is accepted.
 
-    :raises ValueError: naming the spaces of both.
+    :raises ValueError: if they differ.
     """
     differ = []
     reads, acts = (getattr(model, f"{of}_space", None) for of in ("observation", "action"))
     if reads is not None and reads not in (observation_space, _channels_first(observation_space)):
-        differ.append(f"the model reads {reads}, but the environment shows {observation_space}")
+        differ.append(
+            f"the model's observation space is {reads}, the environment's {observation_space}"
+        )
     if acts is not None and acts != action_space:
-        differ.append(f"the model's actions are {acts}, the environment's {action_space}")
+        differ.append(f"the model's action space is {acts}, the environment's {action_space}")
     if differ:
         raise ValueError(
-            f"{'; '.join(differ)}: pass the environment on which it was trained (env_id,"
-            " env_kwargs) and its env_wrapper (crop, shape and n_stack of wrap_atari, bins)"
+            f"{'; '.join(differ)}: pass env_id, env_kwargs and env_wrapper (wrap_atari's crop,"
+            " shape and n_stack; bins) as in training"
         )
 
 
 def batch_of_one(observation: Any) -> Any:
-    """Return a batch with one observation, (1, *shape); a dict of batches for a dict."""
+    """Return a batch of one observation, ``(1, *shape)``; a dict of batches for a dict."""
     if isinstance(observation, dict):
         return {key: np.asarray(value)[None] for key, value in observation.items()}
     return np.asarray(observation)[None]
 
 
-class _Normalized(gym.ObservationWrapper[Any, Any, Any]):
-    """Shows what SB3's VecNormalize makes of the observations; its statistics stay as they are."""
+class _NormalizeObservation(gym.ObservationWrapper[Any, Any, Any]):
+    """Observation normalization by SB3's ``VecNormalize``, without updating its statistics."""
 
     def __init__(self, env: gym.Env[Any, Any], normalize: VecNormalize) -> None:
         if normalize.observation_space != env.observation_space:
             raise ValueError(
-                f"the model's VecNormalize reads {normalize.observation_space}, but the environment"
-                f" shows {env.observation_space}: pass the environment and the env_wrapper with"
-                " which it was trained (normalised images cannot be evaluated)"
+                f"the model's VecNormalize expects {normalize.observation_space}, but the"
+                f" environment's observation space is {env.observation_space}: pass env_id and"
+                " env_wrapper as in training (normalized images are not supported)"
             )
         super().__init__(env)
         self._normalize = normalize
 
     def observation(self, observation: Any) -> Any:
-        """Return the normalised observation."""
+        """Return the normalized observation."""
         return _first_of(self._normalize.normalize_obs(batch_of_one(observation)))
 
 
 class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):
-    """Stacks observations as SB3's VecFrameStack does.
+    """Observation stacking with zero padding, as by SB3's ``VecFrameStack``.
 
-    :param n_stack: how many observations.
+    :param env: environment with ``Box`` or ``Dict`` observations.
+    :param n_stack: number of observations in a stack.
     """
 
     def __init__(self, env: gym.Env[Any, Any], n_stack: int) -> None:
@@ -173,12 +183,12 @@ class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):
         self.observation_space = self._stack.stacked_observation_space
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset; zeros stand for the past."""
+        """Reset; the stack is padded with zeros."""
         obs, info = self.env.reset(**kwargs)
         return _first_of(self._stack.reset(batch_of_one(obs))), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step and push the new observation."""
+        """Step and append the new observation."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         stacked, _ = self._stack.update(batch_of_one(obs), np.array([False]), [{}])
         return _first_of(stacked), reward, terminated, truncated, info
@@ -192,7 +202,7 @@ def _first_of(batch: Any) -> Any:
 
 
 def _stacked_like(wanted: spaces.Space[Any], env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """Return ``env`` with as many observations stacked as make it show ``wanted``, if any do."""
+    """Stack observations if the observation space then equals ``wanted``; else return ``env``."""
     shown = env.observation_space
     if not isinstance(shown, (spaces.Box, spaces.Dict)) or type(shown) is not type(wanted):
         return env
@@ -205,7 +215,7 @@ def _stacked_like(wanted: spaces.Space[Any], env: gym.Env[Any, Any]) -> gym.Env[
 
 
 def _channels_first(space: spaces.Space[Any]) -> spaces.Space[Any]:
-    """Return the space as SB3 shows it to its models: images (h, w, c) become (c, h, w)."""
+    """Transpose image spaces from (h, w, c) to (c, h, w), as SB3 does for its models."""
     if isinstance(space, spaces.Dict):
         return spaces.Dict({key: _channels_first(one) for key, one in space.items()})
     if isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8:
@@ -215,10 +225,10 @@ def _channels_first(space: spaces.Space[Any]) -> spaces.Space[Any]:
 
 
 def _parameters_of_predict(model: Model) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of a model's ``predict`` by name.
+    """Return the parameters of a model's ``predict()`` by name.
 
-    :raises TypeError: if the model has none.
+    :raises TypeError: if the model has no ``predict()``.
     """
     if not callable(getattr(model, "predict", None)):
-        raise TypeError(f"model must be an SB3 model or have its predict(), got {model!r}")
+        raise TypeError(f"model must be an SB3 model or have a predict() method, got {model!r}")
     return inspect.signature(model.predict).parameters

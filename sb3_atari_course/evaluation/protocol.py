@@ -1,4 +1,4 @@
-"""Protocol of an evaluation: the score keeper of a game, and the rules read from its wrappers."""
+"""Evaluation protocol: score keeping of a full game, and the rules read from its wrappers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sb3_atari_course.envs import GRAY_SCREENS, is_atari, make_game
 from sb3_atari_course.wrappers import NoopReset
 from sb3_atari_course.wrappers.timing import frames_per_step, layers
 
-#: Arguments of :func:`gymnasium.make` that say nothing about the rules, or are found in the limits.
+#: Arguments of :func:`gymnasium.make` that are not rules, or that are reported as limits.
 _NOT_RULES = ("render_mode", "max_episode_steps")
 
-#: Settings of an emulator that the protocol decides -> the argument that does.
+#: Emulator settings fixed by the protocol -> the argument that sets them.
 RULES = {
     "max_num_frames_per_episode": "max_frames",
     "repeat_action_probability": "sticky_actions",
@@ -26,12 +26,12 @@ RULES = {
 
 @dataclass
 class EpisodeStatistics:
-    """What was counted of one game.
+    """Statistics of one full game.
 
-    :param score: its true score.
-    :param n_frames: its length in emulator frames (steps for an environment that is no game).
-    :param n_penalties: how many of its steps paid exactly the penalty.
-    :param was_cut_off: a limit ended it before it was over.
+    :param score: sum of the unclipped rewards.
+    :param n_frames: length in emulator frames; in steps for other environments.
+    :param n_penalties: number of steps whose reward equals the penalty.
+    :param was_cut_off: whether the game was truncated by a time limit.
     """
 
     score: float = 0.0
@@ -41,47 +41,53 @@ class EpisodeStatistics:
 
 
 def without_rules(env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a training's environment, without those that the protocol decides."""
+    """Return the environment arguments of a training without those that the protocol sets."""
     return {name: value for name, value in env_kwargs.items() if name not in RULES}
 
 
 class ScoreKeeper(gym.Wrapper[Any, Any, Any, Any]):
-    """Keeps the score of one game at a time, beneath all other wrappers.
+    """Innermost wrapper that records the unclipped score and the length of a full game.
 
-    A game is over when the environment says so, wherever the wrappers outside hide it: inside a
-    reset that presses FIRE, say. What is played after that is not counted.
+    A game is over when the environment terminates or is truncated, even if outer wrappers hide it,
+    for example inside a reset that presses FIRE. Later steps are not counted.
+
+    :param env: the environment without other wrappers.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self.frames_per_step = frames_per_step(env)
-        #: A reward that is counted as a penalty, None for none.
+        #: Reward that is counted as a penalty; None counts none.
         self.penalty: float | None = None
-        #: Cap of a game, in frames (steps for an environment that is no game).
+        #: Time limit of a game in frames; in steps for other environments.
         self.max_frames = 0
         self.start_game()
 
     def start_game(self) -> None:
-        """Count from here; the next reset starts the game."""
+        """Reset the statistics; the next reset starts the game."""
         self.statistics, self.over, self._begun = EpisodeStatistics(), False, False
 
     def cut_off(self) -> None:
-        """End the game here, for a limit that stands outside."""
+        """End the game as truncated, because of a time limit outside this wrapper."""
         if not self.over:
             self.over = self.statistics.was_cut_off = True
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset; refused in the middle of the game."""
+        """Reset the environment.
+
+        :raises ValueError: before the game is over.
+        """
         if self._begun and not self.over:
             raise ValueError(
-                "a wrapper of the model restarts the game when an episode ends, at a lost life"
-                " perhaps: no whole game can be scored (LifeLossTerminal goes on)"
+                "a wrapper in env_wrapper restarts the game before it is over, for example at a"
+                " life loss, so full games cannot be scored: use LifeLossTerminal, which continues"
+                " the game"
             )
         self._begun = True
         return self.env.reset(**kwargs)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step, and count."""
+        """Step and update the statistics."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         if not self.over:
             statistics = self.statistics
@@ -96,15 +102,15 @@ class ScoreKeeper(gym.Wrapper[Any, Any, Any, Any]):
 def make_score_keeper(
     env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any]
 ) -> ScoreKeeper:
-    """Make the env with its cap and the rules of the protocol.
+    """Create the environment with the time limit and rules of the protocol.
 
-    :raises ValueError: for ``env_kwargs`` that the protocol decides.
+    :raises ValueError: for ``env_kwargs`` that the protocol sets.
     """
     if is_atari(env_id):
         for name in RULES.keys() & env_kwargs.keys():
             raise ValueError(
-                f"env_kwargs has {name}={env_kwargs[name]!r}, which the protocol decides: pass"
-                f" {RULES[name]}=... instead"
+                f"env_kwargs has {name}={env_kwargs[name]!r}, which the evaluation protocol sets:"
+                f" pass {RULES[name]}=... instead"
             )
         rules = dict(zip(RULES, (max_frames, sticky_actions), strict=True))
         keeper = ScoreKeeper(make_game(env_id, **{**GRAY_SCREENS, **env_kwargs, **rules}))
@@ -117,12 +123,12 @@ def make_score_keeper(
 def protocol_of(
     env: gym.Env[Any, Any], keeper: ScoreKeeper, env_kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return how an environment is played, name -> value, ready for JSON.
+    """Return the protocol of an environment, name -> JSON-serializable value.
 
-    :param env: with all wrappers.
-    :param keeper: inside.
-    :param env_kwargs: with which it was made.
-    :raises ValueError: for sticky actions at two places, or repeated for several steps.
+    :param env: the environment with all wrappers.
+    :param keeper: the score keeper inside ``env``.
+    :param env_kwargs: the arguments ``env`` was created with.
+    :raises ValueError: for sticky actions in two places, or repeated for several steps.
     """
     spec = keeper.unwrapped.spec
     if spec is None or not is_atari(spec.id):
@@ -147,10 +153,10 @@ def protocol_of(
 
 
 def find_noops(env: gym.Env[Any, Any], outside: gym.Env[Any, Any] | None = None) -> int | None:
-    """Return the most no-ops that the wrappers play at a reset, in frames.
+    """Return the maximum number of no-op frames that the wrappers play at a reset.
 
-    :param outside: look at the wrappers outside of this one only.
-    :return: None if no wrapper plays any.
+    :param outside: consider only wrappers outside this one.
+    :return: None if no wrapper plays no-ops.
     """
     found = []
     for layer in layers(env):
@@ -162,16 +168,16 @@ def find_noops(env: gym.Env[Any, Any], outside: gym.Env[Any, Any] | None = None)
 
 
 def _limits(env: gym.Env[Any, Any], keeper: ScoreKeeper, unit: str) -> dict[str, Any]:
-    """Return the cap of a game: the lowest of the score keeper's and the time limits that it sees.
+    """Return the time limit of a game: the minimum of the score keeper's and those inside it.
 
-    ``time_limit`` is there for a limit outside: it does not see the frames that a reset plays, and
-    starts over at each.
+    A limit outside is reported as ``time_limit``, because it restarts at each reset and does not
+    count the frames played in a reset.
     """
     cap, outside = keeper.max_frames, {}
     is_inside = False
     for layer in layers(env):
         is_inside = is_inside or layer is keeper
-        steps = vars(layer).get("_max_episode_steps")  # of Gymnasium's TimeLimit, or RL Zoo's
+        steps = vars(layer).get("_max_episode_steps")  # TimeLimit of Gymnasium or RL Zoo
         if steps is None:
             continue
         n_frames = frames_per_step(layer)
@@ -183,9 +189,9 @@ def _limits(env: gym.Env[Any, Any], keeper: ScoreKeeper, unit: str) -> dict[str,
 
 
 def _sticky_actions(env: gym.Env[Any, Any]) -> dict[str, Any]:
-    """Return the probability of repeating the last action, nothing if there is none.
+    """Return the probability of sticky actions, or an empty dict without sticky actions.
 
-    ``sticky_frames`` is there if a wrapper repeats it for more than one frame at a time.
+    ``sticky_frames`` is included if a wrapper repeats actions for more than one frame at a time.
     """
     found = []
     for layer in layers(env):
@@ -193,27 +199,28 @@ def _sticky_actions(env: gym.Env[Any, Any]) -> dict[str, Any]:
             found.append((float(layer.repeat_action_probability), frames_per_step(layer.env)))
             if layer.repeat_action_duration_range != (1, 1):
                 raise ValueError(
-                    "StickyAction with a repeat_action_duration of"
-                    f" {layer.repeat_action_duration_range} steps: scores are comparable for 1 only"
+                    "StickyAction has a repeat_action_duration of"
+                    f" {layer.repeat_action_duration_range} steps: only 1 gives comparable scores"
                 )
         elif isinstance(layer, StickyActionEnv):
             found.append((float(layer.action_repeat_probability), frames_per_step(layer.env)))
     emulator = getattr(env.unwrapped, "ale", None)
     if emulator is not None:
         found.append((round(emulator.getFloat("repeat_action_probability"), 6), 1))
-    found = [(chance, n_frames) for chance, n_frames in found if chance > 0]
+    found = [(probability, n_frames) for probability, n_frames in found if probability > 0]
     if len(found) > 1:
         raise ValueError(
-            f"actions are sticky twice, with the probabilities {[chance for chance, _ in found]}:"
-            " leave out sticky_actions=, or the wrapper that repeats actions"
+            "sticky actions are set twice, with the probabilities"
+            f" {[probability for probability, _ in found]}: remove sticky_actions=..., or the"
+            " wrapper that repeats actions"
         )
     if not found:
         return {}
-    ((chance, n_frames),) = found
-    return {"sticky_actions": chance} | ({"sticky_frames": n_frames} if n_frames > 1 else {})
+    ((probability, n_frames),) = found
+    return {"sticky_actions": probability} | ({"sticky_frames": n_frames} if n_frames > 1 else {})
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of ``env_kwargs`` as JSON can hold it, other objects as their ``repr``."""
+    """Return a JSON-serializable copy of a value, with other objects as their ``repr``."""
     text = json.dumps(value, default=lambda one: getattr(one, "tolist", lambda: repr(one))())
     return json.loads(text)

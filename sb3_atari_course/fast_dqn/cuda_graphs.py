@@ -1,4 +1,4 @@
-"""Gradient steps as a CUDA graph: sampled and computed on the GPU while the environments step."""
+"""CUDA graphs for gradient steps, sampled and computed on the GPU while the environments step."""
 
 from __future__ import annotations
 
@@ -20,49 +20,50 @@ from sb3_atari_course.replay import FrameReplayBuffer
 from sb3_atari_course.replay.frame_stores import DeviceFrames, send
 from sb3_atari_course.replay.stacks import NEXT_OBS, OBS
 
-#: Updates before the capture, in which libraries choose their kernels; they count like the others.
+#: Eager updates before the capture, in which libraries select kernels; they count as updates.
 N_WARM_UPS = 3
 
 
 class PendingUpdates:
-    """Updates that were asked for and not begun, at most one call of ``train``.
+    """Queue of submitted gradient steps, at most those of one call of ``train()``.
 
-    They run at :meth:`flush`, or during the next step of the environments.
+    They run in :meth:`flush`, or during the next step of the environments.
     """
 
     def __init__(self) -> None:
         self._submitted: tuple[GraphUpdates, int, int, ReplayBuffer] | None = None
-        self._env: WorkWhilePlaying | None = None
+        self._env: OverlapWrapper | None = None
 
     def submit(self, updates: GraphUpdates, n_updates: int, batch_size: int) -> None:
-        """Ask for updates, by the settings and on the replay buffer of now, which is kept alive."""
+        """Queue updates with the current settings and replay buffer, which is kept alive."""
         self._submitted = updates, n_updates, batch_size, updates.rows.buffer
 
     def flush(self) -> None:
-        """Run what is pending: the GPU gets its commands, nothing is waited for."""
+        """Launch the pending updates on the GPU without waiting for them."""
         if self._submitted is not None:
             (updates, n_updates, batch_size, _), self._submitted = self._submitted, None
             updates.run(n_updates, batch_size)
 
-    def flush_while_playing(self, env: VecEnv) -> VecEnv:
-        """Return the environments; if updates are pending, so that their next step runs them."""
+    def flush_during_step(self, env: VecEnv) -> VecEnv:
+        """Return the environments, wrapped to launch pending updates during their next step."""
         if self._submitted is None:
             return env
         if self._env is None or self._env.venv is not env:
-            self._env = WorkWhilePlaying(env, self.flush)
+            self._env = OverlapWrapper(env, self.flush)
         return self._env
 
     def close(self) -> None:
-        """Run what is pending, and let the environments go."""
+        """Launch the pending updates and drop the reference to the environments."""
         self._env = None
         self.flush()
 
 
-class WorkWhilePlaying(VecEnvWrapper):
-    """Calls a function in each step, between sending the actions and waiting for the frames.
+class OverlapWrapper(VecEnvWrapper):
+    """Wrapper that calls a function between ``step_async`` and ``step_wait``.
 
-    :param venv: its ``step_async`` should send: ``NativeAtariVecEnv`` and ``SubprocVecEnv`` do.
-    :param work: what to do meanwhile.
+    :param venv: an environment whose ``step_async`` starts the step, such as
+        ``NativeAtariVecEnv`` or ``SubprocVecEnv``.
+    :param work: function called while the environments step.
     """
 
     def __init__(self, venv: VecEnv, work: Callable[[], None]) -> None:
@@ -70,29 +71,29 @@ class WorkWhilePlaying(VecEnvWrapper):
         self._work = work
 
     def reset(self) -> VecEnvObs:
-        """Reset."""
+        """Reset the environments."""
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Send the actions, then work."""
+        """Send the actions, then call the function."""
         self.venv.step_async(actions)
         self._work()
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Wait for the frames."""
+        """Wait for the results of the step."""
         return self.venv.step_wait()
 
 
 class GraphUpdates:
-    """Updates that the GPU does on its own while the environments step.
+    """Gradient steps replayed as a CUDA graph while the environments step.
 
-    An update of a small network is forty kernels of a few microseconds, and launching them one by
-    one takes longer than they do. A graph launches them all at once. It holds addresses and
-    numbers: after a tensor or a setting was replaced (by a loaded optimizer, a replay buffer that
-    grew, another ``max_grad_norm``) another one is captured.
+    An update of a small network consists of about forty kernels of a few microseconds each;
+    launching them one by one takes longer than running them. A graph launches all of them at once.
+    It holds addresses and constants, so it is captured again when a tensor or setting was replaced
+    (a loaded optimizer, a replay buffer that grew, another ``max_grad_norm``).
 
-    :param step: one update, replaced in each call of ``train``.
-    :param rows: the replay buffer's rows on the GPU.
+    :param step: the gradient step; replaced in each call of ``train()``.
+    :param rows: copy of the replay buffer's rows on the GPU.
     """
 
     def __init__(self, step: GradientStep, rows: DeviceRows) -> None:
@@ -106,20 +107,20 @@ class GraphUpdates:
 
     @property
     def mean_loss(self) -> float:
-        """The mean loss of the last :meth:`run` whose result has arrived, NaN before the first.
+        """Mean loss of the last :meth:`run` whose result has arrived; NaN before the first.
 
-        The GPU works asynchronously, and a later loss would have to be waited for.
+        CUDA runs asynchronously; reading a later loss would synchronize.
         """
         return float(self._mean_loss)
 
     def run(self, n_updates: int, batch_size: int) -> None:
-        """Ask the GPU for ``n_updates``, each on a separate batch; nothing is waited for."""
+        """Launch ``n_updates`` updates, each on a separate batch, without synchronizing."""
         policy = self.step.policy
-        was_training = policy.training  # in the middle of a rollout it is not
+        was_training = policy.training  # False during a rollout
         policy.set_training_mode(True)
-        self.rows.follow(self.step.gamma)
+        self.rows.refresh(self.step.gamma)
         with th.cuda.device_of(self.step.weights[0]):  # type: ignore[no-untyped-call]
-            if self._graph is not None and self._captured != self._held(batch_size):
+            if self._graph is not None and self._captured != self._fingerprint(batch_size):
                 self._graph, self._n_warm_ups = None, 0
             for _ in range(n_updates):
                 self._update(batch_size)
@@ -134,15 +135,15 @@ class GraphUpdates:
             return
         if self._graph is None:
             self._graph = self._capture(batch_size)
-            self._captured = self._held(batch_size)
+            self._captured = self._fingerprint(batch_size)
         self._graph.replay()
 
     def _step(self, batch_size: int) -> None:
-        """Do what a graph repeats."""
+        """Sample a batch and update the weights: the operations that the graph records."""
         self._sum_of_losses += self.step(self.rows.sample(batch_size))
 
     def _warm_up(self, batch_size: int) -> None:
-        """Do one update beside the usual stream, as captures ask for."""
+        """Run one update on a side stream, which is required before a capture."""
         self._warm_up_stream = self._warm_up_stream or th.cuda.Stream()  # type: ignore[no-untyped-call]
         self._warm_up_stream.wait_stream(th.cuda.current_stream())
         with th.cuda.stream(self._warm_up_stream):
@@ -150,17 +151,17 @@ class GraphUpdates:
         th.cuda.current_stream().wait_stream(self._warm_up_stream)
 
     def _capture(self, batch_size: int) -> th.cuda.CUDAGraph:
-        """Return the graph of one update; it is not done by that."""
-        self.step.optimizer.zero_grad()  # gradients are to lie in the graph's own memory
+        """Capture the graph of one update; capturing does not run it."""
+        self.step.optimizer.zero_grad()  # gradients must be allocated in the graph's memory pool
         graph = th.cuda.CUDAGraph()
         with th.cuda.graph(graph):
             self._step(batch_size)
         return graph
 
-    def _held(self, batch_size: int) -> tuple[object, ...]:
-        """Return what a graph holds for ever: where tensors lie, layers and numbers.
+    def _fingerprint(self, batch_size: int) -> tuple[object, ...]:
+        """Return everything a captured graph depends on: tensor addresses, layers and constants.
 
-        ``gamma`` is not among them: batches for a graph bring their own discounts.
+        ``gamma`` is not included, because batches for a graph contain their discounts.
         """
         step = self.step
         held: list[Any] = [batch_size, step.max_grad_norm, step.double_q, step.compiled]
@@ -181,17 +182,17 @@ def _identity(held: Any) -> Any:
 
 
 class DeviceRows:
-    """The replay buffer's rows as tensors beside its frames, sampled there: nothing is waited for.
+    """Copy of the replay buffer's rows on the GPU, sampled there without synchronizing.
 
-    Batches are those of SB3's ``NStepReplayBuffer``, but the indices come from torch's generator
-    of the device instead of NumPy's. All tensors keep their addresses.
+    Batches equal those of SB3's ``NStepReplayBuffer``, but the indices come from PyTorch's
+    generator of the device instead of NumPy's. All tensors keep their addresses.
 
-    :param buffer: its frames lie in :class:`DeviceFrames`; it is not kept alive.
+    :param buffer: a replay buffer with its frames in :class:`DeviceFrames`; only weakly referenced.
     """
 
     def __init__(self, buffer: FrameReplayBuffer) -> None:
         self._buffer, self._stacks = weakref.ref(buffer), weakref.ref(buffer.stacks)
-        self._n_written = 0  # of the buffer's rows, as far as they were copied
+        self._n_written = 0  # the buffer's n_written at the last copy
         self.device = _store(buffer).device
         self._n_rows, self._n_envs = buffer.buffer_size, buffer.n_envs
         self._copies = {
@@ -207,31 +208,31 @@ class DeviceRows:
     def buffer(self) -> FrameReplayBuffer:
         """The replay buffer."""
         buffer = self._buffer()
-        assert buffer is not None, "the replay buffer is gone"
+        assert buffer is not None, "the replay buffer was deleted"
         return buffer
 
     @property
     def addresses(self) -> tuple[int, ...]:
-        """Where the frames lie: other addresses after the replay buffer grew or was loaded."""
+        """Device addresses of the frames, which change when the buffer grows or is loaded."""
         return _store(self.buffer).addresses
 
-    def belong_to(self, buffer: ReplayBuffer) -> bool:
-        """Return whether these are the rows of this buffer, for as many steps as it has now."""
+    def matches(self, buffer: ReplayBuffer) -> bool:
+        """Return whether these are the rows of this buffer, with its current ``n_steps``."""
         return self._buffer() is buffer and len(self._steps) == self.buffer.n_steps
 
-    def follow(self, gamma: float) -> None:
-        """Copy the rows that were written since the last time.
+    def refresh(self, gamma: float) -> None:
+        """Copy the rows written since the last call.
 
-        :param gamma: discount per step of the batches to come.
+        :param gamma: discount per step of the next batches.
         """
         self._gamma.fill_(gamma)
         stacks = self.buffer.stacks
-        if stacks is not self._stacks():  # emptied, or loaded from a file
+        if stacks is not self._stacks():  # the buffer was reset or loaded from a file
             self._stacks, self._n_written = weakref.ref(stacks), 0
         n_new = min(stacks.n_written - self._n_written, self._n_rows)
         if n_new == 0:
             return
-        # the row before them too: it may have been marked as cut off since
+        # the row before them too, which may have been marked as truncated since
         first = max(stacks.n_written - min(n_new + 1, self._n_rows), 0)
         rows = np.arange(first, stacks.n_written) % self._n_rows
         places = send(rows, self.device)
@@ -242,30 +243,30 @@ class DeviceRows:
         self._n_written = stacks.n_written
 
     def sample(self, batch_size: int) -> ReplayBufferSamples:
-        """Return a batch of random transitions."""
-        return self.gather(*self.draw(batch_size))
+        """Sample a batch of transitions."""
+        return self.gather(*self.sample_indices(batch_size))
 
-    def draw(self, batch_size: int) -> tuple[th.Tensor, th.Tensor]:
-        """Return random rows and environments, (B,) int64 each, evenly from what is filled.
+    def sample_indices(self, batch_size: int) -> tuple[th.Tensor, th.Tensor]:
+        """Sample row and environment indices, (B,) int64 each, uniformly from the filled rows.
 
-        A graph would keep the bound of ``randint`` for ever, so it is multiplied in.
+        ``randint`` is not used, because a graph would capture its upper bound as a constant.
         """
-        chances = th.rand((2, batch_size), dtype=th.float64, device=self.device)
-        rows = (chances[0] * self._n_filled).long()
-        envs = (chances[1] * self._n_envs).long()
+        uniform = th.rand((2, batch_size), dtype=th.float64, device=self.device)
+        rows = (uniform[0] * self._n_filled).long()
+        envs = (uniform[1] * self._n_envs).long()
         return th.minimum(rows, self._n_filled - 1), envs.clamp_(max=self._n_envs - 1)
 
     def gather(self, rows: th.Tensor, envs: th.Tensor) -> ReplayBufferSamples:
-        """Return the transitions that begin there, over ``n_steps`` steps or to the episode's end.
+        """Return the n-step transitions that start at the given indices.
 
-        :param rows: (B,) int64.
-        :param envs: (B,) int64.
+        :param rows: row indices, (B,) int64.
+        :param envs: environment indices, (B,) int64.
         """
         numbers, actions, rewards, dones, timeouts = self._copies.values()
         several = (rows[:, None] + self._steps) % self._n_rows, envs[:, None]  # (B, n_steps)
         ends = (dones[several] + timeouts[several] > 0).int()
         ends = ends | (several[0] == self._newest_row).int()  # the next row is the oldest
-        is_played = ends.cumsum(1) - ends == 0  # no end before it
+        is_played = ends.cumsum(1) - ends == 0  # no episode end before this step
         n_played = is_played.sum(1, keepdim=True)
         returns = rewards[several] * self._gamma**self._steps * is_played
         gather = self.buffer.stacks.gather
@@ -281,7 +282,7 @@ class DeviceRows:
 
 
 def _arrays(buffer: FrameReplayBuffer) -> dict[str, NDArray[Any]]:
-    """Return what a row consists of, each (n_rows, n_envs, ...)."""
+    """Return the arrays that make up the rows, each (n_rows, n_envs, ...)."""
     names = ("actions", "rewards", "dones", "timeouts")
     return {"numbers": buffer.stacks.numbers, **{name: getattr(buffer, name) for name in names}}
 

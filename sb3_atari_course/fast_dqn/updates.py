@@ -1,4 +1,4 @@
-"""One gradient step: the loss of a batch, its gradient, clipping, the optimizer."""
+"""DQN gradient step: TD loss of a batch, gradient, gradient clipping, optimizer step."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sb3_atari_course.replay.stacks import CV_MAX_CHANNELS
 #: (B, ...) observations -> (B, n_actions) Q-values.
 QFunction = Callable[[th.Tensor], th.Tensor]
 
-#: What PyTorch adds to the norm of a gradient before it divides by it.
+#: PyTorch adds this to the gradient norm before dividing by it.
 _EPSILON = 1e-6
 
 
 class GradientStep:
-    """One update of a model's weights by one batch; nothing in it waits for the device.
+    """Gradient step on one batch, without synchronizing with the device.
 
-    Everything is read from the model when the step is made, as SB3 reads it in each ``train``, so
-    a step serves a single call of ``train``.
+    Networks, optimizer and settings are read from the model on construction, as SB3 reads them in
+    each ``train()``, so create one instance per call of ``train()``.
 
-    :param model: its networks, optimizer, ``gamma`` and ``max_grad_norm`` are taken.
-    :param double_q: see :func:`temporal_difference_loss`.
-    :param compiled: that function, compiled; None: as it is.
+    :param model: the DQN whose networks, optimizer, ``gamma`` and ``max_grad_norm`` are used.
+    :param double_q: use the Double DQN target, see :func:`temporal_difference_loss`.
+    :param compiled: compiled :func:`temporal_difference_loss`; None uses the eager function.
     """
 
     def __init__(self, model: DQN, *, double_q: bool, compiled: Compiled | None = None) -> None:
@@ -46,12 +46,12 @@ class GradientStep:
         self._q_functions = [q_function(net) for net in self.nets] if compiled else self.nets
 
     def __call__(self, batch: ReplayBufferSamples) -> th.Tensor:
-        """Update the weights, and return the loss, ()."""
+        """Update the weights and return the detached loss, a scalar tensor."""
         batch = batch._replace(
             observations=channels_last(batch.observations),
             next_observations=channels_last(batch.next_observations),
         )
-        self.optimizer.zero_grad()  # now: their RAM is for the new gradients, not for the batch
+        self.optimizer.zero_grad()  # frees the old gradients before the new ones are allocated
         loss = self._loss(batch, *self._q_functions, gamma=self.gamma, double_q=self.double_q)
         loss.backward()
         clip_gradient(self.weights, self.max_grad_norm)
@@ -67,14 +67,19 @@ def temporal_difference_loss(
     gamma: float,
     double_q: bool,
 ) -> th.Tensor:
-    """Return the mean Huber loss of Q(s, a) against r + gamma * (value of the next state).
+    """Return the TD loss: mean Huber loss of Q(s, a) against r + gamma * V(s').
 
-    The value is the target network's: of its own best action (Mnih et al. 2015, algorithm 1), or
-    with ``double_q`` of the online network's (van Hasselt et al. 2016, equation 4).
+    V(s') is the target network's value of its own greedy action (Mnih et al. 2015, algorithm 1),
+    or, with ``double_q``, of the online network's greedy action (van Hasselt et al. 2016,
+    equation 4).
 
-    :param batch: observations (B, ...), the rest (B, 1); ``discounts`` None: ``gamma``.
+    :param batch: observations of shape (B, ...), all other fields (B, 1); if ``discounts`` is
+        None, ``gamma`` is used.
+    :param q_net: online network.
+    :param q_net_target: target network.
     :param gamma: discount per step.
-    :return: () float32, with the gradient of ``q_net`` only.
+    :param double_q: select the next action with the online network (Double DQN).
+    :return: scalar float32; only ``q_net`` gets gradients.
     """
     with th.no_grad():
         next_q_values = q_net_target(batch.next_observations)
@@ -90,10 +95,10 @@ def temporal_difference_loss(
 
 
 def clip_gradient(weights: Sequence[th.Tensor], max_norm: float) -> None:
-    """Shorten the gradient of all weights to a Euclidean norm, as ``clip_grad_norm_`` does.
+    """Clip the gradient norm of all weights, as ``torch.nn.utils.clip_grad_norm_`` does.
 
-    That multiplies a gradient which is short enough by 1, which takes a twentieth of an update. On
-    a CPU it is left alone; on a GPU, knowing the norm would mean waiting for it.
+    PyTorch multiplies gradients below the limit by 1, which takes 5 % of an update. On the CPU
+    this multiplication is skipped; on a GPU, reading the norm would synchronize.
     """
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     norm = th.nn.utils.get_total_norm(gradients)
@@ -105,22 +110,22 @@ def clip_gradient(weights: Sequence[th.Tensor], max_norm: float) -> None:
 def q_function(q_net: QNetwork) -> QFunction:
     """Return a Q-network as a function of observations, (B, ...) -> (B, n_actions).
 
-    SB3 compares the bounds of the observation space in every call, to see if it holds images; here
-    this is done once, so that torch.compile sees the whole computation. Layers that are replaced
-    later are used, other attributes are those of now.
+    SB3 checks in every call whether the observation space holds images. Here this is checked once,
+    so that ``torch.compile`` can trace the whole computation. Layers replaced later take effect;
+    other attributes are copied now.
     """
     if not (q_net.normalize_images and is_image_space(q_net.observation_space)):
         return q_net
-    unscaled = copy.copy(q_net)  # its layers are those of q_net
+    unscaled = copy.copy(q_net)  # shallow: shares its layers with q_net
     unscaled.normalize_images = False
     return lambda images: unscaled(images.float() / 255.0)
 
 
 def channels_last(images: Any) -> Any:
-    """Return the same images, (B, c, h, w), the channels contiguous in RAM.
+    """Return the images, (B, c, h, w), in channels-last memory format.
 
-    On a CPU the backward pass of the first convolution takes half as long so (and OpenCV reorders
-    ten times as fast as torch). Other observations, and those on a GPU, are returned as they are.
+    On a CPU this halves the time of the first convolution's backward pass; OpenCV reorders ten
+    times as fast as PyTorch. Other observations, and those on a GPU, are returned unchanged.
     """
     if not (
         isinstance(images, th.Tensor)
@@ -137,13 +142,14 @@ def channels_last(images: Any) -> Any:
     return th.from_numpy(pixels).view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-def make_fast(optimizer: Optimizer) -> None:
-    """Let one kernel update all weights (``fused``), on a GPU also inside a CUDA graph.
+def enable_fused(optimizer: Optimizer) -> None:
+    """Enable the fused optimizer kernel, and on a GPU also CUDA graph capture (``capturable``).
 
-    Optimizers without such a kernel (RMSprop), and those whose user chose otherwise, stay as they
-    are. On a GPU the learning rate becomes a tensor, to be filled in place: see :func:`set_rate`.
+    Optimizers without a fused kernel (RMSprop), or with ``fused`` or ``foreach`` set by the user,
+    keep their implementation. On a GPU the learning rate becomes a tensor that
+    :func:`set_learning_rate` fills in place.
 
-    :param optimizer: as SB3 made it or loaded it.
+    :param optimizer: as created or loaded by SB3; changed in place.
     """
     for group in optimizer.param_groups:
         device = group["params"][0].device
@@ -158,8 +164,8 @@ def make_fast(optimizer: Optimizer) -> None:
             state["step"] = state["step"].to(weight.device)
 
 
-def set_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """Set the learning rate; where it is a tensor, the one that a CUDA graph reads."""
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Set the learning rate, in place if it is a tensor, because CUDA graphs hold its address."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], th.Tensor):
             group["lr"].fill_(learning_rate)
@@ -167,12 +173,12 @@ def set_rate(optimizer: Optimizer, learning_rate: float) -> None:
             group["lr"] = learning_rate
 
 
-def plain_state(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the state as SB3's own DQN would save it: without what :func:`make_fast` has set.
+def portable_state(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the ``state_dict`` without the settings of :func:`enable_fused`, as SB3 saves it.
 
-    A file with ``capturable`` could not resume on a CPU.
+    A file with ``capturable`` could not be used on a CPU.
 
-    :return: a ``state_dict``; its tensors are the optimizer's own, counts of steps copies.
+    :return: a ``state_dict`` that shares the optimizer's tensors, except for the step counts.
     """
     saved = optimizer.state_dict()
     for group in saved["param_groups"]:
@@ -191,12 +197,12 @@ def plain_state(optimizer: Optimizer) -> dict[str, Any]:
 
 
 class Compiled:
-    """The loss as PyTorch compiles it at the first call, a matter of half a minute.
+    """``torch.compile`` with a fallback to eager mode.
 
-    If that fails, for example for want of a C++ compiler, there is one warning, and the function
-    runs as it is from then on.
+    The first call compiles, which takes about half a minute. If it fails, for example because
+    there is no C++ compiler, one warning is issued and the eager function is used from then on.
 
-    :param function: of tensors.
+    :param function: function of tensors.
     """
 
     def __init__(self, function: Callable[..., th.Tensor]) -> None:
@@ -204,16 +210,16 @@ class Compiled:
         self._function: Callable[..., th.Tensor] = th.compile(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> th.Tensor:
-        """Call the function."""
+        """Call the compiled function, or the eager one if compilation failed."""
         try:
             return self._function(*args, **kwargs)
-        except Exception as error:  # whatever it is: if it is not the compiler's, it comes again
+        except Exception as error:  # any type: an error of the function itself is raised again here
             result = self._eager(*args, **kwargs)
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             warnings.warn(
-                f"compile=True has no effect, training goes on without: {reason.rstrip('.:')}."
-                " On a CPU it needs a C++ compiler (g++, clang++ or MSVC, named by CXX) and"
-                " Python's headers, on a GPU Triton",
+                f"compile=True has no effect, training continues without it: {reason.rstrip('.:')}."
+                " torch.compile needs a C++ compiler (g++, clang++ or MSVC, see CXX) and Python's"
+                " headers on a CPU, Triton on a GPU",
                 stacklevel=2,
             )
             self._function = self._eager

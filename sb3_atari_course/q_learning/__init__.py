@@ -1,8 +1,8 @@
 """Tabular Q-learning as an SB3 algorithm: one row per state, one column per action.
 
-- ``q_learning.py``   the loop: epsilon-greedy actions, a step, the update of a cell
-- ``policies.py``     the table as SB3 saves and loads it: state numbers, a greedy policy
-- ``schedules.py``    epsilon and the learning rate over a training
+- ``q_learning.py``: the training loop (epsilon-greedy actions, environment step, Q-table update)
+- ``policies.py``: the Q-table as an SB3 policy, and the state indices
+- ``schedules.py``: schedules of epsilon and the learning rate
 """
 
 from sb3_atari_course.q_learning.policies import QTablePolicy

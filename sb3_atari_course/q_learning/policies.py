@@ -1,4 +1,4 @@
-"""The Q-table with its greedy policy, and the numbers of its states."""
+"""Q-table with a greedy policy, and the indexing of its states."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 
 from sb3_atari_course._common.validation import finite_number
 
-#: Most cells of a table: 1 GiB of values and as much of visits.
+#: Maximum number of cells: 1 GiB of values and 1 GiB of visit counts.
 MAX_CELLS = 2**27
 
 
 class QTablePolicy(BasePolicy):
-    """A table of action values: what each action is worth in each state.
+    """Q-table policy: greedy with respect to a table of action values.
 
-    The table is a buffer of the module, so that SB3 saves it as tensors, without pickle; it stays
-    on the CPU, where numpy and torch share its memory. The policy is greedy; of several best
-    actions it takes the one with the lowest number, so that it depends on the table only.
+    The Q-table is a buffer of the module, so SB3 saves it as tensors without pickle. It stays on
+    the CPU, where NumPy and PyTorch share its memory. Ties are broken in favour of the lowest
+    action, so predictions depend on the Q-table only.
 
-    :param observation_space: ``Discrete``, or ``MultiDiscrete``, which is ravelled.
+    :param observation_space: ``Discrete``, or ``MultiDiscrete``, which is ravelled in C order.
     :param action_space: ``Discrete``.
-    :param initial_value: of every cell before learning; above all true values it makes the agent
-        try everything (optimistic start; Sutton and Barto 2018, section 2.6).
-    :raises ValueError: for spaces that no table can hold, for more than 2**27 cells.
+    :param initial_value: initial Q-value of every cell; a value above all true ones encourages
+        exploration (optimistic initial values; Sutton and Barto 2018, section 2.6).
+    :raises ValueError: for other spaces, and for more than 2**27 cells.
     """
 
-    #: Both of shape (n_states, n_actions): float64 and int64.
+    #: Q-values, (n_states, n_actions) float64.
     values: th.Tensor
+    #: Number of updates of each cell, (n_states, n_actions) int64.
     visits: th.Tensor
 
     def __init__(
@@ -45,9 +46,9 @@ class QTablePolicy(BasePolicy):
         super().__init__(observation_space, action_space)
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(
-                f"a table needs Discrete actions, got {action_space}: for a Box put"
-                " sb3_atari_course.wrappers.DiscretizeActions around the environment (in a yml:"
-                " env_wrapper), number others with gymnasium.wrappers.TransformAction"
+                f"QTablePolicy needs Discrete actions, got {action_space}: for a Box wrap the"
+                " environment in sb3_atari_course.wrappers.DiscretizeActions (in a yml:"
+                " env_wrapper), for others use gymnasium.wrappers.TransformAction"
             )
         self.states = StateNumbering(observation_space)
         self.initial_value = finite_number("initial_value", initial_value)
@@ -55,14 +56,14 @@ class QTablePolicy(BasePolicy):
         shape = (self.states.n_states, self.n_actions)
         if shape[0] * shape[1] > MAX_CELLS:
             raise ValueError(
-                f"a table for {observation_space} and {action_space} has {shape[0] * shape[1]}"
-                f" cells, more than {MAX_CELLS}: choose fewer bins, or DQN"
+                f"the Q-table for {observation_space} and {action_space} has {shape[0] * shape[1]}"
+                f" cells, more than {MAX_CELLS}: use fewer bins, or DQN"
             )
         self.register_buffer("values", th.full(shape, initial_value, dtype=th.float64))
         self.register_buffer("visits", th.zeros(shape, dtype=th.int64))
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
-        """Return the best action of each observation, (n,) int64, ``deterministic`` or not."""
+        """Return the greedy action of each observation, (n,) int64."""
         assert isinstance(observation, th.Tensor)
         states = self.states(observation.numpy())
         return th.from_numpy(self.first_action + self.values.numpy()[states].argmax(axis=1))
@@ -76,13 +77,13 @@ class QTablePolicy(BasePolicy):
 
 
 class StateNumbering:
-    """Numbers the observations of a finite space from 0.
+    """Mapping from the observations of a finite space to state indices from 0.
 
     A ``Discrete`` observation counts from its ``start``; a ``MultiDiscrete`` one is ravelled in C
     order (the last component fastest), as :func:`numpy.ravel_multi_index` does.
 
-    :param space: the observation space.
-    :raises ValueError: for a space that is not finite in this sense, with what to do about it.
+    :param space: the observation space, ``Discrete`` or ``MultiDiscrete``.
+    :raises ValueError: for another space.
     """
 
     def __init__(self, space: spaces.Space[Any]) -> None:
@@ -92,21 +93,22 @@ class StateNumbering:
             self._starts, self._sizes = space.start.ravel().tolist(), space.nvec.ravel().tolist()
         else:
             raise ValueError(
-                f"a table needs Discrete or MultiDiscrete observations, got {space}: for a Box of"
-                " one dimension put sb3_atari_course.wrappers.DiscretizeObservations around the"
-                " environment (in a yml: env_wrapper), number others with"
-                " gymnasium.wrappers.TransformObservation, and for images use DQN"
+                f"QTablePolicy needs Discrete or MultiDiscrete observations, got {space}: for a"
+                " one-dimensional Box wrap the environment in"
+                " sb3_atari_course.wrappers.DiscretizeObservations (in a yml: env_wrapper), for"
+                " others use gymnasium.wrappers.TransformObservation, for images use DQN"
             )
         self.space, self.n_states = space, math.prod(self._sizes)
 
     def __call__(self, observations: NDArray[Any]) -> list[int]:
-        """Return the state number of each observation.
+        """Return the state index of each observation.
 
-        :param observations: integers, shape (n, *shape of the space).
+        :param observations: integers, shape ``(n, *space.shape)``.
+        :return: n state indices, 0 to ``n_states - 1``.
         :raises ValueError: if one is not an integer or lies outside the space.
         """
         if observations.dtype.kind not in "iu":
-            raise ValueError(f"observations of {self.space} are integers, got {observations!r}")
+            raise ValueError(f"observations of {self.space} must be integers, got {observations!r}")
         starts, sizes = self._starts, self._sizes
         states = []
         if observations.ndim == 1:  # Discrete

@@ -1,4 +1,4 @@
-"""Tabular Q-learning: act, observe, move one cell towards its target."""
+"""Tabular Q-learning: epsilon-greedy actions, environment steps, Q-table updates."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from sb3_atari_course.q_learning.schedules import (
     learning_rate_at,
 )
 
-#: Values and visits, both of shape (n_states, n_actions).
+#: Q-values and visit counts, both of shape (n_states, n_actions).
 _Table = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 SelfQLearning = TypeVar("SelfQLearning", bound="QLearning")
 
-#: Arguments that SB3's constructor takes.
-_OF_SB3 = (
+#: Arguments passed on to SB3's constructor.
+_SB3_ARGUMENTS = (
     "policy_kwargs",
     "stats_window_size",
     "tensorboard_log",
@@ -46,13 +46,17 @@ _OF_SB3 = (
 def choose_actions(
     values: NDArray[np.float64], states: Sequence[int], epsilon: float, rng: np.random.Generator
 ) -> list[int]:
-    """Return for each state a random action with probability ``epsilon``, else a best one.
+    """Return epsilon-greedy actions, sampled individually for each state.
 
-    Ties are broken at random, all best actions alike. Each state draws one random number, and a
-    second one if its action is random or tied. (Loops in Python, as in :func:`update_table`: for a
-    handful of environments and actions they are several times faster than NumPy.)
+    Ties are broken uniformly at random. Each state uses one random number, and a second one if its
+    action is random or tied. (Python loops, here and in :func:`update_table`, are several times
+    faster than NumPy for a handful of environments and actions.)
 
-    :param values: (n_states, n_actions).
+    :param values: Q-values, (n_states, n_actions).
+    :param states: state index of each environment.
+    :param epsilon: probability of a random action, 0 to 1.
+    :param rng: random generator.
+    :return: action index of each environment, from 0.
     """
     random = rng.random
     actions = []
@@ -81,13 +85,17 @@ def update_table(
     gamma: float,
     rate: float | None,
 ) -> float:
-    """Learn from one step of each environment, one after the other.
+    """Apply the Q-learning update to one transition of each environment, in their order.
 
-    :param values: (n_states, n_actions); changed in place, as ``visits`` of the same shape.
-    :param next_states: where the steps led to; None after a terminal state: nothing follows.
-    :param gamma: discount of what follows, 0 to 1.
-    :param rate: learning rate; None: 1 / (visits of the cell), this one included.
-    :return: the sum of the absolute TD errors, target minus old value.
+    :param values: Q-values, (n_states, n_actions); changed in place.
+    :param visits: visit counts of the same shape; changed in place.
+    :param states: state index of each environment.
+    :param actions: action index of each environment.
+    :param rewards: reward of each environment.
+    :param next_states: next state of each environment; None if terminal (no bootstrapping).
+    :param gamma: discount, 0 to 1.
+    :param rate: learning rate; None means 1 / (number of visits, including this one).
+    :return: sum of the absolute TD errors.
     """
     sum_error = 0.0
     for state, action, target, next_state in zip(
@@ -105,40 +113,44 @@ def update_table(
 
 
 class QLearning(BaseAlgorithm):
-    """Q-learning with a table as an SB3 algorithm (Watkins 1989; Sutton and Barto 2018, 6.5).
+    """Tabular Q-learning as an SB3 algorithm (Watkins 1989; Sutton and Barto 2018, 6.5).
 
-    After each step the cell of the state and action moves towards what the step has shown::
+    Each step updates one cell of the Q-table::
 
         Q(s, a) += learning_rate * (reward + gamma * max Q(s', .) - Q(s, a))
 
-    - After a terminal state nothing follows: the target is the reward alone. After a truncation (a
-      time limit) the episode would have gone on: s' is its last observation, as after any step.
-    - Several environments share one table. Their actions are chosen from the table before the
-      step; then they learn one after the other, in their order: two visits of one cell in the same
-      step count as two, and the second sees what the first has written.
-    - While learning, ties between best actions are broken at random: in a table of zeros the first
-      action would be the favourite otherwise. ``predict(deterministic=True)`` takes the lowest.
-    - ``predict(deterministic=False)`` is epsilon-greedy with the current epsilon, as SB3's DQN, but
-      each observation of a batch gets a coin of its own, from the generator that learning uses.
-    - Each step reads ``learning_rate``, ``gamma`` and ``exploration``, so they may be changed.
-    - A step is learned before callbacks see it: one that stops the training loses nothing.
-    - A saved model brings its random stream along: after ``load(path, env, force_reset=False)``,
-      ``learn(..., reset_num_timesteps=False)`` goes on as if it had never stopped.
+    - After a terminal state the target is the reward alone. After a truncation (time limit) it
+      bootstraps from the last observation.
+    - Several environments share one Q-table. All actions of a step are selected before it; the
+      updates are then applied in the order of the environments.
+    - During training, ties are broken at random, otherwise the first action would be preferred in
+      a Q-table of zeros. ``predict(deterministic=True)`` takes the lowest of the best actions.
+    - ``predict(deterministic=False)`` is epsilon-greedy with the current epsilon, as in SB3's DQN,
+      but exploration is sampled for each observation of a batch.
+    - ``learning_rate``, ``gamma`` and ``exploration`` are read at each step, so they can be changed
+      during training.
+    - The update happens before callbacks are called, so no transition is lost if one of them stops
+      the training.
+    - The state of the random generator is saved with the model: after ``load(path, env,
+      force_reset=False)``, ``learn(..., reset_num_timesteps=False)`` continues exactly as an
+      uninterrupted training.
 
-    :param policy: ``"QTablePolicy"``; ``policy_kwargs={"initial_value": ...}`` fills the table.
-    :param env: with ``Discrete`` or ``MultiDiscrete`` observations and ``Discrete`` actions.
+    :param policy: ``"QTablePolicy"``; ``policy_kwargs={"initial_value": ...}`` sets the initial
+        Q-values.
+    :param env: environment or id, with ``Discrete`` or ``MultiDiscrete`` observations and
+        ``Discrete`` actions.
     :param learning_rate: in (0, 1]: a constant, an SB3 schedule that stays above 0, or
-        ``"visits"``, 1 / (visits of the cell): a cell then holds the mean of the targets that it
-        has seen, which converges, slowly, where rewards or transitions are random. Where nothing is
-        random 1.0 is best.
+        ``"visits"``, 1 / (number of visits of the cell), which converges slowly in stochastic
+        environments. 1.0 is best in deterministic ones.
     :param gamma: discount per step, 0 to 1.
-    :param exploration: epsilon, 0 to 1: a constant, an SB3 schedule, or an ``EpisodeDecay``, also
-        as the mapping of its numbers. By default it falls from 1 to 0.001 by 1 % an episode.
-    :param device: accepted and left alone; a table stays on the CPU.
-    :param kwargs: SB3's own: ``policy_kwargs``, ``stats_window_size``, ``tensorboard_log``,
-        ``verbose``, ``monitor_wrapper``, ``seed``.
-    :raises ValueError: for a number out of range, for spaces that no table can hold.
-    :raises TypeError: for what is not a number or schedule, for an unknown argument.
+    :param exploration: epsilon, 0 to 1: a constant, an SB3 schedule,
+        an :class:`~sb3_atari_course.q_learning.schedules.EpisodeDecay`, or a mapping of the
+        arguments of the latter. The default decays from 1 to 0.001 by about 1 % per episode.
+    :param device: ignored; the Q-table stays on the CPU.
+    :param kwargs: further arguments of SB3's ``BaseAlgorithm``: ``policy_kwargs``,
+        ``stats_window_size``, ``tensorboard_log``, ``verbose``, ``monitor_wrapper``, ``seed``.
+    :raises ValueError: for a number out of range; for spaces that are not discrete or too large.
+    :raises TypeError: for a value that is not a number or schedule; for an unknown argument.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"QTablePolicy": QTablePolicy}
@@ -157,8 +169,8 @@ class QLearning(BaseAlgorithm):
         **kwargs: Any,
     ) -> None:
         *own, _ = inspect.signature(QLearning).parameters
-        refuse_unknown("QLearning", kwargs, [*own, *_OF_SB3])
-        learning_rate_at(learning_rate, 1.0)  # refused here, not while training
+        refuse_unknown("QLearning", kwargs, [*own, *_SB3_ARGUMENTS])
+        learning_rate_at(learning_rate, 1.0)  # fail here rather than during training
         super().__init__(
             policy=policy,
             env=env,
@@ -169,16 +181,16 @@ class QLearning(BaseAlgorithm):
         )
         self.gamma = gamma
         self.exploration = exploration
-        #: Epsilon of the last step, of the first one before the training.
+        #: Epsilon of the last step; before training, that of the first step.
         self.exploration_rate = epsilon_at(as_exploration(exploration), 0, 1.0)
-        #: Sum of the absolute TD errors since the last log, and the number of updates before it.
+        #: Sum of the absolute TD errors since the last log, and the number of updates at that log.
         self.sum_td_error, self.n_updates_logged = 0.0, 0
         self._rng_state: dict[str, Any] | None = None
         if _init_setup_model:
             self._setup_model()
 
     def _setup_model(self) -> None:
-        if self.learning_rate != 0.0:  # with which SB3's loaders open a model that only plays
+        if self.learning_rate != 0.0:  # RL Zoo's enjoy loads models with a learning rate of 0
             learning_rate_at(self.learning_rate, 1.0)
         self._read_exploration()
         epsilon_at(self._epsilon, 0, 1.0)
@@ -194,23 +206,23 @@ class QLearning(BaseAlgorithm):
         )
 
     def _read_exploration(self) -> None:
-        """Take over ``exploration``, which may change while learning."""
+        """Read ``exploration`` again, which may be changed during training."""
         self._read, self._epsilon = self.exploration, as_exploration(self.exploration)
 
     @property
     def q_table(self) -> NDArray[np.float64]:
-        """The table itself, not a copy: (n_states, n_actions) float64."""
+        """The Q-table, (n_states, n_actions) float64; a view, not a copy."""
         return self.policy.values.numpy()
 
     @property
     def current_learning_rate(self) -> float | None:
-        """The learning rate of the last step; None if it differs from cell to cell."""
+        """Learning rate of the last step; None for ``"visits"``, where it differs by cell."""
         return learning_rate_at(self.learning_rate, self._current_progress_remaining)
 
     def set_random_seed(self, seed: int | None = None) -> None:
-        """Seed the generator of this model, and what SB3 seeds.
+        """Seed this model's random generator and everything that SB3 seeds.
 
-        :param seed: None changes nothing.
+        :param seed: the seed; None changes nothing.
         """
         super().set_random_seed(seed)
         if seed is not None:
@@ -223,10 +235,14 @@ class QLearning(BaseAlgorithm):
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Return the best action of each observation, or the epsilon-greedy one.
+        """Return actions, epsilon-greedy unless ``deterministic``.
 
-        :param deterministic: False: epsilon-greedy with the current ``exploration_rate``.
-        Otherwise as :meth:`QTablePolicy.predict`.
+        :param observation: one observation or a batch, shape ``(n_envs, *obs_shape)``.
+        :param state: returned unchanged; the policy is not recurrent.
+        :param episode_start: ignored.
+        :param deterministic: return greedy actions; False explores with ``exploration_rate``.
+        :return: actions, () or (n_envs,) int64, and ``state``.
+        :raises ValueError: for an observation outside the observation space.
         """
         actions, state = self.policy.predict(observation, state, episode_start)
         if not deterministic:
@@ -246,14 +262,18 @@ class QLearning(BaseAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> SelfQLearning:
-        """Play and learn; the table goes on from what it holds.
+        """Train the model, starting from the current Q-table.
 
-        :param total_timesteps: steps of all environments together; the last round may exceed it.
-        :param callback: of SB3; a rollout is one step of all environments.
-        :param log_interval: episodes between two logs, None for none.
-        :param reset_num_timesteps: begin counting, epsilon and progress anew.
-        :raises ValueError: if the environment returns a state outside its space; the table holds
-            what was learned before that step.
+        :param total_timesteps: number of steps, of all environments together; exceeded if it is
+            not a multiple of the number of environments.
+        :param callback: callback or list of callbacks; a rollout is one step of all environments.
+        :param log_interval: episodes between two logs; None disables logging.
+        :param tb_log_name: name of the run in TensorBoard.
+        :param reset_num_timesteps: restart step count, epsilon and progress; False continues them.
+        :param progress_bar: show a progress bar.
+        :return: the model.
+        :raises ValueError: if the environment returns a state outside its space or a reward that
+            is not finite; the Q-table is not changed by that step.
         """
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
@@ -264,13 +284,13 @@ class QLearning(BaseAlgorithm):
         states: list[int] | None = None
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
-            if states is None:  # now: a checkpoint may have been put back
+            if states is None:  # not earlier: a callback may have restored a checkpoint
                 states = self.policy.states(self._last_obs)  # type: ignore[arg-type]
             n_before = self._episode_num
-            states, go_on = self._step(table, states, callback)
+            states, should_continue = self._step(table, states, callback)
             if log_interval and self._episode_num // log_interval > n_before // log_interval:
                 self.dump_logs()
-            if not go_on:
+            if not should_continue:
                 break
             callback.on_rollout_end()
         callback.on_training_end()
@@ -279,7 +299,7 @@ class QLearning(BaseAlgorithm):
     def _step(
         self, table: _Table, states: list[int], callback: BaseCallback
     ) -> tuple[list[int], bool]:
-        """Step all environments once and learn from it; return the states and whether to go on."""
+        """Step all environments and update the Q-table; return the states, False to stop."""
         assert self.env is not None
         progress = 1.0 - self.num_timesteps / self._total_timesteps
         self._current_progress_remaining = progress
@@ -291,18 +311,19 @@ class QLearning(BaseAlgorithm):
         actions = np.array([first + column for column in columns])
         new_obs, rewards, dones, infos = self.env.step(actions)
 
-        new_states, paid = self.policy.states(new_obs), rewards.tolist()  # type: ignore[arg-type]
-        if not math.isfinite(sum(paid)):
-            raise ValueError(f"rewards must be finite numbers, the environments returned {paid}")
+        new_states = self.policy.states(new_obs)  # type: ignore[arg-type]
+        reward_list = rewards.tolist()
+        if not math.isfinite(sum(reward_list)):
+            raise ValueError(f"the environments returned a non-finite reward: {reward_list}")
         next_states: list[int | None] = list(new_states)
         if dones.any():
             for i in np.flatnonzero(dones).tolist():
-                next_states[i] = self._state_after_the_last_step(infos[i])
+                next_states[i] = self._truncated_state(infos[i])
             self._episode_num += int(dones.sum())
             self._update_info_buffer(infos, dones)
         rate = learning_rate_at(self.learning_rate, progress)
         self.sum_td_error += update_table(
-            *table, states, columns, paid, next_states, gamma=self.gamma, rate=rate
+            *table, states, columns, reward_list, next_states, gamma=self.gamma, rate=rate
         )
         self._last_obs = new_obs  # type: ignore[assignment]
         self._n_updates += len(states)
@@ -312,16 +333,17 @@ class QLearning(BaseAlgorithm):
         callback.update_locals({**seen, "infos": infos})
         return new_states, callback.on_step()
 
-    def _state_after_the_last_step(self, info: dict[str, Any]) -> int | None:
-        """Return the state in which a time limit ended an episode, None if it terminated."""
+    def _truncated_state(self, info: dict[str, Any]) -> int | None:
+        """Return the last state of a truncated episode, None if the episode terminated."""
         if not info.get("TimeLimit.truncated"):
             return None
         return self.policy.states(np.asarray(info["terminal_observation"])[None])[0]
 
     def dump_logs(self) -> None:
-        """Write to SB3's logger: what DQN writes, the TD error, the share of cells ever tried.
+        """Log the metrics of SB3's DQN, the TD error and the share of visited cells.
 
-        ``train/td_error`` is the mean of the absolute TD errors since the last time.
+        ``train/td_error`` is the mean absolute TD error since the last log, ``train/cells_visited``
+        the share of Q-table cells that were updated at least once.
         """
         n_updates, rate = self._n_updates - self.n_updates_logged, self.current_learning_rate
         assert self.ep_info_buffer is not None
@@ -349,7 +371,11 @@ class QLearning(BaseAlgorithm):
         self.logger.dump(step=self.num_timesteps)
 
     def save(self, path: Any, *args: Any, **kwargs: Any) -> None:
-        """Save as SB3 does: the table as tensors (``policy.pth``), the random stream as JSON."""
+        """Save the model in SB3's format, with the state of the random generator.
+
+        :param path: path of the zip file.
+        :param args: as in SB3, like ``kwargs``.
+        """
         self._rng_state = {"seed": self.seed, "stream": self._rng.bit_generator.state}
         super().save(path, *args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Schedules of epsilon, the share of random actions, and of the learning rate."""
+"""Schedules of epsilon (exploration rate) and of the learning rate for tabular Q-learning."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from stable_baselines3.common.type_aliases import Schedule
 
 from sb3_atari_course._common.validation import finite_number, probability
 
-#: The learning rate 1 / (visits of the cell).
+#: Learning rate of 1 / (number of visits of the state-action pair).
 VISITS = "visits"
 
 
 @dataclass(frozen=True)
 class EpisodeDecay:
-    """Epsilon that decays with each episode: ``final + (initial - final) * exp(-decay * episode)``.
+    """Exponential epsilon decay by episode: ``final + (initial - final) * exp(-decay * episode)``.
 
     >>> EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)(0)
     1.0
 
     :param initial_eps: epsilon of the first episode, 0 to 1.
-    :param final_eps: what it tends to, 0 to 1.
-    :param decay: per episode, at least 0; 0.01 leaves 37 % of the way after 100 episodes.
+    :param final_eps: limit of epsilon, 0 to 1.
+    :param decay: decay rate per episode, at least 0; with 0.01, epsilon has covered 63 % of the
+        way to ``final_eps`` after 100 episodes.
     :raises ValueError: for a number out of range.
+    :raises TypeError: for a value that is not a number.
     """
 
     initial_eps: float = 1.0
@@ -35,25 +37,25 @@ class EpisodeDecay:
         probability("initial_eps", self.initial_eps)
         probability("final_eps", self.final_eps)
         if finite_number("decay", self.decay) < 0:
-            raise ValueError(f"decay is a rate per episode, at least 0, got {self.decay!r}")
+            raise ValueError(f"decay (per episode) must be at least 0, got {self.decay!r}")
 
     def __call__(self, episode: int) -> float:
-        """Return epsilon during an episode.
+        """Return epsilon of an episode.
 
-        :param episode: how many episodes were finished before.
+        :param episode: number of episodes finished before, of all environments.
         """
         return self.final_eps + (self.initial_eps - self.final_eps) * math.exp(
             -self.decay * episode
         )
 
 
-#: What ``QLearning(exploration=...)`` takes: a constant, an SB3 schedule (a function of the
-#: progress that remains, 1 to 0), or a decay by episode, as the mapping of its numbers in a yml.
+#: Type of ``QLearning(exploration=...)``: a constant, an SB3 schedule (a function of
+#: ``progress_remaining``, 1 to 0), an :class:`EpisodeDecay`, or a mapping of its arguments (yml).
 Exploration = float | Schedule | EpisodeDecay | Mapping[str, float]
 
 
 def as_exploration(exploration: Exploration) -> float | Schedule | EpisodeDecay:
-    """Return the decay that a mapping stands for, anything else as it is.
+    """Convert a mapping to an :class:`EpisodeDecay`; return anything else unchanged.
 
     :raises TypeError: for an unknown key.
     """
@@ -63,12 +65,13 @@ def as_exploration(exploration: Exploration) -> float | Schedule | EpisodeDecay:
 def epsilon_at(
     exploration: float | Schedule | EpisodeDecay, episode: int, progress_remaining: float
 ) -> float:
-    """Return epsilon of one moment.
+    """Return the current epsilon.
 
-    :param episode: how many episodes were finished before, in all environments.
-    :param progress_remaining: 1 at the beginning of the training, 0 at its end.
-    :raises ValueError: outside 0 to 1.
-    :raises TypeError: for what is no number, schedule or decay.
+    :param exploration: a constant, an SB3 schedule or an :class:`EpisodeDecay`.
+    :param episode: number of episodes finished before, of all environments.
+    :param progress_remaining: 1 at the start of training, 0 at its end.
+    :raises ValueError: for an epsilon outside [0, 1].
+    :raises TypeError: if it is not a number, schedule or decay.
     """
     if isinstance(exploration, EpisodeDecay):
         return exploration(episode)
@@ -81,12 +84,12 @@ def epsilon_at(
 def learning_rate_at(
     learning_rate: float | Schedule | str, progress_remaining: float
 ) -> float | None:
-    """Return the learning rate of one moment; None: 1 / (visits of the cell).
+    """Return the current learning rate; None means 1 / (number of visits).
 
     :param learning_rate: a number in (0, 1], an SB3 schedule of such numbers, or ``"visits"``.
-    :param progress_remaining: 1 at the beginning of the training, 0 at its end.
-    :raises ValueError: outside (0, 1], and for another string.
-    :raises TypeError: for anything else.
+    :param progress_remaining: 1 at the start of training, 0 at its end.
+    :raises ValueError: for a number outside (0, 1], and for another string.
+    :raises TypeError: if it is not a number, schedule or string.
     """
     if learning_rate == VISITS:
         return None

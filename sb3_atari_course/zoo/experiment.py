@@ -37,7 +37,7 @@ from sb3_atari_course._common.validation import check_cuda_device
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints.callback import FREQUENCY, ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import how_to_resume
-from sb3_atari_course.checkpoints.snapshot import KNOWN
+from sb3_atari_course.checkpoints.snapshot import SUPPORTED
 from sb3_atari_course.envs import (
     GRAY_SCREENS,
     find_spec,
@@ -271,7 +271,11 @@ class CourseExperimentManager(ExperimentManager):
     def learn(self, model: BaseAlgorithm) -> None:
         """Train, with the log and the checkpoints in the run folder."""
         self.callbacks.append(CsvLog(self.save_path))
-        if not self._own_checkpoints() and self.checkpoint_freq > 0 and isinstance(model, KNOWN):
+        if (
+            not self._own_checkpoints()
+            and self.checkpoint_freq > 0
+            and isinstance(model, SUPPORTED)
+        ):
             self.callbacks.append(ExactCheckpoint(self.checkpoint_freq))
         self._warn_of_late_start(model)
         try:

@@ -1,1 +1,1 @@
-"""Tests of the callbacks, in trainings that take seconds."""
+"""Tests of sb3_atari_course.callbacks, with short trainings."""

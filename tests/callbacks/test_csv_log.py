@@ -1,4 +1,4 @@
-"""SB3's log as a CSV file."""
+"""CsvLog: SB3's log as a CSV file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import CsvLog, LogTable, find_run_folder
-from tests.callbacks.trainings import PaidGames, player
+from tests.callbacks.trainings import ScoredGames, player
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -29,7 +29,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_what_sb3_logs_is_in_the_file_and_a_second_learn_goes_on(tmp_path: Path) -> None:
+def test_sb3_log_is_written_and_continued_by_a_second_learn(tmp_path: Path) -> None:
     model = DQN("MlpPolicy", "CartPole-v1", learning_starts=50, seed=0)
     callback = CsvLog(tmp_path / "new")
     model.learn(300, callback=callback, log_interval=1)
@@ -47,7 +47,7 @@ def test_what_sb3_logs_is_in_the_file_and_a_second_learn_goes_on(tmp_path: Path)
     model.logger.close()
 
 
-def test_a_learn_that_counts_anew_has_its_last_row_too(tmp_path: Path) -> None:
+def test_last_row_is_written_after_reset_num_timesteps(tmp_path: Path) -> None:
     model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
     callback = CsvLog(tmp_path)
     model.learn(450, callback=callback, log_interval=1)
@@ -61,13 +61,13 @@ def test_a_learn_that_counts_anew_has_its_last_row_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", [PPO, A2C])
-def test_an_on_policy_algorithm_logs_its_last_update(algorithm: Any, tmp_path: Path) -> None:
-    """SB3 prints its table before each update, every ``log_interval`` of them."""
+def test_last_update_of_on_policy_algorithms_is_logged(algorithm: Any, tmp_path: Path) -> None:
+    """SB3 logs before each update, every ``log_interval`` updates."""
     settings: dict[str, Any] = {"batch_size": 32} if algorithm is PPO else {}
     model = algorithm("MlpPolicy", "CartPole-v1", n_steps=32, seed=0, device="cpu", **settings)
     callback = CsvLog(tmp_path)
     model.learn(96, callback=callback, log_interval=2)
-    model.learn(32, callback=callback, log_interval=2)  # an update, and no table of SB3's
+    model.learn(32, callback=callback, log_interval=2)  # an update, but no log of SB3's
     rows = rows_of(tmp_path)
     assert [int(row["time/total_timesteps"]) for row in rows] == [64, 96, 32]
     n_epochs = 10 if algorithm is PPO else 1
@@ -75,14 +75,14 @@ def test_an_on_policy_algorithm_logs_its_last_update(algorithm: Any, tmp_path: P
     model.logger.close()
 
 
-def test_a_training_that_a_callback_ends_at_once_has_one_row(tmp_path: Path) -> None:
-    model = player(PaidGames([1.0]))
+def test_training_stopped_at_once_has_one_row(tmp_path: Path) -> None:
+    model = player(ScoredGames([1.0]))
     model.learn(20, callback=[CsvLog(tmp_path), ConvertCallback(lambda *_: False)])
     assert [row["time/total_timesteps"] for row in rows_of(tmp_path)] == ["1"]
     model.logger.close()
 
 
-def test_an_algorithm_that_logs_nothing_is_left_alone(tmp_path: Path) -> None:
+def test_algorithms_without_logs_are_supported(tmp_path: Path) -> None:
     class Silent(DQN):
         def dump_logs(self) -> None:
             raise NotImplementedError  # SB3's default
@@ -94,7 +94,7 @@ def test_an_algorithm_that_logs_nothing_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_ours", [1, 2])
-def test_a_file_that_sb3_writes_has_each_row_once_under_its_own_columns(
+def test_shared_file_has_each_row_once_in_its_columns(
     n_ours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -107,7 +107,7 @@ def test_a_file_that_sb3_writes_has_each_row_once_under_its_own_columns(
     check_against_json(tmp_path)
 
 
-def test_what_sb3_wrote_is_kept_where_its_logger_is_replaced(tmp_path: Path) -> None:
+def test_rows_of_a_replaced_sb3_logger_are_kept(tmp_path: Path) -> None:
     model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
     callback = CsvLog(tmp_path)
     model.set_logger(configure(str(tmp_path), ["csv"]))
@@ -120,7 +120,7 @@ def test_what_sb3_wrote_is_kept_where_its_logger_is_replaced(tmp_path: Path) -> 
     assert steps == [200, 250, 400, 450]
 
 
-def test_a_file_that_another_training_has_begun_is_continued_under_its_columns(
+def test_file_of_another_training_is_continued_in_its_columns(
     tmp_path: Path,
 ) -> None:
     model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
@@ -138,7 +138,7 @@ def test_a_file_that_another_training_has_begun_is_continued_under_its_columns(
     other.logger.close()
 
 
-def test_a_file_that_was_removed_is_begun_again(tmp_path: Path) -> None:
+def test_removed_file_is_created_again(tmp_path: Path) -> None:
     model = QLearning("QTablePolicy", "Taxi-v4", seed=0)
     callback = CsvLog(tmp_path)
     model.learn(250, callback=callback, log_interval=1)
@@ -149,7 +149,7 @@ def test_a_file_that_was_removed_is_begun_again(tmp_path: Path) -> None:
 
 
 def check_against_json(folder: Path) -> None:
-    """Assert that the table says what SB3's other logger was given."""
+    """Assert that the CSV file has the values of SB3's JSON log."""
     given = [json.loads(line) for line in (folder / "progress.json").read_text().splitlines()]
     table = rows_of(folder)
     assert len(table) == len(given) > 5
@@ -158,15 +158,15 @@ def check_against_json(folder: Path) -> None:
         assert filled == pytest.approx(values)
 
 
-def test_a_table_that_is_continued_knows_its_columns_before_its_first_row(tmp_path: Path) -> None:
-    """A checkpoint reads them, maybe before anything is logged."""
+def test_continued_log_table_reads_its_columns(tmp_path: Path) -> None:
+    """A checkpoint may read them before anything is logged."""
     (tmp_path / "progress.csv").write_text("time/episodes,train/loss\n4,0.5\n")
     table = LogTable(str(tmp_path / "progress.csv"), append=True)
     assert table.keys == ["time/episodes", "train/loss"]
 
 
-class WhereTheRunIs(BaseCallback):
-    """Keeps the folder of the training."""
+class RunFolderRecorder(BaseCallback):
+    """Records the run folder of the training."""
 
     folder: Path | None = None
 
@@ -177,9 +177,9 @@ class WhereTheRunIs(BaseCallback):
         return True
 
 
-def test_a_callback_finds_the_folder_of_the_training(tmp_path: Path) -> None:
+def test_find_run_folder(tmp_path: Path) -> None:
     def found(*others: BaseCallback, logger: Path | None = None) -> Path | None:
-        callback, model = WhereTheRunIs(), player(PaidGames([1.0]))
+        callback, model = RunFolderRecorder(), player(ScoredGames([1.0]))
         if logger is not None:
             model.set_logger(configure(str(logger), []))
         model.learn(2, callback=[callback, CallbackList(list(others))])
@@ -187,14 +187,14 @@ def test_a_callback_finds_the_folder_of_the_training(tmp_path: Path) -> None:
         return callback.folder
 
     log, logger = CsvLog(tmp_path / "run"), tmp_path / "logged"
-    env = DummyVecEnv([lambda: Monitor(PaidGames([1.0]))])
+    env = DummyVecEnv([lambda: Monitor(ScoredGames([1.0]))])
     evaluation = EvalCallback(env, best_model_save_path=str(tmp_path / "best"), eval_freq=1000)
-    assert found() is None  # SB3's own is a temporary one
+    assert found() is None  # SB3's default folder is temporary
     assert found(logger=logger) == logger
     assert found(evaluation, logger=logger) == tmp_path / "best"
     assert found(log, evaluation) == tmp_path / "run"
 
 
-def test_a_removed_callback_names_its_replacement() -> None:
+def test_removed_callback_names_its_replacement() -> None:
     with pytest.raises(ValueError, match=r"gymnasium\.wrappers\.RecordVideo"):
         from sb3_atari_course.callbacks import RecordVideo  # noqa: F401

@@ -1,4 +1,4 @@
-"""The table of a training: its rows, its lines, its file."""
+"""EpisodeTable: rows, printed lines, CSV file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from stable_baselines3.common.callbacks import CallbackList, ConvertCallback
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import EpisodeTable
-from tests.callbacks.trainings import PaidGames, player, repeated, vec_env
+from tests.callbacks.trainings import ScoredGames, player, repeated, vec_env
 
 
-def test_rows_of_several_envs() -> None:
+def test_rows_of_several_environments() -> None:
     table = EpisodeTable(window=2)
     model = player(vec_env(partial(repeated, 4), partial(repeated, 6)), exploration_fraction=1.0)
     model.learn(12, callback=table)
@@ -26,15 +26,15 @@ def test_rows_of_several_envs() -> None:
         (4, 12, 2, 4.0, 4.0, 6.0),
         (5, 12, 3, 6.0, 5.0, 6.0),
     ]
-    # from 1 to 0.05 over 12 steps; SB3 lowers it after the callbacks of a step
+    # from 1 to 0.05 over 12 steps; SB3 updates epsilon after the callbacks of a step
     epsilons = [1 - 0.95 * steps / 12 for steps in (2, 4, 6, 10, 10)]
     assert [row.epsilon for row in table.rows] == pytest.approx(epsilons)
     assert all(0 <= row.seconds < 60 for row in table.rows)
 
 
-def test_lines_are_aligned_and_every_so_many(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_lines_are_aligned_and_thinned_out(capsys: pytest.CaptureFixture[str]) -> None:
     table = EpisodeTable(every=2)
-    A2C("MlpPolicy", PaidGames([-5, 12345, -2.5, 0]), seed=0).learn(5, callback=table)
+    A2C("MlpPolicy", ScoredGames([-5, 12345, -2.5, 0]), seed=0).learn(5, callback=table)
     assert [row.best for row in table.rows[:3]] == [-5, 12345, 12345]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["game", "steps", "game", "steps"]
@@ -45,7 +45,7 @@ def test_lines_are_aligned_and_every_so_many(capsys: pytest.CaptureFixture[str])
     assert len({len(line) for line in lines}) == 1
 
 
-def test_the_file_has_every_game_at_once_and_goes_on(tmp_path: Path) -> None:
+def test_file_is_written_per_game_and_continued(tmp_path: Path) -> None:
     path = tmp_path / "new/games.csv"
     table = EpisodeTable(path=path, every=10)
     model = QLearning("QTablePolicy", "FrozenLake-v1", seed=0)
@@ -67,16 +67,16 @@ def test_the_file_has_every_game_at_once_and_goes_on(tmp_path: Path) -> None:
     assert ",".join(rows[0]) == "game,steps,game_steps,epsilon,seconds,score,mean,best"
 
 
-def test_a_training_that_counts_anew_begins_a_new_table(tmp_path: Path) -> None:
+def test_reset_num_timesteps_starts_a_new_table(tmp_path: Path) -> None:
     table = EpisodeTable(path=tmp_path / "games.csv")
-    model = player(PaidGames([1]))
+    model = player(ScoredGames([1]))
     model.learn(5, callback=table)
     model.learn(3, callback=table)
     assert [row.steps for row in table.rows] == [1, 2, 3]
     assert len((tmp_path / "games.csv").read_text().splitlines()) == 4
 
 
-def test_wrong_values_are_refused() -> None:
+def test_rejects_invalid_values() -> None:
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         EpisodeTable(every=0)
     with pytest.raises(TypeError, match=r"window must be an integer .* got 1.5"):

@@ -1,4 +1,4 @@
-"""Games whose scores and lengths are known beforehand, and models that only play."""
+"""Environments with known scores and lengths, and models that never train."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sb3_atari_course.wrappers import ActionRepeat, LifeLossTerminal
 from tests.fakes import FakeGame
 
 
-class PaidGames(gym.Env[Any, Any]):
-    """Games of one step; game i pays ``scores[i]``, beginning again after the last one."""
+class ScoredGames(gym.Env[Any, Any]):
+    """Games of one step; the score of game i is ``scores[i]``, cyclically."""
 
     observation_space = spaces.Box(0, 1, (1,))
     action_space = spaces.Discrete(2)
@@ -38,12 +38,12 @@ class PaidGames(gym.Env[Any, Any]):
 
 
 def repeated(ends_at: int, frame_skip: int = 2) -> gym.Env[Any, Any]:
-    """Return a game of ``ends_at`` frames, one point each, as make_vec_env wraps them."""
+    """Return a game of ``ends_at`` frames with a reward of 1 each, and Monitor inside."""
     return ActionRepeat(Monitor(FakeGame(ends_at=ends_at)), frame_skip=frame_skip)
 
 
 def lives() -> gym.Env[Any, Any]:
-    """Return a game of 6 frames and two lives; an episode is a life."""
+    """Return a game of 6 frames and two lives, in which each life is an episode."""
     return LifeLossTerminal(Monitor(FakeGame(ends_at=6, lives=[2, 2, 2, 1, 1, 1, 0])))
 
 
@@ -52,5 +52,5 @@ def vec_env(*makers: Callable[[], gym.Env[Any, Any]] | partial[gym.Env[Any, Any]
 
 
 def player(env: VecEnv | gym.Env[Any, Any], **settings: Any) -> DQN:
-    """Return a DQN that plays and never learns; it stops after just as many steps as asked."""
+    """Return a DQN that never updates its weights and stops after exactly the requested steps."""
     return DQN("MlpPolicy", env, buffer_size=100, learning_starts=10**6, train_freq=1, **settings)

@@ -1,4 +1,4 @@
-"""Trainings of a second, once for all tests of a module."""
+"""Short trainings, shared by the tests of a module."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tests.checkpoints.small import learn
 
 
 @pytest.fixture(scope="module")
-def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training without faults."""
-    folder = tmp_path_factory.mktemp("peace")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run folder of a training without interruptions."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
     learn(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training that was cut off."""
-    folder = tmp_path_factory.mktemp("cut")
-    learn(folder, cut=150)
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run folder of an interrupted training."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    learn(folder, interrupt_at=150)
     return folder
 
 
 @pytest.fixture
-def run(cut: Path, tmp_path: Path) -> Path:
-    """Return a copy of the one that was cut off."""
-    return Path(shutil.copytree(cut, tmp_path / "run"))
+def run(interrupted: Path, tmp_path: Path) -> Path:
+    """Return a copy of the interrupted run."""
+    return Path(shutil.copytree(interrupted, tmp_path / "run"))

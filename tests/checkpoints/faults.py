@@ -1,4 +1,4 @@
-"""Faults of machines: kills in the middle of a writing, full disks, damaged files."""
+"""Fault injection: kills during a write, full disks, damaged files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sb3_atari_course._common import atomic_files
 
 
 class KilledError(BaseException):
-    """Stands for SIGKILL: no code runs after it, not even what cleans up."""
+    """Stands for SIGKILL: no code runs after it, not even cleanup."""
 
 
 class Killer:
-    """Ends everything at the nth operation on files: nothing is written or deleted from then on.
+    """Raises KilledError at the nth file operation and all later ones.
 
-    :param last: how many operations there are before the kill.
+    :param last: number of operations before the kill.
     """
 
     def __init__(self, last: float = float("inf")) -> None:
@@ -35,7 +35,7 @@ class Killer:
 
 
 class _Watched:
-    """A file that gets half of a write if the kill comes in it."""
+    """File wrapper that writes half of the data if the kill happens in a write."""
 
     def __init__(self, file: Any, killer: Killer) -> None:
         self._file, self._killer = file, killer
@@ -58,7 +58,7 @@ class _Watched:
 
 @contextmanager
 def kill_at(last: float) -> Iterator[Killer]:
-    """Kill after so many operations on files: opening, writing, flushing, renaming, deleting."""
+    """Kill after ``last`` file operations (open, write, flush, rename, truncate, delete)."""
     killer = Killer(last)
 
     def watched(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,7 +82,7 @@ def kill_at(last: float) -> Iterator[Killer]:
 
 @contextmanager
 def full_disk(n_bytes: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes: the kernel refuses to write more."""
+    """Limit the size of files to ``n_bytes`` in the kernel, like a full disk."""
     resource = pytest.importorskip("resource", reason="a limit of POSIX")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
@@ -93,19 +93,19 @@ def full_disk(n_bytes: int) -> Iterator[None]:
 
 
 def flip(path: Path, rng: np.random.Generator) -> None:
-    """Alter one bit somewhere in a file."""
+    """Flip one random bit of a file."""
     content = bytearray(path.read_bytes())
     content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
     path.write_bytes(content)
 
 
 def cut_short(path: Path, rng: np.random.Generator) -> None:
-    """Cut off the end of a file, or all of it."""
+    """Truncate a file to a random length."""
     os.truncate(path, int(rng.integers(path.stat().st_size)))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files below a folder."""
+    """Return the contents of all files in a folder and its subfolders."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Trainings of a second: poles that are balanced, with a file of each kind of log."""
+"""Short DQN trainings on CartPole, with Monitor files and checkpoints."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from benchmarks.run_differences import count_differing_bytes, differing_rows, memory_arrays
 from sb3_atari_course.checkpoints import ExactCheckpoint, resume
-from tests.checkpoints.trainings import CutError, CutOff, assert_same_end
+from tests.checkpoints.trainings import Interrupt, InterruptError, assert_same_end
 
-#: Agent steps: of a training, between two checkpoints, and after which it is cut off.
-STEPS, EVERY, CUT = 200, 40, 150
+#: Agent steps: of a training, between two checkpoints, and until it is interrupted.
+STEPS, EVERY, INTERRUPT_AT = 200, 40, 150
 
 
-def poles(
+def cartpole(
     folder: Path | None,
     *,
     again: bool = False,
     env_id: str = "CartPole-v1",
     **kwargs: Any,
 ) -> VecEnv:
-    """Return CartPole, with a Monitor file in a folder.
+    """Return CartPole with a Monitor file in a folder.
 
-    :param again: go on with that file.
+    :param again: continue that file.
     """
     return make_vec_env(
         env_id,
@@ -41,7 +41,7 @@ def poles(
 
 
 def dqn(env: VecEnv, **kwargs: Any) -> DQN:
-    """Return an agent that learns from its 20th step on."""
+    """Return a small DQN with ``learning_starts=20``."""
     settings: dict[str, Any] = {
         "policy_kwargs": {"net_arch": [8]},
         "buffer_size": 90,
@@ -59,20 +59,20 @@ def learn(
     folder: Path,
     *others: BaseCallback,
     model: BaseAlgorithm | None = None,
-    cut: int | None = None,
+    interrupt_at: int | None = None,
     steps: int = STEPS,
     every: int = EVERY,
     **kwargs: Any,
 ) -> BaseAlgorithm:
-    """Train with checkpoints, to the end or until it is cut off; close what was opened."""
-    model = dqn(poles(folder)) if model is None else model
+    """Train with checkpoints, to the end or until interrupted, then close all files."""
+    model = dqn(cartpole(folder)) if model is None else model
     exact = ExactCheckpoint(every, folder=folder)
-    callbacks = [*others, exact]
+    interrupts = [Interrupt(interrupt_at)] if interrupt_at else []
     try:
-        model.learn(steps, callbacks + ([CutOff(cut)] if cut else []), **kwargs)
-        assert cut is None, "it should have been cut off"
-    except CutError:
-        exact.let_go()  # as the end of a process does
+        model.learn(steps, [*others, exact, *interrupts], **kwargs)
+        assert interrupt_at is None, "the training should have been interrupted"
+    except InterruptError:
+        exact.release()  # as at the end of a process
     finally:
         close(model)
     return model
@@ -80,23 +80,23 @@ def learn(
 
 def learn_twice(
     folder: Path,
-    build: Callable[[Path], BaseAlgorithm] = lambda run: dqn(poles(run)),
-    beside: Callable[[Path], list[BaseCallback]] = lambda run: [],
+    build: Callable[[Path], BaseAlgorithm] = lambda run: dqn(cartpole(run)),
+    other_callbacks: Callable[[Path], list[BaseCallback]] = lambda run: [],
     **kwargs: Any,
 ) -> tuple[Path, Path]:
-    """Train to the end, and again until it is cut off; return both run folders."""
-    runs = folder / "peace", folder / "run"
-    for run, cut in zip(runs, (None, CUT), strict=True):
-        learn(run, *beside(run), model=build(run), cut=cut, **kwargs)
+    """Train to the end, and again until interrupted; return both run folders."""
+    runs = folder / "uninterrupted", folder / "run"
+    for run, step in zip(runs, (None, INTERRUPT_AT), strict=True):
+        learn(run, *other_callbacks(run), model=build(run), interrupt_at=step, **kwargs)
     return runs
 
 
-def go_on(
+def resume_run(
     folder: Path, env: VecEnv | None = None, *, model: BaseAlgorithm | None = None, **kwargs: Any
 ) -> BaseAlgorithm:
-    """Resume a training with a model, or with an agent in an environment; close what was opened."""
+    """Resume with a model, or with a new one in an environment, then close all files."""
     if model is None:
-        model = dqn(poles(folder, again=True, seed=99) if env is None else env)
+        model = dqn(cartpole(folder, again=True, seed=99) if env is None else env)
     try:
         resume(folder, model, **kwargs).logger.close()
     finally:
@@ -106,7 +106,7 @@ def go_on(
 
 
 def close(model: BaseAlgorithm) -> None:
-    """Close the files of a training."""
+    """Close the log files and environments of a training."""
     if hasattr(model, "_logger"):
         model.logger.close()
     assert model.env is not None
@@ -114,26 +114,26 @@ def close(model: BaseAlgorithm) -> None:
 
 
 def assert_same_training(a: Path, b: Path) -> None:
-    """Assert that two trainings have ended alike, to the bit, memory and games too."""
+    """Assert that two trainings ended bit-identically, including replay buffer and episodes."""
     assert_same_end(a, b)
     assert_same_games(a, b)
-    env = poles(None)
-    memories = [memory_arrays(run, dqn(env).replay_buffer) for run in (a, b)]
+    env = cartpole(None)
+    buffers = [memory_arrays(run, dqn(env).replay_buffer) for run in (a, b)]
     env.close()
     n_arrays = 0
-    for one, other in zip(*memories, strict=True):
+    for one, other in zip(*buffers, strict=True):
         assert count_differing_bytes(one, other) == 0
         n_arrays += 1
     assert n_arrays == 90 * 6  # the buffer is full
 
 
 def assert_same_games(a: Path, b: Path) -> None:
-    """Assert that the same games were played, more than one."""
+    """Assert that the same episodes were played, more than one."""
     assert differing_rows(a, b, "*.monitor.csv") == 0
     assert len((a / "0.monitor.csv").read_text().splitlines()) > 4
 
 
 def arrays_of(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the arrays of an evaluation."""
+    """Return the arrays of ``evaluations.npz``."""
     with np.load(folder / "evaluations.npz") as file:
         return dict(file)

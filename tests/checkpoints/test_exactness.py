@@ -1,4 +1,4 @@
-"""A training that is cut off and resumed ends as one in peace, to the bit."""
+"""An interrupted and resumed training is bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sb3_atari_course.checkpoints import resume, snapshot
 from sb3_atari_course.envs import env_state, vec_env_state
 from tests.checkpoints import small
 from tests.checkpoints.trainings import (
-    CUT,
+    INTERRUPT_AT,
     STEPS,
     assert_same_end,
-    beside,
     breakout,
     build,
     deep,
+    other_callbacks,
     train,
 )
 
@@ -38,29 +38,29 @@ KINDS = (
 )
 
 
-def go_on(kind: str, folder: Path) -> Any:
-    model = resume(folder, build(kind, folder, again=True), callback=beside(kind, folder))
+def resume_run(kind: str, folder: Path) -> Any:
+    model = resume(folder, build(kind, folder, again=True), callback=other_callbacks(kind, folder))
     assert model.env is not None
     model.env.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_training_that_is_cut_off_ends_as_one_in_peace(kind: str, tmp_path: Path) -> None:
-    peace, cut = tmp_path / "peace", tmp_path / "cut"
-    train(kind, peace)
-    train(kind, cut, cut=CUT)
-    go_on(kind, cut)
-    assert_same_end(peace, cut)
-    assert differing_rows(peace, cut, "*.monitor.csv") == 0
-    evaluations = [np.load(folder / "evaluations.npz") for folder in (peace, cut)]
+def test_interrupted_training_matches_an_uninterrupted_one(kind: str, tmp_path: Path) -> None:
+    uninterrupted, interrupted = tmp_path / "uninterrupted", tmp_path / "interrupted"
+    train(kind, uninterrupted)
+    train(kind, interrupted, interrupt_at=INTERRUPT_AT)
+    resume_run(kind, interrupted)
+    assert_same_end(uninterrupted, interrupted)
+    assert differing_rows(uninterrupted, interrupted, "*.monitor.csv") == 0
+    evaluations = [np.load(folder / "evaluations.npz") for folder in (uninterrupted, interrupted)]
     assert len(evaluations[0]["timesteps"]) == STEPS // 120 // (2 if kind == "QLearning" else 1)
     for name in evaluations[0].files:
         assert (evaluations[0][name] == evaluations[1][name]).all()
     if kind != "QLearning":
         buffers = [deep_buffer(kind) for _ in range(2)]
-        memories = zip(*map(memory_arrays, (peace, cut), buffers), strict=True)
-        assert sum(count_differing_bytes(a, b) for a, b in memories) == 0
-        assert (peace / "0.monitor.csv").read_text().count("\n") > 4  # games were over
+        buffer_pairs = zip(*map(memory_arrays, (uninterrupted, interrupted), buffers), strict=True)
+        assert sum(count_differing_bytes(a, b) for a, b in buffer_pairs) == 0
+        assert (uninterrupted / "0.monitor.csv").read_text().count("\n") > 4  # games were over
 
 
 def deep_buffer(kind: str) -> Any:
@@ -70,29 +70,31 @@ def deep_buffer(kind: str) -> Any:
     return deep(QRDQN if kind == "QRDQN" else DQN, breakout(None)).replay_buffer
 
 
-@pytest.mark.parametrize("stream", ["numpy", "actions", "own_stream", "env"])
-def test_a_stream_that_is_not_restored_is_seen(
-    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("generator", ["numpy", "actions", "own_stream", "env"])
+def test_detects_a_random_generator_that_is_not_restored(
+    generator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peace, cut = tmp_path / "peace", tmp_path / "cut"
-    if stream == "own_stream":
-        train("QLearning", peace)
-        train("QLearning", cut, cut=CUT)
-        forget(stream, monkeypatch)
-        go_on("QLearning", cut)
+    uninterrupted, interrupted = tmp_path / "uninterrupted", tmp_path / "interrupted"
+    if generator == "own_stream":
+        train("QLearning", uninterrupted)
+        train("QLearning", interrupted, interrupt_at=INTERRUPT_AT)
+        skip_restoring(generator, monkeypatch)
+        resume_run("QLearning", interrupted)
     else:
-        small.learn(peace)
-        small.learn(cut, cut=small.CUT)
-        forget(stream, monkeypatch)
-        small.go_on(cut)
-    differing, _ = count_differences(weights_and_optimizer(peace), weights_and_optimizer(cut))
-    others, _ = count_differences(other_numbers(peace), other_numbers(cut))
+        small.learn(uninterrupted)
+        small.learn(interrupted, interrupt_at=small.INTERRUPT_AT)
+        skip_restoring(generator, monkeypatch)
+        small.resume_run(interrupted)
+    differing, _ = count_differences(
+        weights_and_optimizer(uninterrupted), weights_and_optimizer(interrupted)
+    )
+    others, _ = count_differences(other_numbers(uninterrupted), other_numbers(interrupted))
     assert differing + others > 0
 
 
-def forget(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave one random generator as a new process has it."""
-    if stream == "numpy":
+def skip_restoring(generator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave one random generator in the state of a new process."""
+    if generator == "numpy":
         write_all = snapshot.write_global_streams
 
         def without_one(state: dict[str, Any]) -> None:
@@ -100,19 +102,19 @@ def forget(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(snapshot, "write_global_streams", without_one)
         return
-    if stream == "env":
+    if generator == "env":
         monkeypatch.setattr(env_state, "write_generator", lambda generator, state: None)
         return
-    if stream == "actions":  # the model's are mostly those of its environments
+    if generator == "actions":  # the model's are mostly those of its environments
         for name in ("write_space", "_write_one"):
             monkeypatch.setattr(vec_env_state, name, lambda *args: None)
     write_one = env_state.write_generator
-    left = {"actions": 0, "own_stream": 1}[stream]
+    skipped = {"actions": 0, "own_stream": 1}[generator]
     calls: list[Any] = []
 
     def all_but_one(generator: np.random.Generator, state: Any) -> None:
         calls.append(generator)
-        if len(calls) - 1 != left:
+        if len(calls) - 1 != skipped:
             write_one(generator, state)
 
     monkeypatch.setattr(snapshot, "write_generator", all_but_one)

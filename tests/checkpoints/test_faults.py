@@ -1,4 +1,4 @@
-"""Kills, full disks and damaged files: the training goes on from what is whole, to the bit."""
+"""Kills, full disks and damaged files: training resumes from a valid checkpoint."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from tests.checkpoints.faults import KilledError, contents, cut_short, full_disk
 from tests.checkpoints.small import (
     STEPS,
     assert_same_training,
+    cartpole,
     close,
     dqn,
-    go_on,
     learn,
-    poles,
+    resume_run,
 )
-from tests.checkpoints.trainings import CutError, CutOff
+from tests.checkpoints.trainings import Interrupt, InterruptError
 
-#: Files of a training that was cut off after the checkpoint of step 120; that of step 80 is older.
+#: Files of a training interrupted after the checkpoint of step 120, and those shared with step 80.
 NEWEST = ("step-000000120.npz", "memory-000000120.npz")
 SHARED = ("memory-000000080.npz", "memory-000000040.npz")
 
 
 class KilledInWrite(ExactCheckpoint):
-    """Dies while it writes its third checkpoint, after so many operations on files."""
+    """Is killed while writing its third checkpoint, after ``at`` file operations."""
 
     def __init__(self, *args: Any, at: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,12 +48,14 @@ class KilledInWrite(ExactCheckpoint):
             return super()._take(finished=finished)
         with kill_at(self.at):
             super()._take(finished=finished)
-        raise KilledError  # once all is written
+        raise KilledError  # after everything is written
 
 
 @pytest.mark.parametrize("at", [1, 20, 60, 90, 95, 110, 10_000])
-def test_a_kill_in_a_write_costs_nothing(at: int, peace: Path, tmp_path: Path) -> None:
-    model = dqn(poles(tmp_path))
+def test_kill_during_a_write_keeps_the_previous_checkpoint(
+    at: int, uninterrupted: Path, tmp_path: Path
+) -> None:
+    model = dqn(cartpole(tmp_path))
     with pytest.raises(KilledError):
         model.learn(STEPS, KilledInWrite(40, folder=tmp_path, at=at))
     close(model)
@@ -61,15 +63,18 @@ def test_a_kill_in_a_write_costs_nothing(at: int, peace: Path, tmp_path: Path) -
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events.count("write") == 3
     assert events.count("written") == (3 if at == 10_000 else 2)
-    go_on(tmp_path)
-    assert_same_training(peace, tmp_path)
+    resume_run(tmp_path)
+    assert_same_training(uninterrupted, tmp_path)
     assert not list((tmp_path / "checkpoints").glob("*.part"))
 
 
-def test_a_full_disk_stops_nothing(
-    peace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_full_disk_does_not_stop_training(
+    uninterrupted: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At step 80 no file fits, at step 120 only the second does not."""
+    """At step 80 all writes fail, at step 120 only that of the segment."""
     folder = tmp_path / "checkpoints"
     write_segment = CheckpointFolder.write_segment
 
@@ -82,24 +87,24 @@ def test_a_full_disk_stops_nothing(
             step = self.model.num_timesteps
             with full_disk(1000 if step == 80 else 10**9):
                 super()._take(finished=finished)
-            if step in (80, 120):  # as before, and with as much room
+            if step in (80, 120):  # no leftover files
                 names = {"step-000000040.npz", "memory-000000040.npz"}
                 assert set(os.listdir(folder)) == {*names, "lock", "log.jsonl"}
                 assert CheckpointFolder(folder).newest().step == 40
 
     monkeypatch.setattr(CheckpointFolder, "write_segment", write_or_fail)
-    model = dqn(poles(tmp_path))
+    model = dqn(cartpole(tmp_path))
     model.learn(STEPS, FullAt80(40, folder=tmp_path))
     close(model)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     for step, line in zip((80, 120), lines, strict=True):
-        assert line.startswith(f"The checkpoint at step {step} could not be written ([Errno 27] ")
-        assert line.endswith("): that of step 40 is kept")
-    assert_same_training(peace, tmp_path)
+        assert f"step {step} could not be written ([Errno 27] " in line
+        assert line.endswith("step 40 is kept")
+    assert_same_training(uninterrupted, tmp_path)
 
 
-def test_a_full_disk_at_the_first_checkpoint(
+def test_full_disk_at_the_first_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class AlwaysFull(ExactCheckpoint):
@@ -107,54 +112,52 @@ def test_a_full_disk_at_the_first_checkpoint(
             with full_disk(300):
                 super()._take(finished=finished)
 
-    model = dqn(poles(tmp_path))
+    model = dqn(cartpole(tmp_path))
     model.learn(50, AlwaysFull(40, folder=tmp_path))
     close(model)
     assert "at step 40 could not be written" in capsys.readouterr().out
     with pytest.raises(CheckpointError, match="has no checkpoint"):
-        go_on(tmp_path)
+        resume_run(tmp_path)
 
 
 @pytest.mark.parametrize("name", NEWEST)
-def test_a_damaged_checkpoint_costs_nothing(
-    name: str, run: Path, peace: Path, capsys: pytest.CaptureFixture[str]
+def test_damaged_checkpoint_falls_back_to_the_previous_one(
+    name: str, run: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut_short(run / "checkpoints" / name, np.random.default_rng(len(name)))
-    go_on(run)
-    said = capsys.readouterr().out
-    assert f"{name} is damaged" in said
-    assert "; the checkpoint before it is taken\nResumed at step 80 of 200\n" in said
-    assert_same_training(peace, run)
+    resume_run(run)
+    printed = capsys.readouterr().out
+    assert f"{name} is damaged" in printed
+    assert printed.endswith("\nResumed at step 80 of 200\n")
+    assert_same_training(uninterrupted, run)
 
 
 @pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("damage", [cut_short, lambda path, _: path.unlink()])
-def test_what_all_need_is_missed_before_anything_is_altered(
-    damage: Any, name: str, run: Path
-) -> None:
+def test_missing_shared_segment_fails_before_any_change(damage: Any, name: str, run: Path) -> None:
     damage(run / "checkpoints" / name, np.random.default_rng(len(name)))
     before = contents(run)
     with pytest.raises(CheckpointError, match=rf"{name} (is damaged|cannot be read: No)"):
-        go_on(run)
+        resume_run(run)
     assert contents(run) == before
 
 
 @pytest.mark.parametrize("path", ["no run", "run/checkpoints/log.jsonl", "run/checkpoints", "."])
-def test_no_folder_is_nothing_to_resume(path: str, run: Path) -> None:
-    with pytest.raises(CheckpointError, match="has no folder checkpoints: nothing to resume"):
-        go_on(run.parent / path, poles(None))
+def test_rejects_folders_without_checkpoints(path: str, run: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no folder checkpoints"):
+        resume_run(run.parent / path, cartpole(None))
     assert not (run.parent / "no run").exists()
 
 
-def test_a_training_that_died_leaves_its_folder_to_the_next(tmp_path: Path) -> None:
-    model, first = dqn(poles(None)), ExactCheckpoint(40, folder=tmp_path)
-    with pytest.raises(CutError):
-        model.learn(100, [first, CutOff(30)])
-    assert CheckpointFolder(tmp_path / "checkpoints").is_used()  # SB3 calls nothing at an error
-    with pytest.raises(CheckpointError, match="nothing to resume"):
-        go_on(tmp_path, poles(None))
-    with pytest.raises(CutError):
-        model.learn(100, [first, CutOff(30)])
+def test_lock_of_a_failed_training_is_released(tmp_path: Path) -> None:
+    model, first = dqn(cartpole(None)), ExactCheckpoint(40, folder=tmp_path)
+    with pytest.raises(InterruptError):
+        model.learn(100, [first, Interrupt(30)])
+    assert CheckpointFolder(tmp_path / "checkpoints").is_used()  # SB3 calls no callback at an error
+    with pytest.raises(CheckpointError, match="has no checkpoint"):
+        resume_run(tmp_path, cartpole(None))
+    with pytest.raises(InterruptError):
+        model.learn(100, [first, Interrupt(30)])
     model.learn(60, ExactCheckpoint(40, folder=tmp_path))
     folder = CheckpointFolder(tmp_path / "checkpoints")
     assert folder.newest().step == 60
@@ -162,18 +165,18 @@ def test_a_training_that_died_leaves_its_folder_to_the_next(tmp_path: Path) -> N
     close(model)
 
 
-#: A child that may write nothing in the folder that it is given.
+#: Child process without write access to the given folder.
 UNPRIVILEGED = """
 import os, sys, traceback
 from pathlib import Path
-from tests.checkpoints.small import dqn, go_on, learn, poles
-run, model, env = Path(sys.argv[1]), dqn(poles(None)), poles(None)
-if os.geteuid() == 0:  # who may read all, Python's files too
+from tests.checkpoints.small import dqn, resume_run, learn, cartpole
+run, model, env = Path(sys.argv[1]), dqn(cartpole(None)), cartpole(None)
+if os.geteuid() == 0:  # drop privileges; files can still be read
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for attempt in (
     lambda: learn(run, model=model),
     lambda: learn(run / "new", model=model),
-    lambda: go_on(run, env),
+    lambda: resume_run(run, env),
 ):
     try:
         attempt()
@@ -183,13 +186,13 @@ for attempt in (
 
 
 @pytest.fixture
-def read_only(cut: Path) -> Iterator[Path]:
-    """Return a run folder in which an ordinary user may write nothing, files that are there too."""
+def read_only(interrupted: Path) -> Iterator[Path]:
+    """Return a run folder that is read-only for other users, including its files."""
     if os.name != "posix":
-        pytest.skip("other systems have other rights")
-    with tempfile.TemporaryDirectory() as outer:  # pytest's own is open to nobody else
+        pytest.skip("requires POSIX permissions")
+    with tempfile.TemporaryDirectory() as outer:  # pytest's folder is not readable for other users
         Path(outer).chmod(0o755)
-        run = Path(shutil.copytree(cut, Path(outer).resolve() / "run"))
+        run = Path(shutil.copytree(interrupted, Path(outer).resolve() / "run"))
         for path in (run, *run.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         yield run
@@ -198,7 +201,7 @@ def read_only(cut: Path) -> Iterator[Path]:
 
 
 @pytest.mark.process
-def test_a_folder_where_nothing_can_be_written(read_only: Path) -> None:
+def test_rejects_read_only_folders(read_only: Path) -> None:
     before = contents(read_only)
     child = subprocess.run(
         [sys.executable, "-c", UNPRIVILEGED, str(read_only)],
@@ -211,17 +214,17 @@ def test_a_folder_where_nothing_can_be_written(read_only: Path) -> None:
     assert child.stdout.splitlines() == [
         f"SettingError checkpoints cannot be written: {denied}: '{folder}/lock'",
         f"SettingError checkpoints cannot be written: {denied}: '{read_only}/new'",
-        f"CheckpointError {folder} cannot be written to: {denied}: '{folder}/lock'",
+        f"CheckpointError {folder} is not writable: {denied}: '{folder}/lock'",
     ]
     assert contents(read_only) == before
 
 
-#: A process that has a folder for itself, in the way of the package ``filelock``.
+#: Process that locks a file like the package ``filelock``.
 HOLDER = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(1)"
 
 
 @pytest.mark.process
-def test_two_processes_cannot_train_in_one_folder(run: Path, peace: Path) -> None:
+def test_two_processes_cannot_train_in_one_folder(run: Path, uninterrupted: Path) -> None:
     pytest.importorskip("fcntl")
     before, folder = contents(run), run / "checkpoints"
     arguments = [sys.executable, "-uc", HOLDER + "; sys.stdin.read()", str(folder / "lock")]
@@ -229,11 +232,11 @@ def test_two_processes_cannot_train_in_one_folder(run: Path, peace: Path) -> Non
         assert other.stdout is not None
         assert other.stdout.readline() == b"1\n"
         assert CheckpointFolder(folder).is_used()
-        with pytest.raises(CheckpointError, match=rf"another training runs in {run}: wait for its"):
-            go_on(run, poles(None))
+        with pytest.raises(CheckpointError, match=rf"another training runs in {run}"):
+            resume_run(run, cartpole(None))
         with pytest.raises(SettingError, match="another training runs in"):
-            learn(run, model=dqn(poles(None)))
+            learn(run, model=dqn(cartpole(None)))
         assert contents(run) == before
-        other.kill()  # the kernel gives the folder back
-    go_on(run)
-    assert_same_training(peace, run)
+        other.kill()  # the kernel releases the lock
+    resume_run(run)
+    assert_same_training(uninterrupted, run)

@@ -1,4 +1,4 @@
-"""Whatever happens to its files, a folder has a whole checkpoint, or says which file is damaged."""
+"""CheckpointFolder: validation after kills, full disks and damage; locking; unfinished runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sb3_atari_course.checkpoints.folder import (
     Checkpoint,
     CheckpointFolder,
     Segment,
-    hint_at_unfinished,
+    print_unfinished_runs,
 )
 from tests.checkpoints.faults import (
     KilledError,
@@ -29,7 +29,7 @@ from tests.checkpoints.faults import (
     kill_at,
 )
 
-#: Of three checkpoints with a segment each, in a memory of 25 rows: the last two.
+#: Files of the last two of three checkpoints with a segment each, for a buffer of 25 rows.
 KEPT = {
     "step-000000020.npz",
     "step-000000030.npz",
@@ -44,7 +44,7 @@ def noise(step: int) -> bytes:
 
 
 def write(folder: CheckpointFolder, step: int, finished: bool = False) -> Checkpoint:
-    """Write a checkpoint with ten new rows; those of the last three are in the memory."""
+    """Write a checkpoint with ten new rows; the replay buffer contains the last 25 rows."""
     try:
         segments = folder.newest().segments
     except CheckpointError:
@@ -56,7 +56,7 @@ def write(folder: CheckpointFolder, step: int, finished: bool = False) -> Checkp
     return checkpoint
 
 
-def begun(path: Path, *steps: int) -> CheckpointFolder:
+def filled_folder(path: Path, *steps: int) -> CheckpointFolder:
     folder = CheckpointFolder(path)
     folder.path.mkdir(parents=True)
     for step in steps or (10, 20, 30):
@@ -65,7 +65,7 @@ def begun(path: Path, *steps: int) -> CheckpointFolder:
 
 
 def check(folder: CheckpointFolder) -> int:
-    """Return the step of the newest checkpoint, after a look at all that it has."""
+    """Return the step of the newest checkpoint after checking its contents."""
     newest = folder.newest()
     state = folder.read_state(newest)
     assert (state["step"], state["noise"]) == (newest.step, noise(newest.step))
@@ -75,8 +75,8 @@ def check(folder: CheckpointFolder) -> int:
     return newest.step
 
 
-def test_the_last_two_are_kept(tmp_path: Path) -> None:
-    folder = begun(tmp_path / "a")
+def test_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    folder = filled_folder(tmp_path / "a")
     assert set(os.listdir(folder.path)) == KEPT
     assert check(folder) == 30
     write(folder, 40)
@@ -89,7 +89,7 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     }
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_checkpoint_round_trip(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     segment = folder.write_segment(5, 0, 5, {"a": np.arange(3)})
     facts = {"algorithm": "DQN", "memory": {"arrays": {"rewards": ["<f4", 2]}}}
@@ -97,12 +97,12 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
         5, 9, True, facts, n_rows=5, segments=(segment,), versions={"torch": "2.9"}
     )
     folder.write(written, [1])
-    assert folder.newest() == folder.glance() == written
+    assert folder.newest() == folder.peek() == written
     assert isinstance(folder.newest().segments[0], Segment)
 
 
-def test_a_kill_at_any_moment_leaves_the_checkpoint_before_or_the_new_one(tmp_path: Path) -> None:
-    source = begun(tmp_path / "source").path
+def test_kill_at_any_operation_leaves_the_previous_or_new_checkpoint(tmp_path: Path) -> None:
+    source = filled_folder(tmp_path / "source").path
     found, last = [], 0
     while True:
         path = tmp_path / "copy"
@@ -117,7 +117,7 @@ def test_a_kill_at_any_moment_leaves_the_checkpoint_before_or_the_new_one(tmp_pa
         folder = CheckpointFolder(path)
         found.append(check(folder))
         assert folder.newest().warnings == ()
-        write(folder, 50)  # goes on, and nothing is left over
+        write(folder, 50)  # also deletes leftover files
         kept = [one.names for one in folder._readable()]
         assert len(kept) == 2
         assert f"step-0000000{found[-1]}.npz" in kept[1]
@@ -129,7 +129,7 @@ def test_a_kill_at_any_moment_leaves_the_checkpoint_before_or_the_new_one(tmp_pa
     assert last > 40
 
 
-#: What is damaged -> the checkpoint that is left; None: neither.
+#: Damaged file -> step of the checkpoint that remains valid; None if neither does.
 DAMAGE = {
     "step-000000030.npz": 20,
     "memory-000000030.npz": 20,
@@ -141,11 +141,15 @@ DAMAGE = {
 
 @pytest.mark.parametrize("name", DAMAGE)
 @pytest.mark.parametrize("damage", [flip, cut_short])
-def test_of_damaged_files_the_older_checkpoint_is_taken(
+def test_damaged_files_fall_back_to_the_older_checkpoint(
     damage: Callable[[Path, Any], None], name: str, tmp_path: Path
 ) -> None:
-    """A bit of a zip that is not read may be flipped: then all is as it was."""
-    folder, rng, n_seen = begun(tmp_path / "a"), np.random.default_rng(sum(name.encode())), 0
+    """Flipping a bit of the zip file that is never read has no effect."""
+    folder, rng, n_seen = (
+        filled_folder(tmp_path / "a"),
+        np.random.default_rng(sum(name.encode())),
+        0,
+    )
     whole = (folder.path / name).read_bytes()
     for _ in range(25):
         damage(folder.path / name, rng)
@@ -156,7 +160,7 @@ def test_of_damaged_files_the_older_checkpoint_is_taken(
 
 
 def expect(folder: CheckpointFolder, name: str, step: int | None) -> bool:
-    """Return whether the checkpoint that is left was found, and the damage reported."""
+    """Return whether the remaining checkpoint was found and the damage reported."""
     before = contents(folder.path)
     problem = ""
     try:
@@ -175,49 +179,49 @@ def expect(folder: CheckpointFolder, name: str, step: int | None) -> bool:
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_of_missing_files_the_older_checkpoint_is_taken(name: str, tmp_path: Path) -> None:
-    folder = begun(tmp_path / "a")
+def test_missing_files_fall_back_to_the_older_checkpoint(name: str, tmp_path: Path) -> None:
+    folder = filled_folder(tmp_path / "a")
     (folder.path / name).unlink()
-    if name == "step-000000030.npz":  # as if it had never been
+    if name == "step-000000030.npz":  # like a checkpoint that was never written
         assert check(folder) == 20
         assert folder.newest().warnings == ()
     else:
         assert expect(folder, name, DAMAGE[name])
 
 
-def test_another_file_under_a_name_is_seen(tmp_path: Path) -> None:
-    folder = begun(tmp_path / "a")
+def test_detects_a_replaced_segment(tmp_path: Path) -> None:
+    folder = filled_folder(tmp_path / "a")
     shutil.copy(folder.path / "memory-000000020.npz", folder.path / "memory-000000030.npz")
     assert check(folder) == 20
     assert "memory-000000030.npz" in folder.newest().warnings[0]
 
 
-def test_checkpoints_of_another_format_are_refused_and_kept(
+def test_rejects_and_keeps_checkpoints_of_another_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = begun(tmp_path / "a")
-    np.savez(folder.path / "step-000000030.npz", tree=np.zeros(3))  # as earlier versions did
+    folder = filled_folder(tmp_path / "a")
+    np.savez(folder.path / "step-000000030.npz", tree=np.zeros(3))  # like earlier versions
     assert check(folder) == 20
     (folder.path / "step-000000020.npz").unlink()
     with pytest.raises(CheckpointError, match=r"not of format 4, .*: use the version"):
         folder.newest()
     assert folder.has_checkpoints
-    assert folder.glance() is None
+    assert folder.peek() is None
 
 
-def test_an_empty_folder_and_none_have_nothing(tmp_path: Path) -> None:
+def test_empty_and_missing_folders_have_no_checkpoint(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "not there"):
         folder = CheckpointFolder(path)
         assert not folder.has_checkpoints
         assert not folder.is_used()
-        assert folder.glance() is None
-        with pytest.raises(CheckpointError, match="has no checkpoint: nothing to resume"):
+        assert folder.peek() is None
+        with pytest.raises(CheckpointError, match="has no checkpoint"):
             folder.newest()
     assert not (tmp_path / "not there").exists()
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    folder = begun(tmp_path / "a")
+def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
+    folder = filled_folder(tmp_path / "a")
     names, n_failed = set(os.listdir(folder.path)), 0
     for n_bytes in range(0, 3000, 250):
         with full_disk(n_bytes):
@@ -234,13 +238,13 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     assert check(folder) == 40
 
 
-def test_nothing_is_cleared_that_somebody_may_need(tmp_path: Path) -> None:
-    folder = begun(tmp_path / "a")
+def test_clear_keeps_files_of_damaged_checkpoints(tmp_path: Path) -> None:
+    folder = filled_folder(tmp_path / "a")
     for name in ("step-000000040.npz.part", "memory-000000040.npz.part", "notes.txt"):
         (folder.path / name).touch()
     cut_short(folder.path / "step-000000020.npz", np.random.default_rng(1))
     before = set(os.listdir(folder.path))
-    folder.clear()  # nobody knows what the damaged one needs
+    folder.clear()  # the segments of the damaged checkpoint are unknown
     assert set(os.listdir(folder.path)) == before
     (folder.path / "step-000000020.npz").unlink()
     folder.clear()
@@ -248,32 +252,32 @@ def test_nothing_is_cleared_that_somebody_may_need(tmp_path: Path) -> None:
     assert check(folder) == 30
 
 
-def test_a_folder_is_for_one_training(tmp_path: Path) -> None:
+def test_lock_allows_one_training_per_folder(tmp_path: Path) -> None:
     first, second = (CheckpointFolder(tmp_path / "run" / "checkpoints") for _ in range(2))
     first.lock()
     assert first.is_locked
     assert first.is_used()
     assert second.is_used()
-    with pytest.raises(CheckpointError, match=r"another training runs in .*run: wait for its end"):
+    with pytest.raises(CheckpointError, match=r"another training runs in .*run"):
         second.lock()
     first.unlock()
     assert not second.is_used()
     second.lock()
     assert first.is_used()
     second.unlock()
-    second.unlock()  # twice is once
+    second.unlock()  # idempotent
 
 
-def test_the_log_has_a_line_for_each_event(tmp_path: Path) -> None:
+def test_event_log_has_a_line_per_event(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
-    folder.note("write", step=3)
-    folder.note("written", step=3, bytes=10)
+    folder.log_event("write", step=3)
+    folder.log_event("written", step=3, bytes=10)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(line["event"], line["step"]) for line in lines] == [("write", 3), ("written", 3)]
     assert 0 <= lines[1]["time"] - lines[0]["time"] < 60
 
 
-def test_unfinished_runs_that_nobody_trains_are_named(
+def test_prints_unfinished_runs_that_are_not_in_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(name: str, step: int, finished: bool = False) -> CheckpointFolder:
@@ -286,13 +290,13 @@ def test_unfinished_runs_that_nobody_trains_are_named(
     run("Taxi-v4_2", 130, finished=True)
     used = run("Taxi-v4_3", 140)
     run("CartPole-v1_1", 150)
-    run("Taxi-v4_4", 160).note("ended", step=165)  # by a callback
+    run("Taxi-v4_4", 160).log_event("ended", step=165)  # by another callback
     (tmp_path / "my logs" / "Taxi-v4_5").mkdir()
     used.lock()
-    hint_at_unfinished(tmp_path / "my logs", "Taxi-v4")
+    print_unfinished_runs(tmp_path / "my logs", "Taxi-v4")
     used.unlock()
     (line,) = capsys.readouterr().out.splitlines()
     assert "Taxi-v4_1 is unfinished (120 of 1,000 steps)" in line
     assert f"python -m sb3_atari_course resume '{tmp_path}/my logs/Taxi-v4_1'" in line
-    hint_at_unfinished(tmp_path, "Taxi-v4")
+    print_unfinished_runs(tmp_path, "Taxi-v4")
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""Log files of a training that was cut off and resumed have neither gaps nor rows twice."""
+"""Log files of an interrupted and resumed training have neither gaps nor duplicate rows."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable
-from sb3_atari_course.checkpoints.log_files import cut_logs, read_logs, reopen_logger
-from tests.checkpoints.small import close, dqn, go_on, learn, poles
-from tests.checkpoints.trainings import CutError, CutOff
+from sb3_atari_course.checkpoints.log_files import read_logs, reopen_logger, truncate_logs
+from tests.checkpoints.small import cartpole, close, dqn, learn, resume_run
+from tests.checkpoints.trainings import Interrupt, InterruptError
 
 FORMATS = ["stdout", "csv", "json", "log", "tensorboard"]
 TIMES = {"time/fps", "time/time_elapsed", "t", "seconds"}
-#: The same in SB3's table, its rulers, and the name of the folder.
+#: Lines of SB3's log.txt that are not compared: times, rulers, folder names.
 _NOT_COMPARED = ("fps", "time_elapsed", "---", "Logging to")
 
 
-def logged(folder: Path, formats: list[str], **kwargs: Any) -> BaseAlgorithm:
-    """Return a training with all kinds of logs."""
-    model = dqn(poles(folder), **kwargs)
+def logging_dqn(folder: Path, formats: list[str], **kwargs: Any) -> BaseAlgorithm:
+    """Return a DQN with the given log formats."""
+    model = dqn(cartpole(folder), **kwargs)
     model.set_logger(configure(str(folder / "log"), formats))
     return model
 
 
-def beside(folder: Path) -> list[BaseCallback]:
+def other_callbacks(folder: Path) -> list[BaseCallback]:
     return [CsvLog(folder), EpisodeTable(path=folder / "games.csv", every=10**6)]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """Return a table without its times, its columns in the order of their names."""
+    """Return the rows of a CSV file without times, with sorted columns."""
     with open(path, newline="") as file:
         lines = [line for line in file if not line.startswith("#")]
     found = list(csv.DictReader(lines))
@@ -50,13 +50,13 @@ def jsons(path: Path) -> list[dict[str, Any]]:
 
 
 def texts(path: Path) -> list[str]:
-    """Return the lines of SB3's table, without times and rulers."""
+    """Return the lines of SB3's log.txt without times and rulers."""
     lines = [" ".join(line.split()) for line in path.read_text().splitlines()]
     return [line for line in lines if not any(word in line for word in _NOT_COMPARED)]
 
 
 def events(folder: Path) -> list[tuple[str, int, float]]:
-    """Return what TensorBoard would draw."""
+    """Return the scalars that TensorBoard would plot."""
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="extra course"
     )
@@ -71,7 +71,7 @@ def events(folder: Path) -> list[tuple[str, int, float]]:
 
 
 def read_all(folder: Path) -> dict[str, Any]:
-    """Return what each log of a training says."""
+    """Return the contents of all logs of a training."""
     return {
         "monitor": rows(folder / "0.monitor.csv"),
         "progress.csv of CsvLog": rows(folder / "progress.csv"),
@@ -84,72 +84,84 @@ def read_all(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _names_of_events_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let files that a process opens within one second have names in the order of time."""
+def _ordered_event_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give event files opened within the same second names in order of time."""
     writer = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
     monkeypatch.setattr(writer, "_global_uid", writer.AtomicCounter(1000))
 
 
 @pytest.fixture(scope="module")
-def peace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a training in peace, with all logs."""
-    folder = tmp_path_factory.mktemp("peace")
-    learn(folder, *beside(folder), model=logged(folder, FORMATS), log_interval=1)
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an uninterrupted training with all logs."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    learn(folder, *other_callbacks(folder), model=logging_dqn(folder, FORMATS), log_interval=1)
     return folder
 
 
-@pytest.mark.parametrize("cuts", [(150,), (60, 130, 131, 190), (81,)])
-def test_each_log_goes_on_without_gap_or_overlap(
-    cuts: tuple[int, ...], peace: Path, tmp_path: Path
+@pytest.mark.parametrize("interruptions", [(150,), (60, 130, 131, 190), (81,)])
+def test_logs_continue_without_gaps_or_duplicates(
+    interruptions: tuple[int, ...], uninterrupted: Path, tmp_path: Path
 ) -> None:
-    first, *later = cuts
-    learn(tmp_path, *beside(tmp_path), model=logged(tmp_path, FORMATS), log_interval=1, cut=first)
-    for cut in later:
-        resumed_until(tmp_path, cut)
-    go_on(tmp_path, callback=beside(tmp_path))
-    expected, found = read_all(peace), read_all(tmp_path)
+    first, *later = interruptions
+    learn(
+        tmp_path,
+        *other_callbacks(tmp_path),
+        model=logging_dqn(tmp_path, FORMATS),
+        log_interval=1,
+        interrupt_at=first,
+    )
+    for step in later:
+        resume_until(tmp_path, step)
+    resume_run(tmp_path, callback=other_callbacks(tmp_path))
+    expected, found = read_all(uninterrupted), read_all(tmp_path)
     for name, lines in expected.items():
         assert found[name] == lines, name
         assert len(lines) > 5
 
 
-def resumed_until(folder: Path, cut: int) -> None:
-    """Resume a training that is cut off again."""
-    callbacks = [*beside(folder), CutOff(cut)]
-    env = poles(folder, again=True)
-    with pytest.raises(CutError):
-        go_on(folder, env, callback=callbacks)
+def resume_until(folder: Path, step: int) -> None:
+    """Resume a training that is interrupted again."""
+    callbacks = [*other_callbacks(folder), Interrupt(step)]
+    env = cartpole(folder, again=True)
+    with pytest.raises(InterruptError):
+        resume_run(folder, env, callback=callbacks)
     close(callbacks[0].model)
 
 
-def test_relative_paths_and_links_are_the_same_folder(
-    peace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_relative_paths_and_symlinks_are_resolved(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.chdir(tmp_path)
     run = Path("link/run")
-    learn(run, *beside(run), model=logged(run, FORMATS), log_interval=1, cut=150)
+    learn(
+        run,
+        *other_callbacks(run),
+        model=logging_dqn(run, FORMATS),
+        log_interval=1,
+        interrupt_at=150,
+    )
     shutil.move(tmp_path / "real" / "run", tmp_path / "moved")
     (tmp_path / "link").unlink()
     monkeypatch.chdir(tmp_path / "real")
     run = Path("../moved")
-    go_on(run, callback=beside(run))
-    assert read_all(run) == read_all(peace)
+    resume_run(run, callback=other_callbacks(run))
+    assert read_all(run) == read_all(uninterrupted)
 
 
-def test_the_log_that_sb3_makes_itself_goes_on(tmp_path: Path) -> None:
-    peace, cut = tmp_path / "peace", tmp_path / "cut"
-    for folder, end in ((peace, None), (cut, 150)):
-        model = dqn(poles(folder), tensorboard_log=str(folder / "tb"))
-        learn(folder, model=model, log_interval=1, cut=end, tb_log_name="pole")
-    go_on(cut)
-    assert [path.name for path in (cut / "tb").iterdir()] == ["pole_1"]
-    assert events(cut / "tb" / "pole_1") == events(peace / "tb" / "pole_1")
+def test_default_tensorboard_log_is_continued(tmp_path: Path) -> None:
+    uninterrupted, interrupted = tmp_path / "uninterrupted", tmp_path / "interrupted"
+    for folder, end in ((uninterrupted, None), (interrupted, 150)):
+        model = dqn(cartpole(folder), tensorboard_log=str(folder / "tb"))
+        learn(folder, model=model, log_interval=1, interrupt_at=end, tb_log_name="pole")
+    resume_run(interrupted)
+    assert [path.name for path in (interrupted / "tb").iterdir()] == ["pole_1"]
+    assert events(interrupted / "tb" / "pole_1") == events(uninterrupted / "tb" / "pole_1")
 
 
 def state_of(folder: Path) -> tuple[Any, list[Path]]:
-    """Return a state with a file of 4 bytes, one of 5 and a table of 2 rows, and these files."""
+    """Return a state with files of 4 and 5 bytes and a CSV file of 2 rows, and their paths."""
     log = [folder / name for name in ("a.monitor.csv", "b.json", "t.csv")]
     log[0].write_text("1234+new")
     log[1].write_text("12345+new")
@@ -163,10 +175,10 @@ def state_of(folder: Path) -> tuple[Any, list[Path]]:
     return state, log
 
 
-def test_files_are_cut_back(tmp_path: Path) -> None:
+def test_files_are_truncated(tmp_path: Path) -> None:
     state, log = state_of(tmp_path)
-    for _ in range(2):  # a second time, nothing
-        cut_logs(state, tmp_path)
+    for _ in range(2):  # the second time changes nothing
+        truncate_logs(state, tmp_path)
         assert [one.read_text() for one in log] == ["1234", "12345", 'x,y\n1,2\n3,"a,b"\n']
         assert len(os.listdir(tmp_path)) == 3
 
@@ -174,13 +186,13 @@ def test_files_are_cut_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("b.json", "1234", "b.json has 4 bytes, it had 5 at the checkpoint"),
-        ("b.json", None, "b.json has 0 bytes, it had 5 at the checkpoint"),
-        ("t.csv", "x,y\n1,2\n", "t.csv has 1 rows, it had 2"),
-        ("t.csv", None, "t.csv has 0 rows, it had 2"),
+        ("b.json", "1234", "b.json has 4 bytes, but had 5"),
+        ("b.json", None, "b.json has 0 bytes, but had 5"),
+        ("t.csv", "x,y\n1,2\n", "t.csv has 1 rows, but had 2"),
+        ("t.csv", None, "t.csv has 0 rows, but had 2"),
     ],
 )
-def test_one_that_is_too_short_is_told_and_left_alone(
+def test_short_files_are_reported_and_not_truncated(
     name: str, text: str | None, message: str, tmp_path: Path
 ) -> None:
     state, log = state_of(tmp_path)
@@ -188,23 +200,23 @@ def test_one_that_is_too_short_is_told_and_left_alone(
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_text(text)
-    (problem,) = cut_logs(state, tmp_path)
+    (problem,) = truncate_logs(state, tmp_path)
     assert message in problem
     assert (tmp_path / name).exists() == (text is not None)
-    assert log[0].read_text() == "1234"  # the others are cut
+    assert log[0].read_text() == "1234"  # the others are truncated
 
 
-def test_a_lost_monitor_file_begins_anew(tmp_path: Path) -> None:
-    learn(tmp_path, cut=150)
+def test_missing_monitor_file_is_created_again(tmp_path: Path) -> None:
+    learn(tmp_path, interrupt_at=150)
     monitor = tmp_path / "0.monitor.csv"
     n_before = monitor.read_text().count("\n")
     monitor.unlink()
-    go_on(tmp_path)
+    resume_run(tmp_path)
     assert monitor.read_text().startswith("#{")
     assert 2 < monitor.read_text().count("\n") < n_before + 20
 
 
-def test_logs_are_on_the_disk_before_the_checkpoint_counts_on_them(
+def test_logs_are_flushed_before_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
@@ -215,18 +227,24 @@ def test_logs_are_on_the_disk_before_the_checkpoint_counts_on_them(
         fsync(number)
 
     if not os.path.exists("/proc/self/fd"):
-        pytest.skip("names of open files are read from Linux")
+        pytest.skip("requires /proc")
     monkeypatch.setattr(os, "fsync", note)
-    learn(tmp_path, *beside(tmp_path), model=logged(tmp_path, FORMATS), steps=45, log_interval=1)
+    learn(
+        tmp_path,
+        *other_callbacks(tmp_path),
+        model=logging_dqn(tmp_path, FORMATS),
+        steps=45,
+        log_interval=1,
+    )
     first = flushed[: flushed.index("step-000000040.npz.part")]
     assert {"0.monitor.csv", "progress.csv", "progress.json", "log.txt", "games.csv"} <= set(first)
 
 
-def test_a_log_that_nobody_asked_for_is_not_gone_on_with(tmp_path: Path) -> None:
-    model = dqn(poles(tmp_path), verbose=1)
+def test_temporary_log_folder_is_not_continued(tmp_path: Path) -> None:
+    model = dqn(cartpole(tmp_path), verbose=1)
     learn(tmp_path, model=model, steps=10)
     state = read_logs(model, [], [], tmp_path)
-    assert state["folder"] is None  # SB3's temporary one
+    assert state["folder"] is None  # SB3's temporary folder
     assert state["writers"] == [("stdout", None)]
     logger = reopen_logger(state, tmp_path, first_step=11)
     assert logger.dir is None

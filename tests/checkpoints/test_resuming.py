@@ -1,4 +1,4 @@
-"""A Python training goes on with what is passed, and with nothing else."""
+"""resume(): restores training from Python; rejects models and callbacks that do not match."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from tests.checkpoints.small import (
     arrays_of,
     assert_same_games,
     assert_same_training,
+    cartpole,
     close,
     dqn,
-    go_on,
     learn,
     learn_twice,
-    poles,
+    resume_run,
 )
-from tests.checkpoints.trainings import CutError, CutOff, assert_same_end
+from tests.checkpoints.trainings import Interrupt, InterruptError, assert_same_end
 
 
-def refused(run: Path, message: str, env: Any = None, **kwargs: Any) -> None:
-    """Assert that a run is not gone on with, and that nothing of it is altered."""
+def assert_rejected(run: Path, message: str, env: Any = None, **kwargs: Any) -> None:
+    """Assert that a run cannot be resumed and that its files are unchanged."""
     before = contents(run)
     with pytest.raises(ValueError, match=message):
-        go_on(run, env, **kwargs)
+        resume_run(run, env, **kwargs)
     assert contents(run) == before
     assert not CheckpointFolder(run / "checkpoints").is_used()
 
 
-def test_calls_of_earlier_versions_say_what_to_pass(run: Path) -> None:
+def test_rejects_missing_model(run: Path) -> None:
     before = contents(run)
-    env: Any = poles(None)
+    env: Any = cartpole(None)
     for model in (None, env):
         with pytest.raises(TypeError, match=r"resume\('.*', DQN\(\.\.\.\)\)"):
             resume(run, model)
@@ -59,52 +59,58 @@ def test_calls_of_earlier_versions_say_what_to_pass(run: Path) -> None:
     env.close()
 
 
-def test_the_end_says_where_it_went_on(
-    run: Path, peace: Path, capsys: pytest.CaptureFixture[str]
+def test_resume_prints_the_step_and_completes_the_training(
+    run: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = go_on(run)
+    model = resume_run(run)
     assert capsys.readouterr().out == "Resumed at step 120 of 200\n"
     assert model.num_timesteps == STEPS
-    assert_same_training(peace, run)
+    assert_same_training(uninterrupted, run)
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: dqn(poles(None, n_envs=2)), "n_envs was 1, here it is 2"),
+        (lambda: dqn(cartpole(None, n_envs=2)), "n_envs was 1, here it is 2"),
         (
-            lambda: dqn(poles(None, env_id="OtherPole-v1")),
+            lambda: dqn(cartpole(None, env_id="OtherPole-v1")),
             "env was CartPole-v1, here it is OtherPole-v1",
         ),
-        (lambda: dqn(poles(None, env_id="Acrobot-v1")), "observations was Box"),
-        (lambda: dqn(poles(None), policy_kwargs={"net_arch": [9]}), "other weights"),
-        (lambda: dqn(poles(None), policy_kwargs={"net_arch": [8, 8]}), "other weights"),
-        (lambda: dqn(poles(None), buffer_size=91), "n_rows=90, here it is 91"),
-        (lambda: dqn(poles(None), n_steps=3), "replay_buffer was ReplayBuffer, here it is NStep"),
+        (lambda: dqn(cartpole(None, env_id="Acrobot-v1")), "observations was Box"),
+        (lambda: dqn(cartpole(None), policy_kwargs={"net_arch": [9]}), "weights of the checkpoint"),
         (
-            lambda: QRDQN("MlpPolicy", poles(None), device="cpu", buffer_size=90),
+            lambda: dqn(cartpole(None), policy_kwargs={"net_arch": [8, 8]}),
+            "weights of the checkpoint",
+        ),
+        (lambda: dqn(cartpole(None), buffer_size=91), "n_rows=90, here it is 91"),
+        (
+            lambda: dqn(cartpole(None), n_steps=3),
+            "replay_buffer was ReplayBuffer, here it is NStep",
+        ),
+        (
+            lambda: QRDQN("MlpPolicy", cartpole(None), device="cpu", buffer_size=90),
             r"algorithm was stable_baselines3\.dqn\.dqn\.DQN, here it is sb3_contrib\.qrdqn",
         ),
     ],
 )
-def test_another_model_or_env_is_refused(
+def test_rejects_another_model_or_env(
     build: Callable[[], BaseAlgorithm], message: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(gym.spec("CartPole-v1"), id="OtherPole-v1")
     monkeypatch.setitem(gym.registry, "OtherPole-v1", other)
-    refused(run, message, model=build())
+    assert_rejected(run, message, model=build())
 
 
-def test_other_callbacks_are_refused(run: Path) -> None:
-    env = poles(None)
-    refused(run, "callbacks none, here they are EvalCallback", callback=EvalCallback(env))
+def test_rejects_other_callbacks(run: Path) -> None:
+    env = cartpole(None)
+    assert_rejected(run, "callbacks none, here they are EvalCallback", callback=EvalCallback(env))
     env.close()
 
 
 @pytest.mark.parametrize("as_list", [False, True])
-def test_callbacks_and_their_environments_continue(as_list: bool, tmp_path: Path) -> None:
-    def beside(folder: Path, again: bool = False) -> list[BaseCallback]:
-        env = poles(folder / "e", seed=7, again=again)
+def test_callbacks_and_their_environments_are_restored(as_list: bool, tmp_path: Path) -> None:
+    def other_callbacks(folder: Path, again: bool = False) -> list[BaseCallback]:
+        env = cartpole(folder / "e", seed=7, again=again)
         callback = EvalCallback(
             env, eval_freq=50, n_eval_episodes=2, log_path=str(folder), verbose=0
         )
@@ -112,21 +118,21 @@ def test_callbacks_and_their_environments_continue(as_list: bool, tmp_path: Path
         return [callback, StopOnMovingAverage(10**6, window=3)]
 
     to_close: list[Any] = []
-    peace, run = learn_twice(tmp_path, beside=beside)
+    uninterrupted, run = learn_twice(tmp_path, other_callbacks=other_callbacks)
     own = ExactCheckpoint(40)
-    callbacks: Any = beside(run, again=True)
-    if as_list:  # ours need not be passed, wherever it is
+    callbacks: Any = other_callbacks(run, again=True)
+    if as_list:  # without it, ExactCheckpoint is added automatically
         callbacks = CallbackList([CallbackList(callbacks), own])
-    go_on(run, callback=callbacks)
+    resume_run(run, callback=callbacks)
     assert (own._checkpoints is not None) == as_list
     for env in to_close:
         env.close()
-    assert_same_training(peace, run)
-    evaluations = [arrays_of(one) for one in (peace, run)]
+    assert_same_training(uninterrupted, run)
+    evaluations = [arrays_of(one) for one in (uninterrupted, run)]
     assert evaluations[0]["timesteps"].tolist() == [50, 100, 150, 200]
     for name, array in evaluations[0].items():
         assert (array == evaluations[1][name]).all()
-    assert differing_rows(peace / "e", run / "e", "*.monitor.csv") == 0
+    assert differing_rows(uninterrupted / "e", run / "e", "*.monitor.csv") == 0
 
 
 class CountsRollouts(BaseCallback):
@@ -140,32 +146,33 @@ class CountsRollouts(BaseCallback):
         return True
 
 
-def test_callbacks_stand_where_they_stood(tmp_path: Path) -> None:
-    """One behind ours records before our next checkpoint; its strings have line ends in them."""
+def test_callback_order_is_restored(tmp_path: Path) -> None:
+    """A later callback logs before the next checkpoint, with line ends in its strings."""
 
-    def train(folder: Path, cut: int | None = None) -> None:
-        model = dqn(poles(folder))
+    def train(folder: Path, interrupt_at: int | None = None) -> None:
+        model = dqn(cartpole(folder))
         model.set_logger(configure(str(folder), ["csv"]))
         callbacks = [ExactCheckpoint(40, folder=folder), CountsRollouts()]
+        interrupts = [Interrupt(interrupt_at)] if interrupt_at else []
         try:
-            model.learn(STEPS, callbacks + ([CutOff(cut)] if cut else []), log_interval=1)
-        except CutError:
-            callbacks[0].let_go()  # type: ignore[attr-defined]
+            model.learn(STEPS, [*callbacks, *interrupts], log_interval=1)
+        except InterruptError:
+            callbacks[0].release()  # type: ignore[attr-defined]
         close(model)
 
-    train(tmp_path / "peace")
-    train(tmp_path / "run", cut=150)
-    go_on(tmp_path / "run", callback=CountsRollouts())
-    assert_same_training(tmp_path / "peace", tmp_path / "run")
-    assert differing_rows(tmp_path / "peace", tmp_path / "run", "progress.csv") == 0
+    train(tmp_path / "uninterrupted")
+    train(tmp_path / "run", interrupt_at=150)
+    resume_run(tmp_path / "run", callback=CountsRollouts())
+    assert_same_training(tmp_path / "uninterrupted", tmp_path / "run")
+    assert differing_rows(tmp_path / "uninterrupted", tmp_path / "run", "progress.csv") == 0
 
 
-def test_the_interrupted_model_itself_can_continue(peace: Path, tmp_path: Path) -> None:
-    model = dqn(poles(tmp_path))
-    with pytest.raises(CutError):
-        model.learn(STEPS, [ExactCheckpoint(40, folder=tmp_path), CutOff(150)])
-    go_on(tmp_path, model=model)  # its files are still open
-    assert_same_training(peace, tmp_path)
+def test_the_interrupted_model_itself_can_be_resumed(uninterrupted: Path, tmp_path: Path) -> None:
+    model = dqn(cartpole(tmp_path))
+    with pytest.raises(InterruptError):
+        model.learn(STEPS, [ExactCheckpoint(40, folder=tmp_path), Interrupt(150)])
+    resume_run(tmp_path, model=model)  # its log files are still open
+    assert_same_training(uninterrupted, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -181,17 +188,17 @@ def test_the_interrupted_model_itself_can_continue(peace: Path, tmp_path: Path) 
     ],
     ids=lambda settings: "-".join(settings),
 )
-def test_settings_come_with_the_model(settings: dict[str, Any], tmp_path: Path) -> None:
-    peace, run = learn_twice(tmp_path, lambda folder: dqn(poles(folder), **settings))
-    go_on(run, model=dqn(poles(run, again=True), **settings))
-    assert_same_end(peace, run)
-    assert_same_games(peace, run)
+def test_hyperparameters_come_from_the_model(settings: dict[str, Any], tmp_path: Path) -> None:
+    uninterrupted, run = learn_twice(tmp_path, lambda folder: dqn(cartpole(folder), **settings))
+    resume_run(run, model=dqn(cartpole(run, again=True), **settings))
+    assert_same_end(uninterrupted, run)
+    assert_same_games(uninterrupted, run)
 
 
 @pytest.mark.parametrize("end", [None, 150])
-def test_in_a_longer_training_schedules_stay_at_their_end(end: int | None, tmp_path: Path) -> None:
-    learn(tmp_path, cut=end)
-    model = go_on(tmp_path, n_timesteps=300)
+def test_extended_training_keeps_final_schedule_values(end: int | None, tmp_path: Path) -> None:
+    learn(tmp_path, interrupt_at=end)
+    model = resume_run(tmp_path, n_timesteps=300)
     assert model.num_timesteps == 300
     assert model.exploration_rate == 0.05
     assert model._current_progress_remaining == 0
@@ -199,20 +206,20 @@ def test_in_a_longer_training_schedules_stay_at_their_end(end: int | None, tmp_p
     assert (checkpoint.n_timesteps, checkpoint.step, checkpoint.finished) == (300, 300, True)
 
 
-def test_a_shorter_training_keeps_its_schedules(run: Path) -> None:
-    model = go_on(run, n_timesteps=160)
+def test_shorter_training_keeps_its_schedules(run: Path) -> None:
+    model = resume_run(run, n_timesteps=160)
     assert model.num_timesteps == 160
     assert model._current_progress_remaining == pytest.approx(1 - 160 / 200)
     assert (newest(run).step, newest(run).n_timesteps, newest(run).finished) == (160, 200, True)
-    assert go_on(run).num_timesteps == 200  # as it was planned
+    assert resume_run(run).num_timesteps == 200  # the original number of steps
 
 
-def test_a_finished_run_is_not_resumed(peace: Path, run: Path) -> None:
-    refused(peace, "is at step 200 already, 200 are asked for: to train longer ask for more")
-    refused(run, "is at step 120 already, 120 are asked for", n_timesteps=120)
+def test_rejects_finished_runs(uninterrupted: Path, run: Path) -> None:
+    assert_rejected(uninterrupted, "is already at step 200 of 200")
+    assert_rejected(run, "is already at step 120 of 120", n_timesteps=120)
 
 
-def test_other_versions_of_packages_are_told(
+def test_prints_changed_package_versions(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints = CheckpointFolder(run / "checkpoints")
@@ -220,38 +227,36 @@ def test_other_versions_of_packages_are_told(
     assert {"python", "torch", "stable-baselines3", "ale-py", "numpy"} < set(one.versions)
     one.versions.update({"torch": "1.0", "left": "3"})
     checkpoints.write(one, checkpoints.read_state(one))
-    go_on(run)
-    assert "torch 1.0 is" in capsys.readouterr().out
+    resume_run(run)
+    assert "torch 1.0 ->" in capsys.readouterr().out
 
 
-def test_averages_of_vec_normalize_continue(tmp_path: Path) -> None:
-    peace, run = learn_twice(tmp_path, lambda folder: dqn(VecNormalize(poles(folder))))
-    go_on(run, VecNormalize(poles(run, again=True)))
-    assert_same_training(peace, run)
+def test_vec_normalize_statistics_are_restored(tmp_path: Path) -> None:
+    uninterrupted, run = learn_twice(tmp_path, lambda folder: dqn(VecNormalize(cartpole(folder))))
+    resume_run(run, VecNormalize(cartpole(run, again=True)))
+    assert_same_training(uninterrupted, run)
 
 
-def test_a_run_of_the_zoo_is_resumed_by_the_command(run: Path) -> None:
+def test_rejects_runs_of_rl_zoo(run: Path) -> None:
     checkpoints = CheckpointFolder(run / "checkpoints")
     one = checkpoints.newest()
     one.begun["experiment"] = "rl_zoo3.exp_manager.ExperimentManager"
     checkpoints.write(one, checkpoints.read_state(one))
-    refused(run, "is a run of RL Zoo, .*: `python -m sb3_atari_course resume .*`")
+    assert_rejected(run, "is a run of RL Zoo.*`python -m sb3_atari_course resume .*`")
 
 
-def test_it_can_be_cut_off_in_every_rollout(peace: Path, tmp_path: Path) -> None:
-    learn(tmp_path, cut=50)
-    for cut in range(60, 200, 10):
-        callback = CutOff(cut)
-        env = poles(tmp_path, again=True)
-        with pytest.raises(CutError):
-            go_on(tmp_path, env, callback=[callback, ExactCheckpoint(8)])
-    go_on(tmp_path)
-    assert_same_training(peace, tmp_path)
+def test_resumes_after_repeated_interruptions(uninterrupted: Path, tmp_path: Path) -> None:
+    learn(tmp_path, interrupt_at=50)
+    for step in range(60, 200, 10):
+        callback = Interrupt(step)
+        env = cartpole(tmp_path, again=True)
+        with pytest.raises(InterruptError):
+            resume_run(tmp_path, env, callback=[callback, ExactCheckpoint(8)])
+    resume_run(tmp_path)
+    assert_same_training(uninterrupted, tmp_path)
 
 
-def test_threads_and_a_progress_bar_can_be_asked_for(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_num_threads_and_progress_are_passed_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     learn = DQN.learn
 
@@ -260,8 +265,8 @@ def test_threads_and_a_progress_bar_can_be_asked_for(
         return learn(self, *args, **{**kwargs, "progress_bar": False})
 
     monkeypatch.setattr(DQN, "learn", spy)
-    go_on(run, num_threads=2, progress=True)
-    go_on(run, n_timesteps=STEPS + 40)
+    resume_run(run, num_threads=2, progress=True)
+    resume_run(run, n_timesteps=STEPS + 40)
     th.set_num_threads(1)
     assert seen == [(2, True), (1, False)]
 
@@ -275,24 +280,24 @@ def test_threads_and_a_progress_bar_can_be_asked_for(
         ({"progress": "no"}, TypeError, "progress .* 'no'"),
     ],
 )
-def test_a_wrong_argument_alters_nothing(
+def test_invalid_arguments_change_nothing(
     kwargs: dict[str, Any], error: type[Exception], message: str, run: Path
 ) -> None:
     before = contents(run)
     with pytest.raises(error, match=message):
-        go_on(run, poles(None), **kwargs)
+        resume_run(run, cartpole(None), **kwargs)
     assert contents(run) == before
 
 
-def test_a_training_stops_at_the_same_game(tmp_path: Path) -> None:
+def test_early_stopping_is_restored(tmp_path: Path) -> None:
     ends = []
     for end in (None, 60):
         run = tmp_path / str(end)
         callback = StopOnMovingAverage(25, window=2, verbose=0)
-        model = learn(run, callback, cut=end, steps=1000)
+        model = learn(run, callback, interrupt_at=end, steps=1000)
         if end is not None:
             callback = StopOnMovingAverage(25, window=2, verbose=0)
-            model = go_on(run, callback=callback)
+            model = resume_run(run, callback=callback)
         ends.append((model.num_timesteps, callback.n_games))
     assert ends[0] == ends[1]
     assert 60 < ends[0][0] < 1000

@@ -1,4 +1,4 @@
-"""A model in training as plain data: all of it, and only into one of the same kind."""
+"""Snapshots: state of a training and its callbacks as plain data, and its restoration."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from sb3_atari_course import QLearning
 from sb3_atari_course._common.state_tree import pack, unpack
 from sb3_atari_course.checkpoints import CheckpointError, ExactCheckpoint
 from sb3_atari_course.checkpoints.snapshot import (
-    _begin_episodes,
+    _start_episodes,
     all_within,
-    check_known,
+    check_supported,
     evaluation_envs,
     read_callbacks,
     read_training,
     write_callbacks,
     write_training,
 )
-from tests.checkpoints.small import close, dqn, poles
+from tests.checkpoints.small import cartpole, close, dqn
 
 
-def saved(model: BaseAlgorithm) -> Any:
-    """Return a training as a file gives it back."""
+def round_tripped(model: BaseAlgorithm) -> Any:
+    """Return the state of a training as read from a file."""
     packed, arrays = pack(read_training(model))
     return unpack(packed, [array.copy() for array in arrays])
 
 
-def begun(model: BaseAlgorithm) -> BaseAlgorithm:
-    """Return a model with all that its first ``learn()`` makes."""
+def initialized(model: BaseAlgorithm) -> BaseAlgorithm:
+    """Return a model initialized by its first ``learn()``."""
     model.learn(0)
     return model
 
 
-def draws(model: BaseAlgorithm) -> list[Any]:
-    """Return the next number of each random stream."""
+def next_random_numbers(model: BaseAlgorithm) -> list[Any]:
+    """Return the next number of each random generator."""
     import random
 
     own = model._rng.random() if isinstance(model, QLearning) else None
@@ -65,18 +65,18 @@ def draws(model: BaseAlgorithm) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", ["DQN", "QLearning"])
-def test_a_training_goes_into_a_new_model(kind: str) -> None:
+def test_training_state_is_restored_into_a_new_model(kind: str) -> None:
     def make() -> BaseAlgorithm:
         if kind == "DQN":
-            return dqn(poles(None))
+            return dqn(cartpole(None))
         return QLearning("QTablePolicy", make_vec_env("Taxi-v4", 2, seed=1), seed=3)
 
-    model, other = make(), begun(make())
+    model, other = make(), initialized(make())
     model.learn(100, log_interval=10**6)
-    state = saved(model)
-    expected = draws(model)
+    state = round_tripped(model)
+    expected = next_random_numbers(model)
     write_training(other, state)
-    assert draws(other) == expected
+    assert next_random_numbers(other) == expected
     pairs = zip(model.policy.state_dict().items(), other.policy.state_dict().items(), strict=True)
     assert all(name == same and (a == b).all() for (name, a), (same, b) in pairs)
     for name in ("num_timesteps", "_total_timesteps", "_episode_num", "_n_updates", "_n_calls"):
@@ -91,17 +91,17 @@ def test_a_training_goes_into_a_new_model(kind: str) -> None:
         close(one)
 
 
-def test_time_goes_on_where_it_was() -> None:
-    model, other = begun(dqn(poles(None))), begun(dqn(poles(None)))
+def test_elapsed_time_is_restored() -> None:
+    model, other = initialized(dqn(cartpole(None))), initialized(dqn(cartpole(None)))
     model.start_time = time.time_ns() - int(500e9)
-    write_training(other, saved(model))
+    write_training(other, round_tripped(model))
     assert (time.time_ns() - other.start_time) / 1e9 == pytest.approx(500, abs=10)
     for one in (model, other):
         close(one)
 
 
-def test_what_waits_for_the_log_waits_on() -> None:
-    model, other = begun(dqn(poles(None))), begun(dqn(poles(None)))
+def test_pending_log_values_are_restored() -> None:
+    model, other = initialized(dqn(cartpole(None))), initialized(dqn(cartpole(None)))
     logger: Any = model.logger
     logger.record("a", 3)
     logger.record("b", "word", exclude="csv")
@@ -109,7 +109,7 @@ def test_what_waits_for_the_log_waits_on() -> None:
         logger.record_mean("c", value)
     logger.record("d", Figure(None, close=False))  # type: ignore[arg-type]
     other.logger.record("of the new model", 1)
-    write_training(other, saved(model))
+    write_training(other, round_tripped(model))
     assert dict(other.logger.name_to_value) == {"a": 3, "b": "word", "c": 3.0}
     other.logger.record_mean("c", 3.0)
     assert other.logger.name_to_value["c"] == 3.0
@@ -119,10 +119,10 @@ def test_what_waits_for_the_log_waits_on() -> None:
         close(one)
 
 
-def test_other_algorithms_are_not_known() -> None:
-    env = poles(None)
+def test_rejects_unsupported_algorithms() -> None:
+    env = cartpole(None)
     with pytest.raises(TypeError, match="DQN, QRDQN, FastDQN and QLearning, got A2C"):
-        check_known(A2C("MlpPolicy", env, device="cpu"))
+        check_supported(A2C("MlpPolicy", env, device="cpu"))
     env.close()
 
 
@@ -134,8 +134,8 @@ class Pair(NamedTuple):
     b: int
 
 
-class Counting(BaseCallback):
-    """Has attributes of all kinds."""
+class PlainCallback(BaseCallback):
+    """Callback with attributes of many types."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,8 +150,8 @@ class Counting(BaseCallback):
         return True
 
 
-class Own(Counting):
-    """Says itself what it keeps."""
+class CustomStateCallback(PlainCallback):
+    """Callback with custom checkpoint methods."""
 
     def checkpoint_state(self) -> Any:
         return [self.best]
@@ -160,30 +160,30 @@ class Own(Counting):
         (self.best,) = state
 
 
-def test_new_episodes_of_normalised_observations_begin_with_the_original_ones() -> None:
-    model = dqn(VecNormalize(poles(None)))
+def test_start_episodes_restores_unnormalized_observations() -> None:
+    model = dqn(VecNormalize(cartpole(None)))
     model.learn(30)
     env = model._vec_normalize_env
     assert env is not None
-    _begin_episodes(model, [], env.reset())
+    _start_episodes(model, [], env.reset())
     np.testing.assert_array_equal(model._last_original_obs, env.get_original_obs())
-    assert (np.abs(np.asarray(model._last_original_obs)) <= 0.05).all()  # where CartPole begins
+    assert (np.abs(np.asarray(model._last_original_obs)) <= 0.05).all()  # CartPole's initial states
     close(model)
 
 
-def there_and_back(callback: Any, other: Any) -> None:
+def round_trip(callback: Any, other: Any) -> None:
     packed, arrays = pack(read_callbacks(callback))
     write_callbacks(other, unpack(packed, arrays))
 
 
-def test_plain_attributes_come_back(tmp_path: Any) -> None:
-    one, other = Counting(), Counting()
+def test_plain_attributes_are_restored(tmp_path: Any) -> None:
+    one, other = PlainCallback(), PlainCallback()
     one.best, one.n_calls, one.num_timesteps = 3.5, 7, 28
     one.lengths.extend([1, 2, 3, 4])
     one.seen, one.name, other.name = np.arange(3), "a word", "another word"
     one.path, other.path = "a/path", "another/path"
     one.counts["x"], one.pair = 2, Pair(3, 4)
-    there_and_back(one, other)
+    round_trip(one, other)
     assert (other.best, other.n_calls, other.num_timesteps) == (3.5, 7, 28)
     assert list(other.lengths) == [2, 3, 4]
     assert other.lengths.maxlen == 3
@@ -195,30 +195,32 @@ def test_plain_attributes_come_back(tmp_path: Any) -> None:
     assert (other.pair.a, other.pair.b) == (3, 4)
 
 
-def test_a_callback_may_say_itself_what_it_keeps() -> None:
-    one, other = Own(), Own()
+def test_custom_checkpoint_state_is_restored() -> None:
+    one, other = CustomStateCallback(), CustomStateCallback()
     one.best, one.n_calls = 2.0, 5
-    there_and_back(one, other)
+    round_trip(one, other)
     assert (other.best, other.n_calls) == (2.0, 5)
 
 
-def test_those_within_others_are_found() -> None:
-    env = poles(None)
+def test_nested_callbacks_are_restored() -> None:
+    env = cartpole(None)
     stop = StopTrainingOnNoModelImprovement(3)
-    evaluation = EvalCallback(env, callback_after_eval=stop, callback_on_new_best=Own())
-    every = EveryNTimesteps(5, Counting())
+    evaluation = EvalCallback(
+        env, callback_after_eval=stop, callback_on_new_best=CustomStateCallback()
+    )
+    every = EveryNTimesteps(5, PlainCallback())
     outer = CallbackList([CallbackList([evaluation]), every, ExactCheckpoint(5)])
-    kinds = [type(one).__name__ for one in all_within([outer, Own()])]
+    kinds = [type(one).__name__ for one in all_within([outer, CustomStateCallback()])]
     assert kinds == [
         "CallbackList",
         "CallbackList",
         "EvalCallback",
         "StopTrainingOnNoModelImprovement",
-        "Own",
+        "CustomStateCallback",
         "EveryNTimesteps",
-        "Counting",
+        "PlainCallback",
         "ExactCheckpoint",
-        "Own",
+        "CustomStateCallback",
     ]
     assert evaluation_envs(outer) == [env]
     stop.no_improvement_evals, every.last_time_trigger = 2, 15
@@ -226,10 +228,10 @@ def test_those_within_others_are_found() -> None:
     fresh = EvalCallback(
         env,
         callback_after_eval=StopTrainingOnNoModelImprovement(3),
-        callback_on_new_best=Own(),
+        callback_on_new_best=CustomStateCallback(),
     )
-    fresh_every = EveryNTimesteps(5, Counting())
-    there_and_back(outer, [fresh, fresh_every])  # lists and our own callback may come and go
+    fresh_every = EveryNTimesteps(5, PlainCallback())
+    round_trip(outer, [fresh, fresh_every])  # lists and ExactCheckpoint may be added or removed
     assert fresh.callback.no_improvement_evals == 2  # type: ignore[union-attr]
     assert fresh_every.last_time_trigger == 15
     assert (fresh.best_mean_reward, fresh.evaluations_timesteps) == (4.0, [5, 10])
@@ -237,17 +239,23 @@ def test_those_within_others_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("here", "message"),
+    ("here", "named"),
     [
-        ([], "had the callbacks Counting, Own, here they are none: pass the same ones, in the sa"),
-        ([Own, Counting], "had the callbacks Counting, Own, here they are Own, Counting"),
-        ([Counting, Own, Own], "here they are Counting, Own, Own"),
+        ([], "none"),
+        ([CustomStateCallback, PlainCallback], "CustomStateCallback, PlainCallback"),
+        (
+            [PlainCallback, CustomStateCallback, CustomStateCallback],
+            "PlainCallback, CustomStateCallback, CustomStateCallback",
+        ),
     ],
 )
-def test_others_are_refused_and_not_changed(here: list[type[Counting]], message: str) -> None:
-    one = Counting()
+def test_rejects_other_callbacks_without_changes(
+    here: list[type[PlainCallback]], named: str
+) -> None:
+    one = PlainCallback()
     one.best = 9.0
     callbacks = [cls() for cls in here]
-    with pytest.raises(CheckpointError, match=message):
-        there_and_back([one, Own()], callbacks)
+    saved = "had the callbacks PlainCallback, CustomStateCallback, "
+    with pytest.raises(CheckpointError, match=f"{saved}here they are {named}: "):
+        round_trip([one, CustomStateCallback()], callbacks)
     assert all(callback.best == -np.inf for callback in callbacks)

@@ -1,4 +1,4 @@
-"""Small real trainings, in peace and cut off, for the tests of checkpoints."""
+"""Small trainings of all algorithms, interrupted and uninterrupted, for the checkpoint tests."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from sb3_atari_course import (
 )
 
 GAME = "BreakoutNoFrameskip-v4"
-#: Agent steps: of a training, between two checkpoints, and after which it is cut off.
-STEPS, EVERY, CUT = 400, 90, 300
+#: Agent steps: of a training, between two checkpoints, and until it is interrupted.
+STEPS, EVERY, INTERRUPT_AT = 400, 90, 300
 
 
-class CutError(Exception):
-    """A training ends in the middle, as by an error of somebody's callback."""
+class InterruptError(Exception):
+    """Ends a training early, like an error in a user's callback."""
 
 
-class CutOff(BaseCallback):
-    """Raises :class:`CutError` at some step."""
+class Interrupt(BaseCallback):
+    """Raises :class:`InterruptError` at a given step."""
 
     is_stateless = True
 
@@ -44,12 +44,12 @@ class CutOff(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self.step:
-            raise CutError
+            raise InterruptError
         return True
 
 
 def breakout(folder: Path | None, n_envs: int = 1, **kwargs: Any) -> VecEnv:
-    """Return small games of Breakout that end soon."""
+    """Return Breakout with small frames and short games."""
     settings: dict[str, Any] = {
         "seed": 5,
         "env_kwargs": {"max_num_frames_per_episode": 260},
@@ -60,7 +60,7 @@ def breakout(folder: Path | None, n_envs: int = 1, **kwargs: Any) -> VecEnv:
 
 
 def deep(algorithm: type[BaseAlgorithm], env: VecEnv, **kwargs: Any) -> BaseAlgorithm:
-    """Return an agent with a small network that learns from its 40th step on."""
+    """Return a deep RL agent with a small network and ``learning_starts=40``."""
     policy: Any = AtariQuantileCnnPolicy if algorithm is QRDQN else AtariCnnPolicy
     settings: dict[str, Any] = {
         "policy_kwargs": {
@@ -80,26 +80,26 @@ def deep(algorithm: type[BaseAlgorithm], env: VecEnv, **kwargs: Any) -> BaseAlgo
     return algorithm(policy, env, **{**settings, **kwargs})  # type: ignore[call-arg]
 
 
-def table(env: VecEnv) -> BaseAlgorithm:
-    """Return a table that learns."""
+def tabular(env: VecEnv) -> BaseAlgorithm:
+    """Return a tabular Q-learning agent."""
     return QLearning("QTablePolicy", env, exploration=0.3, learning_rate="visits", seed=3)
 
 
 def build(kind: str, folder: Path, *, again: bool = False) -> BaseAlgorithm:
-    """Return a training of one of the four algorithms.
+    """Return a model of one of the four algorithms.
 
-    :param again: go on with its Monitor files; the seeds of its environments are others.
+    :param again: continue its Monitor files, with other environment seeds.
     """
     monitor = {"monitor_dir": str(folder), "monitor_kwargs": {"override_existing": not again}}
     seed = 99 if again else 4
     if kind == "QLearning":
-        return table(make_vec_env("Taxi-v4", 2, seed=seed, **monitor))
+        return tabular(make_vec_env("Taxi-v4", 2, seed=seed, **monitor))
     algorithms: dict[str, Any] = {"DQN": DQN, "QRDQN": QRDQN, "FastDQN": FastDQN}
     return deep(algorithms[kind], breakout(folder, seed=seed, **monitor))
 
 
-def beside(kind: str, folder: Path) -> list[BaseCallback]:
-    """Return the evaluation beside a training, whose games go on from one time to the next."""
+def other_callbacks(kind: str, folder: Path) -> list[BaseCallback]:
+    """Return an evaluation callback whose environment is kept between evaluations."""
     env: Any = breakout(None, seed=8) if kind != "QLearning" else make_vec_env("Taxi-v4", seed=8)
     return [
         EvalCallback(
@@ -114,25 +114,26 @@ def beside(kind: str, folder: Path) -> list[BaseCallback]:
     ]
 
 
-def train(kind: str, folder: Path, *, cut: int | None = None, steps: int = STEPS) -> None:
-    """Train until it is cut off, or to the end, with a checkpoint there and none before."""
+def train(kind: str, folder: Path, *, interrupt_at: int | None = None, steps: int = STEPS) -> None:
+    """Train until interrupted, or to the end with a single checkpoint there."""
     model = build(kind, folder)
     callbacks = [
-        *beside(kind, folder),
-        ExactCheckpoint(EVERY if cut else 10 * steps, folder=folder),
+        *other_callbacks(kind, folder),
+        ExactCheckpoint(EVERY if interrupt_at else 10 * steps, folder=folder),
     ]
+    interrupts = [Interrupt(interrupt_at)] if interrupt_at else []
     assert model.env is not None
     try:
-        model.learn(steps, callback=callbacks + ([CutOff(cut)] if cut else []), log_interval=1)
-        assert cut is None, "it should have been cut off"
-    except CutError:
+        model.learn(steps, callback=[*callbacks, *interrupts], log_interval=1)
+        assert interrupt_at is None, "the training should have been interrupted"
+    except InterruptError:
         pass
     finally:
         model.env.close()
 
 
 def assert_same_end(a: Path, b: Path) -> None:
-    """Assert that two trainings have ended alike, to the bit."""
+    """Assert that two trainings ended bit-identically."""
     for read in (weights_and_optimizer, other_numbers):
         ones, others = read(a), read(b)
         assert list(ones) == list(others)

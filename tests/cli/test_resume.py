@@ -30,10 +30,10 @@ def unfinished(
 def test_a_run_of_a_script_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    learn(tmp_path, steps=100, cut=60)
+    learn(tmp_path, steps=100, interrupt_at=60)
     for arguments, message in (
         ([], f"sb3_atari_course.resume({str(tmp_path)!r}, model)"),
-        (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
+        (["-n", "40"], "is already at step 40 of 40: to train longer pass"),
     ):
         assert cli("resume", str(tmp_path), *arguments) == 2
         assert message in capsys.readouterr().err

@@ -83,7 +83,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         (["--algo", "dqn", "--env", "Pendulum-v1", "-params", "env_wrapper:None"],
          "Pendulum-v1 has the actions Box(-2.0, 2.0, (1,), float32), but dqn chooses among"),
         ([*TABLE, "Pendulum-v1"], "{sb3_atari_course.wrappers.DiscretizeObservations"),
-        ([*TABLE, "Acrobot-v1"], "a table needs Discrete or MultiDiscrete observations, got Box"),
+        ([*TABLE, "Acrobot-v1"], "needs Discrete or MultiDiscrete observations, got Box"),
         ([*TABLE, GAME], "no table has a row for each screen, choose dqn or qrdqn"),
         ([*TABLE, "Taxi-v4", "-params", "learning_rate:2.0"], "must lie in (0, 1], got 2"),
         ([*TABLE, "Taxi-v4", "-params", "exploration:'lin_3'"], "from 0 to 1, got 3.0"),

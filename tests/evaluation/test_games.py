@@ -1,4 +1,4 @@
-"""The one way in which a score is made."""
+"""evaluate_games: scores of full games, report, protocol."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests import naive
 from tests.fakes import ActionRecorder, ScriptedPlayer
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
-GAME = "SpaceInvadersNoFrameskip-v4"  # pays 5 to 200 and has 3 lives
+GAME = "SpaceInvadersNoFrameskip-v4"  # rewards of 5 to 200 and 3 lives
 PLAY = [1, 2, 1, 3, 0, 1, 4, 5, 2]
 
 
 class Starts(gym.Wrapper[Any, Any, Any, Any]):
-    """Records the frame at which each game starts."""
+    """Records the emulator frame at which each game starts."""
 
     def __init__(self, env: gym.Env[Any, Any], starts: list[int]) -> None:
         super().__init__(env)
@@ -41,7 +41,7 @@ class Starts(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def evaluate(model: Any, env_id: str = GAME, **settings: Any) -> GamesReport:
-    """Return the report of one game without random actions and random play, unless asked for."""
+    """Return the report of one game, by default without random actions and random play."""
     defaults = {"n_games": 1, "seed": 0, "epsilon": 0.0, "random_play": False}
     return evaluate_games(model, env_id, **{**defaults, **settings})
 
@@ -52,8 +52,8 @@ class AlwaysRight(ScriptedPlayer):
 
 
 class TestScores:
-    def test_are_those_of_a_bare_emulator(self) -> None:
-        """Whole games through all lives, unclipped, although the agent sees lives and signs."""
+    def test_match_a_bare_emulator(self) -> None:
+        """Full games with unclipped rewards, although the wrappers split lives and clip rewards."""
         tapes: list[ActionRecorder] = []
 
         def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -69,7 +69,7 @@ class TestScores:
             assert length == len(actions)
             assert score >= 30
 
-    def test_a_game_depends_on_the_seed_and_its_number_only(self) -> None:
+    def test_game_depends_only_on_seed_and_index(self) -> None:
         play = partial(evaluate, AlwaysRight(), epsilon=0.5, max_frames=600, random_play=True)
         short, long = play(seed=1), play(seed=1, n_games=3)
         assert long.scores[:1] == short.scores
@@ -77,16 +77,16 @@ class TestScores:
         assert long == play(seed=1, n_games=3)
         assert long.scores != play(seed=2, n_games=3).scores
 
-    def test_epsilon_is_the_evaluations_own(self) -> None:
-        class Counting(ScriptedPlayer):
-            exploration_rate = 1.0  # what a training left behind
+    def test_epsilon_is_independent_of_training(self) -> None:
+        class ExploringPlayer(ScriptedPlayer):
+            exploration_rate = 1.0  # left over from training
 
-        player = Counting([0])
+        player = ExploringPlayer([0])
         report = evaluate(player, epsilon=0.25)
         n_steps = report.lengths[0] / 4
         assert player.n_calls == pytest.approx(0.75 * n_steps, rel=0.1)
 
-    def test_a_trained_dqn_does_not_explore(self) -> None:
+    def test_exploration_rate_of_the_model_is_ignored(self) -> None:
         model = DQN(AtariCnnPolicy, make_atari_env(GAME, seed=0), buffer_size=10)
         scores = []
         for rate in (0.0, 1.0):
@@ -95,7 +95,7 @@ class TestScores:
             scores.append(report.lengths + report.scores)
         assert scores[0] == scores[1]
 
-    def test_random_play_is_the_same_games_at_random(self) -> None:
+    def test_random_play_uses_the_same_games(self) -> None:
         settings = {"n_games": 2, "seed": 4, "max_frames": 600, "random_play": True}
         report = evaluate(ScriptedPlayer([0]), epsilon=1.0, **settings)
         assert report.scores == report.random_scores
@@ -103,28 +103,28 @@ class TestScores:
 
 
 class TestReport:
-    def test_penalties_are_counted_game_by_game(self) -> None:
-        """Taxi pays -10 for picking up or putting down where it may not."""
+    def test_penalties_are_counted_per_game(self) -> None:
+        """Taxi's reward for an illegal pickup or drop-off is -10."""
         report = evaluate(ScriptedPlayer([5, 0, 0, 0]), "Taxi-v4", n_games=3, penalty=-10)
         assert report.lengths == (200,) * 3
-        assert report.penalties == (50,) * 3  # it never has a passenger to put down
+        assert report.penalties == (50,) * 3  # there is never a passenger to drop off
         assert report.scores == (-200 - 9 * 50,) * 3
         assert report.mean_penalties == 50
         assert "penalties: 50.00" in str(report)
         assert report.protocol["penalty"] == -10
         assert json.loads(json.dumps(report.as_dict()))["penalties"] == [50] * 3
 
-    def test_penalties_are_left_out_unless_asked_for(self) -> None:
+    def test_penalties_are_not_reported_by_default(self) -> None:
         report = evaluate(ScriptedPlayer([4]), "Taxi-v4", n_games=2)
         assert report.penalties == ()
         assert report.mean_penalties is None
         assert "penalties" not in str(report) + str(report.protocol)
 
-    def test_a_long_report_shows_a_hundred_scores(self) -> None:
+    def test_long_report_prints_a_hundred_scores(self) -> None:
         report = evaluate(ScriptedPlayer([0]), "Taxi-v4", n_games=101, max_frames=1)
         assert "scores: " + "-1 " * 100 + "...\n" in str(report)
 
-    def test_of_a_game(self) -> None:
+    def test_report_of_an_atari_game(self) -> None:
         report = evaluate(ScriptedPlayer([0]), n_games=2, max_frames=200, random_play=True)
         assert report.protocol == {
             "n_games": 2,
@@ -148,7 +148,7 @@ class TestReport:
         assert json.loads(json.dumps(report.as_dict()))["scores"] == list(report.scores)
 
     @pytest.mark.timeout(60)
-    def test_of_a_small_environment(self) -> None:
+    def test_report_of_another_environment(self) -> None:
         report = evaluate(ScriptedPlayer([0]), "CartPole-v1", n_games=3)
         assert all(8 <= score <= 11 for score in report.scores)
         assert report.lengths == tuple(int(score) for score in report.scores)
@@ -160,7 +160,7 @@ class TestReport:
 
 class TestProtocol:
     @pytest.mark.parametrize("noop_max", [0, 7])
-    def test_no_ops_are_added_where_the_training_had_none(self, noop_max: int) -> None:
+    def test_noops_are_added_if_the_wrapper_has_none(self, noop_max: int) -> None:
         starts: list[int] = []
         report = evaluate(
             ScriptedPlayer([0]),
@@ -174,7 +174,7 @@ class TestProtocol:
         assert 1 <= min(starts) < max(starts) <= (noop_max or 30)
         assert len(set(starts)) > 2
 
-    def test_games_that_skip_by_themselves_start_within_thirty_frames(self) -> None:
+    def test_noops_of_frame_skipping_ids_stay_within_thirty_frames(self) -> None:
         starts: list[int] = []
         report = evaluate(
             ScriptedPlayer([0]),
@@ -188,7 +188,7 @@ class TestProtocol:
         assert len(set(starts)) > 3
         assert set(report.lengths) == {60}  # frames, not steps
 
-    def test_a_game_cut_off_while_fire_is_pressed_counts(self) -> None:
+    def test_game_cut_off_during_fire_reset_is_scored(self) -> None:
         """The first life is lost at frame 129; the FIRE after it ends at 133."""
         games = {}
         for max_frames in (131, 108_000):
@@ -203,13 +203,13 @@ class TestProtocol:
             )
             games[max_frames] = report.lengths[0], tapes[0].games[0]
             after_the_end = [action for game in tapes[0].games[1:] for action in game]
-            assert len(after_the_end) <= 30 + 4  # no-ops and a FIRE at most, not counted
+            assert len(after_the_end) <= 30 + 4  # at most no-ops and a FIRE, not counted
         assert games[131][0] == 131
         assert games[131][1] == games[108_000][1][:131]  # the same game, not the next one
 
     @pytest.mark.timeout(60)
-    def test_sticky_actions_only_if_asked(self) -> None:
-        """Also for an id that has them."""
+    def test_sticky_actions_are_off_by_default(self) -> None:
+        """Also for an id with sticky actions."""
         sticky_id = {"env_id": "ALE/SpaceInvaders-v5", "env_kwargs": {"frameskip": 1}}
         plain, still, sticky = (
             evaluate(ScriptedPlayer(PLAY), max_frames=1000, **settings)
@@ -219,8 +219,8 @@ class TestProtocol:
         assert (sticky.lengths, sticky.scores) != (plain.lengths, plain.scores)
 
     @pytest.mark.timeout(60)
-    def test_a_wrapper_that_restarts_the_game_is_refused(self) -> None:
-        class RestartAtLostLife(gym.Wrapper[Any, Any, Any, Any]):
+    def test_rejects_wrappers_that_restart_the_game(self) -> None:
+        class RestartAtLifeLoss(gym.Wrapper[Any, Any, Any, Any]):
             lives = 0
 
             def step(self, action: Any) -> Any:
@@ -229,7 +229,7 @@ class TestProtocol:
                 return obs, reward, terminated or lost, truncated, info
 
         def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-            return RestartAtLostLife(wrap_atari(env, terminal_on_life_loss=False))
+            return RestartAtLifeLoss(wrap_atari(env, terminal_on_life_loss=False))
 
         with pytest.raises(ValueError, match="restarts the game"):
             evaluate(ScriptedPlayer([0]), env_wrapper=wrapper)
@@ -248,23 +248,23 @@ class TestProtocol:
             ({"env_kwargs": {"repeat_action_probability": 1}}, "probability=1.*sticky_actions="),
         ],
     )
-    def test_a_wrong_value_is_named(self, settings: dict[str, Any], named: str) -> None:
+    def test_rejects_invalid_values(self, settings: dict[str, Any], named: str) -> None:
         with pytest.raises(ValueError, match=named):
             evaluate(ScriptedPlayer([0]), **settings)
 
 
-def test_grey_screens_are_the_default_as_in_make_atari_env() -> None:
+def test_grayscale_screens_are_the_default() -> None:
     seen: list[Any] = []
 
-    class Looking(AlwaysRight):
+    class ObservingPlayer(AlwaysRight):
         observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
         def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
             seen.append(observation)
             return super().predict(observation, deterministic=deterministic)
 
-    game = "MsPacmanNoFrameskip-v4"  # its sprites flicker: colours would differ
-    evaluate(Looking(), game, max_frames=700, env_wrapper=partial(wrap_atari, n_stack=4))
+    game = "MsPacmanNoFrameskip-v4"  # flickering sprites: RGB screens would give other frames
+    evaluate(ObservingPlayer(), game, max_frames=700, env_wrapper=partial(wrap_atari, n_stack=4))
     env = make_atari_env(game, env_kwargs={"max_num_frames_per_episode": 700})
     env.seed(int(np.random.default_rng([0, 0]).integers(2**31)))
     trained = [env.reset()]

@@ -1,4 +1,4 @@
-"""A model in one environment: spaces, observations as in training, recurrent state."""
+"""Player of a single environment: spaces, observations as in training, recurrent state."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.fakes import ScriptedPlayer
 BREAKOUT = "BreakoutNoFrameskip-v4"
 
 
-class Counter:
-    """A recurrent model whose state counts its observations since an episode began."""
+class CountingModel:
+    """Recurrent model whose state counts the observations since the start of an episode."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, bool]] = []
@@ -45,7 +45,7 @@ class Counter:
 
 @pytest.fixture(scope="module")
 def recurrent() -> RecurrentPPO:
-    """Return a policy whose actions depend on what it saw before."""
+    """Return a policy whose actions depend on its recurrent state."""
     kwargs = {"lstm_hidden_size": 16}
     model = RecurrentPPO(
         *("MlpLstmPolicy", "CartPole-v1"),
@@ -59,8 +59,8 @@ def recurrent() -> RecurrentPPO:
     return model.learn(1024)
 
 
-def play_by_hand(model: Any, seed: list[int]) -> tuple[float, list[int]]:
-    """Return score and actions of one game of CartPole, with SB3's own calls."""
+def reference_game(model: Any, seed: list[int]) -> tuple[float, list[int]]:
+    """Return score and actions of one episode of CartPole, played with SB3's API."""
     env = gym.make("CartPole-v1")
     obs, _ = env.reset(seed=int(np.random.default_rng(seed).integers(2**31)))
     state, start, score, over, actions = None, np.ones(1, bool), 0.0, False, []
@@ -74,20 +74,20 @@ def play_by_hand(model: Any, seed: list[int]) -> tuple[float, list[int]]:
 
 
 class TestRecurrentState:
-    def test_scores_are_those_of_a_loop_that_carries_it(self, recurrent: RecurrentPPO) -> None:
+    def test_scores_match_a_loop_that_passes_the_state(self, recurrent: RecurrentPPO) -> None:
         report = evaluate_games(
             recurrent, "CartPole-v1", n_games=5, seed=0, epsilon=0.0, random_play=False
         )
-        expected = [play_by_hand(recurrent, [0, game])[0] for game in range(5)]
+        expected = [reference_game(recurrent, [0, game])[0] for game in range(5)]
         assert list(report.scores) == expected
         assert len(set(expected)) > 1
 
-    def test_a_video_shows_the_same_game(self, recurrent: RecurrentPPO) -> None:
+    def test_video_records_the_same_game(self, recurrent: RecurrentPPO) -> None:
         env = gym.make("CartPole-v1", render_mode="rgb_array")
-        assert film_game(recurrent, env, seed=(0, 1)).score == play_by_hand(recurrent, [0, 1])[0]
+        assert film_game(recurrent, env, seed=(0, 1)).score == reference_game(recurrent, [0, 1])[0]
 
-    def test_it_starts_over_with_a_game_and_moves_on_at_random_actions(self) -> None:
-        model = Counter()
+    def test_state_resets_per_game_and_updates_on_random_actions(self) -> None:
+        model = CountingModel()
         report = evaluate_games(
             model, "CartPole-v1", n_games=2, seed=0, epsilon=0.5, random_play=False
         )
@@ -95,13 +95,13 @@ class TestRecurrentState:
         expected = [(step, step == 0) for length in (first, second) for step in range(length)]
         assert model.calls == expected
 
-    def test_random_play_does_not_ask_the_model(self) -> None:
-        model = Counter()
+    def test_random_play_does_not_call_the_model(self) -> None:
+        model = CountingModel()
         report = evaluate_games(model, "CartPole-v1", n_games=1, seed=0, epsilon=0.0)
         assert len(model.calls) == report.lengths[0]
 
-    def test_an_episode_starts_after_a_life_loss_and_the_state_goes_to_the_model(self) -> None:
-        watched, evaluated = Counter(), Counter()
+    def test_life_loss_starts_an_episode(self) -> None:
+        watched, evaluated = CountingModel(), CountingModel()
         watch_games(watched, n_games=1, seed=0)
         evaluate_games(evaluated, BREAKOUT, n_games=1, seed=0, epsilon=0.0, random_play=False)
         for model in (watched, evaluated):
@@ -109,24 +109,24 @@ class TestRecurrentState:
             assert len(starts) == 5  # one for each life
             assert all(model.calls[i][0] == 0 for i in starts)
 
-    def test_an_episode_as_text(self) -> None:
-        model = Counter()
+    def test_text_episode_passes_the_state(self) -> None:
+        model = CountingModel()
         play_episode(model, "FrozenLake-v1", seed=0, max_steps=5)
         assert [count for count, _ in model.calls] == list(range(len(model.calls)))
 
-    def test_a_state_that_cannot_be_taken_back_is_refused(self) -> None:
-        class Forgetful(ScriptedPlayer):
+    def test_rejects_models_that_do_not_accept_their_state(self) -> None:
+        class StateDroppingModel(ScriptedPlayer):
             def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
                 return np.zeros(len(observation), np.int64), np.zeros(1)
 
         with pytest.raises(ValueError, match="state"):
-            evaluate_games(Forgetful([0]), "CartPole-v1", n_games=1, seed=0)
+            evaluate_games(StateDroppingModel([0]), "CartPole-v1", n_games=1, seed=0)
         for function in (evaluate_exactly, draw_policy):
             with pytest.raises(ValueError, match="recurrent"):
-                function(Forgetful([0]), "FrozenLake-v1")
+                function(StateDroppingModel([0]), "FrozenLake-v1")
 
-    def test_other_models_are_called_as_before(self) -> None:
-        player = ScriptedPlayer([0])  # whose predict takes neither state nor episode_start
+    def test_stateless_models_are_called_without_state(self) -> None:
+        player = ScriptedPlayer([0])  # predict() has neither state nor episode_start
         acting = Player(player)
         acting.skip(np.zeros(4))
         assert player.n_calls == 0
@@ -134,7 +134,7 @@ class TestRecurrentState:
 
 
 class TestSpaces:
-    def test_other_actions_are_refused_with_both_spaces(self) -> None:
+    def test_rejects_other_action_spaces(self) -> None:
         model = DQN("CnnPolicy", make_atari_env(BREAKOUT), buffer_size=1)
         more: dict[str, Any] = {"full_action_space": True}
         env = wrap_atari(gym.make(BREAKOUT, render_mode="rgb_array", **more), n_stack=4)
@@ -147,32 +147,32 @@ class TestSpaces:
                 play()
 
     @pytest.mark.parametrize("function", [evaluate_exactly, draw_policy, play_episode])
-    def test_a_table_of_another_environment(self, function: Any) -> None:
+    def test_rejects_q_table_of_another_environment(self, function: Any) -> None:
         model = QLearning("QTablePolicy", "FrozenLake-v1")
         with pytest.raises(ValueError, match=r"Discrete\(16\).*Discrete\(48\)"):
             function(model, "CliffWalking-v1")
 
-    def test_bounds_and_dtypes_count_as_in_sb3(self) -> None:
+    def test_rejects_other_bounds_and_dtypes(self) -> None:
         model = PPO("MlpPolicy", "Pendulum-v1", n_steps=8, batch_size=8)
         check_spaces(model, model.observation_space, model.action_space)
         for other in (spaces.Box(-1, 1, (3,)), spaces.Box(-8, 8, (3,), np.float64)):
             with pytest.raises(ValueError, match="Box"):
                 check_spaces(model, other, model.action_space)
 
-    def test_images_may_be_channels_last(self) -> None:
+    def test_accepts_channels_last_images(self) -> None:
         model = DQN("CnnPolicy", make_atari_env(BREAKOUT), buffer_size=1)
         check_spaces(model, spaces.Box(0, 255, (84, 84, 4), np.uint8), spaces.Discrete(4))
 
-    def test_a_model_of_twice_as_many_numbers_is_not_a_stack(self) -> None:
-        """LunarLander reads 8 numbers and CartPole shows 4: their bounds differ."""
+    def test_does_not_stack_observations_with_other_bounds(self) -> None:
+        """LunarLander has 8 observed values and CartPole 4, with different bounds."""
 
-        class Lander(ScriptedPlayer):
+        class LanderPlayer(ScriptedPlayer):
             observation_space = spaces.Box(-10, 10, (8,))
 
         with pytest.raises(ValueError, match=r"\(8,\).*\(4,\)"):
-            evaluate_games(Lander([0]), "CartPole-v1", seed=0)
+            evaluate_games(LanderPlayer([0]), "CartPole-v1", seed=0)
 
-    def test_a_model_that_needs_action_masks_is_refused(self) -> None:
+    def test_rejects_models_that_need_action_masks(self) -> None:
         class Masked(gym.Wrapper[Any, Any, Any, Any]):
             def action_masks(self) -> list[bool]:
                 return [True, False]
@@ -182,7 +182,7 @@ class TestSpaces:
             evaluate_games(model, "CartPole-v1", seed=0, env_wrapper=Masked)
         evaluate_games(model, "CartPole-v1", n_games=1, seed=0, random_play=False)
 
-    def test_what_is_not_a_wrapper_or_a_game(self) -> None:
+    def test_rejects_invalid_env_wrapper_and_env_kwargs(self) -> None:
         play = partial(evaluate_games, ScriptedPlayer([0]), BREAKOUT, seed=0)
         for wrong in ("wrap_atari", lambda env: None):
             with pytest.raises(TypeError, match="env_wrapper"):
@@ -195,7 +195,7 @@ class TestSpaces:
             with pytest.raises(error, match=named):
                 play(env_kwargs=env_kwargs)  # type: ignore[arg-type]
 
-    def test_what_is_not_a_model_or_an_environment(self) -> None:
+    def test_rejects_invalid_models_and_environments(self) -> None:
         with pytest.raises(TypeError, match=r"model must .* got 'dqn\.zip'"):
             evaluate_games("dqn.zip", "CartPole-v1", seed=0)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="id"):
@@ -225,7 +225,7 @@ class TestObservations:
         ],
         ids=["VecNormalize", "VecFrameStack", "VecNormalize inside", "VecNormalize outside"],
     )
-    def test_they_are_those_of_the_training(self, wrap: Any) -> None:
+    def test_match_those_of_training(self, wrap: Any) -> None:
         venv = wrap(make_vec_env("CartPole-v1"))
         model = PPO("MlpPolicy", venv, n_steps=8, batch_size=8)
         env = fit_to_model(gym.make("CartPole-v1"), model)
@@ -243,8 +243,8 @@ class TestObservations:
                 theirs, over = np.array([infos[0]["terminal_observation"]]), True
         assert over
 
-    def test_a_vec_normalize_of_other_observations_is_refused(self) -> None:
-        """With as many numbers, but other bounds or another shape."""
+    def test_rejects_vec_normalize_of_other_observations(self) -> None:
+        """With the same number of values, but other bounds or another shape."""
         model = PPO("MlpPolicy", VecNormalize(make_vec_env("CartPole-v1")), n_steps=8, batch_size=8)
         for shape in ((4,), (2, 2)):
             other = gym.wrappers.TransformObservation(
@@ -253,18 +253,18 @@ class TestObservations:
             with pytest.raises(ValueError, match=r"4\.8.*Box\(0\.0, 1\.0"):
                 fit_to_model(other, model)
 
-    def test_normalised_images_are_refused(self) -> None:
+    def test_rejects_normalized_images(self) -> None:
         venv = VecNormalize(make_atari_env(BREAKOUT))
         model = DQN("CnnPolicy", venv, buffer_size=1, policy_kwargs={"normalize_images": False})
         with pytest.raises(ValueError, match="images"):
             evaluate_games(model, BREAKOUT, n_games=1, seed=0)
 
-    def test_statistics_of_rewards_alone_change_nothing(self) -> None:
+    def test_reward_normalization_has_no_effect(self) -> None:
         venv = VecNormalize(make_vec_env("CartPole-v1"), norm_obs=False)
         env = gym.make("CartPole-v1")
         assert fit_to_model(env, PPO("MlpPolicy", venv, n_steps=8, batch_size=8)) is env
 
-    def test_dicts_are_played(self) -> None:
+    def test_dict_observations_are_supported(self) -> None:
         class Both(gym.ObservationWrapper[Any, Any, Any]):
             def __init__(self, env: gym.Env[Any, Any]) -> None:
                 super().__init__(env)
@@ -283,13 +283,13 @@ class TestObservations:
             assert report.lengths == tuple(int(score) for score in report.scores)
 
 
-def test_frames_stacked_twice_are_warned_of() -> None:
+def test_warns_about_frames_stacked_twice() -> None:
     model = DQN("CnnPolicy", VecFrameStack(make_atari_env(BREAKOUT), 4), buffer_size=1)
     with pytest.warns(UserWarning, match="16 channels"):
         evaluate_games(model, BREAKOUT, n_games=1, seed=0, max_frames=60, random_play=False)
 
 
-def test_sb3s_atari_wrapper_is_shown_rgb() -> None:
+def test_sb3_atari_wrapper_gets_rgb_screens() -> None:
     report = evaluate_games(
         ScriptedPlayer([0]),
         BREAKOUT,

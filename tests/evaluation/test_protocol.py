@@ -1,4 +1,4 @@
-"""Protocol of an evaluation, read from the environment that is played."""
+"""Evaluation protocol, as read from the environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def protocol(env_id: str = GAME, **settings: Any) -> dict[str, Any]:
 
 class TestStickyActions:
     @pytest.mark.parametrize(
-        ("settings", "chance", "n_frames"),
+        ("settings", "probability", "n_frames"),
         [
             ({}, 0.0, None),
             ({"sticky_actions": 0.25}, 0.25, None),
@@ -41,17 +41,17 @@ class TestStickyActions:
         ],
         ids=["none", "asked for", "SB3's", "inside", "outside of the frame skip"],
     )
-    def test_are_those_of_emulator_and_wrappers(
-        self, settings: dict[str, Any], chance: float, n_frames: int | None
+    def test_are_read_from_emulator_and_wrappers(
+        self, settings: dict[str, Any], probability: float, n_frames: int | None
     ) -> None:
         found = protocol(**settings)
-        assert found["sticky_actions"] == pytest.approx(chance)
+        assert found["sticky_actions"] == pytest.approx(probability)
         assert found.get("sticky_frames") == n_frames
 
-    def test_an_id_does_not_decide_them(self) -> None:
+    def test_are_independent_of_the_id(self) -> None:
         assert protocol("ALE/Breakout-v5", env_kwargs={"frameskip": 1})["sticky_actions"] == 0.0
 
-    def test_two_of_them_and_a_duration_are_refused(self) -> None:
+    def test_rejects_duplicates_and_durations(self) -> None:
         with pytest.raises(ValueError, match=r"0\.4, 0\.25"):
             protocol(sticky_actions=0.25, env_wrapper=lambda e: wrap_atari(StickyAction(e, 0.4)))
         with pytest.raises(ValueError, match=r"\(2, 3\)"):
@@ -67,12 +67,12 @@ class TestLimits:
             ({"env_kwargs": {"max_episode_steps": 900}}, 200),
         ],
     )
-    def test_the_lowest_one_is_the_cap(self, settings: dict[str, Any], expected: int) -> None:
+    def test_the_minimum_is_reported(self, settings: dict[str, Any], expected: int) -> None:
         found = protocol(**settings)
         assert found["max_frames"] == expected
         assert found["whole_games"] is False
 
-    def test_a_game_that_is_over_at_its_limit_is_whole(self) -> None:
+    def test_termination_at_the_limit_is_not_cut_off(self) -> None:
         class OverAtItsLimit(gym.Wrapper[Any, Any, Any, Any]):
             def step(self, action: Any) -> Any:
                 obs, reward, _, truncated, info = self.env.step(action)
@@ -84,16 +84,16 @@ class TestLimits:
             keeper.step(0)
         assert (keeper.statistics.n_frames, keeper.statistics.was_cut_off) == (3, False)
 
-    def test_a_game_that_was_not_cut_off_is_whole(self) -> None:
+    def test_uncut_games_are_reported_as_whole(self) -> None:
         assert protocol(max_frames=108_000)["whole_games"] is True
 
-    def test_a_limit_outside_is_named_as_it_counts(self) -> None:
+    def test_outer_time_limit_is_reported_separately(self) -> None:
         found = protocol(env_wrapper=lambda env: TimeLimit(wrap_atari(env), 20))
         assert found["time_limit"] == "20 steps of 4 frames from each reset"
         assert found["max_frames"] == 200
         assert found["whole_games"] is False
 
-    def test_small_environments(self) -> None:
+    def test_time_limit_of_other_environments(self) -> None:
         limited = protocol("CartPole-v1", env_wrapper=lambda env: TimeLimit(env, 6))
         assert limited == {"n_games": 1, "seed": 0, "epsilon": 0.0, "max_steps": 6}
 
@@ -110,20 +110,20 @@ class TestNoops:
             (partial(AtariPreprocessing, noop_max=11, grayscale_newaxis=True), 11),
         ],
     )
-    def test_those_of_the_wrappers_win(self, env_wrapper: Any, expected: int) -> None:
+    def test_noops_of_wrappers_take_precedence(self, env_wrapper: Any, expected: int) -> None:
         assert protocol(env_wrapper=env_wrapper)["noop_max_frames"] == expected
 
-    def test_outside_of_the_frame_skip_each_is_four_frames(self) -> None:
+    def test_noops_outside_the_frame_skip_count_four_frames(self) -> None:
         starts: list[int] = []
 
-        class Spy(gym.Wrapper[Any, Any, Any, Any]):
+        class StartRecorder(gym.Wrapper[Any, Any, Any, Any]):
             def reset(self, **kwargs: Any) -> Any:
                 obs, info = self.env.reset(**kwargs)
                 starts.append(info["episode_frame_number"])
                 return obs, info
 
         def wrapper(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-            skipping = Spy(NoopReset(ActionRepeat(env, frame_skip=4), noop_max=30))
+            skipping = StartRecorder(NoopReset(ActionRepeat(env, frame_skip=4), noop_max=30))
             return wrap_atari(skipping, frame_skip=1, noop_max=0, fire_on_reset=False)
 
         found = protocol(n_games=6, env_wrapper=wrapper)
@@ -132,20 +132,20 @@ class TestNoops:
 
 
 class TestRules:
-    def test_mode_and_difficulty_are_named(self) -> None:
+    def test_mode_and_difficulty_are_reported(self) -> None:
         usual = protocol()
         assert (usual["mode"], usual["difficulty"]) == ("default", "default")
         other = protocol(env_kwargs={"mode": 16, "difficulty": 1})
         assert (other["mode"], other["difficulty"]) == (16, 1)
 
-    def test_actions_and_frame_skip_are_named(self) -> None:
+    def test_action_space_and_frame_skip_are_reported(self) -> None:
         found = protocol(
             env_kwargs={"full_action_space": True}, env_wrapper=partial(wrap_atari, frame_skip=2)
         )
         assert found["full_action_space"] is True
         assert found["frames_per_step"] == 2
 
-    def test_settings_of_a_small_environment_are_named(self) -> None:
+    def test_env_kwargs_of_other_environments_are_reported(self) -> None:
         desc = np.array([list("SF"), list("FG")])
         found = protocol("FrozenLake-v1", env_kwargs={"is_slippery": False, "map_name": None})
         assert found["env_kwargs"] == {"is_slippery": False, "map_name": None}

@@ -1,4 +1,4 @@
-"""Copies learn for themselves, and what is changed between two trainings counts, as with DQN."""
+"""Copies of FastDQN train independently, and changes between trainings take effect as in DQN."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COPY: dict[str, Callable[[Any], Any]] = {
 
 
 def make_model(cls: Any, **kwargs: Any) -> Any:
-    """Return a small model that learns fast enough for each setting to show."""
+    """Return a small model that learns fast enough for each setting to have an effect."""
     settings: dict[str, Any] = {
         "learning_rate": 1e-2,
         "learning_starts": 20,
@@ -41,19 +41,19 @@ def make_model(cls: Any, **kwargs: Any) -> Any:
 
 
 def weights(model: Any) -> th.Tensor:
-    """Return all weights, the target network's included, as one vector."""
+    """Return all weights, including those of the target network, as one vector."""
     return th.cat([value.flatten() for value in model.policy.state_dict().values()]).clone()
 
 
 def learn(model: Any, n_steps: int = 200, **kwargs: Any) -> th.Tensor:
-    """Seed everything, continue the training, and return the weights."""
+    """Seed everything, continue training and return the weights."""
     model.set_random_seed(3)
     return weights(model.learn(n_steps, reset_num_timesteps=False, **kwargs))
 
 
 @pytest.mark.parametrize("how", COPY)
-def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str) -> None:
-    """The copy of SB3's DQN ends with the same weights."""
+def test_copy_trains_like_the_original_and_independently(how: str) -> None:
+    """A copy of SB3's DQN ends with the same weights."""
     after = []
     for cls in (DQN, FastDQN):
         model = make_model(cls).learn(100)
@@ -69,8 +69,8 @@ def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str) -> Non
     th.testing.assert_close(after[1], after[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_copy_of_an_atari_model_has_a_separate_replay_buffer() -> None:
-    """Copied without its environment, as neither a VecTransposeImage nor an emulator can be."""
+def test_copy_of_atari_model_has_separate_replay_buffer() -> None:
+    """Copied without its environment, because VecTransposeImage and emulators cannot be copied."""
     model = make_breakout(FastDQN, 2, replay_buffer_class=FrameReplayBuffer).learn(120)
     env, model.env = model.env, None
     copied = copy.deepcopy(model)
@@ -88,7 +88,7 @@ def new_head_and_optimizer(model: Any) -> None:
     model.policy.optimizer = th.optim.Adam(model.q_net.parameters(), lr=1e-3)
 
 
-def one_layer_more(model: Any) -> None:
+def additional_layer(model: Any) -> None:
     th.manual_seed(5)
     for net in (model.q_net_target, model.q_net):
         layer = th.nn.Linear(2, 2)
@@ -145,7 +145,7 @@ def unchanged() -> th.Tensor:
         setting(lr_schedule=lambda _: 1e-3),
         group_setting(weight_decay=0.5),
         new_head_and_optimizer,
-        one_layer_more,
+        additional_layer,
         frozen_layer,
         another_target,
         parameters_of_another_model,
@@ -153,9 +153,7 @@ def unchanged() -> th.Tensor:
     ],
     ids=lambda change: change.__name__,
 )
-def test_what_is_changed_after_a_training_counts_as_with_dqn(
-    change: Any, unchanged: th.Tensor
-) -> None:
+def test_changes_after_training_take_effect_as_in_dqn(change: Any, unchanged: th.Tensor) -> None:
     theirs, ours = (make_model(cls).learn(100) for cls in (DQN, FastDQN))
     for model in (theirs, ours):
         change(model)
@@ -166,11 +164,11 @@ def test_what_is_changed_after_a_training_counts_as_with_dqn(
 
 
 @pytest.mark.parametrize("double_q", [False, True])
-def test_double_q_may_be_switched_between_trainings(double_q: bool) -> None:
+def test_double_q_can_be_switched_between_trainings(double_q: bool) -> None:
     switched = make_model(FastDQN, double_q=not double_q).learn(100)
     with th.no_grad():
         for weight in switched.q_net_target.q_net[-1].parameters():
-            weight.neg_()  # so that the networks choose different actions
+            weight.neg_()  # makes the networks choose different actions
     losses = []
     for flag in (not double_q, double_q):
         model = make_model(FastDQN, double_q=flag).learn(100)
@@ -181,14 +179,14 @@ def test_double_q_may_be_switched_between_trainings(double_q: bool) -> None:
 
 
 def next_loss(model: Any) -> float:
-    """Make one update on a batch that is known, and return the loss that is logged."""
+    """Run one update on a fixed batch and return the logged loss."""
     np.random.seed(4)  # noqa: NPY002
     model.train(1, 64)
     return float(model.logger.name_to_value["train/loss"])
 
 
-def test_compile_may_be_switched_between_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled once, for all layers, and not for a copy; compiling itself is not tested here."""
+def test_compile_can_be_switched_between_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled once for all layers and not for a copy; compiling itself is not tested here."""
     compiled: list[Any] = []
     monkeypatch.setattr(th, "compile", lambda function: (compiled.append(function), function)[1])
     model = make_model(FastDQN, compile=True).learn(60)
@@ -204,7 +202,7 @@ def test_compile_may_be_switched_between_trainings(monkeypatch: pytest.MonkeyPat
     assert len(compiled) == 1
 
 
-def test_normalised_observations_of_another_environment_are_used() -> None:
+def test_new_environment_with_vec_normalize_is_used() -> None:
     after = []
     for cls in (DQN, FastDQN):
         model = make_model(cls).learn(100)

@@ -1,4 +1,4 @@
-"""FastDQN acts and learns as SB3's DQN does."""
+"""FastDQN acts and learns like SB3's DQN."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_model(cls: Any, n_envs: int = 1, policy: Any = "CnnPolicy", **kwargs: A
 
 
 def distance(ours: Any, theirs: Any) -> float:
-    """Return by which part of its norm a tensor of weights differs at most, targets included."""
+    """Return the largest relative difference of a weight tensor, including the target network."""
     pairs = zip(ours.policy.state_dict().values(), theirs.policy.state_dict().values(), strict=True)
     return max(float((our - their).norm() / their.norm()) for our, their in pairs)
 
@@ -56,8 +56,8 @@ def distance(ours: Any, theirs: Any) -> float:
     ],
     ids=["plain", "dueling", "n_steps", "episodes", "settings", "RMSprop"],
 )
-def test_with_one_environment_a_training_is_sb3s(settings: Any) -> None:
-    """The same actions in the same games, and weights within rounding."""
+def test_training_with_one_environment_matches_sb3(settings: Any) -> None:
+    """The same actions and observations, and weights equal up to rounding."""
     theirs = make_model(DQN, **settings).learn(140)
     ours = make_model(FastDQN, **settings).learn(140)
     assert ours._n_updates == theirs._n_updates > 10
@@ -66,11 +66,11 @@ def test_with_one_environment_a_training_is_sb3s(settings: Any) -> None:
     assert (ours.replay_buffer.observations == theirs.replay_buffer.observations).all()
     assert distance(ours, theirs) < 1e-4
     fresh = make_model(DQN, **settings)
-    assert distance(fresh, theirs) > 1e-3  # something was learned at all
+    assert distance(fresh, theirs) > 1e-3  # the weights have changed
 
 
-def test_losses_and_weights_follow_sb3_over_50_equal_batches() -> None:
-    """Of two environments; targets are copied every 10 calls."""
+def test_losses_and_weights_match_sb3_over_50_equal_batches() -> None:
+    """With two environments; the target network is updated every 10 calls."""
     models = [
         make_model(cls, 2, learning_starts=10**6, target_update_interval=20, batch_size=32)
         for cls in (DQN, FastDQN)
@@ -91,7 +91,7 @@ def test_losses_and_weights_follow_sb3_over_50_equal_batches() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_updates_are_the_same() -> None:
+def test_compiled_updates_match_eager_ones() -> None:
     eager, compiled = (
         make_model(FastDQN, 2, compile=compile).learn(200) for compile in (False, True)
     )
@@ -99,26 +99,26 @@ def test_compiled_updates_are_the_same() -> None:
     assert distance(compiled, eager) < 1e-4
 
 
-def test_each_environment_explores_by_a_separate_random_number() -> None:
+def test_exploration_is_sampled_per_environment() -> None:
     env = make_vec_env("CartPole-v1", 8, seed=0)
     model = FastDQN("MlpPolicy", env, buffer_size=8, seed=0, device="cpu")
     obs: Any = env.reset()
     model.exploration_rate = 0.5
     greedy = model.predict(obs, deterministic=True)[0]
     played = np.array([model.predict(obs)[0] for _ in range(400)])
-    # random actions are greedy by chance in one of two
+    # half of the random actions are greedy by chance
     others = (played != greedy).mean(axis=0)
     assert (np.abs(others - 0.5 / 2) < 0.1).all()
     n_others = (played != greedy).sum(axis=1)
-    assert 0 < (n_others == 0).mean() < 0.2  # one number for all of them: half of the times
+    assert 0 < (n_others == 0).mean() < 0.2  # a common random number would give 0.5
     model.exploration_rate = 0.0
     assert (model.predict(obs)[0] == greedy).all()
     model.exploration_rate = 1.0
-    model.policy._predict = None  # type: ignore[assignment]  # nobody asks the network
+    model.policy._predict = None  # type: ignore[assignment]  # the network is not evaluated
     assert model.predict(obs)[0].shape == (8,)
 
 
-def test_one_observation_alone_is_played_as_sb3_does() -> None:
+def test_predict_of_a_single_observation_matches_sb3() -> None:
     ours, theirs = make_model(FastDQN), make_model(DQN)
     obs = ours.env.reset()[0]
     played = []
@@ -131,12 +131,12 @@ def test_one_observation_alone_is_played_as_sb3_does() -> None:
 
 
 def play(model: Any, observation: Any, epsilon: float) -> Any:
-    """Return what ``predict`` returns or raises, as something to compare."""
+    """Return the result or exception of ``predict()`` in a comparable form."""
     model.exploration_rate = epsilon
     model.set_random_seed(5)
     try:
         actions, state = model.predict(observation)
-    except Exception as error:  # of any type: DQN's is the right one
+    except Exception as error:  # of any type: compared with DQN's
         return type(error), str(error)
     return type(actions), actions.dtype, actions.shape, actions.tolist(), state
 
@@ -164,8 +164,8 @@ ZEROS, ZERO_IMAGE = np.zeros(3, np.float32), np.zeros((3, 40, 40), np.uint8)
         (DICT, {"a": ZEROS, "c": 1}),
     ],
 )
-def test_observations_are_checked_as_sb3_does(space: Any, observation: Any) -> None:
-    """Whether DQN explores or not: exploring, it fails by accident at what it reads otherwise."""
+def test_predict_validates_observations_like_sb3(space: Any, observation: Any) -> None:
+    """Compared with greedy DQN, because exploring DQN fails on some valid observations."""
     env = FakeGame()
     env.observation_space = space
     policy = "MlpPolicy" if space is not IMAGES else "CnnPolicy"
@@ -182,8 +182,8 @@ def test_observations_are_checked_as_sb3_does(space: Any, observation: Any) -> N
         assert theirs.action_space.contains(np.int64(np.ravel(exploring[3])[0]))
 
 
-class Cubes(FakeGame):
-    """Shows a dictionary."""
+class DictGame(FakeGame):
+    """Game with ``Dict`` observations."""
 
     def __init__(self) -> None:
         super().__init__(ends_at=20)
@@ -195,9 +195,9 @@ class Cubes(FakeGame):
         return {"a": np.full(3, self.frame / 20, np.float32), "b": np.zeros(2, np.float32)}
 
 
-def test_dictionaries_and_normalised_observations_work_too() -> None:
+def test_dict_and_normalized_observations_are_supported() -> None:
     settings: Any = {"learning_starts": 20, "buffer_size": 100, "seed": 0, "device": "cpu"}
-    model = FastDQN("MultiInputPolicy", DummyVecEnv([Cubes] * 3), **settings).learn(120)
+    model = FastDQN("MultiInputPolicy", DummyVecEnv([DictGame] * 3), **settings).learn(120)
     assert model._n_updates > 5
     for cls in (DQN, FastDQN):
         env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
@@ -209,7 +209,7 @@ def test_dictionaries_and_normalised_observations_work_too() -> None:
     th.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_log_is_sb3s(tmp_path: Any) -> None:
+def test_log_matches_sb3(tmp_path: Any) -> None:
     logged = []
     for cls in (DQN, FastDQN):
         settings: Any = {"learning_starts": 20, "buffer_size": 200, "seed": 0, "device": "cpu"}
@@ -228,22 +228,22 @@ def test_the_log_is_sb3s(tmp_path: Any) -> None:
         assert ours[-1][name] == pytest.approx(theirs[-1][name], rel=1e-4), name
 
 
-def test_layers_that_differ_in_training_are_switched() -> None:
-    """Dropout, for example."""
+def test_train_enables_training_mode() -> None:
+    """As required by dropout, for example."""
     model = make_model(FastDQN).learn(80)
     model.policy.set_training_mode(False)
     model.train(1, 8)
     assert model.policy.training
 
 
-def test_a_gpu_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_missing_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(th.cuda, "device_count", lambda: 1)
     with pytest.raises(SettingError, match="device='cuda:1'"):
         make_model(FastDQN, device="cuda:1")
 
 
 @pytest.mark.parametrize("name", ["double_q", "compile"])
-def test_a_switch_is_on_or_off(name: str, tmp_path: Any) -> None:
+def test_rejects_flags_that_are_not_bool(name: str, tmp_path: Any) -> None:
     message = f"{name} must be True or False, got 'no'"
     with pytest.raises(TypeError, match=message):
         make_model(FastDQN, **{name: "no"})
@@ -256,8 +256,8 @@ def test_a_switch_is_on_or_off(name: str, tmp_path: Any) -> None:
         FastDQN.load(tmp_path / "model")
 
 
-def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decided without a GPU: what would lie there says so."""
+def test_graphs_require_all_inputs_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tested without a GPU, by the device attributes of model and buffer."""
     model = make_model(
         FastDQN,
         replay_buffer_class=FrameReplayBuffer,
@@ -265,22 +265,22 @@ def test_graphs_need_everything_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     )
     group = model.policy.optimizer.param_groups[0]
     monkeypatch.setattr(th.cuda, "current_device", lambda: 0)
-    assert not model._can_be_graphs()
+    assert not model._can_use_graphs()
     model.device, group["capturable"] = th.device("cuda"), True
-    assert model._can_be_graphs()
-    model._vec_normalize_env = "any"  # sampling normalises on the CPU
-    assert not model._can_be_graphs()
+    assert model._can_use_graphs()
+    model._vec_normalize_env = "any"  # sampling normalizes on the CPU
+    assert not model._can_use_graphs()
     model._vec_normalize_env = None
-    group["capturable"] = False  # the learning rate would stay that of the capture
-    assert not model._can_be_graphs()
+    group["capturable"] = False  # the learning rate would be captured as a constant
+    assert not model._can_use_graphs()
     group["capturable"] = True
     for storage_device, expected in (("cpu", False), ("cuda:1", False), ("cuda:0", True)):
         model.replay_buffer.storage_device = th.device(storage_device)
-        assert model._can_be_graphs() is expected
+        assert model._can_use_graphs() is expected
 
 
-def test_its_gamma_is_that_of_the_replay_buffer_at_each_update() -> None:
-    """Whatever the buffer had: None in agents of older versions, another one by hand."""
+def test_train_sets_gamma_of_the_replay_buffer() -> None:
+    """Also where the buffer has None, as in agents of older versions, or another value."""
     buffer = {"replay_buffer_class": FrameReplayBuffer}
     model = make_model(
         FastDQN, gamma=0.9, replay_buffer_kwargs={"n_steps": 3, "gamma": None}, **buffer

@@ -1,4 +1,4 @@
-"""A file of FastDQN is one of SB3's DQN, and the other way round."""
+"""Saved models of FastDQN can be loaded by SB3's DQN and vice versa."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def optimizer_of(path: Path) -> Any:
 
 
 @pytest.mark.parametrize(("writer", "reader"), [(FastDQN, DQN), (DQN, FastDQN), (FastDQN, FastDQN)])
-def test_what_one_saves_the_other_plays_and_goes_on_with(
+def test_saved_model_can_be_loaded_and_trained_by_the_other(
     writer: Any, reader: Any, tmp_path: Path
 ) -> None:
-    """The last training goes on with equal batches, so the optimizer's state came along too."""
+    """Training on equal batches gives equal weights, so the optimizer's state is loaded too."""
     model = make_model(writer, learning_starts=60).learn(120)
     model.save(tmp_path / "model")
     loaded = reader.load(tmp_path / "model", env=model.env, device="cpu")
@@ -46,7 +46,7 @@ def test_what_one_saves_the_other_plays_and_goes_on_with(
     assert loaded._n_updates == model._n_updates
 
 
-def test_a_file_has_no_trace_of_what_made_it_fast(tmp_path: Path) -> None:
+def test_saved_optimizer_state_matches_sb3(tmp_path: Path) -> None:
     for cls in (DQN, FastDQN):
         make_model(cls).learn(100).save(tmp_path / cls.__name__)
     theirs, ours = (optimizer_of(tmp_path / cls.__name__) for cls in (DQN, FastDQN))
@@ -60,7 +60,7 @@ def test_a_file_has_no_trace_of_what_made_it_fast(tmp_path: Path) -> None:
     assert names[1] - names[0] == {"double_q", "compile"}
 
 
-def test_a_loaded_model_is_fast_again(tmp_path: Path) -> None:
+def test_loaded_model_enables_fused_again(tmp_path: Path) -> None:
     model = make_model(FastDQN, double_q=True).learn(100)
     assert model.policy.optimizer.param_groups[0]["fused"] is True
     model.save(tmp_path / "model")
@@ -74,8 +74,8 @@ def test_a_loaded_model_is_fast_again(tmp_path: Path) -> None:
     assert loaded.policy.optimizer.param_groups[0]["fused"] is True
 
 
-def test_a_file_of_a_gpu_opens_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its optimizer as a GPU leaves it; its frames on a GPU."""
+def test_model_saved_on_gpu_loads_on_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the optimizer settings and frame storage of a GPU."""
     model = make_model(
         FastDQN,
         learning_starts=10**6,

@@ -1,4 +1,4 @@
-"""Gradient steps: the loss, clipping, the order of images in RAM, the optimizer, torch.compile."""
+"""Gradient steps: loss, gradient clipping, memory format, optimizer, torch.compile."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sb3_atari_course.fast_dqn.updates import (
     GradientStep,
     channels_last,
     clip_gradient,
-    make_fast,
-    plain_state,
+    enable_fused,
+    portable_state,
     q_function,
-    set_rate,
+    set_learning_rate,
     temporal_difference_loss,
 )
 from sb3_atari_course.replay.stacks import CV_MAX_CHANNELS
@@ -35,8 +35,8 @@ from tests.fakes import FakeGame
 N_STATES, N_ACTIONS, GAMMA = 5, 3, 0.9
 
 
-def tables(seed: int) -> tuple[th.Tensor, th.Tensor]:
-    """Return the Q-values of an online and of a target network, by state."""
+def q_tables(seed: int) -> tuple[th.Tensor, th.Tensor]:
+    """Return Q-tables of an online and a target network."""
     generator = th.Generator().manual_seed(seed)
     shape = (N_STATES, N_ACTIONS)
     online = th.randn(shape, generator=generator) * 3
@@ -44,7 +44,7 @@ def tables(seed: int) -> tuple[th.Tensor, th.Tensor]:
 
 
 def batch(seed: int, *, discounts: bool) -> ReplayBufferSamples:
-    """Return 40 transitions between numbered states; several end."""
+    """Return 40 transitions between state indices; several are terminal."""
     rng = np.random.default_rng(seed)
     return ReplayBufferSamples(
         observations=th.tensor(rng.integers(N_STATES, size=40)),
@@ -59,8 +59,8 @@ def batch(seed: int, *, discounts: bool) -> ReplayBufferSamples:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("discounts", [False, True])
 @pytest.mark.parametrize("double_q", [False, True])
-def test_the_loss_is_the_naive_one(double_q: bool, discounts: bool, seed: int) -> None:
-    (online, target), sampled = tables(seed), batch(seed, discounts=discounts)
+def test_loss_matches_naive_implementation(double_q: bool, discounts: bool, seed: int) -> None:
+    (online, target), sampled = q_tables(seed), batch(seed, discounts=discounts)
     loss = temporal_difference_loss(
         sampled, lambda s: online[s], lambda s: target[s], gamma=GAMMA, double_q=double_q
     )
@@ -71,10 +71,10 @@ def test_the_loss_is_the_naive_one(double_q: bool, discounts: bool, seed: int) -
 
 
 @pytest.mark.parametrize("double_q", [False, True])
-def test_only_the_online_values_of_what_was_done_get_a_gradient(double_q: bool) -> None:
-    online, target = tables(1)
+def test_gradient_reaches_only_online_q_values_of_taken_actions(double_q: bool) -> None:
+    online, target = q_tables(1)
     target.requires_grad_()
-    done_once = ReplayBufferSamples(
+    transition = ReplayBufferSamples(
         observations=th.tensor([2]),
         actions=th.tensor([[1]]),
         next_observations=th.tensor([4]),
@@ -82,7 +82,7 @@ def test_only_the_online_values_of_what_was_done_get_a_gradient(double_q: bool) 
         rewards=th.ones(1, 1),
     )
     temporal_difference_loss(
-        done_once, lambda s: online[s], lambda s: target[s], gamma=GAMMA, double_q=double_q
+        transition, lambda s: online[s], lambda s: target[s], gamma=GAMMA, double_q=double_q
     ).backward()
     assert target.grad is None
     assert online.grad is not None
@@ -90,7 +90,7 @@ def test_only_the_online_values_of_what_was_done_get_a_gradient(double_q: bool) 
 
 
 def make_weights(first: float) -> list[th.Tensor]:
-    """Return three weights, two with gradients; with 3 as the first number their norm is 5."""
+    """Return three weights, two with gradients; with ``first=3`` the gradient norm is 5."""
     weights = [th.zeros(2, requires_grad=True), th.zeros(1), th.zeros(1, requires_grad=True)]
     weights[0].grad = th.tensor([first, 0.0])
     weights[2].grad = th.tensor([-4.0])
@@ -99,8 +99,8 @@ def make_weights(first: float) -> list[th.Tensor]:
 
 @pytest.mark.parametrize("max_norm", [0.1, 1.0, 4.999999, 5.0, 5.000001, 5.1, math.inf])
 @pytest.mark.parametrize("first", [3.0, math.nan])
-def test_a_gradient_is_clipped_as_pytorch_does(first: float, max_norm: float) -> None:
-    """Gradients that are not numbers spoil the others too: a training that diverges shows it."""
+def test_gradient_clipping_matches_pytorch(first: float, max_norm: float) -> None:
+    """NaN gradients make all others NaN too, so that divergence is visible."""
     ours, theirs = make_weights(first), make_weights(first)
     clip_gradient(ours, max_norm)
     th.nn.utils.clip_grad_norm_(theirs, max_norm)
@@ -110,28 +110,28 @@ def test_a_gradient_is_clipped_as_pytorch_does(first: float, max_norm: float) ->
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 10, 7), (1, 2, 5, 5), (3, 12, 4, 4)])
-def test_values_stay_and_channels_lie_side_by_side(shape: tuple[int, ...]) -> None:
+def test_channels_last_keeps_values(shape: tuple[int, ...]) -> None:
     images = th.randint(256, shape, dtype=th.uint8, generator=th.Generator().manual_seed(0))
-    turned = channels_last(images)
-    assert th.equal(turned, images)
-    assert turned.is_contiguous(memory_format=th.channels_last)
+    reordered = channels_last(images)
+    assert th.equal(reordered, images)
+    assert reordered.is_contiguous(memory_format=th.channels_last)
 
 
 @pytest.mark.parametrize(
     "others",
     [
-        th.zeros(4, 3),  # no images
+        th.zeros(4, 3),  # not images
         th.zeros(2, 4, 5, 5),  # floats
         th.zeros(2, 1, 5, 5, dtype=th.uint8),  # one channel: nothing to reorder
         th.zeros(1, CV_MAX_CHANNELS + 1, 1, 1, dtype=th.uint8),
-        th.zeros(2, 5, 5, 4, dtype=th.uint8).permute(0, 3, 1, 2),  # they lie so already
+        th.zeros(2, 5, 5, 4, dtype=th.uint8).permute(0, 3, 1, 2),  # already channels-last
     ],
 )
-def test_others_are_returned_as_they_are(others: th.Tensor) -> None:
+def test_channels_last_returns_other_observations_unchanged(others: th.Tensor) -> None:
     assert channels_last(others) is others
 
 
-def test_a_step_reads_its_images_so_and_returns_the_loss() -> None:
+def test_gradient_step_uses_channels_last_and_returns_the_loss() -> None:
     env = FakeGame(shape=(36, 36, 3))
     model = DQN("CnnPolicy", env, buffer_size=20, learning_starts=30, seed=0, device="cpu")
     model.learn(20)
@@ -155,7 +155,7 @@ def test_a_step_reads_its_images_so_and_returns_the_loss() -> None:
     )
 
 
-def test_a_q_function_of_images_is_the_network() -> None:
+def test_q_function_matches_the_network() -> None:
     space = spaces.Box(0, 255, (4, 40, 40), "uint8")
     q_net = make_q_net("CnnPolicy", space)
     function = q_function(q_net)
@@ -168,7 +168,7 @@ def test_a_q_function_of_images_is_the_network() -> None:
         with th.no_grad():  # the function follows the weights
             for weight in q_net.parameters():
                 weight.mul_(1.5)
-    assert q_net.normalize_images  # the network itself goes on scaling
+    assert q_net.normalize_images  # the network itself still scales
     vectors = make_q_net("MlpPolicy", spaces.Box(-1, 1, (3,)))
     assert q_function(vectors) is vectors
 
@@ -196,54 +196,54 @@ def step(layer: nn.Linear, optimizer: Any, seed: int) -> None:
 @pytest.mark.parametrize(
     "optimizer_class", [th.optim.Adam, th.optim.AdamW, th.optim.SGD, th.optim.RMSprop]
 )
-def test_a_fast_optimizer_takes_the_same_steps(optimizer_class: Any) -> None:
+def test_fused_optimizer_takes_the_same_steps(optimizer_class: Any) -> None:
     (fast_layer, fast), (layer, plain) = (make_layer(optimizer_class) for _ in range(2))
     for i in range(12):
-        if i == 4:  # in the middle of a training
-            make_fast(fast)
+        if i == 4:  # during training
+            enable_fused(fast)
             assert fast.param_groups[0].get("fused") is (
                 None if optimizer_class is th.optim.RMSprop else True
             )
             assert not fast.param_groups[0].get("capturable")  # on a GPU only
         for one, optimizer in ((fast_layer, fast), (layer, plain)):
-            set_rate(optimizer, 0.01 / (i + 1))
+            set_learning_rate(optimizer, 0.01 / (i + 1))
             step(one, optimizer, i)
     th.testing.assert_close(fast_layer.state_dict(), layer.state_dict(), rtol=1e-5, atol=1e-6)
     assert not th.equal(layer.weight, make_layer(optimizer_class)[0].weight)
 
 
 @pytest.mark.parametrize("settings", [{"fused": False}, {"foreach": True}])
-def test_what_the_user_chose_stays(settings: dict[str, bool]) -> None:
+def test_enable_fused_keeps_user_settings(settings: dict[str, bool]) -> None:
     _, optimizer = make_layer(th.optim.Adam, **settings)
-    make_fast(optimizer)
+    enable_fused(optimizer)
     group = optimizer.param_groups[0]
     assert {name: group[name] for name in settings} == settings
     assert not group["fused"]
 
 
-def test_a_rate_that_is_a_tensor_stays_the_same_tensor() -> None:
+def test_tensor_learning_rate_is_filled_in_place() -> None:
     """A CUDA graph holds its address."""
     _, optimizer = make_layer(th.optim.Adam)
     rate = optimizer.param_groups[0]["lr"] = th.tensor(0.5)
-    set_rate(optimizer, 0.25)
+    set_learning_rate(optimizer, 0.25)
     assert optimizer.param_groups[0]["lr"] is rate
     assert rate.item() == 0.25
-    assert plain_state(optimizer)["param_groups"][0]["lr"] == 0.25
-    assert type(plain_state(optimizer)["param_groups"][0]["lr"]) is float
+    assert portable_state(optimizer)["param_groups"][0]["lr"] == 0.25
+    assert type(portable_state(optimizer)["param_groups"][0]["lr"]) is float
 
 
 @pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_it_can_be_captured_and_is_saved_for_a_cpu() -> None:
+def test_optimizer_on_gpu_is_capturable_and_saved_for_cpu() -> None:
     layer = nn.Linear(4, 3).cuda()
     optimizer = th.optim.Adam(layer.parameters())
     layer(th.ones(1, 4, device="cuda")).sum().backward()
     optimizer.step()
-    make_fast(optimizer)
+    enable_fused(optimizer)
     group = optimizer.param_groups[0]
     assert (group["fused"], group["capturable"]) == (True, True)
     assert group["lr"].is_cuda
     assert all(state["step"].is_cuda for state in optimizer.state.values())
-    saved = plain_state(optimizer)
+    saved = portable_state(optimizer)
     assert (saved["param_groups"][0]["fused"], saved["param_groups"][0]["capturable"]) == (
         None,
         False,
@@ -262,27 +262,27 @@ def wrong(x: th.Tensor) -> th.Tensor:
     return x @ th.zeros(7, 7)
 
 
-def test_a_compiler_that_fails_is_tried_once_and_the_function_runs_as_it_is(
+def test_compile_failure_warns_once_and_falls_back_to_eager(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tries: list[Any] = []
+    attempts: list[Any] = []
 
     def fails(*args: Any, **kwargs: Any) -> Any:
-        tries.append(args)
+        attempts.append(args)
         raise RuntimeError("\n  no g++ here:\nmany lines")
 
     monkeypatch.setattr(th, "compile", lambda function: fails)
     function, x = Compiled(scaled_sum), th.tensor([1.0, -2.0, 3.0])
-    with pytest.warns(UserWarning, match="without: no g\\+\\+ here\\."):
+    with pytest.warns(UserWarning, match="compile=True .*no g\\+\\+ here\\."):
         assert function(x, factor=2.0) == 8.0
     assert function(x, factor=3.0) == 12.0
-    assert len(tries) == 1
+    assert len(attempts) == 1
     with pytest.raises(RuntimeError, match="mat1 and mat2"):  # without a warning
         Compiled(wrong)(th.zeros(2, 3))
 
 
 @pytest.mark.services
-def test_without_a_compiler_there_is_one_line_and_training_goes_on(tmp_path: Path) -> None:
+def test_training_without_a_compiler_warns_once(tmp_path: Path) -> None:
     code = (
         "from sb3_atari_course import FastDQN\n"
         "model = FastDQN('MlpPolicy', 'CartPole-v1', compile=True, learning_starts=50, seed=0)\n"
@@ -304,7 +304,7 @@ def test_without_a_compiler_there_is_one_line_and_training_goes_on(tmp_path: Pat
         check=True,
     )
     assert done.stdout == "updates: 18\n"
-    told = [line for line in done.stderr.splitlines() if "compile=True" in line]
-    assert len(told) == 1, done.stderr
-    assert "has no effect" in told[0]
-    assert "/nowhere/g++" in told[0]
+    warned = [line for line in done.stderr.splitlines() if "compile=True" in line]
+    assert len(warned) == 1, done.stderr
+
+    assert "/nowhere/g++" in warned[0]

@@ -1,4 +1,4 @@
-"""QTablePolicy: state numbers, greedy actions, saved alone."""
+"""QTablePolicy: state indices, greedy actions, saving and loading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sb3_atari_course.q_learning.policies import StateNumbering
 from tests.fakes import TabularEnv, random_rules
 
 
-def test_discrete_observations_count_from_their_start() -> None:
+def test_discrete_observations_are_indexed_from_their_start() -> None:
     number = StateNumbering(spaces.Discrete(4, start=-2))
     assert number.n_states == 4
     assert number(np.array([-2, 1, 0])) == [0, 3, 2]
@@ -29,7 +29,7 @@ def test_discrete_observations_count_from_their_start() -> None:
         spaces.MultiDiscrete([6]),
     ],
 )
-def test_multi_discrete_observations_are_ravelled_as_numpy_does(space: Any) -> None:
+def test_multi_discrete_observations_are_ravelled_like_numpy(space: Any) -> None:
     space.seed(0)
     number = StateNumbering(space)
     assert number.n_states == space.nvec.prod()
@@ -44,17 +44,17 @@ def test_multi_discrete_observations_are_ravelled_as_numpy_does(space: Any) -> N
     [
         (spaces.Discrete(4), [4]),
         (spaces.Discrete(4, start=1), [0]),
-        (spaces.MultiDiscrete([2, 3]), [[0, 3]]),  # would ravel to a valid state
+        (spaces.MultiDiscrete([2, 3]), [[0, 3]]),  # would ravel to a valid index
         (spaces.MultiDiscrete([2, 3]), [[-1, 0]]),
         (spaces.Discrete(4), [1.0]),
     ],
 )
-def test_what_lies_outside_is_refused(space: Any, observation: Any) -> None:
+def test_rejects_observations_outside_the_space(space: Any, observation: Any) -> None:
     with pytest.raises(ValueError, match=r"(state|observations) .* (Multi)?Discrete"):
         StateNumbering(space)(np.array(observation))
 
 
-class Huge(TabularEnv):
+class HugeEnv(TabularEnv):
     def __init__(self) -> None:
         super().__init__(random_rules(0))
         self.observation_space = spaces.MultiDiscrete([10_000] * 3)
@@ -65,16 +65,16 @@ class Huge(TabularEnv):
     [
         ("CartPole-v1", r"needs Discrete or MultiDiscrete observations, got Box.*Discretize"),
         ("Pendulum-v1", r"needs Discrete actions, got Box.*DiscretizeActions"),
-        (Huge(), "has 3000000000000 cells, more than 134217728"),  # before RAM is taken
+        (HugeEnv(), "has 3000000000000 cells, more than 134217728"),  # before allocation
     ],
     ids=str,
 )
-def test_environments_that_no_table_can_hold(env: Any, message: str) -> None:
+def test_rejects_spaces_without_a_q_table(env: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         QLearning("QTablePolicy", gym.make(env) if isinstance(env, str) else env)
 
 
-def test_the_best_action_of_one_or_many_observations_the_lowest_of_several(tmp_path: Path) -> None:
+def test_predicts_the_lowest_greedy_action(tmp_path: Path) -> None:
     env = TabularEnv(random_rules(0), first_state=10, first_action=3)
     model = QLearning("QTablePolicy", env, policy_kwargs={"initial_value": 3.0})
     assert (model.q_table == 3.0).all()

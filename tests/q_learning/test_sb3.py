@@ -1,4 +1,4 @@
-"""QLearning behaves as any SB3 algorithm: predict, save, load, evaluate, log."""
+"""QLearning as an SB3 algorithm: predict, save, load, callbacks, logging."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_model(**kwargs: Any) -> QLearning:
 
 @pytest.mark.parametrize("n_envs", [None, 0, 3])
 @pytest.mark.parametrize("shape", [None, (2, 3)])
-def test_actions_are_arrays_of_sb3s_shape_and_type(shape: Any, n_envs: int | None) -> None:
+def test_predict_returns_arrays_like_sb3(shape: Any, n_envs: int | None) -> None:
     env = make_env(shape=shape)
     theirs = DQN("MlpPolicy", env, buffer_size=1, device="cpu")
     observation: Any = np.zeros(np.shape(env.observation_space.sample()), np.int64)
@@ -53,7 +53,7 @@ def test_actions_are_arrays_of_sb3s_shape_and_type(shape: Any, n_envs: int | Non
         assert returned is state
 
 
-def test_each_observation_of_a_batch_has_a_coin_of_its_own() -> None:
+def test_exploration_is_sampled_per_observation() -> None:
     model = make_model(exploration=0.5)
     model.exploration_rate = 0.5
     actions, _ = model.predict(np.full(6000, 11))
@@ -67,12 +67,12 @@ def test_each_observation_of_a_batch_has_a_coin_of_its_own() -> None:
 
 @pytest.mark.parametrize("observation", [np.array([9]), np.array([[11]]), 11.0, (11, {})])
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_what_is_no_observation(observation: Any, deterministic: bool) -> None:
-    with pytest.raises(ValueError, match=r"state 9 lies|shape|are integers|passed a tuple"):
+def test_predict_rejects_invalid_observations(observation: Any, deterministic: bool) -> None:
+    with pytest.raises(ValueError, match=r"state 9 lies|shape|must be integers|passed a tuple"):
         make_model().predict(observation, deterministic=deterministic)
 
 
-def test_a_saved_model_plays_the_same_and_its_table_loads_without_unpickling(
+def test_saved_q_table_loads_without_unpickling(
     tmp_path: Path,
 ) -> None:
     model = make_model(exploration=EpisodeDecay(0.9, 0.1, 0.2), gamma=0.7)
@@ -106,7 +106,7 @@ COPY: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("how", COPY)
-def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str) -> None:
+def test_copy_trains_like_the_original_and_independently(how: str) -> None:
     model = make_model(learning_rate="visits").learn(100)
     copied, before = COPY[how](model), model.q_table.copy()
     copied.learn(150, reset_num_timesteps=False)
@@ -119,35 +119,35 @@ def test_a_copy_learns_as_the_original_does_and_leaves_it_alone(how: str) -> Non
 
 @pytest.mark.parametrize("schedule", [EpisodeDecay(1.0, 0.05, 0.1), LinearSchedule(1, 0.1, 1)])
 @pytest.mark.parametrize("n_envs", [1, 2])
-def test_save_load_and_go_on_as_if_it_had_never_stopped(
+def test_loaded_model_continues_like_an_uninterrupted_one(
     tmp_path: Path, schedule: Any, n_envs: int
 ) -> None:
     def begin() -> QLearning:
         envs = DummyVecEnv([lambda seed=seed: Monitor(make_env()) for seed in range(n_envs)])
         return QLearning("QTablePolicy", envs, seed=5, learning_rate="visits", exploration=schedule)
 
-    stopped, whole = begin().learn(101), begin().learn(101)
+    stopped, uninterrupted = begin().learn(101), begin().learn(101)
     stopped.save(tmp_path / "half.zip")
-    envs = copy.deepcopy(stopped.env)  # SB3 saves no environments
+    envs = copy.deepcopy(stopped.env)  # SB3 does not save environments
     del stopped
     loaded = QLearning.load(tmp_path / "half.zip", env=envs, force_reset=False)
-    for model in (loaded, whole):
+    for model in (loaded, uninterrupted):
         model.learn(200, reset_num_timesteps=False)
-    np.testing.assert_array_equal(loaded.q_table, whole.q_table)
-    np.testing.assert_array_equal(loaded.policy.visits, whole.policy.visits)
-    assert loaded.num_timesteps == whole.num_timesteps
-    assert loaded._episode_num == whole._episode_num
-    assert loaded.exploration_rate == whole.exploration_rate
-    assert loaded._rng.bit_generator.state == whole._rng.bit_generator.state
-    assert loaded.sum_td_error == whole.sum_td_error
+    np.testing.assert_array_equal(loaded.q_table, uninterrupted.q_table)
+    np.testing.assert_array_equal(loaded.policy.visits, uninterrupted.policy.visits)
+    assert loaded.num_timesteps == uninterrupted.num_timesteps
+    assert loaded._episode_num == uninterrupted._episode_num
+    assert loaded.exploration_rate == uninterrupted.exploration_rate
+    assert loaded._rng.bit_generator.state == uninterrupted._rng.bit_generator.state
+    assert loaded.sum_td_error == uninterrupted.sum_td_error
     assert [ep["r"] for ep in loaded.ep_info_buffer or ()] == [
-        ep["r"] for ep in whole.ep_info_buffer or ()
+        ep["r"] for ep in uninterrupted.ep_info_buffer or ()
     ]
 
 
 @pytest.mark.parametrize("stop_at", range(20, 24))
-def test_saved_by_a_callback_at_any_step_it_goes_on_the_same(tmp_path: Path, stop_at: int) -> None:
-    """At the end of an episode, too."""
+def test_model_saved_by_a_callback_continues_identically(tmp_path: Path, stop_at: int) -> None:
+    """Also at the end of an episode."""
 
     class Save(BaseCallback):
         def _on_step(self) -> bool:
@@ -157,16 +157,16 @@ def test_saved_by_a_callback_at_any_step_it_goes_on_the_same(tmp_path: Path, sto
             return True
 
     save = Save()
-    whole = QLearning("QTablePolicy", Monitor(make_env()), seed=5)
-    whole.learn(60, callback=save)
+    uninterrupted = QLearning("QTablePolicy", Monitor(make_env()), seed=5)
+    uninterrupted.learn(60, callback=save)
     loaded = QLearning.load(tmp_path / "here.zip", env=save.envs, force_reset=False)
     loaded.learn(60 - stop_at, reset_num_timesteps=False)
-    np.testing.assert_array_equal(loaded.q_table, whole.q_table)
-    assert loaded._episode_num == whole._episode_num
-    assert loaded.exploration_rate == whole.exploration_rate
+    np.testing.assert_array_equal(loaded.q_table, uninterrupted.q_table)
+    assert loaded._episode_num == uninterrupted._episode_num
+    assert loaded.exploration_rate == uninterrupted.exploration_rate
 
 
-def test_what_cannot_be_learned_with_is_refused_on_loading(tmp_path: Path) -> None:
+def test_load_rejects_invalid_hyperparameters(tmp_path: Path) -> None:
     make_model().save(tmp_path / "model.zip")
     for kwargs, message in (
         ({"gamma": 7.0}, "gamma .* 7.0"),
@@ -176,26 +176,25 @@ def test_what_cannot_be_learned_with_is_refused_on_loading(tmp_path: Path) -> No
     ):
         with pytest.raises(ValueError, match=message):
             QLearning.load(tmp_path / "model.zip", **kwargs)
-    player = QLearning.load(tmp_path / "model.zip", learning_rate=0.0)  # as RL Zoo's enjoy does
+    player = QLearning.load(tmp_path / "model.zip", learning_rate=0.0)  # like RL Zoo's enjoy
     assert player.predict(np.array([11]), deterministic=True)[0] == 3
     player.set_env(make_env(first_state=10, first_action=3))
     with pytest.raises(ValueError, match="learning_rate"):
         player.learn(10)
 
 
-def test_another_algorithms_file_is_refused(tmp_path: Path) -> None:
+def test_load_rejects_files_of_other_algorithms(tmp_path: Path) -> None:
     DQN("MlpPolicy", "Taxi-v4", buffer_size=10).save(tmp_path / "dqn.zip")
     with pytest.raises(ValueError, match='QLearning needs "QTablePolicy", got DQNPolicy'):
         QLearning.load(tmp_path / "dqn.zip")
 
 
-def test_epsilon_before_the_training_is_that_of_its_first_step() -> None:
+def test_initial_epsilon_is_that_of_the_first_step() -> None:
     assert make_model(exploration=0.1).exploration_rate == 0.1
     assert make_model(exploration=LinearSchedule(0.8, 0, 1)).exploration_rate == 0.8
 
 
-def test_defaults_are_the_documented_ones() -> None:
-    """Of the issue and of seed 002."""
+def test_default_hyperparameters() -> None:
     model = QLearning("QTablePolicy", make_env())
     assert (model.learning_rate, model.gamma) == (0.5, 0.99)
     assert model.exploration == EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)
@@ -203,46 +202,46 @@ def test_defaults_are_the_documented_ones() -> None:
 
 def test_unseeded_models_differ() -> None:
     observations = np.zeros(50, int)
-    drawn = [
+    sampled = [
         QLearning("QTablePolicy", make_env()).predict(observations)[0].tolist() for _ in range(2)
     ]
-    assert drawn[0] != drawn[1]
+    assert sampled[0] != sampled[1]
 
 
-def test_rollouts_begin_and_end_at_each_step() -> None:
+def test_each_step_is_a_rollout() -> None:
     class Rollouts(BaseCallback):
         def _on_rollout_start(self) -> None:
-            tape.append("start")
+            events.append("start")
 
         def _on_step(self) -> bool:
-            tape.append("step")
+            events.append("step")
             return True
 
         def _on_rollout_end(self) -> None:
-            tape.append("end")
+            events.append("end")
 
         def _on_training_end(self) -> None:
-            tape.append("over")
+            events.append("over")
 
-    tape: list[str] = []
+    events: list[str] = []
     make_model().learn(2, callback=Rollouts())
-    assert tape == ["start", "step", "end", "start", "step", "end", "over"]
+    assert events == ["start", "step", "end", "start", "step", "end", "over"]
 
 
-def test_loaded_with_another_seed_it_draws_differently(tmp_path: Path) -> None:
+def test_load_with_another_seed_changes_exploration(tmp_path: Path) -> None:
     model = make_model(exploration=1.0)
     model.save(tmp_path / "model.zip")
     observations = np.full(50, 10)
-    drawn = [
+    sampled = [
         QLearning.load(tmp_path / "model.zip", **kwargs).predict(observations)[0].tolist()
         for kwargs in ({}, {}, {"seed": 1}, {"seed": 1}, {"seed": 2})
     ]
-    assert drawn[0] == drawn[1] == model.predict(observations)[0].tolist()
-    assert drawn[2] == drawn[3] != drawn[4]
-    assert drawn[0] != drawn[2]
+    assert sampled[0] == sampled[1] == model.predict(observations)[0].tolist()
+    assert sampled[2] == sampled[3] != sampled[4]
+    assert sampled[0] != sampled[2]
 
 
-def test_what_is_logged(tmp_path: Path) -> None:
+def test_logged_metrics(tmp_path: Path) -> None:
     model = QLearning(
         "QTablePolicy", TimeLimit(make_env(), 5), seed=0, gamma=0.0, learning_rate=0.25
     )
@@ -271,8 +270,8 @@ def test_what_is_logged(tmp_path: Path) -> None:
         logger.close()
 
 
-class Spy:
-    """A logger that keeps what it is told."""
+class FakeLogger:
+    """Fake of SB3's logger that stores the recorded values."""
 
     def __init__(self) -> None:
         self.seen: dict[str, list[Any]] = {}
@@ -283,30 +282,30 @@ class Spy:
     def dump(self, step: int) -> None: ...
 
 
-def test_successes_cells_and_speed_are_logged() -> None:
+def test_success_rate_visited_cells_and_fps_are_logged() -> None:
     rules = {0: {0: [(1.0, 0, 8.0, True)], 1: [(1.0, 0, 0.0, True)]}}
-    worlds = [TabularEnv(rules), TabularEnv(rules)]
-    model = QLearning("QTablePolicy", DummyVecEnv([lambda w=w: w for w in worlds]))  # type: ignore[misc]
+    envs = [TabularEnv(rules), TabularEnv(rules)]
+    model = QLearning("QTablePolicy", DummyVecEnv([lambda w=w: w for w in envs]))  # type: ignore[misc]
     model.policy.visits[0, 1] = 1
-    spy = Spy()
-    model.set_logger(spy)  # type: ignore[arg-type]
-    model.num_timesteps = 10**9  # of an earlier training: they are no part of the speed
+    logger = FakeLogger()
+    model.set_logger(logger)  # type: ignore[arg-type]
+    model.num_timesteps = 10**9  # of an earlier training: not included in fps
     model.ep_info_buffer, model.ep_success_buffer = deque(), deque([True, False])
     model.learn(2, log_interval=1, reset_num_timesteps=False)
-    assert spy.seen["rollout/success_rate"] == [0.5]
-    assert spy.seen["train/cells_visited"][-1] in (0.5, 1.0)
-    assert spy.seen["time/episodes"] == [2]  # both ended in one step: one log
-    assert spy.seen["time/fps"][0] < 10**7
+    assert logger.seen["rollout/success_rate"] == [0.5]
+    assert logger.seen["train/cells_visited"][-1] in (0.5, 1.0)
+    assert logger.seen["time/episodes"] == [2]  # both ended in the same step: one log
+    assert logger.seen["time/fps"][0] < 10**7
 
 
-def test_no_logs_if_none_are_wanted() -> None:
-    model, spy = make_model(), Spy()
-    model.set_logger(spy)  # type: ignore[arg-type]
+def test_log_interval_none_disables_logging() -> None:
+    model, logger = make_model(), FakeLogger()
+    model.set_logger(logger)  # type: ignore[arg-type]
     model.learn(50, log_interval=None)
-    assert spy.seen == {}
+    assert logger.seen == {}
 
 
-def test_td_error_is_the_mean_since_the_last_log() -> None:
+def test_td_error_is_averaged_since_the_last_log() -> None:
     rules = {0: {0: [(1.0, 0, 8.0, True)]}}
     model = QLearning(
         "QTablePolicy",
@@ -314,17 +313,17 @@ def test_td_error_is_the_mean_since_the_last_log() -> None:
         learning_rate=0.5,
         policy_kwargs={"initial_value": 16.0},
     )
-    spy = Spy()
-    model.set_logger(spy)  # type: ignore[arg-type]
+    logger = FakeLogger()
+    model.set_logger(logger)  # type: ignore[arg-type]
     model.learn(4, log_interval=2)
-    assert spy.seen["train/td_error"] == [6.0, 1.5]  # errors -8, -4 and -2, -1
+    assert logger.seen["train/td_error"] == [6.0, 1.5]  # errors -8, -4 and -2, -1
 
 
-def test_the_device_is_left_alone() -> None:
+def test_device_is_ignored() -> None:
     assert QLearning("QTablePolicy", make_env(), device="cuda").device == th.device("cpu")
 
 
-def test_learning_for_no_steps_is_no_error() -> None:
+def test_learn_for_zero_steps_changes_nothing() -> None:
     model = make_model()
     before = model.q_table.copy()
     model.learn(0)

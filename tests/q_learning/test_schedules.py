@@ -1,4 +1,4 @@
-"""Epsilon and learning rate over a training."""
+"""Schedules of epsilon and the learning rate."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sb3_atari_course.q_learning.schedules import (
 )
 
 
-def test_epsilon_by_episode_by_progress_or_constant() -> None:
-    seeds = EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)
-    assert seeds(100) == pytest.approx(0.001 + 0.999 * math.e**-1)
+def test_epsilon_is_constant_by_progress_or_by_episode() -> None:
+    by_default = EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)
+    assert by_default(100) == pytest.approx(0.001 + 0.999 * math.e**-1)
     by_episode = as_exploration({"initial_eps": 0.9, "final_eps": 0.1, "decay": math.log(2)})
     found = [epsilon_at(by_episode, n, 0.5) for n in (0, 1, 2)]
     assert found == pytest.approx([0.9, 0.5, 0.3])
@@ -43,12 +43,14 @@ def test_epsilon_by_episode_by_progress_or_constant() -> None:
         ("0.1", TypeError, "exploration .* '0.1'"),
     ],
 )
-def test_what_is_no_exploration(exploration: Any, error: type[Exception], message: str) -> None:
+def test_rejects_invalid_exploration(
+    exploration: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         epsilon_at(as_exploration(exploration), 0, 1.0)
 
 
-def test_learning_rates() -> None:
+def test_learning_rate_is_constant_scheduled_or_by_visits() -> None:
     assert learning_rate_at("visits", 0.1) is None
     assert learning_rate_at(LinearSchedule(1.0, 0.0, 1.0), 0.25) == 0.25
     for rate in (0.5, 1, np.float32(0.5), np.int64(1)):
@@ -66,6 +68,6 @@ def test_learning_rates() -> None:
         (True, TypeError, "True"),
     ],
 )
-def test_what_is_no_learning_rate(rate: Any, error: type[Exception], message: str) -> None:
+def test_rejects_invalid_learning_rate(rate: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         learning_rate_at(rate, 1.0)

@@ -1,4 +1,4 @@
-"""hyperparams/q_learning.yml: what is learned with it, within a tutorial's number of episodes."""
+"""hyperparams/q_learning.yml solves its environments within a tutorial's number of episodes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.naive import value_iteration
 
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
-#: Episodes of the tutorial that the yml names for each environment.
+#: Number of episodes in the tutorial cited in the yml file for each environment.
 TUTORIAL_EPISODES = {
     "Taxi-v4": 2_000,
     "FrozenLake-v1": 10_000,
@@ -31,7 +31,7 @@ TUTORIAL_EPISODES = {
 
 
 def train(env_id: str, seed: int, **env_kwargs: Any) -> tuple[QLearning, Wrapper | None]:
-    """Train with the yml, as RL Zoo puts its parts together; check the number of episodes."""
+    """Train with the yml file like RL Zoo, and check the number of episodes."""
     hyperparams = dict(load_hyperparams("q_learning")[env_id])
     wrapper = get_wrapper_class(hyperparams)
     hyperparams.pop("env_wrapper", None)
@@ -45,7 +45,7 @@ def train(env_id: str, seed: int, **env_kwargs: Any) -> tuple[QLearning, Wrapper
     return model, wrapper
 
 
-def test_every_environment_has_its_entry() -> None:
+def test_every_environment_has_an_entry() -> None:
     assert list(load_hyperparams("q_learning")) == ["default", *TUTORIAL_EPISODES]
 
 
@@ -53,7 +53,7 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_taxi_is_optimal_from_every_start(seed: int) -> None:
+def test_taxi_is_solved_optimally_from_every_start(seed: int) -> None:
     model, _ = train("Taxi-v4", seed)
     report = evaluate_exactly(model, "Taxi-v4", penalty=-10)
     assert report.mean_return >= 7.92
@@ -61,7 +61,7 @@ def test_taxi_is_optimal_from_every_start(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_shortest_way_along_the_cliff(seed: int) -> None:
+def test_cliff_walking_finds_the_shortest_path(seed: int) -> None:
     model, _ = train("CliffWalking-v1", seed)
     report = evaluate_exactly(model, "CliffWalking-v1", max_steps=200)
     assert (report.mean_return, report.mean_length) == (-13, 13)
@@ -77,8 +77,8 @@ def test_the_shortest_way_along_the_cliff(seed: int) -> None:
         ("FrozenLake8x8-v1", False, 1.0),
     ],
 )
-def test_ice_of_both_sizes(env_id: str, slippery: bool, best: float) -> None:
-    """As good as value iteration within the time limit, to 0.02."""
+def test_frozen_lake_matches_value_iteration(env_id: str, slippery: bool, best: float) -> None:
+    """The return is within 0.02 of value iteration's, both with the time limit."""
     model, _ = train(env_id, 1, is_slippery=slippery)
     env: Any = gym.make(env_id, is_slippery=slippery)
     policy = Policy(value_iteration(env.unwrapped.P, 0.99).argmax(axis=1))
@@ -88,7 +88,7 @@ def test_ice_of_both_sizes(env_id: str, slippery: bool, best: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("env_id", "threshold"), [("CartPole-v1", 475), ("MountainCar-v0", -120)])
-def test_a_table_with_bins(env_id: str, threshold: float) -> None:
+def test_discretized_environments_are_solved(env_id: str, threshold: float) -> None:
     model, wrapper = train(env_id, 0)
     report = evaluate_games(model, env_id, n_games=50, seed=0, epsilon=0.0, env_wrapper=wrapper)
     assert report.mean >= threshold

@@ -1,4 +1,4 @@
-"""Workers are real processes: started, replaced when they are killed, stopped when nobody waits."""
+"""Tuning workers as real processes: started, replaced when killed, stopped on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def test_two_workers_share_the_budget(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not children()
 
 
-def test_a_killed_worker_is_replaced_and_its_trial_tried_again(
+def test_killed_worker_is_replaced_and_its_trial_retried(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = begin_in(tmp_path, 2, n_timesteps=60_000)
 
     def kill_the_first() -> None:
-        looking = LockedJournalStorage(tmp_path / "journal.log")
+        storage = LockedJournalStorage(tmp_path / "journal.log")
         while True:
-            trials = looking.get_all_trials(0, states=(TrialState.RUNNING,))
+            trials = storage.get_all_trials(0, states=(TrialState.RUNNING,))
             if trials and trials[0].params and WORKER in trials[0].user_attrs:
                 os.kill(trials[0].user_attrs[WORKER][1], signal.SIGKILL)
                 return
@@ -81,12 +81,12 @@ def test_a_killed_worker_is_replaced_and_its_trial_tried_again(
     assert sorted(states(study)) == ["COMPLETE", "COMPLETE", "FAIL"]
     dead = next(trial for trial in study.trials if trial.state == TrialState.FAIL)
     again = [trial.params for trial in study.trials[dead.number + 1 :]]
-    # it may have died between two parameters: those that it had are tried again
+    # it may have died between two parameters: those already suggested are retried
     assert any(dead.params.items() <= params.items() for params in again)
     assert standing_of(study).n_died == 1
 
 
-def test_workers_that_die_at_once_are_not_started_for_ever(
+def test_workers_that_fail_immediately_are_not_restarted_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "python"
@@ -101,14 +101,14 @@ def test_workers_that_die_at_once_are_not_started_for_ever(
 
 def test_ctrl_c_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = begin_in(tmp_path, 2, n_timesteps=10**8)
-    starter = launcher(study, tmp_path)
+    launching = launcher(study, tmp_path)
 
     def interrupt(*args: object, **kwargs: object) -> None:
-        if any(trial.params for trial in study.get_trials(deepcopy=False)):  # it is at work
+        if any(trial.params for trial in study.get_trials(deepcopy=False)):  # a trial is running
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(starter, "_look", interrupt)
+    monkeypatch.setattr(launching, "_look", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        starter.run()
+        launching.run()
     assert not children()
     assert states(study) == ["FAIL"]

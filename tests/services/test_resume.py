@@ -1,4 +1,4 @@
-"""Trainings as typed, stopped by signals and kills, and gone on with: ``resume``."""
+"""The ``resume`` command after trainings were stopped by signals and kills."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def events(run: Path) -> list[dict[str, Any]]:
 
 
 def stop(process: subprocess.Popen[str], run: Path, number: int, *, after: int) -> str:
-    """Send a signal after so many checkpoints were written; return what was printed."""
+    """Send a signal after ``after`` checkpoints were written; return the output."""
     while process.poll() is None:
         if sum(event["event"] == "written" for event in events(run)) >= after:
             process.send_signal(number)
@@ -62,29 +62,29 @@ def assert_same(a: Path, b: Path) -> None:
     assert (a / "0.monitor.csv").read_text().count("\n") >= 2
 
 
-def soak(*arguments: str) -> dict[str, Any]:
+def kill_and_resume(*arguments: str) -> dict[str, Any]:
     printed = python_m("benchmarks.kill_and_resume", *arguments)
     result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result
 
 
-def test_a_killed_training_of_breakout_ends_as_one_in_peace() -> None:
-    result = soak("--steps", "1200", "--kills", "4")
+def test_killed_breakout_training_matches_an_uninterrupted_one() -> None:
+    result = kill_and_resume("--steps", "1200", "--kills", "4")
     assert result["kills"] == 4
     for name in ("bytes", "memory_rows", "monitor_rows", "log_rows", "states"):
         assert result[f"{name}_differing"] == 0, result
     assert 0 < result["checkpoint_share_of_time"] < 1
 
 
-def test_a_killed_table_of_taxi_ends_as_one_in_peace() -> None:
-    result = soak("--taxi", "--steps", "80000", "--kills", "4")
+def test_killed_taxi_training_matches_an_uninterrupted_one() -> None:
+    result = kill_and_resume("--taxi", "--steps", "80000", "--kills", "4")
     assert result["kills"] == 4
     for name in ("bytes", "monitor_rows", "log_rows", "states"):
         assert result[f"{name}_differing"] == 0, result
 
 
-def test_the_soak_sees_a_random_stream_that_is_not_restored() -> None:
-    result = soak("--steps", "1200", "--kills", "1", "--forget", "numpy")
+def test_benchmark_detects_a_generator_that_is_not_restored() -> None:
+    result = kill_and_resume("--steps", "1200", "--kills", "1", "--forget", "numpy")
     assert result["kills"] == 1
     assert result["bytes_differing"] > 0
 
@@ -93,26 +93,30 @@ def test_stock_rl_zoo_with_the_callback_in_its_yml(tmp_path: Path) -> None:
     (tmp_path / "dqn.yml").write_text(YML)
     command = ["rl_zoo3.train", "--algo", "dqn", "--env", GAME, "-conf", "dqn.yml", "--seed", "2"]
     command += ["--eval-freq", "150", "--eval-episodes", "1", "--num-threads", "1"]
-    peace, stopped = (tmp_path / name / "dqn" / f"{GAME}_1" for name in ("peace", "stopped"))
-    python_m(*command, "-f", "peace", cwd=tmp_path)
+    uninterrupted, stopped = (
+        tmp_path / name / "dqn" / f"{GAME}_1" for name in ("uninterrupted", "stopped")
+    )
+    python_m(*command, "-f", "uninterrupted", cwd=tmp_path)
     process = start(*command, "-f", "stopped", "--vec-env", "subproc", cwd=tmp_path)
     printed = stop(process, stopped, signal.SIGTERM, after=3)
     assert process.returncode == 0
     assert "SIGTERM: stopping after this rollout" in printed
-    (tmp_path / "dqn.yml").unlink()  # it is written down
+    (tmp_path / "dqn.yml").unlink()  # its settings are saved in the run folder
     printed = python_m("sb3_atari_course", "resume", f"stopped/dqn/{GAME}_1", cwd=tmp_path)
     assert "Resumed at step" in printed
     assert "new episode" not in printed
-    n_bytes, _ = count_differences(weights_and_optimizer(peace), weights_and_optimizer(stopped))
-    assert n_bytes == 0  # processes or not
-    assert differing_rows(peace, stopped, "*.monitor.csv") == 0
-    # and what RL Zoo itself does with the folder
+    n_bytes, _ = count_differences(
+        weights_and_optimizer(uninterrupted), weights_and_optimizer(stopped)
+    )
+    assert n_bytes == 0  # with and without worker processes
+    assert differing_rows(uninterrupted, stopped, "*.monitor.csv") == 0
+    # RL Zoo can continue from the folder too
     (tmp_path / "dqn.yml").write_text(YML)
     again = ["-i", str(stopped / f"{GAME}.zip"), "-n", "100", "-f", "again"]
     assert "Saving to" in python_m(*command, *again, cwd=tmp_path)
 
 
-def test_our_launcher_after_ctrl_c_with_worker_processes(tmp_path: Path) -> None:
+def test_launcher_resumes_after_ctrl_c_with_worker_processes(tmp_path: Path) -> None:
     (tmp_path / "dqn.yml").write_text(YML.replace("  callback:", "  # callback:"))
     command = ["sb3_atari_course", "train", "--algo", "fast_dqn", "--env", GAME, "-f", "logs"]
     command += ["-conf", "dqn.yml", "--seed", "2", "--eval-freq", "150", "--eval-episodes", "1"]
@@ -132,13 +136,13 @@ def test_our_launcher_after_ctrl_c_with_worker_processes(tmp_path: Path) -> None
     now = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert {path.name for path in now if now[path] != before[path]} <= {"lock"}
     python_m("sb3_atari_course", "resume", str(run), cwd=tmp_path)
-    peace = tmp_path / "peace"
-    command[command.index("logs")] = "peace"
+    uninterrupted = tmp_path / "uninterrupted"
+    command[command.index("logs")] = "uninterrupted"
     python_m(*command, "--checkpoint-freq", "60", cwd=tmp_path)
-    assert_same(peace / "fast_dqn" / f"{GAME}_1", run)
+    assert_same(uninterrupted / "fast_dqn" / f"{GAME}_1", run)
 
 
-def test_native_games_lose_nothing_but_their_running_episodes(tmp_path: Path) -> None:
+def test_native_environments_lose_only_their_unfinished_episodes(tmp_path: Path) -> None:
     command = ["sb3_atari_course", "train", "--algo", "fast_dqn", "--env", GAME, "-f", "logs"]
     command += ["--vec-env", "native", "-n", "1500", "--seed", "2", "--num-threads", "1"]
     command += ["--eval-freq", "-1", "--checkpoint-freq", "200", "-params", "n_envs:2"]
