@@ -35,7 +35,7 @@ from optuna.trial import TrialState
 
 from benchmarks.postgres_server import PostgresServer
 from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import WORKER, find_study, standing_of
+from sb3_atari_course.tuning.study import WORKER, find_study, status_of
 
 NAME = "survivor"
 N_WORKERS = 4
@@ -107,10 +107,10 @@ def torment(
     n_kills, next_kill = 0, None
     while process.poll() is None:
         time.sleep(0.1)
-        if interrupt is not None and standing_of(study).finished >= n_trials // 2:
+        if interrupt is not None and status_of(study).finished >= n_trials // 2:
             interrupt()
             interrupt = None
-        if next_kill is None and standing_of(study).running:
+        if next_kill is None and status_of(study).running:
             next_kill = time.monotonic() + between
         if next_kill is not None and time.monotonic() >= next_kill:
             n_kills += kill_one(study, rng)
@@ -120,10 +120,10 @@ def torment(
     if process.returncode:
         raise RuntimeError(f"tune ended with status {process.returncode}: {output}")
     (folder / "output.txt").write_text(output)
-    standing = standing_of(study)
+    status = status_of(study)
     return {
-        "finished": standing.finished,
-        "running": standing.running,
+        "finished": status.finished,
+        "running": status.running,
         "duplicates": n_duplicates(study),
         "kills": n_kills,
         "seconds": round(time.monotonic() - begun),

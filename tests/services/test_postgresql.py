@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 from benchmarks.postgres_server import PostgresServer
 from benchmarks.tuning_survives import torment
 from sb3_atari_course.tuning.storage import DatabaseStorage
-from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import work
 from tests.tuning.studies import Quick, begin, settings, states
 from tests.zoo.runs import ROOT, cli, python_m
@@ -123,8 +123,8 @@ def test_a_study_ends_although_its_server_goes_away(server: PostgresServer, name
         assert not trial.should_prune()
 
     work(study, Quick(cut_the_power))
-    assert standing_of(study).finished == 3
-    assert standing_of(study).running == 0
+    assert status_of(study).finished == 3
+    assert status_of(study).running == 0
     assert len(states(study)) <= 4
 
 
@@ -168,7 +168,7 @@ def test_machines_may_begin_at_the_same_moment(tmp_path: Path) -> None:
             process.stdin.flush()
         printed = [process.communicate(timeout=60)[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * 4, printed
-        assert standing_of(find_study(storage_of(empty), "ice")).budget == 7
+        assert status_of(find_study(storage_of(empty), "ice")).budget == 7
 
 
 def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path:
     printed = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
     study = find_study(storage_of(server), name)
-    assert standing_of(study).finished == 8
+    assert status_of(study).finished == 8
     assert len({trial.user_attrs[WORKER][1] for trial in study.trials if trial.params}) == 2
     best = [(tmp_path / machine / f"studies/{name}/best.yml").read_text() for machine in "ab"]
     assert best[0] == best[1]

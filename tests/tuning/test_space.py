@@ -27,12 +27,12 @@ from sb3_atari_course.tuning.space import (
     Values,
     adapt_space,
     describe_space,
+    drop_late_learning_starts,
     load_space,
     parameters_of,
     parse_values,
     stored_value,
     suggest,
-    without_late_starts,
 )
 
 WRAP = "sb3_atari_course.envs.wrap_atari"
@@ -235,7 +235,7 @@ def test_what_is_written_is_read_back_and_nothing_else_changes(algo: str, env_id
     """Every parameter at every entry of ours that has a place for it."""
     entry = load_hyperparams(algo)[env_id]
     known = parameters_of(algo)
-    before = {name: read(name, entry, algo) for name, one in known.items() if one.has_place(entry)}
+    before = {name: read(name, entry, algo) for name, one in known.items() if one.applies_to(entry)}
     for name, value in before.items():
         news: Any = "linear" if name.endswith("_schedule") else 3.0
         written = copy.deepcopy(entry)
@@ -573,15 +573,17 @@ def test_learning_starts_before_the_end(given: Any, left: Any) -> None:
     before = copy.deepcopy(content)
     if left is None:
         with pytest.raises(ValueError, match="learning_starts=100"):
-            without_late_starts(content, {}, 1000)
+            drop_late_learning_starts(content, {}, 1000)
     else:
         expected = {**content, "learning_starts": left}
-        assert without_late_starts(content, {}, 1000) == expected
+        assert drop_late_learning_starts(content, {}, 1000) == expected
     assert content == before
 
 
 def test_the_learning_starts_of_the_yml_count_where_the_space_has_none() -> None:
-    assert without_late_starts({"gamma": 0.9}, {"learning_starts": 999}, 1000) == {"gamma": 0.9}
-    assert without_late_starts({"gamma": 0.9}, TABLE, 1000) == {"gamma": 0.9}
+    assert drop_late_learning_starts({"gamma": 0.9}, {"learning_starts": 999}, 1000) == {
+        "gamma": 0.9
+    }
+    assert drop_late_learning_starts({"gamma": 0.9}, TABLE, 1000) == {"gamma": 0.9}
     with pytest.raises(ValueError, match="learning_starts=100"):
-        without_late_starts({}, {"learning_starts": 50000}, 1000)
+        drop_late_learning_starts({}, {"learning_starts": 50000}, 1000)

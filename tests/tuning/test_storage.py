@@ -24,7 +24,7 @@ from sb3_atari_course.tuning.storage import (
     cut_torn_line,
     open_storage,
 )
-from sb3_atari_course.tuning.study import WORKER, begin_or_join, standing_of
+from sb3_atari_course.tuning.study import WORKER, begin_or_join, status_of
 from tests.tuning.studies import Quick, add_line, begin, settings, states
 
 
@@ -344,6 +344,6 @@ def test_workers_write_one_after_the_other(tmp_path: Path) -> None:
     ]
     study.optimize(Quick(), n_trials=30)
     assert [process.wait() for process in processes] == [0, 0]
-    assert standing_of(study).complete == 90
+    assert status_of(study).complete == 90
     assert len({one.user_attrs[WORKER][1] for one in study.trials}) == 3
     assert [one.number for one in study.trials] == list(range(90))

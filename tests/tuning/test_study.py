@@ -29,7 +29,7 @@ from sb3_atari_course.tuning.study import (
     is_surplus,
     seed_for,
     settings_of,
-    standing_of,
+    status_of,
 )
 from tests.tuning.studies import SPACE, TABLE, begin, settings, states
 
@@ -52,12 +52,12 @@ def test_the_same_command_joins_and_may_extend() -> None:
         joined = begin_or_join(storage, "ice", settings(), wanted, 1)
         assert joined._study_id == first._study_id
         found = find_study(storage, "ice")
-        assert standing_of(found).budget == budget
+        assert status_of(found).budget == budget
         assert settings_of(found) == settings()
     assert states(first) == ["WAITING"]  # the yml, queued once
     with pytest.raises(ValueError, match="9 trials"):
         begin(storage, 8)
-    assert standing_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
+    assert status_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_study_whose_beginner_died_is_begun_by_the_next(n_steps_done: int) -> 
         half.set_user_attr(BUDGET, 3)
     with pytest.raises(ValueError, match="was not begun by `tune`"):
         find_study(storage, "ice")
-    assert standing_of(begin(storage, 5)).budget == 5
+    assert status_of(begin(storage, 5)).budget == 5
     assert settings_of(find_study(storage, "ice")) == settings()
 
 
@@ -134,14 +134,14 @@ def test_the_standing_counts_each_trial_once() -> None:
     values = [2.0, 3.0] + [None] * 5
     for state, attr, value in zip(states, attrs, values, strict=True):
         study.add_trial(create_trial(state=state, user_attrs=attr, value=value))
-    standing = standing_of(study)
-    assert (standing.complete, standing.pruned, standing.finished) == (2, 1, 3)
-    assert (standing.running, standing.waiting) == (1, 1)
-    assert standing.errors == ((4, "oh"),)
-    assert standing.n_died == 1
-    assert standing.best is not None
-    assert standing.best.number == 2
-    assert not standing.is_done
+    status = status_of(study)
+    assert (status.complete, status.pruned, status.finished) == (2, 1, 3)
+    assert (status.running, status.waiting) == (1, 1)
+    assert status.errors == ((4, "oh"),)
+    assert status.n_died == 1
+    assert status.best is not None
+    assert status.best.number == 2
+    assert not status.is_done
 
 
 def test_a_study_gets_the_sampler_and_the_pruner_of_its_settings() -> None:

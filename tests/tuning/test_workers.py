@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 
 from sb3_atari_course.tuning import workers
 from sb3_atari_course.tuning.storage import LockedJournalStorage
-from sb3_atari_course.tuning.study import ERROR, Standing, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.study import ERROR, StudyStatus, begin_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import Job, Launcher, progress_line, work
 from tests.tuning.studies import Quick, begin, settings, states
 
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_atari_course.tuning.workers._PAUSE", 0.01)
+    monkeypatch.setattr("sb3_atari_course.tuning.workers._IDLE_INTERVAL", 0.01)
 
 
 def test_pruned_trials_count_and_failed_ones_do_not() -> None:
@@ -55,7 +55,7 @@ def test_a_trial_that_is_queued_beyond_the_budget_is_not_run() -> None:
     study.enqueue_trial({"x": 1.0})
     work(study, Quick())
     assert states(study) == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert standing_of(study).n_died == 0
+    assert status_of(study).n_died == 0
 
 
 def test_a_worker_waits_for_the_trials_of_others() -> None:
@@ -94,8 +94,8 @@ def test_three_errors_in_a_row_end_the_work_of_this_worker_only() -> None:
 def test_errors_between_good_trials_do_not_end_the_work() -> None:
     study = begin(n_trials=6)
     work(study, Quick(lambda trial: fail(trial) if trial.number % 3 else None))
-    assert standing_of(study).finished == 6
-    assert len(standing_of(study).errors) > 6
+    assert status_of(study).finished == 6
+    assert len(status_of(study).errors) > 6
 
 
 def test_a_worker_that_is_told_to_stop_begins_no_trial() -> None:
@@ -108,8 +108,8 @@ def test_a_worker_that_is_told_to_stop_begins_no_trial() -> None:
 def test_no_trial_begins_when_the_time_is_over() -> None:
     study = begin(n_trials=1000)
     work(study, Quick(lambda trial: time.sleep(0.15)), seconds=0.3)
-    assert 1 <= standing_of(study).complete <= 3
-    assert standing_of(study).running == 0
+    assert 1 <= status_of(study).complete <= 3
+    assert status_of(study).running == 0
 
 
 def test_a_trial_that_others_took_for_dead_counts_for_nothing(
@@ -162,7 +162,7 @@ def test_a_storage_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]
 
     study._storage.get_all_trials = away  # type: ignore[method-assign]
     work(study, Quick())
-    assert standing_of(study).complete == 2
+    assert status_of(study).complete == 2
     assert capsys.readouterr().out.count("the storage is away: gone") >= 2
 
 
@@ -229,10 +229,10 @@ def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
         assert process.wait(60) == 130
         process.stdin = None
     assert states(study) == ["FAIL"]
-    assert standing_of(study).errors == ()
+    assert status_of(study).errors == ()
 
 
-START = Standing(
+START = StudyStatus(
     budget=40,
     complete=0,
     pruned=0,
@@ -251,18 +251,18 @@ class TestProgressLine:
     def test_of_a_study_in_the_middle(self) -> None:
         best = optuna.trial.create_trial(state=TrialState.COMPLETE, value=487.31)
         best.number = 7
-        standing = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
-        assert progress_line(standing, 2) == (
+        status = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
+        assert progress_line(status, 2) == (
             "finished 12 of 40, running 2, pruned 3, failed 2, killed 1, best 487.3 (trial 7),"
             " about 0 h 14 min left"
         )
 
-    @pytest.mark.parametrize("standing", [START, replace(START, running=2), DONE])
+    @pytest.mark.parametrize("status", [START, replace(START, running=2), DONE])
     def test_no_time_left_before_the_first_trial_or_after_the_last(
-        self, standing: Standing
+        self, status: StudyStatus
     ) -> None:
-        state = f"{standing.finished} of 40, running {standing.running}"
-        assert progress_line(standing, 2) == f"finished {state}, pruned 0, failed 0"
+        state = f"{status.finished} of 40, running {status.running}"
+        assert progress_line(status, 2) == f"finished {state}, pruned 0, failed 0"
 
     @pytest.mark.parametrize(
         ("changes", "n_workers", "left"),
@@ -316,5 +316,5 @@ class TestLauncher:
         study = begin()
         work(study, Quick(fail))
         launcher = Launcher(study, job_in(tmp_path), n_workers=1)
-        launcher._look()
+        launcher._check_study()
         assert "trial" not in capsys.readouterr().out
