@@ -15,8 +15,8 @@ from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
     differing_rows,
-    memory_arrays,
     other_numbers,
+    replay_buffer_arrays,
     weights_and_optimizer,
 )
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
@@ -55,7 +55,7 @@ def test_copies_do_not_differ(run: Path, other: Path) -> None:
     for read in (weights_and_optimizer, other_numbers):
         assert count_differences(read(run), read(other)) == (0, [])
         assert len(read(run)) > 20
-    memories = list(zip(*map(memory_arrays, (run, other), buffers()), strict=True))
+    memories = list(zip(*map(replay_buffer_arrays, (run, other), buffers()), strict=True))
     assert len(memories) == 6 * 120
     assert sum(count_differing_bytes(a, b) for a, b in memories) == 0
     assert differing_rows(run, other, "*.monitor.csv") == 0
@@ -87,7 +87,7 @@ def test_a_reward_in_the_memory(run: Path, other: Path) -> None:
     )
     segments = (*checkpoint.segments[:-1], new)
     folder.write(replace(checkpoint, segments=segments), folder.read_state(checkpoint))
-    memories = zip(*map(memory_arrays, (run, other), buffers()), strict=True)
+    memories = zip(*map(replay_buffer_arrays, (run, other), buffers()), strict=True)
     assert sum(count_differing_bytes(a, b) for a, b in memories) > 0
 
 

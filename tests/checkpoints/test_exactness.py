@@ -12,8 +12,8 @@ from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
     differing_rows,
-    memory_arrays,
     other_numbers,
+    replay_buffer_arrays,
     weights_and_optimizer,
 )
 from sb3_atari_course.checkpoints import resume, snapshot
@@ -58,7 +58,7 @@ def test_a_training_that_is_cut_off_ends_as_one_in_peace(kind: str, tmp_path: Pa
         assert (evaluations[0][name] == evaluations[1][name]).all()
     if kind != "QLearning":
         buffers = [deep_buffer(kind) for _ in range(2)]
-        memories = zip(*map(memory_arrays, (peace, cut), buffers), strict=True)
+        memories = zip(*map(replay_buffer_arrays, (peace, cut), buffers), strict=True)
         assert sum(count_differing_bytes(a, b) for a, b in memories) == 0
         assert (peace / "0.monitor.csv").read_text().count("\n") > 4  # games were over
 

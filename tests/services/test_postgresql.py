@@ -16,7 +16,7 @@ from optuna import Study, Trial
 from sqlalchemy.engine import make_url
 
 from benchmarks.postgres_server import PostgresServer
-from benchmarks.tuning_survives import torment
+from benchmarks.tuning_survives import run_with_kills
 from sb3_atari_course.tuning.storage import DatabaseStorage
 from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import work
@@ -232,7 +232,7 @@ def test_a_study_survives_what_the_benchmark_does_to_it(
         time.sleep(2.0)
         server.start()
 
-    result = torment(
+    result = run_with_kills(
         tmp_path,
         server.url if where == "postgresql" else None,
         n_trials=6,
