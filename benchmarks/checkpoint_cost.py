@@ -70,9 +70,9 @@ def buffer_of(model: FastDQN) -> FrameReplayBuffer:
 def measure_speed(model: FastDQN, n_steps: int) -> float:
     """Return the agent steps per second of training, after ``learning_starts``."""
     model.learn(400)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     model.learn(n_steps, reset_num_timesteps=False)
-    return n_steps / (time.perf_counter() - begin)
+    return n_steps / (time.perf_counter() - start)
 
 
 def bytes_in_memory(buffer: FrameReplayBuffer) -> int:
@@ -94,9 +94,9 @@ def fill(
         for transition in recording.transitions(step, step + interval):
             buffer.add(*transition)
         model.num_timesteps += interval
-        begin = time.perf_counter()
+        start = time.perf_counter()
         snapshots.take(model, NO_CALLBACKS, n_timesteps=n_transitions, finished=False)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - start)
         print(
             f"{step + interval:>12,}{seconds[-1]:>12.3f} s"
             f"{bytes_on_disk(snapshots.folder.path) / 1e6:>12.1f} MB"
@@ -123,9 +123,9 @@ def restore(model: FastDQN, snapshots: Snapshots) -> float:
     """Restore the newest checkpoint into a new model; return the seconds."""
     fresh = build(buffer_of(model).buffer_size)
     fresh._setup_learn(0, None)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     snapshots.put_back(snapshots.folder.newest(), fresh, NO_CALLBACKS)
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - start
     buffer_of(fresh).check_valid()
     if not same_batches(buffer_of(fresh), buffer_of(model)):
         raise SystemExit("the restored replay buffer samples different batches")

@@ -121,9 +121,9 @@ def fill(buffer: Any, recording: Recording, first: int, last: int) -> float:
     """Add steps ``first`` to ``last - 1``; return the seconds inside ``add``."""
     seconds = 0.0
     for transition in recording.transitions(first, last):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         buffer.add(*transition)
-        seconds += time.perf_counter() - begin
+        seconds += time.perf_counter() - start
     return seconds
 
 
@@ -149,10 +149,10 @@ class Speed:
         self.step += n_adds
         self.seconds.setdefault("add", []).append(seconds / (n_adds * N_ENVS))
         for batch_size in (32, 256):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(n_samples):
                 self.buffer.sample(batch_size)
-            seconds = (time.perf_counter() - begin) / n_samples
+            seconds = (time.perf_counter() - start) / n_samples
             self.seconds.setdefault(batch_size, []).append(seconds)
 
     def __getitem__(self, what: str | int) -> float:
@@ -171,9 +171,9 @@ def update_seconds(recording: Recording, n_rounds: int) -> float:
     model.replay_buffer.sample = lambda *args, **kwargs: batch  # type: ignore[union-attr, method-assign]
     times = []
     for _ in range(n_rounds):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         model.train(gradient_steps=1, batch_size=32)
-        times.append(time.perf_counter() - begin)
+        times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 

@@ -248,9 +248,9 @@ class Size:
         if found["asked"] != asked:
             raise SystemExit(f"{folder} contains another training: choose another --folder")
         if "minutes" not in found:
-            began = time.perf_counter()
+            start = time.perf_counter()
             self._command(train, folder)
-            found["minutes"] = round((time.perf_counter() - began) / 60, 2)
+            found["minutes"] = round((time.perf_counter() - start) / 60, 2)
             path.write_text(json.dumps(found))
         if "run" not in found:
             self._command(score, folder)

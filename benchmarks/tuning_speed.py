@@ -42,7 +42,7 @@ from benchmarks.postgres_server import PostgresServer
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.tuning.space import load_space
 from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import StudySettings, begin_or_join, find_study
+from sb3_atari_course.tuning.study import StudySettings, create_or_join, find_study
 from sb3_atari_course.tuning.trial import Objective, prepare
 from sb3_atari_course.tuning.workers import work
 
@@ -72,9 +72,9 @@ class Alone(Objective):
 
     def seconds(self, params: dict[str, Any]) -> float:
         """Return the duration of a training with these parameters."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         self._train(FixedTrial(params, number=0))  # type: ignore[arg-type]
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
 
 def settings(space: dict[str, Any], **changes: Any) -> StudySettings:
@@ -86,10 +86,10 @@ def settings(space: dict[str, Any], **changes: Any) -> StudySettings:
 
 def bookkeeping(storage: BaseStorage, folder: Path, n_trials: int) -> float:
     """Return the seconds per trial without training, with the full search space."""
-    study = begin_or_join(storage, "empty", settings(load_space("dqn", ENV)), n_trials, 1)
-    begun = time.perf_counter()
+    study = create_or_join(storage, "empty", settings(load_space("dqn", ENV)), n_trials, 1)
+    start = time.perf_counter()
     work(study, Empty(settings(load_space("dqn", ENV)), folder))
-    return (time.perf_counter() - begun) / n_trials
+    return (time.perf_counter() - start) / n_trials
 
 
 def with_and_without(storage: BaseStorage, folder: Path, n_rounds: int) -> tuple[float, float]:
@@ -98,10 +98,10 @@ def with_and_without(storage: BaseStorage, folder: Path, n_rounds: int) -> tuple
     alone, objective = Alone(chosen, folder), Objective(chosen, folder)
     sides: dict[str, list[float]] = {"with": [], "without": []}
     for round_number in range(n_rounds + 1):
-        study = begin_or_join(storage, f"round {round_number}", chosen, 1, 1)
-        begun = time.perf_counter()
+        study = create_or_join(storage, f"round {round_number}", chosen, 1, 1)
+        start = time.perf_counter()
         work(study, objective)
-        sides["with"].append(time.perf_counter() - begun)
+        sides["with"].append(time.perf_counter() - start)
         sides["without"].append(alone.seconds(study.trials[0].params))
     return statistics.median(sides["with"][1:]), statistics.median(sides["without"][1:])
 

@@ -109,7 +109,7 @@ def run_with_kills(
     :param interrupt: called once, when half of the trials are finished.
     """
     rng = random.Random(0)
-    begun = time.monotonic()
+    start = time.monotonic()
     process = tune(folder, storage, n_trials, n_timesteps)
     study = wait_for_study(folder, storage, process)
     n_kills, next_kill = 0, None
@@ -134,7 +134,7 @@ def run_with_kills(
         "running": status.running,
         "duplicates": n_duplicates(study),
         "kills": n_kills,
-        "seconds": round(time.monotonic() - begun),
+        "seconds": round(time.monotonic() - start),
     }
 
 

@@ -33,7 +33,7 @@ from sb3_atari_course.tuning.space import (
 from sb3_atari_course.tuning.storage import open_storage
 from sb3_atari_course.tuning.study import (
     StudySettings,
-    begin_or_join,
+    create_or_join,
     find_study,
     settings_of,
     status_of,
@@ -83,11 +83,11 @@ def search(args: argparse.Namespace) -> None:
     folder = Path(args.folder) / name
     if args.best:
         study = find_study(open_storage(args.storage, folder, create=False), name)
-        begun = settings_of(study)
-        if (begun.algo, begun.env_id) != (args.algo, args.env):
+        stored = settings_of(study)
+        if (stored.algo, stored.env_id) != (args.algo, args.env):
             raise ValueError(
-                f"study {name!r} tunes {begun.algo} on {begun.env_id}: pass that --algo and --env,"
-                " or another --study-name"
+                f"study {name!r} tunes {stored.algo} on {stored.env_id}: pass these as --algo and"
+                " --env, or another --study-name"
             )
     else:
         settings = _settings_of(args)  # checked before anything is written
@@ -95,7 +95,7 @@ def search(args: argparse.Namespace) -> None:
             args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
         )
         default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-        study = begin_or_join(storage, name, settings, args.n_trials, default)
+        study = create_or_join(storage, name, settings, args.n_trials, default)
         _run(args, study, folder)
     files = write_report(study, folder)
     status = status_of(study)

@@ -522,11 +522,13 @@ def adapt_space(
     for text in params:
         name, equals, values = text.partition("=")
         if not equals:
-            raise ValueError(f"--param wants NAME=VALUES, e.g. gamma=[0.99,0.999], got {text!r}")
+            raise ValueError(
+                f"--param must be NAME=VALUES, for example gamma=[0.99,0.999], got {text!r}"
+            )
         try:
             parsed = yaml.safe_load(values)
         except yaml.YAMLError:
-            raise ValueError(f"--param {name}: {values!r} is no YAML") from None
+            raise ValueError(f"--param {name}: {values!r} is not valid YAML") from None
         record, _ = _split_record(name, changed.get(name))
         changed[name] = {**record, "values": parsed} if record else parsed
     known = {*parameters_of(algo), *changed}
@@ -534,7 +536,7 @@ def adapt_space(
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"unknown parameter {name!r} of {algo}: {hint}--list-params shows all")
+            raise ValueError(f"unknown parameter {name!r} of {algo}: {hint}see --list-params")
         if name in only and name not in changed:
             raise ValueError(
                 f"--only {name}: the space has no values for it, add --param {name}=VALUES"

@@ -272,7 +272,7 @@ def retry_dead_trial(study: Study, trial: FrozenTrial) -> None:
 
 def _open_journal(journal: Path, create: bool) -> BaseStorage:
     if not create and not journal.is_file():
-        raise ValueError(f"there is no journal {journal}: run `tune` without --best first")
+        raise ValueError(f"journal not found: {journal}; run `tune` without --best first")
     try:
         journal.parent.mkdir(parents=True, exist_ok=True)
         journal.touch()

@@ -81,15 +81,15 @@ class StudySettings:
                     " support: tune without it"
                 )
 
-    def check_same(self, study: str, begun: StudySettings) -> None:
+    def check_same(self, study: str, stored: StudySettings) -> None:
         """Check that an existing study has these settings.
 
         :param study: name of the study.
-        :param begun: the settings stored in it.
+        :param stored: the settings stored in it.
         :raises ValueError: if they differ, naming the first difference.
         """
         for name, mine in vars(self).items():
-            theirs = getattr(begun, name)
+            theirs = getattr(stored, name)
             if mine == theirs:
                 continue
             differ = f"{name}={theirs}, not {mine}"
@@ -136,7 +136,7 @@ class SamplerByNumber(TPESampler):
         super().before_trial(study, trial)
 
 
-def begin_or_join(
+def create_or_join(
     storage: BaseStorage, name: str, settings: StudySettings, n_trials: int | None, default: int
 ) -> Study:
     """Create a study, or join an existing one.
@@ -187,7 +187,7 @@ def find_study(storage: BaseStorage, name: str) -> Study:
     except KeyError:
         names = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
         raise ValueError(
-            f"there is no study {name!r} in this storage, which has: {names}"
+            f"study {name!r} not found in this storage, which contains: {names}"
         ) from None
     if SETTINGS not in study.user_attrs:
         raise ValueError(_NOT_OURS.format(name))

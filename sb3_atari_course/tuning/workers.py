@@ -50,7 +50,7 @@ _WORKER_INTERVAL, _STUDY_INTERVAL = 0.2, 2.0
 #: Seconds between a worker's checks of a study that has no trial for it.
 _IDLE_INTERVAL = 0.5
 
-#: Seconds until an interrupted worker exits by itself, and until the launcher kills it.
+#: Seconds until an interrupted worker exits, and until the launcher kills it.
 _EXIT_TIMEOUT, _KILL_TIMEOUT = 20.0, 30.0
 
 #: Minimum seconds between two progress lines.

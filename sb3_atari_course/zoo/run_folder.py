@@ -427,8 +427,8 @@ def _git(folder: Path, *arguments: str) -> str:
 def describe_machine() -> str:
     """Return processor, cores, RAM and GPU on one line."""
     gpu = f", {th.cuda.get_device_name()}" if th.cuda.is_available() else ", no GPU"
-    memory = round(psutil.virtual_memory().total / 2**30)
-    return f"{_processor()}, {os.cpu_count()} cores, {memory} GB{gpu}"
+    ram = round(psutil.virtual_memory().total / 2**30)
+    return f"{_processor()}, {os.cpu_count()} cores, {ram} GB{gpu}"
 
 
 def _processor() -> str:

@@ -23,16 +23,16 @@ MAX_RAM = 2**30
 
 
 def open_one(path: str) -> dict[str, Any]:
-    begin = time.process_time()
-    outcome: dict[str, Any] = {"path": path, "memory": False, "message": ""}
+    start = time.process_time()
+    outcome: dict[str, Any] = {"path": path, "out_of_memory": False, "message": ""}
     try:
         agent: Any = load_agent(path, gym.make("CartPole-v1"), device="cpu")
         outcome.update(outcome="opened", agent=fingerprint(agent))
     except (AgentFileError, FileNotFoundError) as error:
-        outcome.update(outcome="refused", message=str(error), memory=ran_out(error))
+        outcome.update(outcome="refused", message=str(error), out_of_memory=ran_out(error))
     except BaseException as error:  # reported to the caller
         outcome.update(outcome=type(error).__name__, message=str(error))
-    return {**outcome, "seconds": time.process_time() - begin}
+    return {**outcome, "seconds": time.process_time() - start}
 
 
 def fingerprint(agent: Any) -> str:

@@ -74,7 +74,7 @@ def test_200_malformed_files_are_rejected_or_load_the_saved_agent(
         for one in found[1:]
     }
     odd = [one for one in found[1:] if kinds_of[one["path"]] not in ("refused", "same")]
-    assert odd == [one for one in found[1:] if one["memory"]] == []
+    assert odd == [one for one in found[1:] if one["out_of_memory"]] == []
     assert list(kinds_of.values()).count("refused") > 0.8 * N_FILES
     assert max(one["seconds"] for one in found[1:]) < 5
     assert peak < 2**30

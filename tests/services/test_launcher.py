@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from sb3_atari_course.tuning.storage import LockedJournalStorage
 from sb3_atari_course.tuning.study import WORKER, status_of
 from sb3_atari_course.tuning.workers import MAX_DEATHS, Job, Launcher
-from tests.tuning.studies import begin, states
+from tests.tuning.studies import make_study, states
 
 pytestmark = pytest.mark.services
 
@@ -38,7 +38,7 @@ def launcher(study: Study, folder: Path, n_workers: int = 1) -> Launcher:
 
 def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:
     journal = LockedJournalStorage(folder / "journal.log")
-    return begin(journal, n_trials=n_trials, n_timesteps=n_timesteps)
+    return make_study(journal, n_trials=n_trials, n_timesteps=n_timesteps)
 
 
 def children() -> set[int]:

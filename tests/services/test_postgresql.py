@@ -18,9 +18,9 @@ from sqlalchemy.engine import make_url
 from benchmarks.postgres_server import PostgresServer
 from benchmarks.tuning_survives import run_with_kills
 from sb3_atari_course.tuning.storage import DatabaseStorage
-from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, status_of
+from sb3_atari_course.tuning.study import WORKER, create_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import work
-from tests.tuning.studies import Quick, begin, settings, states
+from tests.tuning.studies import Quick, make_study, settings, states
 from tests.zoo.runs import ROOT, cli, python_m
 
 pytestmark = pytest.mark.services
@@ -87,7 +87,7 @@ def wait_for(study: Study, expected: list[str], seconds: float) -> None:
 
 
 def test_trial_of_a_killed_worker_is_retried(server: PostgresServer, name: str) -> None:
-    study = begin(storage_of(server), n_trials=1, name=name)
+    study = make_study(storage_of(server), n_trials=1, name=name)
     process = sleeper(server, name)
     time.sleep(GRACE + 2)  # it sends heartbeats
     optuna.storages.fail_stale_trials(study)
@@ -104,16 +104,16 @@ def test_worker_that_died_before_its_first_heartbeat_is_detected(
     server: PostgresServer, name: str
 ) -> None:
     """In Optuna its trial would stay running for ever."""
-    study = begin(storage_of(server), n_trials=1, name=name)
+    study = make_study(storage_of(server), n_trials=1, name=name)
     study._storage.create_new_trial(study._study_id)
-    begun = time.monotonic()
+    start = time.monotonic()
     wait_for(study, ["WAITING", "FAIL", "WAITING"], seconds=GRACE + 5)
-    assert time.monotonic() - begun > GRACE - 1
+    assert time.monotonic() - start > GRACE - 1
 
 
 def test_study_survives_a_server_restart(server: PostgresServer, name: str) -> None:
     """The server restarts during a trial; the worker waits, and its trial is not lost."""
-    study = begin(storage_of(server), n_trials=3, name=name)
+    study = make_study(storage_of(server), n_trials=3, name=name)
 
     def restart_server(trial: Trial) -> None:
         if trial.number == 1:
@@ -129,13 +129,13 @@ def test_study_survives_a_server_restart(server: PostgresServer, name: str) -> N
 
 
 def test_reconnecting_ends_after_patience(server: PostgresServer, name: str) -> None:
-    study = begin(storage_of(server, patience=1.0), n_trials=3, name=name)
+    study = make_study(storage_of(server, patience=1.0), n_trials=3, name=name)
     server.stop()
     try:
-        begun = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(optuna.exceptions.StorageInternalError):
             study.get_trials()
-        assert 1.0 < time.monotonic() - begun < 10
+        assert 1.0 < time.monotonic() - start < 10
     finally:
         server.start()
     assert [trial.state for trial in study.get_trials()] == [optuna.trial.TrialState.WAITING]
@@ -146,8 +146,8 @@ def test_concurrent_processes_create_one_study(tmp_path: Path) -> None:
     program = (
         "import sys, warnings; warnings.simplefilter('ignore'); from pathlib import Path;"
         "from sb3_atari_course.tuning.storage import open_storage;"
-        "from tests.tuning.studies import begin;"
-        "sys.stdin.readline(); begin(open_storage(sys.argv[1], Path()), n_trials=7)"
+        "from tests.tuning.studies import make_study;"
+        "sys.stdin.readline(); make_study(open_storage(sys.argv[1], Path()), n_trials=7)"
     )
     with PostgresServer() as empty:
         processes = [
@@ -216,9 +216,9 @@ def test_missing_database_is_reported_on_one_line(
 
 
 def test_rejects_study_with_different_settings(server: PostgresServer, name: str) -> None:
-    begin(storage_of(server), name=name)
+    make_study(storage_of(server), name=name)
     with pytest.raises(ValueError, match=r"env_id.*FrozenLake-v1.*Taxi-v4"):
-        begin_or_join(storage_of(server), name, settings(env_id="Taxi-v4"), None, 1)
+        create_or_join(storage_of(server), name, settings(env_id="Taxi-v4"), None, 1)
 
 
 @pytest.mark.parametrize("where", ["journal", "postgresql"])

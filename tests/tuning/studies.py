@@ -16,7 +16,7 @@ from sb3_atari_course.tuning.study import (
     SURPLUS,
     WORKER,
     StudySettings,
-    begin_or_join,
+    create_or_join,
     is_surplus,
 )
 
@@ -53,11 +53,11 @@ def settings(**changes: Any) -> StudySettings:
     return StudySettings(**{**given, **changes})
 
 
-def begin(
+def make_study(
     storage: BaseStorage | None = None, n_trials: int = 4, name: str = "ice", **changes: Any
 ) -> Study:
     """Create a study, by default with an in-memory storage."""
-    return begin_or_join(storage or InMemoryStorage(), name, settings(**changes), n_trials, 1)
+    return create_or_join(storage or InMemoryStorage(), name, settings(**changes), n_trials, 1)
 
 
 class Quick:

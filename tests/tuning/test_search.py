@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from sb3_atari_course.tuning.search import best_block, write_report
-from tests.tuning.studies import ICE, TABLE, begin
+from tests.tuning.studies import ICE, TABLE, make_study
 
 FILE = Path("my studies/best.yml")
 
@@ -22,7 +22,7 @@ TRIALS = [(0.5, 0.99, 0.2), (0.1234567, 0.9, 0.8), (0.9, 0.99, 0.6), (0.3, 0.9, 
 
 
 def study_of(trials: list[tuple[float, float, float]], **changes: Any) -> Study:
-    study = begin(n_trials=4, **changes)
+    study = make_study(n_trials=4, **changes)
     for rate, gamma, score in trials:
         study.add_trial(
             create_trial(
@@ -65,7 +65,7 @@ def test_best_block_has_score_and_command() -> None:
 
 
 def test_best_block_needs_a_complete_trial() -> None:
-    study = begin()
+    study = make_study()
     study.add_trial(create_trial(state=TrialState.PRUNED))
     with pytest.raises(ValueError, match="study 'ice' has no complete trial"):
         best_block(study, FILE)

@@ -24,14 +24,14 @@ from sb3_atari_course.tuning.study import (
     SURPLUS,
     TRAINING,
     SamplerByNumber,
-    begin_or_join,
+    create_or_join,
     find_study,
     is_surplus,
     seed_for,
     settings_of,
     status_of,
 )
-from tests.tuning.studies import SPACE, TABLE, begin, settings, states
+from tests.tuning.studies import SPACE, TABLE, make_study, settings, states
 
 FAIL, RUNNING, COMPLETE = TrialState.FAIL, TrialState.RUNNING, TrialState.COMPLETE
 
@@ -47,17 +47,17 @@ def trials(*states: TrialState) -> list[optuna.trial.FrozenTrial]:
 
 def test_joining_a_study_may_extend_its_budget() -> None:
     storage = InMemoryStorage()
-    first = begin(storage, 7)
+    first = make_study(storage, 7)
     for wanted, budget in ((7, 7), (9, 9), (None, 9)):
-        joined = begin_or_join(storage, "ice", settings(), wanted, 1)
+        joined = create_or_join(storage, "ice", settings(), wanted, 1)
         assert joined._study_id == first._study_id
         found = find_study(storage, "ice")
         assert status_of(found).budget == budget
         assert settings_of(found) == settings()
     assert states(first) == ["WAITING"]  # the yml, enqueued once
     with pytest.raises(ValueError, match="9 trials"):
-        begin(storage, 8)
-    assert status_of(begin_or_join(storage, "new", settings(), None, 3)).budget == 3
+        make_study(storage, 8)
+    assert status_of(create_or_join(storage, "new", settings(), None, 3)).budget == 3
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_joining_a_study_may_extend_its_budget() -> None:
 )  # fmt: skip
 def test_rejects_study_with_different_settings(changes: dict[str, Any], differs: str) -> None:
     storage = InMemoryStorage()
-    begin(storage)
+    make_study(storage)
     with pytest.raises(ValueError, match=f"'ice' .*{differs}"):
-        begin(storage, **changes)
+        make_study(storage, **changes)
 
 
 def test_rejects_study_of_another_version() -> None:
     stored = asdict(settings())
     older = {name: stored[name] for name in stored if name != "native"}
     for content in (older, {**stored, "n_envs": 4}, {}):
-        study = begin()
+        study = make_study()
         study.set_user_attr(SETTINGS, content)
         with pytest.raises(ValueError, match="another version"):
             settings_of(study)
@@ -98,7 +98,7 @@ def test_rejects_study_not_created_by_tune(kind: str) -> None:
         theirs.set_user_attr("command", "rl_zoo3.train -optimize")
     if kind == "a trial":
         theirs.ask()
-    for use in (lambda: begin(storage), lambda: find_study(storage, "ice")):
+    for use in (lambda: make_study(storage), lambda: find_study(storage, "ice")):
         with pytest.raises(ValueError, match="'ice' was not created by `tune`"):
             use()
     with pytest.raises(ValueError, match=r"'fire'.*ice"):
@@ -115,7 +115,7 @@ def test_partially_created_study_is_completed_by_the_next_process(n_steps_done: 
         half.set_user_attr(BUDGET, 3)
     with pytest.raises(ValueError, match="'ice' was not created by `tune`"):
         find_study(storage, "ice")
-    assert status_of(begin(storage, 5)).budget == 5
+    assert status_of(make_study(storage, 5)).budget == 5
     assert settings_of(find_study(storage, "ice")) == settings()
 
 
@@ -127,7 +127,7 @@ def test_rejects_settings_that_evaluation_does_not_support(key: str) -> None:
 
 
 def test_status_counts_each_trial_once() -> None:
-    study = begin(n_trials=5)
+    study = make_study(n_trials=5)
     states = [COMPLETE, COMPLETE, TrialState.PRUNED, FAIL, FAIL, FAIL, RUNNING]
     attrs: list[dict[str, object]] = [{}, {}, {}, {ERROR: "oh"}, {SURPLUS: True}, {}, {}]
     values = [2.0, 3.0] + [None] * 5
@@ -144,14 +144,14 @@ def test_status_counts_each_trial_once() -> None:
 
 
 def test_study_has_sampler_and_pruner_of_its_settings() -> None:
-    study = begin(n_startup_trials=7, n_timesteps=1000)
+    study = make_study(n_startup_trials=7, n_timesteps=1000)
     sampler, pruner = study.sampler, study.pruner
     assert isinstance(sampler, SamplerByNumber)
     assert sampler._startup == 7
     assert isinstance(pruner, MedianPruner)
     assert (pruner._n_startup_trials, pruner._n_warmup_steps, pruner._n_min_trials) == (5, 250, 3)
-    assert isinstance(begin(pruner="none").pruner, NopPruner)
-    random_only = begin(sampler="random").sampler
+    assert isinstance(make_study(pruner="none").pruner, NopPruner)
+    random_only = make_study(sampler="random").sampler
     assert isinstance(random_only, SamplerByNumber)
     assert random_only._startup == sys.maxsize
 

@@ -18,7 +18,7 @@ from sb3_atari_course.tuning import trial as module
 from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
 from sb3_atari_course.tuning.trial import Objective, yml_block
 from sb3_atari_course.tuning.workers import prepare, work
-from tests.tuning.studies import TABLE, begin, states
+from tests.tuning.studies import TABLE, make_study, states
 
 CARTPOLE: dict[str, Any] = {
     "algo": "dqn",
@@ -48,7 +48,7 @@ class Mean:
 
 def run(folder: Path, n_trials: int = 2, **changes: Any) -> Study:
     """Run a study with an in-memory storage."""
-    study = begin(n_trials=n_trials, **changes)
+    study = make_study(n_trials=n_trials, **changes)
     work(study, Objective(settings_of(study), folder, device="cpu"))
     return study
 
@@ -134,7 +134,7 @@ def test_evaluations_use_the_settings_of_the_study(
 
 def test_bad_trial_is_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five good trials, then one that does not learn: it is pruned after its first evaluation."""
-    study = begin(n_trials=6, n_evaluations=4, n_timesteps=100)
+    study = make_study(n_trials=6, n_evaluations=4, n_timesteps=100)
     objective = Objective(settings_of(study), tmp_path, device="cpu")
     scores = iter([1.0] * 20 + [0.0])
 
@@ -185,7 +185,7 @@ def test_nan_score_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_bad_trial_is_pruned_after_its_first_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = begin(n_trials=6, n_evaluations=1, n_repeats=2, n_timesteps=100)
+    study = make_study(n_trials=6, n_evaluations=1, n_repeats=2, n_timesteps=100)
     scores = iter([1.0] * 10 + [0.0])
     monkeypatch.setattr(module, "evaluate_games", lambda *args, **kwargs: Mean(next(scores)))
     work(study, Objective(settings_of(study), tmp_path, device="cpu"))

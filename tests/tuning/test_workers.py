@@ -24,9 +24,9 @@ from optuna.trial import TrialState
 
 from sb3_atari_course.tuning import workers
 from sb3_atari_course.tuning.storage import LockedJournalStorage
-from sb3_atari_course.tuning.study import ERROR, StudyStatus, begin_or_join, find_study, status_of
+from sb3_atari_course.tuning.study import ERROR, StudyStatus, create_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import Job, Launcher, progress_line, work
-from tests.tuning.studies import Quick, begin, settings, states
+from tests.tuning.studies import Quick, make_study, settings, states
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,14 +43,14 @@ def test_pruned_trials_count_and_failed_ones_do_not() -> None:
         if trial.number == 2:
             raise MemoryError
 
-    study = begin(n_trials=4)
+    study = make_study(n_trials=4)
     for _ in range(2):  # the second call finds the budget spent
         work(study, Quick(play))
         assert states(study) == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_enqueued_trial_beyond_the_budget_is_not_run() -> None:
-    study = begin(n_trials=2)
+    study = make_study(n_trials=2)
     work(study, Quick())
     study.enqueue_trial({"x": 1.0})
     work(study, Quick())
@@ -60,7 +60,7 @@ def test_enqueued_trial_beyond_the_budget_is_not_run() -> None:
 
 def test_worker_waits_for_trials_of_other_workers() -> None:
     storage = InMemoryStorage()
-    study = begin(storage, n_trials=2)
+    study = make_study(storage, n_trials=2)
     theirs = study.ask()
     looks = []
 
@@ -84,7 +84,7 @@ def fail(trial: Trial) -> None:
 
 
 def test_worker_ends_after_three_errors_in_a_row() -> None:
-    study = begin(n_trials=2)
+    study = make_study(n_trials=2)
     work(study, Quick(fail))
     assert states(study) == ["FAIL"] * 3
     work(study, Quick())  # another worker
@@ -92,21 +92,21 @@ def test_worker_ends_after_three_errors_in_a_row() -> None:
 
 
 def test_worker_survives_errors_between_good_trials() -> None:
-    study = begin(n_trials=6)
+    study = make_study(n_trials=6)
     work(study, Quick(lambda trial: fail(trial) if trial.number % 3 else None))
     assert status_of(study).finished == 6
     assert len(status_of(study).errors) > 6
 
 
 def test_no_trial_starts_after_stop_is_set() -> None:
-    study, stop = begin(n_trials=4), threading.Event()
+    study, stop = make_study(n_trials=4), threading.Event()
     with pytest.raises(KeyboardInterrupt):
         work(study, Quick(lambda trial: stop.set()), stop=stop)
     assert states(study) == ["COMPLETE"]
 
 
 def test_no_trial_starts_after_the_time_limit() -> None:
-    study = begin(n_trials=1000)
+    study = make_study(n_trials=1000)
     work(study, Quick(lambda trial: time.sleep(0.15)), seconds=0.3)
     assert 1 <= status_of(study).complete <= 3
     assert status_of(study).running == 0
@@ -116,8 +116,8 @@ def test_trial_marked_dead_by_another_worker_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = tmp_path / "journal.log"
-    study = begin(LockedJournalStorage(journal, patience=60), n_trials=2)
-    other = begin_or_join(LockedJournalStorage(journal), "ice", settings(), None, 1)
+    study = make_study(LockedJournalStorage(journal, patience=60), n_trials=2)
+    other = create_or_join(LockedJournalStorage(journal), "ice", settings(), None, 1)
 
     def mark_as_dead(trial: Trial) -> None:
         if trial.number == 0:
@@ -129,7 +129,7 @@ def test_trial_marked_dead_by_another_worker_is_lost(
 
 
 def test_worker_raises_after_several_lost_trials_in_a_row() -> None:
-    study = begin(n_trials=2)
+    study = make_study(n_trials=2)
 
     def end_it(trial: Trial) -> None:
         study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
@@ -140,7 +140,7 @@ def test_worker_raises_after_several_lost_trials_in_a_row() -> None:
 
 
 def test_worker_survives_lost_trials_between_others() -> None:
-    study = begin(n_trials=6)
+    study = make_study(n_trials=6)
 
     def end_it(trial: Trial) -> None:
         if trial.number % 2 == 0:
@@ -153,7 +153,7 @@ def test_worker_survives_lost_trials_between_others() -> None:
 def test_worker_retries_while_the_storage_is_unavailable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    study = begin(n_trials=2)
+    study = make_study(n_trials=2)
     real, calls = study._storage.get_all_trials, []
 
     def away(*args: Any, **kwargs: Any) -> Any:
@@ -170,7 +170,7 @@ def test_worker_retries_while_the_storage_is_unavailable(
 
 def test_worker_survives_a_result_that_cannot_be_written(tmp_path: Path) -> None:
     """The disk is temporarily full: the trial fails, and the worker continues."""
-    study = begin(LockedJournalStorage(tmp_path / "journal.log", patience=0), n_trials=2)
+    study = make_study(LockedJournalStorage(tmp_path / "journal.log", patience=0), n_trials=2)
     real, calls = study._storage._write_log, []  # type: ignore[attr-defined]
 
     def full(code: int, fields: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ def start_worker(folder: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.process
 def test_worker_process_runs_its_job(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
-    begin(LockedJournalStorage(journal), n_trials=2)
+    make_study(LockedJournalStorage(journal), n_trials=2)
     with start_worker(tmp_path) as process:
         assert process.wait(120) == 0  # its input is still open
         assert process.stdout is not None
@@ -221,7 +221,7 @@ def test_worker_process_runs_its_job(tmp_path: Path) -> None:
 def test_worker_process_stops_with_its_launcher(tmp_path: Path) -> None:
     """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
     journal = tmp_path / "journal.log"
-    study = begin(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
+    study = make_study(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
     with start_worker(tmp_path) as process:
         assert process.stdin is not None
         while "RUNNING" not in states(study):
@@ -286,7 +286,7 @@ class TestLauncher:
 
     @pytest.fixture
     def launcher(self, tmp_path: Path) -> Launcher:
-        return Launcher(begin(), job_in(tmp_path), n_workers=1)
+        return Launcher(make_study(), job_in(tmp_path), n_workers=1)
 
     def test_prints_every_ten_seconds_and_at_the_end(
         self,
@@ -315,7 +315,7 @@ class TestLauncher:
     def test_does_not_print_errors_of_earlier_runs(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        study = begin()
+        study = make_study()
         work(study, Quick(fail))
         launcher = Launcher(study, job_in(tmp_path), n_workers=1)
         launcher._check_study()
