@@ -7,7 +7,7 @@ The objective is the mean score of whole games. Modules, from the search space t
       -> trial.py        one trial: a yml, a training by RL Zoo, its evaluation
       -> workers.py      worker processes that may be killed at any time, and their launcher
       -> storage.py      a journal file (one machine) or a database (many)
-      -> search.py       the command `tune`: writes best.yml, trials.csv and Optuna's plots
+      -> search.py       command ``tune``: writes best.yml, trials.csv and Optuna's plots
 """
 
 #: Samplers and pruners; defined here so that ``--help`` does not import Optuna.
