@@ -1,1 +1,1 @@
-"""Each prints a table for people and, last, one line of JSON."""
+"""Benchmarks: each prints a table and, as its last line, JSON."""

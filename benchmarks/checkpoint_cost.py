@@ -1,20 +1,21 @@
-"""What a checkpoint costs beside a million transitions, and what it takes to restore them.
+"""Checkpoint cost: time and disk space of checkpoints with a million transitions; restore time.
 
 Run:  python benchmarks/checkpoint_cost.py [--transitions 1000000] [--quick]      (5 minutes, 3 GB)
 
-FastDQN with the DQN paper's network learns Breakout (cropped) for a while, to know its speed. Then
-its memory (lz4) is filled: a game is played once, by a script that follows the ball, and repeated
-until the memory has gone round by a half, so that rows are replaced and the oldest file has rows
-that count no more. Every ``--interval`` transitions a whole checkpoint is written to the disk, as
-the training would: weights, optimiser, environments, new transitions, checksums.
+First the training speed of FastDQN with the DQN paper's network on Breakout (cropped) is measured.
+Then its replay buffer (lz4) is filled with recorded games of a script that follows the ball,
+repeated until half of the rows have been overwritten, so that the oldest file contains outdated
+rows. Every ``--interval`` transitions a full checkpoint is written to the disk, as in training:
+weights, optimiser, environments, new transitions, checksums.
 
-Then the newest is put back into a fresh training, whose memory must give the same batches.
+Then the newest checkpoint is restored into a new model, whose replay buffer must sample the same
+batches.
 
-The last line is JSON. ``seconds`` is the median of the checkpoints while the memory is full,
-``seconds_max`` the longest; ``share_of_time`` is ``seconds`` by the time that the training would
-take for an interval at its measured ``steps_per_second``; ``disk_over_memory``: bytes of all files
-of the folder, by those of the frames in memory (packed, with what Python adds to each) and of all
-that goes with them.
+The last line is JSON. ``seconds`` is the median checkpoint time while the replay buffer is full,
+``seconds_max`` the longest; ``share_of_time`` is ``seconds`` divided by the training time of an
+interval at the measured ``steps_per_second``; ``disk_over_memory`` is the size of the checkpoint
+folder divided by the replay buffer's RAM (compressed frames with Python's overhead, and all other
+arrays).
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.snapshot import Snapshots
 from sb3_atari_course.replay.segments import SMALL_ARRAYS
 
-#: Cropped Breakout, played by the script.
+#: Cropped Breakout, actions by the script.
 SCENE = SCENES[1]
 NO_CALLBACKS = CallbackList([])
 
 
 def build(n_transitions: int) -> FastDQN:
-    """Return a training of Breakout, one environment, with an empty memory."""
+    """Return a model for Breakout, with one environment and an empty replay buffer."""
     env = make_atari_env(
         "BreakoutNoFrameskip-v4", seed=0, wrapper_kwargs={"crop": (30, 195, 5, 155)}
     )
@@ -61,21 +62,21 @@ def build(n_transitions: int) -> FastDQN:
     )
 
 
-def memory_of(model: FastDQN) -> FrameReplayBuffer:
+def buffer_of(model: FastDQN) -> FrameReplayBuffer:
     assert isinstance(model.replay_buffer, FrameReplayBuffer)
     return model.replay_buffer
 
 
 def measure_speed(model: FastDQN, n_steps: int) -> float:
-    """Return the agent steps per second of the training, once it learns."""
+    """Return the agent steps per second of training, after ``learning_starts``."""
     model.learn(400)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     model.learn(n_steps, reset_num_timesteps=False)
-    return n_steps / (time.perf_counter() - begin)
+    return n_steps / (time.perf_counter() - start)
 
 
 def bytes_in_memory(buffer: FrameReplayBuffer) -> int:
-    """Return the bytes of the packed frames, the numbers that rows have, and the small arrays."""
+    """Return the bytes of the compressed frames, the frame numbers of rows, and small arrays."""
     small = sum(getattr(buffer, name).nbytes for name in SMALL_ARRAYS)
     return int(buffer.stacks.table.store.n_bytes + buffer.stacks.numbers.nbytes + small)
 
@@ -87,15 +88,15 @@ def bytes_on_disk(folder: Path) -> int:
 def fill(
     model: FastDQN, snapshots: Snapshots, recording: Recording, n_transitions: int, interval: int
 ) -> list[float]:
-    """Add transitions and take a checkpoint after each interval; return the seconds of each."""
-    buffer, seconds = memory_of(model), []
+    """Add transitions, with a checkpoint after each interval; return the seconds of each."""
+    buffer, seconds = buffer_of(model), []
     for step in range(0, n_transitions, interval):
         for transition in recording.transitions(step, step + interval):
             buffer.add(*transition)
         model.num_timesteps += interval
-        begin = time.perf_counter()
+        start = time.perf_counter()
         snapshots.take(model, NO_CALLBACKS, n_timesteps=n_transitions, finished=False)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - start)
         print(
             f"{step + interval:>12,}{seconds[-1]:>12.3f} s"
             f"{bytes_on_disk(snapshots.folder.path) / 1e6:>12.1f} MB"
@@ -106,7 +107,7 @@ def fill(
 
 
 def same_batches(one: FrameReplayBuffer, other: FrameReplayBuffer) -> bool:
-    """Tell if both memories draw the same."""
+    """Return whether both replay buffers sample the same batches."""
     for seed in range(20):
         batches = []
         for buffer in (one, other):
@@ -119,15 +120,15 @@ def same_batches(one: FrameReplayBuffer, other: FrameReplayBuffer) -> bool:
 
 
 def restore(model: FastDQN, snapshots: Snapshots) -> float:
-    """Put the newest checkpoint back into a fresh training; return the seconds."""
-    fresh = build(memory_of(model).buffer_size)
+    """Restore the newest checkpoint into a new model; return the seconds."""
+    fresh = build(buffer_of(model).buffer_size)
     fresh._setup_learn(0, None)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     snapshots.restore(snapshots.folder.newest(), fresh, NO_CALLBACKS)
-    seconds = time.perf_counter() - begin
-    memory_of(fresh).check_valid()
-    if not same_batches(memory_of(fresh), memory_of(model)):
-        raise SystemExit("the restored memory is another one")
+    seconds = time.perf_counter() - start
+    buffer_of(fresh).check_valid()
+    if not same_batches(buffer_of(fresh), buffer_of(model)):
+        raise SystemExit("the restored replay buffer samples different batches")
     return seconds
 
 
@@ -135,34 +136,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--transitions", type=int, default=1_000_000, help="in the full memory")
-    parser.add_argument("--interval", type=int, default=50_000, help="between two checkpoints")
-    parser.add_argument("--played", type=int, default=20_000, help="transitions before repetition")
-    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean nothing")
+    parser.add_argument(
+        "--transitions", type=int, default=1_000_000, help="capacity of the replay buffer"
+    )
+    parser.add_argument(
+        "--interval", type=int, default=50_000, help="transitions between checkpoints"
+    )
+    parser.add_argument("--played", type=int, default=20_000, help="recorded transitions")
+    parser.add_argument("--quick", action="store_true", help="smoke test: meaningless figures")
     settings = parser.parse_args()
     n, interval, n_played, n_steps = settings.transitions, settings.interval, settings.played, 3000
     if settings.quick:
-        print("a try-out: the figures mean nothing")
+        print("smoke test: meaningless figures")
         n, interval, n_played, n_steps = 1000, 200, 100, 40
     model = build(n)
     speed = measure_speed(model, n_steps)
-    print(f"the training plays and learns {speed:.0f} steps/s\n")
+    print(f"training speed: {speed:.0f} steps/s\n")
     recording = record(SCENE, n_played, 1)
     print(f"{n_played:,} transitions of {SCENE.name}, repeated\n")
-    heads = (("transitions", 12), ("checkpoint", 14), ("disk", 15), ("memory", 15))
+    heads = (("transitions", 12), ("checkpoint", 14), ("disk", 15), ("RAM", 15))
     print("".join(f"{head:>{width}}" for head, width in heads))
-    memory_of(model).reset()
+    buffer_of(model).reset()
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = CheckpointFolder(Path(folder) / "checkpoints")
         checkpoints.lock()
         snapshots = Snapshots(checkpoints, Path(folder))
         snapshots.begin(model, {})
         seconds = fill(model, snapshots, recording, n + n // 2, interval)
-        disk, memory = bytes_on_disk(checkpoints.path), bytes_in_memory(memory_of(model))
+        disk, memory = bytes_on_disk(checkpoints.path), bytes_in_memory(buffer_of(model))
         restore_seconds = restore(model, snapshots)
         checkpoints.unlock()
     full = seconds[-(n // 2 // interval) :]
-    print(f"\nrestored in {restore_seconds:.2f} s; the batches are the same")
+    print(f"\nrestored in {restore_seconds:.2f} s; sampled batches are identical")
     result = {
         "transitions": n,
         "interval": interval,

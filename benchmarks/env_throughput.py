@@ -1,14 +1,13 @@
-"""Agent steps per second of the environments: the emulator alone, ours, SB3's, Gymnasium's, others.
+"""Environment throughput: agent steps per second of the bare emulator, ours, SB3's and others.
 
 Run:  python benchmarks/env_throughput.py [--quick]
 
-All sides play Breakout with the same random actions, in alternating rounds of one run; a round's
-figure is the emulator frames really played (no-ops and FIRE inside a reset included) divided by
+All sides step Breakout with the same random actions, in alternating rounds of one process; the
+result of a round is the number of emulator frames (including no-ops and FIRE at resets) divided by
 four and by the seconds. The table shows medians over the rounds. The last line is JSON: ``a_vs_b``
-is the median throughput of a divided by that of b; above 1: a is faster. ale-py's and EnvPool's own
-environments show whole screens, 84 x 84 and four stacked, all cores each; EnvPool plays in a
-process of its own (see ``envpool_side.py``), without no-ops, or, if it cannot be installed, not at
-all.
+is the median throughput of a divided by that of b; above 1: a is faster. ale-py's and EnvPool's
+environments return full frames, 84 x 84 and four stacked, and use all cores. EnvPool runs in a
+separate process (see ``envpool_side.py``), without no-ops; it is skipped if it cannot be installed.
 """
 
 from __future__ import annotations
@@ -43,25 +42,25 @@ CROP = (30, 195, 5, 155)
 FRAMES_PER_STEP = 4
 
 EMULATOR = "emulator alone, 4 x act"
-OURS = "ours, 1 env (wrap_atari on grey screens: crop)"
-OURS_STACK = "ours, 1 env (make_atari_env: grey screens, crop, stack)"
+OURS = "ours, 1 env (wrap_atari on grayscale: crop)"
+OURS_STACK = "ours, 1 env (make_atari_env: grayscale, crop, stack)"
 OURS_RGB = "ours, 1 env (wrap_atari on RGB, as in RL Zoo: crop)"
 SB3 = "SB3 AtariWrapper on RGB, 1 env"
 GYMNASIUM = "Gymnasium AtariPreprocessing + stack, 1 env"
-OURS_EIGHT = "ours, 8 envs (make_atari_env: grey screens, crop, stack)"
+OURS_EIGHT = "ours, 8 envs (make_atari_env: grayscale, crop, stack)"
 SB3_EIGHT = "SB3 make_atari_env + VecFrameStack + transpose, 8 envs"
-NATIVE = "ours, 32 envs (NativeAtariVecEnv: whole screen, stack)"
+NATIVE = "ours, 32 envs (NativeAtariVecEnv: full frame, stack)"
 NATIVE_CROP = "ours, 32 envs (NativeAtariVecEnv: crop, stack)"
 ALE_VECTOR = "ale-py AtariVectorEnv, 32 envs (no crop)"
 ENVPOOL = "EnvPool, 32 envs (no crop)"
 N_MANY = 32
 
-#: Plays a given number of agent steps and returns the emulator frames of it.
+#: Runs a given number of agent steps and returns the number of emulator frames.
 Play = Callable[[int], int]
 
 
 def emulator_alone() -> Play:
-    """Four frames of ``act`` a step, one thread, no screen read: the limit of one core."""
+    """Call ``act`` four times per step without reading the screen: the limit of one core."""
     ale = gym.make(GAME).unwrapped.ale  # type: ignore[attr-defined]
     actions = ale.getMinimalActionSet()
     rng = np.random.default_rng(0)
@@ -97,7 +96,7 @@ def one_env(env: gym.Env[Any, Any]) -> Play:
 
 
 def vec_env(env: VecEnv) -> Play:
-    """Step a VecEnv, which resets by itself."""
+    """Step a VecEnv, which resets automatically."""
     ales = [unwrapped.ale for unwrapped in env.get_attr("unwrapped")]
     rng = np.random.default_rng(0)
     env.reset()
@@ -112,7 +111,7 @@ def vec_env(env: VecEnv) -> Play:
 
 
 def native(env: NativeAtariVecEnv) -> Play:
-    """Step our native environment; its infos tell the frames."""
+    """Step our native environment, counting frames by ``frame_number`` in its infos."""
     rng = np.random.default_rng(0)
     env.reset()
     n_played = sum(info["frame_number"] for info in env.reset_infos)
@@ -122,7 +121,7 @@ def native(env: NativeAtariVecEnv) -> Play:
         for _ in range(n_steps // env.num_envs):
             _, _, dones, infos = env.step(rng.integers(4, size=env.num_envs))
         before, n_played = n_played, 0
-        for i, info in enumerate(infos):  # after a game over: those of the new game
+        for i, info in enumerate(infos):  # after an episode: those of the new one
             n_played += (env.reset_infos[i] if dones[i] else info)["frame_number"]
         return int(n_played - before)
 
@@ -130,7 +129,7 @@ def native(env: NativeAtariVecEnv) -> Play:
 
 
 def ale_vector(env: AtariVectorEnv) -> Play:
-    """Step ale-py's environment, which resets by itself."""
+    """Step ale-py's vectorized environment, which resets automatically."""
     rng = np.random.default_rng(0)
     _, info = env.reset(seed=0)
     n_played = info["frame_number"].sum()
@@ -146,17 +145,17 @@ def ale_vector(env: AtariVectorEnv) -> Play:
 
 
 def envpool_or_none() -> Play | None:
-    """Return EnvPool's side; None, and a line that says why, if it cannot be had."""
+    """Return EnvPool's side; print the reason and return None if it is not available."""
     try:
         python = envpool_side.find_python()
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"EnvPool skipped: {error}")
         return None
-    return envpool_side.Elsewhere(python, usable_threads(None, N_MANY))
+    return envpool_side.EnvPoolProcess(python, usable_threads(None, N_MANY))
 
 
-def contestants() -> dict[str, Play]:
-    """Return all sides, by the name in the table; Monitor inside wherever SB3 puts one."""
+def make_sides() -> dict[str, Play]:
+    """Return all sides by their names in the table, with a Monitor where SB3 has one."""
     ours = {"crop": CROP}
     ours_one = make_atari_env(GAME, 1, seed=0, wrapper_kwargs=ours).unwrapped.envs[0]  # type: ignore[attr-defined]
     sb3_eight = sb3_make_atari_env(GAME, 8, seed=0)
@@ -180,7 +179,7 @@ def contestants() -> dict[str, Play]:
 
 
 def measure(plays: dict[str, Play], n_rounds: int, n_steps: int) -> dict[str, float]:
-    """Return the median of agent steps per second of each side over alternating rounds."""
+    """Return the median agent steps per second of each side over alternating rounds."""
     rates: dict[str, list[float]] = {name: [] for name in plays}
     for play in plays.values():  # warm-up
         play(n_steps // 10)
@@ -199,10 +198,10 @@ def main() -> None:
     register_envs()
     n_rounds, n_steps = (9, 640) if quick else (31, 1280)  # steps: a multiple of 32
 
-    plays = contestants()
+    plays = make_sides()
     medians = measure(plays, n_rounds, n_steps)
     for play in plays.values():
-        if isinstance(play, envpool_side.Elsewhere):
+        if isinstance(play, envpool_side.EnvPoolProcess):
             play.close()
     print(f"{GAME}, medians of {n_rounds} alternating rounds of {n_steps} agent steps")
     print(f"{'':56s} steps/s")

@@ -1,11 +1,10 @@
-"""EnvPool's Atari for ``env_throughput.py``, in a process of its own that has EnvPool.
+"""EnvPool's Atari environments for ``env_throughput.py``, in a separate process.
 
-Run:  PYTHON benchmarks/envpool_side.py     (then a number of agent steps a line, on stdin)
+Run:  PYTHON benchmarks/envpool_side.py N_THREADS    (then numbers of agent steps on stdin)
 
-EnvPool is no dependency of this project and may want other versions of what both need. So it plays
-in another interpreter: this one if EnvPool is installed here, else that of an environment made for
-it in the folder for temporary files. Without network there is no such environment; the reason is
-returned, and the benchmark goes on without EnvPool.
+EnvPool is not a dependency of this project, and may need other versions of shared dependencies. So
+it runs in the current interpreter only if it is installed there, else in a virtual environment that
+is created in the folder for temporary files. Without network access the benchmark skips EnvPool.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ FRAMES_PER_STEP = 4
 
 
 def find_python() -> str:
-    """Return an interpreter that has EnvPool, after making it if need be.
+    """Return a Python interpreter with EnvPool, installing it in a virtual environment if needed.
 
-    :raises RuntimeError: if EnvPool cannot be installed, with pip's last line.
+    :raises RuntimeError: if EnvPool cannot be installed, with pip's last line of output.
     """
     home = Path(tempfile.gettempdir()) / "sb3_atari_course-envpool"
     python = str(home / ("Scripts" if sys.platform == "win32" else "bin") / "python")
@@ -39,7 +38,7 @@ def find_python() -> str:
             *_, reason = ("", *(done.stderr or done.stdout).strip().splitlines())
             raise RuntimeError(reason)
     if not _has_envpool(python):
-        raise RuntimeError(f"{ENVPOOL} was installed and cannot be imported")
+        raise RuntimeError(f"{ENVPOOL} was installed but cannot be imported")
     return python
 
 
@@ -48,10 +47,10 @@ def _has_envpool(python: str) -> bool:
     return done.returncode == 0
 
 
-class Elsewhere:
-    """Plays in another process; called with a number of steps it returns the frames played.
+class EnvPoolProcess:
+    """EnvPool in another process: called with a number of agent steps, it returns the frames.
 
-    :param python: the interpreter.
+    :param python: path of the interpreter.
     :param n_threads: threads of EnvPool.
     """
 
@@ -64,7 +63,7 @@ class Elsewhere:
         )
 
     def __call__(self, n_steps: int) -> int:
-        """Let it play; wait for its answer."""
+        """Run agent steps in the process, and return the number of emulator frames."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{n_steps}\n")
@@ -77,9 +76,9 @@ class Elsewhere:
 
 
 def main() -> None:
-    """Play as many steps as each line of stdin says; answer with the frames played.
+    """Run as many agent steps as each line of stdin states; print the number of frames.
 
-    No no-ops, which EnvPool does not count; the FIRE at the start of a game is not counted either.
+    No-ops are disabled since EnvPool does not count their frames; nor does it count FIRE at resets.
     """
     import envpool  # type: ignore[import-not-found]
     import numpy as np

@@ -1,18 +1,18 @@
-"""DQN on a CUDA card, from the emulators to the weights, at the paper's replay ratio.
+"""GPU training throughput: SB3's DQN and FastDQN on a CUDA device, at the paper's replay ratio.
 
 Run:  python benchmarks/gpu_training.py [--quick] [--timeline timeline.png]      (10 minutes)
 
 Breakout at 84 x 84, the network and settings of RL Zoo's dqn.yml, one gradient step of batch 32
-for 4 agent steps, greedy actions in 19 of 20 steps. SB3's DQN plays in 1 and 8 Dummy and in 16
-Subproc environments; FastDQN, compiled, in 8 to 256 native ones, with its frames on the card.
+per 4 agent steps, epsilon 0.05. SB3's DQN uses 1 and 8 environments in a DummyVecEnv and 16 in a
+SubprocVecEnv; FastDQN, compiled, 8 to 256 native ones, with its frames on the GPU.
 
-All sides take turns; a side's figure is the median over the rounds of the transitions added to its
-memory, divided by the seconds of ``learn``, the last updates awaited. "busy" is the share of the
-time in which the card runs anything, from a profile of a few steps, which is slower by itself.
-``--timeline`` draws such a profile: when the emulators play, when the card computes.
+All sides run in alternating rounds; the result of a side is the median over the rounds of the
+transitions added to its replay buffer, divided by the seconds of ``learn``, including the last
+updates. "busy" is the share of time in which the GPU runs kernels, from a profile of a few steps,
+which profiling slows down. ``--timeline`` plots such a profile: emulators and GPU over time.
 
-The last line is JSON: ``steps_per_s`` of FastDQN at its best, ``fast_vs_sb3`` against SB3 at its
-best, above 1: FastDQN is faster.
+The last line is JSON: ``steps_per_s`` of the fastest FastDQN, ``fast_vs_sb3`` compared with the
+fastest SB3 side, above 1: FastDQN is faster.
 """
 
 from __future__ import annotations
@@ -40,42 +40,42 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/gpu
 from benchmarks.training_throughput import GAME, make_model
 from sb3_atari_course import FastDQN, FrameReplayBuffer, make_atari_env, register_envs
 
-#: Transitions kept; all are there before the first round.
+#: Capacity of the replay buffer, which is full before the first round.
 BUFFER_SIZE = 20_000
-PLAYING = "emulators play"
-#: Starts and ends in seconds.
+PLAYING = "emulators run"
+#: Start and end times, in seconds.
 Intervals = list[tuple[float, float]]
 
 
 class Marked(VecEnvWrapper):
-    """Marks in a profile when the emulators play."""
+    """Wrapper that marks environment steps in a profile."""
 
     def reset(self) -> Any:
-        """Reset."""
+        """Reset all environments."""
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Send."""
+        """Start a step and its mark."""
         self._mark = record_function(PLAYING)
         self._mark.__enter__()  # type: ignore[no-untyped-call]
         self.venv.step_async(actions)
 
     def step_wait(self) -> Any:
-        """Wait."""
+        """Finish the step and its mark."""
         result = self.venv.step_wait()
         self._mark.__exit__(None, None, None)
         return result
 
 
 def sb3_side(n_envs: int, device: str) -> DQN:
-    """Return SB3's DQN with Dummy environments, or with Subproc ones from 16 on."""
+    """Return SB3's DQN on a DummyVecEnv, or on a SubprocVecEnv from 16 environments on."""
     vec_env_cls = SubprocVecEnv if n_envs >= 16 else None
     env = sb3_make_atari_env(GAME, n_envs, seed=0, vec_env_cls=vec_env_cls)
     return make_model(DQN, Marked(VecFrameStack(env, 4)), buffer_size=BUFFER_SIZE, device=device)
 
 
 def fast_side(n_envs: int, device: str) -> DQN:
-    """Return FastDQN, compiled, with native environments and frames on the device."""
+    """Return FastDQN, compiled, with native environments and frames on the GPU."""
     return make_model(
         FastDQN,
         Marked(make_atari_env(GAME, n_envs, native=True, seed=0)),
@@ -98,22 +98,24 @@ def learn(model: DQN, n_steps: int) -> float:
 
 
 def profiled(model: DQN, n_steps: int) -> tuple[Intervals, Intervals]:
-    """Return when the emulators played and when the card computed, in seconds from the start."""
+    """Return the intervals in which the emulators and the GPU were active, in seconds."""
     activities = supported_activities()  # type: ignore[no-untyped-call]
     with profile(activities=activities) as run:
         learn(model, n_steps)
-    found: dict[str, Intervals] = {"emulators": [], "card": []}
+    found: dict[str, Intervals] = {"emulators": [], "gpu": []}
     for event in run.events() or []:
         span = (event.time_range.start / 1e6, event.time_range.end / 1e6)
-        if event.device_type.name == "CUDA" and event.name != PLAYING:  # no shadow of the mark
-            found["card"].append(span)
+        if (
+            event.device_type.name == "CUDA" and event.name != PLAYING
+        ):  # not the GPU copy of the mark
+            found["gpu"].append(span)
         elif event.device_type.name == "CPU" and event.name == PLAYING:
             found["emulators"].append(span)
-    return sorted(found["emulators"]), sorted(found["card"])
+    return sorted(found["emulators"]), sorted(found["gpu"])
 
 
 def covered(intervals: Intervals) -> float:
-    """Return how many seconds lie in at least one of the intervals.
+    """Return the total length of the union of intervals.
 
     >>> covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)])
     4.0
@@ -126,22 +128,22 @@ def covered(intervals: Intervals) -> float:
 
 
 def busy_share(model: DQN, n_steps: int) -> float:
-    """Return the share of the time in which the card computes."""
-    playing, on_card = profiled(model, n_steps)
-    if not on_card:
+    """Return the share of time in which the GPU runs kernels."""
+    playing, on_gpu = profiled(model, n_steps)
+    if not on_gpu:
         return 0.0
-    everything = playing + on_card
+    everything = playing + on_gpu
     whole = max(end for _, end in everything) - min(start for start, _ in everything)
-    return covered(on_card) / whole
+    return covered(on_gpu) / whole
 
 
-def draw_timeline(path: Path, playing: Intervals, on_card: Intervals, n_steps: int) -> None:
-    """Draw the last ``n_steps`` steps of the environments: who works when."""
+def draw_timeline(path: Path, playing: Intervals, on_gpu: Intervals, n_steps: int) -> None:
+    """Plot the activity of emulators and GPU during the last ``n_steps`` environment steps."""
     import matplotlib.pyplot as plt
 
     start, stop = playing[-n_steps][0], playing[-1][1]
     figure, axes = plt.subplots(figsize=(10, 2.4), layout="constrained")
-    for row, intervals in enumerate((on_card, playing)):
+    for row, intervals in enumerate((on_gpu, playing)):
         bars = [
             (1e3 * (first - start), 1e3 * (last - first))
             for first, last in intervals
@@ -150,7 +152,7 @@ def draw_timeline(path: Path, playing: Intervals, on_card: Intervals, n_steps: i
         axes.broken_barh(bars, (row - 0.35, 0.7), color=f"C{row}")
     axes.set(
         yticks=(0, 1),
-        yticklabels=("card computes", PLAYING),
+        yticklabels=("GPU computes", PLAYING),
         xlabel="milliseconds",
         xlim=(0, 1e3 * (stop - start)),
         title=f"{n_steps} steps of all environments",
@@ -163,11 +165,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean little")
-    parser.add_argument("--timeline", type=Path, help="draw who works when into this PNG")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: imprecise figures")
+    parser.add_argument("--timeline", type=Path, help="plot emulator and GPU activity to this PNG")
     args = parser.parse_args()
     if not th.cuda.is_available():
-        raise SystemExit("there is no CUDA card here: nothing to measure")
+        raise SystemExit("no CUDA device found: this benchmark needs one")
     register_envs()
     n_rounds, seconds = (2, 1.0) if args.quick else (5, 4.0)
     names = {f"SB3 DQN, {n} {kind}": (sb3_side, n) for n, kind in ((1, "Dummy"), (8, "Dummy"))}

@@ -1,22 +1,23 @@
-"""Whether a training that is killed again and again ends as if nobody had touched it.
+"""Exact resume under SIGKILL: a killed and resumed training must end like an uninterrupted one.
 
 Run:  python benchmarks/kill_and_resume.py [--taxi] [--steps N] [--kills N]     (6 minutes)
 
-A small real training of DQN on Breakout (the settings of ``hyperparams/dqn_laptop.yml``, learning,
-through game overs and evaluations), once in peace and once SIGKILLed at random moments and resumed
-each time. Every second kill is aimed at the writing of a checkpoint, at a random moment after its
-beginning; whether it hit is read from the log. With ``--taxi`` Q-learning with a table on Taxi.
+A short training of DQN on Breakout (settings of ``hyperparams/dqn_laptop.yml``, with gradient
+steps, life losses and evaluations), once uninterrupted and once killed by SIGKILL at random times
+and resumed each time. Every second kill is aimed at the writing of a checkpoint, at a random time
+after its start; whether it hit is read from the log. With ``--taxi``: tabular Q-learning on Taxi.
 
-The training in peace writes one checkpoint, at its end: what a writing might do beside is seen too.
+The uninterrupted training writes a single checkpoint, at its end, so that side effects of writing
+checkpoints would be detected too.
 
-One line of JSON: ``kills``, ``kills_inside_a_write``, ``bytes_differing`` (weights, optimiser and
-replay memory in the last checkpoint), ``memory_rows_differing`` (of the memory as the process had
-it at the end), ``monitor_rows_differing`` (columns r and l), ``log_rows_differing``
-(``progress.csv`` but for its times), ``states_differing`` (everything else in the last checkpoint:
-counters, random streams, environments, callbacks), ``checkpoint_share_of_time`` (seconds inside the
-checkpoint code, of the wall-clock from one checkpoint to the next).
+The last line is JSON: ``kills``, ``kills_inside_a_write``, ``bytes_differing`` (weights, optimiser
+and replay buffer in the last checkpoint), ``memory_rows_differing`` (rows of the replay buffer in
+RAM at the end), ``monitor_rows_differing`` (columns r and l), ``log_rows_differing``
+(``progress.csv`` without times), ``states_differing`` (everything else in the last checkpoint:
+counters, random states, environments, callbacks), ``checkpoint_share_of_time`` (seconds in the
+checkpoint code divided by the wall-clock time between checkpoints).
 
-``--forget STREAM`` leaves one random stream where it is on resume, and must make bytes differ.
+``--forget STREAM`` does not restore one random state on resume, which must make bytes differ.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/kil
 from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
+    differing_row_hashes,
     differing_rows,
-    live_rows_differing,
-    memory_arrays,
     newest,
-    note_live_memory,
     other_numbers,
+    replay_buffer_arrays,
+    save_row_hashes,
     spaces_of,
     weights_and_optimizer,
 )
@@ -53,7 +54,7 @@ from sb3_atari_course.checkpoints import snapshot
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.replay import FrameReplayBuffer
 
-#: Random streams that ``--forget`` can leave as a new process has them.
+#: Global random generators that ``--forget`` can leave unrestored.
 STREAMS = ("python", "numpy", "torch")
 
 
@@ -73,7 +74,7 @@ def command(game: str, steps: int, every: int) -> list[str]:
 
 
 def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start a command of ours in a process of its own."""
+    """Start a command of this package in a child process."""
     child = [sys.executable, "-m", "benchmarks.kill_and_resume", "--child", forget or "none"]
     return subprocess.Popen(
         [*child, *arguments],
@@ -84,7 +85,7 @@ def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def run_child(forget: str, arguments: list[str]) -> None:
-    """Be that process: run the command, without one of the streams if asked to."""
+    """Run a command in the child process, without restoring the random state ``forget``."""
     from sb3_atari_course.__main__ import main
     from sb3_atari_course.zoo.experiment import CourseExperimentManager
 
@@ -97,20 +98,21 @@ def run_child(forget: str, arguments: list[str]) -> None:
         snapshot.write_global_streams = without_one
     save = CourseExperimentManager.save_trained_model
 
-    def note_and_save(experiment: CourseExperimentManager, model: Any) -> None:
+    def hash_and_save(experiment: CourseExperimentManager, model: Any) -> None:
         run = Path(experiment.save_path)
-        note_live_memory(run, getattr(model, "replay_buffer", None))
+        save_row_hashes(run, getattr(model, "replay_buffer", None))
         save(experiment, model)
 
-    setattr(CourseExperimentManager, "save_trained_model", note_and_save)  # noqa: B010
+    setattr(CourseExperimentManager, "save_trained_model", hash_and_save)  # noqa: B010
     sys.argv = ["sb3-atari", *arguments]
     main()
 
 
 class Killer:
-    """Kills a training again and again.
+    """Killer of training processes, guided by the checkpoint log of a run.
 
-    :param run: its run folder.
+    :param run: run folder of the training.
+    :param rng: generator of random delays.
     """
 
     def __init__(self, run: Path, rng: random.Random) -> None:
@@ -119,9 +121,11 @@ class Killer:
         self.n_inside = 0
 
     def kill(self, process: subprocess.Popen[bytes], *, after: int, aimed: bool) -> bool:
-        """SIGKILL the process some time after it has passed a step; tell if it still ran.
+        """Send SIGKILL at a random time after an agent step; return whether the process still ran.
 
-        :param aimed: while it writes a checkpoint; otherwise at any moment.
+        :param process: the training.
+        :param after: agent step.
+        :param aimed: kill while a checkpoint is being written, otherwise at any time.
         """
         done = len(self._events())
         while process.poll() is None:
@@ -153,8 +157,8 @@ class Killer:
         return CheckpointFolder(self.log.parent).events()
 
 
-def train_in_peace(game: str, arguments: list[str], folder: Path) -> Path:
-    """Train without a kill; return the run folder."""
+def train_uninterrupted(game: str, arguments: list[str], folder: Path) -> Path:
+    """Train without kills; return the run folder."""
     process = start(None, "train", *arguments, "-f", str(folder))
     _, errors = process.communicate()
     if process.returncode:
@@ -165,7 +169,7 @@ def train_in_peace(game: str, arguments: list[str], folder: Path) -> Path:
 def train_with_kills(
     game: str, arguments: list[str], folder: Path, *, steps: int, kills: int, forget: str | None
 ) -> tuple[Path, int, int]:
-    """Train with kills; return the run folder, and the kills: all, and those inside a write."""
+    """Train with kills; return the run folder, the number of kills, and of those inside a write."""
     rng = random.Random(kills)
     run = _run_of(game, folder)
     killer, n_kills = Killer(run, rng), 0
@@ -182,29 +186,31 @@ def train_with_kills(
     return run, n_kills, killer.n_inside
 
 
-def compare(game: str, peaceful: Path, killed: Path) -> dict[str, int]:
-    """Return what differs at the end."""
-    parameters = [weights_and_optimizer(run) for run in (peaceful, killed)]
-    n_bytes, places = count_differences(*parameters)
-    memories = [memory_arrays(run, _buffer(game, run)) for run in (peaceful, killed)]
-    n_bytes += sum(count_differing_bytes(a, b) for a, b in zip(*memories, strict=True))
-    _, others = count_differences(*(other_numbers(run) for run in (peaceful, killed)))
+def compare(game: str, uninterrupted: Path, killed: Path) -> dict[str, int]:
+    """Count the differences between two finished runs."""
+    runs = (uninterrupted, killed)
+    n_bytes, places = count_differences(*map(weights_and_optimizer, runs))
+    buffers = [replay_buffer_arrays(run, _buffer(game, run)) for run in runs]
+    n_bytes += sum(count_differing_bytes(a, b) for a, b in zip(*buffers, strict=True))
+    _, others = count_differences(*map(other_numbers, runs))
     for place in [*places, *others][:20]:
         print(f"differs: {place}")
     return {
         "bytes_differing": n_bytes,
-        "memory_rows_differing": live_rows_differing(peaceful, killed),
-        "monitor_rows_differing": differing_rows(peaceful, killed, "*.monitor.csv"),
-        "log_rows_differing": differing_rows(peaceful, killed, "progress.csv"),
+        "memory_rows_differing": differing_row_hashes(*runs),
+        "monitor_rows_differing": differing_rows(*runs, "*.monitor.csv"),
+        "log_rows_differing": differing_rows(*runs, "progress.csv"),
         "states_differing": len(others),
     }
 
 
 def share_of_time(run: Path) -> float:
-    """Return the part of the time from one checkpoint to the next that was spent on it."""
+    """Return the checkpoint time divided by the time between checkpoints."""
     events = CheckpointFolder(run / FOLDER).events()
     written = [(i, one) for i, one in enumerate(events) if one["event"] == "written"]
-    pairs = [(a, b) for (i, a), (j, b) in itertools.pairwise(written) if j == i + 2]  # no kill
+    pairs = [
+        (a, b) for (i, a), (j, b) in itertools.pairwise(written) if j == i + 2
+    ]  # no kill between
     inside = sum(b["seconds"] for _, b in pairs)
     return float(inside / sum(b["time"] - a["time"] for a, b in pairs))
 
@@ -217,31 +223,31 @@ def _run_of(game: str, folder: Path) -> Path:
 def _buffer(game: str, run: Path) -> FrameReplayBuffer | None:
     if game == "taxi":
         return None
-    memory = newest(run).facts["buffer"]
+    buffer = newest(run).facts["buffer"]
     from functools import partial
 
     from sb3_atari_course import wrap_atari
 
     wrapper = partial(wrap_atari, shape=(42, 42), n_stack=4)
-    seen, actions = spaces_of("BreakoutNoFrameskip-v4", wrapper)
-    return FrameReplayBuffer(memory["n_rows"], seen, actions)
+    observation_space, action_space = spaces_of("BreakoutNoFrameskip-v4", wrapper)
+    return FrameReplayBuffer(buffer["n_rows"], observation_space, action_space)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--taxi", action="store_true", help="Q-learning on Taxi")
+    parser.add_argument("--taxi", action="store_true", help="tabular Q-learning on Taxi")
     parser.add_argument("--steps", type=int, help="agent steps (20,000; with --taxi 3,000,000)")
     parser.add_argument("--every", type=int, help="steps between two checkpoints (steps / 40)")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--forget", choices=STREAMS, help="leave this stream where it is on resume")
+    parser.add_argument("--forget", choices=STREAMS, help="random state not to restore on resume")
     given = parser.parse_args()
     game = "taxi" if given.taxi else "breakout"
     steps = given.steps or (3_000_000 if given.taxi else 20_000)
     arguments = command(game, steps, given.every or steps // 40)
     folder = Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
     try:
-        in_peace = command(game, steps, 10 * steps)  # one checkpoint, at the end
-        peaceful = train_in_peace(game, in_peace, folder / "peace")
+        one_checkpoint = command(game, steps, 10 * steps)  # at the end
+        uninterrupted = train_uninterrupted(game, one_checkpoint, folder / "uninterrupted")
         killed, n_kills, n_inside = train_with_kills(
             game, arguments, folder / "kills", steps=steps, kills=given.kills, forget=given.forget
         )
@@ -250,7 +256,7 @@ def main() -> None:
             "steps": steps,
             "kills": n_kills,
             "kills_inside_a_write": n_inside,
-            **compare(game, peaceful, killed),
+            **compare(game, uninterrupted, killed),
             "checkpoint_share_of_time": round(share_of_time(killed), 4),
         }
     finally:

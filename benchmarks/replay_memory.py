@@ -1,26 +1,25 @@
-"""Replay buffers: bytes a transition, speed of adding and sampling; SB3's, a package's, ours.
+"""Replay buffers: bytes per transition, speed of adding and sampling, of SB3's, others and ours.
 
-Run:  python benchmarks/replay_memory.py [--quick]      (7 minutes, 8 GB of memory)
+Run:  python benchmarks/replay_memory.py [--quick]      (7 minutes, 8 GB of RAM)
 
-Games are played once, by chance or by a script that follows the ball, in 8 environments with
-stacks of four 84 x 84 frames, and handed to every buffer as SB3's loop does it.
+Games are recorded once, with random actions or a script that follows the ball, in 8 environments
+with stacks of four 84 x 84 frames, and added to every replay buffer as SB3 does.
 
-Bytes: the growth of a process of its own (RSS) from before the buffer is made until its ring was
-filled twice, divided by the transitions it holds. The million is really stored, twice over; the
-games are repeated for it.
+Bytes: the growth of a separate process (RSS) from before the buffer is created until it was filled
+twice, divided by its transitions. The million transitions are actually stored, twice; the recorded
+games are repeated.
 
-Speed: all buffers in one process, in alternating rounds, medians. "first turn" is while the ring
-fills and the system hands out memory for it, the other figures are from after that. "update" is
-SB3's DQN update of batch 32 with a batch that is already there.
+Speed: all buffers in one process, in alternating rounds, medians. "first fill" is the speed while
+the buffer fills and the system allocates its pages; all other figures are measured after that. "of
+update" is relative to SB3's DQN gradient step of batch 32 without sampling.
 
-sb3-extra-buffers takes part twice, an observation shared by two transitions: with zstd3, its
-authors' choice, and with the method that takes the least memory of a process at a usable speed.
-(What zstd returns is small, 453 bytes a transition of cropped Breakout, but it keeps most of the
-28 kB of memory that it asks for.)
+sb3-extra-buffers is measured with two compression methods, with optimize_memory_usage: zstd3, its
+authors' default, and the one with the least RAM at a usable speed. (zstd's output is small, 453
+bytes per transition of cropped Breakout, but it keeps most of the 28 kB that it allocates.)
 
 The last line is JSON. ``a_vs_b``: the speed of a divided by that of b, above 1: a is faster, on
-cropped Breakout played by the script. Bytes of Breakout and of the million are those of the worse
-player, the share of an update is that of the worse game.
+cropped Breakout with the script. Bytes of Breakout and of the million are those of the worse
+player, the share of a gradient step is that of the worse game.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ from benchmarks.played_games import SCENES, Recording, Scene, record
 from sb3_atari_course import AtariCnnPolicy, FrameReplayBuffer, make_atari_env
 
 N_ENVS = 8
-#: Where speed is measured: the first for all figures, the second because it packs badly.
+#: Scenes for speed: the first for all figures, the second since it compresses badly.
 SPEED_SCENES = ("Breakout, crop, script", "MsPacman, random")
 
 SB3 = "SB3 ReplayBuffer"
@@ -76,7 +75,7 @@ def make_buffer(side: str, buffer_size: int, space: spaces.Box) -> Any:
     settings: Any = (buffer_size, space, spaces.Discrete(4), "cpu", N_ENVS)
     once: Any = {"optimize_memory_usage": True, "handle_timeout_termination": False}
     if side in (EXTRA_ZSTD, EXTRA_LZ4):
-        with redirect_stdout(StringIO()):  # it lists what it has not found
+        with redirect_stdout(StringIO()):  # it prints missing optional packages
             from sb3_extra_buffers.compressed import CompressedReplayBuffer
 
         return CompressedReplayBuffer(
@@ -94,19 +93,19 @@ def make_buffer(side: str, buffer_size: int, space: spaces.Box) -> Any:
 
 
 def sides() -> list[str]:
-    """Return who takes part."""
+    """Return the names of the buffers to compare."""
     if importlib.util.find_spec("sb3_extra_buffers") is None:
-        print("sb3-extra-buffers is left out: pip install 'sb3-extra-buffers[zstd]' to compare")
+        print("sb3-extra-buffers skipped: pip install 'sb3-extra-buffers[zstd]' to compare")
         return [SB3, SB3_OPTIMISED, PLAIN, LZ4]
     return [SB3, SB3_OPTIMISED, EXTRA_ZSTD, EXTRA_LZ4, PLAIN, LZ4]
 
 
 def bytes_per_transition(side: str, folder: Path, buffer_size: int, n_turns: int) -> float:
-    """Return the growth of this process while a ring is filled ``n_turns`` times, by transition."""
+    """Return the RSS growth per transition while a buffer is filled ``n_turns`` times."""
     recording = Recording.load(folder)
     process = psutil.Process()
     trial = make_buffer(side, 80, recording.observation_space)
-    fill(trial, recording, 0, 50)  # what the first steps load stays out of the count
+    fill(trial, recording, 0, 50)  # exclude what the first steps load
     del trial
     gc.collect()
     before = process.memory_info().rss
@@ -122,47 +121,47 @@ def fill(buffer: Any, recording: Recording, first: int, last: int) -> float:
     """Add steps ``first`` to ``last - 1``; return the seconds inside ``add``."""
     seconds = 0.0
     for transition in recording.transitions(first, last):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         buffer.add(*transition)
-        seconds += time.perf_counter() - begin
+        seconds += time.perf_counter() - start
     return seconds
 
 
-def in_a_process_of_its_own(*arguments: Any) -> float:
-    """Call :func:`bytes_per_transition` where nothing else has used memory before."""
+def in_new_process(*arguments: Any) -> float:
+    """Call :func:`bytes_per_transition` in a new process, whose RAM nothing else has used."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return float(pool.apply(bytes_per_transition, arguments))
 
 
 class Speed:
-    """Speeds of one buffer, in transitions or batches, measured in turns with the others."""
+    """Adding and sampling speed of one replay buffer."""
 
     def __init__(self, side: str, recording: Recording, n_rows: int) -> None:
         self.recording, self.n_rows = recording, n_rows
         self.buffer = make_buffer(side, n_rows * N_ENVS, recording.observation_space)
-        self.first_turn = n_rows * N_ENVS / fill(self.buffer, recording, 0, n_rows)
+        self.first_fill = n_rows * N_ENVS / fill(self.buffer, recording, 0, n_rows)
         self.step = n_rows
         self.seconds: dict[str | int, list[float]] = {}
 
     def measure(self, n_adds: int, n_samples: int) -> None:
-        """Add one round of figures: seconds for one transition, and for a batch of 32 and 256."""
+        """Run one round: measure seconds per added transition, and per batch of 32 and 256."""
         seconds = fill(self.buffer, self.recording, self.step, self.step + n_adds)
         self.step += n_adds
         self.seconds.setdefault("add", []).append(seconds / (n_adds * N_ENVS))
         for batch_size in (32, 256):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(n_samples):
                 self.buffer.sample(batch_size)
-            seconds = (time.perf_counter() - begin) / n_samples
+            seconds = (time.perf_counter() - start) / n_samples
             self.seconds.setdefault(batch_size, []).append(seconds)
 
     def __getitem__(self, what: str | int) -> float:
-        """Median seconds of ``"add"`` or a batch size."""
+        """Return the median seconds of ``"add"`` or of a batch size."""
         return statistics.median(self.seconds[what])
 
 
 def update_seconds(recording: Recording, n_rounds: int) -> float:
-    """Return the median time of one SB3 DQN update of batch 32 whose batch is there already."""
+    """Return the median seconds of one SB3 DQN gradient step of batch 32 without sampling."""
     env = make_atari_env(SCENES[1].env_id, 1)
     model = DQN(AtariCnnPolicy, env, buffer_size=100, device="cpu", seed=0)
     model.learn(1)  # sets up the logger
@@ -172,17 +171,17 @@ def update_seconds(recording: Recording, n_rounds: int) -> float:
     model.replay_buffer.sample = lambda *args, **kwargs: batch  # type: ignore[union-attr, method-assign]
     times = []
     for _ in range(n_rounds):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         model.train(gradient_steps=1, batch_size=32)
-        times.append(time.perf_counter() - begin)
+        times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
 def measure_sizes(
     scenes: Sequence[Scene], folder: Path, names: Sequence[str], quick: bool
 ) -> dict[tuple[str, str], float]:
-    """Play all scenes and return the bytes of a transition by scene and side."""
-    n_rows, measure = (60, bytes_per_transition) if quick else (2000, in_a_process_of_its_own)
+    """Record all scenes, and return the bytes per transition by scene and side."""
+    n_rows, measure = (60, bytes_per_transition) if quick else (2000, in_new_process)
     sizes = {}
     for scene in scenes:
         (folder / scene.name).mkdir()
@@ -209,9 +208,9 @@ def measure_speeds(folder: Path, names: Sequence[str], quick: bool) -> dict[str,
 
 
 def measure_million(folder: Path, quick: bool) -> dict[tuple[str, str], float]:
-    """Return the gigabytes of a million transitions of cropped Breakout, really stored twice."""
+    """Return the gigabytes of a million transitions of cropped Breakout, stored twice."""
     n_transitions = 4000 if quick else 1_000_000
-    measure = bytes_per_transition if quick else in_a_process_of_its_own
+    measure = bytes_per_transition if quick else in_new_process
     gigabytes = {}
     for scene in SCENES[:2]:
         for side in (PLAIN, LZ4):
@@ -229,19 +228,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="smoke test: meaningless figures")
     quick = parser.parse_args().quick
     if quick:
-        print("a try-out: the figures mean nothing")
+        print("smoke test: meaningless figures")
     names = sides()
-    print(f"torch threads: {th.get_num_threads()}; bytes a transition, process memory\n")
+    print(f"torch threads: {th.get_num_threads()}; bytes of RAM (RSS) per transition\n")
     print(" " * 26 + "".join(f"{SHORT[name]:>12}" for name in names))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sizes = measure_sizes([*SCENES[:2], SCENES[-1]] if quick else SCENES, folder, names, quick)
         print()
         update = update_seconds(Recording.load(folder / SPEED_SCENES[0]), 3 if quick else 30)
-        print(f"an update without sampling: {1000 * update:.1f} ms\n")
+        print(f"gradient step without sampling: {1000 * update:.1f} ms\n")
         speeds = {}
         for name in SPEED_SCENES:
             speeds[name] = measure_speeds(folder / name, names, quick)
@@ -261,8 +260,8 @@ def main() -> None:
         "sample_256_over_32_lz4": round(lz4[256] / lz4[32], 2),
         "add_vs_sb3_plain": round(sb3["add"] / plain["add"], 3),
         "add_vs_sb3_lz4": round(sb3["add"] / lz4["add"], 3),
-        "add_vs_sb3_plain_first_turn": round(plain.first_turn / sb3.first_turn, 3),
-        "add_vs_sb3_lz4_first_turn": round(lz4.first_turn / sb3.first_turn, 3),
+        "add_vs_sb3_plain_first_turn": round(plain.first_fill / sb3.first_fill, 3),
+        "add_vs_sb3_lz4_first_turn": round(lz4.first_fill / sb3.first_fill, 3),
         "lz4_share_of_gradient_step": round(max(s[LZ4][32] for s in speeds.values()) / update, 4),
         "million_gigabytes_plain": round(max(million[p, PLAIN] for p in ("random", "script")), 3),
         "million_gigabytes": round(max(million[p, LZ4] for p in ("random", "script")), 3),
@@ -271,11 +270,11 @@ def main() -> None:
 
 
 def print_speeds(scene: str, speeds: dict[str, Speed], update: float) -> None:
-    head = ("add/s, first turn", "add/s", "sample(32)", "of update", "sample(256)", "256 / 32")
+    head = ("add/s, first fill", "add/s", "sample(32)", "of update", "sample(256)", "256 / 32")
     print(f"{scene:<32}" + "".join(f"{name:>18}" for name in head))
     for side, speed in speeds.items():
         cells = (
-            f"{speed.first_turn:.0f}",
+            f"{speed.first_fill:.0f}",
             f"{1 / speed['add']:.0f}",
             f"{1e6 * speed[32]:.0f} us",
             f"{speed[32] / update:.1%}",

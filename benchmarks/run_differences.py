@@ -1,4 +1,4 @@
-"""What differs between two trainings that should have ended alike: in bytes, rows and numbers."""
+"""Differences between two runs that should be identical: bytes, rows and checkpointed values."""
 
 from __future__ import annotations
 
@@ -17,52 +17,53 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from sb3_atari_course.checkpoints.folder import FOLDER, Checkpoint, CheckpointFolder
 from sb3_atari_course.replay.segments import restore_rows
 
-#: Name of the file with the rows of a live memory.
-LIVE = "live_memory.npy"
-#: Wall-clock times, which no two trainings share; of the numbers and of the columns of tables.
+#: Name of the file with the hashes of a replay buffer's rows.
+ROW_HASHES = "row_hashes.npy"
+#: Wall-clock times, which differ between runs: keys in a checkpoint, and columns of CSV files.
 _TIMES = {"seconds", "t_start", "begun_at", "t", "episode_times"}
 _TIME_COLUMNS = {"t", "time/fps", "time/time_elapsed"}
-#: Of the log files: how long they are depends on the digits of such times.
+#: Sizes of log files, which depend on the digits of such times.
 _SIZES = {"sizes"}
 
 
 def weights_and_optimizer(run: Path) -> dict[str, Any]:
-    """Return all arrays of the last checkpoint's weights and optimiser, by their places."""
+    """Return the weights and optimiser state in the last checkpoint: path -> array."""
     folder = CheckpointFolder(run / FOLDER)
     tree = folder.read_state(folder.newest())
     return dict(_leaves(tree["training"]["parameters"], "parameters"))
 
 
 def other_numbers(run: Path) -> dict[str, Any]:
-    """Return everything else of the last checkpoint: counters, streams, environments, callbacks."""
+    """Return the rest of the last checkpoint: counters, random states, environments, callbacks."""
     folder = CheckpointFolder(run / FOLDER)
     tree = folder.read_state(folder.newest())
     del tree["training"]["parameters"]
     return dict(_leaves(tree, ""))
 
 
-def note_live_memory(run: Path, buffer: ReplayBuffer | None) -> None:
-    """Write a SHA-256 of each row that a memory holds now, whatever its checkpoints say."""
+def save_row_hashes(run: Path, buffer: ReplayBuffer | None) -> None:
+    """Save a SHA-256 of each row of a replay buffer in RAM, independently of its checkpoints."""
     n_rows = 0 if buffer is None else buffer.size()
     digests = [
         hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in _row(buffer, row)))
         for row in range(n_rows)
     ]
     array = np.array([list(one.digest()) for one in digests], np.uint8).reshape(-1, 32)
-    np.save(run / LIVE, array)
+    np.save(run / ROW_HASHES, array)
 
 
-def live_rows_differing(a: Path, b: Path) -> int:
-    """Return how many rows of two live memories differ."""
-    x, y = np.load(a / LIVE), np.load(b / LIVE)
+def differing_row_hashes(a: Path, b: Path) -> int:
+    """Return the number of rows with different hashes."""
+    x, y = np.load(a / ROW_HASHES), np.load(b / ROW_HASHES)
     n = min(len(x), len(y))
     return int((x[:n] != y[:n]).any(axis=1).sum()) + abs(len(x) - len(y))
 
 
-def memory_arrays(run: Path, empty_buffer: ReplayBuffer | None) -> Iterator[NDArray[Any]]:
-    """Yield what the replay memory of the last checkpoint holds, row by row, stacks unpacked.
+def replay_buffer_arrays(run: Path, empty_buffer: ReplayBuffer | None) -> Iterator[NDArray[Any]]:
+    """Yield the arrays of each row of the replay buffer in the last checkpoint.
 
-    :param empty_buffer: built as the training's was; None for a training without.
+    :param run: run folder.
+    :param empty_buffer: a buffer with the training's settings; None if it has no replay buffer.
     """
     if empty_buffer is None:
         return
@@ -75,13 +76,13 @@ def memory_arrays(run: Path, empty_buffer: ReplayBuffer | None) -> Iterator[NDAr
 
 
 def count_differing_bytes(a: Any, b: Any) -> int:
-    """Return how many bytes of two arrays, tensors or numbers differ; all if the shapes do."""
+    """Return the number of differing bytes of two values; all bytes if their sizes differ."""
     x, y = (np.ascontiguousarray(one).view(np.uint8).ravel() for one in (_array(a), _array(b)))
     return int((x != y).sum()) if x.shape == y.shape else max(x.size, y.size)
 
 
 def count_differences(a: dict[str, Any], b: dict[str, Any]) -> tuple[int, list[str]]:
-    """Return how many bytes differ, and the places where."""
+    """Return the number of differing bytes, and the paths where they are."""
     places = [
         name for name in {**a, **b} if not (name in a and name in b and _same(a[name], b[name]))
     ]
@@ -89,7 +90,7 @@ def count_differences(a: dict[str, Any], b: dict[str, Any]) -> tuple[int, list[s
 
 
 def differing_rows(a: Path, b: Path, pattern: str) -> int:
-    """Return how many rows of the tables with such names differ, columns of time left out."""
+    """Return the number of differing rows in CSV files that match a pattern, ignoring times."""
     names = {path.name for run in (a, b) for path in run.glob(pattern)}
     n_differing = 0
     for name in names:
@@ -105,17 +106,17 @@ def newest(run: Path) -> Checkpoint:
 
 
 def spaces_of(env_id: str, wrapper: Any) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Return the spaces of a wrapped environment, images with their channels first."""
+    """Return the spaces of a wrapped environment, images with channels first."""
     env = wrapper(gym.make(env_id))
-    seen = env.observation_space
-    if len(seen.shape) == 3:
-        seen = gym.spaces.Box(0, 255, (seen.shape[2], *seen.shape[:2]), np.uint8)
+    space = env.observation_space
+    if len(space.shape) == 3:
+        space = gym.spaces.Box(0, 255, (space.shape[2], *space.shape[:2]), np.uint8)
     env.close()
-    return seen, env.action_space
+    return space, env.action_space
 
 
 def _row(buffer: Any, row: int) -> Iterator[NDArray[Any]]:
-    """Yield all that a memory holds of one row."""
+    """Yield the arrays of one row of a replay buffer."""
     yield np.asarray(buffer.observations[row])
     yield np.asarray(buffer.next_observations[row])
     for name in ("actions", "rewards", "dones", "timeouts"):

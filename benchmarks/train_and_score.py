@@ -1,38 +1,40 @@
-"""Trains by named settings and scores the last agents alike, each setting with some seeds.
+"""Training experiments: train with several settings and seeds, and evaluate all final agents alike.
 
 Run:  python benchmarks/train_and_score.py EXPERIMENT [NAME ...] [--quick]
 
 one-hour (2 hours)
-    Breakout by FastDQN and hyperparams/fast_dqn_laptop.yml, whose steps are an hour's on 2 cores of
-    an AMD EPYC (other ``--minutes``: their share of them); then RL Zoo's own DQN by its own yml,
-    all cores, for as many minutes as ours took, start and compiler included. Its epsilon follows
-    the share of that time (see WallClock); its warm-up of 100,000 steps and its constant learning
-    rate stay. 30 games.
+    FastDQN on Breakout with hyperparams/fast_dqn_laptop.yml, whose timesteps take an hour on 2
+    cores of an AMD EPYC (other ``--minutes``: proportionally many); then RL Zoo's DQN with its own
+    yml on all cores, for as many minutes as ours took including start-up and compilation. Its
+    epsilon schedule is stretched over that time (see WallClock); its 100,000 steps of
+    learning_starts and its constant learning rate are unchanged. 30 games.
 laptop-variants (50 minutes)
-    Breakout by variants of hyperparams/fast_dqn_laptop.yml, each with one thing changed and for 7
-    minutes on one core with one torch thread; schedules end with the time; the loss is not
-    compiled, which would take a tenth of so short a time. 20 games. NAMEs are variants.
-learning-curves (a quarter of an hour)
-    Breakout by SB3's DQN and by FastDQN, by hyperparams/dqn_laptop.yml in 8 native games with an
-    update for 4 transitions: also the mean score of the games that ended in each tenth of the
-    60,000 agent steps; ``fast_vs_sb3`` is FastDQN's in the last tenth divided by SB3's.
-cartpole-seeds (a quarter of an hour)
-    CartPole by SB3's DQN and by FastDQN, by our yml: also how many seeds reached the full return of
-    500 in one of ten evaluations on the way, 20 episodes each.
-other-environments (half an hour)
-    MountainCar, Pendulum (DQN with a few torques; TD3 by RL Zoo's yml) and LunarLander beside RL
-    Zoo's benchmark.md: one training each, scored over 150,000 steps (LunarLander as v2, whose wind
-    is off in both). "better": not below its figure; "within": at most one standard error below it,
-    that of the difference of our mean over seeds and its mean over games. NAMEs are env ids.
+    FastDQN on Breakout with variants of hyperparams/fast_dqn_laptop.yml that change one setting
+    each, for 7 minutes on one core with one torch thread; schedules are stretched over that time;
+    the loss is not compiled, which would take a tenth of it. 20 games. NAMEs are variants.
+learning-curves (15 minutes)
+    SB3's DQN and FastDQN on Breakout with hyperparams/dqn_laptop.yml, 8 native environments and a
+    gradient step per 4 transitions: also the mean score of the training games that ended in each
+    tenth of the 60,000 agent steps; ``fast_vs_sb3`` is FastDQN's in the last tenth divided by
+    SB3's.
+cartpole-seeds (15 minutes)
+    SB3's DQN and FastDQN on CartPole with our yml: also the number of seeds that reached the
+    maximum return of 500 in one of ten evaluations during training, 20 episodes each.
+other-environments (30 minutes)
+    MountainCar, Pendulum (DQN with discretized torque; TD3 with RL Zoo's yml) and LunarLander,
+    compared with RL Zoo's benchmark.md: one training each, evaluated over 150,000 steps
+    (LunarLander-v2; wind is off in both versions). "better": not below its mean; "within": at most
+    one standard error of the difference between our mean over seeds and its mean over games below
+    it. NAMEs are env ids.
 tuned-yml
-    A tuned yml against those that it should beat, on the environment and for the steps of the first
-    one, by seeds that no study has used; NAMEs are files, or ``rl_zoo3`` for RL Zoo's own yml.
+    A tuned yml compared with others, on the environment and for the timesteps of the first one,
+    with seeds that no study has used; NAMEs are files, or ``rl_zoo3`` for RL Zoo's own yml.
 
-Every training and every score is a separate command. Stopped, the same command continues with what
-was not trained or scored yet. Scores are means of whole games, the same ones for all seeds
-(tuned-yml: others for each). With several seeds the interval is that of Student's t, 95 %; with one
-the SD is that of its games. The last line is JSON: row -> ``scores``, ``mean``, ``sd`` or ``low``
-and ``high``, ``steps``, ``minutes``, and what the experiment adds.
+Every training and every evaluation is a separate command. After an interruption, the same command
+continues with those that are missing. Scores are means over whole games with the same seeds for all
+trainings (tuned-yml: another seed for each). With several seeds the interval is the 95 % interval
+of Student's t; with one the SD is that of its games. The last line is JSON: row -> ``scores``,
+``mean``, ``sd`` or ``low`` and ``high``, ``steps``, ``minutes``, and what the experiment adds.
 """
 
 from __future__ import annotations
@@ -67,10 +69,10 @@ from sb3_atari_course.tuning.space import Space
 ROOT = Path(__file__).parents[1]
 GAME = "BreakoutNoFrameskip-v4"
 
-#: Minutes for which the steps of fast_dqn_laptop.yml are made.
+#: Minutes that the timesteps of fast_dqn_laptop.yml take.
 YML_MINUTES = 60
 
-#: Name -> what differs from fast_dqn_laptop.yml: parameters of ``tune``, or keys of the yml.
+#: Name -> changes of fast_dqn_laptop.yml: parameters of ``tune``, or keys of the yml.
 VARIANTS: dict[str, dict[str, Any]] = {
     "the yml": {},
     "rewards of 5 steps": {"n_steps": 5},
@@ -91,14 +93,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 class Comparison(NamedTuple):
-    """What is trained, and RL Zoo's agent on the same environment.
+    """An environment and the published score of RL Zoo's agent.
 
-    :param algo: what our launcher trains.
-    :param env_id: the environment.
-    :param mean: score of RL Zoo's agent.
-    :param sd: of its games.
-    :param n_games: their number.
-    :param agent: its algorithm, its length in agent steps.
+    :param algo: algorithm that we train.
+    :param env_id: Gymnasium's id of the environment.
+    :param mean: mean score of RL Zoo's agent.
+    :param sd: standard deviation over its games.
+    :param n_games: number of its games.
+    :param agent: its algorithm and agent steps.
     """
 
     algo: str
@@ -123,13 +125,13 @@ N_PARTS = 10
 
 
 class WallClock(BaseCallback):
-    """Ends a training after so many minutes, and stretches its schedules over them.
+    """Time limit: a callback that stops training after some minutes, and stretches schedules.
 
-    What falls with SB3's progress (epsilon, learning rates) falls with the share of the time that
-    has gone by, whatever ``n_timesteps`` says; counts of steps (``learning_starts``) stay. Such a
-    training cannot be repeated to the bit, and has to be given more ``n_timesteps`` than it plays.
+    Schedules of SB3's remaining progress (epsilon, learning rate) follow the elapsed share of the
+    time instead of ``n_timesteps``; settings in steps (``learning_starts``) are unchanged. Such a
+    training is not reproducible bit by bit, and needs ``n_timesteps`` that it does not reach.
 
-    :param minutes: from the first step of the environments on.
+    :param minutes: counted from the first environment step.
     """
 
     def __init__(self, minutes: float) -> None:
@@ -147,14 +149,14 @@ class WallClock(BaseCallback):
 
 @dataclass(frozen=True)
 class Training:
-    """One training, for some seeds.
+    """A training, repeated for several seeds.
 
     :param row: its name in the table.
     :param algo: RL Zoo's name of the algorithm.
-    :param env_id: the environment.
-    :param flags: more of the command.
-    :param entry: hyperparameters to train by, None for what the command reads by itself.
-    :param module: what is run by ``python -m``.
+    :param env_id: Gymnasium's id of the environment.
+    :param flags: further command-line arguments.
+    :param entry: hyperparameters, None for the command's default.
+    :param module: arguments of ``python -m``.
     """
 
     row: str
@@ -166,11 +168,11 @@ class Training:
 
 
 class Result(NamedTuple):
-    """What one seed of a training gave.
+    """Result of one seed of a training.
 
-    :param score: mean of whole games.
-    :param sd: of these games.
-    :param steps: agent steps that were played.
+    :param score: mean over whole games.
+    :param sd: standard deviation over these games.
+    :param steps: agent steps of the training.
     :param minutes: of the training, from start to end of its process.
     :param run: its run folder.
     """
@@ -184,16 +186,16 @@ class Result(NamedTuple):
 
 @dataclass
 class Size:
-    """How much of an experiment is run.
+    """Size of an experiment: seeds, games, steps, time and cores.
 
-    :param names: rows or files that were asked for, [] for all.
-    :param folder: where everything is written.
+    :param names: rows or files to run, [] for all.
+    :param folder: folder of all results.
     :param seeds: of the trainings.
-    :param n_games: of each score.
+    :param n_games: games per evaluation.
     :param games_seed: of these games, None for that of the training.
     :param steps: of each training, None for those of its yml.
-    :param minutes: of each training that has a time.
-    :param cores: trainings side by side, each on one core; 0: one at a time, on all cores.
+    :param minutes: of each training with a time limit.
+    :param cores: number of parallel trainings, on one core each; 0: one at a time on all cores.
     """
 
     names: list[str]
@@ -207,7 +209,7 @@ class Size:
     _free: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
 
     def run(self, trainings: Sequence[Training]) -> dict[str, list[Result]]:
-        """Train and score; return the results of each row, one for each seed."""
+        """Train and evaluate; return the results of each row, one per seed."""
         for core in _cores_of_this_process()[: self.cores]:
             self._free.put(core)
         with ThreadPoolExecutor(max(self.cores, 1)) as pool:
@@ -222,9 +224,9 @@ class Size:
                 raise
 
     def _train_and_score(self, training: Training, seed: int) -> Result:
-        """Train and score one seed, as far as that was not done before.
+        """Train and evaluate one seed, unless that was done before.
 
-        :raises SystemExit: if a command fails (``output.txt`` says why), or if the folder holds
+        :raises SystemExit: if a command fails (see ``output.txt``), or if the folder contains
             another training.
         """
         folder = self.folder / training.row.replace(" ", "_").replace("/", "_") / f"seed{seed}"
@@ -244,11 +246,11 @@ class Size:
         if path.is_file():
             found = json.loads(path.read_text())
         if found["asked"] != asked:
-            raise SystemExit(f"{folder} holds another training: choose another --folder")
+            raise SystemExit(f"{folder} contains another training: choose another --folder")
         if "minutes" not in found:
-            began = time.perf_counter()
+            start = time.perf_counter()
             self._command(train, folder)
-            found["minutes"] = round((time.perf_counter() - began) / 60, 2)
+            found["minutes"] = round((time.perf_counter() - start) / 60, 2)
             path.write_text(json.dumps(found))
         if "run" not in found:
             self._command(score, folder)
@@ -264,12 +266,12 @@ class Size:
         run = folder / training.algo / found["run"]
         return Result(found["score"], found["sd"], found["steps"], found["minutes"], run)
 
-    def _command(self, words: list[str], folder: Path) -> None:
-        """Run ``python -m`` in the checkout; what it prints goes to ``output.txt``."""
+    def _command(self, arguments: list[str], folder: Path) -> None:
+        """Run ``python -m`` in the checkout, with its output in ``output.txt``."""
         core = self._free.get() if self.cores else None
         threads = {} if core is None else {"OMP_NUM_THREADS": "1"}
         with (folder / "output.txt").open("a", encoding="utf-8") as output:
-            command = [sys.executable, "-m", *words]
+            command = [sys.executable, "-m", *arguments]
             environment = {**os.environ, **threads}
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=output, stderr=output
@@ -283,8 +285,8 @@ class Size:
                 if core is not None:
                     self._free.put(core)
         if status:
-            said = folder / "output.txt"
-            raise SystemExit(f"{' '.join(words[:2])} ended with status {status}: {said} says why")
+            name = " ".join(arguments[:2])
+            raise SystemExit(f"{name} exited with status {status}: see {folder / 'output.txt'}")
 
 
 def _cores_of_this_process() -> list[int]:
@@ -297,7 +299,7 @@ Row = dict[str, Any]
 
 
 def summary(results: Sequence[Result]) -> Row:
-    """Return mean and spread of one row: the interval over seeds, the SD of games for one seed."""
+    """Return mean and spread of one row: the interval over seeds, or the SD over games of one."""
     scores = [one.score for one in results]
     mean = statistics.fmean(scores)
     row: Row = {"scores": [round(score, 2) for score in scores], "mean": round(mean, 2)}
@@ -317,7 +319,7 @@ def summaries(results: dict[str, list[Result]]) -> dict[str, Row]:
 
 
 def one_hour(size: Size) -> dict[str, Row]:
-    """Return ours and RL Zoo's."""
+    """Run the experiment ``one-hour``."""
     steps = load_hyperparams("fast_dqn_laptop")[GAME]["n_timesteps"] * size.minutes / YML_MINUTES
     native = ("--vec-env", "native", "--save-freq", 50_000, *NO_EVALUATION)
     conf = ("-conf", hyperparams_file("fast_dqn_laptop"), "-n", round(steps))
@@ -329,12 +331,12 @@ def one_hour(size: Size) -> dict[str, Row]:
 
 
 def _module() -> str:
-    """Return this module as a training finds it, which runs in the checkout."""
+    """Return the import path of this module for trainings, which run in the checkout."""
     return f"benchmarks.{Path(__file__).stem}"
 
 
 def laptop_variants(size: Size) -> dict[str, Row]:
-    """Return the variants, the best first."""
+    """Run the experiment ``laptop-variants``; return its rows sorted by score."""
     flags = ("--vec-env", "native", "--checkpoint-freq", 0, *ONE_THREAD, *NO_EVALUATION)
     trainings = []
     for variant in size.names or VARIANTS:
@@ -348,7 +350,7 @@ def laptop_variants(size: Size) -> dict[str, Row]:
 
 
 def learning_curves(size: Size) -> dict[str, Any]:
-    """Return both sides, their scores by tenth of the training, and the ratio in the last tenth."""
+    """Run the experiment ``learning-curves``."""
     entry = load_hyperparams("dqn_laptop")[GAME]
     n_steps, n_envs = size.steps or 60_000, 8
     n_updates = round(n_envs * entry["gradient_steps"] / entry["train_freq"])
@@ -372,7 +374,7 @@ def learning_curves(size: Size) -> dict[str, Any]:
 
 
 def _by_part(run: Path, n_steps: int) -> list[float]:
-    """Return the mean score of the games that ended in each part of a training, NaN if none did."""
+    """Return the mean score of the games that ended in each part of a training, NaN if none."""
     games = read_run(run).games
     parts = np.minimum(games.steps * N_PARTS // n_steps, N_PARTS - 1)
     ended = [games.values[parts == part] for part in range(N_PARTS)]
@@ -380,7 +382,7 @@ def _by_part(run: Path, n_steps: int) -> list[float]:
 
 
 def cartpole_seeds(size: Size) -> dict[str, Row]:
-    """Return both sides and how many of their seeds reached 500."""
+    """Run the experiment ``cartpole-seeds``."""
     trainings = []
     n_steps = size.steps or load_hyperparams("dqn")["CartPole-v1"]["n_timesteps"]
     for name, algo in SIDES.items():
@@ -395,7 +397,7 @@ def cartpole_seeds(size: Size) -> dict[str, Row]:
 
 
 def other_environments(size: Size) -> dict[str, Row]:
-    """Return each environment and how it compares with RL Zoo's agent."""
+    """Run the experiment ``other-environments``."""
     length = () if size.steps is None else ("-n", size.steps)
     chosen = {
         f"{one.env_id} {one.algo}": one
@@ -414,9 +416,11 @@ def other_environments(size: Size) -> dict[str, Row]:
 
 
 def compare(scores: Sequence[float], mean: float, error: float) -> Row:
-    """Compare the scores of our seeds with RL Zoo's mean and its standard error.
+    """Compare scores with RL Zoo's mean.
 
-    :param scores: one seed has no standard error, it counts as 0.
+    :param scores: one per seed; the standard error of a single one counts as 0.
+    :param mean: of RL Zoo.
+    :param error: standard error of that mean.
     """
     ours = statistics.fmean(scores)
     our_error = float(stats.sem(scores)) if len(scores) > 1 else 0.0
@@ -431,9 +435,9 @@ def compare(scores: Sequence[float], mean: float, error: float) -> Row:
 
 
 def tuned_yml(size: Size) -> dict[str, Row]:
-    """Return each yml."""
+    """Run the experiment ``tuned-yml``."""
     if not size.names:
-        raise SystemExit("tuned-yml needs yml files: the tuned one, then those it should beat")
+        raise SystemExit("tuned-yml needs yml files: the tuned one, then others to compare")
     env_id, entry = next(iter(yaml.safe_load(Path(size.names[0]).read_text()).items()))
     theirs = Path(rl_zoo3.__file__).parent / "hyperparams" / "dqn.yml"
     flags = ("-n", size.steps or entry["n_timesteps"], *ONE_THREAD, *NO_EVALUATION)
@@ -446,7 +450,7 @@ def tuned_yml(size: Size) -> dict[str, Row]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment and its usual size; the fields are those of :class:`Size`."""
+    """An experiment and its default size; the fields are those of :class:`Size`."""
 
     run: Callable[[Size], dict[str, Any]]
     n_seeds: int
@@ -476,13 +480,15 @@ def main() -> None:
     )
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("names", nargs="*", help="variants, env ids or yml files; default: all")
-    parser.add_argument("--folder", type=Path, help="of runs (default benchmark_runs/EXPERIMENT)")
-    parser.add_argument("--seeds", type=int, help="trainings of each row")
-    parser.add_argument("--games", type=int, help="games of each score")
-    parser.add_argument("--steps", type=int, help="of each training that has no time")
-    parser.add_argument("--minutes", type=float, help="of each training that has one")
-    parser.add_argument("--cores", type=int, help="trainings side by side, one core each")
-    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean nothing")
+    parser.add_argument(
+        "--folder", type=Path, help="run folders (default: benchmark_runs/EXPERIMENT)"
+    )
+    parser.add_argument("--seeds", type=int, help="number of seeds per row")
+    parser.add_argument("--games", type=int, help="games per evaluation")
+    parser.add_argument("--steps", type=int, help="agent steps of trainings without time limit")
+    parser.add_argument("--minutes", type=float, help="time limit of the other trainings")
+    parser.add_argument("--cores", type=int, help="number of parallel trainings, one core each")
+    parser.add_argument("--quick", action="store_true", help="smoke test: meaningless figures")
     args = parser.parse_args()
     for name in ("seeds", "games", "steps", "minutes", "cores"):
         value = getattr(args, name)
@@ -511,7 +517,7 @@ def main() -> None:
         cores=args.cores or usual.cores,
     )
     rows = usual.run(size)
-    print(f"\n{args.experiment}: {size.n_games} whole games, {len(size.seeds)} training(s) each")
+    print(f"\n{args.experiment}: {size.n_games} whole games, {len(size.seeds)} seed(s) each")
     for name, row in rows.items():
         if isinstance(row, dict):
             print(_line(name, row))
@@ -519,7 +525,7 @@ def main() -> None:
 
 
 def _line(name: str, row: Row) -> str:
-    """Return a row of the table: mean, spread, single scores, steps, minutes, and what is added."""
+    """Return a line of the table: mean, spread, steps, minutes, extra columns, single scores."""
     is_one = "sd" in row
     spread = f"+- {row['sd']:.2f}" if is_one else f"[{row['low']:.1f}, {row['high']:.1f}]"
     shown = " ".join(f"{score:.1f}" for score in row["scores"])

@@ -1,19 +1,19 @@
-"""Agent steps per second of DQN with all that belongs to it: playing, remembering, learning.
+"""Training throughput on the CPU: agent steps per second of SB3's DQN and FastDQN.
 
 Run:  python benchmarks/training_throughput.py [--quick]      (6 minutes)
 
-All sides play Breakout at 84 x 84 with the network and the settings of RL Zoo's dqn.yml, learn by
-one gradient step of batch 32 for 4 agent steps, act greedily in 19 of 20 steps, and have as many
-torch threads. They take turns in one run; a side's figure is the median over the rounds of the
-transitions added to its memory, divided by the seconds of ``learn``. Memories are small and full
-before the first round, so that nobody pays for the first touch of new memory.
+All sides train on Breakout at 84 x 84 with the network and settings of RL Zoo's dqn.yml, one
+gradient step of batch 32 per 4 agent steps, epsilon 0.05, and the same number of torch threads.
+They run in alternating rounds of one process; the result of a side is the median over the rounds of
+the transitions added to its replay buffer, divided by the seconds of ``learn``. Replay buffers are
+small and full before the first round, so that no side allocates new pages.
 
-"limit" is a bare update of the compiled FastDQN on its full memory, times 4 steps: what would be
-left if playing, acting and remembering took no time at all.
+"limit" is the speed of gradient steps alone, with the compiled FastDQN and its full replay buffer:
+an upper bound, as if environments and action selection took no time.
 
 The last line is JSON: ``a_vs_b`` is the median speed of a divided by that of b, above 1: a is
-faster; ``fast`` is FastDQN compiled, ``fast_eager`` without, ``sb3`` one Dummy environment,
-``sb3_eight`` eight of them.
+faster; ``fast`` is FastDQN compiled, ``fast_eager`` not compiled, ``sb3`` one environment in a
+DummyVecEnv, ``sb3_eight`` eight.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 from sb3_atari_course import FastDQN, FrameReplayBuffer, make_atari_env, register_envs
 
 GAME = "BreakoutNoFrameskip-v4"
-#: Agent steps between updates; the DQN paper's.
+#: Agent steps between gradient steps, as in the DQN paper.
 STEPS_PER_UPDATE = 4
 BATCH_SIZE = 32
 N_ENVS = 8
 N_NATIVE = 16
-#: Transitions kept: enough that batches differ, few enough to be filled at once.
+#: Capacity of the replay buffer: large enough for varied batches, small enough to fill quickly.
 BUFFER_SIZE = 2000
 
-SB3 = "SB3 DQN, 1 Dummy env"
-SB3_EIGHT = f"SB3 DQN, {N_ENVS} Dummy envs"
+SB3 = "SB3 DQN, DummyVecEnv of 1"
+SB3_EIGHT = f"SB3 DQN, DummyVecEnv of {N_ENVS}"
 SB3_NATIVE = f"SB3 DQN, NativeAtariVecEnv of {N_NATIVE}"
 FAST_EAGER = f"FastDQN, NativeAtariVecEnv of {N_NATIVE}"
 FAST = f"FastDQN compiled, NativeAtariVecEnv of {N_NATIVE}"
-LIMIT = "limit: FastDQN's bare update"
+LIMIT = "limit: FastDQN's gradient steps alone"
 
 RATIOS = {
     "fast_vs_sb3": (FAST, SB3),
@@ -61,7 +61,7 @@ RATIOS = {
 def make_model(
     algorithm: type[DQN], env: VecEnv, *, buffer_size: int, device: str = "cpu", **kwargs: Any
 ) -> DQN:
-    """Return a model with a full memory, ready to measure."""
+    """Return a model with a full replay buffer, ready to measure."""
     n_envs = env.num_envs
     model = algorithm(
         "CnnPolicy",
@@ -79,10 +79,10 @@ def make_model(
         seed=0,
         **kwargs,
     )
-    return model.learn(buffer_size + 20 * n_envs)  # some updates: kernels chosen, loss compiled
+    return model.learn(buffer_size + 20 * n_envs)  # some updates: select kernels, compile the loss
 
 
-def play(model: DQN) -> Callable[[int], float]:
+def train(model: DQN) -> Callable[[int], float]:
     """Return a function that trains for some agent steps and returns the steps per second."""
 
     def steps_per_second(n_steps: int) -> float:
@@ -95,7 +95,7 @@ def play(model: DQN) -> Callable[[int], float]:
 
 
 def update_only(model: DQN) -> Callable[[int], float]:
-    """Return a function that updates as often as training would, and returns steps per second."""
+    """Return a function that runs only the gradient steps, and returns agent steps per second."""
 
     def steps_per_second(n_steps: int) -> float:
         n_updates = n_steps // STEPS_PER_UPDATE
@@ -106,7 +106,7 @@ def update_only(model: DQN) -> Callable[[int], float]:
     return steps_per_second
 
 
-def contestants() -> dict[str, Callable[[int], float]]:
+def make_sides() -> dict[str, Callable[[int], float]]:
     """Return all sides by name."""
 
     def dummies(n_envs: int) -> VecEnv:
@@ -119,11 +119,11 @@ def contestants() -> dict[str, Callable[[int], float]]:
     ours: dict[str, Any] = {"replay_buffer_class": FrameReplayBuffer}
     fast = make(FastDQN, native(), compile=True, **ours)
     return {
-        SB3: play(make(DQN, dummies(1))),
-        SB3_EIGHT: play(make(DQN, dummies(N_ENVS))),
-        SB3_NATIVE: play(make(DQN, native())),
-        FAST_EAGER: play(make(FastDQN, native(), **ours)),
-        FAST: play(fast),
+        SB3: train(make(DQN, dummies(1))),
+        SB3_EIGHT: train(make(DQN, dummies(N_ENVS))),
+        SB3_NATIVE: train(make(DQN, native())),
+        FAST_EAGER: train(make(FastDQN, native(), **ours)),
+        FAST: train(fast),
         LIMIT: update_only(fast),
     }
 
@@ -143,11 +143,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a try-out: the figures mean little")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: imprecise figures")
     quick = parser.parse_args().quick
     register_envs()
     n_rounds, n_steps = (2, 80) if quick else (9, 480)
-    medians = measure(contestants(), n_rounds, n_steps)
+    medians = measure(make_sides(), n_rounds, n_steps)
     print(
         f"{GAME}, 84 x 84, torch threads: {th.get_num_threads()};"
         f" medians of {n_rounds} alternating rounds of {n_steps} agent steps"

@@ -1,18 +1,18 @@
-"""What tuning costs beside the trainings, and what a second worker gains.
+"""Tuning overhead per trial, and speed-up by a second worker.
 
 Run:  python benchmarks/tuning_speed.py [--quick]      (6 minutes; needs the extra "services")
 
-"bookkeeping" is the time of a trial whose training takes none: 40 trials with the parameters, the
-scores to report, the sampling, the storage and the sweeps of a real one, a mean over all of them.
+"bookkeeping" is the time of a trial without training: the mean over 40 trials with the parameters,
+reported scores, sampling, storage and checks for dead workers of a real one.
 
 "with" and "without" are the same training of DQN on CartPole, at least 10 s, as a trial of a study
-and alone; they take turns, medians. The machine wanders by more than what is measured here.
+and alone, in alternating rounds, medians. The noise of a machine is larger than this difference.
 
-"two workers" against one: the command, with as many equal trainings, one PyTorch thread each; from
-the start of the first trial to the end of the last one.
+"two workers" and "one worker": the command with equal trainings, one PyTorch thread each, timed
+from the start of the first trial to the end of the last one.
 
-The last line is JSON: ``bookkeeping_seconds_*`` of a trial, ``overhead_*`` the share of it in a
-trial of 10 s, ``with_vs_without_*`` the ratio of the medians, ``two_vs_one`` above 1: two are
+The last line is JSON: ``bookkeeping_seconds_*`` per trial, ``overhead_*`` its share of a trial of
+10 s, ``with_vs_without_*`` the ratio of the medians, ``two_vs_one`` above 1: two workers are
 faster.
 """
 
@@ -42,22 +42,22 @@ from benchmarks.postgres_server import PostgresServer
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.tuning.space import load_space
 from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import StudySettings, begin_or_join, find_study
+from sb3_atari_course.tuning.study import StudySettings, create_or_join, find_study
 from sb3_atari_course.tuning.trial import Objective, prepare
 from sb3_atari_course.tuning.workers import work
 
 ENV = "CartPole-v1"
 
-#: Seconds of a trial by which the bookkeeping is judged.
+#: Duration of a trial, in seconds, for the overhead.
 TRIAL_SECONDS = 10.0
 
-#: The equal trainings; 10 s and more each on one core.
+#: Settings of the equal trainings; at least 10 s each on one core.
 EQUAL = {"seed": 7, "n_timesteps": 8000, "n_games": 10, "n_evaluations": 4}
 EQUAL_SPACE = {"gamma": [0.98, 0.99, 0.995], "updates_per_step": 1.0}
 
 
 class Empty(Objective):
-    """Does all that a trial does but the training."""
+    """Objective without training."""
 
     def _train(self, trial: Trial) -> float:
         self._space.suggest(trial, self._settings.hyperparams)
@@ -68,40 +68,40 @@ class Empty(Objective):
 
 
 class Alone(Objective):
-    """Trains without a study."""
+    """Objective that trains without a study."""
 
     def seconds(self, params: dict[str, Any]) -> float:
-        """Return how long a training with these parameters takes."""
-        begun = time.perf_counter()
+        """Return the duration of a training with these parameters."""
+        start = time.perf_counter()
         self._train(FixedTrial(params, number=0))  # type: ignore[arg-type]
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
 
 def settings(space: dict[str, Any], **changes: Any) -> StudySettings:
-    """Return the settings of a study of our CartPole."""
+    """Return the settings of a study of DQN on CartPole."""
     hyperparams = load_hyperparams("dqn")[ENV]
     given = {"n_timesteps": 1000, "pruner": "none", "n_startup_trials": 10, **changes}
     return StudySettings("dqn", ENV, hyperparams, space, **given)
 
 
 def bookkeeping(storage: BaseStorage, folder: Path, n_trials: int) -> float:
-    """Return the seconds of an empty trial with the whole search space."""
-    study = begin_or_join(storage, "empty", settings(load_space("dqn", ENV)), n_trials, 1)
-    begun = time.perf_counter()
+    """Return the seconds per trial without training, with the full search space."""
+    study = create_or_join(storage, "empty", settings(load_space("dqn", ENV)), n_trials, 1)
+    start = time.perf_counter()
     work(study, Empty(settings(load_space("dqn", ENV)), folder))
-    return (time.perf_counter() - begun) / n_trials
+    return (time.perf_counter() - start) / n_trials
 
 
 def with_and_without(storage: BaseStorage, folder: Path, n_rounds: int) -> tuple[float, float]:
-    """Return the median seconds of a training in a study, and of the same one alone."""
+    """Return the median seconds of a training in a study, and of the same training alone."""
     chosen = settings(EQUAL_SPACE, **EQUAL)
     alone, objective = Alone(chosen, folder), Objective(chosen, folder)
     sides: dict[str, list[float]] = {"with": [], "without": []}
     for round_number in range(n_rounds + 1):
-        study = begin_or_join(storage, f"round {round_number}", chosen, 1, 1)
-        begun = time.perf_counter()
+        study = create_or_join(storage, f"round {round_number}", chosen, 1, 1)
+        start = time.perf_counter()
         work(study, objective)
-        sides["with"].append(time.perf_counter() - begun)
+        sides["with"].append(time.perf_counter() - start)
         sides["without"].append(alone.seconds(study.trials[0].params))
     return statistics.median(sides["with"][1:]), statistics.median(sides["without"][1:])
 
@@ -129,7 +129,7 @@ def seconds_of_command(folder: Path, n_workers: int, n_trials: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="too short to mean anything")
+    parser.add_argument("--quick", action="store_true", help="smoke test: meaningless figures")
     quick = parser.parse_args().quick
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -147,8 +147,8 @@ def main() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 empty = bookkeeping(storage, folder, n_empty)
                 inside, alone = with_and_without(storage, folder, n_rounds)
-            print(f"{name:<12} bookkeeping {empty * 1000:6.1f} ms a trial;", end=" ")
-            print(f"a training with {inside:.2f} s, without {alone:.2f} s", flush=True)
+            print(f"{name:<12} bookkeeping {empty * 1000:6.1f} ms per trial;", end=" ")
+            print(f"training with study {inside:.2f} s, without {alone:.2f} s", flush=True)
             result[f"bookkeeping_seconds_{name}"] = round(empty, 4)
             result[f"overhead_{name}"] = round(empty / TRIAL_SECONDS, 4)
             result[f"with_vs_without_{name}"] = round(inside / alone, 3)

@@ -1,4 +1,4 @@
-"""The yml files: complete, buildable, found from anywhere."""
+"""Hyperparameter files: complete, consistent, loadable from any folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = sorted((ROOT / "hyperparams").glob("*.yml"))
 ENTRIES = [
     (path.stem, env_id)
     for path in FILES
-    if path.stem != "q_learning"  # trained as a whole in q_learning/test_yml.py
+    if path.stem != "q_learning"  # trained in q_learning/test_yml.py
     for env_id in load_hyperparams(path.stem)
 ]
 GAMES = ["atari", "BreakoutNoFrameskip-v4", "BreakoutDeterministic-v4"]
@@ -33,13 +33,13 @@ SMALL_ENVS = ["CartPole-v1", "MountainCar-v0", "LunarLander-v3", "Pendulum-v1"]
     ("algo", "env_ids"),
     [("dqn", GAMES + SMALL_ENVS), ("qrdqn", GAMES + SMALL_ENVS), ("fast_dqn", GAMES)],
 )
-def test_every_environment_has_its_entry(algo: str, env_ids: list[str]) -> None:
+def test_files_have_entries_for_all_environments(algo: str, env_ids: list[str]) -> None:
     assert list(load_hyperparams(algo)) == env_ids
 
 
 @pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
 def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
-    """The environment, the policy and all keywords, as RL Zoo puts them together."""
+    """Environment, wrappers, policy and keyword arguments, combined as in RL Zoo."""
     hyperparams = dict(load_hyperparams(algo)[env_id])
     game = "PongNoFrameskip-v4" if env_id == "atari" else env_id
     wrap = get_wrapper_class(hyperparams) or (lambda env: env)
@@ -57,7 +57,7 @@ def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
         hyperparams["learning_rate"] = float(hyperparams["learning_rate"][4:])
     assert isinstance(hyperparams["learning_rate"], float)  # 1e-4 would be a string in YAML
     if "replay_buffer_class" in hyperparams:
-        # as RL Zoo does it, where nothing of ours is in scope
+        # as in RL Zoo, without names of ours in scope
         hyperparams["replay_buffer_class"] = eval(
             hyperparams["replay_buffer_class"], {"get_class_by_name": get_class_by_name}
         )
@@ -69,8 +69,8 @@ def test_every_entry_builds_a_model(algo: str, env_id: str) -> None:
         assert model.replay_buffer.n_steps == 1 or model.replay_buffer.gamma == model.gamma
 
 
-def test_fast_dqn_has_the_hyperparameters_of_dqn() -> None:
-    """But for how many games there are at once, and what makes it fast."""
+def test_fast_dqn_yml_has_the_values_of_dqn_yml() -> None:
+    """Except for n_envs, train_freq and gradient_steps (same ratio), buffer kwargs and compile."""
     for env_id, ours in load_hyperparams("fast_dqn").items():
         theirs = load_hyperparams("dqn")[env_id]
         ratio = ours.pop("n_envs", 1) * ours.pop("train_freq") / ours.pop("gradient_steps")
@@ -82,7 +82,7 @@ def test_fast_dqn_has_the_hyperparameters_of_dqn() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_line_says_its_unit_or_source(path: Path) -> None:
+def test_every_value_has_a_comment(path: Path) -> None:
     for line in path.read_text().splitlines():
         is_value = ":" in line and not line.rstrip().endswith(":") and not line.startswith("#")
         if is_value and "policy: " not in line:
@@ -90,16 +90,16 @@ def test_every_line_says_its_unit_or_source(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_dotted_module_stands_beside_each_file(path: Path) -> None:
+def test_each_file_has_a_module_for_conf(path: Path) -> None:
     module = importlib.import_module(f"sb3_atari_course.hyperparams.{path.stem}")
     assert module.hyperparams == yaml.safe_load(path.read_text())
     env_id = next(iter(module.hyperparams))
-    module.hyperparams[env_id].clear()  # RL Zoo changes what it reads
+    module.hyperparams[env_id].clear()  # RL Zoo mutates it
     assert module.hyperparams[env_id]
     with pytest.raises(AttributeError, match="has no attribute 'hyperparameters'"):
         _ = module.hyperparameters
 
 
-def test_an_unknown_algo_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"for algo 'sac'; there are \['dqn'"):
+def test_unknown_algo_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"'sac'.*\['dqn'"):
         hyperparams_file("sac")

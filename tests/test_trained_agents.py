@@ -1,4 +1,4 @@
-"""The agents in ``trained_agents/``: small, openable by everybody, as good as their cards say."""
+"""Published agents in ``trained_agents/``: size, safe loading, model cards, documented scores."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FILES = [
 ]
 BREAKOUT = FOLDER / "dqn" / "BreakoutNoFrameskip-v4_1"
 GAMES = ["BreakoutNoFrameskip-v4"]
-SMALL_WORLDS = ["CartPole-v1", "LunarLander-v3", "MountainCar-v0", "Pendulum-v1"]
-WORLDS = {"dqn": [*GAMES, *SMALL_WORLDS], "q_learning": ["Taxi-v4"]}
+SMALL_ENVS = ["CartPole-v1", "LunarLander-v3", "MountainCar-v0", "Pendulum-v1"]
+ENVS = {"dqn": [*GAMES, *SMALL_ENVS], "q_learning": ["Taxi-v4"]}
 MOST_BYTES = 60_000_000
 
 
@@ -48,16 +48,18 @@ def find(file: Path) -> Run:
     return run
 
 
-def test_every_world_is_there_and_all_of_it_is_small() -> None:
-    for algo, worlds in WORLDS.items():
-        assert sorted(path.name for path in (FOLDER / algo).iterdir()) == [f"{w}_1" for w in worlds]
+def test_folder_has_all_environments_and_is_small() -> None:
+    for algo, env_ids in ENVS.items():
+        assert sorted(path.name for path in (FOLDER / algo).iterdir()) == [
+            f"{w}_1" for w in env_ids
+        ]
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= MOST_BYTES
     assert len([*BREAKOUT.glob("rl_model_*_steps.zip")]) == 3
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_a_card_tells_where_its_agents_come_from_and_that_the_best_is_played(path: Path) -> None:
+def test_model_card_has_provenance_and_selection(path: Path) -> None:
     card = read_card(path)
     training = card["training"]
     assert training["command"].startswith("python -m sb3_atari_course train --")
@@ -82,21 +84,21 @@ def test_a_card_tells_where_its_agents_come_from_and_that_the_best_is_played(pat
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_it_opens_without_unpickling_and_plays_as_with_it(file: Path) -> None:
+def test_safe_loading_predicts_like_unpickling(file: Path) -> None:
     safe, run = load_agent(file, device="cpu"), find(file)
     model = run.load_model("cpu")
     space = model.observation_space
     space.seed(0)
-    looks = np.array([space.sample() for _ in range(20)])
-    expected = model.predict(looks, deterministic=True)[0]
-    assert (safe.predict(looks, deterministic=True)[0] == expected).all()
+    observations = np.array([space.sample() for _ in range(20)])
+    expected = model.predict(observations, deterministic=True)[0]
+    assert (safe.predict(observations, deterministic=True)[0] == expected).all()
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_it_holds_no_optimiser_each_tensor_once_and_the_epsilon_of_its_card(file: Path) -> None:
+def test_file_is_slim_and_has_the_exploration_rate_of_its_model_card(file: Path) -> None:
     data, parameters, _ = load_from_zip_file(file, device="cpu")
     assert data is not None
-    if "exploration_final_eps" in data:  # else a table
+    if "exploration_final_eps" in data:  # not tabular Q-learning
         assert data["exploration_rate"] == read_card(file.parent)["exploration_rate"]
     assert parameters.get("policy.optimizer", {"state": {}})["state"] == {}
     policy = parameters["policy"]
@@ -107,7 +109,7 @@ def test_it_holds_no_optimiser_each_tensor_once_and_the_epsilon_of_its_card(file
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
-def test_its_settings_are_stock_and_tell_nothing_of_the_machine(path: Path) -> None:
+def test_settings_are_stock_and_have_no_paths_of_the_machine(path: Path) -> None:
     settings = path.parent / read_card(path)["env_id"]
     config = yaml.safe_load((settings / "config.yml").read_text())
     assert not {"double_q", "compile", "callback"} & set(config)
@@ -118,13 +120,13 @@ def test_its_settings_are_stock_and_tell_nothing_of_the_machine(path: Path) -> N
 
 
 def score_of(card: dict[str, Any], file: str) -> str:
-    """Return how our documents write a score."""
+    """Return a score as formatted in the documentation."""
     report = card["scores"][file]
     return f"{report['mean']:.1f} +- {report['std']:.1f}"
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_results_say_what_the_cards_say(file: Path) -> None:
+def test_results_page_matches_the_model_cards(file: Path) -> None:
     card = read_card(file.parent)
     text = (ROOT / "docs" / "results.md").read_text()
     (row,) = [
@@ -144,7 +146,7 @@ def test_the_results_say_what_the_cards_say(file: Path) -> None:
     ]
 
 
-def test_the_readme_says_what_the_card_of_breakout_says() -> None:
+def test_readme_matches_the_model_card_of_breakout() -> None:
     card = read_card(BREAKOUT)
     (row,) = [
         line
@@ -156,7 +158,7 @@ def test_the_readme_says_what_the_card_of_breakout_says() -> None:
 
 
 @pytest.mark.services
-def test_stock_rl_zoo_shows_breakout(tmp_path: Path) -> None:
+def test_stock_rl_zoo_plays_breakout(tmp_path: Path) -> None:
     first = min(int(path.stem.split("_")[2]) for path in BREAKOUT.glob("rl_model_*_steps.zip"))
     which = ["--algo", "dqn", "--env", "BreakoutNoFrameskip-v4", "-f", str(FOLDER), "-n", "3000"]
     for stage in ([], ["--load-best"], ["--load-checkpoint", str(first)]):
@@ -166,15 +168,15 @@ def test_stock_rl_zoo_shows_breakout(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
-def test_it_scores_what_its_card_says(file: Path) -> None:
-    """Equal to the point where it was made; elsewhere rounding may lead into other games."""
+def test_score_equals_that_of_the_model_card(file: Path) -> None:
+    """Equal on the same hardware; elsewhere rounding may change games."""
     card = read_card(file.parent)
-    told = card["scores"][file.name]
-    n_games, seed = told["protocol"]["n_games"], told["protocol"]["seed"]
+    published = card["scores"][file.name]
+    n_games, seed = published["protocol"]["n_games"], published["protocol"]["seed"]
     report = find(file).evaluate(seed=seed, n_games=n_games, random_play=False, device="cpu")
     if describe_machine() == card["training"]["hardware"]:
-        assert [*report.scores] == told["scores"]
-    error = math.hypot(told["std"], report.std) / math.sqrt(n_games)
-    # a card may be older than some lines of a protocol
-    assert {key: report.protocol[key] for key in told["protocol"]} == told["protocol"]
-    assert abs(report.mean - told["mean"]) <= 3 * error
+        assert [*report.scores] == published["scores"]
+    error = math.hypot(published["std"], report.std) / math.sqrt(n_games)
+    # an older model card may lack keys of the protocol
+    assert {key: report.protocol[key] for key in published["protocol"]} == published["protocol"]
+    assert abs(report.mean - published["mean"]) <= 3 * error

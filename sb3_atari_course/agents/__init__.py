@@ -1,9 +1,9 @@
-"""Agents' files: loaded without running anything that they hold, and published.
+"""Agent files: safe loading of SB3 zips without unpickling, model cards, and publishing.
 
-- ``loading.py``     from a file to a model that plays
-- ``weights.py``     files, zips and tensors, opened safely
-- ``agent_card.py``  ``card.json``: what the agents of a folder are; what a file may name
-- ``publishing.py``  from a run folder to small files with a card
+- ``loading.py``     :func:`load_agent`: an SB3 zip as a model ready for inference
+- ``weights.py``     safe reading of files, zips and tensors
+- ``agent_card.py``  model card of a folder (``card.json``), and the classes that a file may name
+- ``publishing.py``  from a run folder to small files with a model card
 """
 
 from sb3_atari_course.agents.agent_card import read_card, write_card

@@ -1,4 +1,4 @@
-"""Loading an agent's file without running anything that it holds."""
+"""Safe loading of SB3 agents: weights are read without unpickling, so no code in a file runs."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from sb3_atari_course.agents.weights import (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a model is built from.
+    """Specification of a model: classes, spaces and keyword arguments.
 
-    :param algorithm: its class.
-    :param policy: class of its policy.
-    :param observation_space: as SB3 gives it to the policy: images channels first.
-    :param action_space: of the env.
-    :param env: wrapped as SB3 wraps it, None: the model only plays what it is shown.
+    :param algorithm: class of the algorithm.
+    :param policy: class of the policy.
+    :param observation_space: as SB3 passes it to the policy: images channels first.
+    :param action_space: of the environment.
+    :param env: environment wrapped as SB3 wraps it, or None.
     :param policy_kwargs: of the policy.
     :param kwargs: of the algorithm.
     """
@@ -66,12 +66,12 @@ class Plan:
 
 
 def check_fit(plan: Plan, weights: Mapping[str, th.Tensor]) -> None:
-    """Raise an error unless weights are those of a policy, which is built without any RAM.
+    """Check that weights fit a policy, which is built on the meta device and so takes no RAM.
 
-    :raises RuntimeError: by torch, naming what is missing, too many or of another shape.
-    :raises TypeError: naming a tensor of another type, which torch would convert.
+    :raises RuntimeError: by torch, naming missing, unexpected or differently shaped tensors.
+    :raises TypeError: naming a tensor of another dtype, which torch would convert.
     """
-    with th.device("meta"), _WithoutMemory():
+    with th.device("meta"), _MetaDevice():
         policy = _set_up(plan, "cpu").policy
     policy.load_state_dict({name: one.to("meta") for name, one in weights.items()})
     for name, wanted in policy.state_dict().items():
@@ -80,7 +80,7 @@ def check_fit(plan: Plan, weights: Mapping[str, th.Tensor]) -> None:
 
 
 def build_model(plan: Plan, device: th.device | str) -> Any:
-    """Return the model with random weights; torch's generator stays where it was."""
+    """Return the model with random weights, leaving torch's random generator unchanged."""
     with th.random.fork_rng(devices=[]):
         model = _set_up(plan, device)
     model.env = plan.env
@@ -88,24 +88,24 @@ def build_model(plan: Plan, device: th.device | str) -> Any:
     return model
 
 
-class _WithoutMemory(TorchFunctionMode):
-    """Lets policies be built of tensors on the meta device, where SB3 does not expect them."""
+class _MetaDevice(TorchFunctionMode):
+    """Torch function mode that makes SB3's constructors work with tensors on the meta device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         is_meta = bool(args) and isinstance(args[0], th.Tensor) and args[0].is_meta
         if is_meta and func in (th.Tensor.to, th.Tensor.cpu):
-            return args[0]  # there is nothing to move
+            return args[0]  # a meta tensor has no data to move
         if is_meta and func is th.Tensor.__bool__:
-            return True  # a distribution asks whether its parameters are valid
+            return True  # distributions validate their parameters
         return func(*args, **(kwargs or {}))
 
 
 def _set_up(plan: Plan, device: th.device | str) -> Any:
-    kwargs = {**_smallest_memory(plan.algorithm), **plan.kwargs}
+    kwargs = {**_smallest_buffers(plan.algorithm), **plan.kwargs}
     algorithm: Any = plan.algorithm
     model = algorithm(
         policy=plan.policy,
-        env=None,  # spaces are set below; SB3's load does so too
+        env=None,  # spaces are set below, as in SB3's load
         device=device,
         policy_kwargs=copy.deepcopy(dict(plan.policy_kwargs)),
         _init_setup_model=False,
@@ -119,8 +119,8 @@ def _set_up(plan: Plan, device: th.device | str) -> Any:
     return model
 
 
-def _smallest_memory(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
-    """Return settings with which nothing is kept of the games: the model is to play."""
+def _smallest_buffers(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
+    """Return arguments that minimise replay and rollout buffers, unused in inference."""
     if issubclass(algorithm, OffPolicyAlgorithm):
         return {"buffer_size": 1}
     if issubclass(algorithm, OnPolicyAlgorithm):
@@ -129,9 +129,10 @@ def _smallest_memory(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
     return {}
 
 
-#: Of a file, in bytes; twenty times an Atari agent. Opening takes up to four times the file.
+#: Maximum size of a file, in bytes: 20 Atari agents. Loading takes up to 4 times the file's size.
 MAX_BYTES = 192 * 2**20
-#: Of SB3's settings in it; larger ones (many envs' last screens, pickled) are not looked at.
+#: Maximum size of SB3's ``data`` in it, in bytes; larger ones (pickled last observations of many
+#: environments) are ignored.
 _MAX_DATA = 8 * 2**20
 
 
@@ -146,53 +147,58 @@ def load_agent(
     max_bytes: int = MAX_BYTES,
     **kwargs: Any,
 ) -> BaseAlgorithm:
-    """Return the agent of an SB3 ``.zip``, ready to play as SB3's own ``load`` would return it.
+    """Load an SB3 ``.zip`` for inference without unpickling, so that no code in the file runs.
 
-    Nothing in the file is unpickled: weights are read from ``policy.pth`` by torch's
-    ``weights_only``, after their description was checked; optimisers and pickled settings are
-    never opened. What the policy is, is taken from the arguments, else from ``card.json`` beside
-    the file, else from the readable part of SB3's settings. The algorithm is guessed from the
-    names of the tensors for "dqn" (FastDQN's too, which plays alike), "qrdqn" and "q_learning";
-    others need ``algorithm=`` or a card. Random actions (``deterministic=False``) are as frequent
-    as when the model was saved, if the card or the file holds that in readable form, else there are
-    none.
+    The model predicts like that of SB3's ``load``. Weights are read from ``policy.pth`` with
+    torch's ``weights_only``, after its pickle was checked; optimisers and pickled settings are
+    ignored. Policy class and ``policy_kwargs`` are taken from the arguments, else from the model
+    card ``card.json`` next to the file, else from the readable part of SB3's settings. The
+    algorithm is inferred from the names of the tensors for DQN (also FastDQN, whose agents are
+    loaded as DQN), QR-DQN and Q-learning; others need ``algorithm`` or a model card. The
+    exploration rate, used with ``deterministic=False``, is that in the model card or the file,
+    else 0.
 
-    Optimiser, replay buffer and counters start over, with the smallest replay buffer that there is:
-    resume a training from a checkpoint. A VecNormalize's averages are not in this file.
+    Optimiser, replay buffer (of minimal size) and counters are not restored: to continue training,
+    resume from a checkpoint. The statistics of VecNormalize are not in this file.
 
-    :param path: of the file, ``.zip`` may be left out; or of a folder with exactly one. A link is
-        followed.
-    :param env: whose spaces the agent has; never reset or stepped. Not needed with a card.
-    :param algorithm: RL Zoo's name ("dqn", "q_learning") or the class.
-    :param policy: its name ("CnnPolicy", "sb3_atari_course.policies.AtariCnnPolicy") or the class.
-    :param policy_kwargs: all of them, as it was trained with, instead of those in card and file.
-    :param device: "auto", "cpu" or "cuda".
-    :param max_bytes: largest file, in bytes; larger ones are refused before they are read.
-    :param kwargs: of the algorithm's constructor: ``buffer_size``, for example.
-    :raises FileNotFoundError: if there is no such file.
-    :raises AgentFileError: for a file that is damaged, hostile or of another environment, and if
-        it remains unknown what it is; the message names what to pass.
-    :raises ValueError: for an algorithm or policy that is not known.
+    :param path: path of the file, with or without ``.zip``, or of a folder with exactly one zip.
+        Symbolic links are followed.
+    :param env: environment with the agent's spaces, never reset or stepped; not needed with a model
+        card.
+    :param algorithm: RL Zoo's name, for example ``"dqn"`` or ``"q_learning"``, or the class.
+    :param policy: SB3's alias, for example ``"CnnPolicy"``, the import path of a known policy, or
+        the class.
+    :param policy_kwargs: all of those used in training; they replace those of model card and file.
+    :param device: PyTorch device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    :param max_bytes: maximum size of the file, in bytes; larger ones are rejected unread.
+    :param kwargs: further arguments of the algorithm's constructor, for example ``buffer_size``.
+    :return: the model.
+    :raises FileNotFoundError: if the file does not exist.
+    :raises AgentFileError: if the file is damaged, malicious, larger than ``max_bytes`` or of
+        another environment, or if its policy or spaces are unknown; the message names the argument
+        to pass.
+    :raises TypeError: if ``env`` is a string, or ``policy_kwargs`` is not a mapping.
+    :raises ValueError: for an unknown algorithm or policy, or a CUDA device that does not exist.
     """
     check_cuda_device("device", device)
     if isinstance(env, str):
-        raise TypeError(f"env is an environment, not its id: gym.make({env!r})")
+        raise TypeError(f"env must be an environment, got the id {env!r}: pass gym.make({env!r})")
     if not isinstance(policy_kwargs, Mapping | None):
         raise TypeError(f"policy_kwargs must be a mapping, got {policy_kwargs!r}")
     max_bytes = integer_at_least(1, "max_bytes", max_bytes)
     agent = find_agent(Path(path))
-    content = read_file(agent, max_bytes=max_bytes, remedy="a larger max_bytes allows it")
+    content = read_file(agent, max_bytes=max_bytes, remedy="pass a larger max_bytes")
     members = read_members(content, agent)
-    card = _card_beside(agent, content)
+    card = _read_own_card(agent, content)
     if "policy.pth" not in members:
-        raise refuse(agent, "it holds no policy.pth", "is it an agent that SB3 has saved?")
+        raise refuse(agent, "it contains no policy.pth", "was it saved by SB3's model.save?")
     described = {**_readable_settings(members, agent), **card}
     inside = f"{agent}:policy.pth"
     weights = read_weights(members["policy.pth"], inside, max_bytes=max_bytes)
 
     cls = _choose_algorithm(algorithm, card, weights, agent)
     observation_space, action_space, venv = _choose_spaces(env, cls, card, agent)
-    as_trained = "pass the env, algorithm=, policy= and policy_kwargs= as it was trained with"
+    as_trained = "pass the env, algorithm=, policy= and policy_kwargs= used in training"
     try:
         rate = probability("exploration_rate", described.get("exploration_rate", 0.0))
         if policy_kwargs is None:
@@ -200,7 +206,7 @@ def load_agent(
         policy_class = _choose_policy(policy, cls, described, observation_space)
     except (TypeError, ValueError) as error:
         raise refuse(agent, error, as_trained) from None
-    if described.get("use_sde") is True:  # with gSDE the network is another one
+    if described.get("use_sde") is True:  # gSDE changes the network
         kwargs = {"use_sde": True, **kwargs}
     plan = Plan(
         cls, policy_class, observation_space, action_space, venv, dict(policy_kwargs), kwargs
@@ -210,16 +216,16 @@ def load_agent(
         model = build_model(plan, device)
     except MemoryError:
         raise
-    except Exception as error:  # whatever fails in SB3 or torch is the file's fault
-        raise refuse(inside, error, f"another environment or policy; {as_trained}") from error
+    except Exception as error:  # any exception of SB3 or torch: weights and policy do not fit
+        raise refuse(inside, error, f"wrong environment or policy; {as_trained}") from error
     model.policy.load_state_dict(weights)
     if hasattr(model, "exploration_rate"):
         model.exploration_rate = rate
     return model  # type: ignore[no-any-return]
 
 
-def _card_beside(agent: Path, content: bytes) -> dict[str, Any]:
-    """Return the card beside an agent's zip, which must be of this file; empty without one."""
+def _read_own_card(agent: Path, content: bytes) -> dict[str, Any]:
+    """Return the model card in an agent's folder, checked against its zip; {} without one."""
     path = agent.with_name(CARD)
     if not path.exists():
         return {}
@@ -229,7 +235,7 @@ def _card_beside(agent: Path, content: bytes) -> dict[str, Any]:
 
 
 def _readable_settings(members: dict[str, bytes], agent: Path) -> dict[str, Any]:
-    """Return the readable part of SB3's settings: what is not pickled in them."""
+    """Return the settings that SB3 saved as plain JSON, not as pickles."""
     data = members.get("data", b"")
     if not data or len(data) > _MAX_DATA:
         return {}
@@ -253,7 +259,9 @@ def _choose_algorithm(
     guessed = {"q_net": "dqn", "quantile_net": "qrdqn", "values": "q_learning"}
     name = asked or card.get("algorithm") or guessed.get(first.partition(".")[0])
     if name is None:
-        raise refuse(agent, f"no algorithm is known by the tensor {first!r}", "pass algorithm=")
+        raise refuse(
+            agent, f"the tensor {first!r} does not identify the algorithm", "pass algorithm="
+        )
     return known[name]
 
 
@@ -264,15 +272,15 @@ def _choose_spaces(
     described = {name: read_space(card[name]) for name in names if name in card}
     if env is None:
         if len(described) != len(names):
-            raise refuse(agent, "its observation and action space are unknown", "pass env=")
+            raise refuse(agent, "its observation and action spaces are unknown", "pass env=")
         return described["observation_space"], described["action_space"], None
     venv = algorithm._wrap_env(env)
     for name, space in described.items():
         if space != getattr(venv, name):
             raise refuse(
                 agent,
-                f"its card says {name} {space}, the env has {getattr(venv, name)}",
-                "pass the env that it was trained on",
+                f"its model card has {name} {space}, the env has {getattr(venv, name)}",
+                "pass the env used in training",
             )
     return venv.observation_space, venv.action_space, venv
 
@@ -291,14 +299,14 @@ def _choose_policy(
         named = read_policy_class(described.get("policy_class"), algorithm)
         if named is not None:
             return named
-        name = _usual_policy(list(algorithm.policy_aliases), observation_space)
+        name = _default_policy(list(algorithm.policy_aliases), observation_space)
     if name not in known:
         raise ValueError(f"policy must be one of {sorted(known)} or a class, got {name!r}")
     return known[name]
 
 
-def _usual_policy(names: list[str], observation_space: spaces.Space[Any]) -> str | None:
-    """Return SB3's short name of the policy for such observations."""
+def _default_policy(names: list[str], observation_space: spaces.Space[Any]) -> str | None:
+    """Return SB3's alias of the policy for an observation space."""
     if len(names) == 1:
         return names[0]
     kind = "MultiInput" if isinstance(observation_space, spaces.Dict) else "Mlp"

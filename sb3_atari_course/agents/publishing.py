@@ -1,4 +1,4 @@
-"""Publishing the agents of a run: choose the best, slim, score, describe it in a card."""
+"""Publishing the agents of a run: model selection, small files, evaluation, model card."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from sb3_atari_course.zoo.run_folder import (
     checkpoints_of,
     find_provenance,
     find_run,
-    from_here,
     portable,
     run_number,
+    shorten_paths,
 )
 
 #: RL Zoo's name of the best model (``--load-best``).
@@ -54,40 +54,41 @@ def publish(
     epsilon: float | None = None,
     device: str = "cpu",
     gym_packages: Sequence[str] = (),
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Path:
-    """Publish the agents of a finished run: small files, settings, curve and card.
+    """Publish the agents of a finished run: small files, settings, learning curve and model card.
 
-    The best is chosen on games of its own: among the last model, that of RL Zoo's evaluations and
-    the checkpoints of the second half of the training. It becomes both the agent and
-    ``best_model.zip``; ``stages`` are shipped beside it. Each is scored once, as it was written.
-    FastDQN's agents are published as DQN's, which they are.
+    The best model is selected among the last one, the best one of RL Zoo's evaluations and the
+    checkpoints of the second half of training, on separate games. It is published both under the
+    environment's name and as ``best_model.zip``, together with the checkpoints in ``stages``. Each
+    published file is evaluated once. FastDQN agents are published as DQN agents, since they have
+    the same policy.
 
-    :param run_folder: of RL Zoo or our launcher, ``logs/dqn/CartPole-v1_1``, from a trusted hand:
-        its files are unpickled.
-    :param folder: in RL Zoo's layout; the agents come to ``folder/ALGO/ENV_1``, which must not be
-        there.
-    :param stages: steps of checkpoints (``--save-freq``) to be shipped.
-    :param n_games: whole games of each score.
+    :param run_folder: run folder of RL Zoo or our launcher, for example ``logs/dqn/CartPole-v1_1``.
+        Its files are unpickled: only publish runs that you trust.
+    :param folder: log folder in RL Zoo's layout; the agents are written to ``folder/ALGO/ENV_1``,
+        which must not exist.
+    :param stages: agent steps of checkpoints (``--save-freq``) to publish.
+    :param n_games: whole games per published score.
     :param seed: of these games.
-    :param selection_games: whole games by which each file is judged.
-    :param selection_seed: of those games.
-    :param epsilon: probability of a random action in all of them; None for 0.05 in an Atari game,
+    :param selection_games: whole games per candidate for model selection.
+    :param selection_seed: of those games; it must differ from ``seed``.
+    :param epsilon: probability of a random action in all games; None for 0.05 in an Atari game,
         else 0.
-    :param device: of PyTorch, on which they are played.
+    :param device: PyTorch device of the evaluations.
     :param gym_packages: modules to import that register the environment, in addition to those
-        that the training has noted.
-    :param say: gets lines about the progress.
+        saved with the run.
+    :param log: called with each line about the progress.
     :return: the folder of the agents.
     :raises ValueError: for a folder that is not a finished run, a missing checkpoint, equal seeds,
-        a number out of range, an agent that no card can describe, a folder that cannot be written,
-        and if the agents are there already.
+        a number out of range, an agent that a model card cannot describe, a folder that cannot be
+        written, or if the target exists.
     :raises ImportError: without the extra ``plots``.
     """
     if seed == selection_seed:
         raise ValueError(
-            f"seed and selection_seed are both {seed}: who is chosen on the games of the score"
-            " scores too well, take two"
+            f"seed and selection_seed are both {seed}: the score would be biased by model"
+            " selection, use different ones"
         )
     for name, least, value in (
         ("n_games", 1, n_games),
@@ -106,17 +107,17 @@ def publish(
     algo, name = PLAYED_BY.get(final.algo, final.algo), EnvironmentName(final.env_id)
     target = Path(folder) / algo / f"{name}_1"
     if target.exists():
-        raise ValueError(f"{target} is there already: remove it, or publish to another folder")
+        raise ValueError(f"{target} exists: remove it, or publish to another folder")
 
     candidates = _candidates(final, find)
     games: dict[str, Any] = {"epsilon": epsilon, "device": device}
     aside = target.with_name(f"{target.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)  # of a publishing that was interrupted
+    shutil.rmtree(aside, ignore_errors=True)  # left by an interrupted call
     try:
         aside.mkdir(parents=True)
         chosen_on = {"seed": selection_seed, "n_games": selection_games}
         best, means = _choose_best(candidates, **chosen_on, **games)
-        say(f"best of {means}: {best.model_path.name}")
+        log(f"best of {means}: {best.model_path.name}")
         sources = {f"rl_model_{n}_steps.zip": find(load_checkpoint=n) for n in stages}
         sources[_BEST] = best
         scores: dict[str, Any] = {}
@@ -124,7 +125,7 @@ def publish(
             write_slim(source.model_path, aside / file)
             agent = replace(source, algo=algo, folder=aside, model_path=aside / file)
             report = agent.evaluate(n_games=n_games, seed=seed, **games)
-            say(f"{file}: {report.summary()}")
+            log(f"{file}: {report.summary()}")
             scores[file] = json.loads(json.dumps(report.as_dict()))  # tuples become lists
         shutil.copyfile(aside / _BEST, aside / f"{name}.zip")  # what RL Zoo plays by default
         steps = {file: _steps_of(source) for file, source in sources.items()}
@@ -159,7 +160,7 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
     algo, env_id, number = str(facts.algo), str(facts.env_id), run_number(folder)
     if (folder.parent.name, folder.name) != (algo, f"{EnvironmentName(env_id)}_{number}"):
         raise ValueError(
-            f"{facts.folder} of {algo} on {env_id} is not a run folder of RL Zoo, such as"
+            f"{facts.folder} of {algo} on {env_id} is not a run folder of RL Zoo: pass one such as"
             " logs/dqn/CartPole-v1_1, with its args.yml"
         )
     if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
@@ -169,18 +170,18 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
 
 
 def _check_run(final: Run, stages: Sequence[int]) -> None:
-    """Refuse before the first game what could not be published after the last one."""
+    """Check, before the evaluations, that the run can be published."""
     known = checkpoints_of(final.folder)
     missing = sorted(set(stages) - set(known))
     if missing:
         raise ValueError(
-            f"no checkpoint after {missing} steps in {final.folder}: it has those after {known}"
+            f"no checkpoint after {missing} steps in {final.folder}: choose among {known}"
             " (--save-freq)"
         )
     if final.hyperparams.get("normalize"):
         raise ValueError(
-            f"{final.folder} was trained with normalize, whose statistics no published agent"
-            " holds: share the run folder itself"
+            f"{final.folder} was trained with normalize, whose statistics are not part of a"
+            " published agent: share the run folder itself"
         )
     check_model(final.model_path)
     final.env_wrapper()
@@ -188,9 +189,9 @@ def _check_run(final: Run, stages: Sequence[int]) -> None:
 
 
 def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
-    """Return who may be the best: the last, the evaluations' best, checkpoints after half time.
+    """Return the candidates: last model, RL Zoo's best, checkpoints of the second half.
 
-    :raises ValueError: for a file that cannot be opened.
+    :raises ValueError: for a file that cannot be loaded.
     """
     candidates = [final]
     if (final.folder / _BEST).is_file():
@@ -206,18 +207,18 @@ def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
 def _steps_of(run: Run) -> int:
     """Return the agent steps after which a model was saved.
 
-    :raises ValueError: if its file cannot be opened.
+    :raises ValueError: if its file cannot be loaded.
     """
     try:
         return run.load_model("cpu").num_timesteps
-    except Exception as error:  # what unpickling may raise
-        raise ValueError(f"{run.model_path} cannot be opened: {error!r}; remove it") from error
+    except Exception as error:  # unpickling may raise anything
+        raise ValueError(f"{run.model_path} cannot be loaded: {error!r}; remove it") from error
 
 
 def _choose_best(
     candidates: list[Run], *, seed: int, n_games: int, **settings: Any
 ) -> tuple[Run, dict[str, float]]:
-    """Score each file; return the best, of equal ones the first, and name of the file -> mean."""
+    """Evaluate each candidate; return the (first) best one, and file name -> mean score."""
     means = {
         run.model_path.name: round(
             run.evaluate(seed=seed, n_games=n_games, random_play=False, **settings).mean, 3
@@ -227,42 +228,44 @@ def _choose_best(
     return max(candidates, key=lambda run: means[run.model_path.name]), means
 
 
-#: Of what SB3 saves: the last screens, episodes for its log, a folder of the machine that trained.
-_OF_A_TRAINING = (
+#: Attributes in SB3's files that inference does not need, or that contain paths of the machine.
+_TRAINING_STATE = (
     "_last_obs",
     "_last_original_obs",
     "_last_episode_starts",
     "ep_info_buffer",
     "ep_success_buffer",
     "tensorboard_log",
-    "lr_schedule",  # made from learning_rate; pickled functions hold the path of their source
+    "lr_schedule",  # rebuilt from learning_rate; a pickled function contains its source path
 )
-#: Settings of FastDQN that SB3's DQN does not have.
-_OF_FAST_DQN = ("double_q", "compile")
+#: Arguments of FastDQN that SB3's DQN does not have.
+_FAST_DQN_ONLY = ("double_q", "compile")
 
 
 def write_slim(source: Path, path: Path) -> None:
-    """Write an agent's zip for playing.
+    """Write a small copy of an SB3 zip for inference.
 
-    The optimiser's state is left out (its settings stay), and a target network becomes the online
-    one, whose tensors the file then holds once: a quarter of DQN's file is left. SB3's own ``load``
-    opens it, and so does ``load_agent``. A training that begins with it begins with new averages.
-    With random actions it plays by the epsilon at which its training was to end, as its card says,
-    not by that of its moment: RL Zoo's ``enjoy`` of an early agent shows what that had learned.
+    The optimiser's state is removed (its hyperparameters stay), and a target network shares the
+    tensors of the online network, which leaves a quarter of a DQN file. Both SB3's ``load`` and
+    ``load_agent`` open it; further training starts with a fresh optimiser state. The exploration
+    rate is set to its final value, also for an early checkpoint, so that RL Zoo's ``enjoy`` shows
+    the learned policy.
 
-    :param source: saved by SB3, from a trusted hand: it is unpickled.
-    :param path: of the new zip.
+    :param source: zip saved by SB3. It is unpickled: only use files that you trust.
+    :param path: path of the new zip.
     :raises ValueError: if the source has no settings.
     """
     data, parameters, variables = load_from_zip_file(source, device="cpu")
     if data is None:
-        raise ValueError(f"{source} holds no settings: is it an agent that SB3 has saved?")
-    for name in (*_OF_A_TRAINING, *_OF_FAST_DQN):
+        raise ValueError(f"{source} contains no settings: was it saved by SB3's model.save?")
+    for name in (*_TRAINING_STATE, *_FAST_DQN_ONLY):
         data.pop(name, None)
     if {"exploration_rate", "exploration_final_eps"} <= set(data):
         data["exploration_rate"] = data["exploration_final_eps"]
     if data.get("replay_buffer_class") is NStepReplayBuffer:
-        data["replay_buffer_class"] = None  # SB3 chooses it again for n_steps, else it would warn
+        data["replay_buffer_class"] = (
+            None  # SB3 sets it again from n_steps, and warns if it is given
+        )
         for name in ("n_steps", "gamma"):
             data["replay_buffer_kwargs"].pop(name, None)
     states: list[Any] = [*parameters.values()]  # SB3 types them as tensors
@@ -275,28 +278,29 @@ def write_slim(source: Path, path: Path) -> None:
 
 
 def _share_targets(state: dict[str, Any]) -> None:
-    """Let a target network's tensors be those of the online network."""
+    """Replace a target network's tensors by those of the online network."""
     for name in state:
         online = state.get(name.replace("_target.", "."))
         if "_target." in name and isinstance(online, th.Tensor):
             state[name] = online
 
 
-#: Our algorithms whose agents one of stock RL Zoo's plays -> its name.
+#: Our algorithms whose agents a stock algorithm of RL Zoo can load -> its name.
 PLAYED_BY = {"fast_dqn": "dqn"}
-#: Settings that stock RL Zoo, or the algorithm in it, does not have.
-_OURS = ("double_q", "compile", "callback")
-#: Of the arguments of a training: those that are read when its agent plays.
+#: Hyperparameters that stock RL Zoo, or the stock algorithm, does not have.
+_OUR_KEYS = ("double_q", "compile", "callback")
+#: Arguments of a training that are needed to evaluate its agent.
 _ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
 
 
 def write_settings(folder: Path, facts: RunFacts) -> None:
-    """Write ``config.yml``, ``args.yml`` and ``command.txt`` for the agents of a run.
+    """Write ``config.yml``, ``args.yml`` and ``command.txt`` of published agents.
 
-    :param folder: that of the settings, ``.../BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4``.
+    :param folder: settings folder, ``.../BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4``.
+    :param facts: of the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = {key: value for key, value in facts.hyperparams.items() if key not in _OURS}
+    config = {key: value for key, value in facts.hyperparams.items() if key not in _OUR_KEYS}
     algo = facts.algo or ""
     arguments: dict[str, Any] = {"algo": PLAYED_BY.get(algo, algo)}
     arguments |= {key: facts.arguments.get(key) for key in _ARGUMENTS}
@@ -308,7 +312,7 @@ def write_settings(folder: Path, facts: RunFacts) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a yml as mappings, lists and scalars, without passwords and folders.
+    """Convert a value to plain YAML types, and remove passwords and folders of this machine.
 
     >>> plain({"net_arch": (64, 64), "log": "/somewhere/logs"})
     {'net_arch': [64, 64], 'log': 'logs'}
@@ -321,33 +325,34 @@ def plain(value: Any) -> Any:
 
 
 def shown_command(command: str) -> str:
-    """Return the command of a training without passwords and folders of the machine that ran it.
+    """Remove passwords and folders of this machine from the command of a training.
 
     >>> shown_command("/somewhere/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
     'python -m sb3_atari_course train -conf dqn.yml -f b'
     """
-    words = from_here(command_without_passwords(command)).split()  # RL Zoo has lost the quotes
-    return " ".join([Path(words[0]).name, *map(portable, words[1:])]) if words else ""
+    # RL Zoo saves the command without quotes
+    parts = shorten_paths(command_without_passwords(command)).split()
+    return " ".join([Path(parts[0]).name, *map(portable, parts[1:])]) if parts else ""
 
 
 def describe_training(curves: RunCurves) -> dict[str, Any]:
-    """Return how a run was trained, as plain data.
+    """Return the section ``training`` of a model card: how a run was trained.
 
-    Commit, versions and hardware are those that our ``train`` has noted. Of another training they
-    are those of now, and ``noted`` says so.
+    Commit, versions and hardware are those in the run's ``provenance.json``. Without that file they
+    are the current ones, which ``noted`` states.
 
-    :raises ValueError: for a log or a note that cannot be read.
+    :raises ValueError: for a log or ``provenance.json`` that cannot be read.
     """
     facts = curves.facts
-    noted, when = read_provenance(facts.folder), "when the training began"
-    if noted is None:
-        noted, when = find_provenance(), "when it was published"
+    provenance, when = read_provenance(facts.folder), "when the training began"
+    if provenance is None:
+        provenance, when = find_provenance(), "when it was published"
     return {
         "command": shown_command(facts.command),
         "algorithm": facts.algo,
         "hyperparams": plain(facts.hyperparams),
         "seed": facts.seed,
-        **noted,
+        **provenance,
         "noted": f"commit, versions and hardware: {when}",
         "minutes": wall_clock(facts.folder, curves.n_steps),
         "steps": curves.n_steps,
@@ -356,23 +361,24 @@ def describe_training(curves: RunCurves) -> dict[str, Any]:
 
 
 def read_provenance(run: Path) -> dict[str, Any] | None:
-    """Return what ``train`` has noted in a run folder, None if it has not.
+    """Return the content of ``provenance.json`` in a run folder, or None.
 
-    :raises ValueError: for a note that cannot be read.
+    :raises ValueError: if it cannot be read.
     """
     for path in run.glob(f"*/{PROVENANCE}"):
         try:
-            noted = json.loads(path.read_text(encoding="utf-8"))
-            return {name: noted[name] for name in ("commit", "versions", "hardware")}
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return {name: content[name] for name in ("commit", "versions", "hardware")}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} cannot be read: {error!r}; remove it") from error
     return None
 
 
 def wall_clock(run: Path, n_steps: int) -> float | None:
-    """Return after how many minutes a training had played so many steps, None if it is unknown.
+    """Return the wall-clock minutes a training took for its first ``n_steps``, None if unknown.
 
-    :param run: with SB3's log; time is interpolated between its lines.
+    :param run: run folder with SB3's ``progress.csv``, whose times are interpolated.
+    :param n_steps: agent steps.
     :raises ValueError: for a log that cannot be read.
     """
     progress = read_progress(run / "progress.csv")

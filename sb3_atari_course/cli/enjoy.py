@@ -27,7 +27,7 @@ from sb3_atari_course.cli.parser import (
 )
 from sb3_atari_course.envs import register_envs
 from sb3_atari_course.zoo.algorithms import register_algorithms
-from sb3_atari_course.zoo.experiment import refusals_of_hosts
+from sb3_atari_course.zoo.experiment import library_errors_as_setting_errors
 from sb3_atari_course.zoo.run_folder import check_model, find_model, read_settings
 
 _DESCRIPTION = """\
@@ -37,7 +37,7 @@ Zoo's, then RL Zoo's own. Agents of RL Zoo: python -m rl_zoo3.enjoy downloads th
 """
 
 
-@refusals_of_hosts()
+@library_errors_as_setting_errors()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = PlayParser("enjoy", _DESCRIPTION)

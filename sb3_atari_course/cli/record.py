@@ -17,7 +17,7 @@ import rl_zoo3.utils
 
 from sb3_atari_course.cli.enjoy import PlayParser, agent_for_rl_zoo, hand_over
 from sb3_atari_course.cli.parser import add_device, add_output, chosen_model
-from sb3_atari_course.zoo.experiment import check_device, refusals_of_hosts
+from sb3_atari_course.zoo.experiment import check_device, library_errors_as_setting_errors
 from sb3_atari_course.zoo.run_folder import find_model
 
 _DESCRIPTION = """\
@@ -27,7 +27,7 @@ differ from RL Zoo's, then RL Zoo's own.
 """
 
 
-@refusals_of_hosts()
+@library_errors_as_setting_errors()
 def main(arguments: Sequence[str]) -> None:
     """Run the command. Ctrl-C or an error leaves no video."""
     try:

@@ -23,7 +23,7 @@ from sb3_atari_course.zoo.algorithms import register_algorithms
 from sb3_atari_course.zoo.experiment import (
     CourseExperimentManager,
     check_device,
-    refusals_of_hosts,
+    library_errors_as_setting_errors,
 )
 from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
 
@@ -39,7 +39,7 @@ _LEAST: dict[str, tuple[int, dict[int, str]]] = {
 }
 
 
-@refusals_of_hosts()
+@library_errors_as_setting_errors()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     register_envs()

@@ -1,4 +1,4 @@
-"""``-conf sb3_atari_course.hyperparams.dqn_laptop``: see :mod:`sb3_atari_course.hyperparams`."""
+"""Hyperparameters of ``dqn_laptop.yml``; see :mod:`sb3_atari_course.hyperparams`."""
 
 from sb3_atari_course.hyperparams import read_at_each_access
 

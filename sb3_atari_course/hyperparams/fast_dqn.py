@@ -1,4 +1,4 @@
-"""``-conf sb3_atari_course.hyperparams.fast_dqn``: see :mod:`sb3_atari_course.hyperparams`."""
+"""Hyperparameters of ``fast_dqn.yml``, for ``-conf sb3_atari_course.hyperparams.fast_dqn``."""
 
 from sb3_atari_course.hyperparams import read_at_each_access
 

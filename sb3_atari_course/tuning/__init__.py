@@ -1,18 +1,18 @@
-"""Fault-tolerant tuning: Optuna's studies, RL Zoo's trainings, whole games as the score.
+"""Fault-tolerant hyperparameter tuning with Optuna: trials are trained by RL Zoo.
 
-The way of a trial::
+The objective is the mean score of whole games. Modules, from the search space to the command::
 
-    hyperparams/spaces/*.yml, --param -> space.py   which parameters, where in a yml, which values
-      -> study.py        Optuna's study: its settings, its budget, its sampler, seeds by number
-      -> trial.py        one trial: a yml, a training as RL Zoo does it, whole games
-      -> workers.py      processes that may die at any moment, and their launcher
+    hyperparams/spaces/*.yml, --param -> space.py   parameters, their path in a yml, their values
+      -> study.py        Optuna study: settings, budget, sampler, seeds per trial
+      -> trial.py        one trial: a yml, a training by RL Zoo, its evaluation
+      -> workers.py      worker processes that may be killed at any time, and their launcher
       -> storage.py      a journal file (one machine) or a database (many)
-      -> search.py       the command: from its flags to the best yml, a table, Optuna's plots
+      -> search.py       command ``tune``: writes best.yml, trials.csv and Optuna's plots
 """
 
-#: Samplers and pruners; here for the command line, which shows them without importing more.
+#: Samplers and pruners; defined here so that ``--help`` does not import Optuna.
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("median", "none")
 
-#: Seconds of silence after which a worker on a database counts as dead.
+#: Seconds without a heartbeat after which a worker on a database counts as dead.
 GRACE_PERIOD = 60

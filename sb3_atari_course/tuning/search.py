@@ -1,6 +1,6 @@
-"""The command ``tune``: from its flags to a study, and to what is kept of it.
+"""Hyperparameter search: implementation of the command ``tune``.
 
-A study's folder gets the best yml, a table of the trials, and Optuna's own plots.
+Writes the best yml, a table of the trials and Optuna's plots into the study's folder.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from sb3_atari_course.tuning.space import (
     Space,
     adapt_space,
     describe_space,
+    drop_late_learning_starts,
     load_space,
-    without_late_starts,
 )
 from sb3_atari_course.tuning.storage import open_storage
 from sb3_atari_course.tuning.study import (
     StudySettings,
-    begin_or_join,
+    create_or_join,
     find_study,
     settings_of,
-    standing_of,
+    status_of,
 )
 from sb3_atari_course.tuning.trial import (
     TrialExperiment,
@@ -56,10 +56,11 @@ _PLOTS = ("optimization_history", "param_importances", "slice", "parallel_coordi
 
 
 def search(args: argparse.Namespace) -> None:
-    """Search hyperparameters, or report on a search.
+    """Search hyperparameters, or report on an existing study.
 
     :param args: the flags of ``tune``, see :mod:`sb3_atari_course.cli.tune`.
-    :raises ValueError: for a wrong one.
+    :raises ValueError: for an invalid flag.
+    :raises ImportError: without the extra ``tune``.
     """
     check_device(args.device)
     args.env_kwargs = dict(args.env_kwargs)
@@ -70,7 +71,7 @@ def search(args: argparse.Namespace) -> None:
     if args.list_params:
         print(describe_space(args.algo, _space_of(args), _entry_of(args)))
         return
-    for package in ("pandas", "plotly"):  # now, not after a night of training
+    for package in ("pandas", "plotly"):  # fail before training, not after it
         if importlib.util.find_spec(package) is None:
             raise ImportError(
                 f'tuning needs {package} of the extra "tune": pip install "sb3_atari_course[tune]"'
@@ -78,41 +79,47 @@ def search(args: argparse.Namespace) -> None:
     args.storage = args.storage or os.environ.get(STORAGE_VARIABLE)
     name = args.study_name or f"{args.algo}_{args.env.replace('/', '-')}"
     if Path(name).name != name:
-        raise ValueError(f"--study-name is the name of a folder in -f, got {name!r}")
+        raise ValueError(f"--study-name must be the name of a folder in -f, got {name!r}")
     folder = Path(args.folder) / name
     if args.best:
         study = find_study(open_storage(args.storage, folder, create=False), name)
-        begun = settings_of(study)
-        if (begun.algo, begun.env_id) != (args.algo, args.env):
-            raise ValueError(f"study {name!r} is of {begun.algo} on {begun.env_id}")
+        stored = settings_of(study)
+        if (stored.algo, stored.env_id) != (args.algo, args.env):
+            raise ValueError(
+                f"study {name!r} tunes {stored.algo} on {stored.env_id}: pass these as --algo and"
+                " --env, or another --study-name"
+            )
     else:
-        settings = _settings_of(args)  # checked before anything is on the disk
+        settings = _settings_of(args)  # checked before anything is written
         storage = open_storage(
             args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
         )
         default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-        study = begin_or_join(storage, name, settings, args.n_trials, default)
+        study = create_or_join(storage, name, settings, args.n_trials, default)
         _run(args, study, folder)
     files = write_report(study, folder)
-    standing = standing_of(study)
-    if standing.errors and not standing.is_done:
-        number, error = standing.errors[-1]
-        print(f"{len(standing.errors)} trials failed, trial {number} with {error}")
+    status = status_of(study)
+    if status.errors and not status.is_done:
+        number, error = status.errors[-1]
+        print(f"{len(status.errors)} trials failed, trial {number} with {error}")
     print(f"\n{files[0].read_text(encoding='utf-8')}")
     print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
 
 
 def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
-    """Run trials until the budget is spent, or Ctrl-C."""
-    settings, standing = settings_of(study), standing_of(study)
+    """Run trials until the budget is spent, or until Ctrl-C."""
+    settings, status = settings_of(study), status_of(study)
     tuned = Space(settings.algo, settings.space).tuned()
     print(
-        f"study {study.study_name}: {settings.n_timesteps} steps a training,"
-        f" tunes {', '.join(tuned)}"
+        f"study {study.study_name}: {settings.n_timesteps} steps per training,"
+        f" tuned parameters {', '.join(tuned)}"
     )
-    print(f"folder {folder}, workers {args.workers}; the same command joins, or resumes later")
-    if standing.is_done:
-        print("all trials are finished; a larger --n-trials extends the study")
+    print(
+        f"folder {folder}, workers {args.workers}; run the same command again to add workers, or to"
+        " resume the study"
+    )
+    if status.is_done:
+        print("all trials are finished; pass a larger --n-trials to extend the study")
         return
     job = Job(
         storage=args.storage,
@@ -123,54 +130,58 @@ def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
         grace_period=args.grace_period,
         seconds=60 * args.minutes,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: workers are stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: stop the workers
     try:
         Launcher(study, job, n_workers=args.workers).run()
     except KeyboardInterrupt:
-        print("stopped; the same command resumes, and --best shows what there is")
+        print("stopped; run the same command to resume, add --best to print the best trial so far")
         raise
 
 
 def _settings_of(args: argparse.Namespace) -> StudySettings:
-    """Return what the study is about."""
+    """Return the settings of the study, checked."""
     hyperparams = _entry_of(args)
     is_game = is_atari(args.env)
     n_timesteps = args.n_timesteps
     if n_timesteps is None:
         if "n_timesteps" not in hyperparams:
-            raise ValueError("the yml has no n_timesteps: give the agent steps of a training by -n")
+            raise ValueError(
+                "the yml has no n_timesteps: pass the agent steps per training with -n"
+            )
         n_timesteps = int(hyperparams["n_timesteps"])
         if is_game:
             n_timesteps = min(n_timesteps, _GAME_STEPS)
     epsilon = args.epsilon
     if epsilon is None:
         epsilon = 0.05 if is_game else 0.0
-    same = (
+    copied = (
         *("algo", "seed", "n_repeats", "n_evaluations", "n_games", "max_frames"),
         *("sampler", "n_startup_trials", "pruner"),
     )
     settings = StudySettings(
         env_id=args.env,
         hyperparams=hyperparams,
-        space=without_late_starts(_space_of(args), hyperparams, n_timesteps),
+        space=drop_late_learning_starts(_space_of(args), hyperparams, n_timesteps),
         n_timesteps=n_timesteps,
         epsilon=epsilon,
         native=args.vec_env == "native",
         gym_packages=tuple(args.gym_packages),
-        **{name: getattr(args, name) for name in same},
+        **{name: getattr(args, name) for name in copied},
     )
     check_values(settings, device=args.device)
     return settings
 
 
 def _entry_of(args: argparse.Namespace) -> Hyperparams:
-    """Return the yml entry of the environment, as the study will keep it."""
+    """Return the yml entry of the environment as plain JSON values, as the study stores it."""
     experiment = TrialExperiment(args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs)
     entry = experiment.entry()
     try:
         plain: Hyperparams = json.loads(json.dumps(entry))
-    except TypeError as error:  # for example of a Python file
-        raise ValueError(f"{experiment.config}: {error}: a study keeps plain values only") from None
+    except TypeError as error:  # for example classes in a Python file
+        raise ValueError(
+            f"{experiment.config}: {error}: a study can store plain values only"
+        ) from None
     return plain
 
 
@@ -188,7 +199,7 @@ def _space_of(args: argparse.Namespace) -> dict[str, object]:
 def write_report(study: Study, folder: Path) -> list[Path]:
     """Write ``best.yml``, ``trials.csv`` and ``plots/*.html``.
 
-    :return: the files.
+    :return: the paths of the files.
     :raises ValueError: if no trial is complete.
     """
     best = folder / "best.yml"
@@ -199,44 +210,44 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     plots.mkdir(parents=True, exist_ok=True)
     files = [best, table]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental, and logarithms of what is on the edge
+        warnings.simplefilter("ignore")  # experimental functions; log of a range's end
         for name in _PLOTS:
             axis = {} if name == "param_importances" else {"target_name": "mean score"}
             figure = getattr(optuna.visualization, f"plot_{name}")(study, **axis)
             files.append(plots / f"{name}.html")
-            figure.write_html(files[-1], include_plotlyjs="directory")  # one plotly.min.js for all
+            figure.write_html(files[-1], include_plotlyjs="directory")  # share plotly.min.js
     return files
 
 
 def best_block(study: Study, file: Path) -> str:
-    """Return the best trial as a yml block, with its origin in a comment.
+    """Return the best trial as a yml entry, with its score and training command in a comment.
 
-    :param file: where it will be, for the command in the comment.
+    :param file: path of the yml, for the command in the comment.
     :raises ValueError: if no trial is complete.
     """
-    standing, settings = standing_of(study), settings_of(study)
-    best: FrozenTrial | None = standing.best
+    status, settings = status_of(study), settings_of(study)
+    best: FrozenTrial | None = status.best
     if best is None:
-        errors = f": {standing.errors[-1][1]}" if standing.errors else ""
+        errors = f": {status.errors[-1][1]}" if status.errors else ""
         raise ValueError(f"study {study.study_name!r} has no complete trial{errors}")
     n = settings.n_repeats
-    trainings = "after a training" if n == 1 else f"after each of {n} trainings"
+    trainings = "after one training" if n == 1 else f"after each of {n} trainings"
     entry = Space(settings.algo, settings.space).fill(best.params, settings.hyperparams)
     return (
-        f"# Study {study.study_name}: trial {best.number}, the best of {standing.finished}"
+        f"# Study {study.study_name}: trial {best.number}, the best of {status.finished}"
         " finished.\n"
         f"# Score {best.values[0]:.4g}, mean of {settings.n_games} games at epsilon"
         f" {settings.epsilon:g} {trainings}.\n"
-        "# Few trainings are luck: train it with other seeds too.\n"
+        "# Scores vary between seeds: train with several before comparing.\n"
         f"#   {_command(settings, file)}\n"
     ) + yml_block(settings.env_id, entry, settings.n_timesteps)
 
 
 def _command(settings: StudySettings, file: Path) -> str:
-    """Return the command that trains a yml of this study."""
-    words = [
+    """Return the command that trains with a yml of this study."""
+    arguments = [
         *("python", "-m", "sb3_atari_course", "train", "--algo", settings.algo),
         *("--env", settings.env_id, "-conf", str(file), "--seed", "1"),
         *(("--gym-packages", *settings.gym_packages) if settings.gym_packages else ()),
     ]
-    return shlex.join(words)
+    return shlex.join(arguments)

@@ -1,9 +1,9 @@
-"""Search spaces: parameters, where they stand in a yml, and the values that they may take.
+"""Search spaces: parameters, their path in a yml entry, and their values.
 
-``hyperparams/spaces/parameters.yml`` has the parameters that are known by name: most are one key at
-a dotted path of the yml. Where it takes more than that, a subclass of :class:`Parameter` reads and
-writes it: :class:`NStack`, :class:`NSteps`, :class:`UpdatesPerStep`, and :class:`SchedulePart` for
-the number and the schedule of a learning rate and of Q-learning's exploration.
+``hyperparams/spaces/parameters.yml`` lists the predefined parameters. Most are one key at a dotted
+path of the yml entry; the others are read and written by a subclass of :class:`Parameter`:
+:class:`NStack`, :class:`NSteps`, :class:`UpdatesPerStep`, and :class:`SchedulePart` for the number
+and the schedule of the learning rate and of Q-learning's exploration.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ from sb3_atari_course.zoo.experiment import early_start
 #: One entry of a yml, as plain values.
 Hyperparams = dict[str, Any]
 
-#: What a parameter may be: some values, in no order (one alone is frozen), or all numbers of a
-#: range, as the arguments ``low``, ``high`` and ``log`` of Optuna's ``suggest_...``.
+#: Values of a parameter: a tuple of choices (a single one is frozen), or a range as the arguments
+#: ``low``, ``high`` and ``log`` of Optuna's ``suggest_...``.
 Values = tuple[Any, ...] | dict[str, Any]
 
-#: How deep the lists in one value are nested, by the type of the parameter.
+#: Nesting depth of lists within one value, by the type of the parameter.
 _DEPTHS = {"list": 1, "lists": 2}
 
-#: Which parameter decides whether another one has a place in the yml; it is chosen before.
-_GOVERNORS = {
+#: Conditional parameter -> the schedule, sampled before it, on which it depends.
+_DEPENDS_ON = {
     "learning_rate": "learning_rate_schedule",
     "final_eps": "exploration_schedule",
     "decay": "exploration_schedule",
 }
 
-#: Stands for the number in ``learning_rate: visits``, which holds none.
-_RATE_BESIDE_VISITS = 0.1
+#: Initial learning rate if ``learning_rate: visits``, which has no number, is replaced.
+_RATE_WITHOUT_NUMBER = 0.1
 
-#: Epsilon of an ``exploration`` by episodes, where the yml has none.
+#: Epsilon decay per episode, if the yml has none.
 _DEFAULT_DECAY = {"initial_eps": 1.0, "final_eps": 0.05, "decay": 0.001}
 
-#: Numbers that YAML takes for strings.
+#: Numbers that YAML reads as strings.
 _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One thing that can be tuned: a key in a mapping of the yml.
+    """A tunable hyperparameter: one key in a (nested) mapping of the yml entry.
 
-    :param name: as spaces, the command line and Optuna call it.
-    :param path: keys that lead to it, separated by dots; in ``env_wrapper`` the second names a
-        wrapper by the last part of its dotted path.
-    :param meaning: what it is, with its unit.
-    :param type: ``"float"``, ``"list"``, ``"lists"`` (of lists), or whatever a value looks like.
-    :param policy: how the names of the policy classes begin that take it.
-    :param default: the value if the yml has none.
+    :param name: its name in spaces, on the command line and in Optuna.
+    :param path: keys separated by dots; below ``env_wrapper`` the second key is the name of a
+        wrapper class or function without its package.
+    :param meaning: description with unit, printed by ``--list-params``.
+    :param type: ``"float"``, ``"list"``, ``"lists"`` (of lists), or ``""``: that of the value.
+    :param policy: only for policy classes whose name starts with this.
+    :param default: the value if the yml entry has none.
     """
 
     name: str
@@ -76,24 +76,24 @@ class Parameter:
     default: Any = None
 
     def read(self, hyperparams: Hyperparams) -> Any:
-        """Return the value in a yml.
+        """Return the value in a yml entry.
 
-        :raises ValueError: if the yml has no place for it.
+        :raises ValueError: if the parameter does not apply to the entry.
         """
         mapping, key = self._place(hyperparams)
         value = mapping.get(key)
         return self.default if value is None else value
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Put a value into a yml.
+        """Set the value in a yml entry.
 
-        :raises ValueError: if the yml has no place for it.
+        :raises ValueError: if the parameter does not apply to the entry.
         """
         mapping, key = self._place(hyperparams)
         mapping[key] = value
 
-    def has_place(self, hyperparams: Hyperparams) -> bool:
-        """Return whether a yml has a place for it."""
+    def applies_to(self, hyperparams: Hyperparams) -> bool:
+        """Return whether the parameter exists in a yml entry, or can be added."""
         try:
             self.read(copy.deepcopy(hyperparams))
         except ValueError:
@@ -103,7 +103,7 @@ class Parameter:
     def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         policy = str(hyperparams.get("policy"))
         if not policy.rpartition(".")[2].startswith(self.policy):
-            raise ValueError(f"parameter {self.name} needs another policy than {policy}")
+            raise ValueError(f"parameter {self.name} does not apply to the policy {policy}")
         return self._at(hyperparams, self.path)
 
     def _at(self, hyperparams: Hyperparams, path: str) -> tuple[dict[str, Any], str]:
@@ -115,14 +115,14 @@ class Parameter:
 
 
 class NStack(Parameter):
-    """Frames in one observation: ``frame_stack``, or ``n_stack`` of wrap_atari."""
+    """Frame stacking: ``frame_stack``, or ``n_stack`` of ``wrap_atari``."""
 
     def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         return self._at(hyperparams, "frame_stack" if hyperparams.get("frame_stack") else self.path)
 
 
 class NSteps(Parameter):
-    """Steps of the n-step return: of our replay buffer, else of the algorithm."""
+    """N-step returns: ``n_steps`` of the replay buffer if the yml sets its class, else of SB3."""
 
     def _place(self, hyperparams: Hyperparams) -> tuple[dict[str, Any], str]:
         is_ours = hyperparams.get("replay_buffer_class") is not None
@@ -130,7 +130,7 @@ class NSteps(Parameter):
 
 
 class UpdatesPerStep(Parameter):
-    """Updates for each transition: ``gradient_steps`` over ``train_freq`` and ``n_envs``."""
+    """Gradient steps per transition: ``gradient_steps / (train_freq * n_envs)``."""
 
     def read(self, hyperparams: Hyperparams) -> Any:
         """Return the ratio."""
@@ -138,30 +138,32 @@ class UpdatesPerStep(Parameter):
         return 1.0 if n_updates == -1 else n_updates / self._n_transitions(hyperparams)
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Set the updates that come nearest to the ratio, at least one."""
+        """Set ``gradient_steps`` to the nearest integer, at least 1."""
         hyperparams["gradient_steps"] = max(1, round(value * self._n_transitions(hyperparams)))
 
     def _n_transitions(self, hyperparams: Hyperparams) -> int:
         n_steps = hyperparams.get("train_freq", 4)
         if not isinstance(n_steps, int):
-            raise ValueError(f"parameter {self.name} needs a train_freq in steps, not {n_steps!r}")
+            raise ValueError(f"parameter {self.name} needs a train_freq in steps, got {n_steps!r}")
         return n_steps * int(hyperparams.get("n_envs", 1))
 
 
 class SchedulePart(Parameter):
-    """Schedule or number of ``0.001``, ``lin_0.001``, ``visits``, or an epsilon by episodes."""
+    """Schedule or number of ``0.001``, ``lin_0.001``, ``visits``, or epsilon decay per episode."""
 
     def read(self, hyperparams: Hyperparams) -> Any:
-        """Return this part."""
+        """Return the schedule's name, or its number."""
         schedule, number = self._split(hyperparams)
         if self._is_schedule():
             return schedule
         if schedule == VISITS:
-            raise ValueError(f"parameter {self.name} needs another {self.name}_schedule: add it")
+            raise ValueError(
+                f"parameter {self.name} has no effect with {VISITS}: add {self.name}_schedule"
+            )
         return number
 
     def write(self, hyperparams: Hyperparams, value: Any) -> None:
-        """Change this part and leave the other."""
+        """Change the schedule and keep the number, or vice versa."""
         schedule, number = self._split(hyperparams)
         if self._is_schedule():
             schedule = value
@@ -172,11 +174,11 @@ class SchedulePart(Parameter):
         written = {
             "constant": number,
             "linear": f"lin_{number:.10g}" if isinstance(number, float) else number,
-            VISITS: VISITS,  # needs no number
+            VISITS: VISITS,
             "episodes": {**epsilon, "initial_eps": number},
         }
         if schedule not in written:
-            raise ValueError(f"{self.name} is one of {', '.join(written)}, got {schedule!r}")
+            raise ValueError(f"{self.name} must be one of {', '.join(written)}, got {schedule!r}")
         hyperparams[self.path] = written[schedule]
 
     def _is_schedule(self) -> bool:
@@ -185,15 +187,15 @@ class SchedulePart(Parameter):
     def _split(self, hyperparams: Hyperparams) -> tuple[str, float]:
         given = hyperparams.get(self.path)
         if given == VISITS:
-            return VISITS, _RATE_BESIDE_VISITS
+            return VISITS, _RATE_WITHOUT_NUMBER
         if isinstance(given, dict):
             return "episodes", float(given.get("initial_eps", _DEFAULT_DECAY["initial_eps"]))
         if isinstance(given, str) and given.startswith("lin_"):
             return "linear", float(given[4:])
         if not isinstance(given, (int, float)):
             raise ValueError(
-                f"parameter {self.name} needs {self.path} in the yml, a number or lin_ with a"
-                f" number, got {given!r}"
+                f"parameter {self.name} needs {self.path} in the yml, such as 0.001 or lin_0.001,"
+                f" got {given!r}"
             )
         return "constant", float(given)
 
@@ -211,7 +213,7 @@ _COMPOSITE: dict[str, type[Parameter]] = {
 
 @functools.cache
 def parameters_of(algo: str) -> dict[str, Parameter]:
-    """Return what is known by name of an algorithm, in the order of choice: name -> parameter."""
+    """Return the predefined parameters of an algorithm in sampling order: name -> parameter."""
     table = yaml.safe_load(space_file("parameters").read_text(encoding="utf-8"))[algo]
     return {
         name: _COMPOSITE.get(name, Parameter)(**{"name": name, "path": name, **record})
@@ -222,7 +224,7 @@ def parameters_of(algo: str) -> dict[str, Parameter]:
 def _mapping_at(hyperparams: Hyperparams, path: str) -> dict[str, Any]:
     """Return the mapping at a path; missing ``..._kwargs`` are added.
 
-    :raises ValueError: if there is none.
+    :raises ValueError: if a key on the path is not a mapping.
     """
     keys = path.split(".") if path else []
     if keys[:1] == ["env_wrapper"]:
@@ -235,7 +237,7 @@ def _mapping_at(hyperparams: Hyperparams, path: str) -> dict[str, Any]:
         if isinstance(given, str):
             given = _literal_dict(given)
         if not isinstance(given, dict):
-            raise ValueError(f"needs {key} as a mapping of plain values, not {found.get(key)!r}")
+            raise ValueError(f"needs {key} as a mapping of plain values, got {found.get(key)!r}")
         found[key] = given
         found = given
     return found
@@ -256,7 +258,7 @@ def _wrapper_arguments(hyperparams: Hyperparams, name: str) -> dict[str, Any]:
 
 
 def _literal_dict(text: str) -> dict[str, Any] | None:
-    """Return the mapping in ``"dict(a=1)"``, which RL Zoo would evaluate; None if there is none."""
+    """Parse ``"dict(a=1)"``, which RL Zoo would evaluate; return None for other expressions."""
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "dict" and not call.args:
@@ -268,9 +270,9 @@ def _literal_dict(text: str) -> dict[str, Any] | None:
 
 
 def suggest(trial: BaseTrial, name: str, values: Values) -> Any:
-    """Let Optuna choose; it stores lists and null as JSON, a frozen value not at all.
+    """Sample a value with Optuna, which stores lists and null as JSON, and no frozen values.
 
-    :return: numbers of a range with three digits: 0.000213 in a yml.
+    :return: the value; floats of a range are rounded to three significant digits.
     """
     if isinstance(values, tuple):
         stored = {_category(value): value for value in values}
@@ -293,21 +295,22 @@ def stored_value(values: Values, value: Any) -> Any:
     return None if isinstance(values["low"], int) and value != int(value) else value
 
 
-def _tried(values: Values) -> tuple[Any, ...]:
-    """Return what is checked before a study begins: the choices, or the ends of a range."""
+def _checked(values: Values) -> tuple[Any, ...]:
+    """Return the values checked before a study starts: all choices, or the bounds of a range."""
     return values if isinstance(values, tuple) else (values["low"], values["high"])
 
 
 def _category(value: Any) -> Any:
-    """Return what Optuna can store of a value: lists and null as JSON."""
+    """Return a value as Optuna can store it: lists and null as JSON."""
     return json.dumps(value) if value is None or isinstance(value, (list, tuple)) else value
 
 
 def parse_values(parameter: Parameter, content: Any) -> Values:
-    """Understand what a space file or ``--param`` says of one parameter.
+    """Parse the values of one parameter in a space file or ``--param``.
 
+    :param parameter: its type decides whether a list is one value or several choices.
     :param content: a list of choices, a mapping with ``low`` and ``high`` (and ``log``), or one
-        value; where values are lists themselves, a list of values (or nulls) holds choices.
+        value. If values are lists themselves, only a list of lists (or nulls) is a list of choices.
     :raises ValueError: if it is none of these.
     """
     is_float = parameter.type == "float"
@@ -317,15 +320,15 @@ def parse_values(parameter: Parameter, content: Any) -> Values:
     if not isinstance(content, list) or _depth(content) <= _DEPTHS.get(parameter.type, 0):
         return (_number(content, is_float),)
     if not content:
-        raise ValueError(f"{parameter.name}: an empty list leaves nothing to choose from")
+        raise ValueError(f"{parameter.name}: the list of choices is empty")
     values = tuple(_number(value, is_float) for value in content)
     if len({_category(value) for value in values}) < len(values):
-        raise ValueError(f"{parameter.name}: a choice stands twice in {content!r}")
+        raise ValueError(f"{parameter.name}: duplicate choice in {content!r}")
     return values
 
 
 def _number(value: Any, is_float: bool) -> Any:
-    """Return a value; if it is ``1e-4``, which YAML takes for a string, as a number."""
+    """Convert ``1e-4``, which YAML reads as a string, to a number; return other values as is."""
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
         return int(value) if value.is_integer() and not is_float else value
@@ -334,7 +337,7 @@ def _number(value: Any, is_float: bool) -> Any:
 
 
 def _depth(content: Any) -> int:
-    """Return how deep lists are nested; null stands for a list."""
+    """Return the nesting depth of lists; null counts as a list."""
     if content is None:
         return 1
     return 1 + max(map(_depth, content), default=0) if isinstance(content, list) else 0
@@ -342,13 +345,15 @@ def _depth(content: Any) -> int:
 
 def _parse_range(name: str, content: dict[str, Any]) -> Values:
     if not {"low", "high"} <= set(content) <= {"low", "high", "log"}:
-        raise ValueError(f"{name}: a range has the keys low, high and maybe log, got {content!r}")
+        raise ValueError(
+            f"{name}: a range needs the keys low and high (log is optional), got {content!r}"
+        )
     ends, log = [content["low"], content["high"]], content.get("log", False)
     if not isinstance(log, bool):
-        raise ValueError(f"{name}: log is true or false, got {log!r}")
+        raise ValueError(f"{name}: log must be true or false, got {log!r}")
     for end in ends:
         if isinstance(end, bool) or not isinstance(end, (int, float)) or not math.isfinite(end):
-            raise ValueError(f"{name}: a range lies between two numbers, got {content!r}")
+            raise ValueError(f"{name}: low and high must be finite numbers, got {content!r}")
     low, high = ends if {*map(type, ends)} == {int} else map(float, ends)
     if not low < high or (log and low <= 0):
         wanted = "0 < low < high for a logarithmic range" if log else "low < high"
@@ -357,13 +362,13 @@ def _parse_range(name: str, content: dict[str, Any]) -> Values:
 
 
 class Space:
-    """Parameters and the values that they may take.
+    """A search space: parameters and their values.
 
     :param algo: RL Zoo's name of the algorithm.
-    :param content: parameter -> a list of choices, a mapping with ``low``, ``high`` and maybe
-        ``log``, or the one value at which it is frozen; or a mapping with these as ``values``, and
-        a ``path`` (by default the name itself), a ``meaning``, a ``type``.
-    :raises ValueError: for what is none of these.
+    :param content: parameter -> a list of choices, a mapping with ``low``, ``high`` and optionally
+        ``log``, or the single value at which it is frozen; or a mapping with one of these as
+        ``values``, and a ``path`` (default: the name), a ``meaning``, a ``type``.
+    :raises ValueError: for anything else.
     """
 
     def __init__(self, algo: str, content: Mapping[str, Any]) -> None:
@@ -380,7 +385,7 @@ class Space:
             self._values[parameter] = parse_values(parameter, values)
 
     def content(self) -> dict[str, Any]:
-        """Return parameter -> values as plain data, in the order in which they are chosen."""
+        """Return parameter -> values as plain data, in sampling order."""
         found: dict[str, Any] = {}
         for one, values in self._values.items():
             plain: Any = values
@@ -395,34 +400,36 @@ class Space:
         return {one.name: one for one in self._values}
 
     def tuned(self) -> list[str]:
-        """Return the parameters that have more than one value."""
+        """Return the names of the parameters that have more than one value."""
         return [one.name for one, values in self._values.items() if len(values) > 1]
 
     def suggest(self, trial: BaseTrial, hyperparams: Hyperparams) -> Hyperparams:
-        """Choose a value for each parameter and write them into a copy of a yml entry.
+        """Sample a value for each parameter, and return a copy of the yml entry with them.
 
-        :param trial: asks Optuna, or knows the values (:class:`optuna.trial.FixedTrial`).
+        :param trial: an Optuna trial, or fixed values (:class:`optuna.trial.FixedTrial`).
+        :param hyperparams: the yml entry.
         """
         result = copy.deepcopy(hyperparams)
         for one, values in self._values.items():
-            if not self._is_governed(one) or one.has_place(result):
+            if not self._is_conditional(one) or one.applies_to(result):
                 one.write(result, suggest(trial, one.name, values))
-        _agree_on_gamma(result)
+        _share_gamma(result)
         return result
 
     def fill(self, params: Mapping[str, Any], hyperparams: Hyperparams) -> Hyperparams:
         """Return the yml entry of a finished trial.
 
         :param params: its parameters as Optuna stores them.
+        :param hyperparams: the yml entry of the study.
         """
         return self.suggest(FixedTrial(dict(params)), hyperparams)
 
     def start(self, hyperparams: Hyperparams) -> dict[str, Any]:
-        """Return what the yml itself says, as far as the space holds it, as Optuna stores it."""
+        """Return the yml entry's own values, as Optuna stores them, if the space includes them."""
         scratch = copy.deepcopy(hyperparams)
         found = {}
         for one, values in self._values.items():
-            if self._is_governed(one) and not one.has_place(scratch):
+            if self._is_conditional(one) and not one.applies_to(scratch):
                 continue
             if isinstance(values, tuple) and len(values) == 1:
                 one.write(scratch, values[0])
@@ -431,40 +438,43 @@ class Space:
         return {name: value for name, value in found.items() if value is not None}
 
     def first(self, hyperparams: Hyperparams) -> Hyperparams:
-        """Return the yml entry, with a first value where what it says is not tried.
+        """Return the yml entry, with a parameter's first value where its own is not in the space.
 
-        :raises ValueError: if a parameter has no place in it.
+        :raises ValueError: if a parameter does not apply to the entry.
         """
-        lowest = {one.name: _category(_tried(values)[0]) for one, values in self._values.items()}
+        lowest = {one.name: _category(_checked(values)[0]) for one, values in self._values.items()}
         return self.fill({**lowest, **self.start(hyperparams)}, hyperparams)
 
     def variants(self, entry: Hyperparams) -> Iterator[tuple[Parameter, Any, Hyperparams]]:
-        """Yield parameter, value and entry with each value in turn; of a range, with its ends."""
+        """Yield parameter, value and changed entry, for each choice and each bound of a range."""
         for one, values in self._values.items():
-            for value in _tried(values) if len(values) > 1 and one.has_place(entry) else ():
+            for value in _checked(values) if len(values) > 1 and one.applies_to(entry) else ():
                 variant = copy.deepcopy(entry)
                 one.write(variant, value)
-                _agree_on_gamma(variant)
+                _share_gamma(variant)
                 yield one, value, variant
 
-    def _is_governed(self, parameter: Parameter) -> bool:
-        governor = _GOVERNORS.get(parameter.name)
-        return any(one.name == governor for one in self._values)
+    def _is_conditional(self, parameter: Parameter) -> bool:
+        schedule = _DEPENDS_ON.get(parameter.name)
+        return any(one.name == schedule for one in self._values)
 
 
 def _split_record(name: str, content: Any) -> tuple[dict[str, Any], Any]:
-    """Return path, type and meaning that a space file gives a parameter, and its values."""
+    """Split an entry of a space file into path, type and meaning, and the values."""
     if not isinstance(content, dict) or not {"path", "values"} & set(content):
         return {}, content
     record = dict(content)
     if not {"values"} <= set(content) <= {"path", "values", "meaning", "type", "default"}:
-        raise ValueError(f"{name}: path, values, meaning, type and default, got {content!r}")
+        raise ValueError(
+            f"{name}: allowed keys are path, values (required), meaning, type and default, got"
+            f" {content!r}"
+        )
     values = record.pop("values")
     return record, values
 
 
-def _agree_on_gamma(hyperparams: Hyperparams) -> None:
-    """Let a replay buffer with n-step returns discount as the algorithm does."""
+def _share_gamma(hyperparams: Hyperparams) -> None:
+    """Set the gamma of an n-step replay buffer to the algorithm's."""
     if hyperparams.get("replay_buffer_kwargs"):
         kwargs = _mapping_at(hyperparams, "replay_buffer_kwargs")
         if "n_steps" in kwargs:
@@ -474,8 +484,10 @@ def _agree_on_gamma(hyperparams: Hyperparams) -> None:
 def load_space(algo: str, env_id: str, path: str | None = None) -> dict[str, Any]:
     """Return the content of a space file for one environment: its id, ``atari``, or ``default``.
 
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: Gymnasium's id of the environment.
     :param path: a yml file; None for ours.
-    :raises ValueError: if the file is none, or has nothing for this environment.
+    :raises ValueError: if the file cannot be read, or has no entry for this environment.
     """
     file = Path(path) if path else space_file(algo)
     try:
@@ -497,22 +509,26 @@ def adapt_space(
     freeze: Iterable[str] = (),
     only: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Return a space changed as the command line says.
+    """Apply the command line's changes to a search space.
 
-    :param params: ``NAME=VALUES``, VALUES in the words of a space file.
+    :param algo: RL Zoo's name of the algorithm.
+    :param content: of a :class:`Space`.
+    :param params: ``NAME=VALUES``, with VALUES in the syntax of a space file.
     :param freeze: parameters to leave as the yml of the hyperparameters has them.
-    :param only: the parameters to tune; the others stay frozen where they are, or untouched.
-    :raises ValueError: for an unknown parameter, for what is no YAML.
+    :param only: the only parameters to tune; frozen ones stay frozen, others keep the yml's value.
+    :raises ValueError: for an unknown parameter or invalid YAML.
     """
     changed = dict(content)
     for text in params:
         name, equals, values = text.partition("=")
         if not equals:
-            raise ValueError(f"--param wants NAME=VALUES, e.g. gamma=[0.99,0.999], got {text!r}")
+            raise ValueError(
+                f"--param must be NAME=VALUES, for example gamma=[0.99,0.999], got {text!r}"
+            )
         try:
             parsed = yaml.safe_load(values)
         except yaml.YAMLError:
-            raise ValueError(f"--param {name}: {values!r} is no YAML") from None
+            raise ValueError(f"--param {name}: {values!r} is not valid YAML") from None
         record, _ = _split_record(name, changed.get(name))
         changed[name] = {**record, "values": parsed} if record else parsed
     known = {*parameters_of(algo), *changed}
@@ -520,7 +536,7 @@ def adapt_space(
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"unknown parameter {name!r} of {algo}: {hint}--list-params shows all")
+            raise ValueError(f"unknown parameter {name!r} of {algo}: {hint}see --list-params")
         if name in only and name not in changed:
             raise ValueError(
                 f"--only {name}: the space has no values for it, add --param {name}=VALUES"
@@ -530,14 +546,15 @@ def adapt_space(
     return {name: values for name, values in changed.items() if name not in dropped}
 
 
-def without_late_starts(
+def drop_late_learning_starts(
     content: Mapping[str, Any], hyperparams: Hyperparams, n_timesteps: int
 ) -> dict[str, Any]:
-    """Return a space without ``learning_starts`` at which a training would be over.
+    """Return a space without choices of ``learning_starts`` beyond the end of training.
 
     :param content: of a :class:`Space`.
-    :param hyperparams: the yml entry, which counts if the space says nothing.
-    :raises ValueError: if nothing is left.
+    :param hyperparams: the yml entry, used if the space has no ``learning_starts``.
+    :param n_timesteps: agent steps per training.
+    :raises ValueError: if no choice is left.
     """
     given = content.get("learning_starts", hyperparams.get("learning_starts", 0))
     latest = given.get("high") if isinstance(given, dict) else given
@@ -545,27 +562,29 @@ def without_late_starts(
     left = [one for one in starts if not isinstance(one, (int, float)) or one < n_timesteps]
     if not left:
         raise ValueError(
-            f"learning_starts {_in_a_line(given)} is not before the end of a training of"
-            f" {n_timesteps} steps, nothing would be learned: add --param"
-            f" learning_starts={early_start(n_timesteps)}, or train for longer (-n)"
+            f"learning_starts {_in_a_line(given)} is not before the end of training after"
+            f" {n_timesteps} steps, so nothing would be learned: add --param"
+            f" learning_starts={early_start(n_timesteps)}, or train longer (-n)"
         )
     is_list = isinstance(content.get("learning_starts"), list)
     return {**content, "learning_starts": left} if is_list else {**content}
 
 
 def describe_space(algo: str, content: Mapping[str, Any], hyperparams: Hyperparams) -> str:
-    """Return a table of what can be tuned: what the yml says, what is tried, what it means.
+    """Return the table of ``--list-params``: parameter, value in the yml, search space, meaning.
 
-    :param hyperparams: the yml entry; what has no place in it is left out.
+    :param algo: RL Zoo's name of the algorithm.
+    :param content: of a :class:`Space`.
+    :param hyperparams: the yml entry; parameters that do not apply to it are left out.
     """
-    rows = [("parameter", "in the yml", "tried", "meaning")]
+    rows = [("parameter", "in the yml", "search space", "meaning")]
     for name, one in {**parameters_of(algo), **Space(algo, content).parameters()}.items():
-        has_place = one.has_place(hyperparams)
-        if has_place or name in content:
-            value = one.read(copy.deepcopy(hyperparams)) if has_place else None
+        applies = one.applies_to(hyperparams)
+        if applies or name in content:
+            value = one.read(copy.deepcopy(hyperparams)) if applies else None
             shown = "" if value is None else _in_a_line(value)
-            tried = _in_a_line(content[name]) if name in content else ""
-            rows.append((name, shown, tried, one.meaning))
+            values = _in_a_line(content[name]) if name in content else ""
+            rows.append((name, shown, values, one.meaning))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
         "  ".join([*(f"{cell:<{n}}" for cell, n in zip(row, widths, strict=False)), row[3]])

@@ -1,6 +1,6 @@
-"""Where a study is kept: a journal file (one machine) or a database (many).
+"""Optuna storages: a journal file (one machine) or a database (several machines).
 
-Both notice workers that died, and Optuna's own callback tries their parameters once more.
+Both detect dead workers, whose trials Optuna's retry callback enqueues once more.
 """
 
 from __future__ import annotations
@@ -32,18 +32,17 @@ from sqlalchemy.engine import URL, make_url
 from sb3_atari_course._common.passwords import without_passwords
 from sb3_atari_course.tuning import GRACE_PERIOD
 
-#: How often the parameters of a dead worker's trial are tried again; what kills its worker twice
-#: is given up.
+#: Retries of a trial whose worker died; a trial that kills its worker twice stays failed.
 _MAX_RETRY = 1
 
-#: How a journal begins.
-_FIRST = b'{"op_code":'
+#: First bytes of a journal.
+_FIRST_BYTES = b'{"op_code":'
 
-#: Seconds until a server that does not answer counts as not there.
-_CONNECT_SECONDS = 4
+#: Connection timeout of a database server, in seconds.
+_CONNECT_TIMEOUT = 4
 
-#: How often others may be making the tables of a new database at the same moment.
-_MOST_RACES = 5
+#: Attempts to open a new database whose tables another process is creating.
+_MAX_ATTEMPTS = 5
 
 
 def open_storage(
@@ -54,14 +53,16 @@ def open_storage(
     grace_period: int = GRACE_PERIOD,
     create: bool = True,
 ) -> BaseStorage:
-    """Open the storage of a study, making it if it is not there.
+    """Open the storage of a study, creating it if it does not exist.
 
-    :param where: a URL of SQLAlchemy, the path of a journal file, or None for ``journal.log`` in
-        the study's folder.
-    :param n_workers: processes that will use it here.
-    :param grace_period: seconds of silence after which a worker counts as dead (databases).
-    :param create: make the journal if it is not there.
-    :raises ValueError: if it cannot be opened, or is not fit for so many workers.
+    :param where: an SQLAlchemy URL, the path of a journal file, or None for ``journal.log`` in the
+        study's folder.
+    :param folder: folder of the study.
+    :param n_workers: number of processes that will use it on this machine.
+    :param grace_period: seconds without a heartbeat until a worker counts as dead (databases).
+    :param create: create the journal if it does not exist.
+    :raises ValueError: if it cannot be opened, or does not support this many workers.
+    :raises ImportError: if the database driver is not installed.
     """
     if where is None or not re.match(r"[\w+]{2,}:", where):  # C:/x.log is a file
         return _open_journal(Path(where) if where else folder / "journal.log", create)
@@ -70,13 +71,14 @@ def open_storage(
         url = make_url(where)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         raise ValueError(
-            f"--storage is a URL such as postgresql://user:password@host/database, got {shown!r}"
+            f"--storage must be a file or a URL such as postgresql://user:password@host/database,"
+            f" got {shown!r}"
         ) from None
     if url.get_backend_name() not in ("postgresql", "postgres", "sqlite"):
         raise ValueError(f"--storage {shown}: use PostgreSQL (postgresql://...) or a journal file")
     if url.get_backend_name() == "sqlite" and n_workers > 1:
         raise ValueError(
-            "SQLite locks the whole database for each writer, and workers then fail: take one"
+            "SQLite locks the whole database for each writer, so parallel workers fail: use one"
             " worker, no --storage (a journal file), or a PostgreSQL server"
         )
     n_tries = 0
@@ -86,25 +88,27 @@ def open_storage(
             return DatabaseStorage(url, grace_period=grace_period)
         except ImportError:
             raise ImportError(
-                f"no driver for {shown}: pip install 'sb3_atari_course[tune]' brings PostgreSQL's"
+                f"no database driver for {shown}: pip install 'sb3_atari_course[tune]' installs"
+                " PostgreSQL's"
             ) from None
-        except Exception as error:  # the driver's
-            made_twice = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
-            if not isinstance(error, made_twice) or n_tries == _MOST_RACES:
+        except Exception as error:  # any exception of the driver
+            creation_races = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
+            if not isinstance(error, creation_races) or n_tries == _MAX_ATTEMPTS:
                 cause = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
                 raise ValueError(f"cannot open {shown}: {cause.splitlines()[0]}") from None
         time.sleep(1.0)
 
 
 class DatabaseStorage(RDBStorage):
-    """Optuna's storage in a database, with heartbeats, for workers that may die at any moment.
+    """Database storage with heartbeats that survives server restarts and killed workers.
 
-    What it adds: once open, it waits for a server that went away instead of failing; and a trial
-    whose worker died before its first heartbeat, which would run for ever, is found too.
+    In addition to Optuna's :class:`~optuna.storages.RDBStorage`, it reconnects to a server that was
+    restarted, and detects a trial whose worker died before its first heartbeat, which would
+    otherwise stay running for ever.
 
-    :param url: of SQLAlchemy, e.g. ``"postgresql://user:password@host/database"``.
-    :param grace_period: seconds of silence after which a worker counts as dead.
-    :param patience: seconds to wait for a server that went away.
+    :param url: SQLAlchemy URL, e.g. ``"postgresql://user:password@host/database"``.
+    :param grace_period: seconds without a heartbeat after which a worker counts as dead.
+    :param patience: seconds for which reconnecting is tried.
     :raises Exception: SQLAlchemy's, if the database cannot be opened.
     """
 
@@ -115,7 +119,7 @@ class DatabaseStorage(RDBStorage):
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")  # the driver that we declare
         is_sqlite = url.get_backend_name() == "sqlite"
-        wait = {"timeout": 60} if is_sqlite else {"connect_timeout": _CONNECT_SECONDS}
+        wait = {"timeout": 60} if is_sqlite else {"connect_timeout": _CONNECT_TIMEOUT}
         super().__init__(
             url.render_as_string(hide_password=False),
             engine_kwargs={"connect_args": wait, "pool_pre_ping": not is_sqlite},
@@ -124,22 +128,22 @@ class DatabaseStorage(RDBStorage):
             heartbeat_stale_trial_callback=retry_dead_trial,
         )
         self._patience = patience
-        self._seen_silent: dict[int, float] = {}
+        self._first_silent: dict[int, float] = {}
         sqlalchemy.event.listen(self.engine, "do_connect", self._connect)
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        heard = sqlalchemy.text("SELECT trial_id FROM trial_heartbeats")
+        heartbeats = sqlalchemy.text("SELECT trial_id FROM trial_heartbeats")
         try:
             with self.engine.connect() as connection:
-                silent = {one._trial_id for one in running} - {*connection.scalars(heard)}
+                silent = {one._trial_id for one in running} - {*connection.scalars(heartbeats)}
         except sqlalchemy.exc.SQLAlchemyError as error:
             raise StorageInternalError(str(error)) from error
-        never_heard = _seen_for(self.grace_period or 0, silent, self._seen_silent)
-        return [*super()._get_stale_trial_ids(study_id), *never_heard]
+        never_started = _seen_for(self.grace_period or 0, silent, self._first_silent)
+        return [*super()._get_stale_trial_ids(study_id), *never_started]
 
     def _connect(self, dialect: Any, record: Any, args: Any, kwargs: Any) -> Any:
-        """Connect; try again for a while if the server does not answer."""
+        """Connect, retrying for ``patience`` seconds if the server does not answer."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -151,15 +155,15 @@ class DatabaseStorage(RDBStorage):
 
 
 class LockedJournalStorage(JournalStorage, BaseHeartbeat):
-    """A journal whose running trials hold a lock file each, for as long as their worker lives.
+    """Journal storage with a lock file per running trial, to detect dead workers.
 
-    Optuna has heartbeats for databases only. Here the lock is the heartbeat: the kernel takes it
-    back when a worker dies, however it dies, and whoever asks for a trial next fails the dead one
-    and queues its parameters again, once.
+    Optuna has heartbeats for databases only. Here a lock replaces them: the kernel releases it when
+    a worker dies for any reason; the next worker that asks for a trial then marks the dead one as
+    failed and enqueues its parameters again, once.
 
-    :param journal: the path of the file; ``{journal}.running/`` beside it has the locks.
-    :param patience: seconds for which a trial must be seen without its lock until it counts as
-        dead: its worker may be about to take it.
+    :param journal: path of the journal; the locks are in the folder ``{journal}.running/``.
+    :param patience: seconds for which a running trial must be seen without its lock until it counts
+        as dead, since its worker may be about to acquire the lock.
     """
 
     def __init__(self, journal: Path | str, *, patience: float = 5.0) -> None:
@@ -167,11 +171,11 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
         self._locks_folder.mkdir(parents=True, exist_ok=True)
         self._patience = patience
         self._held: dict[int, FileLock] = {}
-        self._seen_free: dict[int, float] = {}
+        self._first_free: dict[int, float] = {}
         super().__init__(JournalFileBackend(str(journal), lock_obj=KernelLock(journal)))
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """Take the lock of a trial; Optuna calls it when the trial begins."""
+        """Acquire the lock of a trial; Optuna calls this when the trial starts."""
         if trial_id not in self._held:
             lock = self._lock_of(trial_id)
             lock.acquire()
@@ -183,27 +187,27 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
         state: TrialState,
         values: list[float] | None = None,  # type: ignore[override]
     ) -> bool:
-        """Note how a trial ended, then give its lock back, even if nothing could be written."""
+        """Store how a trial ended, then release its lock, even if writing failed."""
         try:
             return super().set_trial_state_values(trial_id, state, values)
         finally:
             lock = self._held.pop(trial_id, None) if state.is_finished() else None
             if lock is not None:
-                Path(lock.lock_file).unlink(missing_ok=True)  # nobody asks for an ended trial's
+                Path(lock.lock_file).unlink(missing_ok=True)  # not needed after the trial
                 lock.release()
 
     def get_heartbeat_interval(self) -> int:
-        """Return the seconds between two heartbeats; a lock needs one only."""
+        """Return the seconds between two heartbeats; a lock needs only one."""
         return 3600
 
     def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None]:
-        """Return what is done with a dead trial."""
+        """Return the callback for dead trials."""
         return retry_dead_trial
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
         free = {one._trial_id for one in running if self._is_free(one._trial_id)}
-        return _seen_for(self._patience, free, self._seen_free)
+        return _seen_for(self._patience, free, self._first_free)
 
     def _is_free(self, trial_id: int) -> bool:
         if trial_id in self._held:
@@ -219,13 +223,13 @@ class LockedJournalStorage(JournalStorage, BaseHeartbeat):
 
 
 class KernelLock(BaseJournalFileLock):
-    """The lock of a journal, which the kernel takes back when its holder dies.
+    """File lock for a journal that the kernel releases when its holder dies.
 
-    Optuna's own lock files outlive a killed worker, and stall everybody else for 30 seconds. Under
-    this one a last line that was torn, by a full disk or a lost power supply, is cut off before the
-    next is written; left there, it would make every later reading fail.
+    Optuna's own lock files outlive a killed worker and block all others for 30 seconds. This one
+    also truncates a partially written last line (full disk, power loss) before the next is written;
+    otherwise every later read would fail.
 
-    :param journal: the path of the file that it guards; the lock lies beside it.
+    :param journal: path of the journal; the lock file is ``{journal}.lock``.
     """
 
     def __init__(self, journal: Path | str) -> None:
@@ -233,7 +237,7 @@ class KernelLock(BaseJournalFileLock):
         self._lock = FileLock(f"{journal}.lock", poll_interval=0.002, thread_local=False)
 
     def acquire(self) -> bool:
-        """Wait for the lock, then mend the end of the file."""
+        """Wait for the lock, then truncate a partial last line."""
         self._lock.acquire()
         try:
             cut_torn_line(self._journal)
@@ -243,14 +247,14 @@ class KernelLock(BaseJournalFileLock):
         return True
 
     def release(self) -> None:
-        """Let the next one write."""
+        """Release the lock."""
         self._lock.release()
 
 
 def cut_torn_line(journal: Path) -> None:
-    """Cut off what follows the last line break of a file."""
+    """Truncate a file after its last line break."""
     size = journal.stat().st_size
-    if size == 0:  # which cannot be mapped
+    if size == 0:  # an empty file cannot be mapped
         return
     with open(journal, "rb+") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -261,21 +265,22 @@ def cut_torn_line(journal: Path) -> None:
 
 
 def retry_dead_trial(study: Study, trial: FrozenTrial) -> None:
-    """Queue the parameters of a dead trial again, without what its worker noted about itself."""
+    """Enqueue the parameters of a dead trial again, without the user attributes of its worker."""
     trial.user_attrs = {}
     RetryHeartbeatStaleTrialCallback(max_retry=_MAX_RETRY)(study, trial)
 
 
 def _open_journal(journal: Path, create: bool) -> BaseStorage:
     if not create and not journal.is_file():
-        raise ValueError(f"there is no journal {journal}: begin with `tune` without --best")
+        raise ValueError(f"journal not found: {journal}; run `tune` without --best first")
     try:
         journal.parent.mkdir(parents=True, exist_ok=True)
         journal.touch()
         with open(journal, "rb") as file:
-            first = file.readline(len(_FIRST))
-        if not _FIRST.startswith(first) and first.strip(b"\0"):  # torn by a lost power supply
-            raise ValueError("it begins otherwise")  # somebody's, and would be overwritten
+            first = file.readline(len(_FIRST_BYTES))
+        # null bytes are left by a power loss; any other file must not be overwritten
+        if not _FIRST_BYTES.startswith(first) and first.strip(b"\0"):
+            raise ValueError(f"it starts with {first!r}")
         return LockedJournalStorage(journal)
     except OSError as error:
         raise ValueError(f"cannot write the journal {journal}: {error.strerror}") from None
@@ -286,10 +291,10 @@ def _open_journal(journal: Path, create: bool) -> BaseStorage:
 def _seen_for(
     seconds: float, trial_ids: Collection[int], first_seen: dict[int, float]
 ) -> list[int]:
-    """Return the trials that have been seen again and again for so many seconds.
+    """Return the trials that were in the collection in all calls of the last ``seconds``.
 
-    :param first_seen: trial -> ``time.monotonic()``, of this process: clocks of machines differ;
-        brought up to date here.
+    :param first_seen: trial -> ``time.monotonic()`` of this process, since clocks of machines
+        differ; updated in place.
     """
     now = time.monotonic()
     for gone in set(first_seen) - set(trial_ids):

@@ -1,4 +1,4 @@
-"""A study of Optuna: its settings, its budget (kept to the trial), its sampler and its standing."""
+"""Optuna studies: settings, exact budget of trials, sampler, seeds and status."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from optuna.trial import FrozenTrial, TrialState
 from sb3_atari_course.evaluation import MAX_FRAMES
 from sb3_atari_course.tuning.space import Space
 
-#: Where a study keeps :class:`StudySettings` and its budget.
+#: User attributes of a study: :class:`StudySettings`, and the number of trials.
 SETTINGS, BUDGET = "settings", "n_trials"
 
-#: Where a trial keeps the machine and process that ran it, and why it failed.
+#: User attributes of a trial: host and process id, its exception, and whether it was surplus.
 WORKER, ERROR, SURPLUS = "worker", "error", "surplus"
 
-_NOT_OURS = "study {!r} was not begun by `tune`: choose another --study-name"
+_NOT_OURS = "study {!r} was not created by `tune`: choose another --study-name"
 
-#: What a seed is for: equal numbers for two purposes would tie them together.
+#: Purposes of seeds: each gets its own random stream.
 SAMPLING, TRAINING, GAMES = 0, 1, 2
 
 _MISSING = object()
@@ -35,23 +35,23 @@ _MISSING = object()
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a study is about; the study keeps it, so that any machine can join.
+    """Settings of a study, stored in it so that any machine can join.
 
     :param algo: RL Zoo's name of the algorithm.
-    :param env_id: the environment.
-    :param hyperparams: the yml entry in which the parameters are changed.
+    :param env_id: Gymnasium's id of the environment.
+    :param hyperparams: the yml entry whose values are tuned.
     :param space: parameter -> values, see :class:`~sb3_atari_course.tuning.space.Space`.
-    :param n_timesteps: agent steps of a training.
-    :param seed: decides parameters, trainings and games.
-    :param n_repeats: trainings of a trial, each with its own seed; its score is their mean.
-    :param n_evaluations: how often a training is scored, the last time at its end.
-    :param n_games: whole games of a score.
-    :param epsilon: probability of a random action in them, 0 to 1.
-    :param max_frames: cap of a game, in emulator frames.
+    :param n_timesteps: agent steps per training.
+    :param seed: of sampled parameters, trainings and evaluation games.
+    :param n_repeats: trainings per trial, each with another seed; the score is their mean.
+    :param n_evaluations: evaluations per training, the last one at its end.
+    :param n_games: whole games per evaluation.
+    :param epsilon: probability of a random action during evaluation, 0 to 1.
+    :param max_frames: maximum length of a game, in emulator frames.
     :param sampler: ``"tpe"`` or ``"random"``.
-    :param n_startup_trials: trials chosen at random before TPE begins.
-    :param pruner: ``"median"`` ends trials that are worse than half of the others; ``"none"``.
-    :param native: play in ale-py's threads, see :class:`.NativeAtariVecEnv`.
+    :param n_startup_trials: randomly sampled trials before TPE starts.
+    :param pruner: ``"median"`` stops trials that are worse than half of the others; ``"none"``.
+    :param native: train on ale-py's vectorized environment, see :class:`.NativeAtariVecEnv`.
     :param gym_packages: modules to import that register environments.
     :raises ValueError: for a yml with ``normalize`` or ``vec_env_wrapper``.
     """
@@ -78,25 +78,27 @@ class StudySettings:
             if self.hyperparams.get(key):
                 raise ValueError(
                     f"the yml has {key}: {self.hyperparams[key]!r}, which evaluate_games does not"
-                    " know: tune without it"
+                    " support: tune without it"
                 )
 
-    def check_same(self, study: str, begun: StudySettings) -> None:
-        """Check that a study was begun with these settings.
+    def check_same(self, study: str, stored: StudySettings) -> None:
+        """Check that an existing study has these settings.
 
-        :raises ValueError: if not, with what differs.
+        :param study: name of the study.
+        :param stored: the settings stored in it.
+        :raises ValueError: if they differ, naming the first difference.
         """
         for name, mine in vars(self).items():
-            theirs = getattr(begun, name)
+            theirs = getattr(stored, name)
             if mine == theirs:
                 continue
-            differ = f"{name} {theirs}, not {mine}"
+            differ = f"{name}={theirs}, not {mine}"
             if isinstance(mine, dict):
                 both = {**theirs, **mine}
                 keys = [k for k in both if mine.get(k, _MISSING) != theirs.get(k, _MISSING)]
-                differ = f"other {name}: {', '.join(keys)}"
+                differ = f"different {name}: {', '.join(keys)}"
             raise ValueError(
-                f"study {study!r} was begun with {differ}: choose another --study-name"
+                f"study {study!r} was created with {differ}: choose another --study-name"
             )
 
 
@@ -105,8 +107,8 @@ def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) ->
 
     :param purpose: :data:`SAMPLING`, :data:`TRAINING` or :data:`GAMES`.
     :param study_seed: at least 0.
-    :param number: of the trial; 0 for what all trials share.
-    :param repeat: of a trial that trains several times.
+    :param number: of the trial; 0 for a seed that all trials share.
+    :param repeat: index of the training within the trial.
     """
     return int(
         np.random.SeedSequence([purpose, study_seed, number, repeat]).generate_state(1)[0] >> 1
@@ -114,13 +116,13 @@ def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) ->
 
 
 class SamplerByNumber(TPESampler):
-    """TPE, or random samples, from a generator that the trial's number seeds.
+    """TPE sampler that is seeded by the study's seed and the trial's number.
 
-    So the same seed gives one worker the same trials again, also after a stop, and two workers
-    never draw the same numbers.
+    With one worker, the same seed gives the same trials, also after a restart; several workers
+    never use the same random numbers.
 
     :param seed: of the study.
-    :param n_startup_trials: trials chosen at random before TPE begins.
+    :param n_startup_trials: randomly sampled trials before TPE starts.
     """
 
     def __init__(self, *, seed: int, n_startup_trials: int) -> None:
@@ -128,24 +130,27 @@ class SamplerByNumber(TPESampler):
         self._seed, self._startup = seed, n_startup_trials
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Seed the generator: TPE takes a seed only when it is made, so it is made again."""
+        """Seed the sampler: TPE takes a seed only in its constructor, so call that again."""
         seed = seed_for(SAMPLING, self._seed, trial.number)
         super().__init__(seed=seed, n_startup_trials=self._startup, multivariate=True)
         super().before_trial(study, trial)
 
 
-def begin_or_join(
+def create_or_join(
     storage: BaseStorage, name: str, settings: StudySettings, n_trials: int | None, default: int
 ) -> Study:
-    """Begin a study, or join it if it is there.
+    """Create a study, or join an existing one.
 
-    :param n_trials: trials in all; more than the study has extend it; None for what it has.
-    :param default: for a new study, if ``n_trials`` is None.
-    :raises ValueError: if the study was begun with other settings, or has a larger budget.
+    :param storage: see :func:`~sb3_atari_course.tuning.storage.open_storage`.
+    :param name: of the study.
+    :param settings: of the study.
+    :param n_trials: total number of trials; a larger one extends an existing study; None keeps it.
+    :param default: of a new study, if ``n_trials`` is None.
+    :raises ValueError: if the study has other settings, or a larger budget.
     """
     try:
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
-        # the first trial is the yml; only who made the study queues it, so that it is queued once
+        # the first trial is the yml itself; only the creator of the study enqueues it, hence once
         space = Space(settings.algo, settings.space)
         study.enqueue_trial(space.start(settings.hyperparams))
     except DuplicatedStudyError:
@@ -162,31 +167,35 @@ def begin_or_join(
     budget = attrs.get(BUDGET, 0)
     wanted = n_trials or budget or default
     if wanted < budget:
-        raise ValueError(f"study {name!r} has {budget} trials to do, fewer is not possible")
+        raise ValueError(
+            f"study {name!r} has a budget of {budget} trials, which cannot be reduced to {wanted}"
+        )
     if wanted > budget:
         study.set_user_attr(BUDGET, wanted)
-    if SETTINGS not in attrs:  # last: who finds them finds the budget too; two may write the same
+    if SETTINGS not in attrs:  # written last, so that the budget exists if the settings do
         study.set_user_attr(SETTINGS, asdict(settings))
-    return equip(study)
+    return configure(study)
 
 
 def find_study(storage: BaseStorage, name: str) -> Study:
-    """Return a study that somebody began.
+    """Load an existing study.
 
-    :raises ValueError: if there is none of that name, or none of ours.
+    :raises ValueError: if there is none of that name, or if it was not created by ``tune``.
     """
     try:
         study = optuna.load_study(storage=storage, study_name=name)
     except KeyError:
         names = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
-        raise ValueError(f"there is no study {name!r} here, but {names}") from None
+        raise ValueError(
+            f"study {name!r} not found in this storage, which contains: {names}"
+        ) from None
     if SETTINGS not in study.user_attrs:
         raise ValueError(_NOT_OURS.format(name))
-    return equip(study)
+    return configure(study)
 
 
-def equip(study: Study) -> Study:
-    """Give a study the sampler and the pruner of its settings."""
+def configure(study: Study) -> Study:
+    """Set the sampler and the pruner of a study according to its settings."""
     settings = settings_of(study)
     study.sampler = SamplerByNumber(
         seed=settings.seed,
@@ -200,29 +209,32 @@ def equip(study: Study) -> Study:
 
 
 def settings_of(study: Study) -> StudySettings:
-    """Return what a study is about.
+    """Return the settings stored in a study.
 
-    :raises ValueError: if another version of this package began it.
+    :raises ValueError: if another version of this package created it.
     """
     content = study.user_attrs[SETTINGS]
     if set(content) != {field.name for field in fields(StudySettings)}:
-        raise ValueError("the study was begun by another version of sb3_atari_course")
+        raise ValueError(
+            "the study was created by another version of sb3_atari_course: choose another"
+            " --study-name"
+        )
     return StudySettings(**{**content, "gym_packages": tuple(content["gym_packages"])})
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How many trials a study has in which state.
+class StudyStatus:
+    """Status of a study: the number of trials in each state.
 
-    :param budget: how many are to be finished.
-    :param complete: trained to the end.
-    :param pruned: ended early; both count as finished.
-    :param running: at work.
-    :param waiting: the first one, and those to be tried again after their worker died.
-    :param errors: number of each trial that failed by an error of its own, and the error.
-    :param n_died: failed because their worker died or was stopped.
+    :param budget: trials to be finished.
+    :param complete: trials trained to the end.
+    :param pruned: trials stopped early; they count as finished too.
+    :param running: trials in progress.
+    :param waiting: enqueued trials: the first one, and retries after a worker died.
+    :param errors: number and exception of each trial that failed with an exception.
+    :param n_died: trials that failed because their worker died or was stopped.
     :param best: the best complete trial.
-    :param mean_seconds: of a finished trial, None without one.
+    :param mean_seconds: mean duration of a finished trial, None without one.
     """
 
     budget: int
@@ -237,21 +249,21 @@ class Standing:
 
     @property
     def finished(self) -> int:
-        """Trials that count for the budget."""
+        """Number of trials that count towards the budget."""
         return self.complete + self.pruned
 
     @property
     def is_done(self) -> bool:
-        """Whether the budget is spent and nothing is left over."""
+        """Whether the budget is spent and no trial is running or waiting."""
         return self.finished >= self.budget and not self.running and not self.waiting
 
     @property
     def has_room(self) -> bool:
-        """Whether another trial may begin, or one that waits must be looked at."""
+        """Whether another trial may start, or an enqueued one must be handled."""
         return self.waiting > 0 or self.finished + self.running < self.budget
 
 
-def standing_of(study: Study) -> Standing:
+def status_of(study: Study) -> StudyStatus:
     """Count the trials of a study."""
     trials = study.get_trials(deepcopy=False)
     by_state = {state: [trial for trial in trials if trial.state == state] for state in TrialState}
@@ -263,7 +275,7 @@ def standing_of(study: Study) -> Standing:
     ]
     errors = tuple((one.number, one.user_attrs[ERROR]) for one in failed if ERROR in one.user_attrs)
     n_surplus = sum(SURPLUS in one.user_attrs for one in failed)
-    return Standing(
+    return StudyStatus(
         budget=study.user_attrs[BUDGET],
         complete=len(complete),
         pruned=len(by_state[TrialState.PRUNED]),
@@ -277,11 +289,15 @@ def standing_of(study: Study) -> Standing:
 
 
 def is_surplus(number: int, trials: Sequence[FrozenTrial], budget: int) -> bool:
-    """Tell whether a trial comes after enough others.
+    """Return whether a trial exceeds the budget.
 
-    It does if ``budget`` trials of smaller number have not failed. Trials may fail later but never
-    begin to count again, so a trial that is no surplus now never becomes one: whatever dies and
-    whoever asks at once, no more than ``budget`` trials finish.
+    It does if at least ``budget`` trials with smaller numbers have not failed. That count can only
+    decrease, so a trial within the budget stays within it. Hence at most ``budget`` trials finish,
+    whichever workers die and however many ask at the same time.
+
+    :param number: of the trial.
+    :param trials: all trials of the study.
+    :param budget: trials to be finished.
     """
     rank = sum(one.number < number and one.state != TrialState.FAIL for one in trials)
     return rank >= budget

@@ -1,4 +1,4 @@
-"""One trial: parameters, a yml with them, a training by RL Zoo, scores of whole games."""
+"""Objective of a study: a trial samples a yml, trains it with RL Zoo and evaluates whole games."""
 
 from __future__ import annotations
 
@@ -40,22 +40,25 @@ from sb3_atari_course.tuning.study import (
     seed_for,
 )
 from sb3_atari_course.zoo.algorithms import register_algorithms
-from sb3_atari_course.zoo.experiment import CourseExperimentManager, refusals_of_hosts
+from sb3_atari_course.zoo.experiment import (
+    CourseExperimentManager,
+    library_errors_as_setting_errors,
+)
 
 
 class SurplusTrialError(Exception):
-    """The budget needs no further trial; this one ends before it begins."""
+    """Raised by a trial that exceeds the budget, before it trains."""
 
 
 class Objective:
-    """Trains and scores one trial after the other; what Optuna maximises.
+    """Optuna objective, maximised: trains the yml of a trial and returns its mean score.
 
-    A trial is trained from a yml in ``folder``, as RL Zoo would train it. Its score is the mean of
-    whole games, :func:`~sb3_atari_course.evaluation.evaluate_games`: the same ones for all trials.
+    A trial is trained as RL Zoo would train its yml. Its score is the mean over whole games by
+    :func:`~sb3_atari_course.evaluation.evaluate_games`, with the same seeds for all trials.
 
     :param settings: of the study.
-    :param folder: where ``{number}.yml`` are written.
-    :param device: of PyTorch.
+    :param folder: folder in which ``{number}.yml`` is written.
+    :param device: PyTorch device.
     """
 
     def __init__(self, settings: StudySettings, folder: Path, *, device: str = "auto") -> None:
@@ -63,12 +66,12 @@ class Objective:
         self._space = Space(settings.algo, settings.space)
 
     def __call__(self, trial: Trial) -> float:
-        """Return the score at the end of the training.
+        """Train a trial and return its final score.
 
-        :raises optuna.TrialPruned: if the trial was not worth its end.
-        :raises SurplusTrialError: if the budget is spent already.
+        :raises optuna.TrialPruned: if the pruner stopped the trial.
+        :raises SurplusTrialError: if the trial exceeds the budget.
         """
-        gc.collect()  # the model before: it and its environments refer to each other
+        gc.collect()  # the previous model and its environments form a reference cycle
         study = trial.study
         if is_surplus(trial.number, study.get_trials(deepcopy=False), study.user_attrs[BUDGET]):
             trial.set_user_attr(SURPLUS, True)
@@ -77,7 +80,7 @@ class Objective:
         try:
             score = self._train(trial)
         except (TrialPruned, StorageInternalError):
-            raise  # not the trial's fault
+            raise  # not an error of the trial
         except Exception as error:
             message = " ".join(f"{type(error).__name__}: {error}".split())
             trial.set_user_attr(ERROR, message[:500])
@@ -91,7 +94,7 @@ class Objective:
         hyperparams = self._space.suggest(trial, settings.hyperparams)
         yml = self._folder / f"{trial.number:04}.yml"
         write_text(yml, yml_block(settings.env_id, hyperparams, settings.n_timesteps))
-        _log(trial, f"trains {yml}")
+        _log(trial, f"training {yml}")
         scores = [self._train_once(trial, yml, repeat) for repeat in range(settings.n_repeats)]
         return sum(scores) / len(scores)
 
@@ -116,12 +119,12 @@ class Objective:
 
 
 class Scorer(BaseCallback):
-    """Scores the agent while it learns, reports to Optuna, and stops a training that is pruned.
+    """Evaluation callback: reports intermediate scores to Optuna, and stops pruned trainings.
 
-    :param trial: to report to.
-    :param settings: how often to score, and how.
-    :param experiment: what the agent was trained on.
-    :param first_step: agent steps of the trainings of this trial before.
+    :param trial: the Optuna trial to report to.
+    :param settings: of the study: how often and how to evaluate.
+    :param experiment: the experiment, for its wrappers and ``env_kwargs``.
+    :param first_step: agent steps of earlier trainings of this trial.
     """
 
     def __init__(
@@ -138,10 +141,11 @@ class Scorer(BaseCallback):
         self._first_step, self._n_done = first_step, 0
 
     def score(self, model: BaseAlgorithm, *, is_last: bool = False) -> float:
-        """Return the mean score of whole games, and report it to Optuna.
+        """Evaluate the model, and report and return its mean score.
 
-        :param is_last: the training is over.
-        :raises ValueError: if it is not finite.
+        :param model: the model.
+        :param is_last: this is the evaluation at the end of training.
+        :raises ValueError: if the mean score is not finite.
         """
         settings = self._settings
         report = evaluate_games(
@@ -155,8 +159,8 @@ class Scorer(BaseCallback):
             **self._experiment.game_settings(),
         )
         if not math.isfinite(report.mean):
-            raise ValueError(f"the mean score is {report.mean}")
-        # the same steps for all trials: the pruner compares them there
+            raise ValueError(f"the mean score is not finite: {report.mean}")
+        # the same steps in all trials, since the pruner compares scores of equal steps
         step = self._first_step + (settings.n_timesteps if is_last else self._next_step())
         self._n_done += 1
         self._trial.report(report.mean, step)
@@ -166,22 +170,27 @@ class Scorer(BaseCallback):
     def _on_step(self) -> bool:
         is_last = self._n_done + 1 >= self._settings.n_evaluations
         if is_last or self.num_timesteps < self._next_step():
-            return True  # the last score is made when all is learned
+            return True  # the last evaluation is done after training
         self.score(self.model)
         self.is_pruned = self._trial.should_prune()
         return not self.is_pruned
 
     def _next_step(self) -> int:
-        """Return the agent step of the next score in this training."""
+        """Return the agent step of the next evaluation in this training."""
         settings = self._settings
         return settings.n_timesteps * (self._n_done + 1) // settings.n_evaluations
 
 
 class TrialExperiment(CourseExperimentManager):
-    """RL Zoo's experiment for a trial: the model that a yml describes, and nothing on the disk.
+    """RL Zoo experiment of a trial: builds and trains the model of a yml without writing files.
 
-    :param yml: the file; None for what our launcher would read.
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: Gymnasium's id of the environment.
+    :param yml: path of the yml; None for the default of our launcher.
     :param n_timesteps: agent steps; 0 for those of the yml.
+    :param seed: of the training.
+    :param device: PyTorch device.
+    :param env_kwargs: arguments of the environment, merged into those of the yml.
     """
 
     def __init__(
@@ -215,7 +224,7 @@ class TrialExperiment(CourseExperimentManager):
             return dict(self.read_hyperparameters()[0])
 
     def build(self) -> BaseAlgorithm:
-        """Return the model with its environments."""
+        """Build the model and its environments."""
         with contextlib.redirect_stdout(io.StringIO()):
             built = self.setup_experiment()
         assert built is not None
@@ -223,7 +232,7 @@ class TrialExperiment(CourseExperimentManager):
         return model
 
     def learn(self, model: BaseAlgorithm, *more_callbacks: BaseCallback) -> None:
-        """Train, with the callbacks of the yml and these; close the environments."""
+        """Train with the callbacks of the yml and further ones, then close the environments."""
         try:
             model.learn(self.n_timesteps, callback=[*self.callbacks, *more_callbacks])
         finally:
@@ -235,29 +244,29 @@ class TrialExperiment(CourseExperimentManager):
             model.env.close()
 
     def game_settings(self) -> dict[str, Any]:
-        """Return what ``evaluate_games`` needs to show the model what it was trained on."""
+        """Return ``env_wrapper`` and ``env_kwargs`` for ``evaluate_games``, as used in training."""
         colours = {"obs_type": "rgb"} if is_atari(self.env_name.gym_id) else {}
         wrap = self.env_wrapper or (lambda env: env)
         return {"env_wrapper": wrap, "env_kwargs": {**colours, **without_rules(self.env_kwargs)}}
 
     def create_log_folder(self) -> None:
-        """Make none."""
+        """Do nothing: trials have no log folder."""
 
     def create_callbacks(self) -> None:
-        """Leave those of the yml; trials are scored by our own."""
+        """Do nothing: trials are evaluated by :class:`Scorer`."""
 
     def create_envs(self, n_envs: int, eval_env: bool = False, no_log: bool = False) -> VecEnv:
         """Create the environments, without monitor files."""
         return super().create_envs(n_envs, eval_env, no_log=True)
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
-        """Save nothing: the yml is there already."""
+        """Do nothing: the yml exists."""
 
 
 def prepare(*, native: bool) -> None:
     """Register our algorithms and environments with RL Zoo.
 
-    :param native: whether games are played in ale-py's threads, for the rest of this process.
+    :param native: use ale-py's vectorized environment in this process from now on.
     """
     register_envs()
     register_algorithms()
@@ -266,29 +275,31 @@ def prepare(*, native: bool) -> None:
 
 
 def check_values(settings: StudySettings, *, device: str = "auto") -> None:
-    """Build the model of the first trial, and that of each other value of a parameter.
+    """Check a search space: build the model of the first trial, and of each other value.
 
-    Atari games are slow to build: values at the top of their yml are checked without a model.
+    Since Atari models are slow to build, their top-level keys are checked without building one.
 
-    :raises ValueError: for the first value that is refused.
+    :param settings: of the study.
+    :param device: PyTorch device.
+    :raises ValueError: for the first invalid value.
     """
     space, is_game = Space(settings.algo, settings.space), is_atari(settings.env_id)
     if not space.tuned():
-        raise ValueError("nothing is left to tune: give a parameter more than one value")
+        raise ValueError("no parameter to tune: give at least one more than one value (--param)")
     first = space.first(settings.hyperparams)
-    with refusals_of_hosts():
-        _try(settings, first, device)
+    with library_errors_as_setting_errors():
+        _check_hyperparams(settings, first, device)
     for one, value, variant in space.variants({**first, "n_envs": 1} if is_game else first):
         try:
-            _try(settings, variant, device, is_built=not is_game or "." in one.path)
+            _check_hyperparams(settings, variant, device, is_built=not is_game or "." in one.path)
         except Exception as error:
             raise ValueError(f"{one.name}={value}: {error}") from error
 
 
-def _try(
+def _check_hyperparams(
     settings: StudySettings, hyperparams: Hyperparams, device: str, *, is_built: bool = True
 ) -> None:
-    """Read a yml entry as RL Zoo would, and maybe build its model."""
+    """Read a yml entry as RL Zoo does, and optionally build its model."""
     with tempfile.TemporaryDirectory() as folder:
         yml = Path(folder) / "trial.yml"
         yml.write_text(yml_block(settings.env_id, hyperparams, settings.n_timesteps))
@@ -303,7 +314,7 @@ def _try(
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Writes no anchors, and lists of plain values in a line."""
+    """YAML dumper without anchors, and with lists of plain values on one line."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -317,9 +328,11 @@ _PlainDumper.add_representer(list, _PlainDumper.represent_list)
 
 
 def yml_block(env_id: str, hyperparams: Hyperparams, n_timesteps: int) -> str:
-    """Return an entry as the text of a yml that stock RL Zoo reads.
+    """Return the text of a yml file for stock RL Zoo.
 
-    :param n_timesteps: agent steps, in place of those of ``hyperparams``.
+    :param env_id: key of the entry.
+    :param hyperparams: the entry.
+    :param n_timesteps: agent steps, replacing those of ``hyperparams``.
     """
     entry = {**hyperparams, "n_timesteps": n_timesteps}
     text: str = yaml.dump({env_id: entry}, Dumper=_PlainDumper, sort_keys=False, width=100)
@@ -327,7 +340,7 @@ def yml_block(env_id: str, hyperparams: Hyperparams, n_timesteps: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of a study atomically: other processes read all of it or none."""
+    """Write a file atomically, so that other processes never read a partial one."""
     write_result(path, lambda file: file.write(text.encode()), advice="choose another folder (-f)")
 
 

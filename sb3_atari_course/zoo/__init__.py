@@ -1,1 +1,1 @@
-"""RL Zoo with our pieces."""
+"""RL Zoo integration: algorithms, experiment manager, hyperparameter checks, run folders."""

@@ -1,4 +1,4 @@
-"""Our algorithms in RL Zoo's dictionaries, for ``--algo`` and ``-optimize``."""
+"""Registration of FastDQN and QLearning with RL Zoo, for ``--algo`` and ``-optimize``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OUR_ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"fast_dqn": FastDQN, "q_learni
 
 
 def register_algorithms() -> None:
-    """Make RL Zoo train, load and tune our algorithms; a second call changes nothing.
+    """Register our algorithms with RL Zoo; calling it twice is harmless.
 
-    RL Zoo reads its ``--algo`` choices when its parsers are built: call this before.
+    RL Zoo reads its ``--algo`` choices when it builds its parsers, so call this before.
     """
     ALGOS.update(OUR_ALGORITHMS)
     HYPERPARAMS_SAMPLER["fast_dqn"] = sample_fast_dqn_params
@@ -32,10 +32,10 @@ def register_algorithms() -> None:
 def sample_fast_dqn_params(
     trial: Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
 ) -> dict[str, Any]:
-    """Suggest the hyperparameters of one trial (the arguments are those of RL Zoo's samplers).
+    """Sample FastDQN's hyperparameters for one trial, with the signature of RL Zoo's samplers.
 
-    How often is learned counts in transitions, whatever the number of environments: an update for
-    1 to 8 of them. The network stays that of the yml.
+    One gradient step per 1, 2, 4 or 8 transitions, whatever the number of environments. The network
+    architecture stays that of the yml.
 
     :return: keyword arguments of :class:`~sb3_atari_course.fast_dqn.FastDQN`.
     """
@@ -55,9 +55,9 @@ def sample_fast_dqn_params(
 
 
 def convert_fast_dqn_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments that a trial's parameters stand for.
+    """Convert the parameters of an Optuna trial to keyword arguments of FastDQN.
 
-    :param sampled_params: of a finished trial, as Optuna stores them.
+    :param sampled_params: parameters of a finished trial, as Optuna stores them.
     """
     hyperparams = dict(sampled_params)
     hyperparams["gamma"] = 1 - hyperparams.pop("one_minus_gamma")
@@ -68,7 +68,7 @@ def convert_fast_dqn_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
 def sample_q_learning_params(
     trial: Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
 ) -> dict[str, Any]:
-    """Suggest the hyperparameters of one trial (the arguments are those of RL Zoo's samplers).
+    """Sample QLearning's hyperparameters for one trial, with the signature of RL Zoo's samplers.
 
     :return: keyword arguments of :class:`~sb3_atari_course.q_learning.QLearning`.
     """
@@ -85,9 +85,9 @@ def sample_q_learning_params(
 
 
 def convert_q_learning_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments that a trial's parameters stand for.
+    """Convert the parameters of an Optuna trial to keyword arguments of QLearning.
 
-    :param sampled_params: of a finished trial, as Optuna stores them.
+    :param sampled_params: parameters of a finished trial, as Optuna stores them.
     """
     return {
         "learning_rate": sampled_params.get("learning_rate", VISITS),

@@ -54,30 +54,32 @@ from sb3_atari_course.zoo.hyperparameter_checks import (
     check_env_kwargs,
     unreadable_config,
 )
-from sb3_atari_course.zoo.run_folder import note_provenance, portable
+from sb3_atari_course.zoo.run_folder import portable, write_provenance
 
-#: Whose refusals during the start of a training are about its settings.
-_HOSTS = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
+#: Packages whose exceptions at the start of training are about its settings.
+_LIBRARIES = ("rl_zoo3", "stable_baselines3", "sb3_contrib", "gymnasium", "ale_py")
 _WRONG_ARGUMENTS = re.compile(
     r"unexpected keyword argument|multiple values|missing \d+ required|must be a mapping"
 )
 
 
 class CourseExperimentManager(ExperimentManager):
-    """RL Zoo's experiment, with our hyperparameters by default and SB3's log as CSV.
+    """RL Zoo's ``ExperimentManager`` with our hyperparameters, checks, CSV log and checkpoints.
 
-    Where it differs: our yml is read, if it knows the environment, unless ``-conf`` names another;
-    ``env_kwargs`` of a yml reach the evaluation environment too, and those of the command line are
-    added to them instead of replacing them; continuous actions are refused
-    before training if the algorithm needs discrete ones; the run folder gets a ``progress.csv``, a
-    note of commit, versions and machine, and exact checkpoints where the algorithm is one of those
-    that can be resumed.
+    Differences from RL Zoo:
+
+    - Without ``-conf``, our yml is used if it has an entry for the environment.
+    - ``env_kwargs`` of the yml apply to the evaluation environment too; ``--env-kwargs`` are merged
+      into them instead of replacing them.
+    - Continuous actions are rejected before training if the algorithm needs discrete ones.
+    - The run folder gets a ``progress.csv``, a ``provenance.json`` (commit, versions, hardware)
+      and, if the algorithm supports exact resume, checkpoints.
     """
 
     #: Agent steps between two checkpoints; 0 for none.
     checkpoint_freq = FREQUENCY
 
-    #: Folders that were not there before the training.
+    #: Folders that did not exist before this training.
     _new_folders: Sequence[Path] = ()
 
     def __init__(self, args: Any, algo: str, env_id: str, *positional: Any, **kwargs: Any) -> None:
@@ -88,10 +90,10 @@ class CourseExperimentManager(ExperimentManager):
         super().__init__(args, algo, env_id, *positional, **kwargs)
 
     def read_hyperparameters(self) -> Any:
-        """Read the yml, name what it lacks, and add ``--env-kwargs`` to those of the yml."""
+        """Read and check the yml entry, and merge ``--env-kwargs`` into its ``env_kwargs``."""
         given, self.env_kwargs = self.env_kwargs, {}
         if self.default_vec_env_cls is not None and self._is_atari:
-            given = {**GRAY_SCREENS, **given}  # what native games show; noted for evaluate
+            given = {**GRAY_SCREENS, **given}  # as native environments; saved for evaluate
         env_id = self.env_name.gym_id
         try:
             hyperparams, saved = super().read_hyperparameters()
@@ -100,7 +102,7 @@ class CourseExperimentManager(ExperimentManager):
         except Exception as error:
             advice = "add one"
             if self.algo == "q_learning" and self._is_atari:
-                advice = "no table has a row for each screen, choose dqn or qrdqn"
+                advice = "a Q-table cannot enumerate Atari frames, choose dqn or qrdqn"
             raise unreadable_config(error, self.config, env_id, advice) from error
         check_entry(hyperparams, self.algo, self._place)
         saved.update(hyperparams)
@@ -112,7 +114,10 @@ class CourseExperimentManager(ExperimentManager):
         return hyperparams, saved
 
     def load_trial(self, storage: str, study_name: str, *args: Any, **kwargs: Any) -> Any:
-        """Load the hyperparameters of a trial; without it say what is missing."""
+        """Load the hyperparameters of an Optuna trial.
+
+        :raises SettingError: if the study or the trial cannot be read.
+        """
         try:
             return super().load_trial(storage, study_name, *args, **kwargs)
         except (KeyError, IndexError, OSError, ImportError, SQLAlchemyError) as error:
@@ -123,30 +128,30 @@ class CourseExperimentManager(ExperimentManager):
             ) from None
 
     def _place(self, key: str) -> str:
-        """Return where a hyperparameter was given, as the beginning of a message."""
+        """Return the prefix of an error message: where the hyperparameter was set."""
         if key.partition(".")[0] in (self.custom_hyperparams or {}):
             return f"-params {key}:"
         return f"{self.config}: {key}: "
 
     def setup_experiment(self) -> Any:
-        """Build environments and model; if that fails, nothing is left of it."""
+        """Build environments and model; on failure close and delete what was created."""
         try:
             return super().setup_experiment()
         except BaseException:
-            self._leave_nothing()
+            self._clean_up()
             raise
 
     def create_log_folder(self) -> None:
-        """Make the run folder, and remember what was not there before."""
+        """Create the run folder, and remember which folders are new."""
         paths = [Path(path) for path in (self.save_path, self.tensorboard_log) if path]
         every = [folder for path in paths for folder in (path, *path.parents)]
         self._new_folders = [folder for folder in every if not folder.exists()]
         super().create_log_folder()  # type: ignore[no-untyped-call]
 
-    def _leave_nothing(self, model: BaseAlgorithm | None = None) -> None:
-        """Close the environments and delete the folders of a training that has not begun.
+    def _clean_up(self, model: BaseAlgorithm | None = None) -> None:
+        """Close the environments and delete the new folders of a training that failed to start.
 
-        :param model: what was built, with TensorBoard's folder.
+        :param model: the model, if one was built: its TensorBoard folder is deleted too.
         """
         for vec_env in self._vec_envs:
             with contextlib.suppress(Exception):
@@ -166,8 +171,8 @@ class CourseExperimentManager(ExperimentManager):
             hyperparams.setdefault("n_timesteps", self.n_timesteps)  # RL Zoo wants to delete it
         elif "n_timesteps" not in hyperparams:
             raise SettingError(
-                f"{self.config} has no n_timesteps for {self.env_name.gym_id}: add it, or give the"
-                " number of agent steps by -n"
+                f"{self.config} has no n_timesteps for {self.env_name.gym_id}: add it, or pass the"
+                " number of agent steps with -n"
             )
         result = super()._preprocess_hyperparams(hyperparams)
         if self._eval_env_kwargs_args is None:
@@ -176,7 +181,7 @@ class CourseExperimentManager(ExperimentManager):
 
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
-        """Make schedules of ``lin_...``, of exploration too; leave ``visits`` alone."""
+        """Convert ``lin_...`` to schedules, ``exploration`` included; keep ``visits`` a string."""
         visits = {"learning_rate": VISITS} if hyperparams.get("learning_rate") == VISITS else {}
         exploration = hyperparams.get("exploration")
         if isinstance(exploration, str):
@@ -185,11 +190,14 @@ class CourseExperimentManager(ExperimentManager):
         return {**ExperimentManager._preprocess_schedules(others), **visits}
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
-        """Create the environments, and refuse continuous actions where they cannot be used."""
+        """Create the vectorized environment.
+
+        :raises ValueError: for continuous actions if the algorithm needs discrete ones.
+        """
         wrapper = self.env_wrapper
         if self.vec_env_class is SubprocVecEnv:
             if not self._vec_envs:
-                self._try_one()
+                self._check_one_env()
             self.env_wrapper = partial(_wrap_savable, wrapper=wrapper)
         vec_env: VecEnv = super().create_envs(*args, **kwargs)
         self._vec_envs.append(vec_env)
@@ -203,19 +211,22 @@ class CourseExperimentManager(ExperimentManager):
             if self.algo == "q_learning":
                 bins += ", {sb3_atari_course.wrappers.DiscretizeObservations: {n_bins: 10}}"
             raise ValueError(
-                f"{self.env_name.gym_id} has the actions {vec_env.action_space}, but {self.algo}"
-                f" chooses among discrete ones: add to its env_wrapper {bins}"
+                f"{self.env_name.gym_id} has the action space {vec_env.action_space}, but"
+                f" {self.algo} needs discrete actions: add to its env_wrapper {bins}"
             )
         return vec_env
 
-    def _try_one(self) -> None:
-        """Make one environment here: of an error in a process of its own only EOF would be seen."""
+    def _check_one_env(self) -> None:
+        """Create one environment in this process: a worker process would only report EOFError."""
         with gym.make(self.env_name.gym_id, **(self.env_kwargs or {})) as env:
             if self.env_wrapper is not None:
                 self.env_wrapper(env)
 
     def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
-        """Load ``--trained-agent``; what cannot be loaded was not trained like that."""
+        """Load ``--trained-agent``.
+
+        :raises SettingError: if it does not fit the algorithm and hyperparameters.
+        """
         try:
             model: BaseAlgorithm = super()._load_pretrained_agent(hyperparams, env)
         except (SettingError, CheckpointError):
@@ -229,47 +240,47 @@ class CourseExperimentManager(ExperimentManager):
         return model
 
     def _check_native(self, vec_env: VecEnv) -> None:
-        """Refuse native games that press FIRE where that spoils learning."""
-        games: NativeAtariVecEnv = vec_env.unwrapped  # type: ignore[assignment]
-        if games.fire_action is not None and issubclass(ALGOS[self.algo], OnPolicyAlgorithm):
+        """Reject on-policy algorithms on native environments that replace actions by FIRE."""
+        native: NativeAtariVecEnv = vec_env.unwrapped  # type: ignore[assignment]
+        if native.fire_action is not None and issubclass(ALGOS[self.algo], OnPolicyAlgorithm):
             vec_env.close()
             raise ValueError(
-                f"{self.algo} keeps the probability of the action that it chose, but native games"
-                " press FIRE instead where a life begins: set fire_on_reset: false for wrap_atari"
-                " in env_wrapper, or take --vec-env dummy"
+                f"{self.algo} needs the log-probability of the executed action, but native"
+                " environments replace the first action of each life by FIRE: set"
+                " fire_on_reset: false for wrap_atari in env_wrapper, or use --vec-env dummy"
             )
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
         folder = Path(self.params_path)
-        begins = not (folder / "config.yml").exists()  # else it is resumed
+        is_new = not (folder / "config.yml").exists()  # else it is resumed
         # RL Zoo writes both into args.yml and command.txt
         vars(self.args).update(without_passwords(vars(self.args)))
-        sys.orig_argv[:] = [portable(word) for word in without_passwords(sys.orig_argv)]
+        sys.orig_argv[:] = [portable(one) for one in without_passwords(sys.orig_argv)]
         super()._save_config(saved_hyperparams)
-        if begins:
-            note_provenance(folder)
+        if is_new:
+            write_provenance(folder)
 
     def hyperparameters_optimization(self) -> None:
-        """Search, without the password of ``--storage`` in the study, which RL Zoo pickles.
+        """Run ``-optimize``, without the password of ``--storage`` in the study RL Zoo pickles.
 
-        :raises SettingError: if the replay buffer would not follow the gamma of a trial.
+        :raises SettingError: if the replay buffer's gamma would differ from the sampled one.
         """
         n_steps = (self._hyperparams.get("replay_buffer_kwargs") or {}).get("n_steps", 1)
         if n_steps > 1 and self.algo != "fast_dqn":
-            self._leave_nothing()
+            self._clean_up()
             raise SettingError(
                 f"-optimize samples gamma, but the replay buffer with n_steps: {n_steps} discounts"
-                " by its own: set n_steps to 1, or take our `tune`, or --algo fast_dqn"
+                " with its own gamma: set n_steps to 1, or use our `tune`, or --algo fast_dqn"
             )
         sys.orig_argv[:] = without_passwords(sys.orig_argv)
         if self.storage is not None and without_passwords(self.storage) != self.storage:
-            # where the driver of PostgreSQL looks for it
+            # the PostgreSQL driver reads the password from there
             os.environ["PGPASSWORD"] = make_url(self.storage).password or ""
             self.storage = without_passwords(self.storage)
         super().hyperparameters_optimization()
 
     def learn(self, model: BaseAlgorithm) -> None:
-        """Train, with the log and the checkpoints in the run folder."""
+        """Train the model, with CSV log and checkpoints in the run folder."""
         self.callbacks.append(CsvLog(self.save_path))
         if (
             not self._own_checkpoints()
@@ -277,7 +288,7 @@ class CourseExperimentManager(ExperimentManager):
             and isinstance(model, SUPPORTED)
         ):
             self.callbacks.append(ExactCheckpoint(self.checkpoint_freq))
-        self._warn_of_late_start(model)
+        self._warn_if_learning_starts_late(model)
         try:
             super().learn(model)
         except Exception as error:
@@ -286,31 +297,31 @@ class CourseExperimentManager(ExperimentManager):
             if isinstance(error, (SettingError, ReplayMemoryError, CheckpointError)):
                 refusal = error
             elif is_start:
-                refusal = _refused_setting(error)
+                refusal = _setting_error(error)
             if refusal is None:
                 where = self.save_path
                 raise TrainingFailedError(f"training in {where} failed: {error}") from error
             if is_start:
-                self._leave_nothing(model)
+                self._clean_up(model)
             if refusal is error:
                 raise
             raise refusal from error
         if model.num_timesteps < self.n_timesteps and self._stop_signal() is None:
             print(f"stopped after {model.num_timesteps} of {self.n_timesteps} steps")
 
-    def _warn_of_late_start(self, model: BaseAlgorithm) -> None:
-        """Warn of a training that is over before learning starts."""
+    def _warn_if_learning_starts_late(self, model: BaseAlgorithm) -> None:
+        """Warn if training ends before ``learning_starts``."""
         if not isinstance(model, OffPolicyAlgorithm) or self.n_timesteps > model.learning_starts:
             return
         print(
-            f"sb3-atari: warning: learning_starts is {model.learning_starts}, so a training of"
-            f" {self.n_timesteps} steps learns little or nothing: train for longer (-n), or"
+            f"sb3-atari: warning: learning_starts is {model.learning_starts}, so"
+            f" {self.n_timesteps} steps of training make few or no updates: train longer (-n), or"
             f" start earlier (-params learning_starts:{early_start(self.n_timesteps)})",
             file=sys.stderr,
         )
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
-        """Save the model; after a signal end with the exit status that tells so."""
+        """Save the model; if a signal stopped training, exit with status 128 + signal number."""
         super().save_trained_model(model)
         number = self._stop_signal()
         if number is not None:
@@ -319,7 +330,7 @@ class CourseExperimentManager(ExperimentManager):
             raise SystemExit(128 + number)
 
     def _stop_signal(self) -> int | None:
-        """Return the number of the signal that has stopped the training, None if none did."""
+        """Return the number of the signal that stopped training, or None."""
         return next((one.received_signal for one in self._own_checkpoints()), None)
 
     def _own_checkpoints(self) -> list[ExactCheckpoint]:
@@ -327,66 +338,71 @@ class CourseExperimentManager(ExperimentManager):
 
 
 def check_device(device: str) -> None:
-    """Refuse a ``--device`` that PyTorch does not know.
+    """Check that the requested CUDA device exists.
 
-    Without any GPU SB3 takes the CPU for ``cuda``, and so do we.
+    On a machine without a GPU ``cuda`` is accepted, since SB3 falls back to the CPU.
 
-    :raises SettingError: for one that is not there.
+    :raises SettingError: for a device that PyTorch does not have.
     """
     if not device.startswith("cuda") or th.cuda.is_available():
         check_cuda_device("--device", device)
 
 
 def early_start(n_timesteps: int) -> int:
-    """Return a ``learning_starts`` that leaves a short training something to learn."""
+    """Return a ``learning_starts`` for a short training: a tenth of its timesteps."""
     return min(max(1, n_timesteps // 10), n_timesteps - 1)
 
 
-def _refused_setting(error: Exception) -> SettingError | None:
-    """Return what RL Zoo, SB3, Gymnasium or the disk refuse; None for an error of another kind."""
+def _setting_error(error: Exception) -> SettingError | None:
+    """Return an exception of RL Zoo, SB3, Gymnasium or the file system as a ``SettingError``.
+
+    :return: None if the exception does not look like a rejected setting.
+    """
     if isinstance(error, OSError) and error.filename is not None:
         return SettingError(f"{error.filename}: {error.strerror}")
-    # Gymnasium raises any TypeError of an environment's constructor once more
+    # Gymnasium re-raises any TypeError of an environment's constructor
     first = error.__cause__ if isinstance(error, TypeError) and error.__cause__ else error
     package, is_on_purpose = raised_at(first)
     if isinstance(first, TypeError) and _WRONG_ARGUMENTS.search(str(first)):
         is_on_purpose = True
     if isinstance(first, RuntimeError) and package == "ale_py":  # from C++
         is_on_purpose = True
-    return SettingError(str(error)) if package in _HOSTS and is_on_purpose and str(error) else None
+    is_setting = package in _LIBRARIES and is_on_purpose and bool(str(error))
+    return SettingError(str(error)) if is_setting else None
 
 
 @contextlib.contextmanager
-def refusals_of_hosts() -> Iterator[None]:
-    """Let what RL Zoo, SB3 and Gymnasium refuse be a wrong setting; other errors stay as they are.
+def library_errors_as_setting_errors() -> Iterator[None]:
+    """Re-raise what RL Zoo, SB3 and Gymnasium reject as ``SettingError``.
 
-    :raises SettingError: with their text.
+    :raises SettingError: with the text of the original exception; other exceptions pass through.
     """
     try:
         yield
     except Exception as error:
-        setting = _refused_setting(error)
+        setting = _setting_error(error)
         if setting is None:
             raise
         raise setting from error
 
 
 def _wrap_savable(env: gym.Env[Any, Any], *, wrapper: Any) -> gym.Env[Any, Any]:
-    """Put our wrapper outside of all others, so that checkpoints reach a worker process."""
+    """Wrap an environment in :class:`SavableEnv` outermost, so that checkpoints reach workers."""
     return SavableEnv(env if wrapper is None else wrapper(env))
 
 
 def _our_file(algo: str, env_id: str) -> str | None:
-    """Return our yml if it knows the environment or the algorithm is ours, None for RL Zoo's.
+    """Return the path of our yml for an environment, or None for RL Zoo's own.
 
-    FastDQN learns by DQN's where its own has no entry.
+    Ours is used if it has an entry for the environment or the algorithm is ours; FastDQN falls back
+    to ``dqn.yml``.
     """
     try:
         path = hyperparams_file(algo)
     except FileNotFoundError:
         return None
-    known = load_hyperparams(algo)
-    has_entry = env_id in known or ("atari" in known and is_atari(env_id))
+    entries = load_hyperparams(algo)
+    has_entry = env_id in entries or ("atari" in entries and is_atari(env_id))
     if algo == "fast_dqn" and not has_entry:
         return str(hyperparams_file("dqn"))
     return str(path) if has_entry or algo in OUR_ALGORITHMS else None

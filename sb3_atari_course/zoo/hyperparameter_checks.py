@@ -1,4 +1,4 @@
-"""One entry of a yml, with what the command line changes: checked before anything is made of it."""
+"""Hyperparameter checks: names, types and ranges of a yml entry and of command-line overrides."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from sb3_atari_course._common.errors import SettingError, raised_at
 from sb3_atari_course.hyperparams import hyperparams_file
 from sb3_atari_course.q_learning.schedules import VISITS
 
-#: Returns the beginning of a message: where a key stands, ``"x.yml: gamma: "``.
+#: Returns the prefix of a message for a key: where it was set, ``"x.yml: gamma: "``.
 Place = Callable[[str], str]
 
-#: What RL Zoo itself takes out of an entry, beside the arguments of the algorithm.
-_OF_RL_ZOO: dict[str, Any] = {
+#: Keys that RL Zoo itself reads, in addition to the algorithm's arguments -> type.
+_RL_ZOO_KEYS: dict[str, Any] = {
     "callback": Any,
     "env_kwargs": dict | None,
     "env_wrapper": Any,
@@ -69,7 +69,7 @@ _POSITIVE = (
     *("target_update_interval", "train_freq"),
 )
 
-#: The smallest and the largest values that make sense; SB3 fails late, or takes another one.
+#: Valid ranges; SB3 itself fails late for a value outside, or silently replaces it.
 _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(_PROBABILITIES, (0, 1)),
     **dict.fromkeys(_NOT_NEGATIVE, (0, math.inf)),
@@ -91,27 +91,29 @@ _KINDS: dict[Any, str] = {
     types.NoneType: "None",
 }
 
-#: A number without a sign, also as YAML does not read it.
+#: An unsigned number, also in forms that YAML reads as a string (1e3).
 _UNSIGNED = r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_HOW_TO_WRITE = "write it without quotes, and with a dot and a sign if it has an e, as in 1.0e-4"
+_NUMBER_SYNTAX = "write it without quotes, and with a dot and a sign if it has an e, as in 1.0e-4"
 
-#: Where an argument is annotated with these alone, a string is a mistake.
+#: An argument annotated with only these types cannot be a string.
 _NO_STRINGS = {bool, int, float, tuple, list, dict, types.NoneType}
 
-#: Packages whose annotations are right.
+#: Packages whose type annotations can be relied on.
 _ANNOTATED = ("stable_baselines3", "sb3_contrib", "sb3_atari_course")
 
 
 class NamedValues(StoreDict):
-    """RL Zoo's ``NAME:VALUE ...``, whose errors say which flag and value; a second flag adds.
+    """``argparse`` action for ``NAME:VALUE ...``: RL Zoo's ``StoreDict`` with clear errors.
 
-    :raises SettingError: for what is not such a pair, or not a Python value.
+    A repeated flag adds to the values instead of replacing them.
+
+    :raises SettingError: for an argument that is not a pair, or a value that is not Python.
     """
 
     def __call__(
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None
     ) -> None:
-        """Keep the values of one flag."""
+        """Parse and store the values of one flag."""
         found = dict(getattr(namespace, self.dest) or {})
         for text in values:
             name, _, value = text.partition(":")
@@ -130,11 +132,11 @@ class NamedValues(StoreDict):
 
 
 def unreadable_config(error: Exception, config: str, env_id: str, advice: str) -> SettingError:
-    """Return why RL Zoo could not read its hyperparameters.
+    """Return the error for a configuration file that RL Zoo could not read.
 
-    :param error: what RL Zoo's ``read_hyperparameters`` raised.
-    :param config: what ``-conf`` takes: a yml, a Python file, or the name of a module.
-    :param advice: what to do without an entry.
+    :param error: the exception of RL Zoo's ``read_hyperparameters``.
+    :param config: value of ``-conf``: a yml, a Python file, or the name of a module.
+    :param advice: what to do if the environment has no entry.
     """
     if isinstance(error, ValueError) and raised_at(error)[0] == "rl_zoo3":
         entry = "default"
@@ -143,15 +145,15 @@ def unreadable_config(error: Exception, config: str, env_id: str, advice: str) -
     else:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return SettingError(
-            f"-conf {config} cannot be read: {reason}; it has to hold a mapping of environments to"
-            f" hyperparameters ({env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}), a Python file"
-            f" as hyperparams{_where_ours_is(config)}"
+            f"-conf {config} cannot be read: {reason}; it must map environments to hyperparameters"
+            f" ({env_id}: {{policy: MlpPolicy, n_timesteps: 50000}}), in a Python file as the"
+            f" variable hyperparams{_hint_at_ours(config)}"
         )
-    return SettingError(f"{config} has no entry {entry!r}, and none for {env_id}: {advice}")
+    return SettingError(f"{config} has no entry for {env_id} and no entry {entry!r}: {advice}")
 
 
-def _where_ours_is(config: str) -> str:
-    """Return the hint at a file of ours that has this name, "" without one."""
+def _hint_at_ours(config: str) -> str:
+    """Return a hint at our file of the same name, "" if there is none."""
     name = Path(config).stem
     try:
         hyperparams_file(name)
@@ -163,31 +165,32 @@ def _where_ours_is(config: str) -> str:
 def check_entry(entry: dict[str, Any], algo: str, place: Place) -> None:
     """Check names, types and ranges of the hyperparameters of one environment.
 
-    Whole floats of integer keys (1.0e+4) become integers.
+    Whole-number floats of integer keys (1.0e+4) are converted to integers, in place.
 
-    :param entry: as read from the yml, with ``-params`` in it.
+    :param entry: the yml entry, with ``-params`` merged in.
     :param algo: RL Zoo's name of the algorithm.
-    :raises SettingError: for the first that is wrong: where it stands, its value, what to do.
+    :param place: returns the prefix of an error message for a key.
+    :raises SettingError: for the first wrong one: where it was set, its value, what to do.
     """
     algorithm = ALGOS[algo]
     own, is_open = _parameters(algorithm)
     known = {name: one.annotation for name, one in own.items()}
-    known.update(_OF_RL_ZOO)
+    known.update(_RL_ZOO_KEYS)
     for key, value in list(entry.items()):
         if key not in known and not is_open:
-            _refuse(place, key, value, f"is not known to {algo}{_nearest(key, known)}")
+            _refuse(place, key, value, f"is not a hyperparameter of {algo}{_nearest(key, known)}")
         if not (isinstance(value, str) and key in _EXPRESSIONS):
             entry[key] = _checked(place, key, value, known.get(key, Any))
     if "policy" not in entry:
         known_policies = ", ".join(algorithm.policy_aliases)
         raise SettingError(f"{place('policy')}is missing: add one of {known_policies}")
     if entry.get("noise_type") is not None and "noise_std" not in entry:
-        _refuse(place, "noise_type", entry["noise_type"], "needs a noise_std too")
+        _refuse(place, "noise_type", entry["noise_type"], "needs noise_std too: add it")
     _check_kwargs(place, algo, entry)
     stack = entry.get("frame_stack") or 1
     if entry.get("normalize") and stack > 1 and issubclass(algorithm, OffPolicyAlgorithm):
-        problem = f"does not go together with frame_stack: {stack} in {algo}, since SB3 would store"
-        _refuse(place, "normalize", entry["normalize"], f"{problem} unstacked frames: drop one")
+        problem = f"cannot be combined with frame_stack: {stack} in {algo}, since SB3 would store"
+        _refuse(place, "normalize", entry["normalize"], f"{problem} unstacked frames: remove one")
     for key in ("env_wrapper", "vec_env_wrapper", "callback"):
         _check_paths(place, key, entry.get(key))
 
@@ -197,7 +200,7 @@ def _check_kwargs(place: Place, algo: str, entry: dict[str, Any]) -> None:
     values = {key: _evaluated(place, key, entry.get(key)) for key in _EXPRESSIONS}
     buffer = values["replay_buffer_class"]
     if buffer is not None and not (isinstance(buffer, type) and issubclass(buffer, ReplayBuffer)):
-        _refuse(place, "replay_buffer_class", buffer, "is not a ReplayBuffer of SB3")
+        _refuse(place, "replay_buffer_class", buffer, "is not a subclass of SB3's ReplayBuffer")
     policy, aliases = entry["policy"], ALGOS[algo].policy_aliases
     classes = {
         "policy_kwargs": _imported(place, "policy", policy)
@@ -212,17 +215,17 @@ def _check_kwargs(place: Place, algo: str, entry: dict[str, Any]) -> None:
             continue
         checked = _check_arguments(place, key, cls, values[key])
         if key == "replay_buffer_kwargs" and buffer is not None:
-            _agree_on_gamma(place, algo, entry, buffer, checked)
+            _check_gamma(place, algo, entry, buffer, checked)
         if repr(checked) != repr(values[key]):
             entry[key] = checked
 
 
-def _agree_on_gamma(
+def _check_gamma(
     place: Place, algo: str, entry: Mapping[str, Any], buffer: type, kwargs: dict[str, Any]
 ) -> None:
-    """Refuse a gamma of the replay buffer other than the algorithm's, which None stands for.
+    """Check that an n-step replay buffer discounts with the algorithm's gamma.
 
-    :param kwargs: arguments of the buffer; None is replaced.
+    :param kwargs: arguments of the buffer; a gamma of None is replaced by the algorithm's.
     """
     defaults = _parameters(buffer)[0]
     if "n_steps" not in defaults or kwargs.get("n_steps", defaults["n_steps"].default) < 2:
@@ -232,17 +235,17 @@ def _agree_on_gamma(
     if own is None:
         kwargs["gamma"] = gamma
     elif own != gamma:
-        problem = f"is not the algorithm's gamma: {gamma}, by which n-step returns are discounted"
+        problem = f"differs from the algorithm's gamma {gamma}, which discounts n-step returns"
         _refuse(place, "replay_buffer_kwargs.gamma", own, problem)
 
 
 def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, name: str) -> None:
-    """Check that an environment's arguments are numbers and flags where they have to; make one.
+    """Check the types of an environment's arguments, and create it once with them.
 
-    Whole floats of integers become integers.
+    Whole-number floats of integer arguments are converted to integers, in place.
 
     :param name: of the setting, for the message.
-    :raises SettingError: for the first that is wrong, and for what the environment refuses.
+    :raises SettingError: for the first wrong one, and if the environment cannot be created.
     """
     if not kwargs:
         return
@@ -260,25 +263,25 @@ def check_env_kwargs(kwargs: dict[str, Any] | None, env_id: str, name: str) -> N
         is_whole_float = isinstance(value, float) and value.is_integer()
         if _kinds(annotation) <= _NO_STRINGS and (isinstance(value, str) or is_whole_float):
             kwargs[key] = _checked(place, path, value, annotation)
-        if key == "repeat_action_probability":  # ale-py takes any number
+        if key == "repeat_action_probability":  # ale-py accepts any number
             _checked(place, path, value, float)
     try:
         gym.make(env_id, **kwargs).close()
-    except Exception as error:  # its constructor may refuse its arguments by any
+    except Exception as error:  # a constructor may raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise SettingError(f"{name} {kwargs}: {env_id} cannot be made with it: {reason}") from error
+        raise SettingError(f"{name} {kwargs}: cannot create {env_id}: {reason}") from error
 
 
 def _signature(function: Any) -> Mapping[str, inspect.Parameter]:
-    """Return the arguments of a function, as far as they are known."""
-    for eval_str in (True, False):  # annotations may name what is not there while it runs
+    """Return the parameters of a function; {} if they cannot be inspected."""
+    for eval_str in (True, False):  # annotations may use names imported for type checking only
         with contextlib.suppress(TypeError, ValueError, NameError, AttributeError):
             return inspect.signature(function, eval_str=eval_str).parameters
     return {}
 
 
 def _parameters(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
-    """Return the arguments of a class, those of its parents too, and whether it takes others."""
+    """Return the constructor parameters of a class and its parents, and whether it takes more."""
     found: dict[str, inspect.Parameter] = {}
     for parent in cls.__mro__:
         if "__init__" not in vars(parent):
@@ -293,49 +296,49 @@ def _parameters(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
 
 
 def _checked(place: Place, key: str, value: Any, annotation: Any) -> Any:
-    """Return a value that has the type and the range of its key."""
+    """Check type and range of a value; return it, whole-number floats of integers as integers."""
     kinds = _kinds(annotation)
     if not _fits(value, kinds):
         names = {**_KINDS, str: repr(VISITS)} if Callable in kinds else _KINDS
         wanted = " or ".join(dict.fromkeys(names[kind] for kind in names if kind in kinds))
-        remedy = f": {_HOW_TO_WRITE}" if _is_number(value) else ""
-        _refuse(place, key, value, f"has to be {wanted}{remedy}")
+        remedy = f": {_NUMBER_SYNTAX}" if _is_number(value) else ""
+        _refuse(place, key, value, f"must be {wanted}{remedy}")
     _check_numbers(place, key, value)
     name = key.rpartition(".")[2]
     if name == "train_freq" and isinstance(value, (list, tuple)) and len(value) != 2:
-        _refuse(place, key, value, 'has to be a pair such as [4, "step"] or [1, "episode"]')
+        _refuse(place, key, value, 'must be a pair such as [4, "step"] or [1, "episode"]')
     number = value[0] if isinstance(value, (list, tuple)) and value else value
     if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.number)):
         return value
     is_bound = key.startswith("normalize.") and number > 0  # infinity: do not clip
     if not math.isfinite(number) and not is_bound:
-        _refuse(place, key, value, "has to be a finite number")
+        _refuse(place, key, value, "must be finite")
     if int in kinds and float not in kinds and isinstance(value, float):
         value = int(value)
     least, most = _RANGES.get(name, (-math.inf, math.inf))
     if not least <= number <= most:
-        _refuse(place, key, value, f"has to lie between {least} and {most}")
+        _refuse(place, key, value, f"must be between {least} and {most}")
     return value
 
 
 def _check_layers(place: Place, key: str, value: Any) -> None:
-    """Refuse a ``net_arch`` with anything but layer sizes in it."""
+    """Check that a ``net_arch`` contains layer sizes only."""
     for name, one in _leaves(key, value):
         if isinstance(one, bool) or not isinstance(one, int) or one < 1:
-            _refuse(place, name, one, "is not a layer size, an integer above 0")
+            _refuse(place, name, one, "must be a layer size, an integer above 0")
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    """Return the types that an annotation allows, without their parameters."""
+    """Return the types in an annotation, without their type parameters."""
     is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
     members = typing.get_args(annotation) if is_union else (annotation,)
     return {typing.get_origin(member) or member for member in members}
 
 
 def _fits(value: Any, kinds: set[Any]) -> bool:
-    """Return whether a value has one of some types."""
+    """Return whether a value has one of the types."""
     if kinds & {Any, inspect.Parameter.empty} or not all(isinstance(one, type) for one in kinds):
-        return True  # or not known
+        return True  # no usable annotation
     is_number = bool(kinds & {int, float})
     if isinstance(value, str) and Callable in kinds:
         is_schedule = re.fullmatch("lin_" + _UNSIGNED, value) is not None
@@ -347,8 +350,8 @@ def _fits(value: Any, kinds: set[Any]) -> bool:
     if isinstance(value, (list, tuple)) and kinds & {list, tuple}:
         return True
     if type in kinds and callable(value):
-        return True  # makes an object too
-    with contextlib.suppress(TypeError):  # of a protocol
+        return True  # a factory in place of a class
+    with contextlib.suppress(TypeError):  # raised for protocols
         return isinstance(value, tuple(kinds))
     return True
 
@@ -358,14 +361,14 @@ def _is_number(text: Any) -> bool:
 
 
 def _check_numbers(place: Place, key: str, value: Any) -> None:
-    """Refuse ``1e3``, which YAML takes for a string, wherever it stands in a value."""
+    """Reject numbers that YAML reads as strings (1e3), also in nested values."""
     for name, one in _leaves(key, value):
         if _is_number(one) and isinstance(yaml.safe_load(one), str):
-            _refuse(place, name, one, f"is a string: {_HOW_TO_WRITE}")
+            _refuse(place, name, one, f"is a string: {_NUMBER_SYNTAX}")
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what stands in nested mappings and lists, each with its key."""
+    """Yield the scalars of nested mappings and lists, each with its dotted key."""
     if isinstance(value, Mapping):
         for name, one in value.items():
             yield from _leaves(f"{key}.{name}", one)
@@ -377,34 +380,34 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _check_paths(place: Place, key: str, value: Any) -> None:
-    """Check that what a key names is there: ``path``, ``{path: arguments}``, or a list of these."""
+    """Check that the import paths of a key exist: ``path``, ``{path: kwargs}``, or a list."""
     for one in value if isinstance(value, list) else [value]:
         path = next(iter(one), None) if isinstance(one, Mapping) else one
         if isinstance(path, str):
             _imported(place, key, path)
         elif path is not None:
-            _refuse(place, key, path, "has to be a dotted path, or a mapping of it to arguments")
+            _refuse(place, key, path, "must be a dotted path, or a mapping from one to arguments")
 
 
 def _imported(place: Place, key: str, path: str) -> Any:
-    """Return what a dotted path names; an error of a user's module is left alone."""
+    """Import the object at a dotted path; errors inside the module pass through."""
     module, _, name = path.rpartition(".")
     if not module:
-        _refuse(place, key, path, "has to be a dotted path, such as package.module.Name")
+        _refuse(place, key, path, "must be a dotted path, such as package.module.Name")
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
-            raise  # it is there, but lacks another one
-        _refuse(place, key, path, f"is not there: {error}")
+            raise  # it exists, but an import inside it failed
+        _refuse(place, key, path, f"cannot be imported: {error}")
     if not hasattr(found, name):
         hint = _nearest(name, vars(found))
-        _refuse(place, key, path, f"is not there: {module} has no attribute {name!r}{hint}")
+        _refuse(place, key, path, f"cannot be imported: {module} has no attribute {name!r}{hint}")
     return getattr(found, name)
 
 
 def _evaluated(place: Place, key: str, value: Any) -> Any:
-    """Return the value of a key, a string evaluated as RL Zoo will do it."""
+    """Return the value of a key; strings are evaluated as RL Zoo does."""
     if not isinstance(value, str):
         return value
     try:
@@ -414,12 +417,12 @@ def _evaluated(place: Place, key: str, value: Any) -> Any:
 
 
 def _check_arguments(place: Place, key: str, cls: Any, kwargs: Any) -> dict[str, Any]:
-    """Return arguments of a class, whole floats of integers as integers, lists of tuples as such.
+    """Check the keyword arguments of a class; return them with integers and tuples converted.
 
-    Of a class that is not SB3's or ours only the numbers are checked.
+    For classes outside SB3 and this package only numbers are checked.
     """
     if not isinstance(kwargs, Mapping):
-        _refuse(place, key, kwargs, "has to be a mapping of arguments")
+        _refuse(place, key, kwargs, "must be a mapping of arguments")
     checked = dict(kwargs)
     _check_numbers(place, key, checked)
     if not isinstance(cls, type) or cls.__module__.partition(".")[0] not in _ANNOTATED:
@@ -441,7 +444,7 @@ def _check_arguments(place: Place, key: str, cls: Any, kwargs: Any) -> dict[str,
 
 
 def _nearest(name: Any, known: Iterable[str]) -> str:
-    """Return the known name that comes nearest, or all of them if they are not too many."""
+    """Return a hint: the most similar known name, or all of them if they are few."""
     names = sorted(one for one in known if not one.startswith("_"))
     near = difflib.get_close_matches(str(name), names, n=1)
     if near:

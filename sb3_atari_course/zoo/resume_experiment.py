@@ -1,4 +1,4 @@
-"""A training of RL Zoo, or of our launcher, built again from the files in its run folder."""
+"""Resuming a run of RL Zoo or of our launcher: the experiment is rebuilt from its run folder."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def resume_experiment(
     num_threads: int | None = None,
     progress: bool = False,
 ) -> BaseAlgorithm:
-    """Resume a run of RL Zoo or of our launcher in its folder, and return its model at the end.
+    """Resume a run of RL Zoo or of our launcher in its folder, until its last timestep.
 
-    What the run's settings name is imported: trust a run folder as you trust a script.
+    Classes named in the run's settings are imported: only resume run folders that you trust.
 
-    :param path: the run folder, in which ``checkpoints`` lies.
-    :param n_timesteps: agent steps after which the training is finished; None: as it was begun.
-    :param device: of PyTorch; None: as the training was begun.
-    :param num_threads: of PyTorch; None: as the training was begun.
-    :param progress: show a progress bar, whether or not the training had one.
-    :raises CheckpointError: as :func:`.resume`; for the run of a script, and if an environment, for
-        example, is not there any more.
+    :param path: the run folder, which contains ``checkpoints``.
+    :param n_timesteps: total agent steps of the training; None: as originally requested.
+    :param device: PyTorch device; None: as originally requested.
+    :param num_threads: threads of PyTorch; None: as originally requested.
+    :param progress: show a progress bar, whether or not the original training had one.
+    :return: the trained model, which is also saved in the run folder.
+    :raises CheckpointError: as :func:`.resume`; also for the run of a script, or if its environment
+        is not registered any more.
     :raises ValueError: for a number out of range.
     """
     boolean("progress", progress)
@@ -59,8 +60,8 @@ def _build(resumption: Resumption, changes: dict[str, Any]) -> Any:
     begun, run = resumption.checkpoint.begun, resumption.run
     if "experiment" not in begun:
         raise CheckpointError(
-            f"{run} is the run of a script: resume it from there with the model that it builds,"
-            f" sb3_atari_course.resume({str(run)!r}, model)"
+            f"{run} was trained by a Python script: resume it in that script, with the model it"
+            f" builds: sb3_atari_course.resume({str(run)!r}, model)"
         )
     (file,) = [*run.glob("*/args.yml")][:1] or [run / "args.yml"]
     given = argparse.Namespace(**_read(file))
@@ -73,7 +74,9 @@ def _build(resumption: Resumption, changes: dict[str, Any]) -> Any:
     if begun["native"]:
         importlib.import_module("sb3_atari_course.native_zoo")
     if given.env not in gym.registry:
-        raise CheckpointError(f"the environment {given.env} is not registered any more")
+        raise CheckpointError(
+            f"the environment {given.env} is not registered: install or import its package"
+        )
     base = get_class_by_name(begun["experiment"])
     parents = (_Resumed,) if base is ExperimentManager else (base, _Resumed)
     experiment: Any = type(f"Resumed{base.__name__}", parents, {})(
@@ -101,41 +104,41 @@ def _build(resumption: Resumption, changes: dict[str, Any]) -> Any:
         show_progress=given.progress,
     )
     experiment.checkpoint_freq = begun["every"]
-    experiment.go_on(resumption)
+    experiment.resume_from(resumption)
     return experiment
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the settings that RL Zoo has noted, with the classes that they name."""
+    """Return the settings that RL Zoo saved, with the classes they refer to."""
     try:
         return dict(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.UnsafeLoader))
     except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"settings of the run cannot be read, {path}: {reason}") from error
+        raise CheckpointError(f"cannot read the settings of the run, {path}: {reason}") from error
 
 
 class _Resumed(ExperimentManager):
-    """What differs from an experiment that begins: its folder, its settings, its files."""
+    """RL Zoo experiment in an existing run folder: keeps its settings, files and step count."""
 
-    def go_on(self, resumption: Resumption) -> None:
-        """Continue in a run folder."""
+    def resume_from(self, resumption: Resumption) -> None:
+        """Use the run folder and the total timesteps of a resumption."""
         self.resumption = resumption
         self.save_path = str(resumption.run)
         self.params_path = str(resumption.run / self.env_name)
         self.n_timesteps = resumption.n_timesteps
 
     def read_hyperparameters(self) -> Any:
-        """Return the settings with which the training was begun, which RL Zoo has noted."""
-        noted = _read(Path(self.params_path) / "config.yml")
-        settings = deepcopy(noted)
+        """Return the hyperparameters that RL Zoo saved in ``config.yml``."""
+        saved = _read(Path(self.params_path) / "config.yml")
+        settings = deepcopy(saved)
         if settings.get("env_kwargs") and self.env_kwargs and self._eval_env_kwargs_args is None:
             self.eval_env_kwargs = settings["env_kwargs"]  # as RL Zoo does
-        return settings, OrderedDict(noted)
+        return settings, OrderedDict(saved)
 
     def learn(self, model: BaseAlgorithm) -> None:
-        """Train, from the checkpoint on."""
+        """Restore the checkpoint and continue training."""
         kwargs: dict[str, Any] = {}
-        if self.log_interval != -1:  # below: no log, as RL Zoo has it
+        if self.log_interval != -1:  # smaller values mean no log, as in RL Zoo
             kwargs["log_interval"] = self.log_interval if self.log_interval > -1 else None
         self.resumption.prepare(model, self.callbacks)
         try:
@@ -147,7 +150,7 @@ class _Resumed(ExperimentManager):
                 model.env.close()
 
     def create_log_folder(self) -> None:
-        """Leave the one that is there."""
+        """Do nothing: the folder exists."""
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
         result = super()._preprocess_hyperparams(hyperparams)
@@ -155,4 +158,4 @@ class _Resumed(ExperimentManager):
         return result
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
-        """Leave the files that are there."""
+        """Do nothing: the files exist."""

@@ -1,4 +1,4 @@
-"""A run folder of RL Zoo: where it lies, how it was trained, and its model."""
+"""Run folders of RL Zoo: finding them, their settings and provenance, and loading their models."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from sb3_atari_course.evaluation import GamesReport, evaluate_games
 from sb3_atari_course.evaluation.protocol import without_rules
 from sb3_atari_course.zoo.algorithms import register_algorithms
 
-#: A run folder's name: environment, number, and what ``--uuid`` adds.
+#: Name of a run folder: environment, number, and the suffix of ``--uuid``.
 _RUN = re.compile(
     r"(?P<name>.+)_(?P<number>\d+)(?P<uuid>(?:_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?)",
     re.ASCII,
 )
 _CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip", re.ASCII)
 
-#: What a training was run with, beside RL Zoo's ``config.yml``.
+#: Commit, versions and hardware of a training, next to RL Zoo's ``config.yml``.
 PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder of RL Zoo.
+    """A run folder of RL Zoo and one of its models.
 
-    :param folder: where its monitor files, model and plots lie.
-    :param model_path: the chosen model, a zip of SB3.
+    :param folder: the run folder, with monitor files, models and plots.
+    :param model_path: the selected model, an SB3 zip.
     :param algo: RL Zoo's name of the algorithm.
-    :param env_id: the environment.
-    :param hyperparams: its ``config.yml``.
-    :param env_kwargs: of the yml, overwritten by those of the command line.
+    :param env_id: Gymnasium's id of the environment.
+    :param hyperparams: content of its ``config.yml``.
+    :param env_kwargs: those of the yml, overridden by those of the command line.
     """
 
     folder: Path
@@ -66,22 +66,22 @@ class Run:
     env_kwargs: dict[str, Any]
 
     def load_model(self, device: str = "auto") -> BaseAlgorithm:
-        """Load the model for playing, without its replay buffer, with the run's VecNormalize.
+        """Load the model for inference, with a minimal replay buffer and the run's VecNormalize.
 
-        SB3 unpickles: trust the files.
+        SB3 unpickles the file: only load files that you trust.
         """
-        playing = {"learning_rate": 0.0, "lr_schedule": 0.0, "clip_range": 0.0}
+        inference = {"learning_rate": 0.0, "lr_schedule": 0.0, "clip_range": 0.0}
         algorithm = ALGOS[self.algo]
         kwargs: dict[str, Any] = {}
         if issubclass(algorithm, OffPolicyAlgorithm):
-            # n_steps: SB3 would warn that the buffer, which it chose for them, ignores them
+            # n_steps > 1 would make SB3 warn that the saved buffer class ignores it
             kwargs = {"buffer_size": 1, "optimize_memory_usage": False, "n_steps": 1}
         model: BaseAlgorithm = algorithm.load(
-            self.model_path, device=device, custom_objects=playing, **kwargs
+            self.model_path, device=device, custom_objects=inference, **kwargs
         )
         statistics = self.settings / "vecnormalize.pkl"
         if self.hyperparams.get("normalize"):
-            # where SB3 keeps it for get_vec_normalize_env(); its own load() needs an environment
+            # read by SB3's get_vec_normalize_env(); VecNormalize.load() needs an environment
             model._vec_normalize_env = pickle.loads(statistics.read_bytes())
         return model
 
@@ -91,31 +91,33 @@ class Run:
         return self.folder / str(EnvironmentName(self.env_id))
 
     def env_wrapper(self) -> Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]:
-        """Return what its training put around one environment.
+        """Return the wrappers that training applied to one environment.
 
-        :raises ValueError: if it used what ``evaluate_games`` cannot put around one.
+        :raises ValueError: for a ``vec_env_wrapper``, which ``evaluate_games`` does not support, or
+            if the statistics of VecNormalize are missing.
         """
         vec_env_wrapper = self.hyperparams.get("vec_env_wrapper")
         if vec_env_wrapper:
             raise ValueError(
                 f"{self.folder} was trained with vec_env_wrapper: {vec_env_wrapper!r}, which"
-                " evaluate does not know; use sb3-atari enjoy"
+                " evaluate does not support: use sb3-atari enjoy"
             )
         if self.hyperparams.get("normalize") and not (self.settings / "vecnormalize.pkl").is_file():
             raise ValueError(
-                f"{self.settings}/vecnormalize.pkl is missing, so the statistics by which the"
-                " observations were normalised are unknown: finish the training first"
+                f"{self.settings}/vecnormalize.pkl is missing, so the statistics that normalised"
+                " the observations are unknown: finish the training first"
             )
         return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
 
     def evaluate(
         self, *, seed: int, epsilon: float | None = None, device: str = "auto", **kwargs: Any
     ) -> GamesReport:
-        """Score the model in what its training put around the environment.
+        """Evaluate the model with the wrappers and ``env_kwargs`` of its training.
 
-        :param seed: decides the starts and the random actions.
+        :param seed: of the initial states and the random actions.
         :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
-        :param kwargs: of :func:`~sb3_atari_course.evaluate_games`.
+        :param device: PyTorch device.
+        :param kwargs: further arguments of :func:`~sb3_atari_course.evaluate_games`.
         :raises ValueError: as ``evaluate_games`` and :meth:`env_wrapper`.
         """
         is_game = is_atari(self.env_id)
@@ -135,8 +137,11 @@ class Run:
 
 
 def find_run(algo: str, env_id: str, folder: str | Path, **which: Any) -> Run:
-    """Find a run as :func:`find_model` does, with what is noted of its training.
+    """Find a run as :func:`find_model` does, and read its settings.
 
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: Gymnasium's id of the environment.
+    :param folder: RL Zoo's log folder.
     :param which: ``exp_id``, ``load_best``, ``load_checkpoint``, ``load_last_checkpoint`` of
         ``find_model``.
     :raises ValueError: as ``find_model``, if its yml files are missing or cannot be read.
@@ -160,16 +165,18 @@ def find_model(
     load_checkpoint: int | None = None,
     load_last_checkpoint: bool = False,
 ) -> tuple[Path, Path]:
-    """Find a model among the runs of an environment, those of ``--uuid`` too.
+    """Find a model among the runs of an environment, including runs with ``--uuid``.
 
+    :param algo: RL Zoo's name of the algorithm.
+    :param env_id: Gymnasium's id of the environment.
     :param folder: RL Zoo's log folder.
-    :param exp_id: 0 for the latest run that has the model, with a line on stderr if a newer one is
-        passed over; the number of a run, ``"3_<uuid>"`` for one of several with that number; -1
-        for no numbered folder.
+    :param exp_id: 0 for the latest run that has the model, with a line on stderr for each newer run
+        that is skipped; the number of a run, ``"3_<uuid>"`` for one of several with that number;
+        -1 for files directly in the algorithm's folder.
     :param load_best: the best model of RL Zoo's evaluations.
-    :param load_checkpoint: the checkpoint after so many agent steps.
+    :param load_checkpoint: the checkpoint after this many agent steps.
     :param load_last_checkpoint: the last checkpoint.
-    :return: the folder of the run, and the zip in it.
+    :return: the run folder, and the path of the zip in it.
     :raises ValueError: if there is no such run or model.
     """
     register_algorithms()
@@ -196,15 +203,15 @@ def find_model(
     known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
     raise ValueError(
         f"No {what} found for {algo} on {env_id}, path: {model_of(runs[0])}: train first, with"
-        f" --save-freq for checkpoints (there are {known}), with --eval-freq for the best model; or"
-        " choose another log folder with -f"
+        f" --save-freq for checkpoints (existing ones: {known}), with --eval-freq for the best"
+        " model; or choose another log folder with -f"
     )
 
 
 def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int | str = 0) -> Path:
-    """Find the folder of a run, by the rule of :func:`find_model`.
+    """Find the folder of a run, by the rules of :func:`find_model`.
 
-    :param exp_id: as there; 0 for the latest run if none has a model yet.
+    :param exp_id: as in :func:`find_model`; 0 is the latest run if none has a model yet.
     :raises ValueError: if there is no such run.
     """
     name, place = EnvironmentName(env_id), Path(folder) / algo
@@ -217,27 +224,27 @@ def find_folder(algo: str, env_id: str, folder: str | Path, *, exp_id: int | str
 
 
 def run_number(folder: Path) -> str | None:
-    """Return what a run folder is called behind the environment, for ``--exp-id``.
+    """Return the number of a run folder, with its uuid if it has one, for ``--exp-id``.
 
     >>> run_number(Path("logs/dqn/CartPole-v1_12"))
     '12'
 
-    :return: None if it is not called as RL Zoo calls its run folders.
+    :return: None if the name does not follow RL Zoo's pattern.
     """
     match = _RUN.fullmatch(folder.name)
     return match["number"] + match["uuid"] if match else None
 
 
 def checkpoints_of(run: Path) -> list[int]:
-    """Return the steps of RL Zoo's checkpoints (``--save-freq``) in a run folder, in order."""
+    """Return the agent steps of RL Zoo's checkpoints (``--save-freq``) in a run folder, sorted."""
     found = (_CHECKPOINT.fullmatch(path.name) for path in run.glob("rl_model_*_steps.zip"))
     return sorted(int(match[1]) for match in found if match)
 
 
 def check_model(path: Path) -> None:
-    """Check that a model's file is whole, which SB3 finds out in the middle of it.
+    """Check that a model's zip is complete, before SB3 fails halfway through loading it.
 
-    :raises ValueError: if it was cut off or damaged, or was not saved by SB3.
+    :raises ValueError: if it is truncated or damaged, or was not saved by SB3.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -246,27 +253,27 @@ def check_model(path: Path) -> None:
         is_whole = False
     if not is_whole:
         raise ValueError(
-            f"{path} is cut off, damaged or not a model of SB3: wait if a training is writing it,"
+            f"{path} is truncated, damaged or not a model of SB3: wait if a training is writing it,"
             " else choose another model (--load-best, --load-checkpoint) or another run"
         )
 
 
 def _runs_of(name: str, place: Path, exp_id: int | str) -> list[Path]:
-    """Return the run folders among which ``exp_id`` chooses, the latest first.
+    """Return the run folders that match ``exp_id``, the latest first.
 
-    RL Zoo's ``--uuid`` makes ``NAME_1_<uuid>``, and counts no such folder: of those with the same
-    number the one that began last is the latest.
+    RL Zoo's ``--uuid`` makes ``NAME_1_<uuid>`` and does not increase the number, so runs with the
+    same number are ordered by their start time.
 
-    :param place: where RL Zoo puts the runs of one algorithm.
+    :param place: RL Zoo's folder for the runs of one algorithm.
     :raises ValueError: if there is none.
     """
     found = []
     for path in place.glob(f"{glob.escape(name)}_*"):
         match = _RUN.fullmatch(path.name)
         if match and match["name"] == name and path.is_dir():
-            arguments = path / name / "args.yml"  # written once, when the training begins
-            began = (arguments if arguments.is_file() else path).stat().st_mtime_ns
-            found.append((int(match["number"]), began, path))
+            arguments = path / name / "args.yml"  # written once, when training starts
+            started = (arguments if arguments.is_file() else path).stat().st_mtime_ns
+            found.append((int(match["number"]), started, path))
     chosen = [path for _, _, path in sorted(found, reverse=True)]
     wanted = place
     if isinstance(exp_id, str) or exp_id > 0:
@@ -277,26 +284,26 @@ def _runs_of(name: str, place: Path, exp_id: int | str) -> list[Path]:
         chosen = [place] if place.is_dir() else []
     if not chosen:
         known = ", ".join(path.name for _, _, path in sorted(found))
-        advice = f"there are {known}" if known else "train first, or choose the log folder with -f"
+        advice = f"existing: {known}" if known else "train first, or choose the log folder with -f"
         raise ValueError(f"The {wanted} folder was not found: {advice}")
     return chosen
 
 
 def _latest_with(has: Callable[[Path], bool], runs: list[Path], what: str) -> Path | None:
-    """Return the first run that has something; name those that are passed over on stderr."""
+    """Return the first run that has a file; print the runs that are skipped on stderr."""
     for i, run in enumerate(runs):
         if has(run):
             for newer in runs[:i]:
-                print(f"{newer.name} has no {what} yet: taking {run.name}", file=sys.stderr)
+                print(f"{newer.name} has no {what} yet: using {run.name}", file=sys.stderr)
             return run
     return None
 
 
 def read_settings(folder: Path, *, to_play: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read what RL Zoo noted when a training began: ``config.yml`` and ``args.yml``.
+    """Read ``config.yml`` and ``args.yml``, which RL Zoo saves when training starts.
 
-    :param folder: that of the settings, ``.../CartPole-v1_1/CartPole-v1``.
-    :param to_play: the model is to play, which takes the wrappers of ``config.yml``.
+    :param folder: the settings folder, ``.../CartPole-v1_1/CartPole-v1``.
+    :param to_play: require ``config.yml``, whose wrappers the model needs to act.
     :return: hyperparameters and arguments, {} for a file that is missing.
     :raises ValueError: for a file that cannot be read; ``to_play`` without ``config.yml``.
     """
@@ -309,19 +316,19 @@ def read_settings(folder: Path, *, to_play: bool = False) -> tuple[dict[str, Any
     for file, content in zip(("config.yml", "args.yml"), both, strict=True):
         if not isinstance(content.get("env_kwargs") or {}, dict):
             raise ValueError(
-                f"{folder / file} cannot be read: env_kwargs is a mapping, got"
+                f"{folder / file} cannot be read: env_kwargs must be a mapping, got"
                 f" {content['env_kwargs']!r}"
             )
     return both
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, by which a model is known again, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _RunLoader(yaml.SafeLoader):
-    """Reads the Python tags that RL Zoo writes, names of classes as words; refuses all others."""
+    """YAML loader for RL Zoo's files: Python names become strings, other Python tags are errors."""
 
     def _ordered_dict(self, node: yaml.SequenceNode) -> OrderedDict[str, Any]:
         return OrderedDict(self.construct_sequence(node, deep=True)[0])
@@ -340,7 +347,7 @@ _RunLoader.add_multi_constructor(f"{_TAG}name:", _RunLoader._name)
 
 
 def read_yml(path: Path) -> dict[str, Any]:
-    """Read ``config.yml`` or ``args.yml`` of a run without running any code; {} if missing.
+    """Read ``config.yml`` or ``args.yml`` of a run without executing code; {} if missing.
 
     :raises ValueError: for a file that is empty, malformed, or not a mapping.
     """
@@ -349,43 +356,43 @@ def read_yml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_RunLoader)
     except (yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError) as error:
-        reason = " ".join(str(error).split())  # in one line
+        reason = " ".join(str(error).split())  # on one line
         raise ValueError(f"{path} cannot be read: {reason}") from error
     if not isinstance(content, dict):
-        found = "it is empty" if content is None else f"it holds {str(content)[:40]!r}"
+        found = "it is empty" if content is None else f"it contains {str(content)[:40]!r}"
         raise ValueError(
-            f"{path} cannot be read: {found} and not the settings of a training; copy it from a"
-            " run with the same ones, or train again"
+            f"{path} cannot be read: {found} instead of settings; copy it from a run with the same"
+            " settings, or train again"
         )
     return dict(content)
 
 
-def note_provenance(folder: Path) -> None:
-    """Write down what is there now, when a training begins.
+def write_provenance(folder: Path) -> None:
+    """Write ``provenance.json``: commit, versions and hardware at the start of training.
 
-    :param folder: of a run's settings, ``.../BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4``.
+    :param folder: settings folder, ``.../BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4``.
     """
     text = json.dumps(find_provenance(), indent=2)
     (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
-def from_here(text: str) -> str:
-    """Return a text with the current folder as ``.`` and the home folder as ``~``."""
+def shorten_paths(text: str) -> str:
+    """Replace the current folder by ``.`` and the home folder by ``~`` in a text."""
     for place, shown in ((Path.cwd(), "."), (Path.home(), "~")):
         if place != Path(place.anchor):
             text = text.replace(str(place), shown)
     return text
 
 
-def portable(word: str) -> str:
-    """Return a word of a command line without the folders of this machine.
+def portable(argument: str) -> str:
+    """Remove the folders of this machine from a command-line argument.
 
     >>> portable("--conf-file=/somewhere/else/dqn.yml")
     '--conf-file=dqn.yml'
 
-    :param word: a path elsewhere than in the current and the home folder keeps its name only.
+    :param argument: a path outside the current and the home folder is reduced to its file name.
     """
-    flag, equals, value = from_here(word).rpartition("=")
+    flag, equals, value = shorten_paths(argument).rpartition("=")
     return f"{flag}{equals}{Path(value).name if os.path.isabs(value) else value}"
 
 
@@ -399,9 +406,9 @@ def find_provenance() -> dict[str, Any]:
 
 
 def find_commit(folder: Path) -> str | None:
-    """Return the commit that is checked out in a folder, ``-dirty`` if files were changed.
+    """Return the commit checked out in a folder, with ``-dirty`` if files were changed.
 
-    :return: None where there is no Git or no checkout.
+    :return: None without Git or a checkout.
     """
     describe = ["describe", "--always", "--abbrev=40", "--dirty", "--exclude", "*"]
     try:
@@ -411,23 +418,23 @@ def find_commit(folder: Path) -> str | None:
         return None
 
 
-def _git(folder: Path, *words: str) -> str:
-    command = ["git", *words]
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def describe_machine() -> str:
-    """Return processor, cores, memory and GPU in a few words."""
+    """Return processor, cores, RAM and GPU on one line."""
     gpu = f", {th.cuda.get_device_name()}" if th.cuda.is_available() else ", no GPU"
-    memory = round(psutil.virtual_memory().total / 2**30)
-    return f"{_processor()}, {os.cpu_count()} cores, {memory} GB{gpu}"
+    ram = round(psutil.virtual_memory().total / 2**30)
+    return f"{_processor()}, {os.cpu_count()} cores, {ram} GB{gpu}"
 
 
 def _processor() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return platform.processor() or platform.machine()
     names = re.findall(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
     return names[0] if names else platform.machine()

@@ -1,1 +1,1 @@
-"""Agents' files: opened safely, or refused."""
+"""Tests of loading and publishing agents."""

@@ -1,4 +1,4 @@
-"""Malformed agents' files of many kinds, each made from a good one, by a seed."""
+"""Fuzzer: malformed agent files of many kinds, derived from a valid one by a seed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.agents.making import Tensor, call, integer, pack, pack_policy, payloa
 
 @dataclass
 class Fuzzer:
-    """Makes bad files of a good one.
+    """Generator of malformed agent files.
 
-    :param agent: a good zip: DQN on CartPole.
-    :param card: the card beside it, for a file named ``agent.zip``.
-    :param canary: a file that no payload may write.
-    :param rng: where the malformation is, and how large.
+    :param agent: a valid zip: DQN on CartPole.
+    :param card: its model card, for a file named ``agent.zip``.
+    :param canary: path of a file that no payload may write.
+    :param rng: decides place and size of the malformation.
     """
 
     agent: bytes
@@ -48,7 +48,7 @@ class Fuzzer:
         folder.mkdir(parents=True)
         path = folder / "agent.zip"
         made = KINDS[kind](self)
-        if callable(made):  # no bytes but something else in the file system
+        if callable(made):  # writes something other than a file's bytes
             made(path)
         else:
             path.write_bytes(made)
@@ -64,7 +64,7 @@ class Fuzzer:
         return self.with_policy(pack_policy(pickled, self.records if records is None else records))
 
     def with_tensor(self, tensor: Tensor | bytes, before: bytes = b"") -> bytes:
-        """Return an agent, one of its tensors replaced."""
+        """Return an agent with one tensor replaced."""
         tensors = {**self.tensors, self.pick(*self.tensors): tensor}
         return self.with_pickle(making.state_pickle(list(tensors.items()), before))
 
@@ -78,7 +78,7 @@ class Fuzzer:
         return pack({**self.members, "data": json.dumps(settings).encode()})
 
     def with_card(self, content: bytes | dict[str, Any]) -> Any:
-        """Return what writes the good agent beside a bad card."""
+        """Return a function that writes the valid agent with a malformed model card."""
         card = content if isinstance(content, bytes) else json.dumps(content).encode()
 
         def write(path: Path) -> None:
@@ -90,7 +90,7 @@ class Fuzzer:
     # zips
 
     def spliced(self) -> bytes:
-        """Cut the file off, or put noise for some bytes of it: in front, behind, in the middle."""
+        """Truncate the file, or replace bytes at its start, end or middle by noise."""
         begin = self.pick(0, len(self.agent), self.rng.integers(len(self.agent)))
         end = self.pick(begin, begin + self.rng.integers(1, 99), len(self.agent))
         noise = self.rng.bytes(self.pick(0, self.rng.integers(1, 99)))
@@ -102,7 +102,7 @@ class Fuzzer:
         return bytes(changed)
 
     def flipped(self) -> bytes:
-        """Flip a bit of a member, of its header, of the directory or of the end."""
+        """Flip a bit of a member, its header, the directory or the end record."""
         with zipfile.ZipFile(io.BytesIO(self.agent)) as file:
             info = self.pick(*file.infolist())
         begin = self.agent.index(self.members[info.filename])
@@ -115,14 +115,14 @@ class Fuzzer:
         )
 
     def flipped_in_policy(self) -> bytes:
-        """Flip a bit of a record inside policy.pth; the outer checksum fits again."""
+        """Flip a bit of a record inside policy.pth, with a valid outer checksum."""
         record = self.records[self.pick(*self.records)]
         policy = self.members["policy.pth"]
         begin = policy.index(record)
         return self.with_policy(self.flip(policy, begin, begin + len(record)))
 
-    def lying(self) -> bytes:
-        """Let the directory declare another size of a member, or another number of them."""
+    def wrong_directory(self) -> bytes:
+        """Declare a wrong size of a member, or a wrong number of members, in the directory."""
         changed = bytearray(self.agent)
         at = changed.index(b"PK\1\2") + 20
         size = int(self.pick(0, 2**20, 2**32 - 1, self.rng.integers(2**32)))
@@ -134,14 +134,14 @@ class Fuzzer:
         return bytes(changed)
 
     def odd_member(self) -> bytes:
-        """Add a member with an odd or a taken name, or thousands; or leave one out."""
+        """Add a member with an odd or duplicate name, or thousands; or remove one."""
         members = dict(self.members)
         records = making.unpack(members["policy.pth"])
         again = self.pick("policy.pth", "POLICY.PTH", "data")
         odd_name = self.pick("../agent.py", "/tmp/x", "C:\\x", "..", "\u202ex", "x\n", "a/")
         del members[self.pick("policy.pth", "data")]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of names that come twice
+            warnings.simplefilter("ignore", UserWarning)  # duplicate names
             return self.pick(
                 lambda: pack({**self.members, odd_name: b"x"}),
                 lambda: self.with_policy(pack({**records, odd_name: b"x"})),
@@ -153,7 +153,7 @@ class Fuzzer:
             )()
 
     def bomb(self) -> Any:
-        """Return zeros that unpack to hundreds of times the file, or a file full of holes."""
+        """Return a zip bomb, or a huge sparse file."""
         zeros = bytes(int(self.pick(10, 60)) * 2**20)
         method = self.pick(zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -170,7 +170,7 @@ class Fuzzer:
     # pickles
 
     def payload_policy(self) -> bytes:
-        """Hide a call in policy.pth, in torch's formats, or before the tensors."""
+        """Hide a call in policy.pth, in one of torch's formats, or before the tensors."""
         poison = payload(self.canary)
         whole = b"\x80\x02" + poison + b"."
         bias = self.tensors["q_net.q_net.0.bias"]
@@ -186,7 +186,7 @@ class Fuzzer:
         )()
 
     def greedy_global(self) -> bytes:
-        """Call what torch's weights_only allows, with arguments that take memory or crash."""
+        """Call functions allowed by torch's weights_only with arguments that take RAM or crash."""
         huge = integer(self.pick(10**9, 10**12, 2**62))
         shape = b"(" + huge + huge + b"t"
         dtype = b"ctorch\nfloat32\n"
@@ -202,7 +202,7 @@ class Fuzzer:
         return self.with_tensor(opcodes)
 
     def odd_pickle(self) -> bytes:
-        """Write a pickle that is no state dict, or none at all."""
+        """Write a pickle that is not a state dict, or no valid pickle."""
         pairs = list(self.tensors.items())
         good = making.state_pickle(pairs)
         return self.with_pickle(
@@ -224,7 +224,7 @@ class Fuzzer:
         )
 
     def odd_tensor(self) -> bytes:
-        """Describe a tensor that its numbers cannot be."""
+        """Describe a tensor that does not fit its storage."""
         huge = int(self.pick(10**6, 10**10, 2**62, 2**63, 2**400))
         changes = self.pick(
             {"shape": (huge, huge), "strides": (0, 0)},
@@ -245,7 +245,7 @@ class Fuzzer:
         return self.with_pickle(making.state_pickle(list(tensors.items())))
 
     def odd_record(self) -> bytes:
-        """Let the numbers differ from their description, or many tensors share them."""
+        """Write records of wrong sizes, or many tensors that share one."""
         name = self.pick(*self.records)
         pickled = making.state_pickle(list(self.tensors.items()))
         records = dict(self.records)
@@ -261,7 +261,7 @@ class Fuzzer:
         )()
 
     def other_state(self) -> bytes:
-        """Save tensors of another shape, type or name, fewer of them, or no numbers."""
+        """Save tensors of another shape, dtype or name, fewer of them, or NaN."""
         name = self.pick(*self.state)
         tensor = self.state[name]
         spoilt = tensor.clone()
@@ -309,21 +309,21 @@ class Fuzzer:
             lambda: self.with_data(policy_kwargs=odd_policy_kwargs(self)),
         )()
 
-    def lying_card(self) -> Any:
-        noted = self.card["files"]["agent.zip"]
+    def wrong_files_in_card(self) -> Any:
+        listed = self.card["files"]["agent.zip"]
         odd = self.pick(
-            {"agent.zip": {**noted, "sha256": "0" * 64}},
-            {"agent.zip": {**noted, "bytes": noted["bytes"] + 1}},
-            {"agent.zip": {"sha256": noted["sha256"]}},
+            {"agent.zip": {**listed, "sha256": "0" * 64}},
+            {"agent.zip": {**listed, "bytes": listed["bytes"] + 1}},
+            {"agent.zip": {"sha256": listed["sha256"]}},
             {"agent.zip": "x"},
-            {"other.zip": noted},
-            {"agent.zip": noted, "../agent.zip": noted},
+            {"other.zip": listed},
+            {"agent.zip": listed, "../agent.zip": listed},
             [],
         )
         return self.with_card({**self.card, "files": odd})
 
     def hostile_card(self) -> Any:
-        """Name modules to import, and sizes that take memory."""
+        """Write a model card that names modules to import, or sizes that take RAM."""
         huge = int(self.pick(2**31, 10**12, 10**39))
         box = {"type": "Box", "dtype": "float32", "low": 0, "high": 1, "shape": [4]}
         change = self.pick(
@@ -343,7 +343,7 @@ class Fuzzer:
         return self.with_card({**self.card, **change})
 
     def elsewhere(self) -> Any:
-        """Put something else than a file where the agent or its card is."""
+        """Replace the agent or its model card by a link, folder or pipe."""
         name = self.pick("agent.zip", "card.json")
         kind = self.pick("/etc/passwd", "../none", "/dev/zero", "folder", "pipe")
 
@@ -373,7 +373,7 @@ class Fuzzer:
 
 
 def odd_policy_kwargs(fuzzer: Fuzzer) -> dict[str, Any]:
-    """Return policy_kwargs that name modules, or sizes that take memory or time."""
+    """Return policy_kwargs that name modules, or sizes that take RAM or time."""
     huge = int(fuzzer.pick(2**20, 10**9, 10**30))
     deep: Any = 1
     for _ in range(30):
@@ -391,12 +391,12 @@ def odd_policy_kwargs(fuzzer: Fuzzer) -> dict[str, Any]:
     )
 
 
-#: Name of a kind -> what makes one; bytes, or a function that writes something to a path.
+#: Name of a kind -> generator of bytes, or of a function that writes something to a path.
 KINDS: dict[str, Callable[[Fuzzer], Any]] = {
     "spliced": Fuzzer.spliced,
     "bit flipped": Fuzzer.flipped,
     "bit flipped in policy.pth": Fuzzer.flipped_in_policy,
-    "lying directory": Fuzzer.lying,
+    "wrong directory": Fuzzer.wrong_directory,
     "odd member": Fuzzer.odd_member,
     "bomb": Fuzzer.bomb,
     "payload in policy.pth": Fuzzer.payload_policy,
@@ -407,7 +407,7 @@ KINDS: dict[str, Callable[[Fuzzer], Any]] = {
     "other tensors": Fuzzer.other_state,
     "odd data": Fuzzer.odd_data,
     "odd card": lambda f: f.with_card(f.odd_json()),
-    "lying card": Fuzzer.lying_card,
+    "wrong files in card": Fuzzer.wrong_files_in_card,
     "hostile card": Fuzzer.hostile_card,
     "elsewhere": Fuzzer.elsewhere,
     "something else": Fuzzer.something_else,

@@ -1,4 +1,4 @@
-"""Agents' files with anything in them: zips and pickles put together by hand."""
+"""Helpers: zips and pickles of agents, assembled by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def text(value: str) -> bytes:
 
 
 def integer(value: Any) -> bytes:
-    """Return the opcodes of an integer, or what is given if they are opcodes already."""
+    """Return the opcodes of an integer; bytes are returned unchanged."""
     if isinstance(value, bytes):
         return value
     if -(2**31) <= value < 2**31:
@@ -66,7 +66,7 @@ def payload(canary: str) -> bytes:
 
 @dataclass(frozen=True)
 class Tensor:
-    """What the pickle says of a tensor; anything may be wrong."""
+    """Description of a tensor in a pickle, valid or not."""
 
     key: str
     shape: tuple[Any, ...]
@@ -97,7 +97,7 @@ def state_pickle(tensors: Sequence[tuple[str, Tensor | bytes]], before: bytes = 
 
 
 def describe_state(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, bytes]]:
-    """Return the tensors of a state dict as torch.save describes them, and their records."""
+    """Return the tensors of a state dict, as torch.save describes them, and their records."""
     tensors, records = {}, {}
     for key, (name, tensor) in enumerate(state.items()):
         tensors[name] = Tensor(str(key), tuple(tensor.shape), tensor.stride(), tensor.numel())
@@ -111,7 +111,7 @@ def pack_policy(pickled: bytes, records: Mapping[str, bytes]) -> bytes:
 
 
 def with_payload_in_data(data: bytes, canary: str) -> bytes:
-    """Return SB3's settings, each pickled one replaced by a payload."""
+    """Return SB3's ``data`` with each pickle replaced by a payload."""
     poison = base64.b64encode(b"\x80\x02" + payload(canary) + STOP).decode()
     settings = json.loads(data)
     for value in settings.values():

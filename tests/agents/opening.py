@@ -1,6 +1,6 @@
-"""Opens every agent that it is told of, in a process of its own, and says what happened.
+"""Loads agents in a separate process with limited RAM, and prints the outcomes.
 
-``python -m tests.agents.opening LIST``: a JSON list of paths, one line for each on stdout.
+``python -m tests.agents.opening LIST``: a JSON list of paths; prints one line of JSON for each.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import torch as th
 
 from sb3_atari_course.agents import AgentFileError, load_agent
 
-#: Memory that opening may take, in bytes.
-MOST = 2**30
+#: RAM that loading may take, in bytes.
+MAX_RAM = 2**30
 
 
 def open_one(path: str) -> dict[str, Any]:
-    begin = time.process_time()
-    said: dict[str, Any] = {"path": path, "memory": False, "message": ""}
+    start = time.process_time()
+    outcome: dict[str, Any] = {"path": path, "out_of_memory": False, "message": ""}
     try:
         agent: Any = load_agent(path, gym.make("CartPole-v1"), device="cpu")
-        said.update(outcome="opened", agent=fingerprint(agent))
+        outcome.update(outcome="opened", agent=fingerprint(agent))
     except (AgentFileError, FileNotFoundError) as error:
-        said.update(outcome="refused", message=str(error), memory=ran_out(error))
-    except BaseException as error:  # the caller reads which
-        said.update(outcome=type(error).__name__, message=str(error))
-    return {**said, "seconds": time.process_time() - begin}
+        outcome.update(outcome="refused", message=str(error), out_of_memory=ran_out(error))
+    except BaseException as error:  # reported to the caller
+        outcome.update(outcome=type(error).__name__, message=str(error))
+    return {**outcome, "seconds": time.process_time() - start}
 
 
 def fingerprint(agent: Any) -> str:
-    """Return what an agent is, as text: its weights, and how often it explores."""
+    """Return a hash of an agent's classes, weights and exploration rate."""
     weights = {name: one.tolist() for name, one in agent.policy.state_dict().items()}
     kind = (type(agent).__name__, type(agent.policy).__name__, str(agent.policy))
     content = json.dumps([*kind, weights, agent.exploration_rate])
@@ -44,7 +44,7 @@ def fingerprint(agent: Any) -> str:
 
 
 def ran_out(error: BaseException | None) -> bool:
-    """Tell whether memory had run out somewhere behind an error."""
+    """Return whether an error was caused by a failed allocation."""
     while error is not None:
         if isinstance(error, MemoryError) or "can't allocate" in str(error):
             return True
@@ -53,16 +53,16 @@ def ran_out(error: BaseException | None) -> bool:
 
 
 def limit_memory() -> None:
-    """Let allocations fail that take more than the limit, touched or not."""
+    """Limit the address space of this process, so that larger allocations fail."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + MOST
+    limit = pages * resource.getpagesize() + MAX_RAM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def main(listed: str) -> None:
     th.set_num_threads(1)
     paths = json.loads(Path(listed).read_text())
-    print(json.dumps(open_one(paths[0])), flush=True)  # whatever is imported late is there now
+    print(json.dumps(open_one(paths[0])), flush=True)  # finishes lazy imports
     limit_memory()
     for path in paths[1:]:
         print(json.dumps(open_one(path)), flush=True)

@@ -1,4 +1,4 @@
-"""What a file says, also in what is packed and encoded in it; a training that stops itself."""
+"""Helpers: the full content of agent files, and a callback that stops its training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 
 def all_of(path: Path) -> bytes:
-    """Return all bytes of a file; of a zip of SB3 all members, pickled settings decoded."""
+    """Return the bytes of a file; of an SB3 zip those of all members, with pickles decoded."""
     if path.suffix != ".zip":
         return path.read_bytes()
     with zipfile.ZipFile(path) as file:
@@ -24,7 +24,7 @@ def all_of(path: Path) -> bytes:
 
 
 class StopYourself(BaseCallback):
-    """Sends SIGTERM to the training after some steps, as a scheduler would."""
+    """Callback that sends SIGTERM to the training, like a job scheduler."""
 
     def _on_step(self) -> bool:
         if self.num_timesteps == 4000:

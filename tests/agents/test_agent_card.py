@@ -1,4 +1,4 @@
-"""card.json: what the agents of a folder are."""
+"""Model cards (card.json)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_model(**kwargs: Any) -> DQN:
     return DQN("MlpPolicy", ENV, buffer_size=9, policy_kwargs=dict(SMALL), **kwargs)
 
 
-def test_a_card_says_what_is_needed_to_play(tmp_path: Path) -> None:
+def test_model_card_describes_the_model(tmp_path: Path) -> None:
     kwargs = {
         "dueling": True,
         "net_arch": [16],
@@ -66,7 +66,7 @@ def test_a_card_says_what_is_needed_to_play(tmp_path: Path) -> None:
     assert isinstance(loaded.policy.q_net.features_extractor.cnn[1], nn.Tanh)
 
 
-def test_one_card_knows_all_zips_of_a_folder(tmp_path: Path) -> None:
+def test_model_card_lists_all_zips_of_a_folder(tmp_path: Path) -> None:
     model = make_model()
     for name in ("best.zip", "last.zip"):
         model.save(tmp_path / name)
@@ -83,7 +83,7 @@ def test_one_card_knows_all_zips_of_a_folder(tmp_path: Path) -> None:
     load_agent(tmp_path / "best.zip", ENV)
 
 
-def test_another_file_under_its_name_is_refused(tmp_path: Path) -> None:
+def test_rejects_file_with_another_sha256(tmp_path: Path) -> None:
     model = make_model(seed=1)
     model.save(tmp_path / "a.zip")
     write_card(tmp_path, model)
@@ -92,29 +92,29 @@ def test_another_file_under_its_name_is_refused(tmp_path: Path) -> None:
         load_agent(tmp_path, ENV)
 
 
-def test_an_env_with_other_spaces_than_the_card_is_refused(tmp_path: Path) -> None:
-    """SAC's actions mean something else in wider bounds, though no shape tells."""
+def test_rejects_env_with_other_spaces_than_the_model_card(tmp_path: Path) -> None:
+    """Wider action bounds rescale SAC's actions without changing a shape."""
     narrow, wide = (spaces.Box(-one, one, (2,), np.float32) for one in (1, 2))
     model = SAC("MlpPolicy", Spaces(VECTOR, narrow), device="cpu", buffer_size=1)
     model.save(tmp_path / "a.zip")
     write_card(tmp_path, model)
     load_agent(tmp_path, Spaces(VECTOR, narrow))
-    with pytest.raises(AgentFileError, match="its card says action_space"):
+    with pytest.raises(AgentFileError, match="action_space"):
         load_agent(tmp_path, Spaces(VECTOR, wide))
 
 
-def test_a_card_is_refused_as_a_whole(tmp_path: Path) -> None:
+def test_rejects_invalid_model_card(tmp_path: Path) -> None:
     model = make_model()
     model.save(tmp_path / "a.zip")
     good = json.loads(write_card(tmp_path, model).read_text())
     for wrong, match in (
-        ({"format": 2}, "format is not 1"),
-        ({"algorithm": "os.system"}, "algorithm is none of"),
-        ({"policy": "os.system"}, "policy is none"),
-        ({"policy": "sb3_atari_course.policies.AtariQuantileCnnPolicy"}, "policy is none"),
+        ({"format": 2}, "format.* 2"),
+        ({"algorithm": "os.system"}, r"algorithm.*os\.system"),
+        ({"policy": "os.system"}, r"policy.*os\.system"),
+        ({"policy": "sb3_atari_course.policies.AtariQuantileCnnPolicy"}, "policy.*Quantile"),
         ({"policy_kwargs": {"activation_fn": "os.system"}}, "activation_fn='os.system'"),
         ({"exploration_rate": 2}, "0 to 1"),
-        ({"files": {"../a.zip": good["files"]["a.zip"]}}, "not a name in this folder"),
+        ({"files": {"../a.zip": good["files"]["a.zip"]}}, r"\.\./a\.zip"),
     ):
         (tmp_path / "card.json").write_text(json.dumps({**good, **wrong}))
         with pytest.raises(AgentFileError, match=match):
@@ -123,11 +123,11 @@ def test_a_card_is_refused_as_a_whole(tmp_path: Path) -> None:
         read_card(tmp_path / "nothing")
 
 
-def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
+def test_indescribable_model_writes_no_model_card(tmp_path: Path) -> None:
     class Mine(nn.ReLU):
         pass
 
-    with pytest.raises(FileNotFoundError, match="save the model there first"):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         write_card(tmp_path, make_model())
     model = DQN("MlpPolicy", ENV, buffer_size=9, policy_kwargs={"activation_fn": Mine})
     model.save(tmp_path / "a.zip")
@@ -151,11 +151,11 @@ def test_what_no_card_can_say_is_not_written(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_spaces_come_back_from_json(space: spaces.Space[Any]) -> None:
+def test_spaces_round_trip_through_json(space: spaces.Space[Any]) -> None:
     assert read_space(json.loads(json.dumps(write_space(space)))) == space
 
 
-def test_without_its_spaces_in_the_card_an_agent_needs_the_env(tmp_path: Path) -> None:
+def test_model_card_without_spaces_needs_env(tmp_path: Path) -> None:
     actions = spaces.MultiDiscrete([3, 2])
     model = PPO("MlpPolicy", Spaces(VECTOR, actions), device="cpu")
     model.save(tmp_path / "a.zip")
@@ -187,12 +187,12 @@ BOX = {"type": "Box", "shape": [2], "dtype": "uint8", "low": 0, "high": 255}
     ],
     ids=str,
 )
-def test_spaces_that_are_none_are_refused(wrong: Any) -> None:
+def test_rejects_invalid_spaces(wrong: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         read_space(wrong)
 
 
-def test_readable_classes_become_classes_and_optimisers_are_left_out() -> None:
+def test_policy_kwargs_resolve_classes_and_drop_the_optimiser() -> None:
     kwargs = read_policy_kwargs(
         {
             ":type:": "<class 'dict'>",
@@ -218,11 +218,11 @@ def test_readable_classes_become_classes_and_optimisers_are_left_out() -> None:
     ],
     ids=str,
 )
-def test_unknown_classes_and_long_settings_are_refused(kwargs: dict[str, Any]) -> None:
+def test_rejects_unknown_classes_and_large_policy_kwargs(kwargs: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"policy_kwargs"):
         read_policy_kwargs(kwargs)
 
 
-def test_numbers_within_bounds_are_kept() -> None:
+def test_policy_kwargs_within_bounds_are_kept() -> None:
     kwargs = {"net_arch": [2**20], "n_critics": 64, "log_std_init": -3.5, "dueling": True}
     assert read_policy_kwargs(kwargs) == kwargs

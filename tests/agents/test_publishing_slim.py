@@ -1,4 +1,4 @@
-"""Small zips: what is left out, and that they play as before."""
+"""Small zips for inference: removed content, unchanged predictions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from sb3_atari_course.zoo.run_folder import Run
 from tests.agents.reading import all_of
 
 ENV = "CartPole-v1"
-#: Some updates, and a target network that is not the online one in the end.
+#: Some updates, and a target network that differs from the online one at the end.
 LEARN = {"learning_starts": 10, "target_update_interval": 30, "seed": 0}
-LOOKS = np.random.default_rng(0).uniform(-1, 1, (64, 4)).astype(np.float32)
+OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (64, 4)).astype(np.float32)
 
 
 def trained(algorithm: type[BaseAlgorithm], folder: Path, **kwargs: object) -> BaseAlgorithm:
@@ -36,11 +36,11 @@ def trained(algorithm: type[BaseAlgorithm], folder: Path, **kwargs: object) -> B
 
 def q_values(model: BaseAlgorithm) -> NDArray[np.float32]:
     with th.no_grad():
-        values: NDArray[np.float32] = model.policy.q_net(th.as_tensor(LOOKS)).numpy()
+        values: NDArray[np.float32] = model.policy.q_net(th.as_tensor(OBSERVATIONS)).numpy()
     return values
 
 
-def test_a_fast_dqn_becomes_a_dqn(tmp_path: Path) -> None:
+def test_fast_dqn_zip_loads_as_dqn(tmp_path: Path) -> None:
     model = trained(FastDQN, tmp_path, double_q=True, n_steps=3)
     write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
     loaded = DQN.load(tmp_path / "after.zip", device="cpu")
@@ -49,8 +49,8 @@ def test_a_fast_dqn_becomes_a_dqn(tmp_path: Path) -> None:
     assert (q_values(loaded) == q_values(model)).all()
 
 
-def test_an_early_agent_plays_by_the_epsilon_of_the_end(tmp_path: Path) -> None:
-    """RL Zoo's enjoy plays Atari games with chance; 0.65 would hide what it has learned."""
+def test_exploration_rate_is_the_final_one(tmp_path: Path) -> None:
+    """RL Zoo's enjoy plays Atari games stochastically; 0.65 would hide the learned policy."""
     model = trained(DQN, tmp_path, exploration_final_eps=0.25, exploration_fraction=1.0)
     model.exploration_rate = 0.65
     model.save(tmp_path / "before.zip")
@@ -60,7 +60,7 @@ def test_an_early_agent_plays_by_the_epsilon_of_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "net"), [(DQN, "q_net"), (QRDQN, "quantile_net")])
-def test_the_target_is_the_online_network_and_is_held_once(
+def test_target_network_shares_tensors_of_the_online_network(
     algorithm: type[BaseAlgorithm], net: str, tmp_path: Path
 ) -> None:
     model = trained(algorithm, tmp_path)
@@ -82,7 +82,7 @@ def policy_bytes(path: Path) -> int:
         return file.getinfo("policy.pth").file_size
 
 
-def test_nothing_of_the_training_is_left(tmp_path: Path) -> None:
+def test_training_state_is_removed(tmp_path: Path) -> None:
     model = trained(DQN, tmp_path, tensorboard_log=str(tmp_path / "a_folder_of_mine"))
     assert model.policy.optimizer.state
     write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
@@ -96,7 +96,7 @@ def test_nothing_of_the_training_is_left(tmp_path: Path) -> None:
     assert b"a_folder_of_mine" not in all_of(tmp_path / "after.zip")
 
 
-def test_a_training_can_begin_with_it(tmp_path: Path) -> None:
+def test_slim_zip_can_be_trained_further(tmp_path: Path) -> None:
     trained(DQN, tmp_path)
     write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
     loaded = DQN.load(tmp_path / "after.zip", env=gym.make(ENV), device="cpu")
@@ -107,18 +107,18 @@ def test_a_training_can_begin_with_it(tmp_path: Path) -> None:
     assert online["q_net.0.weight"].data_ptr() != target["q_net.0.weight"].data_ptr()
 
 
-def test_steps_of_reward_are_kept_and_nothing_warns(tmp_path: Path) -> None:
+def test_n_step_returns_are_kept_without_warning(tmp_path: Path) -> None:
     trained(DQN, tmp_path, n_steps=3, gamma=0.9)
     write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
     loaded = DQN.load(tmp_path / "after.zip", device="cpu")
-    memory = loaded.replay_buffer
-    assert isinstance(memory, NStepReplayBuffer)
-    assert (memory.n_steps, memory.gamma) == (3, 0.9)
+    buffer = loaded.replay_buffer
+    assert isinstance(buffer, NStepReplayBuffer)
+    assert (buffer.n_steps, buffer.gamma) == (3, 0.9)
     run = Run(tmp_path, tmp_path / "after.zip", "dqn", ENV, {}, {})  # as evaluate loads it
     assert (q_values(run.load_model("cpu")) == q_values(loaded)).all()
 
 
-def test_algorithms_without_a_target_or_a_memory_become_small_too(tmp_path: Path) -> None:
+def test_ppo_zip_becomes_smaller(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", ENV, n_steps=16, batch_size=16, device="cpu", seed=0).learn(16)
     model.save(tmp_path / "before.zip")
     write_slim(tmp_path / "before.zip", tmp_path / "after.zip")
@@ -128,7 +128,7 @@ def test_algorithms_without_a_target_or_a_memory_become_small_too(tmp_path: Path
     assert (tmp_path / "after.zip").stat().st_size < (tmp_path / "before.zip").stat().st_size
 
 
-def test_no_folder_is_told_not_even_in_what_is_pickled(tmp_path: Path) -> None:
+def test_pickled_functions_with_paths_are_removed(tmp_path: Path) -> None:
     def schedule(progress: float) -> float:  # pickled with the path of this file
         return 1e-3 * progress
 
@@ -142,7 +142,7 @@ def test_no_folder_is_told_not_even_in_what_is_pickled(tmp_path: Path) -> None:
     assert DQN.load(tmp_path / "after.zip", device="cpu").lr_schedule(1.0) == 1e-3
 
 
-def test_a_zip_without_settings_is_refused(tmp_path: Path) -> None:
+def test_rejects_zip_without_settings(tmp_path: Path) -> None:
     save_to_zip_file(tmp_path / "weights.zip", params={})
-    with pytest.raises(ValueError, match="holds no settings: is it an agent that SB3 has saved"):
+    with pytest.raises(ValueError, match=r"weights\.zip"):
         write_slim(tmp_path / "weights.zip", tmp_path / "after.zip")

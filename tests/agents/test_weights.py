@@ -1,4 +1,4 @@
-"""Zips and the tensors of policy.pth: opened as they were saved, or refused."""
+"""Safe reading of zips and of the tensors in policy.pth."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def read(policy: bytes, max_bytes: int = 1000) -> dict[str, th.Tensor]:
 
 
 def made(records: dict[str, bytes] = RECORDS, **changed: Any) -> bytes:
-    """Return policy.pth, the description of its first tensor changed."""
+    """Return policy.pth with a changed description of its first tensor."""
     tensors = {**TENSORS, "a": TENSORS["a"].but(**changed)}
     return pack_policy(state_pickle(list(tensors.items())), records)
 
 
-def test_reads_what_torch_has_saved() -> None:
+def test_reads_state_dicts_of_torch_save() -> None:
     state = {
         **STATE,
-        "whole numbers": th.arange(4),
-        "truth": th.tensor([True, False]),
-        "a part": th.arange(9.0)[3:5],
-        "turned": th.arange(6.0).reshape(2, 3).t(),
-        "last": th.zeros(2, 3, 4, 4).contiguous(memory_format=th.channels_last),
+        "integers": th.arange(4),
+        "booleans": th.tensor([True, False]),
+        "slice": th.arange(9.0)[3:5],
+        "transposed": th.arange(6.0).reshape(2, 3).t(),
+        "channels last": th.zeros(2, 3, 4, 4).contiguous(memory_format=th.channels_last),
         "empty": th.zeros(0, 3),
     }
     buffer = io.BytesIO()
@@ -57,21 +57,21 @@ def test_reads_what_torch_has_saved() -> None:
     assert all(th.equal(found[name], state[name]) for name in state)
 
 
-def test_what_no_tensor_needs_is_not_looked_at() -> None:
-    """With constants.pkl torch would take the file for a program."""
+def test_ignores_other_records() -> None:
+    """With constants.pkl torch would load the file as TorchScript."""
     found = read(made({**RECORDS, "constants.pkl": b"", "data/9": bytes(4)}))
     assert all(th.equal(found[name], STATE[name]) for name in STATE)
 
 
-def test_reads_what_torch_before_2_1_has_saved() -> None:
-    """It did not note the byte order."""
+def test_reads_files_of_torch_before_2_1() -> None:
+    """They have no record of the byte order."""
     records = unpack(made())
     del records["archive/byteorder"]
     found = read(pack(records))
     assert all(th.equal(found[name], STATE[name]) for name in STATE)
 
 
-#: A tuple of twice the same tuple, and so on, 60 deep: hashing it takes forever.
+#: Nested tuples, each of twice the same one, 60 deep: hashing them takes exponential time.
 DEEP_KEY = b"\x80\x02})" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60)) + b"K\x01s."
 
 
@@ -103,19 +103,19 @@ DEEP_KEY = b"\x80\x02})" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60)) +
         ),
     ],
 )
-def test_anything_but_tensors_is_refused(policy: bytes) -> None:
+def test_rejects_anything_but_tensors(policy: bytes) -> None:
     with pytest.raises(AgentFileError, match=r"^p\.pth: "):
         read(policy)
 
 
-def test_ram_that_no_tensor_needs_is_not_asked_for() -> None:
-    """Torch's own loader would build the bytes before anything is looked at."""
+def test_rejects_bytearray_without_allocating() -> None:
+    """torch.load would allocate it before any check."""
     gigabyte = b"\x80\x02}" + text("a") + b"c__builtin__\nbytearray\nJ\0\0\0@\x85Rs."
     with pytest.raises(AgentFileError, match=r"^p\.pth: .*GLOBAL .*bytearray"):
         read(pack_policy(gigabyte, {}))
 
 
-def test_shared_numbers_are_counted_for_each_tensor() -> None:
+def test_shared_storage_counts_for_each_tensor() -> None:
     wide = Tensor("0", (50,), (1,), 50)
     policy = pack_policy(state_pickle([("a", wide), ("b", wide)]), {"data/0": bytes(200)})
     assert len(read(policy, max_bytes=400)) == 2
@@ -126,7 +126,7 @@ def test_shared_numbers_are_counted_for_each_tensor() -> None:
 GOOD = pack({"a": b"first", "b/c": b"second"})
 
 
-def test_members_are_read() -> None:
+def test_reads_members() -> None:
     assert read_members(GOOD, "x.zip") == {"a": b"first", "b/c": b"second"}
 
 
@@ -141,13 +141,13 @@ def test_members_are_read() -> None:
         GOOD[:30] + b"b" + GOOD[31:],
     ],
 )
-def test_zips_that_sb3_does_not_write_are_refused(content: bytes) -> None:
+def test_rejects_zips_that_sb3_does_not_write(content: bytes) -> None:
     with pytest.raises(AgentFileError, match=r"^x\.zip: "):
         read_members(content, "x.zip")
 
 
-def test_members_that_share_bytes_are_refused() -> None:
-    """Each may be as large as the file; a thousand of them would fill the RAM."""
+def test_rejects_overlapping_members() -> None:
+    """Each may be as large as the file; a thousand would exhaust the RAM."""
     buffer = io.BytesIO(pack({"a": bytes(999)}))
     with zipfile.ZipFile(buffer, "a") as file:
         for name in ("b", "c"):

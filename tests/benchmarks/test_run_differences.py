@@ -1,4 +1,4 @@
-"""What two trainings differ in is seen: weights, memory, rows, everything else."""
+"""Detection of differences between two runs: weights, replay buffer, logs, other state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
     differing_rows,
-    memory_arrays,
     other_numbers,
+    replay_buffer_arrays,
     weights_and_optimizer,
 )
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
@@ -37,7 +37,7 @@ def other(run: Path, tmp_path: Path) -> Path:
 
 
 def alter_state(run: Path, alter: Any) -> None:
-    """Write the last checkpoint anew, with something else in it."""
+    """Change the state in the last checkpoint."""
     folder = CheckpointFolder(run / FOLDER)
     checkpoint = folder.newest()
     tree = folder.read_state(checkpoint)
@@ -51,17 +51,17 @@ def buffers() -> list[Any]:
     return [deep(DQN, breakout(None)).replay_buffer for _ in range(2)]
 
 
-def test_copies_do_not_differ(run: Path, other: Path) -> None:
+def test_copies_have_no_differences(run: Path, other: Path) -> None:
     for read in (weights_and_optimizer, other_numbers):
         assert count_differences(read(run), read(other)) == (0, [])
         assert len(read(run)) > 20
-    memories = list(zip(*map(memory_arrays, (run, other), buffers()), strict=True))
-    assert len(memories) == 6 * 120
-    assert sum(count_differing_bytes(a, b) for a, b in memories) == 0
+    arrays = list(zip(*map(replay_buffer_arrays, (run, other), buffers()), strict=True))
+    assert len(arrays) == 6 * 120
+    assert sum(count_differing_bytes(a, b) for a, b in arrays) == 0
     assert differing_rows(run, other, "*.monitor.csv") == 0
 
 
-def test_one_byte_of_a_weight_and_a_counter(run: Path, other: Path) -> None:
+def test_detects_one_byte_of_a_weight_and_a_counter(run: Path, other: Path) -> None:
     def alter(tree: Any) -> None:
         weights = tree["training"]["parameters"]["policy"]
         weight = next(iter(weights.values())).numpy()
@@ -75,7 +75,7 @@ def test_one_byte_of_a_weight_and_a_counter(run: Path, other: Path) -> None:
     assert places == ["/training/counters/_n_calls"]
 
 
-def test_a_reward_in_the_memory(run: Path, other: Path) -> None:
+def test_detects_a_reward_in_the_replay_buffer(run: Path, other: Path) -> None:
     folder = CheckpointFolder(other / FOLDER)
     checkpoint = folder.newest()
     read = [(one.first, one.end, folder.read_segment(one)) for one in checkpoint.segments]
@@ -87,11 +87,11 @@ def test_a_reward_in_the_memory(run: Path, other: Path) -> None:
     )
     segments = (*checkpoint.segments[:-1], new)
     folder.write(replace(checkpoint, segments=segments), folder.read_state(checkpoint))
-    memories = zip(*map(memory_arrays, (run, other), buffers()), strict=True)
-    assert sum(count_differing_bytes(a, b) for a, b in memories) > 0
+    arrays = zip(*map(replay_buffer_arrays, (run, other), buffers()), strict=True)
+    assert sum(count_differing_bytes(a, b) for a, b in arrays) > 0
 
 
-def test_a_row_of_a_monitor(run: Path, other: Path) -> None:
+def test_detects_a_row_of_a_monitor_file(run: Path, other: Path) -> None:
     monitor = other / "0.monitor.csv"
     *head, row = monitor.read_text().splitlines()
     score, *rest = row.split(",")
@@ -103,7 +103,7 @@ def test_a_row_of_a_monitor(run: Path, other: Path) -> None:
     assert differing_rows(run, other, "*.monitor.csv") == len(head) - 1
 
 
-def test_shapes_and_kinds_differ_too() -> None:
+def test_detects_shapes_and_types() -> None:
     assert count_differing_bytes(np.zeros(3, np.uint8), np.zeros(4, np.uint8)) == 4
     assert count_differing_bytes(th.zeros(2), th.zeros(2)) == 0
     assert count_differences({"a": 1}, {"a": 1, "b": None})[1] == ["b"]

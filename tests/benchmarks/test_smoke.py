@@ -1,4 +1,4 @@
-"""Each benchmark runs from its first line to its last, at toy size: the last line is JSON."""
+"""Smoke tests: each benchmark runs at toy size and ends with a line of JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TUNED = """CartPole-v1:
 
 
 class Runner:
-    """Runs the ``main`` of a benchmark and returns its last line."""
+    """Runs the ``main`` of a benchmark, and returns the JSON of its last line."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
@@ -136,7 +136,7 @@ def test_train_and_score(run: Runner, experiment: str, names: list[str], rows: l
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_tuned_yml_trains_each_file_alike_and_continues(run: Runner) -> None:
+def test_tuned_yml_trains_all_files_alike_and_continues(run: Runner) -> None:
     paths = [str(run.folder / f"{name}.yml") for name in ("a", "same")]
     for path in paths:
         Path(path).write_text(TUNED)

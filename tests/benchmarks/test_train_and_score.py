@@ -1,4 +1,4 @@
-"""Trainings that end with their time, and the comparison with RL Zoo's figures."""
+"""Time-limited trainings, and the comparison with RL Zoo's scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.train_and_score import WallClock, compare
 from tests.fakes import Clock
 
 
-def test_a_training_ends_with_its_time_and_its_schedules_with_it(
+def test_wall_clock_stops_training_and_stretches_schedules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
@@ -22,7 +22,7 @@ def test_a_training_ends_with_its_time_and_its_schedules_with_it(
     seen = []
 
     class Slow(gym.Wrapper[Any, Any, Any, Any]):
-        """Three seconds a step: twenty fit into a minute."""
+        """Environment with three seconds per step, twenty per minute."""
 
         def step(self, action: Any) -> Any:
             clock.now += 3
@@ -39,7 +39,7 @@ def test_a_training_ends_with_its_time_and_its_schedules_with_it(
     model.learn(10**9, callback=WallClock(1))
     assert model.num_timesteps == 20
     rates, progress = zip(*seen, strict=True)
-    assert rates[5] == pytest.approx(1 - 0.9 * 5 / 10)  # a quarter of the time is over
+    assert rates[5] == pytest.approx(1 - 0.9 * 5 / 10)  # after a quarter of the time
     assert rates[10:] == pytest.approx((0.1,) * 10)
     assert progress[19] == pytest.approx(1 / 20)
 
@@ -48,14 +48,14 @@ def test_a_training_ends_with_its_time_and_its_schedules_with_it(
     ("scores", "verdict"),
     [([5.0], "better"), ([4.5], "within"), ([3.9], "below"), ([3.0, 4.6], "within")],
 )
-def test_a_mean_is_compared_within_one_standard_error(scores: list[float], verdict: str) -> None:
+def test_verdict_is_within_one_standard_error(scores: list[float], verdict: str) -> None:
     assert compare(scores, 5.0, 1.0)["verdict"] == verdict  # of 3.0 and 4.6: 0.8
 
 
 @pytest.mark.parametrize(
     "arguments", [["laptop-variants", "no such"], ["one-hour", "--minutes", "0"]]
 )
-def test_wrong_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+def test_rejects_invalid_arguments(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["train_and_score.py", *arguments])
     with pytest.raises(SystemExit, match="2"):
         train_and_score.main()

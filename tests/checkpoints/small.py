@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from benchmarks.run_differences import count_differing_bytes, differing_rows, memory_arrays
+from benchmarks.run_differences import count_differing_bytes, differing_rows, replay_buffer_arrays
 from sb3_atari_course.checkpoints import ExactCheckpoint, resume
 from tests.checkpoints.trainings import Interrupt, InterruptError, assert_same_end
 
@@ -118,7 +118,7 @@ def assert_same_training(a: Path, b: Path) -> None:
     assert_same_end(a, b)
     assert_same_games(a, b)
     env = cartpole(None)
-    buffers = [memory_arrays(run, dqn(env).replay_buffer) for run in (a, b)]
+    buffers = [replay_buffer_arrays(run, dqn(env).replay_buffer) for run in (a, b)]
     env.close()
     n_arrays = 0
     for one, other in zip(*buffers, strict=True):

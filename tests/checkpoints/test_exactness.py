@@ -12,8 +12,8 @@ from benchmarks.run_differences import (
     count_differences,
     count_differing_bytes,
     differing_rows,
-    memory_arrays,
     other_numbers,
+    replay_buffer_arrays,
     weights_and_optimizer,
 )
 from sb3_atari_course.checkpoints import resume, snapshot
@@ -58,7 +58,9 @@ def test_interrupted_training_matches_an_uninterrupted_one(kind: str, tmp_path: 
         assert (evaluations[0][name] == evaluations[1][name]).all()
     if kind != "QLearning":
         buffers = [deep_buffer(kind) for _ in range(2)]
-        buffer_pairs = zip(*map(memory_arrays, (uninterrupted, interrupted), buffers), strict=True)
+        buffer_pairs = zip(
+            *map(replay_buffer_arrays, (uninterrupted, interrupted), buffers), strict=True
+        )
         assert sum(count_differing_bytes(a, b) for a, b in buffer_pairs) == 0
         assert (uninterrupted / "0.monitor.csv").read_text().count("\n") > 4  # games were over
 

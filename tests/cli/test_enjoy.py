@@ -32,7 +32,7 @@ def test_they_take_the_run_that_evaluate_takes(
         assert cli(command, *choice, *flags) == 0
         printed = capsys.readouterr()
         assert expected in printed.out.splitlines()
-        passed_over = "CartPole-v1_2 has no model yet: taking CartPole-v1_1"
+        passed_over = "CartPole-v1_2 has no model yet: using CartPole-v1_1"
         assert (passed_over in printed.err) == (choice == CARTPOLE)
     (video,) = RUN.rglob("*.mp4")
     name = "final-model-dqn-CartPole-v1-step-0-to-step-2.mp4"

@@ -32,7 +32,7 @@ CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
         (["evaluate", *RUN, *SHIPPED, "--env-kwargs", "repeat_action_probability:0.25"],
          "repeat_action_probability:0.25: use --sticky-actions instead"),
         (["evaluate", "--algo", "q_learning", "--env", "Taxi-v4", *SHIPPED, "--env-kwargs",
-          "is_rainy:'no'"], "is_rainy: 'no' has to be True or False"),
+          "is_rainy:'no'"], "is_rainy: 'no' must be True or False"),
         (["evaluate", *RUN, "--env-kwargs", "a:1", "mode:human"], "'mode:human' is not NAME:VALUE"),
         (["evaluate", *RUN, "--env-kwargs", "a:exit()"], "--env-kwargs: 'a:exit()' is not"),
     ],

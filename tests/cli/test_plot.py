@@ -77,7 +77,7 @@ def test_the_latest_run_with_a_model_is_drawn(capsys: pytest.CaptureFixture[str]
     assert cli(*CHOICE) == 0
     assert pictures() == [f"{ONE}/learning_curve.png"]
     said = capsys.readouterr().err
-    assert said == "CartPole-v1_2 has no model yet: taking CartPole-v1_1\n"
+    assert said == "CartPole-v1_2 has no model yet: using CartPole-v1_1\n"
     assert cli(*CHOICE, "--exp-id", "2") == 0
     assert pictures() == [f"{ONE}/learning_curve.png", f"{TWO}/learning_curve.png"]
     Path(TWO, "CartPole-v1.zip").touch()

@@ -50,7 +50,7 @@ def test_a_finished_study_starts_no_worker(
     monkeypatch.chdir(home)
     assert cli(*ICE) == 0
     printed = capsys.readouterr().out
-    assert "all trials are finished; a larger --n-trials extends the study" in printed
+    assert "all trials are finished" in printed
     assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
 
 
@@ -62,7 +62,7 @@ def test_the_environment_may_hold_the_address(
     assert cli(*ICE) == 2
     assert "foo://here" in capsys.readouterr().err
     assert cli(*ICE, "--best", "--storage", "x.log") == 2
-    assert "there is no journal x.log" in capsys.readouterr().err
+    assert "journal not found: x.log" in capsys.readouterr().err
 
 
 def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,41 +91,41 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([*CARTPOLE, "--param", "gama=0.9"], "gama: 0.9 is not known to dqn: did you mean gamma"),
-        ([*CARTPOLE, "--param", "gamma"], "--param wants NAME=VALUES"),
-        ([*CARTPOLE, "--param", "gamma=[2.0, 3.0]"], "gamma: 2.0 has to lie between 0 and 1"),
-        ([*CARTPOLE, "--param", "gamma=[0.9, 3.0]"], "gamma=3.0: gamma: 3.0 has to lie"),
-        ([*CARTPOLE, "--param", 'batch_size=["x"]'], "batch_size: 'x' has to be an integer"),
+        ([*CARTPOLE, "--param", "gama=0.9"], "gama: 0.9 is not a hyperparameter of dqn"),
+        ([*CARTPOLE, "--param", "gamma"], "--param must be NAME=VALUES"),
+        ([*CARTPOLE, "--param", "gamma=[2.0, 3.0]"], "gamma: 2.0 must be between 0 and 1"),
+        ([*CARTPOLE, "--param", "gamma=[0.9, 3.0]"], "gamma=3.0: gamma: 3.0 "),
+        ([*CARTPOLE, "--param", 'batch_size=["x"]'], "batch_size: 'x' must be an integer"),
         ([*CARTPOLE, "--param", "net_arch=[[8], 9]"], "net_arch=9: policy_kwargs.net_arch: 9"),
-        ([*CARTPOLE, "--param", "learning_starts=[x]"], "learning_starts: 'x' has to be an int"),
+        ([*CARTPOLE, "--param", "learning_starts=[x]"], "learning_starts: 'x' must be an int"),
         ([*ICE, "--param", "learning_rate=[0.5, 2.0]"], "learning_rate=2.0"),
-        ([*PONG, "--only", "dueling", "--param", "dueling=[yes, 3]"], "dueling: 3 has to be"),
+        ([*PONG, "--only", "dueling", "--param", "dueling=[yes, 3]"], "dueling: 3 must be"),
         ([*PONG, "--only", "crop", "--param", "crop=[null, [1, 2]]"], "crop=[1, 2]: crop must be"),
-        ([*PONG, "--param", "gamma=[0.9, 2]", "--only", "gamma"], "gamma=2.0: gamma: 2.0 has to"),
-        ([*CARTPOLE, "--space", "unknown.yml"], "gravity: 9.81 is not known to dqn"),
+        ([*PONG, "--param", "gamma=[0.9, 2]", "--only", "gamma"], "gamma=2.0: gamma: 2.0 "),
+        ([*CARTPOLE, "--space", "unknown.yml"], "gravity: 9.81 "),
         ([*CARTPOLE, "--space", "nowhere.yml"], "cannot read the space file nowhere.yml"),
         ([*CARTPOLE, "--param", "crop=[null,[30,195,5,155]]"], "needs wrap_atari in env_wrapper"),
         ([*ICE, "--storage", "postgresql://me:pw@127.0.0.1:9/x"], "cannot open postgresql"),
         ([*ICE, "--storage", "sqlite:///x.db", "--workers", "2"], "SQLite locks the whole"),
         ([*ICE, "-f", "file"], "cannot write the journal file/q_learning_FrozenLake-v1"),
-        ([*CARTPOLE, "--best"], "there is no journal studies/dqn_CartPole-v1/journal.log"),
+        ([*CARTPOLE, "--best"], "journal not found: studies/dqn_CartPole-v1/journal.log"),
         ([*CARTPOLE, "--only", "gamma", "--study-name", "q_learning_FrozenLake-v1"],
-         "with algo q_learning, not dqn: choose another --study-name"),
-        ([*ICE, "--n-trials", "1"], "trials to do, fewer is not possible"),
+         "with algo=q_learning, not dqn: choose another --study-name"),
+        ([*ICE, "--n-trials", "1"], "cannot be reduced to 1"),
         ([*ICE, "--n-trials", "0"], "--n-trials: must be an integer, at least 1, got '0'"),
         ([*CARTPOLE, "--env-kwargs", "gravity:3"], "env_kwargs {'gravity': 3}"),
         ([*CARTPOLE, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
-        ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' has to be a number"),
+        ([*CARTPOLE, "-conf", "numbers.yml"], "numbers.yml: gamma: '9e-1' must be a number"),
         ([*CARTPOLE, "-conf", "no_rate.yml", "-n", "2000"], "needs learning_rate in the yml"),
         ([*CARTPOLE, "-conf", "objects.py"], "objects.py: Object of type type is not JSON"),
         ([*CARTPOLE, "-n", "100"], "nothing would be learned: add --param learning_starts=10"),
         ([*CARTPOLE, "--minutes", "-1"], "--minutes: must be positive, got -1.0"),
-        ([*CARTPOLE, "--study-name", "../x"], "--study-name is the name of a folder in -f"),
+        ([*CARTPOLE, "--study-name", "../x"], "--study-name must be the name of a folder in -f"),
         ([*CARTPOLE, "--best", "--study-name", "q_learning_FrozenLake-v1"],
-         "study 'q_learning_FrozenLake-v1' is of q_learning on FrozenLake-v1"),
+         "study 'q_learning_FrozenLake-v1' tunes q_learning on FrozenLake-v1"),
         ([*CARTPOLE[:3], "--env", "CartPol-v1"], "unknown environment 'CartPol-v1'"),
         (["tune", "--algo", "ppo", "--env", "CartPole-v1"], "invalid choice: 'ppo'"),
-        ([*CARTPOLE, "--only", "gamma", "--param", "gamma=0.9"], "nothing is left to tune"),
+        ([*CARTPOLE, "--only", "gamma", "--param", "gamma=0.9"], "no parameter to tune"),
     ],
     ids=lambda value: " ".join(value[3:])[:50] if isinstance(value, list) else "",
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Tests that start servers and workers by themselves: ``make test-services``."""
+"""Tests that start servers and worker processes: ``make test-services``."""

@@ -16,9 +16,9 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from sb3_atari_course.tuning.storage import LockedJournalStorage
-from sb3_atari_course.tuning.study import WORKER, standing_of
-from sb3_atari_course.tuning.workers import MOST_DEATHS, Job, Launcher
-from tests.tuning.studies import begin, states
+from sb3_atari_course.tuning.study import WORKER, status_of
+from sb3_atari_course.tuning.workers import MAX_DEATHS, Job, Launcher
+from tests.tuning.studies import make_study, states
 
 pytestmark = pytest.mark.services
 
@@ -38,7 +38,7 @@ def launcher(study: Study, folder: Path, n_workers: int = 1) -> Launcher:
 
 def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:
     journal = LockedJournalStorage(folder / "journal.log")
-    return begin(journal, n_trials=n_trials, n_timesteps=n_timesteps)
+    return make_study(journal, n_trials=n_trials, n_timesteps=n_timesteps)
 
 
 def children() -> set[int]:
@@ -49,7 +49,7 @@ def children() -> set[int]:
 def test_two_workers_share_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = begin_in(tmp_path, 6, n_timesteps=60_000)
     launcher(study, tmp_path, n_workers=2).run()
-    assert standing_of(study).is_done
+    assert status_of(study).is_done
     assert states(study) == ["COMPLETE"] * 6
     assert len({trial.user_attrs[WORKER][1] for trial in study.trials}) == 2
     assert (
@@ -77,13 +77,13 @@ def test_killed_worker_is_replaced_and_its_trial_retried(
     killer.start()
     launcher(study, tmp_path).run()
     killer.join()
-    assert "a worker was killed by SIGKILL, another one takes its place" in capsys.readouterr().out
+    assert "worker was killed by SIGKILL" in capsys.readouterr().out
     assert sorted(states(study)) == ["COMPLETE", "COMPLETE", "FAIL"]
     dead = next(trial for trial in study.trials if trial.state == TrialState.FAIL)
     again = [trial.params for trial in study.trials[dead.number + 1 :]]
     # it may have died between two parameters: those already suggested are retried
     assert any(dead.params.items() <= params.items() for params in again)
-    assert standing_of(study).n_died == 1
+    assert status_of(study).n_died == 1
 
 
 def test_workers_that_fail_immediately_are_not_restarted_forever(
@@ -96,7 +96,7 @@ def test_workers_that_fail_immediately_are_not_restarted_forever(
     study = begin_in(tmp_path, 2)
     with pytest.raises(ValueError, match=r"5 workers died .* status 3, .*\.log: no torch here"):
         launcher(study, tmp_path).run()
-    assert len(list((tmp_path / "workers").glob("*.log"))) == MOST_DEATHS == 5
+    assert len(list((tmp_path / "workers").glob("*.log"))) == MAX_DEATHS == 5
 
 
 def test_ctrl_c_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_ctrl_c_stops_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         if any(trial.params for trial in study.get_trials(deepcopy=False)):  # a trial is running
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(launching, "_look", interrupt)
+    monkeypatch.setattr(launching, "_check_study", interrupt)
     with pytest.raises(KeyboardInterrupt):
         launching.run()
     assert not children()

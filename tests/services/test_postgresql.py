@@ -1,4 +1,4 @@
-"""Studies on a real PostgreSQL server: workers that die, a server that goes away and comes back."""
+"""Studies on a PostgreSQL server: dead workers, server restarts, concurrent processes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from optuna import Study, Trial
 from sqlalchemy.engine import make_url
 
 from benchmarks.postgres_server import PostgresServer
-from benchmarks.tuning_survives import torment
+from benchmarks.tuning_survives import run_with_kills
 from sb3_atari_course.tuning.storage import DatabaseStorage
-from sb3_atari_course.tuning.study import WORKER, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.study import WORKER, create_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import work
-from tests.tuning.studies import Quick, begin, settings, states
+from tests.tuning.studies import Quick, make_study, settings, states
 from tests.zoo.runs import ROOT, cli, python_m
 
 pytestmark = pytest.mark.services
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.services
 ICE = ["tune", "--algo", "q_learning", "--env", "FrozenLake-v1", "-n", "1000"]
 GRACE = 6  # seconds
 
-#: A process that begins a trial and then sleeps; arguments: the URL, the study.
-WORKER_THAT_SLEEPS = f"""
+#: A process that starts a trial and then sleeps; arguments: the URL, the study.
+SLEEPING_WORKER = f"""
 import sys, time, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
@@ -38,7 +38,7 @@ from sb3_atari_course.tuning.study import find_study
 from tests.tuning.studies import Quick
 
 def sleep(trial):
-    print("at work", flush=True)
+    print("running", flush=True)
     time.sleep(600)
 
 study = find_study(open_storage(sys.argv[1], Path(), grace_period={GRACE}), sys.argv[2])
@@ -63,9 +63,9 @@ def storage_of(server: PostgresServer, patience: float = 300.0) -> DatabaseStora
 
 
 def sleeper(server: PostgresServer, name: str) -> subprocess.Popen[str]:
-    """Return a process that is inside a trial."""
+    """Return a process that is running a trial."""
     process = subprocess.Popen(
-        [sys.executable, "-c", WORKER_THAT_SLEEPS, server.url, name],
+        [sys.executable, "-c", SLEEPING_WORKER, server.url, name],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -73,12 +73,12 @@ def sleeper(server: PostgresServer, name: str) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     with process.stdout as printed:
-        assert printed.readline() == "at work\n"
+        assert printed.readline() == "running\n"
     return process
 
 
 def wait_for(study: Study, expected: list[str], seconds: float) -> None:
-    """Sweep until the trials have these states."""
+    """Fail stale trials until the trials have these states."""
     deadline = time.monotonic() + seconds
     while states(study) != expected:
         assert time.monotonic() < deadline, states(study)
@@ -86,10 +86,10 @@ def wait_for(study: Study, expected: list[str], seconds: float) -> None:
         time.sleep(0.2)
 
 
-def test_a_trial_whose_worker_was_killed_is_tried_again(server: PostgresServer, name: str) -> None:
-    study = begin(storage_of(server), n_trials=1, name=name)
+def test_trial_of_a_killed_worker_is_retried(server: PostgresServer, name: str) -> None:
+    study = make_study(storage_of(server), n_trials=1, name=name)
     process = sleeper(server, name)
-    time.sleep(GRACE + 2)  # its heart beats
+    time.sleep(GRACE + 2)  # it sends heartbeats
     optuna.storages.fail_stale_trials(study)
     assert states(study) == ["RUNNING"]
     process.kill()
@@ -100,54 +100,54 @@ def test_a_trial_whose_worker_was_killed_is_tried_again(server: PostgresServer, 
     assert study.trials[0].params == study.trials[1].params
 
 
-def test_a_worker_that_died_before_its_first_heartbeat_is_found(
+def test_worker_that_died_before_its_first_heartbeat_is_detected(
     server: PostgresServer, name: str
 ) -> None:
-    """Optuna would take its trial for running for ever."""
-    study = begin(storage_of(server), n_trials=1, name=name)
+    """In Optuna its trial would stay running for ever."""
+    study = make_study(storage_of(server), n_trials=1, name=name)
     study._storage.create_new_trial(study._study_id)
-    begun = time.monotonic()
+    start = time.monotonic()
     wait_for(study, ["WAITING", "FAIL", "WAITING"], seconds=GRACE + 5)
-    assert time.monotonic() - begun > GRACE - 1
+    assert time.monotonic() - start > GRACE - 1
 
 
-def test_a_study_ends_although_its_server_goes_away(server: PostgresServer, name: str) -> None:
-    """The power fails in the middle of a trial; the worker waits, and its trial is not lost."""
-    study = begin(storage_of(server), n_trials=3, name=name)
+def test_study_survives_a_server_restart(server: PostgresServer, name: str) -> None:
+    """The server restarts during a trial; the worker waits, and its trial is not lost."""
+    study = make_study(storage_of(server), n_trials=3, name=name)
 
-    def cut_the_power(trial: Trial) -> None:
+    def restart_server(trial: Trial) -> None:
         if trial.number == 1:
             server.stop()
             threading.Timer(2.0, server.start).start()
         trial.report(1.0, 1)
         assert not trial.should_prune()
 
-    work(study, Quick(cut_the_power))
-    assert standing_of(study).finished == 3
-    assert standing_of(study).running == 0
+    work(study, Quick(restart_server))
+    assert status_of(study).finished == 3
+    assert status_of(study).running == 0
     assert len(states(study)) <= 4
 
 
-def test_a_server_that_stays_away_is_told_in_the_end(server: PostgresServer, name: str) -> None:
-    study = begin(storage_of(server, patience=1.0), n_trials=3, name=name)
+def test_reconnecting_ends_after_patience(server: PostgresServer, name: str) -> None:
+    study = make_study(storage_of(server, patience=1.0), n_trials=3, name=name)
     server.stop()
     try:
-        begun = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(optuna.exceptions.StorageInternalError):
             study.get_trials()
-        assert 1.0 < time.monotonic() - begun < 10
+        assert 1.0 < time.monotonic() - start < 10
     finally:
         server.start()
     assert [trial.state for trial in study.get_trials()] == [optuna.trial.TrialState.WAITING]
 
 
-def test_machines_may_begin_at_the_same_moment(tmp_path: Path) -> None:
-    """They make the same tables and the same study, in a database that is empty."""
+def test_concurrent_processes_create_one_study(tmp_path: Path) -> None:
+    """They create the same tables and the same study in an empty database."""
     program = (
         "import sys, warnings; warnings.simplefilter('ignore'); from pathlib import Path;"
         "from sb3_atari_course.tuning.storage import open_storage;"
-        "from tests.tuning.studies import begin;"
-        "sys.stdin.readline(); begin(open_storage(sys.argv[1], Path()), n_trials=7)"
+        "from tests.tuning.studies import make_study;"
+        "sys.stdin.readline(); make_study(open_storage(sys.argv[1], Path()), n_trials=7)"
     )
     with PostgresServer() as empty:
         processes = [
@@ -161,18 +161,18 @@ def test_machines_may_begin_at_the_same_moment(tmp_path: Path) -> None:
             )
             for _ in range(4)
         ]
-        time.sleep(8.0)  # all have imported what they need
+        time.sleep(8.0)  # until all imports are done
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
         printed = [process.communicate(timeout=60)[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * 4, printed
-        assert standing_of(find_study(storage_of(empty), "ice")).budget == 7
+        assert status_of(find_study(storage_of(empty), "ice")).budget == 7
 
 
 def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path: Path) -> None:
-    """The same command twice, from two folders: each does a part, together the budget."""
+    """The same command in two folders: both run trials, together the budget."""
     command = [*ICE[:-1], "20000", "--storage", server.url, "--study-name", name]
     command += ["--n-trials", "8"]
     processes = []
@@ -191,7 +191,7 @@ def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path:
     printed = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], printed
     study = find_study(storage_of(server), name)
-    assert standing_of(study).finished == 8
+    assert status_of(study).finished == 8
     assert len({trial.user_attrs[WORKER][1] for trial in study.trials if trial.params}) == 2
     best = [(tmp_path / machine / f"studies/{name}/best.yml").read_text() for machine in "ab"]
     assert best[0] == best[1]
@@ -204,7 +204,7 @@ def test_two_machines_share_a_study(server: PostgresServer, name: str, tmp_path:
     assert best[0] in shown
 
 
-def test_a_database_that_does_not_exist_is_one_line(
+def test_missing_database_is_reported_on_one_line(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -215,30 +215,30 @@ def test_a_database_that_does_not_exist_is_one_line(
     assert len(printed.splitlines()) == 1
 
 
-def test_another_study_under_the_same_name_is_refused(server: PostgresServer, name: str) -> None:
-    begin(storage_of(server), name=name)
-    with pytest.raises(ValueError, match="with env_id FrozenLake-v1, not Taxi-v4"):
-        begin_or_join(storage_of(server), name, settings(env_id="Taxi-v4"), None, 1)
+def test_rejects_study_with_different_settings(server: PostgresServer, name: str) -> None:
+    make_study(storage_of(server), name=name)
+    with pytest.raises(ValueError, match=r"env_id.*FrozenLake-v1.*Taxi-v4"):
+        create_or_join(storage_of(server), name, settings(env_id="Taxi-v4"), None, 1)
 
 
 @pytest.mark.parametrize("where", ["journal", "postgresql"])
-def test_a_study_survives_what_the_benchmark_does_to_it(
+def test_study_survives_killed_workers_and_server_restart(
     server: PostgresServer, tmp_path: Path, where: str
 ) -> None:
-    """Real trainings, workers killed inside their trials, the power cut once."""
+    """Real trainings, workers killed during their trials, one server restart."""
 
-    def power_cut() -> None:
+    def restart_server() -> None:
         server.stop()
         time.sleep(2.0)
         server.start()
 
-    result = torment(
+    result = run_with_kills(
         tmp_path,
         server.url if where == "postgresql" else None,
         n_trials=6,
         n_timesteps=3000,
         between=1.5,
-        interrupt=power_cut if where == "postgresql" else None,
+        interrupt=restart_server if where == "postgresql" else None,
     )
     assert result["finished"] == 6
     assert result["running"] == 0

@@ -1,4 +1,4 @@
-"""``tune`` as typed, with workers of its own: a study from beginning to end."""
+"""The command ``tune`` with its worker processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sb3_atari_course.tuning.storage import open_storage
-from sb3_atari_course.tuning.study import find_study, standing_of
+from sb3_atari_course.tuning.study import find_study, status_of
 from sb3_atari_course.zoo.run_folder import find_run
 from tests.zoo.runs import ROOT, python_m
 
@@ -37,17 +37,17 @@ def study_in(home: Path, name: str = "q_learning_FrozenLake-v1") -> optuna.Study
     return find_study(open_storage(None, home / "studies" / name), name)
 
 
-def test_a_study_from_beginning_to_end(home: Path) -> None:
+def test_tune_finishes_a_study_and_writes_the_report(home: Path) -> None:
     printed = (home / "printed.txt").read_text()
-    standing = standing_of(study_in(home))
-    assert (standing.finished, standing.running) == (3, 0)
+    status = status_of(study_in(home))
+    assert (status.finished, status.running) == (3, 0)
     assert "finished 3 of 3, running 0" in printed
     best = home / "studies/q_learning_FrozenLake-v1/best.yml"
     assert best.read_text() in printed
     assert "plots/param_importances.html" in printed
 
 
-def test_the_best_yml_trains(home: Path) -> None:
+def test_best_yml_trains(home: Path) -> None:
     best = home / "studies/q_learning_FrozenLake-v1/best.yml"
     python_m(
         *("sb3_atari_course", "train", "--algo", "q_learning", "--env", "FrozenLake-v1"),
@@ -58,24 +58,24 @@ def test_the_best_yml_trains(home: Path) -> None:
     assert run.hyperparams == yaml.safe_load(best.read_text())["FrozenLake-v1"]
 
 
-def test_best_prints_it_again_and_trains_nothing(home: Path) -> None:
+def test_best_flag_prints_the_report_without_training(home: Path) -> None:
     best = home / "studies/q_learning_FrozenLake-v1/best.yml"
     before = best.read_text()
     best.unlink()
     printed = python_m("sb3_atari_course", *ICE[:5], "--best", cwd=home)
     assert best.read_text() == before
     assert before in printed
-    assert standing_of(study_in(home)).finished == 3
+    assert status_of(study_in(home)).finished == 3
 
 
-def test_the_same_command_with_more_trials_goes_on(home: Path, tmp_path: Path) -> None:
+def test_larger_n_trials_extends_the_study(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "studies", tmp_path / "studies")
     python_m("sb3_atari_course", *ICE, "--n-trials", "4", cwd=tmp_path)
-    assert standing_of(study_in(tmp_path)).finished == 4
-    assert standing_of(study_in(home)).finished == 3
+    assert status_of(study_in(tmp_path)).finished == 4
+    assert status_of(study_in(home)).finished == 3
 
 
-def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_workers_and_prints_how_to_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sb3_atari_course", *ICE[:5], "-n", "100000000"]
     process = subprocess.Popen(
         command,
@@ -86,19 +86,19 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
         text=True,
     )
     logs = tmp_path / "studies/q_learning_FrozenLake-v1/workers"
-    while not any("trains" in path.read_text() for path in logs.glob("*.log")):
+    while not any("training" in path.read_text() for path in logs.glob("*.log")):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 130
-    assert "stopped; the same command resumes, and --best shows what there is" in printed
+    assert "run the same command to resume" in printed
     assert "Traceback" not in printed
-    standing = standing_of(study_in(tmp_path))
-    assert (standing.running, standing.n_died) == (0, 1)
+    status = status_of(study_in(tmp_path))
+    assert (status.running, status.n_died) == (0, 1)
 
 
-def test_a_study_in_which_nothing_works_says_why(tmp_path: Path) -> None:
+def test_study_without_complete_trial_prints_the_error(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(
         "import gymnasium as gym\n"
         "class Broken(gym.Wrapper):\n"
@@ -117,4 +117,4 @@ def test_a_study_in_which_nothing_works_says_why(tmp_path: Path) -> None:
     assert "trial 0 failed: ValueError: no ice today" in printed
     assert "study 'q_learning_FrozenLake-v1' has no complete trial: ValueError" in printed
     assert "Traceback" not in printed
-    assert standing_of(study_in(tmp_path)).finished == 0
+    assert status_of(study_in(tmp_path)).finished == 0

@@ -1,1 +1,1 @@
-"""Tests of the tuning: spaces, studies, workers, reports."""
+"""Tests of hyperparameter tuning."""

@@ -1,4 +1,4 @@
-"""Small studies for tests: tables on the ice, or trials that train nothing."""
+"""Helpers: small studies of Q-learning on FrozenLake, and an objective without training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sb3_atari_course.tuning.study import (
     SURPLUS,
     WORKER,
     StudySettings,
-    begin_or_join,
+    create_or_join,
     is_surplus,
 )
 
 ICE = "FrozenLake-v1"
 
-#: A yml entry that learns something within a second.
+#: A yml entry that trains within a second.
 TABLE: dict[str, Any] = {
     "policy": "QTablePolicy",
     "env_kwargs": {"is_slippery": False},
@@ -39,7 +39,7 @@ SPACE: dict[str, Any] = {
 
 
 def settings(**changes: Any) -> StudySettings:
-    """Return the settings of a study of a table on the ice."""
+    """Return the settings of a study of Q-learning on FrozenLake."""
     given: dict[str, Any] = {
         "algo": "q_learning",
         "env_id": ICE,
@@ -53,17 +53,17 @@ def settings(**changes: Any) -> StudySettings:
     return StudySettings(**{**given, **changes})
 
 
-def begin(
+def make_study(
     storage: BaseStorage | None = None, n_trials: int = 4, name: str = "ice", **changes: Any
 ) -> Study:
-    """Begin a study, in memory unless told."""
-    return begin_or_join(storage or InMemoryStorage(), name, settings(**changes), n_trials, 1)
+    """Create a study, by default with an in-memory storage."""
+    return create_or_join(storage or InMemoryStorage(), name, settings(**changes), n_trials, 1)
 
 
 class Quick:
-    """An objective that trains nothing: the score is a function of the parameter x.
+    """Objective without training: the score is a function of the parameter x.
 
-    :param play: called in the middle of a trial.
+    :param play: called during each trial.
     """
 
     def __init__(self, play: Callable[[Trial], None] = lambda trial: None) -> None:
@@ -74,7 +74,7 @@ class Quick:
         study = trial.study
         if is_surplus(trial.number, study.get_trials(deepcopy=False), study.user_attrs[BUDGET]):
             trial.set_user_attr(SURPLUS, True)
-            raise RuntimeError("no further trial is needed")
+            raise RuntimeError("trial exceeds the budget")
         trial.set_user_attr(WORKER, ["here", os.getpid()])
         x = trial.suggest_float("x", 0.0, 2.0)
         self.play(trial)
@@ -82,12 +82,12 @@ class Quick:
 
 
 def states(study: Study) -> list[str]:
-    """Return the states of all trials, in their order."""
+    """Return the states of all trials, in order."""
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
 def quiet() -> None:
-    """Let Optuna say nothing."""
+    """Disable Optuna's log."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 

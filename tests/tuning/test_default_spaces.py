@@ -1,4 +1,4 @@
-"""Our search spaces fit our hyperparameters, and what they suggest can be trained."""
+"""Default search spaces: they apply to our yml files, and sampled hyperparameters build models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sb3_atari_course.zoo.algorithms import register_algorithms
 
 
 def entries_for(algo: str) -> dict[str, Any]:
-    """Return environment -> hyperparameters by which an algorithm learns there."""
+    """Return environment -> hyperparameters of an algorithm."""
     shared = load_hyperparams("dqn") if algo == "fast_dqn" else {}
     return {**shared, **load_hyperparams(algo)}
 
@@ -28,12 +28,12 @@ ENTRIES = [
     for env_id in entries_for(algo)
     if env_id not in ("atari", "default")
 ]
-#: Stand for the entries that are for any environment without one of its own.
+#: Environments for the entries ``atari`` and ``default``.
 ENTRIES += [(algo, "PongNoFrameskip-v4") for algo in ALGORITHMS if algo != "q_learning"]
 ENTRIES += [("q_learning", "CliffWalkingSlippery-v1")]
 
-#: What is chosen only where another parameter has one of these words.
-GOVERNED = {
+#: Parameter that is sampled only with some values of a schedule.
+CONDITIONAL = {
     "learning_rate": ("learning_rate_schedule", ["constant", "linear"]),
     "final_eps": ("exploration_schedule", ["episodes"]),
     "decay": ("exploration_schedule", ["episodes"]),
@@ -46,7 +46,7 @@ def entry_of(algo: str, env_id: str) -> dict[str, Any]:
 
 
 def values_of(algo: str, env_id: str) -> dict[str, Any]:
-    """Return what the space file says, read without our code."""
+    """Return the content of the space file, read without our code."""
     content = yaml.safe_load(space_file(algo).read_text())
     is_game = "NoFrameskip" in env_id or "Deterministic" in env_id
     return dict(content.get(env_id) or content["atari" if is_game else "default"])
@@ -57,7 +57,7 @@ def ask(seed: int) -> Trial:
 
 
 def find(entry: Any, key: str) -> list[Any]:
-    """Return whatever stands under a key, at any depth."""
+    """Return all values of a key, at any depth."""
     if isinstance(entry, list):
         return [found for one in entry for found in find(one, key)]
     if not isinstance(entry, dict):
@@ -70,30 +70,30 @@ def number(schedule: Any) -> float:
     return float(str(schedule).removeprefix("lin_"))
 
 
-def word(schedule: Any) -> str:
+def kind(schedule: Any) -> str:
     if isinstance(schedule, dict):
         return "episodes"
     return {"l": "linear", "v": "visits"}.get(str(schedule)[0], "constant")
 
 
 def naive(name: str, entry: dict[str, Any]) -> Any:
-    """Return the value of a parameter, None where nothing says it."""
+    """Return the value of a parameter, None if the entry has none."""
     rate, exploration = entry["learning_rate"], entry.get("exploration")
     if name == "updates_per_step":
         return entry["gradient_steps"] / (entry["train_freq"] * entry.get("n_envs", 1))
     if name == "initial_eps" and not isinstance(exploration, dict):
         return number(exploration)
     special = {
-        "learning_rate_schedule": lambda: word(rate),
+        "learning_rate_schedule": lambda: kind(rate),
         "learning_rate": lambda: None if rate == "visits" else number(rate),
-        "exploration_schedule": lambda: word(exploration),
+        "exploration_schedule": lambda: kind(exploration),
         "gamma": lambda: entry["gamma"],
     }
     if name in special:
         return special[name]()
     keys = {"n_stack": "frame_stack" if "frame_stack" in entry else name, "repeat": "frame_skip"}
     found = find(entry, keys.get(name, name))
-    assert len(found) <= 1, f"{name} stands in {len(found)} places"
+    assert len(found) <= 1, f"{name} is set {len(found)} times"
     return found[0] if found else None
 
 
@@ -104,7 +104,7 @@ def lies_in(value: Any, values: Any) -> bool:
 
 
 @pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
-def test_a_space_of_ours_fits_and_suggests_its_values(algo: str, env_id: str) -> None:
+def test_default_space_fits_our_yml_and_samples_its_values(algo: str, env_id: str) -> None:
     values = values_of(algo, env_id)
     entry = entry_of(algo, env_id)
     space = Space(algo, load_space(algo, env_id))
@@ -114,8 +114,8 @@ def test_a_space_of_ours_fits_and_suggests_its_values(algo: str, env_id: str) ->
         suggested = space.suggest(ask(seed), entry)
         for name in values:
             value = naive(name, suggested)
-            governor, words = GOVERNED.get(name, (name, None))
-            if words is None or naive(governor, suggested) in words:
+            schedule, values_of_schedule = CONDITIONAL.get(name, (name, None))
+            if values_of_schedule is None or naive(schedule, suggested) in values_of_schedule:
                 assert lies_in(value, values[name]), (name, value)
                 seen[name].add(str(value))
             else:
@@ -136,7 +136,9 @@ def test_a_space_of_ours_fits_and_suggests_its_values(algo: str, env_id: str) ->
         ("q_learning", "Taxi-v4"),
     ],
 )
-def test_what_is_suggested_is_built(algo: str, env_id: str, seed: int, tmp_path: Path) -> None:
+def test_sampled_hyperparameters_build_a_model(
+    algo: str, env_id: str, seed: int, tmp_path: Path
+) -> None:
     register_algorithms()
     content = load_space(algo, env_id)
     if algo == "fast_dqn":
@@ -154,7 +156,7 @@ def test_what_is_suggested_is_built(algo: str, env_id: str, seed: int, tmp_path:
     rate = entry["learning_rate"]
     if rate != "visits":
         schedule = model.learning_rate if algo == "q_learning" else model.lr_schedule
-        at_the_end = 0.0 if word(rate) == "linear" else rate
+        at_the_end = 0.0 if kind(rate) == "linear" else rate
         assert [schedule(left) for left in (1.0, 0.0)] == [number(rate), at_the_end]
     for name in entry["policy_kwargs"].keys() - {"features_extractor_kwargs"}:
         assert getattr(model.policy, name) == entry["policy_kwargs"][name], name

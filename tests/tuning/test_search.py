@@ -1,4 +1,4 @@
-"""What is left of a study: a yml that trains, a table, plots."""
+"""Report of a study: best yml, table of trials, plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from sb3_atari_course.tuning.search import best_block, write_report
-from tests.tuning.studies import ICE, TABLE, begin
+from tests.tuning.studies import ICE, TABLE, make_study
 
 FILE = Path("my studies/best.yml")
 
@@ -22,7 +22,7 @@ TRIALS = [(0.5, 0.99, 0.2), (0.1234567, 0.9, 0.8), (0.9, 0.99, 0.6), (0.3, 0.9, 
 
 
 def study_of(trials: list[tuple[float, float, float]], **changes: Any) -> Study:
-    study = begin(n_trials=4, **changes)
+    study = make_study(n_trials=4, **changes)
     for rate, gamma, score in trials:
         study.add_trial(
             create_trial(
@@ -38,7 +38,7 @@ def study_of(trials: list[tuple[float, float, float]], **changes: Any) -> Study:
     return study
 
 
-def test_the_best_trial_as_a_yml_of_rl_zoo() -> None:
+def test_best_block_is_a_yml_entry_of_rl_zoo() -> None:
     block = best_block(study_of(TRIALS), FILE)
     assert yaml.safe_load(block) == {
         ICE: {
@@ -50,12 +50,12 @@ def test_the_best_trial_as_a_yml_of_rl_zoo() -> None:
     }
 
 
-def test_the_block_tells_where_it_comes_from() -> None:
+def test_best_block_has_score_and_command() -> None:
     lines = best_block(study_of(TRIALS), FILE).splitlines()
     assert [line for line in lines if line.startswith("#")] == [
         "# Study ice: trial 2, the best of 4 finished.",
-        "# Score 0.8, mean of 5 games at epsilon 0 after a training.",
-        "# Few trainings are luck: train it with other seeds too.",
+        "# Score 0.8, mean of 5 games at epsilon 0 after one training.",
+        "# Scores vary between seeds: train with several before comparing.",
         "#   python -m sb3_atari_course train --algo q_learning --env FrozenLake-v1"
         " -conf 'my studies/best.yml' --seed 1",
     ]
@@ -64,14 +64,14 @@ def test_the_block_tells_where_it_comes_from() -> None:
     assert "--seed 1 --gym-packages my.games\n" in several
 
 
-def test_without_a_complete_trial_there_is_no_best() -> None:
-    study = begin()
+def test_best_block_needs_a_complete_trial() -> None:
+    study = make_study()
     study.add_trial(create_trial(state=TrialState.PRUNED))
     with pytest.raises(ValueError, match="study 'ice' has no complete trial"):
         best_block(study, FILE)
 
 
-def test_the_report_has_all_that_was_asked_for(tmp_path: Path) -> None:
+def test_report_has_best_yml_table_and_plots(tmp_path: Path) -> None:
     files = write_report(study_of(TRIALS), tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in files] == [
         "best.yml",
@@ -94,5 +94,5 @@ def test_the_report_has_all_that_was_asked_for(tmp_path: Path) -> None:
     assert [float(row["params_learning_rate"]) for row in rows] == [0.5, 0.1234567, 0.9, 0.3]
 
 
-def test_a_single_trial_is_drawn_too(tmp_path: Path) -> None:
+def test_report_of_a_single_trial(tmp_path: Path) -> None:
     assert len(write_report(study_of(TRIALS[:1]), tmp_path)) == 6

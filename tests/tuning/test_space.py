@@ -1,4 +1,4 @@
-"""Search spaces: where a parameter stands in a yml, its values, files, the command line."""
+"""Search spaces: parameters and their paths, values, space files, command-line flags."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from sb3_atari_course.tuning.space import (
     Values,
     adapt_space,
     describe_space,
+    drop_late_learning_starts,
     load_space,
     parameters_of,
     parse_values,
     stored_value,
     suggest,
-    without_late_starts,
 )
 
 WRAP = "sb3_atari_course.envs.wrap_atari"
@@ -58,7 +58,7 @@ def read(name: str, entry: dict[str, Any], algo: str = "dqn") -> Any:
 
 
 def write(name: str, entry: dict[str, Any], value: Any, algo: str = "dqn") -> dict[str, Any]:
-    """Return what a trial with this value trains."""
+    """Return the entry of a trial with this value."""
     return Space(algo, {name: [value]}).fill({}, entry)
 
 
@@ -71,7 +71,7 @@ def wrap(**kwargs: Any) -> dict[str, Any]:
     return {WRAP: kwargs}
 
 
-class TestPlaces:
+class TestParameters:
     @pytest.mark.parametrize(
         ("name", "entry", "seen", "value", "written"),
         [
@@ -119,7 +119,7 @@ class TestPlaces:
             ),
         ],
     )  # fmt: skip
-    def test_a_value_is_read_and_written_where_it_stands(
+    def test_reads_and_writes_a_value(
         self, name: str, entry: dict[str, Any], seen: Any, value: Any, written: dict[str, Any]
     ) -> None:
         before = copy.deepcopy(entry)
@@ -143,7 +143,7 @@ class TestPlaces:
             ),
         ],
     )
-    def test_what_a_yml_lacks_is_reported(
+    def test_inapplicable_parameter_is_reported(
         self, name: str, entry: dict[str, Any], lacking: str
     ) -> None:
         with pytest.raises(ValueError, match=f"{name}.*{lacking}"):
@@ -151,7 +151,7 @@ class TestPlaces:
         with pytest.raises(ValueError, match=f"{name}.*{lacking}"):
             write(name, entry, 1)
 
-    def test_a_replay_buffer_discounts_as_the_algorithm_does(self) -> None:
+    def test_n_step_replay_buffer_gets_the_gamma_of_the_algorithm(self) -> None:
         entry = {**BUFFER, "gamma": 0.9, "replay_buffer_kwargs": "dict(compression='lz4')"}
         assert read("n_steps", entry) == 1
         written = write("n_steps", entry, 3)
@@ -173,7 +173,7 @@ class TestPlaces:
             ("visits", "visits", 0.1, "visits"),
         ],
     )
-    def test_learning_rates(
+    def test_learning_rate_schedules(
         self, given: Any, schedule: str, number: float, with_a_half: Any
     ) -> None:
         entry = {"learning_rate": given}
@@ -195,7 +195,7 @@ class TestPlaces:
             (SLOW, "episodes", 0.5, {**SLOW, "initial_eps": 0.2}, SLOW),
         ],
     )  # fmt: skip
-    def test_exploration_of_q_learning(
+    def test_exploration_schedules_of_q_learning(
         self, given: Any, schedule: str, first: float, with_a_fifth: Any, falling: Any
     ) -> None:
         entry = {"exploration": given}
@@ -211,13 +211,13 @@ class TestPlaces:
         expected = [first, f"lin_{first:g}", falling, with_a_fifth]
         assert [one["exploration"] for one in written] == expected
 
-    def test_an_unknown_schedule_is_refused(self) -> None:
+    def test_rejects_unknown_schedule(self) -> None:
         with pytest.raises(ValueError, match=r"learning_rate_schedule.*cosine"):
             write("learning_rate_schedule", MLP, "cosine")
 
 
 @pytest.mark.parametrize("algo", ["dqn", "fast_dqn"])
-def test_defaults_are_those_of_the_code(algo: str) -> None:
+def test_defaults_equal_those_of_the_signatures(algo: str) -> None:
     code: dict[str, Any] = {}
     for what in (wrap_atari, AtariCNN, AtariCnnPolicy, FastDQN):
         code.update(inspect.signature(what).parameters)
@@ -231,11 +231,11 @@ ENTRIES = [(algo, env_id) for algo in ALGORITHMS for env_id in load_hyperparams(
 
 
 @pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
-def test_what_is_written_is_read_back_and_nothing_else_changes(algo: str, env_id: str) -> None:
-    """Every parameter at every entry of ours that has a place for it."""
+def test_writing_a_parameter_changes_no_other(algo: str, env_id: str) -> None:
+    """Every parameter in every entry of ours to which it applies."""
     entry = load_hyperparams(algo)[env_id]
     known = parameters_of(algo)
-    before = {name: read(name, entry, algo) for name, one in known.items() if one.has_place(entry)}
+    before = {name: read(name, entry, algo) for name, one in known.items() if one.applies_to(entry)}
     for name, value in before.items():
         news: Any = "linear" if name.endswith("_schedule") else 3.0
         written = copy.deepcopy(entry)
@@ -279,7 +279,7 @@ class TestValues:
             ("", ["1e3", "1e-1"], (1000, 0.1)),
         ],
     )
-    def test_what_a_space_file_says(self, kind: str, content: Any, values: Values) -> None:
+    def test_parses_values(self, kind: str, content: Any, values: Values) -> None:
         found = parse(content, kind)
         assert found == values
         assert repr(found) == repr(values)  # 1 is not 1.0
@@ -287,18 +287,18 @@ class TestValues:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ([], "an empty list"),
-            ([1, 1.0], "twice"),
-            ([[1], None, [1]], "twice"),
-            ({"low": 1}, "the keys low, high"),
-            ({"low": 1, "high": 2, "step": 1}, "the keys low, high"),
-            ({"low": 1, "high": 2, "log": "no"}, "log is true or false"),
+            ([], "empty"),
+            ([1, 1.0], r"\[1, 1\.0\]"),
+            ([[1], None, [1]], r"\[\[1\], None, \[1\]\]"),
+            ({"low": 1}, "low and high.*{'low': 1}"),
+            ({"low": 1, "high": 2, "step": 1}, "low and high.*'step': 1"),
+            ({"low": 1, "high": 2, "log": "no"}, "log .*'no'"),
             ({"low": 2, "high": 2}, "low < high"),
             ({"low": 0.0, "high": 1.0, "log": True}, "0 < low < high"),
             *(({"low": end, "high": 1}, "numbers") for end in ("a", False, float("-inf"))),
         ],
     )
-    def test_what_is_refused(self, content: Any, message: str) -> None:
+    def test_rejects_invalid_values(self, content: Any, message: str) -> None:
         with pytest.raises(ValueError, match=f"^x: .*{message}"):
             parse(content)
 
@@ -311,7 +311,7 @@ class TestValues:
             (span(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
         ],
     )
-    def test_what_optuna_is_asked(self, values: Values, distribution: BaseDistribution) -> None:
+    def test_optuna_distributions(self, values: Values, distribution: BaseDistribution) -> None:
         trial = ask()
         suggest(trial, "x", values)
         assert trial.distributions == {"x": distribution}
@@ -332,7 +332,7 @@ class TestValues:
             (span(0.98760, 0.98765), 0.98761, 0.98765),  # not 0.988
         ],
     )
-    def test_what_optuna_stores_gives_the_value_back(
+    def test_values_are_recovered_from_optuna(
         self, values: Values, stored: Any, value: Any
     ) -> None:
         found = suggest(FixedTrial({"x": stored}), "x", values)
@@ -355,12 +355,14 @@ class TestValues:
             (span(0.0, 1.0), "lin_0.5", None),
         ],
     )
-    def test_what_optuna_calls_a_value(self, values: Values, value: Any, stored: Any) -> None:
+    def test_stored_value_of_a_hyperparameter(
+        self, values: Values, value: Any, stored: Any
+    ) -> None:
         assert stored_value(values, value) is stored or stored_value(values, value) == stored
 
 
 class TestFiles:
-    def test_the_id_then_atari_or_default(self, tmp_path: Path) -> None:
+    def test_falls_back_from_env_id_to_atari_or_default(self, tmp_path: Path) -> None:
         file = tmp_path / "space.yml"
         file.write_text("{atari: {n_steps: 1}, default: {n_steps: 2}, CartPole-v1: {gamma: 3}}")
         asked = ("CartPole-v1", "MountainCar-v0", "PongNoFrameskip-v4")
@@ -376,14 +378,16 @@ class TestFiles:
             (None, "cannot read"),
         ],
     )
-    def test_what_is_not_a_space_file(self, tmp_path: Path, text: str | None, message: str) -> None:
+    def test_rejects_invalid_space_file(
+        self, tmp_path: Path, text: str | None, message: str
+    ) -> None:
         file = tmp_path / "space.yml"
         if text is not None:
             file.write_text(text)
         with pytest.raises(ValueError, match=f"{message}|{message}.*space.yml"):
             load_space("dqn", "CartPole-v1", str(file))
 
-    def test_a_path_of_the_users_own(self) -> None:
+    def test_user_defined_parameter_with_path(self) -> None:
         content = yaml.safe_load(
             "threshold: {path: env_wrapper.Mine.limit, values: {low: 1, high: 5}, meaning: edge}\n"
             "tau: [0.5, 1.0]\n"
@@ -407,7 +411,7 @@ class TestFiles:
         ]
 
     @pytest.mark.parametrize("record", [{"path": "a"}, {"values": 1, "paths": "a"}])
-    def test_other_keys_are_refused(self, record: dict[str, Any]) -> None:
+    def test_rejects_unknown_keys(self, record: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"x: .*path"):
             Space("dqn", {"x": record})
 
@@ -426,7 +430,9 @@ class TestCommandLine:
             ({"only": ["gamma"], "freeze": ["gamma"]}, {"batch_size": 32}),
         ],
     )
-    def test_what_it_changes(self, options: dict[str, Any], expected: dict[str, Any]) -> None:
+    def test_flags_change_the_space(
+        self, options: dict[str, Any], expected: dict[str, Any]
+    ) -> None:
         given = {"gamma": [0.9, 1], "batch_size": 32}
         assert adapt_space("dqn", given, **options) == expected
         assert given == {"gamma": [0.9, 1], "batch_size": 32}
@@ -441,23 +447,23 @@ class TestCommandLine:
             ({"only": ["dueling"]}, "--only dueling"),
         ],
     )
-    def test_what_it_cannot_ask(self, options: dict[str, Any], message: str) -> None:
+    def test_rejects_invalid_flags(self, options: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             adapt_space("dqn", {"gamma": [0.9, 0.99]}, **options)
 
-    def test_the_table_of_what_can_be_tuned(self) -> None:
+    def test_list_params_table(self) -> None:
         entry = {name: TABLE[name] for name in ("policy", "learning_rate", "exploration")}
         content = {"gamma": [0.9, 1], "n_bins": [[2, 2], [3, 3]]}
         lines = describe_space("q_learning", content, entry).split("\n")
         rows = {line.split()[0]: line for line in lines}
         assert "[0.9, 1]" in rows["gamma"]
         assert "0.5" in rows["learning_rate"]
-        assert "[[2, 2], [3, 3]]" in rows["n_bins"]  # although the yml has no place for it
+        assert "[[2, 2], [3, 3]]" in rows["n_bins"]  # although it does not apply to the yml entry
         assert not {"repeat", "decay", "final_eps"} & rows.keys()
         assert len(lines) == 8
 
 
-class TestFitting:
+class TestApplicability:
     @pytest.mark.parametrize(
         ("algo", "content", "entry", "message"),
         [
@@ -466,34 +472,34 @@ class TestFitting:
             ("q_learning", {"learning_rate": [0.1, 1]}, VISITS, "learning_rate_schedule"),
         ],
     )
-    def test_a_space_that_does_not_fit(
+    def test_rejects_inapplicable_parameters(
         self, algo: str, content: dict[str, Any], entry: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
             Space(algo, content).first(entry)
 
-    def test_a_space_that_fits_leaves_the_yml_alone(self) -> None:
+    def test_first_does_not_modify_the_yml_entry(self) -> None:
         entry = dict(CNN)
         Space("dqn", {"crop": [None, [1, 2, 3, 4]], "layers": [[[8, 4, 2]], None]}).first(entry)
         assert entry == CNN
         Space("q_learning", {**EPSILON, **RATES}).first(TABLE)
 
-    def test_content_comes_in_the_order_of_choice(self) -> None:
+    def test_content_is_in_sampling_order(self) -> None:
         space = Space("dqn", {"updates_per_step": 1, "train_freq": 4, "gamma": ["1e-1", 0.5]})
         content = [("gamma", [0.1, 0.5]), ("train_freq", 4), ("updates_per_step", 1.0)]
         assert list(space.content().items()) == content
         assert space.tuned() == ["gamma"]
 
 
-class TestSuggesting:
-    def test_into_a_copy(self) -> None:
+class TestSampling:
+    def test_suggest_returns_a_copy(self) -> None:
         given, trial = copy.deepcopy(MLP), FixedTrial({"net_arch": "[64]", "updates_per_step": 0.5})
         content = {"updates_per_step": [0.5, 1.0], "net_arch": [[64], [32, 32]], "train_freq": 8}
         changed = {"policy_kwargs": {"net_arch": [64]}, "train_freq": 8, "gradient_steps": 4}
         assert Space("dqn", content).suggest(trial, given) == {**MLP, **changed}
         assert given == MLP
 
-    def test_what_a_trial_stored_gives_the_entry_again(self) -> None:
+    def test_fill_reproduces_the_sampled_entry(self) -> None:
         deep = {"gamma": {"low": 0.5, "high": 0.9}, "net_arch": [[64], None]}
         for algo, content, entry in (("q_learning", EPSILON | RATES, TABLE), ("dqn", deep, MLP)):
             space = Space(algo, content)
@@ -501,7 +507,7 @@ class TestSuggesting:
                 suggested = space.suggest(trial, entry)
                 assert space.fill(trial.params, entry) == suggested != entry
 
-    def test_a_rate_is_chosen_unless_visits_decide(self) -> None:
+    def test_learning_rate_is_not_sampled_with_visits(self) -> None:
         found = {}
         for trial in map(ask, range(30)):
             rate = Space("q_learning", RATES).suggest(trial, TABLE)["learning_rate"]
@@ -510,7 +516,7 @@ class TestSuggesting:
         both = ["learning_rate_schedule", "learning_rate"]
         assert found == dict.fromkeys([0.2, 0.5, "lin_0.2", "lin_0.5"], both)
 
-    def test_a_decay_is_chosen_only_by_episodes(self) -> None:
+    def test_decay_is_sampled_only_with_episodes(self) -> None:
         asked = {}
         for trial in map(ask, range(20)):
             exploration = Space("q_learning", EPSILON).suggest(trial, TABLE)["exploration"]
@@ -533,14 +539,14 @@ class TestSuggesting:
             ("q_learning", EPSILON, TABLE, {"exploration_schedule": "constant"}),  # not 0.1
         ],
     )  # fmt: skip
-    def test_a_start_is_what_the_yml_says(
+    def test_start_has_the_values_of_the_yml(
         self, algo: str, content: dict[str, Any], entry: dict[str, Any], start: dict[str, Any]
     ) -> None:
         given = copy.deepcopy(entry)
         assert Space(algo, content).start(given) == start
         assert given == entry
 
-    def test_variants_hold_each_value_once_beside_those_of_the_first_trial(self) -> None:
+    def test_variants_change_one_value_of_the_first_trial(self) -> None:
         content = {**RATES, "gamma": {"low": 0.5, "high": 0.99}, "initial_value": 1.0}
         space = Space("q_learning", content)
         first = space.first(TABLE)
@@ -552,7 +558,9 @@ class TestSuggesting:
             *(("gamma", one) for one in (0.5, 0.99)),
         ]
         assert variants[3][2] == {**first, "learning_rate": "lin_0.2"}
-        assert space.first({**TABLE, "gamma": 0.1})["gamma"] == 0.5  # the yml's is not tried
+        assert (
+            space.first({**TABLE, "gamma": 0.1})["gamma"] == 0.5
+        )  # the yml's value is not in the space
 
 
 @pytest.mark.parametrize(
@@ -561,27 +569,29 @@ class TestSuggesting:
         ([500, 1000, 5000], [500]),
         ([0, 999], [0, 999]),
         ({"low": 10, "high": 999}, {"low": 10, "high": 999}),
-        ("x", "x"),  # refused later
+        ("x", "x"),  # rejected later
         (999, 999),
         ([1000, 5000], None),
         (1000, None),
         ({"low": 999, "high": 2000}, None),
     ],
 )
-def test_learning_starts_before_the_end(given: Any, left: Any) -> None:
+def test_drops_learning_starts_after_the_end(given: Any, left: Any) -> None:
     content = {"learning_starts": given, "gamma": [0.9, 0.99]}
     before = copy.deepcopy(content)
     if left is None:
         with pytest.raises(ValueError, match="learning_starts=100"):
-            without_late_starts(content, {}, 1000)
+            drop_late_learning_starts(content, {}, 1000)
     else:
         expected = {**content, "learning_starts": left}
-        assert without_late_starts(content, {}, 1000) == expected
+        assert drop_late_learning_starts(content, {}, 1000) == expected
     assert content == before
 
 
-def test_the_learning_starts_of_the_yml_count_where_the_space_has_none() -> None:
-    assert without_late_starts({"gamma": 0.9}, {"learning_starts": 999}, 1000) == {"gamma": 0.9}
-    assert without_late_starts({"gamma": 0.9}, TABLE, 1000) == {"gamma": 0.9}
+def test_checks_learning_starts_of_the_yml() -> None:
+    assert drop_late_learning_starts({"gamma": 0.9}, {"learning_starts": 999}, 1000) == {
+        "gamma": 0.9
+    }
+    assert drop_late_learning_starts({"gamma": 0.9}, TABLE, 1000) == {"gamma": 0.9}
     with pytest.raises(ValueError, match="learning_starts=100"):
-        without_late_starts({}, {"learning_starts": 50000}, 1000)
+        drop_late_learning_starts({}, {"learning_starts": 50000}, 1000)

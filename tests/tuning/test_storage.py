@@ -1,4 +1,4 @@
-"""Storages: journal files and databases, refused in one line if they cannot be opened."""
+"""Optuna storages: journal files and databases, dead workers, locks."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from sb3_atari_course.tuning.storage import (
     cut_torn_line,
     open_storage,
 )
-from sb3_atari_course.tuning.study import WORKER, begin_or_join, standing_of
-from tests.tuning.studies import Quick, add_line, begin, settings, states
+from sb3_atari_course.tuning.study import WORKER, create_or_join, status_of
+from tests.tuning.studies import Quick, add_line, make_study, settings, states
 
 
-def test_a_journal_in_the_study_folder_or_where_it_is_told(tmp_path: Path) -> None:
+def test_journal_is_in_the_study_folder_or_at_the_given_path(tmp_path: Path) -> None:
     storage = open_storage(None, tmp_path / "deep" / "study", n_workers=4)
     assert isinstance(storage, LockedJournalStorage)
     open_storage(str(tmp_path / "shared" / "all.log"), tmp_path / "study")
@@ -37,22 +37,20 @@ def test_a_journal_in_the_study_folder_or_where_it_is_told(tmp_path: Path) -> No
     assert not (tmp_path / "study").exists()
 
 
-def test_the_letter_of_a_drive_is_no_scheme(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_drive_letter_is_not_a_url_scheme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     open_storage("C:journal.log", tmp_path)
     assert (tmp_path / "C:journal.log").is_file()
 
 
-def test_looking_makes_no_journal(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"there is no journal .*journal.log"):
+def test_create_false_creates_no_journal(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"journal\.log"):
         open_storage(None, tmp_path / "study", create=False)
     assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize("content", ["my only copy", '{"gamma": 0.99}', "\n"])
-def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path: Path, content: str) -> None:
+def test_other_files_are_not_overwritten(tmp_path: Path, content: str) -> None:
     path = tmp_path / "precious.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"precious\.json is not a journal"):
@@ -60,26 +58,26 @@ def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path: Path, content: str) 
     assert path.read_text() == content
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_rejects_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"cannot write the journal .*file/study/journal.log"):
         open_storage(None, tmp_path / "file" / "study")
 
 
-def test_sqlite_for_one_worker_only(tmp_path: Path) -> None:
+def test_sqlite_rejects_several_workers(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
-    with pytest.raises(ValueError, match="SQLite locks the whole database for each writer"):
+    with pytest.raises(ValueError, match="SQLite"):
         open_storage(url, tmp_path, n_workers=2)
-    study = begin(open_storage(url, tmp_path, n_workers=1))
+    study = make_study(open_storage(url, tmp_path, n_workers=1))
     study.optimize(Quick(), n_trials=2)
     assert states(study) == ["COMPLETE", "COMPLETE"]
 
 
-def test_a_database_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
-    begun = time.monotonic()
+def test_unreachable_database_fails_soon(tmp_path: Path) -> None:
+    start = time.monotonic()
     with pytest.raises(ValueError, match=r"cannot open .*127\.0\.0\.1:9") as error:
         open_storage("postgresql://me:secret@127.0.0.1:9/none", tmp_path)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
     assert "\n" not in str(error.value)
 
 
@@ -92,7 +90,7 @@ def test_a_database_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
         ("postgresql://127.0.0.1:9/none?user=me&password=TOPSECRET", "cannot open"),
     ],
 )
-def test_other_addresses_are_refused_without_their_passwords(
+def test_rejected_urls_are_shown_without_passwords(
     tmp_path: Path, address: str, shown: str
 ) -> None:
     with pytest.raises(ValueError, match=shown) as error:
@@ -107,8 +105,8 @@ def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
     assert (storage.grace_period, storage.heartbeat_interval) == (30, 5)
 
 
-class Away:
-    """Stands for ``sqlite3.connect``; fails a few times first, as if a server were away."""
+class FailingConnect:
+    """Replacement of ``sqlite3.connect`` that fails a few times, like an unavailable server."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.n_failures, self.n_waits, self._connect = 0, 0, sqlite3.dbapi2.connect
@@ -118,19 +116,17 @@ class Away:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.n_failures:
             self.n_failures -= 1
-            raise sqlite3.OperationalError("the server is away")
+            raise sqlite3.OperationalError("the server is unavailable")
         return self._connect(*args, **kwargs)
 
     def _wait(self, seconds: float) -> None:
         self.n_waits += 1
 
 
-def test_an_open_database_waits_for_its_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = Away(monkeypatch)
+def test_open_database_reconnects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = FailingConnect(monkeypatch)
     storage = DatabaseStorage(f"sqlite:///{tmp_path}/study.db", patience=60)
-    study = begin(storage)
+    study = make_study(storage)
     study.optimize(Quick(), n_trials=1)
     storage.engine.dispose()
     away.n_failures = 3
@@ -138,29 +134,27 @@ def test_an_open_database_waits_for_its_server(
     assert (away.n_failures, away.n_waits) == (0, 3)
 
 
-def test_an_open_database_does_not_wait_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = Away(monkeypatch)
+def test_reconnecting_ends_after_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = FailingConnect(monkeypatch)
     storage = DatabaseStorage(f"sqlite:///{tmp_path}/study.db", patience=0.0)
     storage.engine.dispose()
     away.n_failures = 10**9
     with pytest.raises(StorageInternalError):
-        begin(storage)
+        make_study(storage)
 
 
 @pytest.mark.services
-def test_a_server_that_says_nothing_is_told_soon(tmp_path: Path) -> None:
-    begun = time.monotonic()
+def test_silent_server_fails_soon(tmp_path: Path) -> None:
+    start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/none"
         with pytest.raises(ValueError, match="cannot open"):
             open_storage(url, tmp_path)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - start < 10
 
 
-#: A process that begins a trial with one parameter and then sleeps; argument: the journal.
-WORKER_THAT_SLEEPS = """
+#: A process that starts a trial with one parameter and then sleeps; argument: the journal.
+SLEEPING_WORKER = """
 import sys, time, warnings
 warnings.simplefilter("ignore")
 from pathlib import Path
@@ -169,9 +163,9 @@ from sb3_atari_course.tuning.study import find_study
 from tests.tuning.studies import Quick
 
 def sleep(trial):
-    while not storage._held:  # a thread of Optuna's takes the lock
+    while not storage._held:  # a thread of Optuna acquires the lock
         time.sleep(0.01)
-    print("at work", flush=True)
+    print("running", flush=True)
     time.sleep(600)
 
 storage = LockedJournalStorage(Path(sys.argv[1]))
@@ -185,16 +179,16 @@ def open_journal(folder: Path, patience: float = 0.0) -> LockedJournalStorage:
 
 
 def sleeper(journal: Path) -> subprocess.Popen[str]:
-    """Return a process that is inside a trial."""
+    """Return a process that is running a trial."""
     process = subprocess.Popen(
-        [sys.executable, "-c", WORKER_THAT_SLEEPS, str(journal)],
+        [sys.executable, "-c", SLEEPING_WORKER, str(journal)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert process.stdout is not None
     with process.stdout as printed:
-        assert printed.readline() == "at work\n"
+        assert printed.readline() == "running\n"
     return process
 
 
@@ -203,11 +197,11 @@ def sweep(study: Study) -> None:
 
 
 @pytest.mark.process
-def test_a_trial_whose_worker_was_killed_is_failed_and_tried_again(tmp_path: Path) -> None:
-    study = begin(open_journal(tmp_path))
+def test_trial_of_a_killed_worker_is_retried(tmp_path: Path) -> None:
+    study = make_study(open_journal(tmp_path))
     process = sleeper(tmp_path / "journal.log")
     sweep(study)
-    assert states(study) == ["RUNNING"]  # its worker lives
+    assert states(study) == ["RUNNING"]  # its worker is alive
     process.send_signal(signal.SIGKILL)
     process.wait()
     sweep(study)
@@ -219,8 +213,8 @@ def test_a_trial_whose_worker_was_killed_is_failed_and_tried_again(tmp_path: Pat
 
 
 @pytest.mark.process
-def test_what_kills_its_worker_again_is_given_up(tmp_path: Path) -> None:
-    study = begin(open_journal(tmp_path))
+def test_trial_that_kills_its_worker_twice_stays_failed(tmp_path: Path) -> None:
+    study = make_study(open_journal(tmp_path))
     for _ in range(2):
         process = sleeper(tmp_path / "journal.log")
         process.kill()
@@ -230,34 +224,34 @@ def test_what_kills_its_worker_again_is_given_up(tmp_path: Path) -> None:
     assert study.trials[0].params == study.trials[1].params
 
 
-def test_a_worker_that_dies_before_its_lock_is_found_too(tmp_path: Path) -> None:
-    """The hole between ask and the first heartbeat."""
-    study = begin(open_journal(tmp_path))
+def test_worker_that_dies_before_its_lock_is_detected(tmp_path: Path) -> None:
+    """Between ``ask`` and the first heartbeat."""
+    study = make_study(open_journal(tmp_path))
     study._storage.create_new_trial(study._study_id)
     sweep(study)
     assert states(study) == ["WAITING", "FAIL", "WAITING"]
 
 
-def test_a_worker_that_is_about_to_take_its_lock_is_left_in_peace(tmp_path: Path) -> None:
-    study = begin(open_journal(tmp_path, patience=0.3))
+def test_worker_about_to_take_its_lock_is_not_failed(tmp_path: Path) -> None:
+    study = make_study(open_journal(tmp_path, patience=0.3))
     trial_id = study._storage.create_new_trial(study._study_id)
     sweep(study)
     assert states(study) == ["WAITING", "RUNNING"]
     study._storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
     time.sleep(0.4)
-    other = begin_or_join(open_journal(tmp_path, patience=0.0), "ice", settings(), None, 1)
+    other = create_or_join(open_journal(tmp_path, patience=0.0), "ice", settings(), None, 1)
     sweep(study)
     sweep(other)
     assert states(study) == ["WAITING", "RUNNING"]
 
 
-def test_no_lock_is_left_of_a_trial_that_ended(tmp_path: Path) -> None:
+def test_lock_is_deleted_after_the_trial(tmp_path: Path) -> None:
     storage = open_journal(tmp_path)
-    study = begin(storage)
+    study = make_study(storage)
     seen = []
 
     def look(trial: optuna.Trial) -> None:
-        while not storage._held:  # a thread of Optuna's takes the lock
+        while not storage._held:  # a thread of Optuna acquires the lock
             time.sleep(0.01)
         seen.append([path.name for path in (tmp_path / "journal.log.running").iterdir()])
 
@@ -266,33 +260,33 @@ def test_no_lock_is_left_of_a_trial_that_ended(tmp_path: Path) -> None:
     assert list((tmp_path / "journal.log.running").iterdir()) == []
 
 
-@pytest.mark.parametrize("torn", ['{"op_code":4,"study', "\0" * 10_000, "x"])
-def test_a_torn_last_line_is_mended(tmp_path: Path, torn: str) -> None:
+@pytest.mark.parametrize("partial", ['{"op_code":4,"study', "\0" * 10_000, "x"])
+def test_partial_last_line_is_truncated(tmp_path: Path, partial: str) -> None:
     journal = tmp_path / "journal.log"
-    study = begin(open_journal(tmp_path))
+    study = make_study(open_journal(tmp_path))
     study.optimize(Quick(), n_trials=2)
-    whole = journal.read_bytes()
-    add_line(journal, torn)
-    again = begin_or_join(open_journal(tmp_path), "ice", settings(), None, 1)
+    complete = journal.read_bytes()
+    add_line(journal, partial)
+    again = create_or_join(open_journal(tmp_path), "ice", settings(), None, 1)
     again.optimize(Quick(), n_trials=1)
-    assert journal.read_bytes().startswith(whole + b"{")
+    assert journal.read_bytes().startswith(complete + b"{")
     assert (
-        states(begin_or_join(open_journal(tmp_path), "ice", settings(), None, 1))
+        states(create_or_join(open_journal(tmp_path), "ice", settings(), None, 1))
         == ["COMPLETE"] * 3
     )
 
 
-@pytest.mark.parametrize("whole", [b"", b"a\nb\n"])
-@pytest.mark.parametrize("torn", [b"", b"x" * 9000])
-def test_only_a_torn_line_is_cut(tmp_path: Path, whole: bytes, torn: bytes) -> None:
+@pytest.mark.parametrize("complete", [b"", b"a\nb\n"])
+@pytest.mark.parametrize("partial", [b"", b"x" * 9000])
+def test_complete_lines_are_kept(tmp_path: Path, complete: bytes, partial: bytes) -> None:
     path = tmp_path / "file"
-    path.write_bytes(whole + torn)
+    path.write_bytes(complete + partial)
     cut_torn_line(path)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == complete
 
 
 @pytest.mark.process
-def test_the_lock_of_a_killed_writer_stalls_nobody(tmp_path: Path) -> None:
+def test_lock_of_a_killed_writer_is_released(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     journal.touch()
     program = (
@@ -308,14 +302,14 @@ def test_the_lock_of_a_killed_writer_stalls_nobody(tmp_path: Path) -> None:
         assert printed.readline() == "held\n"
     process.kill()
     process.wait()
-    begun = time.monotonic()
+    start = time.monotonic()
     lock = KernelLock(journal)
     assert lock.acquire()
     lock.release()
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - start < 1.0
 
 
-def test_a_lock_whose_file_cannot_be_mended_is_given_back(tmp_path: Path) -> None:
+def test_lock_is_released_if_truncating_fails(tmp_path: Path) -> None:
     lock = KernelLock(tmp_path / "nowhere.log")
     with pytest.raises(FileNotFoundError):
         lock.acquire()
@@ -324,10 +318,10 @@ def test_a_lock_whose_file_cannot_be_mended_is_given_back(tmp_path: Path) -> Non
 
 
 @pytest.mark.process
-def test_workers_write_one_after_the_other(tmp_path: Path) -> None:
-    """Two processes and this one add trials to one journal; no line is lost or mixed."""
+def test_concurrent_writers_lose_no_lines(tmp_path: Path) -> None:
+    """Two processes and this one add trials to one journal; no line is lost or interleaved."""
     journal = tmp_path / "journal.log"
-    study = begin(open_journal(tmp_path), n_trials=1000)
+    study = make_study(open_journal(tmp_path), n_trials=1000)
     program = (
         "import sys, warnings; warnings.simplefilter('ignore'); from pathlib import Path;"
         "from sb3_atari_course.tuning.storage import LockedJournalStorage;"
@@ -344,6 +338,6 @@ def test_workers_write_one_after_the_other(tmp_path: Path) -> None:
     ]
     study.optimize(Quick(), n_trials=30)
     assert [process.wait() for process in processes] == [0, 0]
-    assert standing_of(study).complete == 90
+    assert status_of(study).complete == 90
     assert len({one.user_attrs[WORKER][1] for one in study.trials}) == 3
     assert [one.number for one in study.trials] == list(range(90))

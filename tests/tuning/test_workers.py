@@ -1,4 +1,4 @@
-"""Workers run trials until the budget is spent; what fails costs its trial only."""
+"""Workers: they run trials until the budget is spent, and survive failures."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from optuna.trial import TrialState
 
 from sb3_atari_course.tuning import workers
 from sb3_atari_course.tuning.storage import LockedJournalStorage
-from sb3_atari_course.tuning.study import ERROR, Standing, begin_or_join, find_study, standing_of
+from sb3_atari_course.tuning.study import ERROR, StudyStatus, create_or_join, find_study, status_of
 from sb3_atari_course.tuning.workers import Job, Launcher, progress_line, work
-from tests.tuning.studies import Quick, begin, settings, states
+from tests.tuning.studies import Quick, make_study, settings, states
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_atari_course.tuning.workers._PAUSE", 0.01)
+    monkeypatch.setattr("sb3_atari_course.tuning.workers._IDLE_INTERVAL", 0.01)
 
 
 def test_pruned_trials_count_and_failed_ones_do_not() -> None:
@@ -41,26 +41,26 @@ def test_pruned_trials_count_and_failed_ones_do_not() -> None:
         if trial.number == 1:
             raise optuna.TrialPruned
         if trial.number == 2:
-            raise MemoryError("no room")
+            raise MemoryError
 
-    study = begin(n_trials=4)
-    for _ in range(2):  # the budget is spent and no more
+    study = make_study(n_trials=4)
+    for _ in range(2):  # the second call finds the budget spent
         work(study, Quick(play))
         assert states(study) == ["COMPLETE", "PRUNED", "FAIL", "COMPLETE", "COMPLETE"]
 
 
-def test_a_trial_that_is_queued_beyond_the_budget_is_not_run() -> None:
-    study = begin(n_trials=2)
+def test_enqueued_trial_beyond_the_budget_is_not_run() -> None:
+    study = make_study(n_trials=2)
     work(study, Quick())
     study.enqueue_trial({"x": 1.0})
     work(study, Quick())
     assert states(study) == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert standing_of(study).n_died == 0
+    assert status_of(study).n_died == 0
 
 
-def test_a_worker_waits_for_the_trials_of_others() -> None:
+def test_worker_waits_for_trials_of_other_workers() -> None:
     storage = InMemoryStorage()
-    study = begin(storage, n_trials=2)
+    study = make_study(storage, n_trials=2)
     theirs = study.ask()
     looks = []
 
@@ -68,7 +68,7 @@ def test_a_worker_waits_for_the_trials_of_others() -> None:
         looks.append(states(study))
 
     def finish(seconds: float) -> None:
-        """Instead of sleeping: the others finish."""
+        """Finish the other worker's trial instead of sleeping."""
         study.tell(theirs, 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -83,53 +83,53 @@ def fail(trial: Trial) -> None:
     raise ValueError("no")
 
 
-def test_three_errors_in_a_row_end_the_work_of_this_worker_only() -> None:
-    study = begin(n_trials=2)
+def test_worker_ends_after_three_errors_in_a_row() -> None:
+    study = make_study(n_trials=2)
     work(study, Quick(fail))
     assert states(study) == ["FAIL"] * 3
-    work(study, Quick())  # another machine, or the same one mended
+    work(study, Quick())  # another worker
     assert states(study) == ["FAIL"] * 3 + ["COMPLETE"] * 2
 
 
-def test_errors_between_good_trials_do_not_end_the_work() -> None:
-    study = begin(n_trials=6)
+def test_worker_survives_errors_between_good_trials() -> None:
+    study = make_study(n_trials=6)
     work(study, Quick(lambda trial: fail(trial) if trial.number % 3 else None))
-    assert standing_of(study).finished == 6
-    assert len(standing_of(study).errors) > 6
+    assert status_of(study).finished == 6
+    assert len(status_of(study).errors) > 6
 
 
-def test_a_worker_that_is_told_to_stop_begins_no_trial() -> None:
-    study, stop = begin(n_trials=4), threading.Event()
+def test_no_trial_starts_after_stop_is_set() -> None:
+    study, stop = make_study(n_trials=4), threading.Event()
     with pytest.raises(KeyboardInterrupt):
         work(study, Quick(lambda trial: stop.set()), stop=stop)
     assert states(study) == ["COMPLETE"]
 
 
-def test_no_trial_begins_when_the_time_is_over() -> None:
-    study = begin(n_trials=1000)
+def test_no_trial_starts_after_the_time_limit() -> None:
+    study = make_study(n_trials=1000)
     work(study, Quick(lambda trial: time.sleep(0.15)), seconds=0.3)
-    assert 1 <= standing_of(study).complete <= 3
-    assert standing_of(study).running == 0
+    assert 1 <= status_of(study).complete <= 3
+    assert status_of(study).running == 0
 
 
-def test_a_trial_that_others_took_for_dead_counts_for_nothing(
+def test_trial_marked_dead_by_another_worker_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = tmp_path / "journal.log"
-    study = begin(LockedJournalStorage(journal, patience=60), n_trials=2)
-    other = begin_or_join(LockedJournalStorage(journal), "ice", settings(), None, 1)
+    study = make_study(LockedJournalStorage(journal, patience=60), n_trials=2)
+    other = create_or_join(LockedJournalStorage(journal), "ice", settings(), None, 1)
 
-    def take_for_dead(trial: Trial) -> None:
+    def mark_as_dead(trial: Trial) -> None:
         if trial.number == 0:
             other._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
-    work(study, Quick(take_for_dead))
+    work(study, Quick(mark_as_dead))
     assert states(other) == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert "a trial is lost" in capsys.readouterr().out
+    assert "trial lost" in capsys.readouterr().out
 
 
-def test_trials_that_can_never_be_ended_end_the_work() -> None:
-    study = begin(n_trials=2)
+def test_worker_raises_after_several_lost_trials_in_a_row() -> None:
+    study = make_study(n_trials=2)
 
     def end_it(trial: Trial) -> None:
         study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
@@ -139,8 +139,8 @@ def test_trials_that_can_never_be_ended_end_the_work() -> None:
     assert states(study) == ["FAIL"] * 5
 
 
-def test_lost_trials_between_others_do_not_end_the_work() -> None:
-    study = begin(n_trials=6)
+def test_worker_survives_lost_trials_between_others() -> None:
+    study = make_study(n_trials=6)
 
     def end_it(trial: Trial) -> None:
         if trial.number % 2 == 0:
@@ -150,8 +150,10 @@ def test_lost_trials_between_others_do_not_end_the_work() -> None:
     assert states(study).count("COMPLETE") == 6
 
 
-def test_a_storage_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    study = begin(n_trials=2)
+def test_worker_retries_while_the_storage_is_unavailable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = make_study(n_trials=2)
     real, calls = study._storage.get_all_trials, []
 
     def away(*args: Any, **kwargs: Any) -> Any:
@@ -162,13 +164,13 @@ def test_a_storage_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]
 
     study._storage.get_all_trials = away  # type: ignore[method-assign]
     work(study, Quick())
-    assert standing_of(study).complete == 2
-    assert capsys.readouterr().out.count("the storage is away: gone") >= 2
+    assert status_of(study).complete == 2
+    assert capsys.readouterr().out.count("gone") >= 2
 
 
-def test_a_trial_whose_end_cannot_be_written_is_lost_only(tmp_path: Path) -> None:
-    """The disk is full for a moment: the worker lives, but nobody waits for its trial."""
-    study = begin(LockedJournalStorage(tmp_path / "journal.log", patience=0), n_trials=2)
+def test_worker_survives_a_result_that_cannot_be_written(tmp_path: Path) -> None:
+    """The disk is temporarily full: the trial fails, and the worker continues."""
+    study = make_study(LockedJournalStorage(tmp_path / "journal.log", patience=0), n_trials=2)
     real, calls = study._storage._write_log, []  # type: ignore[attr-defined]
 
     def full(code: int, fields: dict[str, Any]) -> None:
@@ -204,9 +206,9 @@ def start_worker(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.process
-def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
+def test_worker_process_runs_its_job(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
-    begin(LockedJournalStorage(journal), n_trials=2)
+    make_study(LockedJournalStorage(journal), n_trials=2)
     with start_worker(tmp_path) as process:
         assert process.wait(120) == 0  # its input is still open
         assert process.stdout is not None
@@ -216,23 +218,23 @@ def test_the_process_does_its_job_and_ends_quietly(tmp_path: Path) -> None:
     assert (tmp_path / "trials/0001.yml").is_file()
 
 
-def test_the_process_stops_with_its_launcher(tmp_path: Path) -> None:
+def test_worker_process_stops_with_its_launcher(tmp_path: Path) -> None:
     """Also where Ctrl-C is ignored, as in a script that a shell runs in the background."""
     journal = tmp_path / "journal.log"
-    study = begin(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
+    study = make_study(LockedJournalStorage(journal), n_trials=1, n_timesteps=10**8)
     with start_worker(tmp_path) as process:
         assert process.stdin is not None
         while "RUNNING" not in states(study):
             time.sleep(0.05)
-        time.sleep(1.0)  # it trains
+        time.sleep(1.0)  # it is training
         process.stdin.close()
         assert process.wait(60) == 130
         process.stdin = None
     assert states(study) == ["FAIL"]
-    assert standing_of(study).errors == ()
+    assert status_of(study).errors == ()
 
 
-START = Standing(
+START = StudyStatus(
     budget=40,
     complete=0,
     pruned=0,
@@ -248,45 +250,45 @@ DONE = replace(START, complete=40, mean_seconds=60.0)
 
 
 class TestProgressLine:
-    def test_of_a_study_in_the_middle(self) -> None:
+    def test_all_fields(self) -> None:
         best = optuna.trial.create_trial(state=TrialState.COMPLETE, value=487.31)
         best.number = 7
-        standing = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
-        assert progress_line(standing, 2) == (
+        status = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)
+        assert progress_line(status, 2) == (
             "finished 12 of 40, running 2, pruned 3, failed 2, killed 1, best 487.3 (trial 7),"
             " about 0 h 14 min left"
         )
 
-    @pytest.mark.parametrize("standing", [START, replace(START, running=2), DONE])
-    def test_no_time_left_before_the_first_trial_or_after_the_last(
-        self, standing: Standing
+    @pytest.mark.parametrize("status", [START, replace(START, running=2), DONE])
+    def test_no_time_left_before_the_first_and_after_the_last_trial(
+        self, status: StudyStatus
     ) -> None:
-        state = f"{standing.finished} of 40, running {standing.running}"
-        assert progress_line(standing, 2) == f"finished {state}, pruned 0, failed 0"
+        state = f"{status.finished} of 40, running {status.running}"
+        assert progress_line(status, 2) == f"finished {state}, pruned 0, failed 0"
 
     @pytest.mark.parametrize(
         ("changes", "n_workers", "left"),
         [
             ({"running": 0}, 1, "0 h 28 min"),
-            ({"running": 4}, 2, "0 h 07 min"),  # two of another machine
-            ({"complete": 37, "running": 3}, 3, "0 h 01 min"),  # more than are wanted
+            ({"running": 4}, 2, "0 h 07 min"),  # two of them on another machine
+            ({"complete": 37, "running": 3}, 3, "0 h 01 min"),  # more than the budget
             ({"mean_seconds": 1000.0}, 2, "3 h 45 min"),
         ],
     )
-    def test_what_runs_is_half_done(
+    def test_running_trials_count_as_half_finished(
         self, changes: dict[str, Any], n_workers: int, left: str
     ) -> None:
         assert progress_line(replace(MIDDLE, **changes), n_workers).endswith(f"about {left} left")
 
 
 class TestLauncher:
-    """What it prints; that it starts, replaces and stops workers is in tests/services."""
+    """Output of the launcher; tests/services has those of its processes."""
 
     @pytest.fixture
     def launcher(self, tmp_path: Path) -> Launcher:
-        return Launcher(begin(), job_in(tmp_path), n_workers=1)
+        return Launcher(make_study(), job_in(tmp_path), n_workers=1)
 
-    def test_lines_come_each_ten_seconds_and_the_last_one_at_once(
+    def test_prints_every_ten_seconds_and_at_the_end(
         self,
         launcher: Launcher,
         monkeypatch: pytest.MonkeyPatch,
@@ -299,9 +301,9 @@ class TestLauncher:
         for n_complete, clock.now in times:
             launcher._show(replace(START, complete=n_complete))
             seen.append(len(capsys.readouterr().out.splitlines()))
-        assert seen == [1, 0, 1, 0, 1, 1]  # none for what was shown already
+        assert seen == [1, 0, 1, 0, 1, 1]  # unchanged lines are not repeated
 
-    def test_each_error_is_shown_once(
+    def test_prints_each_error_once(
         self, launcher: Launcher, capsys: pytest.CaptureFixture[str]
     ) -> None:
         first, second = (2, "ValueError: no"), (5, "MemoryError: full")
@@ -310,11 +312,11 @@ class TestLauncher:
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("trial")]
         assert lines == ["trial 2 failed: ValueError: no", "trial 5 failed: MemoryError: full"]
 
-    def test_errors_of_another_time_are_not_shown(
+    def test_does_not_print_errors_of_earlier_runs(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        study = begin()
+        study = make_study()
         work(study, Quick(fail))
         launcher = Launcher(study, job_in(tmp_path), n_workers=1)
-        launcher._look()
+        launcher._check_study()
         assert "trial" not in capsys.readouterr().out

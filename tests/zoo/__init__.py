@@ -1,1 +1,1 @@
-"""Tests; the paths mirror the package."""
+"""Tests of the RL Zoo integration."""

@@ -1,4 +1,4 @@
-"""Training by RL Zoo at toy size, in this process or a new one, and what it left."""
+"""Helpers: RL Zoo commands at toy size, in this process or a new one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sb3_atari_course.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 
-#: Of a toy training: warm-up, updates and an evaluation within seconds, one thread.
+#: A toy training: learning_starts, updates and an evaluation within seconds, one thread.
 N_STEPS = 240
 TOY = ["-n", str(N_STEPS), "--eval-freq", "200", "--eval-episodes", "1", "--num-threads", "1"]
 TOY_PARAMS = ["learning_starts:100", "buffer_size:300"]
 
 
 def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0) -> str:
-    """Run ``python -m ...``; return what it printed, after checking its exit status."""
+    """Run ``python -m ...``; check its exit status and return its output."""
     process = start(*arguments, cwd=cwd)
     try:
         printed, _ = process.communicate(timeout=500)
@@ -65,9 +65,9 @@ def cli(*arguments: str) -> int:
 
 
 def printed_by(*arguments: str, cwd: Path | None = None, status: int = 0) -> str:
-    """Run one command in this process; return what it printed, after checking its exit status.
+    """Run one command in this process; check its exit status and return its output.
 
-    :param cwd: the working folder; that of the tests by default.
+    :param cwd: working folder; by default that of the tests.
     """
     before, output = Path.cwd(), io.StringIO()
     os.chdir(cwd or before)
@@ -105,9 +105,9 @@ def weights(path: Path) -> dict[str, th.Tensor]:
 
 
 def assert_learned(model: BaseAlgorithm) -> None:
-    """Check that gradient steps were taken and changed the weights of every layer.
+    """Check that gradient steps changed the weights of every layer.
 
-    Online and target network start equal, and no toy run reaches a target update.
+    Online and target network start equal, and no toy training reaches a target update.
     """
     policy: Any = model.policy
     assert model._n_updates > 0  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Our algorithms in RL Zoo's dictionaries."""
+"""Registration of our algorithms with RL Zoo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sb3_atari_course.zoo.algorithms import (
 from tests.fakes import TabularEnv, random_rules
 
 
-def test_registering_adds_ours_and_leaves_the_others() -> None:
+def test_registration_adds_our_algorithms_and_keeps_the_others() -> None:
     for _ in range(2):
         register_algorithms()
         assert ALGOS["q_learning"] is QLearning
@@ -28,7 +28,7 @@ def test_registering_adds_ours_and_leaves_the_others() -> None:
         assert set(OUR_ALGORITHMS) <= set(registry)
 
 
-def test_suggested_hyperparameters_build_a_model_and_are_found_again() -> None:
+def test_sampled_q_learning_hyperparameters_build_a_model_and_convert_back() -> None:
     register_algorithms()
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     kinds = set()
@@ -45,7 +45,7 @@ def test_suggested_hyperparameters_build_a_model_and_are_found_again() -> None:
 
 
 @pytest.mark.parametrize("n_envs", [1, 3, 8, 32])
-def test_updates_are_one_for_one_to_eight_transitions(n_envs: int) -> None:
+def test_sampled_update_ratio_is_one_per_one_to_eight_transitions(n_envs: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     ratios = set()
     for _ in range(40):

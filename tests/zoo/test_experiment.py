@@ -1,4 +1,4 @@
-"""Our experiment manager: trainings of the launcher, their run folders, clear errors."""
+"""Experiment manager: trainings by our launcher, run folders, errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log folder with one toy training, made from an empty folder without -conf."""
+    """Return a log folder with a toy training, started in an empty folder without -conf."""
     folder = tmp_path_factory.mktemp("logs")
     printed_by(
         *("train", *RUN, "-f", "logs", "--seed", "1", *TOY),
@@ -43,14 +43,14 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "logs"
 
 
-def test_train_finds_our_hyperparameters(logs: Path) -> None:
+def test_train_uses_our_hyperparameters_without_conf(logs: Path) -> None:
     model = DQN.load(logs / f"dqn/{GAME}_1/{GAME}.zip", buffer_size=1)
     assert type(model.policy) is AtariCnnPolicy
     assert_learned(model)
     assert find_run("dqn", GAME, logs).hyperparams["learning_rate"] == 0.0000625
 
 
-def test_train_leaves_sb3s_log_as_csv(logs: Path) -> None:
+def test_train_writes_sb3s_log_as_csv(logs: Path) -> None:
     with open(logs / f"dqn/{GAME}_1/progress.csv") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["train/loss"]) > 0
@@ -59,7 +59,7 @@ def test_train_leaves_sb3s_log_as_csv(logs: Path) -> None:
     assert steps == sorted(set(steps))
 
 
-def test_evaluate_says_where_everything_is_and_the_score(logs: Path) -> None:
+def test_evaluate_prints_paths_and_score(logs: Path) -> None:
     printed = printed_by("evaluate", *RUN, "-f", str(logs), "-n", "2", "--max-frames", "400")
     run = logs / f"dqn/{GAME}_1"
     report = json.loads((run / "evaluation.json").read_text())
@@ -80,8 +80,8 @@ def test_enjoy_and_record(logs: Path) -> None:
     assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
 
 
-def test_env_kwargs_of_a_yml_reach_the_evaluation(tmp_path: Path) -> None:
-    """Stock RL Zoo evaluates CartPole with rewards of 1 here."""
+def test_env_kwargs_of_the_yml_apply_to_evaluation(tmp_path: Path) -> None:
+    """Stock RL Zoo would evaluate CartPole with rewards of 1."""
     conf = tmp_path / "conf.yml"
     conf.write_text(
         "CartPole-v1:\n  policy: MlpPolicy\n  n_timesteps: 300\n  learning_starts: 100\n"
@@ -90,10 +90,10 @@ def test_env_kwargs_of_a_yml_reach_the_evaluation(tmp_path: Path) -> None:
     printed_by(
         *("train", "--algo", "dqn", "--env", "CartPole-v1"),
         *("-conf", str(conf), "-f", str(tmp_path), "--eval-freq", "200", "--eval-episodes", "2"),
-        *("--seed", "1"),  # a pole that stands to the end pays 0
+        *("--seed", "1"),  # truncated episodes would have a return of 0
     )
     results = np.load(tmp_path / "dqn/CartPole-v1_1/evaluations.npz")["results"]
-    assert results.tolist() == [[-1.0, -1.0]]  # Sutton and Barto pay -1 for a fallen pole
+    assert results.tolist() == [[-1.0, -1.0]]  # reward -1 at termination
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_env_kwargs_of_a_yml_reach_the_evaluation(tmp_path: Path) -> None:
         ("fast_dqn", "CartPole-v1", "dqn"),
     ],
 )
-def test_which_file_has_the_hyperparameters(algo: str, env_id: str, file: str | None) -> None:
+def test_default_hyperparameter_file(algo: str, env_id: str, file: str | None) -> None:
     expected = None if file is None else str(hyperparams_file(file))
     assert experiment._our_file(algo, env_id) == expected
 
@@ -122,7 +122,7 @@ def test_which_file_has_the_hyperparameters(algo: str, env_id: str, file: str | 
         ("mysql+nothing://me:hunter2@127.0.0.1:9/x", "mysql+nothing://me@127.0.0.1:9/x"),
     ],
 )
-def test_a_trial_that_cannot_be_read_is_one_line(
+def test_unreadable_trial_is_reported_on_one_line(
     storage: str,
     named: str,
     tmp_path: Path,
@@ -141,45 +141,43 @@ def test_a_trial_that_cannot_be_read_is_one_line(
 SECRET = "postgresql://me:TOPSECRET@host/db?sslpassword=TOPSECRET"
 
 
-def train_with_password(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train with a ``--storage``; assert that no file has its password."""
-    words = ["train", *words, "--seed", "1", "-f", str(folder)]
-    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sb3_atari_course", *words])
-    assert cli(*words) == 0
+def train_with_password(flags: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train with a ``--storage``; assert that no file contains its password."""
+    command = ["train", *flags, "--seed", "1", "-f", str(folder)]
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "sb3_atari_course", *command])
+    assert cli(*command) == 0
     for path in folder.rglob("*.*"):
         assert path.is_dir() or b"TOPSECRET" not in path.read_bytes()
 
 
 @pytest.mark.parametrize("storage", [["--storage", SECRET], [f"--storage={SECRET}"]])
-def test_no_password_is_written_by_a_training(
+def test_training_writes_no_password(
     storage: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["--algo", "q_learning", "--env", "Taxi-v4", "-n", "50", "--eval-freq", "-1", *storage]
-    train_with_password(words, tmp_path, monkeypatch)
+    flags = ["--algo", "q_learning", "--env", "Taxi-v4", "-n", "50", "--eval-freq", "-1", *storage]
+    train_with_password(flags, tmp_path, monkeypatch)
     settings = tmp_path / "q_learning/Taxi-v4_1/Taxi-v4"
     assert read_yml(settings / "args.yml")["storage"] == "postgresql://me@host/db"
     assert "postgresql://me@host/db --seed" in (settings / "command.txt").read_text()
 
 
-def test_no_password_is_pickled_with_a_study_of_rl_zoo(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    kept = {}
+def test_rl_zoo_study_pickles_no_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pickled = {}
 
     def search(self: ExperimentManager) -> None:
-        kept.update(storage=self.storage, command=" ".join(sys.orig_argv))
+        pickled.update(storage=self.storage, command=" ".join(sys.orig_argv))
 
     monkeypatch.setattr(ExperimentManager, "hyperparameters_optimization", search)
-    monkeypatch.setenv("PGPASSWORD", "of before")
-    words = [*CARTPOLE, "-optimize", "--storage", SECRET, "--study-name", "s"]
-    train_with_password(words, tmp_path, monkeypatch)
-    assert kept["storage"] == "postgresql://me@host/db"
-    assert os.environ["PGPASSWORD"] == "TOPSECRET"  # by which the driver connects
-    assert "--storage postgresql://me@host/db --study-name" in kept["command"]
+    monkeypatch.setenv("PGPASSWORD", "old")
+    flags = [*CARTPOLE, "-optimize", "--storage", SECRET, "--study-name", "s"]
+    train_with_password(flags, tmp_path, monkeypatch)
+    assert pickled["storage"] == "postgresql://me@host/db"
+    assert os.environ["PGPASSWORD"] == "TOPSECRET"  # read by the driver
+    assert "--storage postgresql://me@host/db --study-name" in pickled["command"]
 
 
 @pytest.mark.parametrize("algo", ["dqn", "fast_dqn"])
-def test_a_search_refuses_n_step_returns_that_would_not_follow_its_gamma(
+def test_optimize_rejects_n_step_buffer_with_its_own_gamma(
     algo: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -188,17 +186,17 @@ def test_a_search_refuses_n_step_returns_that_would_not_follow_its_gamma(
     monkeypatch.setattr(ExperimentManager, "hyperparameters_optimization", lambda self: None)
     config = f"sb3_atari_course.hyperparams.{algo}"
     buffer = "replay_buffer_kwargs:{'n_steps': 3, 'gamma': 0.99}"
-    words = ["--algo", algo, "--env", "BreakoutNoFrameskip-v4", "-conf", config, "-params", buffer]
-    status = cli("train", *words, "-optimize", "--seed", "1", "-f", str(tmp_path))
+    flags = ["--algo", algo, "--env", "BreakoutNoFrameskip-v4", "-conf", config, "-params", buffer]
+    status = cli("train", *flags, "-optimize", "--seed", "1", "-f", str(tmp_path))
     assert status == (2 if algo == "dqn" else 0)
-    assert ("n_steps: 3 discounts" in capsys.readouterr().err) == (algo == "dqn")
+    assert ("n_steps: 3" in capsys.readouterr().err) == (algo == "dqn")
     assert (tmp_path / algo).exists() == (algo == "fast_dqn")
 
 
 class FailAt(BaseCallback):
-    """Fails by an error that is not foreseen.
+    """Callback that raises an unexpected ``KeyError``.
 
-    :param step: at which call.
+    :param step: number of the call.
     """
 
     def __init__(self, step: int) -> None:
@@ -209,7 +207,7 @@ class FailAt(BaseCallback):
         return bool({}[self.n_calls]) if self.n_calls == self.step else True
 
 
-def test_an_error_that_is_not_foreseen_is_shown_whole(tmp_path: Path) -> None:
+def test_unexpected_error_keeps_its_cause(tmp_path: Path) -> None:
     callback = "callback:[{'tests.zoo.test_experiment.FailAt': {'step': 1}}]"
     with pytest.raises(TrainingFailedError) as caught:
         cli(*TRAIN_CARTPOLE, "-f", str(tmp_path), "-n", "20", "-params", callback)
@@ -217,7 +215,7 @@ def test_an_error_that_is_not_foreseen_is_shown_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "learns"), [(99, True), (100, False)])
-def test_a_training_without_an_update_is_warned_of(
+def test_warns_if_learning_starts_after_the_end(
     start: int, learns: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = [f"learning_starts:{start}", "train_freq:4", "gradient_steps:1", "buffer_size:200"]
@@ -232,14 +230,14 @@ def test_a_training_without_an_update_is_warned_of(
 
 
 @pytest.mark.parametrize(("n_steps", "start"), [(1, 0), (2, 1), (19, 1), (20, 2)])
-def test_an_early_start_leaves_something_to_learn(n_steps: int, start: int) -> None:
+def test_early_start_is_before_the_end(n_steps: int, start: int) -> None:
     assert experiment.early_start(n_steps) == start < n_steps
 
 
 class Interrupt(BaseCallback):
-    """Sends Ctrl-C at the 30th step.
+    """Callback that sends SIGINT at the 30th step.
 
-    :param times: how often; the second one stops at once.
+    :param times: number of signals; the second one stops immediately.
     """
 
     def __init__(self, times: int = 1) -> None:
@@ -254,7 +252,7 @@ class Interrupt(BaseCallback):
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_how_to_resume_is_printed_once(
+def test_resume_command_is_printed_once(
     times: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     callback = f"callback:[{{'tests.zoo.test_experiment.Interrupt': {{'times': {times}}}}}]"

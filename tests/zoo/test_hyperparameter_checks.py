@@ -1,4 +1,4 @@
-"""Hyperparameters are checked before anything is made of them: name, type and range of each."""
+"""Hyperparameter checks: names, types and ranges."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def place(key: str) -> str:
 
 
 def check(algo: str = "dqn", **entry: Any) -> dict[str, Any]:
-    """Check an entry that is fine but for the given keys; return it."""
-    whole = {"policy": "MlpPolicy", "n_timesteps": 300, **entry}
-    check_entry(whole, algo, place)
-    return whole
+    """Check and return a valid entry with the given keys added."""
+    full = {"policy": "MlpPolicy", "n_timesteps": 300, **entry}
+    check_entry(full, algo, place)
+    return full
 
 
 @pytest.mark.parametrize("text", ["1e3", "9e-1", "1e-5", "-2e-7", "1e300", "7"])
@@ -56,7 +56,7 @@ def check(algo: str = "dqn", **entry: Any) -> dict[str, Any]:
         *(("ars", "delta_std"), ("td3", "noise_std")),
     ],
 )
-def test_a_string_is_not_a_number(algo: str, key: str, text: str) -> None:
+def test_rejects_strings_for_numbers(algo: str, key: str, text: str) -> None:
     policy = TABLE if algo == "q_learning" else {}
     with pytest.raises(SettingError, match=f"x.yml: {key}: {text!r} .* as in 1.0e-4"):
         check(algo, **policy, **{key: text})
@@ -74,7 +74,7 @@ def test_a_string_is_not_a_number(algo: str, key: str, text: str) -> None:
         ("dqn", "monitor_kwargs", {"info_keywords": ["a"]}, {"info_keywords": ("a",)}),
     ],
 )
-def test_whole_floats_become_integers_where_these_are_meant(
+def test_whole_number_floats_of_integer_keys_become_integers(
     algo: str, key: str, value: Any, expected: Any
 ) -> None:
     assert repr(check(algo, **{key: value})[key]) == repr(expected)
@@ -99,12 +99,12 @@ def test_whole_floats_become_integers_where_these_are_meant(
         ("q_learning", {**TABLE, "exploration": "lin_0.5"}),
     ],
 )
-def test_what_is_right_stays_as_it_is(algo: str, entry: dict[str, Any]) -> None:
-    whole = check(algo, **entry)
-    assert {key: whole[key] for key in entry} == entry
+def test_valid_values_are_unchanged(algo: str, entry: dict[str, Any]) -> None:
+    checked = check(algo, **entry)
+    assert {key: checked[key] for key in entry} == entry
 
 
-def test_entries_of_rl_zoo_and_ours_pass() -> None:
+def test_accepts_entries_of_rl_zoo_and_ours() -> None:
     files = {path.stem: path for path in (Path(rl_zoo3.__file__).parent / "hyperparams").iterdir()}
     contents = {algo: yaml.safe_load(files[algo].read_text()) for algo in ALGOS if algo in files}
     contents |= {f"{algo} of ours": load_hyperparams(algo) for algo in ALGORITHMS}
@@ -143,7 +143,7 @@ def test_entries_of_rl_zoo_and_ours_pass() -> None:
         ("learning_rat", [1]),
     ],
 )
-def test_what_is_wrong_is_named_with_its_value(key: str, values: list[Any]) -> None:
+def test_error_has_key_and_value(key: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(SettingError) as caught:
             check(**{key: value})
@@ -160,9 +160,9 @@ def test_what_is_wrong_is_named_with_its_value(key: str, values: list[Any]) -> N
         ("dqn", {"policy_kwargs": {"net_arch": "x"}}, "policy_kwargs.net_arch: 'x'"),
         ("dqn", {"policy_kwargs": {"net_arch": [64, "1e2"]}}, "policy_kwargs.net_arch: '1e2'"),
         ("dqn", {"policy_kwargs": "dict(net_arch=[64, '1e2'])"}, "policy_kwargs.net_arch: '1e2'"),
-        ("dqn", {"policy_kwargs": {"net_arch": [True]}}, "net_arch: True is not a layer size"),
-        ("dqn", {"policy_kwargs": {"net_arch": [0]}}, "net_arch: 0 is not a layer size"),
-        ("dqn", {"policy_kwargs": {"net_arch": [8.0]}}, "net_arch: 8.0 is not a layer size"),
+        ("dqn", {"policy_kwargs": {"net_arch": [True]}}, "policy_kwargs.net_arch: True"),
+        ("dqn", {"policy_kwargs": {"net_arch": [0]}}, "policy_kwargs.net_arch: 0"),
+        ("dqn", {"policy_kwargs": {"net_arch": [8.0]}}, "policy_kwargs.net_arch: 8.0"),
         ("dqn", {"policy_kwargs": {"activation_fn": "relu"}}, '"dict(activation_fn=nn.ReLU)"'),
         ("ppo", {"policy_kwargs": {"net_arch": {"pi": [64], "vf": ["64"]}}}, "net_arch.vf: '64'"),
         ("dqn", {"normalize": "dict(norm_reward='no')"}, "normalize.norm_reward: 'no'"),
@@ -180,7 +180,7 @@ def test_what_is_wrong_is_named_with_its_value(key: str, values: list[Any]) -> N
         ("dqn", {"env_wrapper": [{REPEAT: {"frame_skip": "4e0"}}]}, "frame_skip: '4e0'"),
         ("dqn", {"env_wrapper": [{f"{REPEAT}s": {}}]}, f"env_wrapper: '{REPEAT}s'"),
         ("sac", {"ent_coef": "1e-2"}, "ent_coef: '1e-2'"),
-        ("ppo", {"replay_buffer_kwargs": {}}, "replay_buffer_kwargs: {} is not known to ppo"),
+        ("ppo", {"replay_buffer_kwargs": {}}, "replay_buffer_kwargs: {} "),
         (
             "dqn",
             {**BUFFER, "replay_buffer_kwargs": {"n_steps": 3, "gamma": 0.9}},
@@ -193,9 +193,7 @@ def test_what_is_wrong_is_named_with_its_value(key: str, values: list[Any]) -> N
         ),
     ],
 )
-def test_what_is_wrong_inside_of_a_value_is_named(
-    algo: str, entry: dict[str, Any], expected: str
-) -> None:
+def test_error_has_nested_key_and_value(algo: str, entry: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingError) as caught:
         check(algo, **entry)
     assert expected in str(caught.value)
@@ -206,22 +204,22 @@ def test_what_is_wrong_inside_of_a_value_is_named(
     [
         ({"replay_buffer_kwargs": {"n_steps": 3, "gamma": None}}, 0.99),
         ({"replay_buffer_kwargs": "dict(n_steps=3, gamma=None)", "gamma": 0.9}, 0.9),
-        ({"replay_buffer_kwargs": {"gamma": None}, "gamma": 0.9}, None),  # it does not discount
+        ({"replay_buffer_kwargs": {"gamma": None}, "gamma": 0.9}, None),  # no n-step returns
         ({"replay_buffer_kwargs": {"n_steps": 1, "gamma": 0.5}, "gamma": 0.9}, 0.5),
     ],
 )
-def test_no_gamma_of_the_replay_buffer_is_that_of_the_algorithm(
+def test_replay_buffer_gamma_of_none_becomes_that_of_the_algorithm(
     entry: dict[str, Any], expected: float | None
 ) -> None:
     assert check("dqn", **BUFFER, **entry)["replay_buffer_kwargs"]["gamma"] == expected
 
 
-def test_a_missing_policy_is_named() -> None:
+def test_rejects_missing_policy() -> None:
     with pytest.raises(SettingError, match=r"policy: .*MlpPolicy, CnnPolicy"):
         check_entry({"n_timesteps": 3}, "dqn", place)
 
 
-def test_what_a_users_module_lacks_and_takes_is_left_to_it(
+def test_user_modules_keep_their_errors_and_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_broken_wrappers.py").write_text("import not_installed_anywhere\n")
@@ -245,11 +243,11 @@ def read(config: str, env_id: str = "CartPole-v1") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("config", "content", "expected"),
     [
-        ("x.yml", "", "has to hold a mapping of environments"),
-        ("x.yml", "[1]", "has to hold a mapping of environments"),
-        ("x.yml", "CartPole-v1: [policy]", "has to hold a mapping of environments"),
-        ("x.yml", "CartPole-v1: {1: 2}", "1: 2 is not known to dqn"),
-        ("x.yml", "Pendulum-v1: {}", "no entry 'default', and none for CartPole-v1"),
+        ("x.yml", "", "CartPole-v1: {policy: MlpPolicy"),  # an example
+        ("x.yml", "[1]", "CartPole-v1: {policy: MlpPolicy"),
+        ("x.yml", "CartPole-v1: [policy]", "CartPole-v1: {policy: MlpPolicy"),
+        ("x.yml", "CartPole-v1: {1: 2}", "1: 2 "),
+        ("x.yml", "Pendulum-v1: {}", "'default'"),
         ("x.yml", "a: [", "line 1"),
         ("x.yml", "\0", "cannot be read"),
         ("empty.py", "x = 1", "'hyperparams'"),
@@ -263,7 +261,7 @@ def read(config: str, env_id: str = "CartPole-v1") -> dict[str, Any]:
         ("hyperparams/fast_dqn", None, "-conf sb3_atari_course.hyperparams.fast_dqn"),
     ],
 )
-def test_a_config_that_cannot_be_used_is_named(
+def test_rejects_unreadable_config(
     config: str,
     content: str | None,
     expected: str,
@@ -280,7 +278,7 @@ def test_a_config_that_cannot_be_used_is_named(
     assert "\n" not in str(caught.value)
 
 
-def test_a_config_that_is_fine(tmp_path: Path) -> None:
+def test_reads_python_config_and_module(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("a = {'policy': 'MlpPolicy'}\nhyperparams = {'atari': a}\n")
     for config in (f"{tmp_path}/x.py", "sb3_atari_course.hyperparams.dqn"):
         assert "policy" in read(config, "PongNoFrameskip-v4")
@@ -297,14 +295,14 @@ def test_a_config_that_is_fine(tmp_path: Path) -> None:
         ("BreakoutNoFrameskip-v4", {"mode": 99}, "{'mode': 99}"),
     ],
 )
-def test_arguments_of_an_environment(env_id: str, kwargs: dict[str, Any], expected: str) -> None:
+def test_rejects_invalid_env_kwargs(env_id: str, kwargs: dict[str, Any], expected: str) -> None:
     with pytest.raises(SettingError) as caught:
         check_env_kwargs(kwargs, env_id, "flag")
     assert str(caught.value).startswith("flag")
     assert expected in str(caught.value)
 
 
-def test_an_environment_may_take_any_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_kwargs_of_an_unannotated_factory_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[dict[str, Any]] = []
 
     def make(**kwargs: Any) -> gym.Env[Any, Any]:
@@ -320,13 +318,13 @@ def test_an_environment_may_take_any_argument(monkeypatch: pytest.MonkeyPatch) -
     check_env_kwargs(None, "CartPole-v1", "flag")
 
 
-def parse(*words: str) -> Any:
+def parse(*arguments: str) -> Any:
     parser = argparse.ArgumentParser()
     parser.add_argument("-params", nargs="+", action=NamedValues)
-    return parser.parse_args(words).params
+    return parser.parse_args(arguments).params
 
 
-def test_values_are_those_of_rl_zoo() -> None:
+def test_params_flag_parses_like_rl_zoo() -> None:
     assert parse("-params", "a:1", "b:dict(c='d:e')", "-params", "f:None", "a:1e-3") == {
         "a": 0.001,
         "b": {"c": "d:e"},
@@ -347,7 +345,7 @@ def test_values_are_those_of_rl_zoo() -> None:
         ("gamma:(", "was never closed"),
     ],
 )
-def test_a_value_that_is_none(text: str, expected: str) -> None:
+def test_params_flag_rejects_invalid_pairs(text: str, expected: str) -> None:
     with pytest.raises(SettingError) as caught:
         parse("-params", "ok:1", text)
     assert f"-params {text}: " in str(caught.value)

@@ -1,4 +1,4 @@
-"""Native games in RL Zoo: stock by ``--gym-packages``, our launcher by ``--vec-env native``."""
+"""Native environments in RL Zoo: ``--gym-packages``, or ``--vec-env native`` of our launcher."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ NATIVE = ["--gym-packages", "sb3_atari_course.native_zoo"]
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log folder with one toy training by stock RL Zoo: our yml, three native games."""
+    """Return a log folder with a toy training by stock RL Zoo on three native environments."""
     folder = tmp_path_factory.mktemp("logs")
     conf = ["-conf", "hyperparams/dqn.yml"]
-    short = "env_kwargs:{'max_num_frames_per_episode': 200}"  # so that games end
+    short = "env_kwargs:{'max_num_frames_per_episode': 200}"  # so that episodes end
     train(*RUN, *conf, *NATIVE, logs=folder, params=("n_envs:3", short))
     return folder
 
 
 @pytest.mark.process
-def test_stock_rl_zoo_trains_and_evaluates(logs: Path) -> None:
+def test_stock_rl_zoo_trains_and_evaluates_on_native_envs(logs: Path) -> None:
     run = logs / f"dqn/{GAME}_1"
     model = DQN.load(run / f"{GAME}.zip", buffer_size=1)
     assert type(model.policy) is AtariCnnPolicy
@@ -49,15 +49,15 @@ def test_stock_rl_zoo_trains_and_evaluates(logs: Path) -> None:
 
 @pytest.mark.services
 def test_stock_enjoy_and_record_video(logs: Path) -> None:
-    """Enjoy plays natively; record_video, which knows no --gym-packages, as ever."""
+    """Enjoy uses native environments; record_video has no --gym-packages."""
     printed = python_m("rl_zoo3.enjoy", *RUN, *NATIVE, "-f", str(logs), "--no-render", "-n", "150")
     assert "Atari Episode Score" in printed
     python_m("rl_zoo3.record_video", *RUN, "-f", str(logs), "-n", "20")
     assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
 
 
-def test_our_launcher_trains_by_an_entry_without_a_stack(tmp_path: Path) -> None:
-    """Pong has no entry of its own: ``atari`` stacks by SB3's VecFrameStack."""
+def test_launcher_trains_natively_with_frame_stack_of_the_yml(tmp_path: Path) -> None:
+    """Pong uses the entry ``atari``, which stacks frames by SB3's VecFrameStack."""
     pong = ["--algo", "dqn", "--env", "PongNoFrameskip-v4"]
     printed_by(
         *("train", *pong, "--vec-env", "native", "-f", str(tmp_path)),

@@ -1,4 +1,4 @@
-"""What a training is run with."""
+"""Provenance of a training: commit, versions, hardware."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 import pytest
 import torch as th
 
-from sb3_atari_course.zoo.run_folder import PROVENANCE, find_commit, note_provenance
+from sb3_atari_course.zoo.run_folder import PROVENANCE, find_commit, write_provenance
 
 
-def git(*words: str, cwd: Path) -> str:
-    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-    who += ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]
+def git(*arguments: str, cwd: Path) -> str:
+    config = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    config += ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"]
     done = subprocess.run(
-        ["git", *who, *words], cwd=cwd, check=True, capture_output=True, text=True
+        ["git", *config, *arguments], cwd=cwd, check=True, capture_output=True, text=True
     )
     return done.stdout.strip()
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-def test_the_commit_says_whether_files_were_changed(
+def test_commit_is_marked_dirty_if_files_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert find_commit(tmp_path) is None  # no checkout
+    assert find_commit(tmp_path) is None  # not a checkout
     git("init", "--quiet", cwd=tmp_path)
     (tmp_path / "file").write_text("one")
     git("add", "file", cwd=tmp_path)
@@ -42,16 +42,16 @@ def test_the_commit_says_whether_files_were_changed(
     installed = tmp_path / "venv" / "package"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
-    assert find_commit(installed) is None  # the checkout around it is somebody else's
+    assert find_commit(installed) is None  # untracked in the surrounding checkout
 
 
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commit_is_none_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_commit(Path(__file__).parent) is None
 
 
-def test_a_note_holds_commit_versions_and_machine(tmp_path: Path) -> None:
-    note_provenance(tmp_path)
+def test_provenance_has_commit_versions_and_hardware(tmp_path: Path) -> None:
+    write_provenance(tmp_path)
     note = json.loads((tmp_path / PROVENANCE).read_text())
     assert note["commit"] == find_commit(Path(__file__).parents[2] / "sb3_atari_course")
     assert {"python", "sb3_atari_course", "torch", "ale-py"} <= set(note["versions"])

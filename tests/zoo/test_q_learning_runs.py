@@ -1,4 +1,4 @@
-"""QLearning through our launcher: RL Zoo's commands and flags, our yml."""
+"""QLearning runs of our launcher: RL Zoo's commands and flags, our yml."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TRAIN = ["train", "--num-threads", "1", "--eval-freq", "-1"]
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log folder with a whole training by our yml, made from an empty folder."""
+    """Return a log folder with a full training with our yml, started in an empty folder."""
     folder = tmp_path_factory.mktemp("logs")
     printed_by(*TRAIN, *RUN, "--seed", "3", "--save-freq", "5000", cwd=folder)
     return folder / "logs"
 
 
-def test_train_finds_our_yml_and_learns(logs: Path) -> None:
+def test_train_uses_our_yml_and_learns_the_optimal_policy(logs: Path) -> None:
     model = QLearning.load(logs / "q_learning/CliffWalking-v1_1/CliffWalking-v1.zip")
     assert model.learning_rate(0.5) == model.exploration * 10 == 1.0  # type: ignore[operator]
     assert evaluate_exactly(model, "CliffWalking-v1").mean_return == pytest.approx(-13)
@@ -38,7 +38,7 @@ def test_train_finds_our_yml_and_learns(logs: Path) -> None:
     assert float(rows[-1]["train/td_error"]) < float(rows[0]["train/td_error"])
 
 
-def test_a_training_that_stops_early_says_where(tmp_path: Path) -> None:
+def test_early_stop_is_printed_with_steps(tmp_path: Path) -> None:
     conf = tmp_path / "conf.yml"
     conf.write_text(
         "Taxi-v4:\n  policy: QTablePolicy\n  n_timesteps: 5000\n  callback:\n"
@@ -46,12 +46,12 @@ def test_a_training_that_stops_early_says_where(tmp_path: Path) -> None:
     )
     printed = printed_by(
         *(*TRAIN, "--algo", "q_learning", "--env", "Taxi-v4", "-f", str(tmp_path)),
-        *("-conf", str(conf), "--seed", "1"),  # a lucky first game would be shorter
+        *("-conf", str(conf), "--seed", "1"),  # its first episodes are truncated
     )
     assert "stopped after 400 of 5000 steps" in printed
 
 
-def test_evaluate_and_enjoy(logs: Path) -> None:
+def test_evaluate_and_enjoy_print_the_return(logs: Path) -> None:
     printed = printed_by(
         *("evaluate", *RUN, "-f", str(logs), "-n", "3", "--penalty", "-100"),
         *("--max-frames", "300"),
@@ -64,7 +64,7 @@ def test_evaluate_and_enjoy(logs: Path) -> None:
     assert "Episode Reward: -13.00" in printed
 
 
-def test_a_checkpoint_can_be_found_and_gone_on_with(logs: Path, tmp_path: Path) -> None:
+def test_training_continues_from_a_checkpoint(logs: Path, tmp_path: Path) -> None:
     run = find_run("q_learning", "CliffWalking-v1", logs, load_checkpoint=10_000)
     early = run.load_model()
     assert isinstance(early, QLearning)
@@ -75,24 +75,24 @@ def test_a_checkpoint_can_be_found_and_gone_on_with(logs: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("words", "rate", "epsilon"),  # after the last step but one of 60
+    ("params", "rate", "epsilon"),  # after step 59 of 60
     [
         (["learning_rate:'visits'", "exploration:'lin_0.4'"], None, 0.4 / 60),
         (["learning_rate:'lin_0.5'", "exploration:dict(decay=0.5)"], 0.5 / 60, 1.0),
     ],
 )
-def test_words_for_schedules(
-    words: list[str], rate: float | None, epsilon: float, tmp_path: Path
+def test_schedules_as_strings(
+    params: list[str], rate: float | None, epsilon: float, tmp_path: Path
 ) -> None:
-    run = [*RUN, "-f", str(tmp_path), "--seed", "1"]  # a lucky walk ends an episode
-    printed_by(*TRAIN, *run, "-n", "60", "-params", *words)
+    run = [*RUN, "-f", str(tmp_path), "--seed", "1"]  # no episode ends within 60 steps
+    printed_by(*TRAIN, *run, "-n", "60", "-params", *params)
     model = QLearning.load(tmp_path / "q_learning/CliffWalking-v1_1/CliffWalking-v1.zip")
     assert model.current_learning_rate == pytest.approx(rate)
     assert model.exploration_rate == pytest.approx(epsilon)
 
 
-def test_flags_for_the_environment_are_added_to_those_of_the_yml(tmp_path: Path) -> None:
-    """Without its limit an evaluation on the cliff may never end."""
+def test_env_kwargs_flag_is_merged_with_the_yml(tmp_path: Path) -> None:
+    """Without max_episode_steps of the yml an evaluation on CliffWalking may never end."""
     printed_by(
         *(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "2000"),
         *("--env-kwargs", "is_slippery:True"),
@@ -101,7 +101,7 @@ def test_flags_for_the_environment_are_added_to_those_of_the_yml(tmp_path: Path)
     assert run.env_kwargs == {"max_episode_steps": 200, "is_slippery": True}
 
 
-def test_several_environments_and_tuning(tmp_path: Path) -> None:
+def test_optimize_with_several_environments(tmp_path: Path) -> None:
     printed = printed_by(
         *(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "400", "-params", "n_envs:2"),
         *("-optimize", "--n-trials", "2", "--no-optim-plots", "--eval-episodes", "1"),

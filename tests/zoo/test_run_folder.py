@@ -1,4 +1,4 @@
-"""A run folder of RL Zoo."""
+"""Run folders of RL Zoo: finding, reading, evaluating."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def make_run(folder: Path, hyperparams: object, args: object, *, number: int | s
     (settings.parent / "CartPole-v1.zip").touch()
 
 
-def test_what_rl_zoo_wrote_is_read(tmp_path: Path) -> None:
+def test_reads_settings_of_rl_zoo(tmp_path: Path) -> None:
     hyperparams = OrderedDict(
         train_freq=(4, "step"), env_kwargs={"a": 1, "b": 1}, policy_kwargs={"c": torch.optim.Adam}
     )
     make_run(tmp_path, hyperparams, OrderedDict(algo="dqn", env_kwargs={"a": 2}))
     run = find_run("dqn", "CartPole-v1", tmp_path)
-    as_a_word = {"policy_kwargs": {"c": "torch.optim.adam.Adam"}}  # nothing is imported
-    assert run.hyperparams == {**hyperparams, **as_a_word}
+    as_string = {"policy_kwargs": {"c": "torch.optim.adam.Adam"}}  # nothing is imported
+    assert run.hyperparams == {**hyperparams, **as_string}
     assert run.env_kwargs == {"a": 2, "b": 1}
     assert run.model_path == tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip"
 
 
-def test_a_model_of_several_steps_of_reward_is_loaded_without_a_warning(tmp_path: Path) -> None:
-    """SB3 warns that a buffer class ignores n_steps, even if it is its own choice for them."""
+def test_loads_n_step_model_without_warning(tmp_path: Path) -> None:
+    """SB3 warns that a saved replay_buffer_class ignores n_steps, even the one it chose itself."""
     make_run(tmp_path, {}, {})
     run = find_run("dqn", "CartPole-v1", tmp_path)
     DQN("MlpPolicy", "CartPole-v1", n_steps=3, buffer_size=10).save(run.model_path)
     assert isinstance(run.load_model(), DQN)
 
 
-def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
+def test_yml_tags_execute_no_code(tmp_path: Path) -> None:
     make_run(tmp_path, {}, {})
     config = tmp_path / "dqn/CartPole-v1_1/CartPole-v1/config.yml"
     canary = tmp_path / "canary"
@@ -59,10 +59,10 @@ def test_no_code_in_a_yml_is_run(tmp_path: Path) -> None:
         find_run("dqn", "CartPole-v1", tmp_path)
     assert not canary.exists()
     yaml.load(config.read_text(), Loader=yaml.UnsafeLoader)
-    assert canary.exists()  # so the test can see it
+    assert canary.exists()  # the payload works
 
 
-def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
+def test_rejects_vec_env_wrapper_and_missing_vecnormalize(tmp_path: Path) -> None:
     make_run(tmp_path, {"vec_env_wrapper": "my.Wrapper"}, {})
     with pytest.raises(ValueError, match=r"my\.Wrapper.*sb3-atari enjoy"):
         find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
@@ -71,8 +71,8 @@ def test_what_evaluate_cannot_do_is_said(tmp_path: Path) -> None:
         find_run("dqn", "CartPole-v1", tmp_path).env_wrapper()
 
 
-def test_a_run_is_scored_with_what_stood_around_its_environments(tmp_path: Path) -> None:
-    """RL Zoo's normalize, frame_stack of vectors, and a TimeLimit in env_wrapper."""
+def test_evaluates_with_the_wrappers_of_training(tmp_path: Path) -> None:
+    """RL Zoo's normalize, frame_stack of vector observations, and a TimeLimit in env_wrapper."""
     limit = {"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 7}}
     make_run(tmp_path, {"normalize": True, "frame_stack": 2, "env_wrapper": [limit]}, {})
     run = find_run("dqn", "CartPole-v1", tmp_path)
@@ -90,27 +90,27 @@ def test_a_run_is_scored_with_what_stood_around_its_environments(tmp_path: Path)
     assert report.protocol["max_steps"] == 7
     expected = evaluate_games(model, "CartPole-v1", n_games=3, seed=0, epsilon=0.0)
     assert run.evaluate(seed=0, n_games=3, max_frames=5).lengths == (5, 5, 5)
-    whole = replace(run, hyperparams={**run.hyperparams, "env_wrapper": None})
-    assert whole.evaluate(seed=0, n_games=3).scores == expected.scores
+    unlimited = replace(run, hyperparams={**run.hyperparams, "env_wrapper": None})
+    assert unlimited.evaluate(seed=0, n_games=3).scores == expected.scores
 
 
 UUIDS = ("28bf65b8-5e5b-4de1-b5da-3522d497669e", "6a71f645-80c5-47cc-b90c-3490f11f7f0a")
 
 
 def make_runs_with_uuid(logs: Path) -> tuple[Path, Path]:
-    """Make two runs of ``--uuid`` beside ``CartPole-v1_1``, the later first by name."""
+    """Create two runs with ``--uuid`` and ``CartPole-v1_1``; the later one sorts first by name."""
     make_run(logs, {}, {})
     runs = []
     for i, uuid in enumerate(UUIDS):
         make_run(logs, {"gamma": i}, {}, number=f"1_{uuid}")
         runs.append(logs / f"dqn/CartPole-v1_1_{uuid}")
-        began = 2_000_000_000 - i
-        os.utime(runs[-1] / "CartPole-v1/args.yml", (began, began))
+        started = 2_000_000_000 - i
+        os.utime(runs[-1] / "CartPole-v1/args.yml", (started, started))
     return runs[0], runs[1]
 
 
-def test_runs_of_uuid_are_found(tmp_path: Path) -> None:
-    """RL Zoo gives all of them the number 1: the one that began last is the latest."""
+def test_finds_runs_with_uuid(tmp_path: Path) -> None:
+    """RL Zoo gives all of them the number 1: the one that started last is the latest."""
     later, earlier = make_runs_with_uuid(tmp_path)
     assert find_run("dqn", "CartPole-v1", tmp_path).folder == later
     assert find_folder("dqn", "CartPole-v1", tmp_path) == later
@@ -125,7 +125,7 @@ def test_runs_of_uuid_are_found(tmp_path: Path) -> None:
     assert find_run("dqn", "CartPole-v1", tmp_path, exp_id=1).folder == later
 
 
-def test_the_number_comes_before_the_time(tmp_path: Path) -> None:
+def test_higher_number_wins_over_later_start(tmp_path: Path) -> None:
     make_runs_with_uuid(tmp_path)
     make_run(tmp_path, {}, {}, number=2)
     make_run(tmp_path, {}, {}, number=10)
@@ -133,7 +133,7 @@ def test_the_number_comes_before_the_time(tmp_path: Path) -> None:
     assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_10"
 
 
-def test_other_folders_and_files_are_not_runs(tmp_path: Path) -> None:
+def test_ignores_other_folders_and_files(tmp_path: Path) -> None:
     make_run(tmp_path, {}, {})
     names = ["v1_x", "v1_1_extra", "v10_5", "v1_7.part"]
     for name in [*(f"CartPole-{name}" for name in names), "My-CartPole-v1_6"]:
@@ -143,16 +143,14 @@ def test_other_folders_and_files_are_not_runs(tmp_path: Path) -> None:
     assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_1"
 
 
-def test_newer_runs_that_are_passed_over_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_skipped_newer_runs_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in (1, 2, 3):
         make_run(tmp_path, {}, {}, number=number)
     for number in (2, 3):
         (tmp_path / f"dqn/CartPole-v1_{number}/CartPole-v1.zip").unlink()
     lines = [
-        "CartPole-v1_3 has no model yet: taking CartPole-v1_1",
-        "CartPole-v1_2 has no model yet: taking CartPole-v1_1",
+        "CartPole-v1_3 has no model yet: using CartPole-v1_1",
+        "CartPole-v1_2 has no model yet: using CartPole-v1_1",
     ]
     assert find_run("dqn", "CartPole-v1", tmp_path).folder.name == "CartPole-v1_1"
     assert capsys.readouterr().err.splitlines() == lines
@@ -163,7 +161,7 @@ def test_newer_runs_that_are_passed_over_are_named(
     assert capsys.readouterr().err == ""
 
 
-def test_the_latest_run_has_the_model_that_is_asked_for(
+def test_finds_latest_run_with_the_requested_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in (1, 2, 3):
@@ -176,12 +174,12 @@ def test_the_latest_run_has_the_model_that_is_asked_for(
         return f"{found.folder.name[-1]}/{found.model_path.stem}"
 
     assert find() == "3/CartPole-v1"
-    assert find(load_best=True, load_checkpoint=10) == "1/best_model"  # as RL Zoo has it
+    assert find(load_best=True, load_checkpoint=10) == "1/best_model"  # as in RL Zoo
     assert find(load_checkpoint=9) == "2/rl_model_9_steps"
     assert find(load_last_checkpoint=True) == "2/rl_model_10_steps"
-    said = capsys.readouterr().err.splitlines()
-    assert "CartPole-v1_2 has no best model yet: taking CartPole-v1_1" in said
-    assert "CartPole-v1_3 has no checkpoint after 9 steps yet: taking CartPole-v1_2" in said
+    printed = capsys.readouterr().err.splitlines()
+    assert "CartPole-v1_2 has no best model yet: using CartPole-v1_1" in printed
+    assert "CartPole-v1_3 has no checkpoint after 9 steps yet: using CartPole-v1_2" in printed
 
 
 @pytest.mark.parametrize(
@@ -197,7 +195,7 @@ def test_the_latest_run_has_the_model_that_is_asked_for(
         ("alphago", "CartPole-v1", {}, "unknown algo 'alphago': one of a2c"),
     ],
 )
-def test_what_is_not_there_is_named_with_what_is(
+def test_missing_model_error_lists_existing_ones(
     algo: str, env_id: str, which: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
     for number in (1, 3):
@@ -209,7 +207,7 @@ def test_what_is_not_there_is_named_with_what_is(
         find_run(algo, env_id, tmp_path, **which)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     make_run(tmp_path, {}, {})
     with pytest.raises(ValueError, match=r"CartPole-v1_2 .*CartPole-v1_1"):
         find_folder("dqn", "CartPole-v1", tmp_path, exp_id=2)
@@ -217,7 +215,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         find_folder("dqn", "Acrobot-v1", tmp_path)
 
 
-def test_a_run_without_a_number_is_found(tmp_path: Path) -> None:
+def test_finds_run_without_a_number(tmp_path: Path) -> None:
     make_run(tmp_path, {}, {})
     flat = tmp_path / "flat/dqn"
     (tmp_path / "dqn/CartPole-v1_1").rename(flat.parent.mkdir() or flat)
@@ -234,18 +232,18 @@ def test_a_run_without_a_number_is_found(tmp_path: Path) -> None:
         *("a: !!python/object/apply:collections.OrderedDict []", "env_kwargs: 3", b"\xff\xfe\xfa"),
     ],
 )
-def test_settings_that_cannot_be_read_are_refused_in_one_line(
+def test_rejects_unreadable_settings_on_one_line(
     file: str, content: str | bytes, tmp_path: Path
 ) -> None:
     make_run(tmp_path, {}, {})
     path = tmp_path / "dqn/CartPole-v1_1/CartPole-v1" / file
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match=file) as refused:
+    with pytest.raises(ValueError, match=file) as caught:
         find_run("dqn", "CartPole-v1", tmp_path)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
+def test_rejects_damaged_model(tmp_path: Path) -> None:
     path = tmp_path / "model.zip"
     DQN("MlpPolicy", "CartPole-v1", buffer_size=10, device="cpu").save(path)
     check_model(path)

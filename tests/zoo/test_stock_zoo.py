@@ -1,4 +1,4 @@
-"""What works, as typed, with stock RL Zoo and our pieces: real processes at toy size.
+"""Stock RL Zoo commands with our yml, wrappers and policies, in processes at toy size.
 
 One training and its ``enjoy`` are quick tests; the others run in ``make test-all``.
 """
@@ -25,20 +25,20 @@ CONF = ["-conf", "hyperparams/dqn.yml"]
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log folder with one toy training of Breakout by our yml."""
+    """Return a log folder with a toy training on Breakout with our yml."""
     folder = tmp_path_factory.mktemp("logs")
     train("--algo", "dqn", "--env", GAME, *CONF, "--save-replay-buffer", logs=folder)
     return folder
 
 
 def monitor(run: Path) -> list[tuple[float, int]]:
-    """Return (score, frames) of each whole game of a run."""
+    """Return (score, frames) of each game in a run's monitor file."""
     with open(run / "0.monitor.csv") as file:
         file.readline()
         return [(float(game["r"]), int(game["l"])) for game in csv.DictReader(file)]
 
 
-def test_breakout_by_our_yml(logs: Path) -> None:
+def test_breakout_trains_with_our_yml(logs: Path) -> None:
     run = logs / f"dqn/{GAME}_1"
     model = DQN.load(run / f"{GAME}.zip", buffer_size=1)
     assert type(model.policy) is AtariCnnPolicy
@@ -49,8 +49,8 @@ def test_breakout_by_our_yml(logs: Path) -> None:
     assert evaluations["ep_lengths"][0, 0] > 4 * 20  # frames of a whole game, not of a life
 
 
-def replay_memory(run: Path) -> FrameReplayBuffer:
-    """Return the memory that RL Zoo has saved, after checking what it is."""
+def replay_buffer(run: Path) -> FrameReplayBuffer:
+    """Return the replay buffer that RL Zoo saved, checked."""
     buffer = load_from_pkl(run / "replay_buffer.pkl")
     assert isinstance(buffer, FrameReplayBuffer)
     assert buffer.compression == "lz4"
@@ -58,15 +58,15 @@ def replay_memory(run: Path) -> FrameReplayBuffer:
     return buffer
 
 
-def test_breakout_by_our_yml_keeps_every_frame_once(logs: Path) -> None:
+def test_saved_replay_buffer_stores_each_frame_once(logs: Path) -> None:
     run = logs / f"dqn/{GAME}_1"
-    assert replay_memory(run).size() == N_STEPS
+    assert replay_buffer(run).size() == N_STEPS
     assert (run / "replay_buffer.pkl").stat().st_size < N_STEPS * 84 * 84 / 3
 
 
 @pytest.mark.process
-def test_a_monitor_score_is_that_of_a_bare_emulator(tmp_path: Path) -> None:
-    """A tape beneath the wrappers of our yml records each frame's action of the training."""
+def test_monitor_score_equals_that_of_a_bare_emulator(tmp_path: Path) -> None:
+    """A wrapper below those of our yml records the action of each frame during training."""
     tape = tmp_path / "tape.txt"
     wrap = "{'sb3_atari_course.envs.wrap_atari': {'n_stack': 4, 'crop': [30, 195, 5, 155]}}"
     train(
@@ -84,7 +84,7 @@ def test_a_monitor_score_is_that_of_a_bare_emulator(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_breakout_deterministic_by_its_old_id(tmp_path: Path) -> None:
+def test_breakout_deterministic_trains_with_gym_packages(tmp_path: Path) -> None:
     env_id = "BreakoutDeterministic-v4"
     register = ["--gym-packages", "sb3_atari_course.register"]
     train("--algo", "dqn", "--env", env_id, *CONF, *register, logs=tmp_path)
@@ -95,7 +95,7 @@ def test_breakout_deterministic_by_its_old_id(tmp_path: Path) -> None:
 
 @pytest.mark.services
 @pytest.mark.process
-def test_pong_by_qrdqn(tmp_path: Path) -> None:
+def test_qrdqn_trains_on_pong(tmp_path: Path) -> None:
     env_id = "PongNoFrameskip-v4"
     train("--algo", "qrdqn", "--env", env_id, "-conf", "hyperparams/qrdqn.yml", logs=tmp_path)
     model = QRDQN.load(tmp_path / f"qrdqn/{env_id}_1/{env_id}.zip", buffer_size=1)
@@ -104,7 +104,7 @@ def test_pong_by_qrdqn(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_an_id_of_version_5(tmp_path: Path) -> None:
+def test_v5_id_trains_with_frameskip_1(tmp_path: Path) -> None:
     env = ["--env", "ALE/Breakout-v5", "--env-kwargs", "frameskip:1"]
     train("--algo", "dqn", *env, *CONF, logs=tmp_path)
     model = DQN.load(tmp_path / "dqn/ALE-Breakout-v5_1/ALE-Breakout-v5.zip", buffer_size=1)
@@ -113,21 +113,20 @@ def test_an_id_of_version_5(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_an_id_that_skips_already_is_refused_before_training(tmp_path: Path) -> None:
+def test_rejects_env_that_skips_frames_itself(tmp_path: Path) -> None:
     arguments = ["--algo", "dqn", "--env", "ALE/Breakout-v5", *CONF, "-f", str(tmp_path)]
     printed = python_m("rl_zoo3.train", *arguments, status=1)
-    assert "already plays 4 frames per step" in printed
-    assert "--env-kwargs frameskip:1" in printed
+    assert "--env-kwargs frameskip:1" in printed  # the remedy
 
 
-def test_enjoy(logs: Path) -> None:
+def test_enjoy_prints_the_score(logs: Path) -> None:
     arguments = ["--algo", "dqn", "--env", GAME, "-f", str(logs), "--no-render", "-n", "400"]
     printed = python_m("rl_zoo3.enjoy", *arguments, "--exp-id", "1")
     assert re.search(r"Atari Episode Score: \d+\.00", printed)
 
 
 @pytest.mark.process
-def test_record_video(logs: Path) -> None:
+def test_record_video_writes_mp4(logs: Path) -> None:
     arguments = ["--algo", "dqn", "--env", GAME, "-f", str(logs), "-n", "30", "--exp-id", "1"]
     python_m("rl_zoo3.record_video", *arguments)
     (video,) = (logs / f"dqn/{GAME}_1/videos").glob("*.mp4")
@@ -135,14 +134,14 @@ def test_record_video(logs: Path) -> None:
 
 
 @pytest.mark.process
-def test_going_on_with_training(logs: Path) -> None:
+def test_training_continues_with_saved_replay_buffer(logs: Path) -> None:
     first = logs / f"dqn/{GAME}_1/{GAME}.zip"
-    go_on = [*CONF, "-i", str(first), "--save-replay-buffer"]
-    printed = train("--algo", "dqn", "--env", GAME, *go_on, logs=logs)
+    flags = [*CONF, "-i", str(first), "--save-replay-buffer"]
+    printed = train("--algo", "dqn", "--env", GAME, *flags, logs=logs)
     assert "Loading replay buffer" in printed
-    memory = replay_memory(logs / f"dqn/{GAME}_2")
-    assert memory.full  # 300 transitions, of both trainings
-    assert memory.pos == 2 * N_STEPS - 300
+    buffer = replay_buffer(logs / f"dqn/{GAME}_2")
+    assert buffer.full  # 300 transitions of both trainings
+    assert buffer.pos == 2 * N_STEPS - 300
     second = logs / f"dqn/{GAME}_2/{GAME}.zip"
     before, after = weights(first), weights(second)
     assert before.keys() == after.keys()
@@ -153,8 +152,8 @@ def test_going_on_with_training(logs: Path) -> None:
 
 @pytest.mark.services
 @pytest.mark.process
-def test_optimize(tmp_path: Path) -> None:
-    """Sampled policy_kwargs replace the yml's; our network is the policy's own default."""
+def test_optimize_runs_trials(tmp_path: Path) -> None:
+    """Sampled policy_kwargs replace the yml's; our network is the policy's default."""
     printed = python_m(
         "rl_zoo3.train",
         *("--algo", "dqn", "--env", GAME, *CONF, "-f", str(tmp_path), "--seed", "1"),
@@ -171,7 +170,7 @@ def test_optimize(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_from_any_folder_by_the_dotted_name(tmp_path: Path) -> None:
+def test_dotted_conf_works_from_any_folder(tmp_path: Path) -> None:
     conf = ["-conf", "sb3_atari_course.hyperparams.dqn"]
     train("--algo", "dqn", "--env", "CartPole-v1", *conf, logs=tmp_path, cwd=tmp_path)
     assert (tmp_path / "dqn/CartPole-v1_1/CartPole-v1.zip").is_file()
