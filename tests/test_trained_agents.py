@@ -146,11 +146,11 @@ def test_results_page_matches_the_model_cards(file: Path) -> None:
     ]
 
 
-def test_readme_matches_the_model_card_of_breakout() -> None:
+def test_results_match_the_model_card_of_breakout() -> None:
     card = read_card(BREAKOUT)
     (row,) = [
         line
-        for line in (ROOT / "README.md").read_text().splitlines()
+        for line in (ROOT / "docs/results.md").read_text().splitlines()
         if line.startswith("| Breakout, the best agent")
     ]
     for file in card["training"]["agents"]:
