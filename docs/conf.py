@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any, get_origin
 
 from sphinx.application import Sphinx
 
@@ -25,6 +26,7 @@ version = release = sb3_atari_course.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx-mathjax-offline",
     "sphinx_copybutton",
     "sphinxcontrib.programoutput",
 ]
@@ -73,6 +75,12 @@ def _copy_lessons(app: Sphinx) -> None:
         shutil.copyfile(notebook, DOCS / "course" / notebook.name)
 
 
+def _shorten_bases(app: Sphinx, name: str, obj: type, options: object, bases: list[Any]) -> None:
+    """Show ``Wrapper`` instead of ``Wrapper[ndarray[tuple[Any, ...], dtype[uint8]], int, ...]``."""
+    bases[:] = [get_origin(base) or base for base in bases]
+
+
 def setup(app: Sphinx) -> None:
     """Connect the hooks of this site."""
     app.connect("builder-inited", _copy_lessons)
+    app.connect("autodoc-process-bases", _shorten_bases)

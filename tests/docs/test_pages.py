@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import io
@@ -97,3 +98,20 @@ def test_lessons_and_exercises_are_in_the_table_of_the_course(page: str) -> None
 
 def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= 170
+
+
+def test_errors_of_troubleshooting_are_raised_by_the_package() -> None:
+    """Each heading in a code span is a message of the package; "…" stands for what differs."""
+    text = (ROOT / "docs/guide/troubleshooting.md").read_text()
+    ours, _ = text.split("## Messages of other projects")
+    constants = [
+        node.value
+        for path in (ROOT / "sb3_atari_course").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    headings = re.findall(r"^### `(.+)`$", ours, flags=re.M)
+    assert len(headings) > 20
+    for heading in headings:
+        for part in heading.split("…"):
+            assert any(part.strip() in constant for constant in constants), heading
