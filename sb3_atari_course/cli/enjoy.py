@@ -7,8 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,15 +101,20 @@ def hand_over(parser: PlayParser, args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def agent_for_rl_zoo(
-    module: Any, algo: str, env_id: str, run: Path, model_path: Path, device: str | None = None
+    module: Any,
+    algo: str,
+    env_id: str,
+    run: Path,
+    model_path: Path,
+    load: Callable[..., Any] | None = None,
 ) -> Iterator[None]:
-    """Let RL Zoo take the agent that was found, on the device that was asked for.
+    """Make RL Zoo's command load the agent that was found.
 
-    RL Zoo 2.9.2 has no flag for a folder of ``--uuid``, and ``record_video`` none for a device; it
-    looks for the model by a function and for its algorithm in a dictionary, which are ours here.
+    RL Zoo 2.9.2 has no flag for a ``--uuid`` folder, and ``record_video`` none for a device; it
+    looks up the model by a function and the algorithm in a dictionary, which are replaced here.
 
-    :param module: where RL Zoo's command has its ``get_model_path`` from.
-    :param device: None for the one that RL Zoo's command loads it to.
+    :param module: the module from which RL Zoo's command takes ``get_model_path``.
+    :param load: replaces the algorithm's ``load``; None: that one.
     :raises ValueError: if its files are damaged.
     """
     check_model(model_path)
@@ -120,9 +124,9 @@ def agent_for_rl_zoo(
     found = f"{kind}-{ModelName(algo, name)}"
     get_model_path, algorithm = module.get_model_path, ALGOS[algo]
     module.get_model_path = lambda *_: (found, str(model_path), str(run))
-    if device is not None:
-        placed: Any = SimpleNamespace(load=partial(algorithm.load, device=device))
-        ALGOS[algo] = placed
+    if load is not None:
+        loader: Any = SimpleNamespace(load=load)
+        ALGOS[algo] = loader
     try:
         yield
     finally:

@@ -59,9 +59,8 @@ def main(arguments: Sequence[str]) -> None:
         max_frames=args.max_frames,
         sticky_actions=args.sticky_actions,
         penalty=args.penalty,
+        progress_bar=True,
     )
-    print(f"run folder: {run.folder}")
-    print(f"evaluated: {run.model_path}")
     print(report, flush=True)
     result = {"model": run.model_path.name, "model_sha256": sha256, **report.as_dict()}
     text = json.dumps(result, indent=2) + "\n"

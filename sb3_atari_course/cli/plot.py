@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_output,
@@ -38,11 +39,19 @@ def main(arguments: Sequence[str]) -> None:
 
     folders = run_folders(args)
     if len(folders) == 1:
-        print(f"learning curve: {plot_run(folders[0], output=args.output_folder)}")
+        with Progress("Plotting the learning curve"):
+            curve = plot_run(folders[0], output=args.output_folder)
+        print(f"learning curve: {curve}")
         if not args.no_html:
-            print(f"report: {write_report(folders[0], output=args.output_folder)}")
+            with Progress("Writing the report"):
+                report = write_report(folders[0], output=args.output_folder)
+            print(f"report: {report}")
         return
     output = Path(args.output_folder or "comparison")
-    print(f"comparison: {plot_comparison(folders, output / 'comparison.png')}")
+    with Progress(f"Comparing {len(folders)} runs"):
+        comparison = plot_comparison(folders, output / "comparison.png")
+    print(f"comparison: {comparison}")
     if not args.no_html:
-        print(f"report: {write_comparison_report(folders, output)}")
+        with Progress(f"Writing the report of {len(folders)} runs"):
+            report = write_comparison_report(folders, output)
+        print(f"report: {report}")

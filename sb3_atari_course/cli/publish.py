@@ -58,5 +58,6 @@ def main(arguments: Sequence[str]) -> None:
         epsilon=args.epsilon,
         device=args.device,
         gym_packages=args.gym_packages,
+        progress_bar=True,
     )
     print(f"published: {target}")

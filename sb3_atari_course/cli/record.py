@@ -9,12 +9,14 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import rl_zoo3.utils
+from rl_zoo3 import ALGOS
 
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course.cli.enjoy import PlayParser, agent_for_rl_zoo, hand_over
 from sb3_atari_course.cli.parser import add_device, add_output, chosen_model
 from sb3_atari_course.zoo.experiment import check_device, refusals_of_hosts
@@ -44,13 +46,36 @@ def main(arguments: Sequence[str]) -> None:
         _run_record_video()
     check_device(args.device)
     run, model_path = find_model(**chosen_model(args))
-    agent = agent_for_rl_zoo(rl_zoo3.utils, args.algo, args.env, run, model_path, args.device)
+    progress = Progress("Recording", total=args.n_timesteps, unit="steps")
+    load = _loader(args.algo, args.device, progress)
+    agent = agent_for_rl_zoo(rl_zoo3.utils, args.algo, args.env, run, model_path, load)
     # of SB3's recorder when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
     with agent, _video_aside(Path(args.output_folder or run / "videos")) as aside:
         hand_over(parser, args)
         sys.argv += ["-o", str(aside)]
-        _run_record_video()
+        steps = f"{args.n_timesteps} steps"
+        print(f"Recording {args.algo} on {args.env}: {steps}", file=sys.stderr, flush=True)
+        with progress:
+            _run_record_video()
+
+
+def _loader(algo: str, device: str, progress: Progress) -> Callable[..., Any]:
+    """Return a ``load`` for RL Zoo: to a device, and with steps that are counted."""
+    algorithm: Any = ALGOS[algo]
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        model: Any = algorithm.load(*args, device=device, **kwargs)
+        predict = model.predict
+
+        def counted_predict(*args: Any, **kwargs: Any) -> Any:
+            progress.update()
+            return predict(*args, **kwargs)
+
+        model.predict = counted_predict
+        return model
+
+    return load
 
 
 @contextlib.contextmanager
@@ -73,17 +98,22 @@ def _video_aside(folder: Path) -> Iterator[Path]:
         ) from error
 
 
+class _InterruptedError(BaseException):
+    """Ctrl-C, under another name: RL Zoo takes KeyboardInterrupt for an early end of the video."""
+
+
 def _run_record_video() -> None:
-    """Run RL Zoo's script on ``sys.argv``, which would take KeyboardInterrupt for an early end."""
+    """Run RL Zoo's script on ``sys.argv``."""
 
     def interrupt(number: int, frame: Any) -> None:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(128 + number)
+        raise _InterruptedError
 
     before = signal.getsignal(signal.SIGINT)
     if before != signal.SIG_IGN:  # of a job in the background
         signal.signal(signal.SIGINT, interrupt)
     try:
         runpy.run_module("rl_zoo3.record_video", run_name="__main__")
+    except _InterruptedError:
+        raise KeyboardInterrupt from None
     finally:
         signal.signal(signal.SIGINT, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,8 +36,10 @@ def main(arguments: Sequence[str]) -> None:
 
     from sb3_atari_course.zoo.resume_experiment import resume_experiment
 
+    run = _run_of(args)
+    print(f"Resuming {run}", file=sys.stderr, flush=True)
     resume_experiment(
-        _run_of(args),
+        run,
         n_timesteps=args.n_timesteps,
         device=args.device,
         num_threads=args.num_threads,

@@ -36,6 +36,7 @@ DEFAULTS = {
     "epsilon": None,
     "device": "cpu",
     "gym_packages": [],
+    "progress_bar": True,
 }
 
 
@@ -55,4 +56,5 @@ def test_every_flag_arrives(published: list[tuple[Any, ...]]) -> None:
     assert cli("publish", RUN, *flags) == 0
     expected = {"stages": [5, 7], "n_games": 2, "seed": 3, "selection_games": 4}
     expected |= {"selection_seed": 6, "epsilon": 0.1, "device": "cpu", "gym_packages": ["json"]}
+    expected |= {"progress_bar": True}
     assert published == [(Path(RUN), "there", expected)]
