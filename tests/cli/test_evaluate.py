@@ -14,6 +14,7 @@ from stable_baselines3 import DQN
 
 from sb3_atari_course.wrappers import ClipReward
 from sb3_atari_course.zoo import run_folder as runs
+from sb3_atari_course.zoo.run_folder import find_run
 from tests.fakes import ScriptedPlayer
 from tests.zoo.runs import ROOT, cli
 
@@ -86,6 +87,7 @@ class TestEvaluate:
             "max_frames": 99,
             "sticky_actions": 0.25,
             "env_kwargs": {"sutton_barto_reward": True},  # the latest run's
+            "progress_bar": True,
         }
         assert {name: passed[name] for name in expected} == expected
         assert isinstance(passed["env_wrapper"](gym.make("CartPole-v1")), ClipReward)
@@ -108,6 +110,19 @@ class TestEvaluate:
         }
         passed = self.arguments(monkeypatch, "--env-kwargs", "sutton_barto_reward:False")
         assert passed["env_kwargs"] == {"sutton_barto_reward": False}
+
+    def test_stdout_is_the_report_alone(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What is played is printed to stderr, before the first game."""
+        assert cli("evaluate", *CARTPOLE, "-n", "2", "--seed", "1") == 0
+        printed = capsys.readouterr()
+        report = find_run("dqn", "CartPole-v1", "logs").evaluate(seed=1, n_games=2, device="cpu")
+        assert printed.out == f"{report}\n"
+        (line,) = printed.err.splitlines()
+        model = Path("logs/dqn/CartPole-v1_2/CartPole-v1.zip")
+        for expected in (f"dqn on CartPole-v1 ({model})", "2 games", "2 with random actions"):
+            assert expected in line
 
     def test_a_full_disk_keeps_the_score_before(
         self, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

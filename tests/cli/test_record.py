@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from moviepy.video.io.ImageSequenceClip import ImageSequenceClip
 from rl_zoo3 import ALGOS
 from stable_baselines3 import DQN
 
+from sb3_atari_course._common import progress
 from tests.cli.playing import AGENT, CARTPOLE, RUN, make_agent, make_settings
 from tests.zoo.runs import cli
 
@@ -47,6 +49,23 @@ def test_record_takes_a_device_and_packages(monkeypatch: pytest.MonkeyPatch) -> 
     assert devices == ["cpu", "cuda:1"]
     assert ALGOS["dqn"] is DQN
     assert len(list(Path("here").iterdir())) == 1
+
+
+def test_steps_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    predict = DQN.predict
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.1)
+        return predict(*args, **kwargs)
+
+    monkeypatch.setattr(DQN, "predict", slow)
+    assert cli("record", *CARTPOLE, "-n", "4") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any("dqn on CartPole-v1: 4 steps" in line for line in lines)
+    assert any(line.startswith("Recording: 2 of 4 steps, ") for line in lines)
 
 
 @pytest.mark.parametrize("moment", ["step", "encoding"])

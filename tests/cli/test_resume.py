@@ -102,13 +102,17 @@ def run_of_rl_zoo(run: Path) -> None:
     ],
 )
 def test_a_run_of_rl_zoo_is_resumed_as_it_began_but_for_the_flags(
-    flags: list[str], expected: dict[str, Any], tmp_path: Path
+    flags: list[str],
+    expected: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_of_rl_zoo(tmp_path)
     assert cli("resume", str(tmp_path), *flags) == 0
     th.set_num_threads(1)
     expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
