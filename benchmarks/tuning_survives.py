@@ -114,6 +114,8 @@ def torment(
             next_kill = time.monotonic() + between
         if next_kill is not None and time.monotonic() >= next_kill:
             n_kills += kill_one(study, rng)
+            text = f"{standing_of(study).finished} of {n_trials} trials, {n_kills} kills"
+            print(text, file=sys.stderr, flush=True)
             # a machine so slow that no trial ends between two kills gets more time for it
             next_kill = time.monotonic() + between * max(1.0, n_kills / n_trials)
     output = process.communicate()[0]
