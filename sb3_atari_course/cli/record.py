@@ -46,8 +46,8 @@ def main(arguments: Sequence[str]) -> None:
         _run_record_video()
     check_device(args.device)
     run, model_path = find_model(**chosen_model(args))
-    progress = Progress("Recording", total=args.n_timesteps, unit="steps")
-    load = _loader(args.algo, args.device, progress)
+    stack = contextlib.ExitStack()
+    load = _loader(args.algo, args.device, args.n_timesteps, stack)
     agent = agent_for_rl_zoo(rl_zoo3.utils, args.algo, args.env, run, model_path, load)
     # of SB3's recorder when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
@@ -56,17 +56,23 @@ def main(arguments: Sequence[str]) -> None:
         sys.argv += ["-o", str(aside)]
         steps = f"{args.n_timesteps} steps"
         print(f"Recording {args.algo} on {args.env}: {steps}", file=sys.stderr, flush=True)
-        with progress:
+        with stack:
             _run_record_video()
 
 
-def _loader(algo: str, device: str, progress: Progress) -> Callable[..., Any]:
-    """Return a ``load`` for RL Zoo: to a device, and with steps that are counted."""
+def _loader(
+    algo: str, device: str, n_steps: int, stack: contextlib.ExitStack
+) -> Callable[..., Any]:
+    """Return a ``load`` for RL Zoo that takes a device, and begins to show the progress.
+
+    :param stack: ends it.
+    """
     algorithm: Any = ALGOS[algo]
 
     def load(*args: Any, **kwargs: Any) -> Any:
         model: Any = algorithm.load(*args, device=device, **kwargs)
         predict = model.predict
+        progress = stack.enter_context(Progress("Recording", total=n_steps, unit="steps"))
 
         def counted_predict(*args: Any, **kwargs: Any) -> Any:
             progress.update()
