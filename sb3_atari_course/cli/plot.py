@@ -1,4 +1,4 @@
-"""``plot``: learning curves and reports of runs."""
+"""Command ``plot``: learning curves and HTML reports of runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Plot the learning curve of a run, finished or not, or compare several runs, and write a report:
-one HTML file that needs no network and no other file.
+Plot the learning curve of a run, finished or not, or compare several runs, and write a report: a
+single self-contained HTML file.
 
-Name run folders (logs/dqn/CartPole-v1_1), or choose one run by --algo and --env: the latest that
-has a model, or the latest if none has one. To plot a training that still runs, name its folder.
-One run: learning_curve.png and report.html, in its folder. Several: comparison.png and
-report.html in -o; runs with the same algorithm, environment and settings are seeds of one line,
-drawn as their mean with its 95 % interval.
+Give run folders (logs/dqn/CartPole-v1_1), or choose one run by --algo and --env: the latest that
+has a model, or the latest if none has one. To plot a running training, give its folder.
+One run: learning_curve.png and report.html in its folder. Several runs: comparison.png and
+report.html in -o; runs with the same algorithm, environment and settings are seeds of one group,
+plotted as their mean with a 95 % confidence interval.
 """
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("plot", _DESCRIPTION)
     add_run(parser, "*")
-    add_output(parser, "the files (default: that of the run; comparison for several)")
+    add_output(parser, "the files (default: the run folder; for several runs: comparison)")
     parser.add_argument("--no-html", action="store_true", help="images only, no report.html")
     args = parse_run(parser, arguments)
 

@@ -1,4 +1,4 @@
-"""``record``: RL Zoo's ``record_video``; a video appears, whole, when it is finished."""
+"""Command ``record``: RL Zoo's ``record_video``; the video appears once it is complete."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from sb3_atari_course.zoo.experiment import check_device, refusals_of_hosts
 from sb3_atari_course.zoo.run_folder import find_model
 
 _DESCRIPTION = """\
-Make a video of an agent: RL Zoo's record_video, for the run that evaluate takes. RUN is a run
-folder, such as logs/dqn/CartPole-v1_1, and has to be the first argument. Below are the flags that
-differ from RL Zoo's, then RL Zoo's own.
+Record a video of an agent: RL Zoo's record_video, with the run chosen as in evaluate. RUN is a run
+folder such as logs/dqn/CartPole-v1_1 and must be the first argument. The flags that differ from RL
+Zoo's are listed first, then RL Zoo's own.
 """
 
 
@@ -33,7 +33,7 @@ differ from RL Zoo's, then RL Zoo's own.
 def main(arguments: Sequence[str]) -> None:
     """Run the command. Ctrl-C or an error leaves no video."""
     try:
-        import moviepy  # noqa: F401  # asked for here, not after the model was loaded
+        import moviepy  # noqa: F401  # fail here, not after loading the model
     except ImportError:
         raise ImportError(
             'recording needs the extra "video": pip install "sb3_atari_course[video]"'
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     stack = contextlib.ExitStack()
     load = _loader(args.algo, args.device, args.n_timesteps, stack)
     agent = agent_for_rl_zoo(rl_zoo3.utils, args.algo, args.env, run, model_path, load)
-    # of SB3's recorder when it is deleted after an error, which has been reported already
+    # SB3's recorder warns when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
     with agent, _video_aside(Path(args.output_folder or run / "videos")) as aside:
         hand_over(parser, args)
@@ -86,7 +86,7 @@ def _loader(
 
 @contextlib.contextmanager
 def _video_aside(folder: Path) -> Iterator[Path]:
-    """Give a folder for a video that is not finished; what is in it at the end goes to ``folder``.
+    """Yield a temporary folder for the video; its files are moved to ``folder`` at the end.
 
     :raises ValueError: if nothing can be written there.
     """
@@ -100,7 +100,7 @@ def _video_aside(folder: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
         raise ValueError(
-            f"the video cannot be written into {folder} ({reason}): choose another folder with -o"
+            f"cannot write the video to {folder} ({reason}): choose another folder with -o"
         ) from error
 
 
