@@ -240,8 +240,8 @@ class RunCurves:
 
     :param facts: algorithm, environment, settings, files.
     :param unit: of all steps: ``"agent steps"``, or Monitor's steps where agent steps are unknown.
-    :param games: true score of each finished game, at the step where it ended; approximate for Atari,
-        where Monitor also counts the frames of no-ops and FIRE.
+    :param games: true score of each finished game, at the step where it ended; approximate for
+        Atari, where Monitor also counts the frames of no-ops and FIRE.
     :param evaluations: mean scores of RL Zoo's own evaluations (``--eval-freq``).
     :param loss: of the network, or the mean absolute TD error of tabular Q-learning.
     :param loss_name: its axis label.

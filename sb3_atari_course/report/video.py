@@ -82,8 +82,8 @@ def write_video(
         integer that makes the video at least 400 pixels high.
     :return: the path.
     :raises TypeError: for a ``scale`` that is not an integer, an ``fps`` that is not a number.
-    :raises ValueError: if ``fps`` or ``scale`` is not positive, ``path`` has another suffix, there are
-        no frames, or one has another shape or dtype.
+    :raises ValueError: if ``fps`` or ``scale`` is not positive, ``path`` has another suffix, there
+        are no frames, or one has another shape or dtype.
     :raises ImportError: without the extra ``video``.
     :raises OSError: if the file cannot be written, for example because the disk is full.
     """
@@ -211,7 +211,7 @@ def film_game(
     """Play one whole game with a model, through all lives, and record its frames.
 
     It is played as :func:`.evaluate_games` plays; with ``seed=(s, i)`` and the same wrappers it is
-    game i of ``evaluate_games(seed=s)``. All frames are kept in RAM: 0.1 MB a step for an Atari game.
+    game i of ``evaluate_games(seed=s)``. Frames are kept in RAM: 0.1 MB a step for an Atari game.
 
     :param model: an SB3 model, or anything with its ``predict``.
     :param env: a single environment with the model's wrappers, made with
