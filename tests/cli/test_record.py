@@ -1,4 +1,4 @@
-"""``record``: a video is there, whole, or not at all."""
+"""Command ``record``: a complete video or none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _agent(_in_an_empty_folder: None) -> None:
     make_agent()
 
 
-def test_record_takes_a_device_and_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uses_device_and_gym_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("our_cart_poles.py").write_text(
         "import gymnasium as gym\n"
         "entry_point = 'gymnasium.envs.classic_control:CartPoleEnv'\n"
@@ -51,7 +51,7 @@ def test_record_takes_a_device_and_packages(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(list(Path("here").iterdir())) == 1
 
 
-def test_steps_are_counted(
+def test_shows_the_progress(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.01)
@@ -69,8 +69,8 @@ def test_steps_are_counted(
 
 
 @pytest.mark.parametrize("moment", ["step", "encoding"])
-def test_ctrl_c_leaves_no_shorter_video(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RL Zoo writes what there is by then, under the name of the whole."""
+def test_ctrl_c_leaves_no_truncated_video(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RL Zoo would write a shorter video under the name of the complete one."""
     predict, write = DQN.predict, ImageSequenceClip.write_videofile
     n_steps = []
 
@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_no_shorter_video(moment: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("flags", [[], ["-o", "here/deeper"]], ids=" ".join)
-def test_a_video_that_cannot_be_written_is_one_line(
+def test_an_unwritable_video_prints_one_line(
     flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(flags[1] if flags else AGENT.parent / "videos")
@@ -103,7 +103,7 @@ def test_a_video_that_cannot_be_written_is_one_line(
     assert cli("record", *CARTPOLE, "-n", "2", *flags) == 2
     printed = capsys.readouterr()
     assert str(folder) in printed.err.splitlines()[-1]
-    assert "Loading" not in printed.out  # nothing was played for it
+    assert "Loading" not in printed.out  # fails before playing
 
 
 def test_a_full_disk_leaves_no_video(

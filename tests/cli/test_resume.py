@@ -1,4 +1,4 @@
-"""``resume`` on the command line."""
+"""Command ``resume``: the choice of the run, and flags."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def unfinished(
     return folder
 
 
-def test_a_run_of_a_script_says_what_to_do(
+def test_the_run_of_a_script_names_the_function_that_resumes_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learn(tmp_path, steps=100, cut=60)
     for arguments, message in (
         ([], f"sb3_atari_course.resume({str(tmp_path)!r}, model)"),
-        (["-n", "40"], "is at step 40 already, 40 are asked for: to train longer ask for more"),
+        (["-n", "40"], "is at step 40 already"),
     ):
         assert cli("resume", str(tmp_path), *arguments) == 2
         assert message in capsys.readouterr().err
@@ -67,7 +67,7 @@ ARGUMENTS = {
 
 
 class Built(ExperimentManager):
-    """Notes what it is built from, and ends the command."""
+    """Records its arguments, and ends the command."""
 
     kwargs: ClassVar[list[dict[str, Any]]] = []
 
@@ -77,7 +77,7 @@ class Built(ExperimentManager):
 
 
 def run_of_rl_zoo(run: Path) -> None:
-    """Write a run folder of RL Zoo with a checkpoint of nothing."""
+    """Write a run folder of RL Zoo with an empty checkpoint."""
     begun = {
         "threads": 1,
         "every": 100,
@@ -101,7 +101,7 @@ def run_of_rl_zoo(run: Path) -> None:
         ),
     ],
 )
-def test_a_run_of_rl_zoo_is_resumed_as_it_began_but_for_the_flags(
+def test_flags_override_the_settings_of_the_run(
     flags: list[str],
     expected: dict[str, Any],
     tmp_path: Path,
@@ -119,7 +119,7 @@ def test_a_run_of_rl_zoo_is_resumed_as_it_began_but_for_the_flags(
     ("text", "value"),
     [(None, "args.yml"), ("a: [", "args.yml"), ("a: !!python/name:no.such", "no.such")],
 )
-def test_settings_that_cannot_be_read_are_named(
+def test_names_unreadable_settings(
     text: str | None, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_of_rl_zoo(tmp_path)
