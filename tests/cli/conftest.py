@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sb3_atari_course._common.progress import Progress
+
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -17,3 +19,17 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     yield
     gc.collect()  # RL Zoo leaves monitor files open, and the warning about them is ignored here
     gc.unfreeze()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the descriptions of what shows its progress."""
+    descriptions: list[str] = []
+    enter = Progress.__enter__
+
+    def spy(progress: Progress) -> Progress:
+        descriptions.append(progress.description)
+        return enter(progress)
+
+    monkeypatch.setattr(Progress, "__enter__", spy)
+    return descriptions

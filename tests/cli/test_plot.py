@@ -105,3 +105,11 @@ def test_an_unwritable_file_prints_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert path in line
     assert not list(Path().rglob("*.part"))
+
+
+def test_shows_the_progress(shown: list[str]) -> None:
+    assert cli("plot", ONE) == 0
+    assert shown == ["Plotting the learning curve", "Writing the report"]
+    shown.clear()
+    assert cli("plot", ONE, TWO) == 0
+    assert shown == ["Comparing 2 runs", "Writing the report of 2 runs"]

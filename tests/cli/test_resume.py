@@ -12,9 +12,10 @@ import torch as th
 import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 
+from sb3_atari_course.checkpoints import resume
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from sb3_atari_course.zoo import resume_experiment
-from tests.checkpoints.small import learn
+from tests.checkpoints.small import close, dqn, learn, poles
 from tests.zoo.runs import cli
 
 
@@ -158,3 +159,11 @@ def test_flags_choose_the_latest_unfinished_run(
     assert cli(*choice, "--exp-id", "4") == 0
     assert cli("resume", str(runs[0])) == 0
     assert resumed == [runs[1], runs[2], runs[3], runs[0]]
+
+
+def test_shows_the_progress_of_restoring(tmp_path: Path, shown: list[str]) -> None:
+    learn(tmp_path, steps=100, cut=60)
+    model = dqn(poles(tmp_path, again=True))
+    resume(tmp_path, model)
+    close(model)
+    assert shown == ["Reading the checkpoint", "Restoring the checkpoint"]

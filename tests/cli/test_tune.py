@@ -54,6 +54,14 @@ def test_a_finished_study_starts_no_worker(
     assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
 
 
+def test_best_shows_the_progress(
+    home: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    assert cli(*ICE, "--best") == 0
+    assert shown == ["Writing best.yml, trials.csv and plots"]
+
+
 def test_reads_the_storage_from_an_environment_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
