@@ -51,9 +51,9 @@ def main(arguments: Sequence[str]) -> None:
     agent = agent_for_rl_zoo(rl_zoo3.utils, args.algo, args.env, run, model_path, load)
     # SB3's recorder warns when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
-    with agent, _video_aside(Path(args.output_folder or run / "videos")) as aside:
+    with agent, _temporary_folder(Path(args.output_folder or run / "videos")) as temporary:
         hand_over(parser, args)
-        sys.argv += ["-o", str(aside)]
+        sys.argv += ["-o", str(temporary)]
         steps = f"{args.n_timesteps} steps"
         print(f"Recording {args.algo} on {args.env}: {steps}", file=sys.stderr, flush=True)
         with stack:
@@ -85,16 +85,16 @@ def _loader(
 
 
 @contextlib.contextmanager
-def _video_aside(folder: Path) -> Iterator[Path]:
+def _temporary_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder for the video; its files are moved to ``folder`` at the end.
 
     :raises ValueError: if nothing can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as aside:
-            yield Path(aside)
-            for video in sorted(Path(aside).iterdir()):
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as temporary:
+            yield Path(temporary)
+            for video in sorted(Path(temporary).iterdir()):
                 os.replace(video, folder / video.name)
                 print(f"video: {folder / video.name}")
     except OSError as error:

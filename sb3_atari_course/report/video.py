@@ -99,28 +99,33 @@ def write_video(
     first = next(checked, None)
     if first is None:
         raise ValueError(f"no frames were given for {path}")
-    aside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
+    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        aside.touch(exist_ok=False)
+        unfinished.touch(exist_ok=False)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}; choose another path") from None
     try:
-        if not _encode(chain([first], checked), aside, first.shape, fps=fps, scale=scale):
+        if not _encode(chain([first], checked), unfinished, first.shape, fps=fps, scale=scale):
             raise OSError(
                 f"writing {path} failed, some frames are missing: is the disk full? Free some"
                 " space, or choose another path"
             )
-        os.replace(aside, path)
+        os.replace(unfinished, path)
     finally:
-        aside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return path
 
 
 def _encode(
-    frames: Iterable[Any], aside: Path, shape: tuple[int, ...], *, fps: float, scale: int | None
+    frames: Iterable[Any],
+    unfinished: Path,
+    shape: tuple[int, ...],
+    *,
+    fps: float,
+    scale: int | None,
 ) -> bool:
     """Encode frames with ffmpeg; return whether all of them are in the file.
 
@@ -128,7 +133,7 @@ def _encode(
     """
     ffmpeg = _import_ffmpeg()
     writer = ffmpeg.write_frames(
-        str(aside),
+        str(unfinished),
         (shape[1], shape[0]),
         pix_fmt_in="gray" if len(shape) == 2 else "rgb24",
         fps=float(fps),
@@ -148,7 +153,7 @@ def _encode(
             except OSError:  # ffmpeg has exited
                 break
     try:
-        return bool(ffmpeg.count_frames_and_secs(str(aside))[0] == n_frames)
+        return bool(ffmpeg.count_frames_and_secs(str(unfinished))[0] == n_frames)
     except RuntimeError:  # not a video file
         return False
 

@@ -114,7 +114,7 @@ frame = np.zeros((300, 300, 3), np.uint8)
 def caught():
     yield frame
     try:
-        print("filming", flush=True)
+        print("recording", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         time.sleep(0.2)
@@ -123,7 +123,7 @@ def caught():
 def endless():
     for i in range(10**9):
         yield frame
-        i == 20 and print("filming", flush=True)
+        i == 20 and print("recording", flush=True)
 
 write_video("kept.mp4", caught())
 try:
@@ -147,7 +147,7 @@ def test_ctrl_c_leaves_no_partial_file_and_prints_nothing(tmp_path: Path) -> Non
     )
     assert process.stdout is not None
     for _ in range(2):
-        assert process.stdout.readline() == "filming\n"
+        assert process.stdout.readline() == "recording\n"
         os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60) == ("interrupted\n", "")
     assert [file.name for file in tmp_path.iterdir()] == ["kept.mp4"]

@@ -22,7 +22,7 @@ from tests.fakes import FakeGame, ScriptedPlayer
 BREAKOUT = "BreakoutNoFrameskip-v4"
 
 
-class Filmed(FakeGame):
+class Renderable(FakeGame):
     """A FakeGame that can be rendered; it reuses one array."""
 
     render_mode = "rgb_array"
@@ -31,8 +31,8 @@ class Filmed(FakeGame):
         return self.screen
 
 
-def fake(lives: Sequence[int] | None = None, **settings: Any) -> Filmed:
-    return Filmed(lives=lives, reuse_array=True, **settings)
+def fake(lives: Sequence[int] | None = None, **settings: Any) -> Renderable:
+    return Renderable(lives=lives, reuse_array=True, **settings)
 
 
 def frame_numbers(frames: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
@@ -43,11 +43,11 @@ def frame_numbers(frames: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
 def test_records_every_step_through_all_lives() -> None:
     game = fake(lives=[3, 3, 2, 2, 1, 1], ends_at=6, step_reward=5)
     env = ClipReward(FireOnReset(LifeLossTerminal(game)))
-    film = film_game(ScriptedPlayer([2, 3]), env, seed=0)
+    recording = film_game(ScriptedPlayer([2, 3]), env, seed=0)
     # FIRE (action 1) is pressed inside reset, at frames 0, 2 and 4, and is not a step of the agent
     assert game.tape[1:] == [1, 2, 1, 3, 1, 2]
-    assert frame_numbers(film.frames) == [(1, 1), (1, 3), (1, 5), (1, 6)]
-    assert (film.score, film.n_steps) == (30.0, 3)
+    assert frame_numbers(recording.frames) == [(1, 1), (1, 3), (1, 5), (1, 6)]
+    assert (recording.score, recording.n_steps) == (30.0, 3)
 
 
 def test_the_env_is_unchanged_and_can_be_reused() -> None:
@@ -60,8 +60,8 @@ def test_the_env_is_unchanged_and_can_be_reused() -> None:
 
 
 def test_max_steps_counts_agent_steps() -> None:
-    film = film_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
-    assert (film.score, film.n_steps, len(film.frames)) == (4.0, 4, 5)
+    recording = film_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
+    assert (recording.score, recording.n_steps, len(recording.frames)) == (4.0, 4, 5)
 
 
 def test_a_truncated_game_is_over_wherever_it_is_truncated() -> None:
@@ -74,8 +74,8 @@ def test_a_truncated_game_is_over_wherever_it_is_truncated() -> None:
         (FireOnReset(LifeLossTerminal(TimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
         (FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
     ):
-        film = film_game(ScriptedPlayer([0]), env, seed=0)
-        assert (film.n_steps, len(film.frames)) == (n_steps, n_steps + 1)
+        recording = film_game(ScriptedPlayer([0]), env, seed=0)
+        assert (recording.n_steps, len(recording.frames)) == (n_steps, n_steps + 1)
 
 
 def test_draw_gets_the_observation_and_action_of_each_frame() -> None:
@@ -86,9 +86,9 @@ def test_draw_gets_the_observation_and_action_of_each_frame() -> None:
         return np.hstack([frame, frame])
 
     env = FrameStack(fake(ends_at=3), n_stack=2)
-    film = film_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
+    recording = film_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
     assert seen == [(0, [0, 0], 2), (1, [0, 1], 3), (2, [1, 2], 2), (3, [2, 3], 2)]
-    assert film.frames[0].shape == (4, 10, 3)
+    assert recording.frames[0].shape == (4, 10, 3)
 
 
 def test_the_seed_determines_the_game() -> None:
@@ -113,10 +113,10 @@ def test_plays_the_same_game_as_evaluate_games() -> None:
         BREAKOUT, obs_type="grayscale", render_mode="rgb_array", max_num_frames_per_episode=600
     )
     with wrap_atari(Monitor(game)) as env:
-        film = film_game(model, env, seed=(5, 1), epsilon=0.5)
-    assert film.score == report.scores[1] > 0
-    assert len(film.frames) == film.n_steps + 1
-    assert {frame.shape for frame in film.frames} == {(210, 160, 3)}
+        recording = film_game(model, env, seed=(5, 1), epsilon=0.5)
+    assert recording.score == report.scores[1] > 0
+    assert len(recording.frames) == recording.n_steps + 1
+    assert {frame.shape for frame in recording.frames} == {(210, 160, 3)}
     train_env.close()
 
 
