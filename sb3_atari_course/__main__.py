@@ -1,4 +1,4 @@
-"""``python -m sb3_atari_course COMMAND``, also installed as ``sb3-atari``.
+"""Command line: python -m sb3_atari_course COMMAND, also installed as sb3-atari.
 
 commands:
   train      train an agent with RL Zoo's train and our default hyperparameters

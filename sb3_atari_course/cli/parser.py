@@ -227,7 +227,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--load-best", action="store_true", help="use the best model of RL Zoo's evaluations"
     )
-    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="use this checkpoint")
+    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="use a checkpoint")
     parser.add_argument(
         "--load-last-checkpoint", action="store_true", help="use the last checkpoint"
     )

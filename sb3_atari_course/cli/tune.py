@@ -98,7 +98,7 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
     add_several(
         group, "--param", "NAME=VALUES", help="change or add parameters of the search space"
     )
-    add_several(group, "--freeze", "NAME", help="keep at the value of the config file")
+    add_several(group, "--freeze", "NAME", help="do not tune: use the value of the config file")
     add_several(group, "--only", "NAME", help="tune only these parameters")
     group.add_argument("--list-params", action="store_true", help="print all parameters and exit")
     add_env_kwargs(group, "environment arguments")
