@@ -91,6 +91,9 @@ class Progress:
                 bar.refresh()
                 if self._is_over.wait(REFRESH):
                     break
+        if sys.platform != "win32":
+            stream.write("\r\x1b[K")  # erases what tqdm leaves: the "^C" behind the bar
+            stream.flush()
 
     def _print_lines(self, stream: TextIO) -> None:
         begun = time.time()

@@ -35,7 +35,9 @@ class Stream(io.StringIO):
     def screen(self) -> str:
         """Return the last line as a terminal shows it."""
         line = ""
-        for part in self.getvalue().splitlines()[-1].split("\r"):
+        for part in self.getvalue().removesuffix("\n").split("\n")[-1].split("\r"):
+            if part.startswith("\x1b[K"):  # erase the line from here
+                part, line = part.removeprefix("\x1b[K"), ""
             line = part + line[len(part) :]
         return line.rstrip()
 
@@ -75,6 +77,7 @@ def test_an_error_leaves_a_clean_line(
     def work() -> None:
         with Progress("Evaluating", total=30, unit="games"):
             stream.wait_for("0 of 30")
+            stream.write("^C")
             raise error
 
     with pytest.raises(error):
