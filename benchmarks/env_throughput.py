@@ -183,7 +183,8 @@ def measure(plays: dict[str, Play], n_rounds: int, n_steps: int) -> dict[str, fl
     rates: dict[str, list[float]] = {name: [] for name in plays}
     for play in plays.values():  # warm-up
         play(n_steps // 10)
-    for _ in range(n_rounds):
+    for i in range(n_rounds):
+        print(f"round {i + 1} of {n_rounds}", file=sys.stderr, flush=True)
         for name, play in plays.items():
             start = time.perf_counter()
             n_frames = play(n_steps)

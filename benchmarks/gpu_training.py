@@ -179,7 +179,8 @@ def main() -> None:
     models = {name: make(n_envs, "cuda") for name, (make, n_envs) in names.items()}
     speeds: dict[str, list[float]] = {name: [] for name in models}
     steps = {name: int(learn(model, 400) * seconds) + 1 for name, model in models.items()}
-    for _ in range(n_rounds):
+    for i in range(n_rounds):
+        print(f"round {i + 1} of {n_rounds}", file=sys.stderr, flush=True)
         for name, model in models.items():
             speeds[name].append(learn(model, steps[name]))
     medians = {name: statistics.median(values) for name, values in speeds.items()}

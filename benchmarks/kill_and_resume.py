@@ -159,6 +159,7 @@ class Killer:
 
 def train_uninterrupted(game: str, arguments: list[str], folder: Path) -> Path:
     """Train without kills; return the run folder."""
+    print("training without kills", file=sys.stderr, flush=True)
     process = start(None, "train", *arguments, "-f", str(folder))
     _, errors = process.communicate()
     if process.returncode:
@@ -176,6 +177,7 @@ def train_with_kills(
     moments = sorted(rng.uniform(0.05, 0.9) * steps for _ in range(kills))
     process = start(forget, "train", *arguments, "-f", str(folder))
     for i, moment in enumerate(moments):
+        print(f"kill {i + 1} of {kills}", file=sys.stderr, flush=True)
         n_kills += killer.kill(process, after=int(moment), aimed=i % 2 == 1)
         if process.returncode != -signal.SIGKILL:
             break

@@ -62,7 +62,7 @@ def main() -> None:
             share, largest = compare(game, kind, n_steps)
             shares[kind][game] = round(share, 3)
             row += f" {share:8.1%} ({largest:3d})"
-        print(row)
+        print(row, flush=True)
     print(json.dumps({f"equal_to_{kind}": shares[kind] for kind in KINDS}))
 
 

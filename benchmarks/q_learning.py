@@ -20,6 +20,7 @@ import json
 import math
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -273,7 +274,8 @@ def measure_speed(n_rounds: int, n_steps: int) -> dict[str, float]:
     makers = sides(n_steps)
     n_episodes = n_steps // 80  # of the tutorial's loop: about as many steps
     rates: dict[str, list[float]] = {name: [] for name in [*makers, TUTORIAL, TUTORIAL_RENDER]}
-    for _ in range(n_rounds):
+    for i in range(n_rounds):
+        print(f"round {i + 1} of {n_rounds}", file=sys.stderr, flush=True)
         for name, make in makers.items():
             play = make()
             start = time.perf_counter()
@@ -291,6 +293,7 @@ def measure_learning(n_seeds: int) -> dict[str, list[Learned]]:
     found: dict[str, list[Learned]] = {OURS_YML: [], OURS: [], TUTORIAL: [], TUTORIAL_RENDER: []}
     n_envs = our_yml()[0]
     for seed in range(n_seeds):
+        print(f"seed {seed + 1} of {n_seeds}", file=sys.stderr, flush=True)
         found[OURS_YML].append(ours_to_optimal(seed, n_envs))
         found[OURS].append(ours_to_optimal(seed, 1))
         found[TUTORIAL].append(tutorial_to_optimal(seed, render=False))

@@ -201,7 +201,9 @@ def measure_speeds(folder: Path, names: Sequence[str], quick: bool) -> dict[str,
     recording = Recording.load(folder)
     n_rows = 30 if quick else 1000
     speeds = {side: Speed(side, recording, n_rows) for side in names}
-    for _ in range(2 if quick else 25):
+    n_rounds = 2 if quick else 25
+    for i in range(n_rounds):
+        print(f"round {i + 1} of {n_rounds}", file=sys.stderr, flush=True)
         for speed in speeds.values():
             speed.measure(n_adds=5 if quick else 40, n_samples=2 if quick else 10)
     return speeds

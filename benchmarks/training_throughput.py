@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -133,7 +134,8 @@ def measure(
 ) -> dict[str, float]:
     """Return the median speed of each side over alternating rounds, in agent steps per second."""
     speeds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(n_rounds):
+    for i in range(n_rounds):
+        print(f"round {i + 1} of {n_rounds}", file=sys.stderr, flush=True)
         for name, side in sides.items():
             speeds[name].append(side(n_steps))
     return {name: statistics.median(values) for name, values in speeds.items()}

@@ -122,6 +122,8 @@ def run_with_kills(
             next_kill = time.monotonic() + between
         if next_kill is not None and time.monotonic() >= next_kill:
             n_kills += kill_one(study, rng)
+            text = f"{status_of(study).finished} of {n_trials} trials, {n_kills} kills"
+            print(text, file=sys.stderr, flush=True)
             # more time on a machine that is too slow to finish a trial between two kills
             next_kill = time.monotonic() + between * max(1.0, n_kills / n_trials)
     output = process.communicate()[0]

@@ -1,19 +1,19 @@
-"""``python -m sb3_atari_course COMMAND``, also installed as ``sb3-atari``.
+"""Command line: python -m sb3_atari_course COMMAND, also installed as sb3-atari.
 
 commands:
-  train      train an agent: RL Zoo's train, with our hyperparameters found without -conf
-  resume     resume a training that was stopped or killed, exactly where it was
-  enjoy      watch an agent: RL Zoo's enjoy
-  record     make a video of an agent: RL Zoo's record_video
-  evaluate   score an agent on whole games, with random play for comparison
-  plot       plot a run or compare several; write a report
-  tune       search hyperparameters, with Optuna, on one machine or many
-  publish    make small files of a run's agents, with scores and a model card
-  check      check your solution of an exercise of the course
+  train      train an agent with RL Zoo's train and our default hyperparameters
+  resume     resume a stopped or killed training exactly where it was
+  enjoy      watch a trained agent, with RL Zoo's enjoy
+  record     record a video of an agent, with RL Zoo's record_video
+  evaluate   score an agent on whole games, and random actions for comparison
+  plot       plot the learning curves of one run or several, write an HTML report
+  tune       search hyperparameters with Optuna, on one machine or several
+  publish    export a run's agents as small files, with scores and a model card
+  check      check your solution to an exercise of the course
 
-All but train, tune and check work on a run: its folder (logs/dqn/CartPole-v1_1), or --algo and
---env with -f and --exp-id. `COMMAND --help` lists the flags. SB3_ATARI_TRACEBACK=1 shows where an
-error comes from.
+All but train, tune and check take a run: its folder (logs/dqn/CartPole-v1_1), or --algo and --env
+with -f and --exp-id. COMMAND --help lists the flags. SB3_ATARI_TRACEBACK=1 shows the traceback of
+an error.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from sb3_atari_course import __version__
 from sb3_atari_course._common.errors import raised_at
 from sb3_atari_course.cli.parser import fail
 
-#: Each is ``main`` of the module of that name in ``cli``, which is imported when asked for.
+#: Each is ``main`` of the module of that name in ``cli``, imported on demand.
 COMMANDS = (
     *("train", "resume", "enjoy", "record"),
     *("evaluate", "plot", "tune", "publish", "check"),
 )
 
-#: Status of a process that SIGPIPE has ended.
+#: Exit status of a process ended by SIGPIPE.
 _SIGPIPE = 141
 
 
 def main() -> None:
-    """Run one command; a wrong argument gives one clear line and exit status 2."""
+    """Run one command; an invalid argument prints one line and gives exit status 2."""
     try:
         _run(sys.argv[1:])
     except BrokenPipeError:
-        if not _reader_is_gone("\n"):
-            raise  # another pipe: that of a process of ours
+        if not _stdout_is_closed("\n"):
+            raise  # another pipe, to a subprocess
         raise SystemExit(_SIGPIPE) from None
     finally:
-        _reader_is_gone()  # else Python would find out at its exit, with a traceback
+        _stdout_is_closed()  # else Python would print a traceback at its exit
 
 
 def _run(arguments: list[str]) -> None:
@@ -73,7 +73,7 @@ def _run(arguments: list[str]) -> None:
 
 
 def _refusal(error: Exception) -> str | None:
-    """Return what was wrong with the arguments, None for an unexpected error."""
+    """Return the message for an invalid argument, None for an unexpected error."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     kinds = (ValueError, TypeError, ImportError, OSError, MemoryError)
@@ -81,10 +81,10 @@ def _refusal(error: Exception) -> str | None:
     return str(error) if is_ours else None
 
 
-def _reader_is_gone(text: str = "") -> bool:
-    """Tell whether what we print is read no more, as after ``| head``; then print to nowhere.
+def _stdout_is_closed(text: str = "") -> bool:
+    """Return whether the reader of stdout is gone, as after ``| head``; if so, discard output.
 
-    :param text: to try it with; without one only what was printed before is tried.
+    :param text: printed to find out; without it, only pending output is flushed.
     """
     try:
         print(end=text, flush=True)

@@ -20,7 +20,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_file
 
 from sb3_atari_course._common.passwords import command_without_passwords, without_passwords
-from sb3_atari_course._common.validation import integer_at_least, probability
+from sb3_atari_course._common.validation import boolean, integer_at_least, probability
 from sb3_atari_course.agents.agent_card import describe, write_card
 from sb3_atari_course.checkpoints.folder import unfinished_checkpoint
 from sb3_atari_course.envs import import_packages
@@ -54,6 +54,7 @@ def publish(
     epsilon: float | None = None,
     device: str = "cpu",
     gym_packages: Sequence[str] = (),
+    progress_bar: bool = False,
     log: Callable[[str], None] = print,
 ) -> Path:
     """Publish the agents of a finished run: small files, settings, learning curve and model card.
@@ -78,6 +79,7 @@ def publish(
     :param device: PyTorch device of the evaluations.
     :param gym_packages: modules to import that register the environment, in addition to those
         saved with the run.
+    :param progress_bar: show the progress of the evaluations on stderr.
     :param log: called with each line about the progress.
     :return: the folder of the agents.
     :raises ValueError: for a folder that is not a finished run, a missing checkpoint, equal seeds,
@@ -99,6 +101,7 @@ def publish(
         integer_at_least(least, name, value)
     if epsilon is not None:
         probability("epsilon", epsilon)
+    boolean("progress_bar", progress_bar)
     import_packages(gym_packages)
     curves = read_run(run_folder)
     find = _finder(curves)
@@ -110,7 +113,7 @@ def publish(
         raise ValueError(f"{target} exists: remove it, or publish to another folder")
 
     candidates = _candidates(final, find)
-    games: dict[str, Any] = {"epsilon": epsilon, "device": device}
+    games: dict[str, Any] = {"epsilon": epsilon, "device": device, "progress_bar": progress_bar}
     aside = target.with_name(f"{target.name}.part")
     shutil.rmtree(aside, ignore_errors=True)  # left by an interrupted call
     try:

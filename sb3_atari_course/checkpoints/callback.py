@@ -19,6 +19,7 @@ from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.callbacks import BaseCallback, ProgressBarCallback
 
 from sb3_atari_course._common.errors import CheckpointError, SettingError
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course._common.state_tree import NotPlainError
 from sb3_atari_course._common.validation import explain_arguments, integer_at_least
 from sb3_atari_course.callbacks import all_within, find_run_folder
@@ -213,7 +214,8 @@ class ExactCheckpoint(BaseCallback):
         checkpoint, self._to_resume = self._to_resume, None
         assert checkpoint is not None
         started = time.perf_counter()
-        fresh = self._snapshots.restore(checkpoint, self.model, self.locals["callback"])
+        with Progress("Restoring the checkpoint"):
+            fresh = self._snapshots.restore(checkpoint, self.model, self.locals["callback"])
         self.num_timesteps = self._last_step = checkpoint.step
         seconds = round(time.perf_counter() - started, 3)
         self._log_event("resumed", step=checkpoint.step, seconds=seconds, new_episodes=fresh)

@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course._common.state_tree import Tree
 from sb3_atari_course._common.validation import boolean, explain_arguments, integer_at_least
 from sb3_atari_course.callbacks import Callbacks, all_within
@@ -173,7 +174,8 @@ def find_checkpoint(
 
 
 def _newest_of(folder: CheckpointFolder, n_timesteps: int | None) -> Resumption:
-    checkpoint = folder.newest()
+    with Progress("Reading the checkpoint"):
+        checkpoint = folder.newest()
     for warning in checkpoint.warnings:
         print(f"{warning}; resuming from the checkpoint before it", flush=True)
     here = installed_versions()

@@ -1,1 +1,1 @@
-"""One module for each command of ``sb3-atari``."""
+"""Command-line interface: one module per command of ``sb3-atari``."""

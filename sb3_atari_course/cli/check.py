@@ -1,4 +1,4 @@
-"""``check``: properties of a student's solution of an exercise."""
+"""Command ``check``: check a student's solution to an exercise."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sb3_atari_course.course.exercises import EXERCISES
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Check a solution; exit status 0 if it is right, 1 if not."""
+    """Run the command; exit with status 0 if the solution is correct, 1 if not."""
     names = "\n".join(f"  {name:16} {lesson}" for name, lesson in EXERCISES.items())
     parser = CommandParser(
         "check",
-        "Check your solution of an exercise: properties, one after the other.",
-        epilog=f"exercises, and the lessons that pose them:\n{names}",
+        "Check your solution to an exercise of the course, property by property.",
+        epilog=f"exercises and their lessons:\n{names}",
     )
-    parser.add_argument("exercise", metavar="EXERCISE", help="its name, see below")
-    parser.add_argument("file", metavar="FILE", help="the script or notebook with your solution")
+    parser.add_argument("exercise", metavar="EXERCISE", help="name of the exercise, see below")
+    parser.add_argument("file", metavar="FILE", help="script or notebook with your solution")
     args = parser.parse_args(arguments)
     raise SystemExit(0 if check(args.exercise, args.file) else 1)

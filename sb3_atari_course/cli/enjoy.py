@@ -1,4 +1,4 @@
-"""``enjoy``: RL Zoo's; and the flags that it and ``record`` take before RL Zoo's own."""
+"""Command ``enjoy``: RL Zoo's ``enjoy``; and the arguments that it shares with ``record``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,9 +30,9 @@ from sb3_atari_course.zoo.experiment import library_errors_as_setting_errors
 from sb3_atari_course.zoo.run_folder import check_model, find_model, read_settings
 
 _DESCRIPTION = """\
-Watch an agent: RL Zoo's enjoy, for the run that evaluate takes. RUN is a run folder, such as
-logs/dqn/CartPole-v1_1, and has to be the first argument. Below are the flags that differ from RL
-Zoo's, then RL Zoo's own. Agents of RL Zoo: python -m rl_zoo3.enjoy downloads them.
+Watch a trained agent: RL Zoo's enjoy, with the run chosen as in evaluate. RUN is a run folder such
+as logs/dqn/CartPole-v1_1 and must be the first argument. The flags that differ from RL Zoo's are
+listed first, then RL Zoo's own. To download a pretrained agent, use python -m rl_zoo3.enjoy.
 """
 
 
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
         "--vec-env",
         choices=("dummy", "native"),
         default="dummy",
-        help="native: Atari games in ale-py's C++ threads",
+        help="native: Atari environments in ale-py's C++ threads",
     )
     args = parser.parse_play(arguments)
     if args.help:
@@ -61,32 +60,32 @@ def main(arguments: Sequence[str]) -> None:
 
 
 class PlayParser(CommandParser):
-    """The parser of what is read before RL Zoo's parser gets the rest."""
+    """Parser of our flags; the remaining ones are left to RL Zoo's parser."""
 
     def __init__(self, command: str, description: str) -> None:
         usage = f"sb3-atari {command} [RUN] [flags]"
         super().__init__(command, description, usage=usage, add_help=False)
         add_run(self, None)
         add_model(self)
-        add_integer(self, "-n", "--n-timesteps", default=1000, help="agent steps")
-        add_integer(self, "--n-envs", default=1, help="environments")
-        self.add_argument("--no-render", action="store_true", help="open no window")
-        self.add_argument("-h", "--help", action="store_true", help="show this and exit")
+        add_integer(self, "-n", "--n-timesteps", default=1000, help="agent steps to play")
+        add_integer(self, "--n-envs", default=1, help="number of environments")
+        self.add_argument("--no-render", action="store_true", help="do not open a window")
+        self.add_argument("-h", "--help", action="store_true", help="show this help and exit")
 
     def parse_play(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse what comes before RL Zoo's own flags, which are ``others`` afterwards.
+        """Parse our flags; RL Zoo's own are left in ``others``.
 
-        For ``--help`` it is printed, and RL Zoo's parser shall print its own.
+        With ``--help``, print our help and leave the flag in ``sys.argv`` for RL Zoo's parser.
         """
         register_envs()
         register_algorithms()
-        # argparse would take the value of a flag of RL Zoo, which it does not know, for the folder
+        # argparse does not know RL Zoo's flags: it would take the value of one for the folder
         folders = [argument for argument in arguments[:1] if not argument.startswith("-")]
         args, others = self.parse_known_args(arguments[len(folders) :])
         args.run, args.others = folders, others
         if args.help:
             self.print_help()
-            print("\nRL Zoo's own:\n")
+            print("\nFlags of RL Zoo:\n")
             sys.argv = [self.prog, "--help"]
         else:
             check_run(self, args)
@@ -94,7 +93,7 @@ class PlayParser(CommandParser):
 
 
 def hand_over(parser: PlayParser, args: argparse.Namespace) -> None:
-    """Leave in ``sys.argv`` what RL Zoo's parser has to know; the model is found without it."""
+    """Set ``sys.argv`` for RL Zoo's parser; the model has been found already."""
     sys.argv = [parser.prog, "--algo", args.algo, "--env", args.env, "-f", args.folder]
     sys.argv += ["-n", str(args.n_timesteps), "--n-envs", str(args.n_envs)]
     sys.argv += ["--no-render"] * args.no_render + args.others
@@ -102,15 +101,20 @@ def hand_over(parser: PlayParser, args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def agent_for_rl_zoo(
-    module: Any, algo: str, env_id: str, run: Path, model_path: Path, device: str | None = None
+    module: Any,
+    algo: str,
+    env_id: str,
+    run: Path,
+    model_path: Path,
+    load: Callable[..., Any] | None = None,
 ) -> Iterator[None]:
-    """Let RL Zoo take the agent that was found, on the device that was asked for.
+    """Make RL Zoo's command load the agent that was found.
 
-    RL Zoo 2.9.2 has no flag for a folder of ``--uuid``, and ``record_video`` none for a device; it
-    looks for the model by a function and for its algorithm in a dictionary, which are ours here.
+    RL Zoo 2.9.2 has no flag for a ``--uuid`` folder, and ``record_video`` none for a device; it
+    looks up the model by a function and the algorithm in a dictionary, which are replaced here.
 
-    :param module: where RL Zoo's command has its ``get_model_path`` from.
-    :param device: None for the one that RL Zoo's command loads it to.
+    :param module: the module from which RL Zoo's command takes ``get_model_path``.
+    :param load: replaces the algorithm's ``load``; None: that one.
     :raises ValueError: if its files are damaged.
     """
     check_model(model_path)
@@ -120,9 +124,9 @@ def agent_for_rl_zoo(
     found = f"{kind}-{ModelName(algo, name)}"
     get_model_path, algorithm = module.get_model_path, ALGOS[algo]
     module.get_model_path = lambda *_: (found, str(model_path), str(run))
-    if device is not None:
-        placed: Any = SimpleNamespace(load=partial(algorithm.load, device=device))
-        ALGOS[algo] = placed
+    if load is not None:
+        loader: Any = SimpleNamespace(load=load)
+        ALGOS[algo] = loader
     try:
         yield
     finally:
@@ -130,10 +134,10 @@ def agent_for_rl_zoo(
 
 
 def _check_display() -> None:
-    """Refuse to open a window without a display: SDL then draws off screen, in silence."""
+    """Check that there is a display: without one SDL renders off-screen and reports no error."""
     displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
     if sys.platform not in ("win32", "darwin") and not any(map(os.getenv, displays)):
         raise ValueError(
-            "there is no display (DISPLAY and WAYLAND_DISPLAY are not set): take --no-render for"
+            "no display found (DISPLAY and WAYLAND_DISPLAY are not set): use --no-render to print"
             " the scores only, or make a video with the record command"
         )

@@ -1,4 +1,4 @@
-"""``evaluate``: score an agent on whole games."""
+"""Command ``evaluate``: score an agent on whole games with unclipped rewards."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Score an agent on whole games with unclipped rewards, random play for comparison; print the scores
-and write them to evaluation.json in the run folder.
+Evaluate an agent on whole games with unclipped rewards, and random actions for comparison. The
+scores are printed to stdout and written to evaluation.json in the run folder.
 """
 
 
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     check_device(args.device)
     run = find_run(**chosen_model(args))
     check_model(run.model_path)
-    sha256 = sha256_of(run.model_path)  # now: a training may replace it meanwhile
+    sha256 = sha256_of(
+        run.model_path
+    )  # before the games: a training may replace the file meanwhile
     if args.env_kwargs:
         given = dict(args.env_kwargs)
         for name in RULES.keys() & given.keys():
@@ -59,9 +61,8 @@ def main(arguments: Sequence[str]) -> None:
         max_frames=args.max_frames,
         sticky_actions=args.sticky_actions,
         penalty=args.penalty,
+        progress_bar=True,
     )
-    print(f"run folder: {run.folder}")
-    print(f"evaluated: {run.model_path}")
     print(report, flush=True)
     result = {"model": run.model_path.name, "model_sha256": sha256, **report.as_dict()}
     text = json.dumps(result, indent=2) + "\n"
@@ -77,16 +78,16 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_run(parser)
     add_model(parser)
     add_games(parser, n_games=30, seed=0)
-    add_integer(parser, "--max-frames", default=MAX_FRAMES, help="cap of a game, in frames")
+    add_integer(parser, "--max-frames", default=MAX_FRAMES, help="longest game, in emulator frames")
     parser.add_argument(
         "--sticky-actions",
         type=number(float, 0, 1),
         default=0.0,
-        help="probability of repeating (default 0)",
+        help="probability of repeating the previous action (default 0)",
     )
     parser.add_argument(
         "--penalty", type=float, help="count the steps with exactly this reward (Taxi: -10)"
     )
-    add_env_kwargs(parser, "arguments of the environment, added to those of the training")
+    add_env_kwargs(parser, "environment arguments, added to those of the training")
     add_device(parser)
     return parse_run(parser, arguments)

@@ -1,7 +1,7 @@
-"""What the commands share: flags, how they choose a run, and how they refuse an argument.
+"""Arguments shared by the commands: flags, the choice of a run, errors.
 
-Nothing here, nor at the top of ``evaluate``, ``plot``, ``tune``, ``publish``, ``check`` and
-``resume``, imports PyTorch: ``--help`` and a wrong argument are answered at once.
+Neither this module nor the top level of ``evaluate``, ``plot``, ``tune``, ``publish``, ``check``
+and ``resume`` imports PyTorch: ``--help`` and argument errors appear at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def fail(message: str) -> NoReturn:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of one command: a wrong argument gives one line, as any other error of ours."""
+    """Argument parser of one command; an invalid argument prints one line, as other errors do."""
 
     def __init__(self, command: str, description: str | None = None, **kwargs: Any) -> None:
         super().__init__(
@@ -74,10 +74,10 @@ def add_integer(
 
 
 def add_games(parser: argparse._ActionsContainer, *, n_games: int, seed: int) -> None:
-    """Add how an agent is scored, with defaults of ``--n-games`` and ``--seed``."""
-    add_integer(parser, "--n-games", "-n", default=n_games, help="games of a score")
+    """Add ``--n-games``, ``--seed`` and ``--epsilon`` of an evaluation."""
+    add_integer(parser, "--n-games", "-n", default=n_games, help="number of games")
     add_integer(
-        parser, "--seed", least=0, default=seed, help="decides their starts and random actions"
+        parser, "--seed", least=0, default=seed, help="seed of the games' starts and random actions"
     )
     add_epsilon(parser)
 
@@ -105,9 +105,9 @@ def add_gym_packages(parser: argparse._ActionsContainer) -> None:
 def add_device(parser: argparse._ActionsContainer, default: str | None = "auto") -> None:
     """Add ``--device``.
 
-    :param default: None for that of the training.
+    :param default: None for the device of the training.
     """
-    shown = "as the training began" if default is None else default
+    shown = "that of the training" if default is None else default
     text = f"PyTorch device (default {shown})"
     parser.add_argument("--device", type=_device, default=default, help=text)
 
@@ -126,7 +126,7 @@ def add_env_kwargs(parser: argparse._ActionsContainer, help: str) -> None:
 
 
 def name_and_value(text: str) -> tuple[str, Any]:
-    """Read ``NAME:VALUE`` with a literal of Python as RL Zoo does, but without running any code.
+    """Parse ``NAME:VALUE`` with a Python literal, as RL Zoo does but without running any code.
 
     >>> name_and_value("frameskip:1"), name_and_value("map_name:'8x8'")
     (('frameskip', 1), ('map_name', '8x8'))
@@ -140,36 +140,36 @@ def name_and_value(text: str) -> tuple[str, Any]:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
     raise argparse.ArgumentTypeError(
-        f"{text!r} is not NAME:VALUE with a number, a flag or a string in quotes:"
-        " frameskip:1 full_action_space:True \"map_name:'8x8'\""
+        f"{text!r} is not NAME:VALUE with a number, a bool or a quoted string, for"
+        " example frameskip:1 full_action_space:True \"map_name:'8x8'\""
     )
 
 
 def add_output(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``-o``.
 
-    :param what: goes there, and the default.
+    :param what: what is written there, and the default.
     """
     parser.add_argument("-o", "--output-folder", metavar="FOLDER", help=f"folder of {what}")
 
 
 def add_run(parser: argparse.ArgumentParser, nargs: str | None = "?") -> None:
-    """Add what chooses a run: its folder, or the flags of RL Zoo; see :func:`check_run`.
+    """Add the arguments that choose a run: its folder, or RL Zoo's flags; see :func:`check_run`.
 
-    :param nargs: of the folder; None if the command takes it out of the arguments itself.
+    :param nargs: of the folder, as in argparse; None if the command parses the folder itself.
     """
     if nargs is not None:
-        text = f"run folder, such as {_EXAMPLE}"
+        text = f"run folder such as {_EXAMPLE}"
         parser.add_argument("run", nargs=nargs, metavar="RUN", help=text)
     group = parser.add_argument_group("instead of RUN")
     group.add_argument("--algo", help="RL Zoo's name of the algorithm, e.g. dqn")
     group.add_argument("--env", help="environment id")
-    group.add_argument("-f", "--folder", help="log folder, in which runs lie (default logs)")
+    group.add_argument("-f", "--folder", help="log folder that contains the runs (default logs)")
     group.add_argument(
         "--exp-id",
         type=lambda text: int(text) if text.removeprefix("-").isdecimal() else text,
-        help="run number, 3_<uuid> for one of --uuid (default 0: the latest run with the model;"
-        " resume: the latest unfinished one)",
+        help="run number, or 3_<uuid> for a run of --uuid (default 0: the latest run that has the"
+        " model; for resume: the latest unfinished run)",
     )
     add_gym_packages(parser)
 
@@ -182,7 +182,7 @@ def parse_run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argp
 
 
 def check_run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse both and neither of the two ways to choose a run; fill in the defaults of the flags.
+    """Check that a run is chosen in one of the two ways; fill in the defaults of the flags.
 
     Afterwards ``args.run`` is the list of the folders that were given, perhaps empty.
     """
@@ -190,18 +190,18 @@ def check_run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None
     flags = {"--algo": args.algo, "--env": args.env, "-f": args.folder, "--exp-id": args.exp_id}
     given = " ".join(f"{flag} {value}" for flag, value in flags.items() if value is not None)
     if runs and given:
-        hint = "; the folder of the output is -o" if args.folder and "output_folder" in args else ""
+        hint = "; the output folder is -o" if args.folder and "output_folder" in args else ""
         parser.error(
             f"choose a run by its folder or by --algo, --env, -f and --exp-id, got both,"
             f" {' '.join(runs)} and {given}{hint}"
         )
     for run in runs:
         if not Path(run).is_dir():
-            parser.error(f"{run} is not a folder: name that of a run, such as {_EXAMPLE}")
+            parser.error(f"{run} is not a folder: give a run folder such as {_EXAMPLE}")
     if not runs and (args.algo is None or args.env is None):
         parser.error(
-            f"no run: name its folder, such as {_EXAMPLE}, as the first argument, or choose it by"
-            f" --algo and --env, got {given or 'neither'}"
+            f"no run: give its folder, such as {_EXAMPLE}, as the first argument, or choose it by"
+            f" --algo and --env; got {given or 'neither'}"
         )
     args.run, args.folder, args.exp_id = runs, args.folder or "logs", args.exp_id or 0
 
@@ -211,7 +211,7 @@ def run_folders(args: argparse.Namespace) -> list[Path]:
 
     The modules of ``--gym-packages`` are imported.
 
-    :raises ValueError: for a run or module that is not there.
+    :raises ValueError: for a run or module that does not exist.
     """
     from sb3_atari_course.envs import import_packages
     from sb3_atari_course.zoo.run_folder import find_folder
@@ -223,27 +223,31 @@ def run_folders(args: argparse.Namespace) -> list[Path]:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses a model of the run; see :func:`chosen_model`."""
-    parser.add_argument("--load-best", action="store_true", help="the best model of evaluations")
-    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="a checkpoint")
-    parser.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
+    """Add the flags that choose a model of the run; see :func:`chosen_model`."""
+    parser.add_argument(
+        "--load-best", action="store_true", help="use the best model of RL Zoo's evaluations"
+    )
+    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="use a checkpoint")
+    parser.add_argument(
+        "--load-last-checkpoint", action="store_true", help="use the last checkpoint"
+    )
 
 
 def chosen_model(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of ``find_model`` and ``find_run``; set those flags of a run folder.
+    """Return the arguments of ``find_model`` and ``find_run``; derive the flags from a run folder.
 
     RL Zoo finds a run by ``FOLDER/ALGO/ENV_NUMBER``, with its settings in ``ENV`` therein. The
     modules of ``--gym-packages`` are imported.
 
-    :raises ValueError: for a folder that is not called so, a module or environment that is not
-        there.
+    :raises ValueError: for a folder with another name, a module or environment that does not
+        exist.
     """
     from sb3_atari_course.envs import find_spec, import_packages
 
     import_packages(args.gym_packages)
     if args.run:
         args.folder, args.algo, args.env, args.exp_id = _place_of(Path(args.run[0]))
-    find_spec(args.env)  # an unknown id is reported before its folder is missed
+    find_spec(args.env)  # report an unknown id before a missing folder
     names = ("exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
     which = {name: getattr(args, name) for name in names}
     return {"algo": args.algo, "env_id": args.env, "folder": args.folder, **which}
@@ -267,6 +271,6 @@ def _place_of(run: Path) -> tuple[str, str, str, str]:
             return str(run.parents[1]), run.parent.name, env_id, run.name.removeprefix(prefix)
     raise ValueError(
         f"{given} is not a run folder of RL Zoo, LOGS/ALGO/ENV_NUMBER such as {_EXAMPLE} with its"
-        f" settings in {_EXAMPLE}/CartPole-v1/config.yml: name one, or choose a run by --algo and"
+        f" settings in {_EXAMPLE}/CartPole-v1/config.yml: give one, or choose a run by --algo and"
         " --env"
     )

@@ -1,10 +1,11 @@
-"""``plot``: learning curves and reports of runs."""
+"""Command ``plot``: learning curves and HTML reports of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_output,
@@ -14,14 +15,14 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Plot the learning curve of a run, finished or not, or compare several runs, and write a report:
-one HTML file that needs no network and no other file.
+Plot the learning curve of a run, finished or not, or compare several runs, and write a report: a
+single self-contained HTML file.
 
-Name run folders (logs/dqn/CartPole-v1_1), or choose one run by --algo and --env: the latest that
-has a model, or the latest if none has one. To plot a training that still runs, name its folder.
-One run: learning_curve.png and report.html, in its folder. Several: comparison.png and
-report.html in -o; runs with the same algorithm, environment and settings are seeds of one line,
-drawn as their mean with its 95 % interval.
+Give run folders (logs/dqn/CartPole-v1_1), or choose one run by --algo and --env: the latest that
+has a model, or the latest if none has one. To plot a running training, give its folder.
+One run: learning_curve.png and report.html in its folder. Several runs: comparison.png and
+report.html in -o; runs with the same algorithm, environment and settings are seeds of one group,
+plotted as their mean with a 95 % confidence interval.
 """
 
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("plot", _DESCRIPTION)
     add_run(parser, "*")
-    add_output(parser, "the files (default: that of the run; comparison for several)")
+    add_output(parser, "the files (default: the run folder; for several runs: comparison)")
     parser.add_argument("--no-html", action="store_true", help="images only, no report.html")
     args = parse_run(parser, arguments)
 
@@ -38,11 +39,19 @@ def main(arguments: Sequence[str]) -> None:
 
     folders = run_folders(args)
     if len(folders) == 1:
-        print(f"learning curve: {plot_run(folders[0], output=args.output_folder)}")
+        with Progress("Plotting the learning curve"):
+            curve = plot_run(folders[0], output=args.output_folder)
+        print(f"learning curve: {curve}")
         if not args.no_html:
-            print(f"report: {write_report(folders[0], output=args.output_folder)}")
+            with Progress("Writing the report"):
+                report = write_report(folders[0], output=args.output_folder)
+            print(f"report: {report}")
         return
     output = Path(args.output_folder or "comparison")
-    print(f"comparison: {plot_comparison(folders, output / 'comparison.png')}")
+    with Progress(f"Comparing {len(folders)} runs"):
+        comparison = plot_comparison(folders, output / "comparison.png")
+    print(f"comparison: {comparison}")
     if not args.no_html:
-        print(f"report: {write_comparison_report(folders, output)}")
+        with Progress(f"Writing the report of {len(folders)} runs"):
+            report = write_comparison_report(folders, output)
+        print(f"report: {report}")

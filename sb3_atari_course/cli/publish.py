@@ -1,4 +1,4 @@
-"""``publish``: small files of a run's agents, with scores and a model card."""
+"""Command ``publish``: export a run's agents as small files with scores and a model card."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Make agents of a finished run that can be shipped: small zips, settings that stock RL Zoo reads, the
-learning curve, and a card.json with where they come from and how they score.
+Export the agents of a finished run for sharing: small model files, settings that stock RL Zoo
+reads, the learning curve, and a model card (card.json) with their origin and scores.
 
-The best of all files of the run is chosen on games of its own. Watch it by
+The best model of the run is selected on separate games. Watch it with
   python -m rl_zoo3.enjoy --algo dqn --env ENV -f my_agents --no-render
 """
 
@@ -35,11 +35,11 @@ def main(arguments: Sequence[str]) -> None:
         nargs="+",
         default=[],
         metavar="STEPS",
-        help="checkpoints (--save-freq) to ship in addition to the best; behind RUN",
+        help="also publish these checkpoints (--save-freq); must follow RUN",
     )
     add_games(parser, n_games=30, seed=1000)
-    add_integer(parser, "--selection-games", default=10, help="games to choose the best by")
-    add_integer(parser, "--selection-seed", least=0, default=500, help="of those games")
+    add_integer(parser, "--selection-games", default=10, help="games to select the best model on")
+    add_integer(parser, "--selection-seed", least=0, default=500, help="seed of those games")
     add_device(parser, "cpu")
     args = parse_run(parser, arguments)
 
@@ -58,5 +58,6 @@ def main(arguments: Sequence[str]) -> None:
         epsilon=args.epsilon,
         device=args.device,
         gym_packages=args.gym_packages,
+        progress_bar=True,
     )
     print(f"published: {target}")

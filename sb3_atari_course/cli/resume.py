@@ -1,8 +1,9 @@
-"""``resume``: a training that was stopped goes on."""
+"""Command ``resume``: resume a training that was stopped."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Resume a training from its newest whole checkpoint, in the same folder, as if it had never stopped.
-The run's own settings are imported: trust the folder.
+Resume a training from its newest valid checkpoint, in the same folder, as if it had never stopped.
+Code named in the run's settings is imported: only resume runs that you trust.
 """
 
 
@@ -25,18 +26,20 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("resume", _DESCRIPTION)
     add_run(parser)
-    steps = "agent steps after which the training is finished (default: as it was started)"
+    steps = "total agent steps of the training (default: as it was started)"
     add_integer(parser, "-n", "--n-timesteps", help=steps)
     parser.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
-    threads = "threads of PyTorch (default: as the training began)"
+    threads = "PyTorch threads (default: those of the training)"
     add_integer(parser, "--num-threads", help=threads)
     add_device(parser, None)
     args = parse_run(parser, arguments)
 
     from sb3_atari_course.zoo.resume_experiment import resume_experiment
 
+    run = _run_of(args)
+    print(f"Resuming {run}", file=sys.stderr, flush=True)
     resume_experiment(
-        _run_of(args),
+        run,
         n_timesteps=args.n_timesteps,
         device=args.device,
         num_threads=args.num_threads,
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _run_of(args: argparse.Namespace) -> Path:
-    """Return the run folder that was given or chosen: without a number the latest unfinished one.
+    """Return the chosen run folder; without a run number the latest unfinished one.
 
     :raises ValueError: if there is none.
     """
@@ -70,6 +73,6 @@ def _run_of(args: argparse.Namespace) -> Path:
     if not found:
         raise ValueError(
             f"{runs} has no unfinished run of {args.env}: choose the log folder with -f; to train"
-            " a finished one for longer, name its folder"
+            " a finished run for longer, give its folder"
         )
     return max(found, key=lambda run: found[run])

@@ -1,4 +1,4 @@
-"""``train``: RL Zoo's, with our parser and experiment manager."""
+"""Command ``train``: RL Zoo's ``train`` with our parser and experiment manager."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from sb3_atari_course.zoo.experiment import (
 )
 from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
 
-#: Number of ``train`` -> the smallest one that makes sense, and others with a meaning of their own.
+#: Numeric flag of ``train`` -> its minimum, and the smaller values that have a special meaning.
 _LEAST: dict[str, tuple[int, dict[int, str]]] = {
-    "n_timesteps": (1, {-1: "the yml's"}),
-    "num_threads": (1, {-1: "PyTorch's own"}),
-    "log_interval": (1, {-1: "SB3's own", -2: "none"}),
+    "n_timesteps": (1, {-1: "that of the config file"}),
+    "num_threads": (1, {-1: "PyTorch's default"}),
+    "log_interval": (1, {-1: "SB3's default", -2: "no log"}),
     "eval_episodes": (1, {}),
     "n_eval_envs": (1, {}),
     "checkpoint_freq": (0, {}),
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     register_envs()
     register_algorithms()
     sys.argv = ["sb3-atari train", *arguments]
-    # RL Zoo's train() builds them itself and offers no argument (2.9.2)
+    # RL Zoo 2.9.2's train() creates these itself and takes no argument for them
     module: Any = rl_zoo3.train
     module.argparse = SimpleNamespace(ArgumentParser=TrainParser)
     module.StoreDict = NamedValues
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 class TrainParser(CommandParser):
-    """The parser of RL Zoo's ``train``, with our flags too; it refuses what cannot be trained."""
+    """Parser of RL Zoo's ``train`` with our flags; rejects what cannot be trained."""
 
     def __init__(self) -> None:
         super().__init__("train")
@@ -63,14 +63,14 @@ class TrainParser(CommandParser):
             type=int,
             default=FREQUENCY,
             help=f"Agent steps between two checkpoints for resume (default {FREQUENCY}; 0: none);"
-            f" {', '.join(ALGORITHMS)}",
+            f" for {', '.join(ALGORITHMS)}",
         )
 
     def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
-        """Add a flag of RL Zoo, where its text or type falls short with a better one."""
+        """Add a flag of RL Zoo, with our help text or type where RL Zoo's is incomplete."""
         if "--vec-env" in names:
             kwargs["choices"] = [*kwargs["choices"], "native"]
-            kwargs["help"] = "VecEnv type; native: Atari games in ale-py's C++ threads"
+            kwargs["help"] = "VecEnv type; native: Atari environments in ale-py's C++ threads"
         if "-f" in names:
             kwargs["help"] += " (default %(default)s)"
         if kwargs.get("type") is bool:  # bool("False") is true
@@ -80,8 +80,8 @@ class TrainParser(CommandParser):
     def parse_args(self, *args: Any) -> argparse.Namespace:  # type: ignore[override]
         """Read the command line.
 
-        :raises SettingError: for a module, environment, device or agent that is not there, and for
-            a number out of range.
+        :raises SettingError: for a module, environment, device or agent that does not exist, and
+            for a number out of range.
         """
         given: argparse.Namespace = super().parse_args(*args)
         import_packages(given.gym_packages)
@@ -91,9 +91,9 @@ class TrainParser(CommandParser):
             if value is not None and value < least and value not in others:
                 flag = "-n" if name == "n_timesteps" else f"--{name.replace('_', '-')}"
                 meanings = "".join(f", or {other} ({what})" for other, what in others.items())
-                raise SettingError(f"{flag} {value}: has to be at least {least}{meanings}")
+                raise SettingError(f"{flag} {value}: must be at least {least}{meanings}")
         if given.seed >= 2**32:
-            raise SettingError(f"--seed {given.seed}: has to be below 2**32")
+            raise SettingError(f"--seed {given.seed}: must be below 2**32")
         check_device(given.device)
         agent = given.trained_agent
         if agent and not (agent.endswith(".zip") and Path(agent).is_file()):
@@ -110,4 +110,4 @@ def _true_or_false(text: str) -> bool:
     try:
         return {"true": True, "false": False}[text.lower()]
     except KeyError:
-        raise argparse.ArgumentTypeError(f"has to be True or False, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be True or False, got {text!r}") from None

@@ -1,4 +1,4 @@
-"""``tune``: a search of hyperparameters, or the report on one."""
+"""Command ``tune``: search hyperparameters with Optuna, or report on a search."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sb3_atari_course.hyperparams import ALGORITHMS
 from sb3_atari_course.tuning import GRACE_PERIOD, PRUNERS, SAMPLERS
 
 _EPILOG = """\
-The same command resumes a study that was stopped, and joins one that is running. Values of --param
-are those of a space file: gamma=[0.99,0.999], "learning_rate={low: 1e-5, high: 1e-3, log: true}",
-batch_size=64 (frozen). More in docs/tuning.md.
+The same command resumes a stopped study, and joins a running one. --param takes the values of a
+search space file: gamma=[0.99,0.999], "learning_rate={low: 1e-5, high: 1e-3, log: true}",
+batch_size=64 (fixed). More in docs/tuning.md.
 """
 
 
@@ -36,16 +36,16 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    description = "Search hyperparameters: trainings by RL Zoo, scored on whole games."
+    description = "Search hyperparameters with Optuna: RL Zoo trainings, evaluated on whole games."
     parser = CommandParser("tune", description, epilog=_EPILOG)
     parser.add_argument("--algo", required=True, choices=ALGORITHMS, help="algorithm")
     parser.add_argument("--env", required=True, help="environment id")
     parser.add_argument(
-        "--best", action="store_true", help="train nothing: print the best yml, draw the plots"
+        "--best", action="store_true", help="do not train: print the best settings, write the plots"
     )
     _add_study(parser.add_argument_group("study"))
-    _add_space(parser.add_argument_group("what is tried"))
-    _add_score(parser.add_argument_group("how it is scored"))
+    _add_space(parser.add_argument_group("search space"))
+    _add_score(parser.add_argument_group("evaluation"))
     _add_machine(parser.add_argument_group("this machine"))
     args = parser.parse_args(arguments)
     if not args.minutes > 0:
@@ -58,62 +58,76 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         *("-f", "--folder"),
         default="studies",
-        help="folder in which studies lie, each in one of its name (default studies)",
+        help="folder of the studies, a subfolder each (default studies)",
     )
     group.add_argument(
         "--storage",
         metavar="URL",
-        help="postgresql://..., sqlite:///x.db (one worker), or a file of Optuna's journal"
-        " (default: $SB3_ATARI_STORAGE, which shows no password to others, else journal.log in"
-        " the study's folder)",
+        help="postgresql://..., sqlite:///x.db (one worker), or an Optuna journal file"
+        " (default: $SB3_ATARI_STORAGE, which keeps a password out of the process list, else"
+        " journal.log in the study's folder)",
     )
     add_integer(
         group,
         "--n-trials",
-        help="finished trials, complete or pruned, of all machines (default 20 for a game, else"
-        " 50); more than before extend a study",
+        help="finished trials (complete or pruned) of all machines together (default 20 for Atari,"
+        " else 50); a larger number extends the study",
     )
-    steps = "agent steps of a training (default: those of the yml, for a game 100000)"
+    steps = "agent steps of each training (default: as in the config file; Atari: at most 100000)"
     add_integer(group, "-n", "--n-timesteps", help=steps)
     group.add_argument(
-        "--minutes", type=float, default=math.inf, help="begin no trial after so many minutes"
+        "--minutes", type=float, default=math.inf, help="start no trial after this many minutes"
     )
-    add_integer(group, "--seed", least=0, default=0, help="same seed, one worker: same trials")
+    add_integer(
+        group,
+        "--seed",
+        least=0,
+        default=0,
+        help="with one worker, the same seed gives the same trials",
+    )
 
 
 def _add_space(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        *("-conf", "--conf-file"), help="yml of the other hyperparameters (default: that of train)"
+        *("-conf", "--conf-file"),
+        help="config file of the other hyperparameters (default: as train)",
     )
-    group.add_argument("--space", metavar="FILE", help="yml of what is tried (default: ours)")
-    add_several(group, "--param", "NAME=VALUES", help="change or add a parameter")
-    add_several(group, "--freeze", "NAME", help="leave as the yml has it")
-    add_several(group, "--only", "NAME", help="tune nothing else")
-    group.add_argument("--list-params", action="store_true", help="show all parameters and end")
-    add_env_kwargs(group, "arguments of the environment")
+    group.add_argument(
+        "--space", metavar="FILE", help="search space, a yml file (default: built in)"
+    )
+    add_several(
+        group, "--param", "NAME=VALUES", help="change or add parameters of the search space"
+    )
+    add_several(group, "--freeze", "NAME", help="do not tune: use the value of the config file")
+    add_several(group, "--only", "NAME", help="tune only these parameters")
+    group.add_argument("--list-params", action="store_true", help="print all parameters and exit")
+    add_env_kwargs(group, "environment arguments")
     group.add_argument("--sampler", choices=SAMPLERS, default="tpe", help="default tpe")
     add_integer(group, "--n-startup-trials", least=0, default=10, help="random trials before TPE")
 
 
 def _add_score(group: argparse._ArgumentGroup) -> None:
-    add_integer(group, "--n-games", default=20, help="games of a score")
-    evaluations = "scores of a training, the last at its end"
+    add_integer(group, "--n-games", default=20, help="games per evaluation")
+    evaluations = "evaluations per training, the last at its end"
     add_integer(group, "--n-evaluations", default=4, help=evaluations)
-    repeats = "trainings of a trial, whose mean is its score"
+    repeats = "trainings per trial; the score of a trial is their mean"
     add_integer(group, "--n-repeats", default=1, help=repeats)
-    add_integer(group, "--max-frames", default=MAX_FRAMES, help="cap of a game, in frames")
+    add_integer(group, "--max-frames", default=MAX_FRAMES, help="longest game, in emulator frames")
     add_epsilon(group)
     group.add_argument("--pruner", choices=PRUNERS, default="median", help="default median")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    add_integer(group, "--workers", default=1, help="processes here")
-    threads = "of PyTorch in each (default: cores / workers)"
+    add_integer(group, "--workers", default=1, help="worker processes on this machine")
+    threads = "PyTorch threads per worker (default: cores / workers)"
     add_integer(group, "--num-threads", help=threads)
     add_device(group)
     group.add_argument(
-        "--vec-env", choices=("dummy", "native"), default="dummy", help="native: ale-py's threads"
+        "--vec-env",
+        choices=("dummy", "native"),
+        default="dummy",
+        help="native: ale-py's C++ threads",
     )
-    silence = "seconds of silence after which a worker counts as dead (databases)"
+    silence = "seconds without a heartbeat after which a worker counts as dead (databases)"
     add_integer(group, "--grace-period", default=GRACE_PERIOD, help=silence)
     add_gym_packages(group)

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course.course.exercises import check_name
 from sb3_atari_course.course.lesson import in_notebook
 from sb3_atari_course.course.student_code import Cell, read_cells, running_cells
@@ -121,7 +122,11 @@ def judge_apart(
         code = f"from {_JUDGE} import main; main(*{[exercise, str(source), str(result)]!r})"
         paths = [os.path.abspath(str(path)) for path in (beside, *sys.path)]
         end = f"not finished after {most_seconds:g} seconds: a loop without an end? "
-        with errors.open("wb") as stderr, contextlib.suppress(subprocess.TimeoutExpired):
+        with (
+            errors.open("wb") as stderr,
+            contextlib.suppress(subprocess.TimeoutExpired),
+            Progress(f"Checking {exercise}"),
+        ):
             done = subprocess.run(
                 [sys.executable, "-c", code],
                 cwd=folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +12,7 @@ import numpy as np
 from stable_baselines3.common.atari_wrappers import WarpFrame
 
 from sb3_atari_course._common import MAX_FRAMES
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course._common.validation import (
     boolean,
     explain_arguments,
@@ -124,6 +126,7 @@ def evaluate_games(
     env_kwargs: dict[str, Any] | None = None,
     random_play: bool = True,
     penalty: float | None = None,
+    progress_bar: bool = False,
 ) -> GamesReport:
     """Evaluate a model on full games with unclipped rewards.
 
@@ -155,6 +158,7 @@ def evaluate_games(
         SB3's ``WarpFrame``; for models trained by RL Zoo pass ``{"obs_type": "rgb"}``.
     :param random_play: also play the same games with random actions.
     :param penalty: reward that is counted as a penalty, for example -10 (illegal action in Taxi).
+    :param progress_bar: show the progress on stderr: a bar on a terminal, else a line every 30 s.
     :return: the report.
     :raises TypeError: for a value of a wrong type; for an environment instead of its id.
     :raises ValueError: for a number out of range; for sticky actions without Atari or twice; for
@@ -167,6 +171,7 @@ def evaluate_games(
     epsilon = probability("epsilon", epsilon)
     sticky_actions = probability("sticky_actions", sticky_actions)
     random_play = boolean("random_play", random_play)
+    progress_bar = boolean("progress_bar", progress_bar)
     if penalty is not None:
         finite_number("penalty", penalty)
     is_game = is_atari(env_id)
@@ -193,9 +198,13 @@ def evaluate_games(
     env = fit_to_model(env, model)
     try:
         protocol = protocol_of(env, keeper, given)
-        games = [play_game(player, env, keeper, [seed, game], epsilon) for game in range(n_games)]
-        n_random = n_games if random_play else 0
-        at_random = [play_game(player, env, keeper, [seed, game], 1.0) for game in range(n_random)]
+        seeds = [[seed, game] for game in range(n_games)]
+        shown = partial(Progress, total=n_games, unit="games", disable=not progress_bar)
+        with shown("Evaluating") as progress:
+            games = _play_games(player, env, keeper, seeds, epsilon, progress)
+        with shown("Evaluating random actions") as progress:
+            seeds = seeds if random_play else []
+            at_random = _play_games(player, env, keeper, seeds, 1.0, progress)
     finally:
         env.close()
     if is_game:
@@ -223,6 +232,22 @@ def _wrapped_game(
     if find_noops(env, outside=start) is not None:
         start.noop_max = 0
     return keeper, env
+
+
+def _play_games(
+    player: Player,
+    env: gym.Env[Any, Any],
+    keeper: ScoreKeeper,
+    seeds: list[list[int]],
+    epsilon: float,
+    progress: Progress,
+) -> list[EpisodeStatistics]:
+    """Play one game for each seed."""
+    games = []
+    for seed in seeds:
+        games.append(play_game(player, env, keeper, seed, epsilon))
+        progress.update()
+    return games
 
 
 def play_game(

@@ -1,9 +1,9 @@
 """Figures, HTML reports and videos of runs.
 
-- ``run_data.py``     what a run folder holds: curves, settings, scores, files
+- ``run_data.py``     data of a run folder: curves, settings, scores, files
 - ``curves.py``       figures of one run, of several compared, of episodes
 - ``html_report.py``  one HTML file of a run or a comparison, from the template ``report.html``
-- ``video.py``        games recorded to MP4 files
+- ``video.py``        recording of games, MP4 files
 """
 
 from sb3_atari_course.report.curves import plot_comparison, plot_episodes, plot_run

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Told apart by colour-blind readers too (Okabe and Ito 2008), the palest last.
+#: Colour-blind safe palette (Okabe and Ito 2008), the palest last.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 
 def make_figure(
     rows: int, *, heights: Sequence[float] = (), share: bool = True
 ) -> tuple[Figure, Any]:
-    """Return a figure and its axes, one below the other, drawn without a screen.
+    """Return a figure and its axes, one below the other; no display is needed.
 
     :param heights: how high each row is, in units of the lowest; default: the first twice the rest.
     :param share: the rows have the same x axis.
@@ -42,9 +42,9 @@ def make_figure(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, whole or not at all; its folder is made if missing.
+    """Write a figure to a file atomically; its folder is created if missing.
 
-    :param path: its ending names the format, PNG without one.
+    :param path: the suffix selects the format, PNG without one.
     :raises ValueError: if it cannot be written.
     """
     kind = path.suffix[1:] or "png"
@@ -56,7 +56,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def plain(text: object) -> str:
-    r"""Return a text in which matplotlib finds no formula, whatever a folder is called.
+    r"""Return a text escaped so that matplotlib parses no formula in it.
 
     >>> plain("a $x$")
     'a \\$x\\$'
@@ -65,14 +65,14 @@ def plain(text: object) -> str:
 
 
 def tidy(axes: Any) -> None:
-    """Give a panel a light grid, no box, and thousands with separators along x."""
+    """Give a panel a light grid, no box, and thousands separators on the x axis."""
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-#: Points of the common grid: more than a figure of this size can show apart.
+#: Points of the common grid, more than a figure of this size resolves.
 N_POINTS = 300
 
 
@@ -81,7 +81,7 @@ class MeanCurve(NamedTuple):
 
     :param steps: (n,) float64, agent steps.
     :param values: (n,) float64, mean over the seeds.
-    :param half_width: (n,) float64, zero for a single seed, of which nothing is known.
+    :param half_width: (n,) float64, zero for a single seed, whose spread is unknown.
     """
 
     steps: NDArray[np.float64]
@@ -90,10 +90,10 @@ class MeanCurve(NamedTuple):
 
 
 def mean_of_seeds(curves: Sequence[Curve]) -> MeanCurve:
-    """Average curves where all of them are known; a value holds until the next one.
+    """Average curves over the steps that all of them cover; a value holds until the next one.
 
-    :param curves: one of each seed, steps in increasing order.
-    :return: one curve comes back as it is.
+    :param curves: one per seed, steps in increasing order.
+    :return: the mean; a single curve is returned unchanged.
     :raises ValueError: if some curve ends before another begins.
     """
     if len(curves) == 1:
@@ -126,7 +126,7 @@ class Group:
 
     :param name: for a legend of one environment: the algorithm, and settings that differ.
     :param env_id: the environment.
-    :param runs: in the order in which they were named.
+    :param runs: in the order given.
     """
 
     name: str
@@ -135,7 +135,7 @@ class Group:
 
     @property
     def count(self) -> str:
-        """How many there are: "3 seeds", or "3 runs" if some have the same seed."""
+        """Number of runs: "3 seeds", or "3 runs" if some have the same seed."""
         n = len(self.runs)
         seeds = {run.facts.seed for run in self.runs} - {None}
         word = "seed" if len(seeds) == n else "run"
@@ -154,8 +154,8 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
         facts = run.facts
         if facts.algo is None or facts.env_id is None:
             raise ValueError(
-                f"{facts.folder} has no args.yml that tells algo and env: it can be plotted alone,"
-                " but not be compared"
+                f"{facts.folder} has no args.yml with algo and env: it can be plotted alone, but"
+                " not compared"
             )
         key = json.dumps([facts.algo, facts.env_id, _settings(run)], sort_keys=True, default=str)
         groups.setdefault(key, []).append(run)
@@ -171,18 +171,21 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
 
 
 def _settings(run: RunCurves) -> dict[str, Any]:
-    """Return what makes two runs the same training but for their seeds."""
+    """Return the settings in which the seeds of one training agree."""
     hyperparams = {k: v for k, v in run.facts.hyperparams.items() if k != "n_timesteps"}
     arguments = {
         name: run.facts.arguments[name]
-        for name in ("env_kwargs", "trained_agent")  # a training from another's model is another
+        for name in (
+            "env_kwargs",
+            "trained_agent",
+        )  # starting from another model is another training
         if run.facts.arguments.get(name)
     }
     return {**hyperparams, **arguments}
 
 
 def _differences(settings: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> list[str]:
-    """Return ``key value`` for each setting that is not the same in all rivals."""
+    """Return ``key value`` for each setting that differs among the rivals."""
     flat = [_flatten(rival) for rival in rivals]
     paths = dict.fromkeys(path for rival in flat for path in rival)
     mine, texts = _flatten(settings), []
@@ -194,7 +197,7 @@ def _differences(settings: dict[str, Any], rivals: Sequence[dict[str, Any]]) -> 
 
 
 def _flatten(settings: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Return path -> value: of a wrapper only what differs has to be said, deep in a yml."""
+    """Return path -> value of nested settings, to show only the leaves that differ."""
     if isinstance(settings, dict) and settings:
         items = [((*path, str(key)), value) for key, value in settings.items()]
     elif isinstance(settings, list) and any(isinstance(value, dict) for value in settings):
@@ -204,21 +207,21 @@ def _flatten(settings: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...],
     return {k: v for inner, value in items for k, v in _flatten(value, inner).items()}
 
 
-#: More dots than these become an image inside an SVG: thousands of shapes make a page slow.
+#: Above this number, points are rasterized: thousands of SVG shapes slow down a page.
 _MOST_SHAPES = 2000
 
-#: Fewer games than these have larger dots.
+#: Up to this number of games, markers are larger.
 _FEW_GAMES = 100
 
 
 def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
-    """Draw the training of a run folder: true scores, evaluations, loss, epsilon.
+    """Plot the learning curves of a run: true scores, evaluations, loss, epsilon.
 
     :param folder: a run folder with monitor files; ``evaluations.npz``, ``progress.csv`` and
-        ``evaluation.json`` are drawn if there.
-    :param output: folder of the image, made if missing; default: the run folder.
+        ``evaluation.json`` are used if present.
+    :param output: folder of the image, created if missing; default: the run folder.
     :return: the path of the image, ``learning_curve.png`` in that folder.
-    :raises ValueError: if there is nothing to draw, a file cannot be read, or the figure cannot be
+    :raises ValueError: if there is nothing to plot, a file cannot be read, or the figure cannot be
         written.
     :raises ImportError: without the extra ``plots``.
     """
@@ -229,7 +232,7 @@ def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
 
 
 def draw_run(curves: RunCurves) -> Figure:
-    """Draw the scores, the loss (the TD error of a table) and epsilon of a run.
+    """Draw the scores, the loss (TD error of tabular Q-learning) and epsilon of a run.
 
     :raises ImportError: without the extra ``plots``.
     """
@@ -273,10 +276,10 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def plot_comparison(folders: Sequence[str | Path], path: str | Path) -> Path:
-    """Draw several runs into one figure: seeds of a training as their mean with its interval.
+    """Plot several runs in one figure; seeds of a training as their mean with a 95 % interval.
 
     :param folders: at least two run folders of RL Zoo, each with its ``args.yml``.
-    :param path: of the PNG to write; its folder is made if missing.
+    :param path: the PNG file to write; its folder is created if missing.
     :return: the same path.
     :raises ValueError: for fewer than two runs, the same run twice, runs that cannot be read or
         compared, and a figure that cannot be written.
@@ -300,7 +303,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunCurves]:
         place = Path(folder).resolve()
         if place in seen:
             raise ValueError(
-                f"{folder} is given twice (as {seen[place]} before): name each run once"
+                f"{folder} is given twice (as {seen[place]} before): give each run once"
             )
         seen[place] = folder
     runs = [read_run(folder) for folder in folders]
@@ -317,8 +320,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunCurves]:
 def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
     """Draw the scores of several runs, one panel for each environment.
 
-    Of each group the mean over its seeds where all of them played, with the 95 % interval of that
-    mean by Student's t, and thin lines for the single seeds.
+    Each group is drawn as the mean over its seeds, as far as all of them were trained, with the
+    95 % confidence interval of that mean (Student's t), and a thin line for each seed.
 
     :raises ValueError: for runs without ``args.yml``, seeds without a common step.
     :raises ImportError: without the extra ``plots``.
@@ -341,7 +344,7 @@ def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
 
 
 def _put_legend_below(figure: Figure, axes: Any) -> None:
-    """Put the legend under the label of the x axis: it is too wide to leave the lines alone."""
+    """Put the legend below the label of the x axis: inside, it would cover the curves."""
     from matplotlib.transforms import ScaledTranslation
 
     inches = ScaledTranslation(0, -0.42, figure.dpi_scale_trans)
@@ -364,7 +367,7 @@ def _draw_group(axes: Any, group: Group, color: str, dashes: str) -> None:
 
 
 def _keep_lines_large(axes: Any) -> None:
-    """Cut off intervals that would press the lines flat: that of two seeds is 18 SD high."""
+    """Limit the y axis where wide intervals would flatten the curves (two seeds: 18 SD)."""
     values = np.concatenate([line.get_ydata() for line in axes.get_lines()])
     low, high = values.min(), values.max()
     room = max((high - low) / 2, 1e-9 + 0.02 * abs(high))
@@ -375,21 +378,21 @@ def _keep_lines_large(axes: Any) -> None:
 def plot_episodes(
     lengths: Sequence[float], returns: Sequence[float], *, window: int = 100
 ) -> Figure:
-    """Draw the length and the return of each episode, each on an axis of its own.
+    """Plot the length and the return of each episode, on separate y axes.
 
     :param lengths: steps of each episode, in order.
     :param returns: sum of rewards of each episode.
     :param window: episodes over which the thick lines are averaged.
-    :return: the figure; a notebook shows it, ``figure.savefig(path)`` keeps it.
+    :return: the figure; a notebook shows it, ``figure.savefig(path)`` saves it.
     :raises ValueError: if there are no episodes, or not as many lengths as returns.
     :raises ImportError: without the extra ``plots``.
     """
     if len(lengths) != len(returns):
         raise ValueError(
-            f"one length and one return for each episode, got {len(lengths)} and {len(returns)}"
+            f"lengths and returns must be equally many, got {len(lengths)} and {len(returns)}"
         )
     if not len(lengths):
-        raise ValueError("no episode was finished: train for longer, then draw")
+        raise ValueError("no episode was finished: train for longer, then plot")
     integer_at_least(1, "window", window)
     figure, left = make_figure(1)
     right = left.twinx()

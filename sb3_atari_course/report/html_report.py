@@ -27,20 +27,20 @@ from sb3_atari_course.zoo.run_folder import run_number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: A longer video makes the file too heavy to send: 24 MB, 32 MB as base64.
+#: Largest video that is embedded: 24 MB, which are 32 MB as base64.
 MOST_VIDEO_BYTES = 24_000_000
 
-#: Scores shown one by one.
+#: Most scores that are listed individually.
 _MOST_SCORES = 1000
 
 
 def write_report(folder: str | Path, *, output: str | Path | None = None) -> Path:
     """Write ``report.html``: curves, scores, video, settings and files of a run in one file.
 
-    The file needs no network, no script and nothing beside it; the same run gives the same file.
+    The file is self-contained, without scripts or network; the same run gives the same file.
 
     :param folder: a run folder of RL Zoo.
-    :param output: folder of the report, made if missing; default: the run folder.
+    :param output: folder of the report, created if missing; default: the run folder.
     :return: the path of the report.
     :raises ValueError: for a folder that is not a run, or cannot be read, and a report that cannot
         be written.
@@ -51,10 +51,10 @@ def write_report(folder: str | Path, *, output: str | Path | None = None) -> Pat
 
 
 def write_comparison_report(folders: Sequence[str | Path], output: str | Path) -> Path:
-    """Write ``report.html`` about several runs: compared, in a table, and each by itself.
+    """Write ``report.html`` of several runs: comparison plot, table, and a section per run.
 
     :param folders: at least two run folders of RL Zoo.
-    :param output: folder of the report, made if missing.
+    :param output: folder of the report, created if missing.
     :return: the path of the report.
     :raises ValueError: for runs that cannot be read or compared, and a report that cannot be
         written.
@@ -70,7 +70,7 @@ def write_comparison_report(folders: Sequence[str | Path], output: str | Path) -
 
 
 def _write(folder: Path, **contents: Any) -> Path:
-    """Fill the template ``report.html``; autoescaping keeps whatever a run's files hold text."""
+    """Render the template ``report.html``; autoescaping keeps the content of a run's files text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -91,7 +91,7 @@ def _write(folder: Path, **contents: Any) -> Path:
 
 
 def _contents(curves: RunCurves) -> dict[str, Any]:
-    """Return what the template shows of one run."""
+    """Return the variables of the template for one run."""
     facts = curves.facts
     n_games = min(WINDOW, len(curves.games.values))
     mean = float(curves.average.values[-1])
@@ -102,8 +102,8 @@ def _contents(curves: RunCurves) -> dict[str, Any]:
         f"training: mean of the last {n_games} games": _number(mean),
     }
     if facts.report is not None:
-        whose = "" if facts.evaluated == AGENT else f" of {facts.evaluated}"
-        tiles[f"evaluation{whose}: mean"] = _number(facts.report.mean)
+        model = "" if facts.evaluated == AGENT else f" of {facts.evaluated}"
+        tiles[f"evaluation{model}: mean"] = _number(facts.report.mean)
     return {
         "curves": curves,
         "facts": facts,
@@ -145,7 +145,7 @@ def _scores(facts: RunFacts) -> dict[str, Any] | None:
         "mean": report.mean,
         "std": report.std,
         "n_games": len(report.scores),
-        "whose": "" if facts.evaluated == AGENT else f", {facts.evaluated}",
+        "model_note": "" if facts.evaluated == AGENT else f", {facts.evaluated}",
         "is_earlier": facts.evaluated == EARLIER,
         "protocol": protocol,
         "single": " ".join(f"{score:g}" for score in report.scores[:_MOST_SCORES]),
@@ -162,7 +162,7 @@ def _video(facts: RunFacts) -> dict[str, Any] | None:
     is_small = n_bytes <= MOST_VIDEO_BYTES
     return {
         "where": video.relative_to(facts.folder).as_posix(),
-        "whose": f", of {EARLIER}" if facts.is_video_earlier else "",
+        "model_note": f", of {EARLIER}" if facts.is_video_earlier else "",
         "n_bytes": n_bytes,
         "most_bytes": MOST_VIDEO_BYTES,
         "data": base64.b64encode(video.read_bytes()).decode() if is_small else "",
@@ -173,12 +173,12 @@ def _hyperparams(facts: RunFacts) -> dict[str, Any]:
     hyperparams = dict(facts.hyperparams)
     asked, in_yml = facts.arguments.get("n_timesteps"), hyperparams.get("n_timesteps")
     if hyperparams and isinstance(asked, int) and asked > 0:
-        hyperparams["n_timesteps"] = f"{asked:,} by -n (the yml says {in_yml})"
+        hyperparams["n_timesteps"] = f"{asked:,} (set by -n; config file: {in_yml})"
     return hyperparams
 
 
 def _command(facts: RunFacts, command: str) -> str:
-    """Return the command line that adds what is missing, "" if the run is not known well enough."""
+    """Return the command that adds what is missing, "" if algorithm or environment is unknown."""
     if not facts.algo or not facts.env_id:
         return ""
     words = ["python", "-m", "sb3_atari_course", command, "--algo", facts.algo]

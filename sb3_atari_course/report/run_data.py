@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-#: Wrappers that hold an action for some frames, also of SB3, RL Zoo and Gymnasium; 4 by default.
+#: Frame-skipping wrappers, also those of SB3, RL Zoo and Gymnasium; 4 frames by default.
 _SKIPPING = (
     "wrap_atari",
     "ActionRepeat",
@@ -31,10 +31,10 @@ _SKIPPING = (
     "MaxAndSkipEnv",
 )
 
-#: What the games report has beside its own fields.
+#: Keys of ``evaluation.json`` that are not fields of ``GamesReport``.
 _SUMMARY = ("model", "model_sha256", "mean", "std", "random_mean")
 
-#: What :attr:`RunFacts.evaluated` says of the model that RL Zoo has saved last, and of one before.
+#: :attr:`RunFacts.evaluated` of the model that RL Zoo saved last, and of an earlier one.
 AGENT, EARLIER = "the agent", "an earlier model"
 
 
@@ -43,7 +43,7 @@ _EXTRA = ("jinja2", "matplotlib", "pandas", "scipy")
 
 
 def need_extra() -> None:
-    """Ask for the packages that read and plot, before any work is done.
+    """Check for the packages of the extra ``plots``, before any work is done.
 
     :raises ImportError: without the extra ``plots``.
     """
@@ -57,19 +57,20 @@ def need_extra() -> None:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Everything about a run but its curves.
+    """Facts about a run: algorithm, environment, settings, evaluation, files.
 
     :param folder: the run folder.
     :param algo: RL Zoo's name of the algorithm, None without ``args.yml``.
     :param env_id: the environment, None without ``args.yml``.
     :param seed: of the training.
-    :param arguments: ``args.yml``, {} if it is not there.
-    :param hyperparams: ``config.yml``, {} if it is not there.
+    :param arguments: ``args.yml``, {} if missing.
+    :param hyperparams: ``config.yml``, {} if missing.
     :param command: the command that trained it, "" if it is unknown.
     :param report: ``evaluation.json``, None if it was not evaluated.
     :param evaluated_model: file that was evaluated.
-    :param evaluated: whose scores these are: "the agent", as it is in the folder now, "an earlier
-        model" if that file has been replaced since, or another file, "best_model.zip".
+    :param evaluated: the model of these scores: "the agent" that is in the folder now, "an earlier
+        model" if that file has been replaced since, or the name of another file, such as
+        "best_model.zip".
     """
 
     folder: Path
@@ -85,7 +86,7 @@ class RunFacts:
 
     @property
     def title(self) -> str:
-        """Return algorithm, environment and folder's name, as far as they are known."""
+        """Algorithm, environment and name of the folder, as far as they are known."""
         name, env_id = self.folder.resolve().name, self.env_id
         known = env_id is None or name.startswith(EnvironmentName(env_id))
         return " · ".join(word for word in (self.algo, None if known else env_id, name) if word)
@@ -103,13 +104,13 @@ class RunFacts:
 
     @property
     def frame_skip(self) -> int | None:
-        """Steps of Monitor in one agent step: frames, for a game; None without ``config.yml``."""
+        """Monitor steps per agent step (Atari: frames); None without ``config.yml``."""
         return _frame_skip(self.hyperparams.get("env_wrapper")) if self.hyperparams else None
 
     @property
     def video(self) -> Path | None:
         """The newest video in the folder, None without one."""
-        found = self.folder.rglob("*.mp4")  # ".part-...": of a record that was killed
+        found = self.folder.rglob("*.mp4")  # ".part-...": left by a killed record command
         videos = [one for one in found if not one.parent.name.startswith(".part-")]
         return max(videos, key=lambda path: path.stat().st_mtime_ns, default=None)
 
@@ -123,15 +124,15 @@ class RunFacts:
 
     @property
     def files(self) -> list[Path]:
-        """All files of the folder in alphabetical order, but the report itself."""
+        """All files of the folder in alphabetical order, except the report."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
         return sorted(path for path in files if path != self.folder / "report.html")
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """Read what a run folder holds beside its curves; no file of it has to be there.
+    """Read the facts about a run; each of its files may be missing.
 
-    Passwords of addresses (``--storage``) are left out: what is read here is made to be shown.
+    Passwords in URLs (``--storage``) are removed, since the facts are displayed.
 
     :raises ValueError: for a file that cannot be read.
     """
@@ -164,9 +165,9 @@ def read_facts(folder: Path) -> RunFacts:
 
 
 def _was_replaced(model: Path, sha256: str | None, evaluation: Path) -> bool:
-    """Tell whether a model is not the one that was evaluated; one that is gone is not another.
+    """Return whether a model was replaced since its evaluation; False for a missing file.
 
-    :param sha256: of the one that was evaluated; None: an older version did not write it down.
+    :param sha256: of the evaluated file; None in evaluations by older versions.
     """
     if not model.is_file():
         return False
@@ -188,7 +189,7 @@ def _read_evaluation(path: Path) -> tuple[GamesReport | None, str, str | None]:
         }
         report = GamesReport(**fields)
         for scores in (report.scores, report.random_scores, report.lengths, report.penalties):
-            sum(scores)  # numbers, every one of them
+            sum(scores)  # fails unless all of them are numbers
         if not report.scores:
             raise ValueError("no scores")
         dict(report.protocol)
@@ -200,7 +201,7 @@ def _read_evaluation(path: Path) -> tuple[GamesReport | None, str, str | None]:
 
 
 def _frame_skip(wrappers: Any) -> int:
-    """Return how many frames the wrappers of a yml hold an action: 1 if none of them does."""
+    """Return the frame skip of the wrappers in a config file, 1 without one."""
     entries = wrappers if isinstance(wrappers, (list, tuple)) else [wrappers]
     product = 1
     for entry in entries:
@@ -212,18 +213,18 @@ def _frame_skip(wrappers: Any) -> int:
     return product
 
 
-#: Whole games over which the curve is averaged.
+#: Window of the moving average, in whole games.
 WINDOW = 100
 
 AGENT_STEPS = "agent steps"
 MONITOR_STEPS = "steps, as Monitor counts them"
 
-#: Column of SB3's log -> what the axis says; a table has a TD error and no loss.
+#: Column of SB3's log -> axis label; tabular Q-learning has a TD error instead of a loss.
 _LOSSES = {"train/td_error": "mean |TD error|", "train/loss": "loss"}
 
 
 class Curve(NamedTuple):
-    """Numbers over the training.
+    """Values over the steps of a training.
 
     :param steps: (n,) float64, in the unit of :attr:`RunCurves.unit`.
     :param values: (n,) float64.
@@ -235,15 +236,15 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class RunCurves:
-    """The curves of a run; those of files that are not there are empty.
+    """Curves of a run; empty where the file is missing.
 
-    :param facts: what was run.
-    :param unit: of all steps: ``"agent steps"``, or frames where the files hold no more.
-    :param games: true score of each finished game, where it ended; in a game with lives nearly
-        there: its frames are counted, some of which are no-ops and FIRE.
+    :param facts: algorithm, environment, settings, files.
+    :param unit: of all steps: ``"agent steps"``, or Monitor's steps where agent steps are unknown.
+    :param games: true score of each finished game, at the step where it ended; approximate for
+        Atari, where Monitor also counts the frames of no-ops and FIRE.
     :param evaluations: mean scores of RL Zoo's own evaluations (``--eval-freq``).
-    :param loss: of the network, or the mean absolute TD error of a table.
-    :param loss_name: which of the two.
+    :param loss: of the network, or the mean absolute TD error of tabular Q-learning.
+    :param loss_name: its axis label.
     :param epsilon: probability of a random action.
     :param n_logged: last step of SB3's log, 0 without one.
     """
@@ -273,9 +274,9 @@ class RunCurves:
 
 
 def read_run(folder: str | Path) -> RunCurves:
-    """Read a run folder of RL Zoo, of a training that is finished or not.
+    """Read a run folder of RL Zoo, whether or not its training is finished.
 
-    :param folder: with monitor files; ``progress.csv`` and ``evaluations.npz`` are read if there.
+    :param folder: with monitor files; ``progress.csv`` and ``evaluations.npz`` are read if present.
     :raises ValueError: for a folder that is not a run, a run without a finished game, and a file
         that cannot be read or ends in the middle of a line.
     :raises ImportError: without the extra ``plots``.
@@ -293,7 +294,7 @@ def read_run(folder: str | Path) -> RunCurves:
     loss_column = next(
         (column for column in _LOSSES if progress is not None and column in progress), "train/loss"
     )
-    steps = _steps_at_the_ends(games, facts, progress)
+    steps = _end_steps(games, facts, progress)
     return RunCurves(
         facts=facts,
         unit=MONITOR_STEPS if steps is None else AGENT_STEPS,
@@ -308,14 +309,14 @@ def read_run(folder: str | Path) -> RunCurves:
     )
 
 
-def _steps_at_the_ends(
+def _end_steps(
     games: pd.DataFrame, facts: RunFacts, progress: pd.DataFrame | None
 ) -> NDArray[np.float64] | None:
     """Return the agent steps at which the games ended, None if they are unknown.
 
-    All environments step together: a game has ended at its environment's own step, times their
-    number. Monitor counts frames, no-ops and FIRE among them, which are no agent steps; so no game
-    ends after the last step in SB3's log of a finished training.
+    Environments step in parallel, so a game ended at the step of its environment times their
+    number. Monitor also counts no-ops and FIRE, which are not agent steps; the last step in SB3's
+    log of a finished training is therefore an upper bound.
 
     :param games: as :func:`_read_games` returns them.
     :return: (n,) in increasing order.
@@ -330,9 +331,9 @@ def _steps_at_the_ends(
 
 
 def _as_logged(steps: NDArray[np.float64], progress: pd.DataFrame) -> NDArray[np.float64]:
-    """Move the ends of games to where SB3's log has them, between two of its rows.
+    """Clip the end steps of games to the two rows of SB3's log between which they ended.
 
-    It counts episodes: as many as games at most, unless an episode is a life.
+    The log counts episodes: as many as games at most, unless a life loss ends an episode.
     """
     if "time/episodes" not in progress:
         return steps
@@ -342,12 +343,12 @@ def _as_logged(steps: NDArray[np.float64], progress: pd.DataFrame) -> NDArray[np
     )
     if n_episodes.max(initial=0) > len(steps):
         return steps
-    first_row = np.searchsorted(n_episodes, np.arange(1, len(steps) + 1))  # in which it has ended
+    first_row = np.searchsorted(n_episodes, np.arange(1, len(steps) + 1))  # by which it had ended
     return np.clip(steps, np.insert(logged, 0, 0)[first_row], np.append(logged, np.inf)[first_row])
 
 
 def _continued(counts: pd.Series, steps: pd.Series) -> pd.Series:
-    """Return counts that continue where the steps fall: a ``learn()`` has begun from 0 there."""
+    """Return counts made cumulative over ``learn()`` calls, each of which started from 0."""
     before = counts.ffill().shift(fill_value=0)
     return counts + before.where(steps < steps.shift(fill_value=0), 0).cumsum()
 
@@ -355,8 +356,8 @@ def _continued(counts: pd.Series, steps: pd.Series) -> pd.Series:
 def _read_games(folder: Path) -> pd.DataFrame:
     """Read all monitor files, in the order of time.
 
-    :return: r (score), l (length), t (seconds), end (steps of Monitor that its environment had
-        played at the end, times the number of environments).
+    :return: r (score), l (length), t (seconds), end (Monitor steps of its environment at the
+        end of the game, times the number of environments).
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: give one such as logs/dqn/CartPole-v1_1")
@@ -417,7 +418,7 @@ def read_progress(path: Path) -> pd.DataFrame | None:
 
 
 def _check_whole(path: Path) -> None:
-    """Refuse a file whose last line is being written: half a number looks like a number."""
+    """Reject a file whose last line is incomplete: part of a number looks like a number."""
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
         n_lines = content.count(b"\n") + 1
@@ -438,7 +439,7 @@ def _read_evaluations(path: Path) -> Curve:
         steps = pd.Series(steps, dtype=np.float64)
         mean = results.mean(axis=1, dtype=np.float64)
         return Curve(_continued(steps, steps).to_numpy(), mean)
-    except Exception as error:  # np.load has many: ValueError, EOFError, zipfile's, ...
+    except Exception as error:  # np.load raises many: ValueError, EOFError, zipfile's, ...
         raise ValueError(
             f"{path} cannot be read: {error!r}; remove it to plot without it"
         ) from error

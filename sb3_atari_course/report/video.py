@@ -1,4 +1,4 @@
-"""Videos of games: recording, and MP4 files."""
+"""Videos of games: recording of frames, and MP4 files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
 from sb3_atari_course.evaluation.protocol import ScoreKeeper
 
-#: The colours, said in the file: players guess otherwise, and not all the same.
+#: Colour space, stored in the file: players would guess it otherwise, and differ.
 _COLOURS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 
-#: crf 18 is near the eye's limit; "animation" suits flat colours: smaller files, nearer colours.
-#: faststart: a browser can begin before it has all of the file.
+#: crf 18 is nearly lossless to the eye; "animation" suits flat colours: smaller and more exact.
+#: faststart: a browser starts playing before it has the whole file.
 _H264 = ["-crf", "18", "-tune", "animation", "-movflags", "+faststart", "-f", "mp4"]
 
 
@@ -48,17 +48,17 @@ def _import_ffmpeg() -> Any:
 def _filters(shape: tuple[int, ...], scale: int) -> str:
     """Return ffmpeg's filters: enlarge without blur, convert the colours, pad to even sizes."""
     height, width = shape[0] * scale, shape[1] * scale
-    flags = "neighbor" if scale > 1 else "bicubic"  # bicubic: colours at half the resolution
+    flags = "neighbor" if scale > 1 else "bicubic"  # bicubic: chroma has half the resolution
     chain = [
         f"scale={width}:{height}:flags={flags}+accurate_rnd:out_range=tv:out_color_matrix=bt709",
         _COLOURS,
     ]
-    if height % 2 or width % 2:  # yuv420p has one colour for 2 by 2 pixels
+    if height % 2 or width % 2:  # yuv420p has one chroma sample for 2 by 2 pixels
         chain = [*chain, f"pad={width + width % 2}:{height + height % 2}"]
     return ",".join(chain)
 
 
-#: Small pictures are enlarged to at least this height, in pixels.
+#: Small frames are enlarged to at least this height, in pixels.
 LEAST_HEIGHT = 400
 
 
@@ -69,66 +69,71 @@ def write_video(
     fps: float = 30,
     scale: int | None = None,
 ) -> Path:
-    """Write frames to an MP4 file, one by one; they may come from a generator.
+    """Write frames to an MP4 file (H.264), one at a time, so that they may come from a generator.
 
-    The file appears, whole, once the last frame is written; an error or Ctrl-C leaves nothing, and
-    a file that was there before as it was.
+    The file appears once it is complete; an error or Ctrl-C leaves no file, and an existing file
+    unchanged.
 
-    :param path: of the file, ending in ``.mp4``; its folder is made if missing.
+    :param path: the file, with the suffix ``.mp4``; its folder is created if missing.
     :param frames: (H, W, 3) colour or (H, W) grey, uint8, all of one shape.
     :param fps: frames per second of the video. An Atari game recorded once an agent step (of 4
         emulator frames) plays in real time at 15, twice as fast at 30.
-    :param scale: each pixel becomes ``scale`` by ``scale`` of them, without blur; None for the
-        smallest one with which the video is at least 400 pixels high.
+    :param scale: factor by which frames are enlarged, without interpolation; None for the smallest
+        integer that makes the video at least 400 pixels high.
     :return: the path.
     :raises TypeError: for a ``scale`` that is not an integer, an ``fps`` that is not a number.
-    :raises ValueError: if one of them is not positive, if ``path`` has another ending, for no
-        frames, and for those of another shape or dtype.
+    :raises ValueError: if ``fps`` or ``scale`` is not positive, ``path`` has another suffix, there
+        are no frames, or one has another shape or dtype.
     :raises ImportError: without the extra ``video``.
-    :raises OSError: if the folder cannot be written to, the disk is full, ...
+    :raises OSError: if the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
-        raise ValueError(f"a video is an MP4 file, call it {path.stem}.mp4; got {path}")
+        raise ValueError(f"path must end in .mp4, got {path}")
     if finite_number("fps", fps) <= 0:
         raise ValueError(f"fps must be positive, got {fps}")
     if scale is not None:
         integer_at_least(1, "scale", scale)
-    _import_ffmpeg()  # what is missing is missed before the first frame
+    _import_ffmpeg()  # fail before the first frame
     checked = _checked(frames)
     first = next(checked, None)
     if first is None:
-        raise ValueError(f"no frames were given, so there is no video {path}")
-    aside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
+        raise ValueError(f"no frames were given for {path}")
+    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        aside.touch(exist_ok=False)
+        unfinished.touch(exist_ok=False)
     except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}; choose another place") from None
+        raise OSError(f"cannot write {path}: {error.strerror}; choose another path") from None
     try:
-        if not _encode(chain([first], checked), aside, first.shape, fps=fps, scale=scale):
+        if not _encode(chain([first], checked), unfinished, first.shape, fps=fps, scale=scale):
             raise OSError(
-                f"writing {path} failed, some of its frames are missing: is the disk full? Free"
-                " some space, or choose another place"
+                f"writing {path} failed, some frames are missing: is the disk full? Free some"
+                " space, or choose another path"
             )
-        os.replace(aside, path)
+        os.replace(unfinished, path)
     finally:
-        aside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return path
 
 
 def _encode(
-    frames: Iterable[Any], aside: Path, shape: tuple[int, ...], *, fps: float, scale: int | None
+    frames: Iterable[Any],
+    unfinished: Path,
+    shape: tuple[int, ...],
+    *,
+    fps: float,
+    scale: int | None,
 ) -> bool:
-    """Let ffmpeg make a video of frames; return whether all of them are in it.
+    """Encode frames with ffmpeg; return whether all of them are in the file.
 
-    They are counted because imageio-ffmpeg does not report that ffmpeg has failed.
+    They are counted because imageio-ffmpeg does not report a failure of ffmpeg.
     """
     ffmpeg = _import_ffmpeg()
     writer = ffmpeg.write_frames(
-        str(aside),
+        str(unfinished),
         (shape[1], shape[0]),
         pix_fmt_in="gray" if len(shape) == 2 else "rgb24",
         fps=float(fps),
@@ -145,33 +150,33 @@ def _encode(
             n_frames += 1
             try:
                 writer.send(frame)
-            except OSError:  # ffmpeg has given up
+            except OSError:  # ffmpeg has exited
                 break
     try:
-        return bool(ffmpeg.count_frames_and_secs(str(aside))[0] == n_frames)
-    except RuntimeError:  # it is not even a video
+        return bool(ffmpeg.count_frames_and_secs(str(unfinished))[0] == n_frames)
+    except RuntimeError:  # not a video file
         return False
 
 
 def _checked(frames: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
-    """Yield frames, contiguous; refuse what is none, and another shape than that of the first."""
+    """Yield frames as contiguous arrays; reject invalid ones, and shapes other than the first."""
     shape: tuple[int, ...] | None = None
     for i, frame in enumerate(frames):
         if frame is None:
             raise ValueError("got None for a frame: make the env with render_mode='rgb_array'")
         pixels = np.asarray(frame)
-        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
-        if not is_picture or 0 in pixels.shape:
-            raise ValueError(f"a frame has the shape (H, W, 3) or (H, W), got {pixels.shape}")
+        is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+        if not is_image or 0 in pixels.shape:
+            raise ValueError(f"frames must have the shape (H, W, 3) or (H, W), got {pixels.shape}")
         if pixels.dtype != np.uint8:
             raise ValueError(
-                f"the pixels of a frame are uint8, 0 to 255, got {pixels.dtype}:"
+                f"frames must be uint8, 0 to 255, got {pixels.dtype}:"
                 " (255 * frame).astype(np.uint8) if they are 0 to 1"
             )
         shape = shape or pixels.shape
         if pixels.shape != shape:
             raise ValueError(
-                f"all frames of a video have one shape: the first has {shape}, frame {i} has"
+                f"all frames must have the same shape: the first has {shape}, frame {i} has"
                 f" {pixels.shape}"
             )
         yield np.ascontiguousarray(pixels)
@@ -180,13 +185,13 @@ def _checked(frames: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
 Frame = NDArray[np.uint8]
 Draw = Callable[[Frame, Any, Any], Frame]
 
-#: What ``gym.make`` and SB3 put directly around a game: part of it, no wrapper of the model.
+#: Wrappers by ``gym.make`` and SB3 directly around a game: part of it, not preprocessing.
 _PART_OF_THE_GAME = (OrderEnforcing, PassiveEnvChecker, Monitor)
 
 
 @dataclass(frozen=True)
 class Film:
-    """A game that was filmed.
+    """Recorded game: frames, score and length.
 
     :param frames: (H, W, 3) uint8 each: the screen before each agent step, and the last one.
     :param score: true score of the game, whatever wrappers clip.
@@ -208,20 +213,20 @@ def film_game(
     max_steps: int = 5_000,
     draw: Draw | None = None,
 ) -> Film:
-    """Play one whole game with a model, through all lives, and film it.
+    """Play one whole game with a model, through all lives, and record its frames.
 
     It is played as :func:`.evaluate_games` plays; with ``seed=(s, i)`` and the same wrappers it is
-    game i of ``evaluate_games(seed=s)``. All frames are kept: 0.1 MB a step for an Atari game.
+    game i of ``evaluate_games(seed=s)``. Frames are kept in RAM: 0.1 MB a step for an Atari game.
 
     :param model: an SB3 model, or anything with its ``predict``.
-    :param env: a single environment as the model's, made with ``render_mode="rgb_array"``; it is
-        left open, in the state in which the game ended. Frames are stacked if the model reads
-        more of them.
-    :param seed: decides the start and the random actions; None for another game each time.
+    :param env: a single environment with the model's wrappers, made with
+        ``render_mode="rgb_array"``; it is left open, in the state in which the game ended.
+        Observations are stacked if the model needs it.
+    :param seed: of the start and the random actions; None for a random one.
     :param epsilon: probability of a random action, 0 to 1.
-    :param max_steps: cap on the length, in agent steps.
-    :param draw: called with the frame, the observation that belongs to it and the action chosen
-        there (for the last frame, on which none is: the last one); returns the frame to keep.
+    :param max_steps: longest game, in agent steps.
+    :param draw: called with each frame, its observation and the action chosen for it (for the last
+        frame: the action before); returns the frame to keep.
     :raises ValueError: for another ``render_mode``, a number out of range, spaces that are not
         those of the model (``env`` is closed then), a wrapper that restarts the game at a life
         loss.
@@ -236,7 +241,7 @@ def film_game(
         )
     if env.render_mode != "rgb_array":
         raise ValueError(
-            "filming needs an environment made with gym.make(..., render_mode='rgb_array'),"
+            "recording needs an environment made with gym.make(..., render_mode='rgb_array'),"
             f" got render_mode={env.render_mode!r}"
         )
     if seed is None:
@@ -245,15 +250,15 @@ def film_game(
     with _with_score_keeper(env) as (watched, keeper):
         camera = _Camera(fit_to_model(watched, model), keeper, max_steps, draw)
         tally = play_game(Player(model), camera, keeper, seeds, epsilon)
-        camera.shoot()
+        camera.record()
     return Film(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
 
 
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):
-    """Stands outside all wrappers and keeps the screen before each step.
+    """Outermost wrapper that records the screen before each step.
 
-    :param keeper: notified that the game is over when it is cut off outside of it.
-    :param max_steps: agent steps after which it is cut off here.
+    :param keeper: score keeper, notified when the game is cut off here.
+    :param max_steps: agent steps after which the game is cut off.
     """
 
     def __init__(
@@ -267,24 +272,24 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
         self._action: Any = None
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset: a new game, or the next life of it."""
+        """Start a new game, or its next life."""
         self._obs, info = self.env.reset(**kwargs)
         return self._obs, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Keep what the model sees, then step."""
+        """Record the screen, then step."""
         self._action = action
-        self.shoot()
+        self.record()
         self._obs, reward, terminated, truncated, info = self.env.step(action)
         self.n_steps += 1
         if self.n_steps == self.max_steps:
             self.keeper.cut_off()
         return self._obs, reward, terminated, truncated, info
 
-    def shoot(self) -> None:
-        """Keep the screen as it is now."""
+    def record(self) -> None:
+        """Record the current screen."""
         screen: Any = self.env.render()
-        frame = np.array(screen)  # a copy: some environments paint on one canvas
+        frame = np.array(screen)  # a copy: some environments reuse one array
         if self.draw is not None:
             frame = self.draw(frame, self._obs, self._action)
         self.frames.append(frame)
@@ -292,14 +297,14 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
 
 @contextmanager
 def _with_score_keeper(env: gym.Env[Any, Any]) -> Iterator[tuple[gym.Env[Any, Any], ScoreKeeper]]:
-    """Put a keeper beneath the wrappers of the model for a while.
+    """Insert a score keeper below the wrappers of the model, temporarily.
 
     :return: the environment to play, and the keeper inside.
     """
     outside: gym.Wrapper[Any, Any, Any, Any] | None = None
     layer = env
     while isinstance(layer, gym.Wrapper):
-        # a time limit has two classes: importing RL Zoo puts its own in place of Gymnasium's
+        # there are two classes of it: importing RL Zoo replaces Gymnasium's
         is_time_limit = "_max_episode_steps" in vars(layer)
         if type(layer) not in _PART_OF_THE_GAME and not is_time_limit:
             outside = layer

@@ -20,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from sb3_atari_course._common.passwords import STORAGE_VARIABLE
+from sb3_atari_course._common.progress import Progress
 from sb3_atari_course.envs import import_packages, is_atari
 from sb3_atari_course.envs.native.options import usable_threads
 from sb3_atari_course.tuning.space import (
@@ -97,7 +98,8 @@ def search(args: argparse.Namespace) -> None:
         default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
         study = create_or_join(storage, name, settings, args.n_trials, default)
         _run(args, study, folder)
-    files = write_report(study, folder)
+    with Progress("Writing best.yml, trials.csv and plots"):
+        files = write_report(study, folder)
     status = status_of(study)
     if status.errors and not status.is_done:
         number, error = status.errors[-1]

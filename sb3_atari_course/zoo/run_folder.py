@@ -110,24 +110,44 @@ class Run:
         return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
 
     def evaluate(
-        self, *, seed: int, epsilon: float | None = None, device: str = "auto", **kwargs: Any
+        self,
+        *,
+        seed: int,
+        n_games: int = 30,
+        epsilon: float | None = None,
+        random_play: bool = True,
+        device: str = "auto",
+        progress_bar: bool = False,
+        **kwargs: Any,
     ) -> GamesReport:
         """Evaluate the model with the wrappers and ``env_kwargs`` of its training.
 
         :param seed: of the initial states and the random actions.
         :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
         :param device: PyTorch device.
+        :param progress_bar: show the progress on stderr.
         :param kwargs: further arguments of :func:`~sb3_atari_course.evaluate_games`.
         :raises ValueError: as ``evaluate_games`` and :meth:`env_wrapper`.
         """
         is_game = is_atari(self.env_id)
         if epsilon is None:
             epsilon = 0.05 if is_game else 0.0
+        if progress_bar:
+            also = f", {n_games} with random actions" if random_play else ""
+            print(
+                f"Evaluating {self.algo} on {self.env_id} ({self.model_path}): {n_games} games"
+                f" with the agent{also}",
+                file=sys.stderr,
+                flush=True,
+            )
         return evaluate_games(
             self.load_model(device),
             self.env_id,
             seed=seed,
+            n_games=n_games,
             epsilon=epsilon,
+            random_play=random_play,
+            progress_bar=progress_bar,
             env_wrapper=self.env_wrapper(),
             env_kwargs={"obs_type": "rgb", **without_rules(self.env_kwargs)}
             if is_game

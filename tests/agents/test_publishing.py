@@ -342,6 +342,25 @@ def test_rejects_truncated_model(
     assert not (tmp_path / "agents").exists()
 
 
+@pytest.mark.parametrize("progress_bar", [True, False])
+def test_each_evaluation_shows_its_progress_if_asked_for(
+    progress_bar: bool,
+    run: Path,
+    evaluated: list[tuple[str, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluate, passed = Run.evaluate, []
+
+    def spy(self: Run, **kwargs: Any) -> GamesReport:
+        passed.append(kwargs["progress_bar"])
+        return evaluate(self, **kwargs)
+
+    monkeypatch.setattr(Run, "evaluate", spy)
+    publish(run, tmp_path / "agents", progress_bar=progress_bar, **GAMES)
+    assert passed == [progress_bar] * len(evaluated)
+
+
 def test_full_disk_leaves_no_files(
     run: Path, evaluated: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""An agent that never learned, to be played by ``enjoy`` and ``record``."""
+"""Untrained agent for the tests of ``enjoy`` and ``record``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AGENT = RUN / "CartPole-v1.zip"
 
 
 def make_agent() -> None:
-    """Save one, and make a newer run without a model."""
+    """Save an agent, and make a newer run without a model."""
     for number in (1, 2):
         make_settings(Path(f"logs/dqn/CartPole-v1_{number}"))
     DQN("MlpPolicy", "CartPole-v1", seed=0, buffer_size=10, device="cpu").save(AGENT)

@@ -1,4 +1,4 @@
-"""``enjoy``, and what it has in common with ``record``: which agent is played."""
+"""Command ``enjoy``, and the choice of the agent that it shares with ``record``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def _agent(_in_an_empty_folder: None) -> None:
 
 
 @pytest.mark.parametrize("choice", [CARTPOLE, [str(RUN)]], ids=" ".join)
-def test_they_take_the_run_that_evaluate_takes(
+def test_enjoy_and_record_use_the_run_that_evaluate_uses(
     choice: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = {
-        "evaluate": (["-n", "1"], f"evaluated: {AGENT}"),
+        "evaluate": (["-n", "1"], f"({AGENT})"),
         "enjoy": (["-n", "5", "--no-render", "--seed", "3"], f"Loading {AGENT}"),
         "record": (["-n", "2", "--deterministic"], f"Loading {AGENT}"),
     }
     for command, (flags, expected) in commands.items():
         assert cli(command, *choice, *flags) == 0
         printed = capsys.readouterr()
-        assert expected in printed.out.splitlines()
+        assert expected in printed.out + printed.err
         passed_over = "CartPole-v1_2 has no model yet: using CartPole-v1_1"
         assert (passed_over in printed.err) == (choice == CARTPOLE)
     (video,) = RUN.rglob("*.mp4")
@@ -42,7 +42,7 @@ def test_they_take_the_run_that_evaluate_takes(
 
 
 @pytest.mark.parametrize("exp_id", ["0", UUID_RUN.removeprefix("CartPole-v1_"), "2"])
-def test_a_run_of_uuid_is_enjoyed(exp_id: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finds_a_uuid_run(exp_id: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("logs/dqn/CartPole-v1_2").rename(f"logs/dqn/{UUID_RUN}")
     shutil.copy(AGENT, f"logs/dqn/{UUID_RUN}")
     for choice in ([*CARTPOLE, "--exp-id", exp_id], [f"logs/dqn/{UUID_RUN}"]):
@@ -54,7 +54,7 @@ def test_a_run_of_uuid_is_enjoyed(exp_id: str, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("command", ["enjoy", "record"])
 @pytest.mark.parametrize("flag", [["--nonsense"], ["--seed", "many"], ["-n", "0"]], ids=" ".join)
-def test_a_wrong_flag_is_refused(
+def test_rejects_an_invalid_flag(
     command: str, flag: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(command, str(RUN), "--no-render", *flag) == 2
@@ -71,22 +71,22 @@ def test_a_wrong_flag_is_refused(
     ],
     ids=" ".join,
 )
-def test_an_agent_that_is_not_there_is_refused_by_all_in_the_same_line(
+def test_a_missing_agent_gives_the_same_error_in_each_command(
     which: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if "--load-last-checkpoint" in which:
         shutil.copy(AGENT, AGENT.with_name("rl_model_9_steps.zip"))
         (RUN / "CartPole-v1/config.yml").unlink()
-    said = set()
+    messages = set()
     for command in ("evaluate", "enjoy", "record"):
         assert cli(command, *CARTPOLE, *which) == 2
-        said.add(capsys.readouterr().err)
-    (line,) = said
+        messages.add(capsys.readouterr().err)
+    (line,) = messages
     assert line.count("\n") == 1
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="always has a display")
-def test_a_window_needs_a_display(
+def test_enjoy_needs_a_display(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):

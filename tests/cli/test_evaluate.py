@@ -1,4 +1,4 @@
-"""``evaluate``: what is scored, how, and where the score is kept."""
+"""Command ``evaluate``: arguments, output, and the file with the scores."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from stable_baselines3 import DQN
 
 from sb3_atari_course.wrappers import ClipReward
 from sb3_atari_course.zoo import run_folder as runs
+from sb3_atari_course.zoo.run_folder import find_run
 from tests.fakes import ScriptedPlayer
 from tests.zoo.runs import ROOT, cli
 
@@ -38,7 +39,7 @@ CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_a_wrong_argument_gives_one_clear_line(
+def test_an_invalid_argument_prints_one_line(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(*arguments) == 2
@@ -50,7 +51,7 @@ def test_a_wrong_argument_gives_one_clear_line(
 class TestEvaluate:
     @pytest.fixture
     def logs(self, tmp_path: Path) -> Path:
-        """Return a log folder with two runs of CartPole that never learned."""
+        """Return a log folder with two untrained runs of CartPole."""
         for number, env_kwargs in ((1, {}), (2, {"sutton_barto_reward": True})):
             run = tmp_path / f"logs/dqn/CartPole-v1_{number}"
             settings = run / "CartPole-v1"
@@ -75,7 +76,7 @@ class TestEvaluate:
         assert cli("evaluate", *CARTPOLE, "-f", "logs", *flags) == 0
         return passed
 
-    def test_every_flag_arrives(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
+    def test_passes_every_flag_on(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
         flags = "-n 7 --seed 5 --epsilon 0.3 --max-frames 99 --sticky-actions 0.25"
         passed = self.arguments(monkeypatch, *flags.split())
         expected = {
@@ -86,6 +87,7 @@ class TestEvaluate:
             "max_frames": 99,
             "sticky_actions": 0.25,
             "env_kwargs": {"sutton_barto_reward": True},  # the latest run's
+            "progress_bar": True,
         }
         assert {name: passed[name] for name in expected} == expected
         assert isinstance(passed["env_wrapper"](gym.make("CartPole-v1")), ClipReward)
@@ -96,7 +98,7 @@ class TestEvaluate:
         assert (passed["n_games"], passed["epsilon"], passed["max_frames"]) == (30, 0.0, 108_000)
         assert passed["env_kwargs"] == {}
 
-    def test_arguments_of_the_environment_are_added_to_those_of_the_training(
+    def test_env_kwargs_are_merged_with_those_of_the_training(
         self, monkeypatch: pytest.MonkeyPatch, logs: Path
     ) -> None:
         flags = ["--env-kwargs", "render_mode:'rgb_array'", "--env-kwargs", "max_episode_steps:9"]
@@ -109,11 +111,24 @@ class TestEvaluate:
         passed = self.arguments(monkeypatch, "--env-kwargs", "sutton_barto_reward:False")
         assert passed["env_kwargs"] == {"sutton_barto_reward": False}
 
-    def test_a_full_disk_keeps_the_score_before(
+    def test_prints_the_scores_alone_to_stdout(
+        self, logs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What is evaluated is printed to stderr."""
+        assert cli("evaluate", *CARTPOLE, "-n", "2", "--seed", "1") == 0
+        printed = capsys.readouterr()
+        report = find_run("dqn", "CartPole-v1", "logs").evaluate(seed=1, n_games=2, device="cpu")
+        assert printed.out == f"{report}\n"
+        (line,) = printed.err.splitlines()
+        model = Path("logs/dqn/CartPole-v1_2/CartPole-v1.zip")
+        for expected in (f"dqn on CartPole-v1 ({model})", "2 games", "2 with random actions"):
+            assert expected in line
+
+    def test_a_full_disk_keeps_the_previous_evaluation(
         self, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = logs / "dqn/CartPole-v1_2/evaluation.json"
-        path.write_text("of before")
+        path.write_text("previous")
 
         def full(number: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -124,12 +139,12 @@ class TestEvaluate:
         assert "scores: " in printed.out  # which would be lost otherwise
         assert "evaluation.json" in printed.err
         assert "No space left on device" in printed.err
-        assert path.read_text() == "of before"
+        assert path.read_text() == "previous"
         assert not list(path.parent.glob("*.part"))
 
     @pytest.mark.parametrize("command", ["evaluate", "enjoy", "record"])
     @pytest.mark.parametrize("file", ["CartPole-v1.zip", "CartPole-v1/config.yml"])
-    def test_files_that_were_cut_off_are_refused(
+    def test_rejects_truncated_files(
         self,
         command: str,
         file: str,
@@ -137,7 +152,7 @@ class TestEvaluate:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(DQN, "load", None)  # whose own errors name no remedy
+        monkeypatch.setattr(DQN, "load", None)  # its own errors suggest no remedy
         path = logs / "dqn/CartPole-v1_2" / file
         path.write_bytes(path.read_bytes()[: 3000 if path.suffix == ".zip" else 0])
         assert cli(command, *CARTPOLE, "-n", "1") == 2

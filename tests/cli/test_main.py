@@ -1,4 +1,4 @@
-"""The command line: one clear line and exit status 2 for a wrong argument, never a traceback."""
+"""Command line: one line and exit status 2 for an invalid argument, without a traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sb3_atari_course.cli import evaluate
 from tests.zoo.runs import ROOT, cli
 
 
-def test_an_unknown_command_is_refused_with_those_that_there_are(
+def test_an_unknown_command_lists_the_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli("dance") == 2
@@ -34,7 +34,7 @@ def _bug_of_ours() -> None:
     integer_at_least("1", "n", 2)  # type: ignore[arg-type]  # a TypeError in a line of ours
 
 
-def _another_pipe() -> None:
+def _pipe_of_a_subprocess() -> None:
     raise BrokenPipeError
 
 
@@ -43,7 +43,7 @@ def _another_pipe() -> None:
     [
         (_bug_below_numpy, ValueError),
         (_bug_of_ours, TypeError),
-        (_another_pipe, BrokenPipeError),
+        (_pipe_of_a_subprocess, BrokenPipeError),
     ],
 )
 def test_an_unexpected_error_keeps_its_traceback(
@@ -54,7 +54,7 @@ def test_an_unexpected_error_keeps_its_traceback(
         cli("evaluate")
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(
+def test_an_unwritable_folder_prints_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def read_only(arguments: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 @pytest.mark.process
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_may_leave_early(unbuffered: str) -> None:
+def test_a_closed_pipe_is_not_an_error(unbuffered: str) -> None:
     """As ``--help | head`` does."""
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -82,13 +82,13 @@ def test_a_reader_may_leave_early(unbuffered: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SB3_ATARI_TRACEBACK", "1")
     with pytest.raises(ValueError, match="unknown algo"):
         cli("evaluate", "--algo", "dqm", "--env", "CartPole-v1")
 
 
-def test_ctrl_c_is_no_error_of_ours(
+def test_ctrl_c_prints_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(arguments: Sequence[str]) -> None:
@@ -105,7 +105,7 @@ def test_every_command_answers_help(command: str, capsys: pytest.CaptureFixture[
     assert f"usage: sb3-atari {command} " in capsys.readouterr().out
 
 
-def test_help_and_refusals_come_at_once() -> None:
+def test_help_and_argument_errors_import_no_pytorch() -> None:
     """PyTorch and RL Zoo take seconds to import."""
     code = (
         "import contextlib, sys\n"

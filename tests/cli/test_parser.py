@@ -1,4 +1,4 @@
-"""One grammar: the same wrong arguments through every command, the same two ways to a run."""
+"""Arguments shared by the commands: equal errors, two ways to choose a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sb3_atari_course.cli.parser import CommandParser, add_model, add_run, chose
 from tests.cli.playing import make_settings
 from tests.zoo.runs import cli
 
-#: Those that work on a run.
+#: Commands that take a run.
 COMMANDS = ("evaluate", "plot", "publish", "resume", "enjoy", "record")
 RUN = "logs/dqn/CartPole-v1_1"
 CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
@@ -36,7 +36,7 @@ def _run(_in_an_empty_folder: None) -> None:
     ],
     ids=lambda value: " ".join(value),
 )
-def test_a_run_that_is_not_chosen_gets_the_same_line_from_each(
+def test_a_missing_run_gives_the_same_error_in_each_command(
     arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = set()
@@ -60,7 +60,7 @@ def test_a_run_that_is_not_chosen_gets_the_same_line_from_each(
     ],
     ids=lambda value: " ".join(value),
 )
-def test_what_is_not_there_is_named(
+def test_names_what_does_not_exist(
     command: str, arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(command, *arguments) == 2
@@ -70,9 +70,7 @@ def test_what_is_not_there_is_named(
 
 
 @pytest.mark.parametrize("command", ["plot", "publish", "record"])
-def test_a_log_folder_in_place_of_an_output_names_the_other_flag(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_f_instead_of_o_suggests_o(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(command, RUN, "-f", "there") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "-f there" in line
@@ -91,7 +89,7 @@ def test_a_log_folder_in_place_of_an_output_names_the_other_flag(
         ("--max-frames", "0", ["evaluate", "tune"]),
     ],
 )
-def test_a_wrong_value_gets_the_same_line_from_each(
+def test_an_invalid_value_gives_the_same_error_in_each_command(
     flag: str, value: str, commands: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = set()
@@ -125,7 +123,7 @@ def test_the_flags_have_defaults() -> None:
     assert chosen(*CARTPOLE, "--exp-id", "-1")["exp_id"] == -1
 
 
-def test_a_folder_says_what_the_flags_would(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_folder_gives_the_same_choice_as_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = place("logs", "dqn", "CartPole-v1", "1")
     assert chosen(RUN) == chosen(f"{RUN}/") == chosen("--load-best", RUN) | {"load_best": False}
     assert chosen(RUN) == expected
@@ -140,7 +138,7 @@ def test_a_folder_says_what_the_flags_would(monkeypatch: pytest.MonkeyPatch) -> 
     assert chosen(".") == chosen("../CartPole-v1_1") == expected | {"folder": logs}
 
 
-def test_a_folder_that_is_no_run_of_rl_zoo_is_refused() -> None:
+def test_rejects_a_folder_that_is_not_a_run_of_rl_zoo() -> None:
     for folder in ("logs", "logs/dqn", f"{RUN}/CartPole-v1"):
         with pytest.raises(ValueError, match=f"^{folder} is not a run folder"):
             chosen(folder)

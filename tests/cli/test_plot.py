@@ -1,4 +1,4 @@
-"""The ``plot`` command: files where they belong, one clear line for what is wrong."""
+"""Command ``plot``: output files, and one line for an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _two_runs(_in_an_empty_folder: None) -> None:
     make_run(Path(TWO), seed=2)
 
 
-def pictures() -> list[str]:
+def plots() -> list[str]:
     found = [*Path().rglob("*.png"), *Path().rglob("*.html")]
     return sorted(path.as_posix() for path in found)
 
@@ -38,11 +38,11 @@ def pictures() -> list[str]:
     ],
     ids=" ".join,
 )
-def test_where_the_files_go(
+def test_output_files(
     arguments: list[str], files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli("plot", *arguments) == 0
-    assert pictures() == files
+    assert plots() == files
     printed = capsys.readouterr().out.splitlines()
     assert [line.partition(": ")[2] for line in printed] == files
 
@@ -58,7 +58,7 @@ def test_where_the_files_go(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_wrong_is_one_line_and_nothing_is_written(
+def test_an_invalid_run_prints_one_line_and_writes_nothing(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (make_run(Path("cut")) / "progress.csv").write_text("time/total_timesteps\n12")
@@ -66,20 +66,20 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
     printed = capsys.readouterr().err
     assert printed.startswith(f"sb3-atari: error: {message}") or message in printed
     assert "Traceback" not in printed
-    assert pictures() == []
+    assert plots() == []
 
 
 CHOICE = ["plot", "--algo", "dqn", "--env", "CartPole-v1", "--no-html"]
 
 
-def test_the_latest_run_with_a_model_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plots_the_latest_run_that_has_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     Path(ONE, "CartPole-v1.zip").touch()
     assert cli(*CHOICE) == 0
-    assert pictures() == [f"{ONE}/learning_curve.png"]
-    said = capsys.readouterr().err
-    assert said == "CartPole-v1_2 has no model yet: using CartPole-v1_1\n"
+    assert plots() == [f"{ONE}/learning_curve.png"]
+    printed = capsys.readouterr().err
+    assert printed == "CartPole-v1_2 has no model yet: using CartPole-v1_1\n"
     assert cli(*CHOICE, "--exp-id", "2") == 0
-    assert pictures() == [f"{ONE}/learning_curve.png", f"{TWO}/learning_curve.png"]
+    assert plots() == [f"{ONE}/learning_curve.png", f"{TWO}/learning_curve.png"]
     Path(TWO, "CartPole-v1.zip").touch()
     assert cli(*CHOICE) == 0
     assert capsys.readouterr().err == ""
@@ -94,14 +94,22 @@ def test_the_latest_run_with_a_model_is_drawn(capsys: pytest.CaptureFixture[str]
     ],
     ids=str,
 )
-def test_what_cannot_be_written_is_one_line(
+def test_an_unwritable_file_prints_one_line(
     arguments: list[str], path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if path.startswith("here"):
-        Path("here").write_text("a file in the place of the folder")
+        Path("here").write_text("a file instead of the folder")
     else:
         Path(path).mkdir(parents=True)
     assert cli("plot", *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert path in line
     assert not list(Path().rglob("*.part"))
+
+
+def test_shows_the_progress(shown: list[str]) -> None:
+    assert cli("plot", ONE) == 0
+    assert shown == ["Plotting the learning curve", "Writing the report"]
+    shown.clear()
+    assert cli("plot", ONE, TWO) == 0
+    assert shown == ["Comparing 2 runs", "Writing the report of 2 runs"]

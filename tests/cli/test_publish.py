@@ -1,4 +1,4 @@
-"""``publish``: its flags, and the run that it takes."""
+"""Command ``publish``: its flags, and the choice of the run."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ DEFAULTS = {
     "epsilon": None,
     "device": "cpu",
     "gym_packages": [],
+    "progress_bar": True,
 }
 
 
@@ -49,10 +50,11 @@ def test_a_folder_or_flags_choose_the_run(
         assert published.pop() == (Path(RUN), "my_agents", DEFAULTS)
 
 
-def test_every_flag_arrives(published: list[tuple[Any, ...]]) -> None:
+def test_passes_every_flag_on(published: list[tuple[Any, ...]]) -> None:
     flags = ["-o", "there", "--stages", "5", "7", "-n", "2", "--seed", "3", "--selection-games"]
     flags += ["4", "--selection-seed", "6", "--epsilon", "0.1", "--gym-packages", "json"]
     assert cli("publish", RUN, *flags) == 0
     expected = {"stages": [5, 7], "n_games": 2, "seed": 3, "selection_games": 4}
     expected |= {"selection_seed": 6, "epsilon": 0.1, "device": "cpu", "gym_packages": ["json"]}
+    expected |= {"progress_bar": True}
     assert published == [(Path(RUN), "there", expected)]

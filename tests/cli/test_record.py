@@ -1,10 +1,11 @@
-"""``record``: a video is there, whole, or not at all."""
+"""Command ``record``: a complete video or none."""
 
 from __future__ import annotations
 
 import gc
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from moviepy.video.io.ImageSequenceClip import ImageSequenceClip
 from rl_zoo3 import ALGOS
 from stable_baselines3 import DQN
 
+from sb3_atari_course._common import progress
 from tests.cli.playing import AGENT, CARTPOLE, RUN, make_agent, make_settings
 from tests.zoo.runs import cli
 
@@ -22,7 +24,7 @@ def _agent(_in_an_empty_folder: None) -> None:
     make_agent()
 
 
-def test_record_takes_a_device_and_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uses_device_and_gym_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("our_cart_poles.py").write_text(
         "import gymnasium as gym\n"
         "entry_point = 'gymnasium.envs.classic_control:CartPoleEnv'\n"
@@ -49,9 +51,26 @@ def test_record_takes_a_device_and_packages(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(list(Path("here").iterdir())) == 1
 
 
+def test_shows_the_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    predict = DQN.predict
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.1)
+        return predict(*args, **kwargs)
+
+    monkeypatch.setattr(DQN, "predict", slow)
+    assert cli("record", *CARTPOLE, "-n", "4") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert any("dqn on CartPole-v1: 4 steps" in line for line in lines)
+    assert any(line.startswith("Recording: 2 of 4 steps, ") for line in lines)
+
+
 @pytest.mark.parametrize("moment", ["step", "encoding"])
-def test_ctrl_c_leaves_no_shorter_video(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RL Zoo writes what there is by then, under the name of the whole."""
+def test_ctrl_c_leaves_no_truncated_video(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RL Zoo would write a shorter video under the name of the complete one."""
     predict, write = DQN.predict, ImageSequenceClip.write_videofile
     n_steps = []
 
@@ -76,7 +95,7 @@ def test_ctrl_c_leaves_no_shorter_video(moment: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("flags", [[], ["-o", "here/deeper"]], ids=" ".join)
-def test_a_video_that_cannot_be_written_is_one_line(
+def test_an_unwritable_video_prints_one_line(
     flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(flags[1] if flags else AGENT.parent / "videos")
@@ -84,7 +103,7 @@ def test_a_video_that_cannot_be_written_is_one_line(
     assert cli("record", *CARTPOLE, "-n", "2", *flags) == 2
     printed = capsys.readouterr()
     assert str(folder) in printed.err.splitlines()[-1]
-    assert "Loading" not in printed.out  # nothing was played for it
+    assert "Loading" not in printed.out  # fails before playing
 
 
 def test_a_full_disk_leaves_no_video(

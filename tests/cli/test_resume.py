@@ -1,4 +1,4 @@
-"""``resume`` on the command line."""
+"""Command ``resume``: the choice of the run, and flags."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch as th
 import yaml
 from rl_zoo3.exp_manager import ExperimentManager
 
+from sb3_atari_course.checkpoints import resume
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from sb3_atari_course.zoo import resume_experiment
-from tests.checkpoints.small import learn
+from tests.checkpoints.small import close, dqn, learn, poles
 from tests.zoo.runs import cli
 
 
@@ -27,7 +28,7 @@ def unfinished(
     return folder
 
 
-def test_a_run_of_a_script_says_what_to_do(
+def test_the_run_of_a_script_names_the_function_that_resumes_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learn(tmp_path, steps=100, interrupt_at=60)
@@ -67,7 +68,7 @@ ARGUMENTS = {
 
 
 class Built(ExperimentManager):
-    """Notes what it is built from, and ends the command."""
+    """Records its arguments, and ends the command."""
 
     kwargs: ClassVar[list[dict[str, Any]]] = []
 
@@ -77,7 +78,7 @@ class Built(ExperimentManager):
 
 
 def run_of_rl_zoo(run: Path) -> None:
-    """Write a run folder of RL Zoo with a checkpoint of nothing."""
+    """Write a run folder of RL Zoo with an empty checkpoint."""
     begun = {
         "threads": 1,
         "every": 100,
@@ -101,21 +102,25 @@ def run_of_rl_zoo(run: Path) -> None:
         ),
     ],
 )
-def test_a_run_of_rl_zoo_is_resumed_as_it_began_but_for_the_flags(
-    flags: list[str], expected: dict[str, Any], tmp_path: Path
+def test_flags_override_the_settings_of_the_run(
+    flags: list[str],
+    expected: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run_of_rl_zoo(tmp_path)
     assert cli("resume", str(tmp_path), *flags) == 0
     th.set_num_threads(1)
     expected |= {name: ARGUMENTS[name] for name in ("hyperparams", "env_kwargs", "seed")}
     assert {name: Built.kwargs[0][name] for name in expected} == expected
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [(None, "args.yml"), ("a: [", "args.yml"), ("a: !!python/name:no.such", "no.such")],
 )
-def test_settings_that_cannot_be_read_are_named(
+def test_names_unreadable_settings(
     text: str | None, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_of_rl_zoo(tmp_path)
@@ -154,3 +159,11 @@ def test_flags_choose_the_latest_unfinished_run(
     assert cli(*choice, "--exp-id", "4") == 0
     assert cli("resume", str(runs[0])) == 0
     assert resumed == [runs[1], runs[2], runs[3], runs[0]]
+
+
+def test_shows_the_progress_of_restoring(tmp_path: Path, shown: list[str]) -> None:
+    learn(tmp_path, steps=100, cut=60)
+    model = dqn(poles(tmp_path, again=True))
+    resume(tmp_path, model)
+    close(model)
+    assert shown == ["Reading the checkpoint", "Restoring the checkpoint"]

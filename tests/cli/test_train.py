@@ -1,4 +1,4 @@
-"""``train``: RL Zoo's with our flags, one clear line for what cannot be trained."""
+"""Command ``train``: our flags, and one line for an invalid argument."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        # what a command line names is not there
+        # missing files, modules, environments, devices
         (["--algo", "nonsense", "--env", GAME], "invalid choice: 'nonsense'"),
         (["--algo", "dqn", "--env", "BrekoutNoFrameskip-v4"], "unknown environment 'Brekout"),
         ([*CARTPOLE, "--nonsense"], "unrecognized arguments: --nonsense"),
@@ -45,7 +45,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         ([*CARTPOLE, "-conf", "no_length.yml"], "no_length.yml has no n_timesteps"),
         ([*RUN, "-conf", "nowhere.yml"], "nowhere.yml"),
         ([*RUN, "-conf", "default.yml"], "default.yml has no entry for Breakout"),
-        # hyperparameters: by our check, by RL Zoo, SB3, Gymnasium, our wrappers and classes
+        # hyperparameters, rejected by our check, RL Zoo, SB3, Gymnasium, our wrappers and classes
         ([*RUN, "-params", "policy:MlpPolicy"], "-params policy:MlpPolicy: NameError"),
         ([*RUN, "-params", "learning_rat:1"], "-params learning_rat:1 "),
         ([*CARTPOLE, "-params", "device:'cpu'"], "multiple values for keyword argument 'device'"),
@@ -79,7 +79,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         ([*CARTPOLE, "--vec-env", "native"], "is not an Atari game"),
         ([*RUN, "--vec-env", "native", "-params", "env_wrapper:'tests.fakes.ActionRecorder'"],
          "does not support the wrapper ActionRecorder"),
-        # actions and observations that an algorithm cannot have
+        # unsupported action and observation spaces
         (["--algo", "dqn", "--env", "Pendulum-v1", "-params", "env_wrapper:None"],
          "Box(-2.0, 2.0, (1,), float32)"),
         ([*TABLE, "Pendulum-v1"], "{sb3_atari_course.wrappers.DiscretizeObservations"),
@@ -90,7 +90,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_a_wrong_argument_gives_one_clear_line(
+def test_an_invalid_argument_prints_one_line(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("broken.yml").write_text("a: [")
@@ -103,10 +103,10 @@ def test_a_wrong_argument_gives_one_clear_line(
     printed = capsys.readouterr().err
     assert expected in printed
     assert "Traceback" not in printed
-    assert sorted(Path().rglob("*")) == before  # nothing half-made is left
+    assert sorted(Path().rglob("*")) == before  # no partial files are left
 
 
-def test_a_training_that_fails_halfway_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_during_training_names_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(self: Any, model: Any) -> None:
         raise OSError("No space left on device")
 
@@ -117,7 +117,7 @@ def test_a_training_that_fails_halfway_shows_where(monkeypatch: pytest.MonkeyPat
     assert (run / "CartPole-v1/config.yml").is_file()
 
 
-def test_a_training_that_fails_at_its_start_leaves_what_was_there() -> None:
+def test_a_failure_at_the_start_leaves_no_files() -> None:
     Path("logs/dqn/CartPole-v1_1").mkdir(parents=True)
     Path("tb").mkdir()
     too_large = ("replay_buffer_kwargs:{}", "buffer_size:100000000")  # found at the first step
@@ -134,7 +134,7 @@ def test_a_training_that_fails_at_its_start_leaves_what_was_there() -> None:
         *(("--seed", "4294967296"), ("--n-eval-envs", "0"), ("--verbose", "-1")),
     ],
 )
-def test_a_number_out_of_range_is_refused(
+def test_rejects_a_number_out_of_range(
     flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(*TRAIN_CARTPOLE, "-f", str(tmp_path / "logs"), flag, value) == 2
@@ -142,7 +142,7 @@ def test_a_number_out_of_range_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_flag_is_true_or_false(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parses_true_and_false(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``bool("no")``, as RL Zoo reads it, is true."""
     logs = ["-f", str(tmp_path), "-n", "10", "-params", "learning_starts:1"]
     assert cli(*TRAIN_CARTPOLE, *logs, "--truncate-last-trajectory", "no") == 2
@@ -152,7 +152,7 @@ def test_a_flag_is_true_or_false(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert arguments["truncate_last_trajectory"] is False
 
 
-def test_help_tells_each_flag_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_each_flag_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli("train", "--help") == 0
     printed = capsys.readouterr().out
     assert "--vec-env {dummy,subproc,native}" in printed

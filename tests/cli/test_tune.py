@@ -1,4 +1,4 @@
-"""``tune`` in this process: what it prints, and a line for each wrong argument."""
+"""Command ``tune`` in this process: output, and one line for an invalid argument."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CARTPOLE = ["tune", "--algo", "dqn", "--env", "CartPole-v1"]
 
 
 class InThisProcess(Launcher):
-    """Does the work itself instead of starting workers."""
+    """Launcher that runs the trials in this process."""
 
     def run(self) -> None:
         folder = Path(self._job.folder) / "trials"
@@ -27,7 +27,7 @@ class InThisProcess(Launcher):
 
 
 class NeverStarted(Launcher):
-    """Fails where workers would be started."""
+    """Launcher that must not start workers."""
 
     def run(self) -> None:
         pytest.fail("workers would train")
@@ -54,7 +54,15 @@ def test_a_finished_study_starts_no_worker(
     assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
 
 
-def test_the_environment_may_hold_the_address(
+def test_best_shows_the_progress(
+    home: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    assert cli(*ICE, "--best") == 0
+    assert shown == ["Writing best.yml, trials.csv and plots"]
+
+
+def test_reads_the_storage_from_an_environment_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -65,7 +73,7 @@ def test_the_environment_may_hold_the_address(
     assert "journal not found: x.log" in capsys.readouterr().err
 
 
-def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_the_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(*CARTPOLE, "--list-params", "--freeze", "gamma") == 0
     printed = capsys.readouterr().out
     rows = {line.split()[0]: line for line in printed.splitlines()}
@@ -75,7 +83,7 @@ def test_parameters_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "double_q" not in rows
 
 
-def test_a_missing_extra_is_told_before_a_night_of_training(
+def test_reports_a_missing_extra_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -129,7 +137,7 @@ def test_a_missing_extra_is_told_before_a_night_of_training(
     ],
     ids=lambda value: " ".join(value[3:])[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_a_wrong_argument_gives_one_clear_line(
+def test_an_invalid_argument_prints_one_line(
     home: Path,
     arguments: list[str],
     expected: str,
@@ -153,4 +161,4 @@ def test_a_wrong_argument_gives_one_clear_line(
     assert expected in printed
     assert "Traceback" not in printed
     assert printed.splitlines()[-1].startswith("sb3-atari")
-    assert sorted(home.rglob("*")) == before  # nothing half-made is left
+    assert sorted(home.rglob("*")) == before  # no partial files are left

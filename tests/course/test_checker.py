@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sb3_atari_course.__main__ import main
+from sb3_atari_course._common import progress
 from sb3_atari_course.course import check
 from sb3_atari_course.course.checker import READING, Finding, Verdict, judge_apart
 from sb3_atari_course.course.exercises import load_exercise
@@ -33,12 +34,16 @@ def test_code_that_ends_its_process_is_told_and_ends_no_other() -> None:
 
 
 @in_its_own_process
-def test_a_loop_without_an_end_is_ended() -> None:
+def test_a_loop_without_an_end_is_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 1.0)
     text = solution_of("own_env").replace(
         "        return self._observe(), {}", "        while True: pass"
     )
     verdict = judge_apart("own_env", [Cell("mine", text)], most_seconds=8)
     assert "not finished after 8 seconds" in verdict.findings[-1].message
+    assert re.search(r"Checking own_env: \d s", capsys.readouterr().err)
 
 
 @in_its_own_process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from sb3_atari_course import (
     make_atari_env,
     wrap_atari,
 )
+from sb3_atari_course._common import progress
 from tests import naive
 from tests.fakes import ActionRecorder, ScriptedPlayer
 
@@ -273,3 +275,35 @@ def test_grayscale_screens_are_the_default() -> None:
     assert len(seen) > 50
     for ours, theirs in zip(seen, trained, strict=True):
         np.testing.assert_array_equal(np.moveaxis(ours, -1, 1), theirs)
+
+
+class SlowPlayer(AlwaysRight):
+    def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
+        time.sleep(0.02)
+        return np.array([0]), None
+
+
+class TestProgress:
+    @pytest.fixture(autouse=True)
+    def _short_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(progress, "INTERVAL", 0.01)
+
+    @pytest.mark.parametrize("random_play", [True, False])
+    def test_is_shown_on_stderr(
+        self, random_play: bool, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        settings = {"n_games": 2, "random_play": random_play, "progress_bar": True}
+        evaluate(SlowPlayer(), "CartPole-v1", **settings)
+        printed = capsys.readouterr()
+        assert "Evaluating: 0 of 2 games" in printed.err
+        assert "Evaluating: 1 of 2 games" in printed.err
+        assert printed.out == ""
+
+    def test_is_not_shown_unless_asked_for(self, capsys: pytest.CaptureFixture[str]) -> None:
+        evaluate(SlowPlayer(), "CartPole-v1", n_games=2, random_play=True)
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err) == ("", "")
+
+    def test_is_a_bool(self) -> None:
+        with pytest.raises(TypeError, match="progress_bar"):
+            evaluate(AlwaysRight(), "CartPole-v1", progress_bar=1)

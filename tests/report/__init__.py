@@ -1,1 +1,1 @@
-"""Pictures and reports."""
+"""Tests of figures, reports and videos."""

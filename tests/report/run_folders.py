@@ -1,4 +1,4 @@
-"""Run folders as RL Zoo leaves them, written by hand: the numbers in them are known."""
+"""Run folders as RL Zoo writes them, with known numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
-#: A score of two games and of random play beside it, as the ``evaluate`` command writes it.
+#: Evaluation of two games and random play, as the ``evaluate`` command writes it.
 EVALUATION: dict[str, Any] = {
     "model": "CartPole-v1.zip",
     "mean": 150.0,

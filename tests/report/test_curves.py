@@ -31,12 +31,12 @@ def curve(steps: list[float], values: list[float]) -> Curve:
     return Curve(np.array(steps, dtype=float), np.array(values, dtype=float))
 
 
-def test_one_seed_stays_as_it_is() -> None:
+def test_a_single_seed_is_unchanged() -> None:
     mean = mean_of_seeds([curve([1, 5], [2, 3])])
     assert [part.tolist() for part in mean] == [[1, 5], [2, 3], [0, 0]]
 
 
-def test_the_mean_goes_as_far_as_all_seeds() -> None:
+def test_the_mean_covers_the_steps_of_all_seeds() -> None:
     mean = mean_of_seeds([curve([0, 50, 90], [1, 2, 3]), curve([20, 200], [5, 6])])
     assert (mean.steps[0], mean.steps[-1], len(mean.steps)) == (20, 90, N_POINTS)
     assert (mean.values[0], mean.values[-1]) == (3.0, 4.0)  # (1 + 5) / 2 and (3 + 5) / 2
@@ -58,7 +58,7 @@ def test_a_value_holds_until_the_next_one(seed: int) -> None:
         assert mean.half_width[i] == pytest.approx(3.1824 * (variance / 4) ** 0.5, rel=1e-4)
 
 
-def test_seeds_without_a_common_step_are_refused() -> None:
+def test_rejects_seeds_without_a_common_step() -> None:
     with pytest.raises(ValueError, match=r"step 20, another .* step 30"):
         mean_of_seeds([curve([0, 20], [0, 0]), curve([30, 40], [0, 0])])
 
@@ -67,7 +67,7 @@ def groups_of(folders: list[Path]) -> list[tuple[str, str]]:
     return [(group.name, group.count) for group in group_runs([read_run(one) for one in folders])]
 
 
-def test_algorithm_and_environment_make_a_group(tmp_path: Path) -> None:
+def test_groups_by_algorithm_and_environment(tmp_path: Path) -> None:
     pairs = [("dqn", "A-v1"), ("qrdqn", "A-v1"), ("dqn", "A-v1"), ("dqn", "B-v1")]
     runs = [
         read_run(make_run(tmp_path / str(i), algo=algo, env_id=env_id, seed=i))
@@ -105,14 +105,14 @@ WRAPPERS = [
     ],
     ids=["order", "default", "deep", "length"],
 )
-def test_other_settings_are_another_group_named_by_them(
+def test_groups_by_settings_and_names_the_differences(
     configs: list[dict[str, Any]], names: list[str], tmp_path: Path
 ) -> None:
     folders = [make_run(tmp_path / str(i), config=config) for i, config in enumerate(configs)]
     assert [name for name, _ in groups_of(folders)] == names
 
 
-def test_a_training_that_began_with_anothers_model_is_no_seed_of_it(tmp_path: Path) -> None:
+def test_a_run_from_another_model_is_a_separate_group(tmp_path: Path) -> None:
     folders = [make_run(tmp_path / str(n), seed=n) for n in range(3)]
     arguments = folders[2] / "CartPole-v1/args.yml"
     arguments.write_text("algo: dqn\nenv: CartPole-v1\nseed: 2\ntrained_agent: a.zip\n")
@@ -122,11 +122,11 @@ def test_a_training_that_began_with_anothers_model_is_no_seed_of_it(tmp_path: Pa
     ]
 
 
-def test_equal_seeds_are_not_called_seeds(tmp_path: Path) -> None:
+def test_runs_with_equal_seeds_are_counted_as_runs(tmp_path: Path) -> None:
     assert groups_of([make_run(tmp_path / str(i), seed=1) for i in range(2)]) == [("dqn", "2 runs")]
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+def test_rejects_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     run, bare = make_run(tmp_path / "a"), tmp_path / "bare"
     bare.mkdir()
     write_games(bare, [1])
@@ -141,7 +141,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         group_runs([read_run(bare)])
 
 
-def test_seeds_are_drawn_as_their_mean_with_its_interval(tmp_path: Path) -> None:
+def test_draws_seeds_as_mean_with_confidence_interval(tmp_path: Path) -> None:
     """Constant scores 1, 2, 3: mean 2, SD 1, half width 4.3027 / sqrt(3) = 2.4842."""
     runs = [make_run(tmp_path / str(n), [n, n, n], seed=n) for n in (1, 2, 3)]
     (axes,) = draw_comparison(read_runs(runs)).axes
@@ -170,13 +170,13 @@ def test_each_environment_has_a_panel_and_each_group_a_line(tmp_path: Path) -> N
     assert len({line.get_color() for line in figure.axes[0].get_lines()}) == 2
 
 
-def test_an_interval_does_not_press_the_lines_flat(tmp_path: Path) -> None:
+def test_a_wide_interval_does_not_flatten_the_curves(tmp_path: Path) -> None:
     """Two seeds at 0 and 10: the interval is 5 +- 63.5."""
     runs = [make_run(tmp_path / str(n), [n, n], seed=n) for n in (0, 10)]
     assert draw_comparison(read_runs(runs)).axes[0].get_ylim() == (-5, 15)
 
 
-def test_a_long_name_takes_several_lines(tmp_path: Path) -> None:
+def test_wraps_long_legend_labels(tmp_path: Path) -> None:
     configs = [{f"setting_{i}": f"{value}" * 20 for i in range(4)} for value in "xy"]
     runs = [make_run(tmp_path / str(n), config=config) for n, config in enumerate(configs)]
     labels = draw_comparison(read_runs(runs)).axes[0].get_legend_handles_labels()[1]
@@ -184,7 +184,7 @@ def test_a_long_name_takes_several_lines(tmp_path: Path) -> None:
     assert all(len(line) <= 95 for label in labels for line in label.splitlines())
 
 
-def test_what_is_drawn_of_a_run(tmp_path: Path) -> None:
+def test_draws_scores_evaluations_loss_and_epsilon(tmp_path: Path) -> None:
     """150 games of 100 frames and the scores 0.5, 1.5, ... in 3,750 agent steps."""
     write_games(tmp_path, [game + 0.5 for game in range(150)])
     (tmp_path / "progress.csv").write_text(f"{PROGRESS}100,,0.9\n500,0.02,0.5\n3750,0.01,0.1\n")
@@ -207,7 +207,7 @@ def test_what_is_drawn_of_a_run(tmp_path: Path) -> None:
     assert figure.axes[-1].get_xlabel() == "agent steps"
 
 
-def test_a_run_with_monitor_files_only(tmp_path: Path) -> None:
+def test_draws_a_run_that_has_monitor_files_only(tmp_path: Path) -> None:
     figure = draw_run(read_run(write_games(tmp_path, [1, 2, 3])))
     scores, loss, epsilon = lines(figure)
     assert scores["one whole game"][0] == [100, 200, 300]
@@ -217,7 +217,7 @@ def test_a_run_with_monitor_files_only(tmp_path: Path) -> None:
     assert notes == [[], ["not logged"], ["not logged"]]
 
 
-def test_a_table_has_a_td_error_and_random_play_is_a_line(tmp_path: Path) -> None:
+def test_draws_td_error_and_random_play(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", evaluation=EVALUATION)
     log = "time/total_timesteps,train/td_error,rollout/exploration_rate\n"
     (run / "progress.csv").write_text(f"{log}100,2.5,0.9\n300,1.5,0.8\n")
@@ -227,8 +227,8 @@ def test_a_table_has_a_td_error_and_random_play_is_a_line(tmp_path: Path) -> Non
     assert lines(figure)[0]["random play"][1] == [20.0, 20.0]
 
 
-def test_pictures_are_written_where_one_wants_them(tmp_path: Path) -> None:
-    run = make_run(tmp_path / r"a$\frac$b")  # a dollar begins no formula
+def test_output_paths(tmp_path: Path) -> None:
+    run = make_run(tmp_path / r"a$\frac$b")  # a dollar sign starts no formula
     other = make_run(tmp_path / "other")
     for path, wanted in (
         (plot_run(run), run / "learning_curve.png"),
@@ -240,15 +240,15 @@ def test_pictures_are_written_where_one_wants_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["a$b$c", r"$\frac$", "one $", "$$", "two\nlines\there"])
-def test_no_name_is_taken_for_a_formula(text: str) -> None:
+def test_names_are_not_parsed_as_formulas(text: str) -> None:
     figure, axes = make_figure(1)
     title = axes.set_title(plain(text))
-    figure.savefig(io.BytesIO())  # draws, and would fail on a formula that is none
+    figure.savefig(io.BytesIO())  # would fail on an invalid formula
     assert not title._preprocess_math(title.get_text())[1]
     assert title._preprocess_math(title.get_text())[0] == " ".join(text.split())
 
 
-def test_thousands_of_games_are_one_picture_in_an_svg(tmp_path: Path) -> None:
+def test_rasterizes_thousands_of_points_in_an_svg(tmp_path: Path) -> None:
     """2,001 of them: as shapes they would be more than the same number of elements."""
     run = make_run(tmp_path / "run", [float(n % 7) for n in range(2001)])
     page = write_report(run).read_text(encoding="utf-8")
@@ -260,7 +260,7 @@ def test_thousands_of_games_are_one_picture_in_an_svg(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["matplotlib", "pandas", "scipy"])
-def test_the_missing_extra_is_named(
+def test_names_the_missing_extra(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -268,7 +268,7 @@ def test_the_missing_extra_is_named(
         plot_run(write_games(tmp_path, [1, 2, 3]))
 
 
-def test_steps_and_returns_of_episodes_have_an_axis_each() -> None:
+def test_plots_lengths_and_returns_of_episodes() -> None:
     figure = plot_episodes([10, 20, 60], [-4, -2, 3], window=2)
     steps, returns = lines(figure)
     assert steps[""] == ([0, 1, 2], [10, 20, 60])
@@ -278,7 +278,7 @@ def test_steps_and_returns_of_episodes_have_an_axis_each() -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["steps", "return"]
 
 
-def test_a_window_may_be_longer_than_the_training() -> None:
+def test_the_window_may_exceed_the_number_of_episodes() -> None:
     steps, _ = lines(plot_episodes([10, 20], [0, 0], window=100))
     assert steps["steps, mean of the last 100 episodes"][1] == [10, 15]
 
@@ -286,12 +286,12 @@ def test_a_window_may_be_longer_than_the_training() -> None:
 @pytest.mark.parametrize(
     ("lengths", "returns", "window", "message"),
     [
-        ([], [], 100, "no episode"),
+        ([], [], 100, "episode"),
         ([1], [1, 2], 100, "got 1 and 2"),
         ([1], [1], 0, "window .* 0"),
     ],
 )
-def test_episodes_that_cannot_be_drawn(
+def test_rejects_invalid_episodes(
     lengths: list[int], returns: list[int], window: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""The report: what stands in it, and what never does."""
+"""HTML report: contents, escaping, self-containedness."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ class Tags(HTMLParser):
         self.text += re.sub(r"\s*\n\s*", "", data)  # of the template
 
 
-def film(tmp_path: Path) -> Path:
-    """Return a run with everything that a run may have."""
+def complete_run(tmp_path: Path) -> Path:
+    """Return a run that has evaluation, video and settings."""
     folder = make_run(tmp_path / "CartPole-v1_1", seed=4, evaluation=EVALUATION)
     (folder / "videos").mkdir()
-    (folder / "videos/film.mp4").write_bytes(b"a film")
+    (folder / "videos/game.mp4").write_bytes(b"a video")
     return folder
 
 
 def two_runs(tmp_path: Path) -> list[Path]:
     other = make_run(tmp_path / "other", [7.0, 8.0], seed=123456, algo="qrdqn")
-    return [film(tmp_path), other]
+    return [complete_run(tmp_path), other]
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the report of one run."""
-    return write_report(film(tmp_path_factory.mktemp("one"))).read_text(encoding="utf-8")
+    return write_report(complete_run(tmp_path_factory.mktemp("one"))).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_everything_about_a_run(page: str) -> None:
+def test_contains_all_facts_about_a_run(page: str) -> None:
     text = Tags(page).text
     headlines = ("curves", "Scores of whole games", "Video", "Command", "Settings", "Files")
     assert [h for h in headlines if h not in text] == []
@@ -90,11 +90,11 @@ def test_everything_about_a_run(page: str) -> None:
     assert "the agent15050100200" in text  # mean 150, SD 50, lowest 100, highest 200
     assert "random play, same games2010" in text
     assert "100 200" in text  # every score
-    assert "videos/film.mp4" in text
-    assert f"data:video/mp4;base64,{base64.b64encode(b'a film').decode()}" in page
+    assert "videos/game.mp4" in text
+    assert f"data:video/mp4;base64,{base64.b64encode(b'a video').decode()}" in page
 
 
-def test_it_asks_for_nothing_outside_the_file(page: str) -> None:
+def test_is_self_contained(page: str) -> None:
     tags = Tags(page)
     assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(tags.tags)
     addresses = [value for name, value in tags.attributes if name in ("src", "href", "poster")]
@@ -104,7 +104,7 @@ def test_it_asks_for_nothing_outside_the_file(page: str) -> None:
     assert "default-src 'none'" in page
 
 
-def test_all_ids_are_unique_and_all_links_lead_somewhere(comparison: str) -> None:
+def test_ids_are_unique_and_links_resolve(comparison: str) -> None:
     attributes = Tags(comparison).attributes
     ids = [value for name, value in attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -112,7 +112,7 @@ def test_all_ids_are_unique_and_all_links_lead_somewhere(comparison: str) -> Non
     assert set(re.findall(r"url\(#([^)]*)\)", comparison)) <= set(ids)
 
 
-def test_whatever_a_run_holds_is_text(tmp_path: Path) -> None:
+def test_escapes_the_content_of_a_run(tmp_path: Path) -> None:
     evaluation = {**EVALUATION, "model": EVIL, "protocol": {EVIL: EVIL}}
     config = {EVIL: EVIL, "nested": {EVIL: [EVIL]}}
     folder = make_run(tmp_path / "a<b>&c", algo=EVIL, config=config, evaluation=evaluation)
@@ -126,8 +126,8 @@ def test_whatever_a_run_holds_is_text(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_the_same_run_gives_the_same_report(tmp_path: Path) -> None:
-    run = film(tmp_path)
+def test_is_deterministic(tmp_path: Path) -> None:
+    run = complete_run(tmp_path)
     first = write_report(run).read_bytes()
     assert (run / "report.html").is_file()
     assert write_report(run).read_bytes() == first
@@ -137,7 +137,7 @@ def text_of(run: Path) -> str:
     return Tags(write_report(run).read_text(encoding="utf-8")).text
 
 
-def test_what_is_missing_is_shown_with_the_command_that_adds_it(tmp_path: Path) -> None:
+def test_shows_the_command_that_adds_what_is_missing(tmp_path: Path) -> None:
     number = "2_28bf65b8-5e5b-4de1-b5da-3522d497669e"
     text = text_of(make_run(tmp_path / f"logs/dqn/CartPole-v1_{number}"))
     flags = f"--algo dqn --env CartPole-v1 -f {tmp_path}/logs --exp-id {number}"
@@ -145,43 +145,41 @@ def test_what_is_missing_is_shown_with_the_command_that_adds_it(tmp_path: Path) 
         assert f":python -m sb3_atari_course {command} {flags}" in text
 
 
-def test_the_newest_video_is_shown_unless_it_is_too_large(
+def test_embeds_the_newest_video_unless_it_is_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = film(tmp_path)
+    run = complete_run(tmp_path)
     (run / "videos/zzz.mp4").write_bytes(b"older")
     (run / "CartPole-v1.zip").touch()
-    for name, time in (("videos/film.mp4", 20), ("videos/zzz.mp4", 10), ("CartPole-v1.zip", 15)):
+    for name, time in (("videos/game.mp4", 20), ("videos/zzz.mp4", 10), ("CartPole-v1.zip", 15)):
         os.utime(run / name, (time, time))
     page = write_report(run).read_text(encoding="utf-8")
-    assert base64.b64encode(b"a film").decode() in page
+    assert base64.b64encode(b"a video").decode() in page
     assert "earlier" not in page
     os.utime(run / "CartPole-v1.zip", (30, 30))
-    assert "videos/film.mp4, of an earlier model" in text_of(run)
+    assert "videos/game.mp4, of an earlier model" in text_of(run)
     monkeypatch.setattr(html_report, "MOST_VIDEO_BYTES", 5)
     tags = Tags(write_report(run).read_text(encoding="utf-8"))
     assert "video" not in tags.tags
-    assert "videos/film.mp4 (6 Bytes, of an earlier model) is too large" in tags.text
+    assert "videos/game.mp4 (7 Bytes, of an earlier model) is too large" in tags.text
 
 
-def test_the_length_that_was_asked_for_is_shown(tmp_path: Path) -> None:
+def test_shows_the_requested_training_length(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     path = run / "CartPole-v1/args.yml"
     path.write_text(path.read_text().replace("n_timesteps\n    - -1", "n_timesteps\n    - 700"))
-    assert "n_timesteps700 by -n (the yml says 5000)" in text_of(run)
+    assert "n_timesteps700 (set by -n; config file: 5000)" in text_of(run)
 
 
-def test_scores_of_another_model_of_the_run_carry_its_name(tmp_path: Path) -> None:
+def test_names_the_evaluated_model(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", evaluation={**EVALUATION, "model": "best_<model>.zip"})
     text = text_of(run)
     assert "evaluation of best_<model>.zip: mean" in text
     assert "best_<model>.zip15050100200" in text
 
 
-def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Evaluated, trained for longer, drawn."""
+def test_marks_scores_of_an_earlier_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluated, trained further, plotted."""
     monkeypatch.chdir(tmp_path)
     run = make_run(Path("logs/dqn/CartPole-v1_1"), config={"policy": "MlpPolicy"})
     other = make_run(Path("other"))
@@ -191,7 +189,7 @@ def test_scores_of_an_earlier_model_are_not_those_of_the_agent(
     now = text_of(run)
     assert "evaluation: mean" in now
     assert "gamesthe agent" in now
-    th.nn.init.zeros_(model.q_net.q_net[0].weight)  # it has learned
+    th.nn.init.zeros_(model.q_net.q_net[0].weight)  # as after further training
     model.save(run / "CartPole-v1")
     later = text_of(run)
     assert "evaluation of an earlier model: mean" in later

@@ -1,4 +1,4 @@
-"""What is read of a run folder, and which folders are refused."""
+"""Data of a run folder: curves, facts, rejected folders and files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAME = "BreakoutNoFrameskip-v4"
 HELD = {"env_wrapper": [{"sb3_atari_course.envs.wrap_atari": {"n_stack": 4}}]}
 
 
-def test_the_average_is_that_of_a_loop(tmp_path: Path) -> None:
+def test_moving_average_equals_a_naive_loop(tmp_path: Path) -> None:
     scores = np.random.default_rng(0).integers(-20, 21, 250).tolist()
     average = read_run(write_games(tmp_path, scores)).average
     naive = [np.mean(scores[max(0, n - 99) : n + 1]) for n in range(250)]
@@ -40,7 +40,7 @@ def test_the_average_is_that_of_a_loop(tmp_path: Path) -> None:
         ({"gamma": 0.9}, 100.0),
     ],
 )
-def test_frames_become_agent_steps_by_the_wrappers_of_the_yml(
+def test_converts_frames_to_agent_steps_by_the_frame_skip(
     config: dict[str, Any], frames_of_100: float, tmp_path: Path
 ) -> None:
     curves = read_run(make_run(tmp_path / "run", [1, 2], env_id=GAME, config=config))
@@ -48,10 +48,10 @@ def test_frames_become_agent_steps_by_the_wrappers_of_the_yml(
     assert curves.games.steps.tolist() == [frames_of_100, 2 * frames_of_100]
 
 
-def test_the_log_of_a_finished_training_knows_its_agent_steps_better(tmp_path: Path) -> None:
-    """No-ops and FIRE are frames, but no agent steps."""
+def test_the_log_of_a_finished_training_bounds_the_agent_steps(tmp_path: Path) -> None:
+    """No-ops and FIRE are frames, but not agent steps."""
     run = make_run(tmp_path / "run", [1, 2], env_id=GAME, config=HELD, progress="40,,1.0\n")
-    assert read_run(run).games.steps.tolist() == [25, 50]  # it goes on: the log lags behind
+    assert read_run(run).games.steps.tolist() == [25, 50]  # still training: the log lags behind
     (run / f"{GAME}.zip").touch()
     assert read_run(run).games.steps.tolist() == [20, 40]
 
@@ -65,10 +65,10 @@ def write_envs(run: Path, *envs: str) -> None:
 
 @pytest.mark.parametrize("is_finished", [False, True])
 @pytest.mark.parametrize("progress", [None, "1520,,1.0\n"])
-def test_a_game_ended_at_its_own_environments_step(
+def test_end_steps_with_several_environments(
     is_finished: bool, progress: str | None, tmp_path: Path
 ) -> None:
-    """Two of them, which step together; a long game is not finished."""
+    """Two environments in parallel; a long game is not finished."""
     run = make_run(tmp_path / "run", progress=progress)
     write_envs(run, "1,100,1.0 3,250,3.5", "2,300,3.0")
     if is_finished:
@@ -79,8 +79,8 @@ def test_a_game_ended_at_its_own_environments_step(
     assert curves.n_steps == (700 if progress is None else 1520)
 
 
-def test_a_run_without_settings_is_never_stretched(tmp_path: Path) -> None:
-    """How many frames a step has is unknown: one at least."""
+def test_unknown_frame_skip_only_shrinks_the_steps(tmp_path: Path) -> None:
+    """The number of frames per step is unknown: at least one."""
     write_envs(tmp_path, "1,100,1.0", "2,150,3.0")
     progress = tmp_path / "progress.csv"
     for logged, steps in (("500", [200, 300]), ("300", [200, 300]), ("75", [50, 75])):
@@ -90,7 +90,7 @@ def test_a_run_without_settings_is_never_stretched(tmp_path: Path) -> None:
         assert (curves.unit, curves.n_steps) == ("agent steps", max(int(logged), steps[-1]))
 
 
-def test_the_curve_of_a_real_training_is_that_of_its_table_of_games(tmp_path: Path) -> None:
+def test_curve_of_a_real_training_equals_its_episode_table(tmp_path: Path) -> None:
     """Eight taxis, whose games of 200 steps all end at once; the last ones are not finished."""
     env = make_vec_env("Taxi-v4", 8, seed=0, monitor_dir=str(tmp_path))
     model, table = QLearning("QTablePolicy", env, seed=0), EpisodeTable(every=10**6)
@@ -117,9 +117,7 @@ LOG = "time/total_timesteps,time/episodes,eval/mean_reward\n"
         ("150,5,\n", [100, 200, 300, 400]),  # lives, not games
     ],
 )
-def test_the_log_says_between_which_steps_a_game_ended(
-    rows: str, steps: list[float], tmp_path: Path
-) -> None:
+def test_the_log_bounds_the_end_steps(rows: str, steps: list[float], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [1, 2, 3, 4])
     (run / "progress.csv").write_text(LOG + rows)
     if not rows:
@@ -140,14 +138,14 @@ def test_a_second_learn_from_0_continues_the_axis(tmp_path: Path) -> None:
     assert curves.n_steps == 300
 
 
-def test_the_last_step_is_that_of_any_file(tmp_path: Path) -> None:
+def test_n_steps_is_the_largest_of_all_files(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [1, 2], progress="250,,1.0\n")
     assert read_run(run).n_steps == 250
     np.savez(run / "evaluations.npz", timesteps=np.array([900]), results=[[1, 2]])
     assert read_run(run).n_steps == 900
 
 
-def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
+def test_rejects_folders_that_are_not_runs(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder, match in (
         (tmp_path / "nowhere", "nowhere is not a folder"),
@@ -171,9 +169,7 @@ def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
         ("evaluations.npz", "no zip", r"evaluations\.npz cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(
-    name: str, content: str, match: str, tmp_path: Path
-) -> None:
+def test_names_an_unreadable_file(name: str, content: str, match: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / name).write_text(content)
     with pytest.raises(ValueError, match=match):
@@ -184,7 +180,7 @@ def test_a_file_that_cannot_be_read_is_named(
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_what_was_run(tmp_path: Path) -> None:
+def test_reads_the_facts(tmp_path: Path) -> None:
     facts = read_facts(make_run(tmp_path / "CartPole-v1_3", seed=8, evaluation=EVALUATION))
     assert (facts.algo, facts.env_id, facts.seed) == ("dqn", "CartPole-v1", 8)
     assert facts.hyperparams == {"gamma": 0.9, "n_timesteps": 5000}
@@ -197,16 +193,16 @@ def test_what_was_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "sha256", "written_at", "evaluated"),
     [
-        ("CartPole-v1.zip", SHA_OF_ABC, 20, "the agent"),  # copied: its time says nothing
+        ("CartPole-v1.zip", SHA_OF_ABC, 20, "the agent"),  # copied: its time is irrelevant
         ("CartPole-v1.zip", "0" * 64, 0, "an earlier model"),
-        ("CartPole-v1.zip", None, 0, "the agent"),  # of an older version
+        ("CartPole-v1.zip", None, 0, "the agent"),  # by an older version
         ("CartPole-v1.zip", None, 20, "an earlier model"),
         ("best_model.zip", SHA_OF_ABC, 20, "best_model.zip"),
         ("best_model.zip", "0" * 64, 0, "an earlier model"),
-        ("rl_model_50_steps.zip", "0" * 64, 20, "rl_model_50_steps.zip"),  # not there any more
+        ("rl_model_50_steps.zip", "0" * 64, 20, "rl_model_50_steps.zip"),  # deleted
     ],
 )
-def test_whose_scores_these_are(
+def test_which_model_was_evaluated(
     model: str, sha256: str | None, written_at: int, evaluated: str, tmp_path: Path
 ) -> None:
     noted = {} if sha256 is None else {"model_sha256": sha256}
@@ -219,7 +215,7 @@ def test_whose_scores_these_are(
     assert (facts.evaluated, facts.evaluated_model) == (evaluated, model)
 
 
-def test_the_title_says_everything_once(tmp_path: Path) -> None:
+def test_the_title_has_no_repetition(tmp_path: Path) -> None:
     titles = [read_facts(make_run(tmp_path / name)).title for name in ("CartPole-v1_3", "try")]
     assert titles == ["dqn · CartPole-v1_3", "dqn · CartPole-v1 · try"]
 
@@ -235,7 +231,7 @@ def test_an_environment_with_a_slash(tmp_path: Path) -> None:
     assert facts.is_finished
 
 
-def test_the_report_is_no_file_of_the_run(tmp_path: Path) -> None:
+def test_files_exclude_the_report(tmp_path: Path) -> None:
     facts = read_facts(make_run(tmp_path / "run"))
     (facts.folder / "report.html").touch()
     names = [path.name for path in facts.files]
@@ -254,7 +250,7 @@ def test_the_report_is_no_file_of_the_run(tmp_path: Path) -> None:
         json.dumps({**EVALUATION, "nonsense": 3}),
     ],
 )
-def test_an_evaluation_that_cannot_be_read_is_named(content: str, tmp_path: Path) -> None:
+def test_names_an_unreadable_evaluation(content: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "evaluation.json").write_text(content)
     with pytest.raises(ValueError, match=r"evaluation\.json"):
@@ -268,7 +264,7 @@ def test_an_evaluation_that_cannot_be_read_is_named(content: str, tmp_path: Path
         ("mysql://host?user=me&password=TOPSECRET", "mysql://host?user=me"),
     ],
 )
-def test_a_password_of_an_older_run_is_not_read(address: str, shown: str, tmp_path: Path) -> None:
+def test_removes_passwords(address: str, shown: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "CartPole-v1_1")
     settings = run / "CartPole-v1"
     (settings / "args.yml").write_text(f"algo: dqn\nenv: CartPole-v1\nstorage: {address}\n")
@@ -281,15 +277,15 @@ def test_a_password_of_an_older_run_is_not_read(address: str, shown: str, tmp_pa
     assert "TOPSECRET" not in write_report(run).read_text()
 
 
-def test_a_video_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
-    """A ``record`` that was killed leaves it."""
+def test_ignores_an_unfinished_video(tmp_path: Path) -> None:
+    """A killed ``record`` leaves one."""
     run = make_run(tmp_path / "run")
     (run / "videos/.part-x").mkdir(parents=True)
     (run / "videos/.part-x/a.mp4").touch()
     assert read_facts(run).video is None
 
 
-def test_settings_that_are_empty_are_refused(tmp_path: Path) -> None:
+def test_rejects_empty_settings(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     for name in ("args.yml", "config.yml"):
         content = (run / "CartPole-v1" / name).read_text()

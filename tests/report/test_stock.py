@@ -1,4 +1,4 @@
-"""RL Zoo's own plotting tools on run folders as our launcher leaves them."""
+"""RL Zoo's own plotting tools on run folders of our launcher."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAKE = "FrozenLake-v1"
 
 @pytest.fixture(autouse=True)
 def _style_of_others() -> Iterator[None]:
-    """Undo what the tools do: to the style, when they are imported; they leave figures open."""
+    """Restore the style, which importing the tools changes; close the figures they leave open."""
     with matplotlib.rc_context():
         yield
         plt.close("all")
@@ -64,7 +64,7 @@ def test_plot_train(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 < np.asarray(line.get_xdata()).max() <= 400 for line in lines)
 
 
-def test_all_plots_and_what_plot_from_file_makes_of_it(
+def test_all_plots_and_plot_from_file(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results, figure = tmp_path / "results", tmp_path / "figure.png"

@@ -16,13 +16,13 @@ FLAGS = (
 
 
 class Visit:
-    """An open page, and what the browser complained about and asked for."""
+    """An open page, and the console messages and requests of the browser."""
 
     def __init__(self, context: BrowserContext, path: Path) -> None:
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
         self.requests: list[str] = []
         self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())

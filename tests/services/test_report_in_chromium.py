@@ -1,4 +1,4 @@
-"""The report of a real training in a real browser: curves, video, no script, no network."""
+"""HTML report of a real training in a browser: curves, video, no script, no network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = """() => [...document.querySelectorAll('figure img')].map(image => {
   return [box.width, box.height, image.naturalWidth];
 })"""
 
-#: plays a video without sound, and tells how far it came after two seconds at most
+#: plays a muted video; returns its position, size and error
 PLAY = """async video => {
   video.muted = true;
   await video.play();
@@ -34,7 +34,7 @@ PLAY = """async video => {
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the report of two runs of CartPole, one of them filmed and scored."""
+    """Return the report of two runs of CartPole, one with video and evaluation."""
     folder = tmp_path_factory.mktemp("chromium")
     logs = str(folder / "logs")
     for seed in ("1", "2"):
@@ -59,7 +59,7 @@ def text_of(visit: Visit) -> str:
     return visit.page.locator("body").inner_text()
 
 
-def test_curves_and_video_play_and_nothing_is_asked_for(browser: Browser, report: Path) -> None:
+def test_shows_curves_and_video_without_network_requests(browser: Browser, report: Path) -> None:
     context = browser.new_context(viewport={"width": 1000, "height": 1400})
     visit = Visit(context, report)
     assert_curves_are_drawn(visit)
@@ -69,16 +69,16 @@ def test_curves_and_video_play_and_nothing_is_asked_for(browser: Browser, report
     assert seconds > 0.2
     own: list[Any] = [url for url in visit.requests if not url.startswith("data:")]
     assert own == [report.as_uri()]
-    assert visit.complaints == []
+    assert visit.messages == []
     context.close()
 
 
-def test_it_is_all_there_without_javascript(browser: Browser, report: Path) -> None:
+def test_needs_no_javascript(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     visit = Visit(context, report)
     assert_curves_are_drawn(visit)
     text = text_of(visit)
     for words in ("Comparison of 2 runs", "random play, same games", "sb3_atari_course train"):
         assert words in text
-    assert visit.complaints == []
+    assert visit.messages == []
     context.close()

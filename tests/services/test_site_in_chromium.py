@@ -43,7 +43,7 @@ def test_search_finds(browser: Browser, term: str, page: str) -> None:
     )
     found = opened.page.eval_on_selector_all("ul.search li a", "links => links.map(a => a.href)")
     assert any(f"guide/{page}.html" in link for link in found)
-    assert opened.complaints == []
+    assert opened.messages == []
 
 
 def test_a_lesson_shows_its_images(browser: Browser) -> None:
@@ -51,7 +51,7 @@ def test_a_lesson_shows_its_images(browser: Browser) -> None:
     widths = opened.page.evaluate(WIDTHS)
     assert len(widths) >= 2
     assert min(widths) > 100
-    assert opened.complaints == []
+    assert opened.messages == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_readable_at_phone_width(browser: Browser, page: str) -> None:
         "parseFloat(getComputedStyle(document.querySelector('article p')).fontSize)"
     )
     assert size >= 14  # CSS pixels
-    assert opened.complaints == []
+    assert opened.messages == []
 
 
 def test_nothing_is_loaded_from_elsewhere(browser: Browser) -> None:

@@ -66,8 +66,7 @@ def test_evaluate_prints_paths_and_score(logs: Path) -> None:
     assert report["mean"] == np.mean(report["scores"])
     assert report["protocol"]["epsilon"] == 0.05
     for expected in (
-        f"run folder: {run}",
-        f"evaluated: {run / f'{GAME}.zip'}",
+        f"dqn on {GAME} ({run / f'{GAME}.zip'}): 2 games with the agent, 2 with random actions",
         f"{GAME}: {report['mean']:.2f} +- ",
         "random play: ",
     ):

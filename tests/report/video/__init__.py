@@ -1,1 +1,1 @@
-"""Tests of the videos: what is in the file, and what is left after an error."""
+"""Tests of videos: content of the file, and files after an error."""

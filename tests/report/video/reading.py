@@ -1,4 +1,4 @@
-"""What a video file holds, read back with ffmpeg."""
+"""Reader of video files, with ffmpeg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MP4 files: every frame, its size and colours; nothing half written."""
+"""MP4 files: frames, sizes, colours; no partial files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def blocks(height: int, width: int, *, number: int) -> NDArray[np.uint8]:
-    """Return four flat colours, others in each frame."""
+    """Return four flat colours that differ between frames."""
     frame = np.zeros((height, width, 3), np.uint8)
     half_h, half_w = height // 2, width // 2
     frame[:half_h, :half_w] = (200, 72, 10 * number)
@@ -40,7 +40,7 @@ def enlarged(frame: NDArray[np.uint8], scale: int) -> NDArray[np.int64]:
     return np.kron(frame, np.ones((scale, scale, 1))).astype(np.int64)
 
 
-def test_every_frame_is_in_the_file_with_its_colours(tmp_path: Path) -> None:
+def test_the_file_has_every_frame_in_its_colours(tmp_path: Path) -> None:
     frames = [blocks(210, 160, number=i) for i in range(20)]
     path = write_video(tmp_path / "new/game.mp4", iter(frames), fps=15)
     assert path == tmp_path / "new/game.mp4"
@@ -55,7 +55,7 @@ def test_every_frame_is_in_the_file_with_its_colours(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["game.mp4"]
 
 
-def test_browsers_can_begin_before_they_have_all_of_it(tmp_path: Path) -> None:
+def test_playback_can_start_before_the_download_ends(tmp_path: Path) -> None:
     data = write_video(tmp_path / "a.mp4", [noise(40, 40)] * 3).read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
@@ -69,21 +69,21 @@ def test_browsers_can_begin_before_they_have_all_of_it(tmp_path: Path) -> None:
         ((33, 21), 3, (64, 100)),
     ],
 )
-def test_pictures_are_enlarged_by_whole_numbers_to_even_sizes(
+def test_enlarges_frames_by_integers_to_even_sizes(
     shape: tuple[int, ...], scale: int | None, size: tuple[int, int], tmp_path: Path
 ) -> None:
     path = write_video(tmp_path / "a.mp4", [noise(*shape)] * 2, scale=scale)
     assert read_video(path)[1].shape == (2, size[1], size[0], 3)
 
 
-def test_grey_stays_as_grey_and_as_bright_as_it_was(tmp_path: Path) -> None:
+def test_keeps_grey_levels(tmp_path: Path) -> None:
     ramp = np.repeat(np.arange(0, 256, 3, dtype=np.uint8)[None], 84, axis=0)  # (84, 86)
     _, frames = read_video(write_video(tmp_path / "a.mp4", [ramp] * 3, scale=4))
     difference = frames.astype(np.int64) - enlarged(ramp[..., None], 4)
     assert np.abs(difference).max() <= 4
 
 
-def test_enlarged_pixels_have_sharp_edges(tmp_path: Path) -> None:
+def test_enlarges_without_interpolation(tmp_path: Path) -> None:
     board = np.zeros((8, 8, 3), np.uint8)
     board[::2, ::2] = board[1::2, 1::2] = 255
     _, frames = read_video(write_video(tmp_path / "a.mp4", [board], scale=10))
@@ -91,9 +91,7 @@ def test_enlarged_pixels_have_sharp_edges(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_error_leaves_nothing_but_the_old_file(
-    error: type[BaseException], tmp_path: Path
-) -> None:
+def test_an_error_leaves_an_existing_file_only(error: type[BaseException], tmp_path: Path) -> None:
     old = write_video(tmp_path / "a.mp4", [noise(20, 20)]).read_bytes()
 
     def frames() -> Iterator[NDArray[np.uint8]]:
@@ -116,7 +114,7 @@ frame = np.zeros((300, 300, 3), np.uint8)
 def caught():
     yield frame
     try:
-        print("filming", flush=True)
+        print("recording", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         time.sleep(0.2)
@@ -125,7 +123,7 @@ def caught():
 def endless():
     for i in range(10**9):
         yield frame
-        i == 20 and print("filming", flush=True)
+        i == 20 and print("recording", flush=True)
 
 write_video("kept.mp4", caught())
 try:
@@ -136,8 +134,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.process
-def test_ctrl_c_is_ours_leaves_nothing_half_written_and_is_quiet(tmp_path: Path) -> None:
-    """All processes of a terminal get it, ffmpeg too if it is one of them."""
+def test_ctrl_c_leaves_no_partial_file_and_prints_nothing(tmp_path: Path) -> None:
+    """The terminal sends SIGINT to its whole process group, which ffmpeg must not be in."""
     process = subprocess.Popen(
         [sys.executable, "-c", CTRL_C],
         cwd=tmp_path,
@@ -149,7 +147,7 @@ def test_ctrl_c_is_ours_leaves_nothing_half_written_and_is_quiet(tmp_path: Path)
     )
     assert process.stdout is not None
     for _ in range(2):
-        assert process.stdout.readline() == "filming\n"
+        assert process.stdout.readline() == "recording\n"
         os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60) == ("interrupted\n", "")
     assert [file.name for file in tmp_path.iterdir()] == ["kept.mp4"]
@@ -167,7 +165,7 @@ def test_ctrl_c_is_ours_leaves_nothing_half_written_and_is_quiet(tmp_path: Path)
         ([None], "render_mode='rgb_array'"),
     ],
 )
-def test_wrong_frames_are_refused_in_one_line_and_leave_nothing(
+def test_rejects_invalid_frames_and_leaves_no_file(
     frames: list[Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message) as caught:
@@ -179,32 +177,32 @@ def test_wrong_frames_are_refused_in_one_line_and_leave_nothing(
 @pytest.mark.parametrize(
     ("name", "settings", "error", "message"),
     [
-        ("a.gif", {}, ValueError, "call it a.mp4; got a.gif"),
+        ("a.gif", {}, ValueError, r"\.mp4, got a\.gif"),
         ("a.mp4", {"fps": 0}, ValueError, "fps must be positive, got 0"),
         ("a.mp4", {"scale": 1.5}, TypeError, "scale must be an integer"),
     ],
 )
-def test_wrong_settings_are_refused(
+def test_rejects_invalid_settings(
     name: str, settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         write_video(name, [noise(4, 4)], **settings)
 
 
-def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+def test_names_an_unwritable_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.mp4").mkdir()
     for path in (tmp_path / "file/a.mp4", tmp_path / "folder.mp4"):
-        with pytest.raises(OSError, match=f"cannot write {path}: .*; choose another place"):
+        with pytest.raises(OSError, match=f"cannot write {path}: "):
             write_video(path, [noise(4, 4)])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder.mp4"]
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (400, 400)])
-def test_a_full_disk_leaves_no_cut_file(
+def test_a_full_disk_leaves_no_partial_file(
     shape: tuple[int, int], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """For ffmpeg a file that may not grow is a disk that is full."""
+    """A limit of the file size has the effect of a full disk on ffmpeg."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     request.addfinalizer(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
     resource.setrlimit(resource.RLIMIT_FSIZE, (900, limits[1]))
@@ -213,16 +211,14 @@ def test_a_full_disk_leaves_no_cut_file(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_video_that_lacks_a_frame_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What ffmpeg leaves when it dies early is a video that plays."""
+def test_detects_a_missing_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ffmpeg that dies early leaves a playable video."""
     write_frames = imageio_ffmpeg.write_frames
 
     def write_one_less(*args: Any, **kwargs: Any) -> Iterator[None]:
         with closing(write_frames(*args, **kwargs)) as writer:
             writer.send(None)
-            yield  # here it gets the first frame, which it drops
+            yield  # gets the first frame, and drops it
             while True:
                 writer.send((yield))
 
@@ -232,7 +228,7 @@ def test_a_video_that_lacks_a_frame_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(ImportError, match=r'pip install "sb3_atari_course\[video\]"'):
         write_video(tmp_path / "new/a.mp4", [])

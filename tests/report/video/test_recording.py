@@ -1,4 +1,4 @@
-"""A film of one whole game: its frames, its true score, its length."""
+"""Recording of one whole game: frames, true score, length."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.fakes import FakeGame, ScriptedPlayer
 BREAKOUT = "BreakoutNoFrameskip-v4"
 
 
-class Filmed(FakeGame):
-    """A FakeGame that can be filmed; it paints on one canvas."""
+class Renderable(FakeGame):
+    """A FakeGame that can be rendered; it reuses one array."""
 
     render_mode = "rgb_array"
 
@@ -31,8 +31,8 @@ class Filmed(FakeGame):
         return self.screen
 
 
-def fake(lives: Sequence[int] | None = None, **settings: Any) -> Filmed:
-    return Filmed(lives=lives, reuse_array=True, **settings)
+def fake(lives: Sequence[int] | None = None, **settings: Any) -> Renderable:
+    return Renderable(lives=lives, reuse_array=True, **settings)
 
 
 def frame_numbers(frames: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
@@ -40,17 +40,17 @@ def frame_numbers(frames: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
     return [(int(frame[0, 0, 0]), int(frame[0, 0, 1])) for frame in frames]
 
 
-def test_every_step_of_the_game_through_all_lives_is_on_the_film() -> None:
+def test_records_every_step_through_all_lives() -> None:
     game = fake(lives=[3, 3, 2, 2, 1, 1], ends_at=6, step_reward=5)
     env = ClipReward(FireOnReset(LifeLossTerminal(game)))
-    film = film_game(ScriptedPlayer([2, 3]), env, seed=0)
-    # FIRE (action 1) is pressed inside reset, at frames 0, 2 and 4, and is no step of the agent
+    recording = film_game(ScriptedPlayer([2, 3]), env, seed=0)
+    # FIRE (action 1) is pressed inside reset, at frames 0, 2 and 4, and is not a step of the agent
     assert game.tape[1:] == [1, 2, 1, 3, 1, 2]
-    assert frame_numbers(film.frames) == [(1, 1), (1, 3), (1, 5), (1, 6)]
-    assert (film.score, film.n_steps) == (30.0, 3)
+    assert frame_numbers(recording.frames) == [(1, 1), (1, 3), (1, 5), (1, 6)]
+    assert (recording.score, recording.n_steps) == (30.0, 3)
 
 
-def test_the_env_is_as_it_was_and_films_again() -> None:
+def test_the_env_is_unchanged_and_can_be_reused() -> None:
     env = LifeLossTerminal(fake(lives=[2, 1], ends_at=3))
     inside = env.env
     first, second = (film_game(ScriptedPlayer([0]), env, seed=seed) for seed in (0, 1))
@@ -59,26 +59,26 @@ def test_the_env_is_as_it_was_and_films_again() -> None:
     assert frame_numbers(second.frames) == [(2, 0), (2, 1), (2, 2), (2, 3)]
 
 
-def test_the_cap_is_in_agent_steps() -> None:
-    film = film_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
-    assert (film.score, film.n_steps, len(film.frames)) == (4.0, 4, 5)
+def test_max_steps_counts_agent_steps() -> None:
+    recording = film_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
+    assert (recording.score, recording.n_steps, len(recording.frames)) == (4.0, 4, 5)
 
 
-def test_a_game_that_is_cut_off_is_over_wherever_that_happens() -> None:
+def test_a_truncated_game_is_over_wherever_it_is_truncated() -> None:
     for env, n_steps in (
         (fake(truncated_at=3), 3),
         (TimeLimit(fake(), 3), 3),
         (FireOnReset(TimeLimit(fake(), 3)), 2),  # FIRE is a step of the game
-        (TimeLimit(LifeLossTerminal(fake(lives=[2, 1])), 3), 4),  # it counts anew in each life
+        (TimeLimit(LifeLossTerminal(fake(lives=[2, 1])), 3), 4),  # it starts over in each life
         # cut off by the FIRE of the second life, inside reset
         (FireOnReset(LifeLossTerminal(TimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
         (FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
     ):
-        film = film_game(ScriptedPlayer([0]), env, seed=0)
-        assert (film.n_steps, len(film.frames)) == (n_steps, n_steps + 1)
+        recording = film_game(ScriptedPlayer([0]), env, seed=0)
+        assert (recording.n_steps, len(recording.frames)) == (n_steps, n_steps + 1)
 
 
-def test_what_is_drawn_is_what_the_model_saw_and_did() -> None:
+def test_draw_gets_the_observation_and_action_of_each_frame() -> None:
     seen = []
 
     def draw(frame: NDArray[np.uint8], obs: Any, action: Any) -> NDArray[np.uint8]:
@@ -86,12 +86,12 @@ def test_what_is_drawn_is_what_the_model_saw_and_did() -> None:
         return np.hstack([frame, frame])
 
     env = FrameStack(fake(ends_at=3), n_stack=2)
-    film = film_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
+    recording = film_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
     assert seen == [(0, [0, 0], 2), (1, [0, 1], 3), (2, [1, 2], 2), (3, [2, 3], 2)]
-    assert film.frames[0].shape == (4, 10, 3)
+    assert recording.frames[0].shape == (4, 10, 3)
 
 
-def test_equal_seeds_give_equal_films_and_others_others() -> None:
+def test_the_seed_determines_the_game() -> None:
     def play(seed: int | None, epsilon: float) -> list[Any]:
         game = fake(ends_at=12)
         film_game(ScriptedPlayer([0]), game, seed=seed, epsilon=epsilon)
@@ -102,7 +102,7 @@ def test_equal_seeds_give_equal_films_and_others_others() -> None:
     assert play(None, 1.0) != play(None, 1.0)
 
 
-def test_it_is_the_game_that_an_evaluation_plays() -> None:
+def test_plays_the_same_game_as_evaluate_games() -> None:
     """The same wrappers and seed; a model trained on stacks that the env does not make."""
     train_env = make_atari_env(BREAKOUT, env_kwargs={"render_mode": None})
     model = DQN("CnnPolicy", train_env, buffer_size=1, seed=0)
@@ -113,10 +113,10 @@ def test_it_is_the_game_that_an_evaluation_plays() -> None:
         BREAKOUT, obs_type="grayscale", render_mode="rgb_array", max_num_frames_per_episode=600
     )
     with wrap_atari(Monitor(game)) as env:
-        film = film_game(model, env, seed=(5, 1), epsilon=0.5)
-    assert film.score == report.scores[1] > 0
-    assert len(film.frames) == film.n_steps + 1
-    assert {frame.shape for frame in film.frames} == {(210, 160, 3)}
+        recording = film_game(model, env, seed=(5, 1), epsilon=0.5)
+    assert recording.score == report.scores[1] > 0
+    assert len(recording.frames) == recording.n_steps + 1
+    assert {frame.shape for frame in recording.frames} == {(210, 160, 3)}
     train_env.close()
 
 
@@ -128,6 +128,6 @@ def test_it_is_the_game_that_an_evaluation_plays() -> None:
         (fake, {"max_steps": 0}, "max_steps must be at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_filmed_is_refused(make: Any, settings: Any, message: str) -> None:
+def test_rejects_invalid_arguments(make: Any, settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         film_game(ScriptedPlayer([0]), make(), **settings)
