@@ -38,6 +38,7 @@ nb_execution_mode = "off"  # lessons are shown from their stored outputs: `make 
 html_theme = "furo"
 html_title = "sb3_atari_course"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 
 autodoc_inherit_docstrings = False  # those of other projects are not all valid here
 autodoc_member_order = "bysource"
@@ -66,7 +67,7 @@ linkcheck_ignore = [r"https?://"]  # external links are listed in links/output.j
 
 # The commands of the command line reference are those of this environment.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["COLUMNS"] = "100"  # argparse wraps its help there
+os.environ["COLUMNS"] = "88"  # argparse wraps its help there
 
 
 def _copy_lessons(app: Sphinx) -> None:

@@ -55,7 +55,7 @@ from sb3_atari_course.course import (
     show_picture,
     show_video,
 )
-from sb3_atari_course.report.video import film_game, write_video
+from sb3_atari_course.report.video import record_game, write_video
 from sb3_atari_course.zoo.run_folder import find_run
 
 torch.set_num_threads(1)  # the networks are so small that a second thread only disturbs
@@ -460,7 +460,7 @@ assert SMOKE or report.mean >= 195
 # ## Watch it
 
 # %%
-film = film_game(Player(q_net), env, seed=1, max_steps=250)
+film = record_game(Player(q_net), env, seed=1, max_steps=250)
 write_video(OUT / "cartpole.mp4", film.frames[:: 1 if SMOKE else 2], fps=25, scale=1)
 print(f"{film.n_steps} steps of one game")
 show_video(OUT / "cartpole.mp4")

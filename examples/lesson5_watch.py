@@ -124,7 +124,7 @@ import numpy as np
 
 from sb3_atari_course.course import show_picture, show_video
 from sb3_atari_course.envs import make_game, wrap_atari
-from sb3_atari_course.report.video import film_game, write_video
+from sb3_atari_course.report.video import record_game, write_video
 
 
 def make_env():
@@ -134,7 +134,7 @@ def make_env():
 
 
 MAX_STEPS = 100 if SMOKE else 300  # agent steps: 300 are 20 seconds of the game
-films = [film_game(model, make_env(), seed=0, max_steps=MAX_STEPS) for model in stages.values()]
+films = [record_game(model, make_env(), seed=0, max_steps=MAX_STEPS) for model in stages.values()]
 longest = max(len(film.frames) for film in films)
 rolls = [film.frames + film.frames[-1:] * (longest - len(film.frames)) for film in films]
 together = [np.concatenate(frames, axis=1) for frames in zip(*rolls, strict=True)]
@@ -228,7 +228,7 @@ def write_down(frame, observation, action):
     return frame
 
 
-film = film_game(stages["best"], env, seed=0, max_steps=MAX_STEPS, draw=write_down)
+film = record_game(stages["best"], env, seed=0, max_steps=MAX_STEPS, draw=write_down)
 q_values = np.array([values for values, _, _ in diary])  # (frames, actions)
 limits = (min(0.0, q_values.min()), max(0.0, q_values.max()))
 assert all(values.argmax() == action for values, action, _ in diary[:-1])
@@ -315,7 +315,7 @@ print(scores["best"])
 #
 # ## Try it yourself
 #
-# 1. Film the early agent with its Q-values. How far apart are the four lines? Who is right?
+# 1. Record a video of the early agent with its Q-values. How far apart are the four lines? Who is right?
 # 2. Watch the best agent with `epsilon=0.05` instead of 0. Which of the numbers change, and why
 #    might the score even grow?
 # 3. Train with `fire_on_reset: false` in a copy of the yml. After how many steps does the agent

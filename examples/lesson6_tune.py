@@ -192,7 +192,7 @@ print(f"{'best.yml in the study':22} {study.best_value:6.1f}")
 # python -m sb3_atari_course tune --algo dqn --env CartPole-v1 --list-params
 # ```
 #
-# `docs/tuning.md` has the rest: spaces of your own, several machines, what may be killed.
+# `docs/guide/tuning.md` has the rest: spaces of your own, several machines, what may be killed.
 #
 # ## Try it yourself
 #

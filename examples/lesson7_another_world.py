@@ -55,7 +55,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from sb3_atari_course import evaluate_games
 from sb3_atari_course.course import check, show_picture, show_video
 from sb3_atari_course.hyperparams import load_hyperparams
-from sb3_atari_course.report.video import film_game, write_video
+from sb3_atari_course.report.video import record_game, write_video
 from sb3_atari_course.wrappers import DiscretizeActions
 
 torch.set_num_threads(1)  # these networks are so small that a second thread only disturbs
@@ -245,7 +245,7 @@ for name, model in models.items():
     env = gym.make(name.split(",")[0], render_mode="rgb_array")
     if name == "Pendulum-v1, DQN":
         env = eleven_torques(env)
-    film = film_game(model, env, seed=1, max_steps=20 if SMOKE else 400)
+    film = record_game(model, env, seed=1, max_steps=20 if SMOKE else 400)
     path = write_video(OUT / f"{name.replace(', ', '_')}.mp4", film.frames, fps=30)
     print(f"{name}: score {film.score:.1f} in {film.n_steps} steps")
     show_video(path)

@@ -23,12 +23,14 @@ PUBLIC = (
     ".agents",
     ".callbacks",
     ".checkpoints",
+    ".course",
     ".envs",
     ".evaluation",
     ".fast_dqn",
     ".policies",
     ".q_learning",
     ".replay",
+    ".report",
     ".wrappers",
 )
 
@@ -40,7 +42,9 @@ def test_public_names_and_their_methods_have_docstrings(module: str) -> None:
         found = getattr(public, name)
         assert found.__doc__ or not callable(found), name
         for method, function in vars(found).items() if isinstance(found, type) else ():
-            if not method.startswith("_") and callable(function):
+            if not method.startswith("_") and (
+                callable(function) or isinstance(function, property)
+            ):
                 assert inspect.getdoc(getattr(found, method)), f"{name}.{method}"
 
 

@@ -99,8 +99,8 @@ def finite_number(name: str, value: Any) -> float:
     return float(value)
 
 
-def check_cuda_device(name: str, device: Any) -> None:
-    """Check that a requested CUDA device exists (PyTorch fails late, SB3 falls back to the CPU).
+def check_torch_device(name: str, device: Any) -> None:
+    """Check that a requested PyTorch device exists (PyTorch fails late, SB3 falls back to the CPU).
 
     :param name: name of the setting, for the message.
     :param device: ``"auto"``, or a device of PyTorch.
@@ -110,11 +110,19 @@ def check_cuda_device(name: str, device: Any) -> None:
         requested = th.device("cpu" if device == "auto" else device)
     except RuntimeError:
         raise SettingError(f"{name} must be 'auto', 'cpu' or 'cuda', got {device!r}") from None
-    if requested.type == "cuda" and (requested.index or 0) >= th.cuda.device_count():
+    if requested.type == "cuda":
+        if (requested.index or 0) >= th.cuda.device_count():
+            raise SettingError(
+                f"{name}={str(device)!r} does not exist (CUDA devices found:"
+                f" {th.cuda.device_count()}): use 'cpu', or 'auto' for a GPU if there is one"
+            )
+        return
+    try:
+        th.empty(0, device=requested)
+    except (RuntimeError, NotImplementedError):
         raise SettingError(
-            f"{name}={str(device)!r} does not exist (CUDA devices found: {th.cuda.device_count()}):"
-            " use 'cpu', or 'auto' for a GPU if there is one"
-        )
+            f"{name}={str(device)!r} does not exist in this build of PyTorch: use 'cpu' or 'auto'"
+        ) from None
 
 
 def explain_arguments(function: _Function) -> _Function:

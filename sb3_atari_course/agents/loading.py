@@ -22,7 +22,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch.overrides import TorchFunctionMode
 
-from sb3_atari_course._common.validation import check_cuda_device, integer_at_least, probability
+from sb3_atari_course._common.validation import check_torch_device, integer_at_least, probability
 from sb3_atari_course.agents.agent_card import (
     CARD,
     algorithms,
@@ -180,7 +180,7 @@ def load_agent(
     :raises TypeError: if ``env`` is a string, or ``policy_kwargs`` is not a mapping.
     :raises ValueError: for an unknown algorithm or policy, or a CUDA device that does not exist.
     """
-    check_cuda_device("device", device)
+    check_torch_device("device", device)
     if isinstance(env, str):
         raise TypeError(f"env must be an environment, got the id {env!r}: pass gym.make({env!r})")
     if not isinstance(policy_kwargs, Mapping | None):

@@ -22,7 +22,7 @@ from sb3_atari_course.tuning import GRACE_PERIOD, PRUNERS, SAMPLERS
 _EPILOG = """\
 The same command resumes a stopped study, and joins a running one. --param takes the values of a
 search space file: gamma=[0.99,0.999], "learning_rate={low: 1e-5, high: 1e-3, log: true}",
-batch_size=64 (fixed). More in docs/tuning.md.
+batch_size=64 (fixed). More in docs/guide/tuning.md.
 """
 
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Rollout
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import DQNPolicy
 
-from sb3_atari_course._common.validation import boolean, check_cuda_device, refuse_unknown
+from sb3_atari_course._common.validation import boolean, check_torch_device, refuse_unknown
 from sb3_atari_course.envs import warn_if_stacked_twice
 from sb3_atari_course.fast_dqn.cuda_graphs import DeviceRows, GraphUpdates, PendingUpdates
 from sb3_atari_course.fast_dqn.updates import (
@@ -88,7 +88,7 @@ class FastDQN(DQN):
     ) -> None:
         own = ("double_q", "compile")
         refuse_unknown("FastDQN", kwargs, [*own, *inspect.signature(DQN).parameters])
-        check_cuda_device("device", kwargs.get("device", "auto"))
+        check_torch_device("device", kwargs.get("device", "auto"))
         super().__init__(policy, env, *args, _init_setup_model=False, **kwargs)  # type: ignore[misc]
         self.double_q, self.compile = double_q, compile
         self._pending = PendingUpdates()

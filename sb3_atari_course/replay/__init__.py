@@ -10,7 +10,7 @@ The data flow::
     ram_budget.py                 memory needed and available
 """
 
-from sb3_atari_course._common.errors import ReplayFileError
+from sb3_atari_course._common.errors import ReplayFileError, ReplayMemoryError
 from sb3_atari_course.replay.frame_replay_buffer import FrameReplayBuffer
 
-__all__ = ["FrameReplayBuffer", "ReplayFileError"]
+__all__ = ["FrameReplayBuffer", "ReplayFileError", "ReplayMemoryError"]

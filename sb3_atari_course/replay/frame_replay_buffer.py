@@ -27,7 +27,7 @@ from sb3_atari_course._common.state_tree import (
 )
 from sb3_atari_course._common.validation import (
     boolean,
-    check_cuda_device,
+    check_torch_device,
     explain_arguments,
     finite_number,
     integer_at_least,
@@ -354,7 +354,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def _learning_starts(self) -> None:
         """Check the GPU and the available memory, which may differ between creation and use."""
-        check_cuda_device("storage_device", self.storage_device)
+        check_torch_device("storage_device", self.storage_device)
         store = self.stacks.table.store
         taken = store.n_bytes
         if not self.frames_on_gpu:

@@ -190,7 +190,7 @@ _PART_OF_THE_GAME = (OrderEnforcing, PassiveEnvChecker, Monitor)
 
 
 @dataclass(frozen=True)
-class Film:
+class Recording:
     """Recorded game: frames, score and length.
 
     :param frames: (H, W, 3) uint8 each: the screen before each agent step, and the last one.
@@ -204,7 +204,7 @@ class Film:
 
 
 @explain_arguments
-def film_game(
+def record_game(
     model: Model,
     env: gym.Env[Any, Any],
     *,
@@ -212,7 +212,7 @@ def film_game(
     epsilon: float = 0.0,
     max_steps: int = 5_000,
     draw: Draw | None = None,
-) -> Film:
+) -> Recording:
     """Play one whole game with a model, through all lives, and record its frames.
 
     It is played as :func:`.evaluate_games` plays; with ``seed=(s, i)`` and the same wrappers it is
@@ -251,7 +251,7 @@ def film_game(
         camera = _Camera(fit_to_model(watched, model), keeper, max_steps, draw)
         tally = play_game(Player(model), camera, keeper, seeds, epsilon)
         camera.record()
-    return Film(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
+    return Recording(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
 
 
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):

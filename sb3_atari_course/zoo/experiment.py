@@ -33,7 +33,7 @@ from sb3_atari_course._common.errors import (
     raised_at,
 )
 from sb3_atari_course._common.passwords import without_passwords
-from sb3_atari_course._common.validation import check_cuda_device
+from sb3_atari_course._common.validation import check_torch_device
 from sb3_atari_course.callbacks import CsvLog
 from sb3_atari_course.checkpoints.callback import FREQUENCY, ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import how_to_resume
@@ -338,14 +338,14 @@ class CourseExperimentManager(ExperimentManager):
 
 
 def check_device(device: str) -> None:
-    """Check that the requested CUDA device exists.
+    """Check that the requested device exists.
 
     On a machine without a GPU ``cuda`` is accepted, since SB3 falls back to the CPU.
 
     :raises SettingError: for a device that PyTorch does not have.
     """
-    if not device.startswith("cuda") or th.cuda.is_available():
-        check_cuda_device("--device", device)
+    if th.cuda.is_available() or not re.fullmatch(r"cuda(:\d+)?", device):
+        check_torch_device("--device", device)
 
 
 def early_start(n_timesteps: int) -> int:

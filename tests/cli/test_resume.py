@@ -15,7 +15,7 @@ from rl_zoo3.exp_manager import ExperimentManager
 from sb3_atari_course.checkpoints import resume
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from sb3_atari_course.zoo import resume_experiment
-from tests.checkpoints.small import close, dqn, learn, poles
+from tests.checkpoints.small import cartpole, close, dqn, learn
 from tests.zoo.runs import cli
 
 
@@ -162,8 +162,8 @@ def test_flags_choose_the_latest_unfinished_run(
 
 
 def test_shows_the_progress_of_restoring(tmp_path: Path, shown: list[str]) -> None:
-    learn(tmp_path, steps=100, cut=60)
-    model = dqn(poles(tmp_path, again=True))
+    learn(tmp_path, steps=100, interrupt_at=60)
+    model = dqn(cartpole(tmp_path, again=True))
     resume(tmp_path, model)
     close(model)
     assert shown == ["Reading the checkpoint", "Restoring the checkpoint"]

@@ -42,6 +42,8 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
         ([*CARTPOLE, "-f", "broken.yml"], "broken.yml"),
         ([*CARTPOLE, "-tb", "broken.yml"], "broken.yml/CartPole-v1"),
         ([*CARTPOLE, "--device", "banana"], "banana"),
+        ([*CARTPOLE, "--device", "cuda:x"], "cuda:x"),
+        ([*CARTPOLE, "--device", "xpu:9"], "xpu:9"),
         ([*CARTPOLE, "-conf", "no_length.yml"], "no_length.yml has no n_timesteps"),
         ([*RUN, "-conf", "nowhere.yml"], "nowhere.yml"),
         ([*RUN, "-conf", "default.yml"], "default.yml has no entry for Breakout"),

@@ -19,7 +19,7 @@ from sb3_atari_course import QLearning, evaluate_games, make_atari_env, wrap_ata
 from sb3_atari_course.course.breakout import watch_games
 from sb3_atari_course.course.toy_text import draw_policy, evaluate_exactly, play_episode
 from sb3_atari_course.evaluation.player import Player, check_spaces, fit_to_model
-from sb3_atari_course.report.video import film_game
+from sb3_atari_course.report.video import record_game
 from tests.fakes import ScriptedPlayer
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
@@ -84,7 +84,9 @@ class TestRecurrentState:
 
     def test_video_records_the_same_game(self, recurrent: RecurrentPPO) -> None:
         env = gym.make("CartPole-v1", render_mode="rgb_array")
-        assert film_game(recurrent, env, seed=(0, 1)).score == reference_game(recurrent, [0, 1])[0]
+        assert (
+            record_game(recurrent, env, seed=(0, 1)).score == reference_game(recurrent, [0, 1])[0]
+        )
 
     def test_state_resets_per_game_and_updates_on_random_actions(self) -> None:
         model = CountingModel()
@@ -141,7 +143,7 @@ class TestSpaces:
         for play in (
             lambda: evaluate_games(model, BREAKOUT, seed=0, env_kwargs=more),
             lambda: watch_games(model, seed=0, env_kwargs=more),
-            lambda: film_game(model, env),
+            lambda: record_game(model, env),
         ):
             with pytest.raises(ValueError, match=r"Discrete\(4\).*Discrete\(18\)"):
                 play()
@@ -201,7 +203,7 @@ class TestSpaces:
         with pytest.raises(TypeError, match="id"):
             evaluate_games(ScriptedPlayer([0]), gym.make("CartPole-v1"), seed=0)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="'CartPole-v1'"):
-            film_game(ScriptedPlayer([0]), "CartPole-v1")  # type: ignore[arg-type]
+            record_game(ScriptedPlayer([0]), "CartPole-v1")  # type: ignore[arg-type]
 
 
 def normalized(venv: VecEnv) -> VecNormalize:

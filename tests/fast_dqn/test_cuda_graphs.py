@@ -269,7 +269,7 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> None:
     monkeypatch.setattr(GraphUpdates, "_capture", capture)
     monkeypatch.setattr(FastDQN, "_can_use_graphs", lambda self: True)
     monkeypatch.setattr(
-        "sb3_atari_course.replay.frame_replay_buffer.check_cuda_device", lambda *_: None
+        "sb3_atari_course.replay.frame_replay_buffer.check_torch_device", lambda *_: None
     )
 
 

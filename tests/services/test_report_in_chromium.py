@@ -61,7 +61,7 @@ def text_of(visit: Visit) -> str:
 
 def test_shows_curves_and_video_without_network_requests(browser: Browser, report: Path) -> None:
     context = browser.new_context(viewport={"width": 1000, "height": 1400})
-    visit = Visit(context, report)
+    visit = Visit(context, report.as_uri())
     assert_curves_are_drawn(visit)
     (video,) = visit.page.locator("video").element_handles()
     seconds, width, height, error = video.evaluate(PLAY)
@@ -75,7 +75,7 @@ def test_shows_curves_and_video_without_network_requests(browser: Browser, repor
 
 def test_needs_no_javascript(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
-    visit = Visit(context, report)
+    visit = Visit(context, report.as_uri())
     assert_curves_are_drawn(visit)
     text = text_of(visit)
     for words in ("Comparison of 2 runs", "random play, same games", "sb3_atari_course train"):

@@ -15,7 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course import evaluate_games, make_atari_env, wrap_atari
 from sb3_atari_course.envs import make_game
-from sb3_atari_course.report.video import film_game
+from sb3_atari_course.report.video import record_game
 from sb3_atari_course.wrappers import ClipReward, FireOnReset, FrameStack, LifeLossTerminal
 from tests.fakes import FakeGame, ScriptedPlayer
 
@@ -43,7 +43,7 @@ def frame_numbers(frames: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
 def test_records_every_step_through_all_lives() -> None:
     game = fake(lives=[3, 3, 2, 2, 1, 1], ends_at=6, step_reward=5)
     env = ClipReward(FireOnReset(LifeLossTerminal(game)))
-    recording = film_game(ScriptedPlayer([2, 3]), env, seed=0)
+    recording = record_game(ScriptedPlayer([2, 3]), env, seed=0)
     # FIRE (action 1) is pressed inside reset, at frames 0, 2 and 4, and is not a step of the agent
     assert game.tape[1:] == [1, 2, 1, 3, 1, 2]
     assert frame_numbers(recording.frames) == [(1, 1), (1, 3), (1, 5), (1, 6)]
@@ -53,14 +53,14 @@ def test_records_every_step_through_all_lives() -> None:
 def test_the_env_is_unchanged_and_can_be_reused() -> None:
     env = LifeLossTerminal(fake(lives=[2, 1], ends_at=3))
     inside = env.env
-    first, second = (film_game(ScriptedPlayer([0]), env, seed=seed) for seed in (0, 1))
+    first, second = (record_game(ScriptedPlayer([0]), env, seed=seed) for seed in (0, 1))
     assert env.env is inside
     assert (first.score, second.score) == (3.0, 3.0)
     assert frame_numbers(second.frames) == [(2, 0), (2, 1), (2, 2), (2, 3)]
 
 
 def test_max_steps_counts_agent_steps() -> None:
-    recording = film_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
+    recording = record_game(ScriptedPlayer([0]), fake(), seed=0, max_steps=4)
     assert (recording.score, recording.n_steps, len(recording.frames)) == (4.0, 4, 5)
 
 
@@ -74,7 +74,7 @@ def test_a_truncated_game_is_over_wherever_it_is_truncated() -> None:
         (FireOnReset(LifeLossTerminal(TimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
         (FireOnReset(LifeLossTerminal(PatchedTimeLimit(fake(lives=[2, 2, 1]), 3))), 1),
     ):
-        recording = film_game(ScriptedPlayer([0]), env, seed=0)
+        recording = record_game(ScriptedPlayer([0]), env, seed=0)
         assert (recording.n_steps, len(recording.frames)) == (n_steps, n_steps + 1)
 
 
@@ -86,7 +86,7 @@ def test_draw_gets_the_observation_and_action_of_each_frame() -> None:
         return np.hstack([frame, frame])
 
     env = FrameStack(fake(ends_at=3), n_stack=2)
-    recording = film_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
+    recording = record_game(ScriptedPlayer([2, 3]), env, seed=0, draw=draw)
     assert seen == [(0, [0, 0], 2), (1, [0, 1], 3), (2, [1, 2], 2), (3, [2, 3], 2)]
     assert recording.frames[0].shape == (4, 10, 3)
 
@@ -94,7 +94,7 @@ def test_draw_gets_the_observation_and_action_of_each_frame() -> None:
 def test_the_seed_determines_the_game() -> None:
     def play(seed: int | None, epsilon: float) -> list[Any]:
         game = fake(ends_at=12)
-        film_game(ScriptedPlayer([0]), game, seed=seed, epsilon=epsilon)
+        record_game(ScriptedPlayer([0]), game, seed=seed, epsilon=epsilon)
         return game.tape[1:]
 
     assert play(0, 0.0) == [0] * 12
@@ -113,7 +113,7 @@ def test_plays_the_same_game_as_evaluate_games() -> None:
         BREAKOUT, obs_type="grayscale", render_mode="rgb_array", max_num_frames_per_episode=600
     )
     with wrap_atari(Monitor(game)) as env:
-        recording = film_game(model, env, seed=(5, 1), epsilon=0.5)
+        recording = record_game(model, env, seed=(5, 1), epsilon=0.5)
     assert recording.score == report.scores[1] > 0
     assert len(recording.frames) == recording.n_steps + 1
     assert {frame.shape for frame in recording.frames} == {(210, 160, 3)}
@@ -130,4 +130,4 @@ def test_plays_the_same_game_as_evaluate_games() -> None:
 )
 def test_rejects_invalid_arguments(make: Any, settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        film_game(ScriptedPlayer([0]), make(), **settings)
+        record_game(ScriptedPlayer([0]), make(), **settings)
