@@ -119,7 +119,7 @@ def check_torch_device(name: str, device: Any) -> None:
         return
     try:
         th.empty(0, device=requested)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, AssertionError):  # the latter for "not compiled with ..."
         raise SettingError(
             f"{name}={str(device)!r} does not exist in this build of PyTorch: use 'cpu' or 'auto'"
         ) from None
