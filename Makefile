@@ -1,4 +1,4 @@
-# Everything here is convenience: the README says how to do it without make.
+# Shortcuts only: docs/install.md has the commands without make.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,17 +18,17 @@ LESSONS := $(sort $(wildcard examples/lesson*.py))
 .PHONY: docs format lint types check lock clean
 
 help:
-	@echo "make breakout    train DQN on Breakout through RL Zoo, draw, film and score it (STEPS=100000)"
+	@echo "make breakout    train DQN on Breakout through RL Zoo, record, score and plot it (STEPS=100000)"
 	@echo "make hour        the same by FastDQN, in an hour"
 	@echo "make lessons     run all lessons of the course, each within seconds"
 	@echo "make notebooks   run them at full size, with outputs: examples/notebooks/ (LESSONS=...)"
 	@echo "make student     write the students' versions, with blanks: examples/student/"
 	@echo "make test        run the tests, in about three minutes"
-	@echo "make test-all    run the slow ones too, and those that start Python anew"
-	@echo "make test-services   run those that start a server, a browser or many processes"
-	@echo "make check       format, lint, layers, types: what CI checks besides the tests"
+	@echo "make test-all    run the slow ones too, and those that start processes"
+	@echo "make test-services   run those that start a server, a browser or long processes"
+	@echo "make check       format, lint, layers, types: what CI checks in addition to the tests"
 	@echo "make docs        build the documentation: docs/_build/html/index.html"
-	@echo "make install     only set up .venv; the others do it by themselves"
+	@echo "make install     only set up .venv; the others do this automatically"
 
 install: $(STAMP)
 
@@ -56,7 +56,7 @@ breakout hour: $(STAMP)
 	$(BIN)/python -m sb3_atari_course evaluate $(RUN)
 	$(BIN)/python -m sb3_atari_course plot $(RUN)
 
-# One thread: the networks are small here, and two would wait for each other.
+# One thread: for networks this small, two are slower.
 lessons: $(STAMP)
 	@set -e; for lesson in $(LESSONS); do \
 	  echo "== $$lesson"; OMP_NUM_THREADS=1 $(BIN)/python $$lesson --smoke; \
@@ -81,7 +81,7 @@ test-services: $(SERVICES) docs
 
 # Warnings are errors. The second line lists external links in _build/links/output.json.
 docs: $(SPHINX)
-	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -E -b html -d docs/_build/doctrees docs docs/_build/html
 	$(BIN)/sphinx-build -q -W -b linkcheck -d docs/_build/doctrees docs docs/_build/links
 	@echo "docs/_build/html/index.html"
 
@@ -99,7 +99,7 @@ types: $(STAMP)
 
 check: lint types
 
-# The set-up of next year is that of today: all versions, for all platforms and Pythons, in one file.
+# Pins all versions, for all platforms and Python versions, in one file, for reproducible installs.
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet uv
 	@echo "torch==2.13.0" > .venv/pins.txt

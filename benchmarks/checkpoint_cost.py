@@ -6,7 +6,7 @@ First the training speed of FastDQN with the DQN paper's network on Breakout (cr
 Then its replay buffer (lz4) is filled with recorded games of a script that follows the ball,
 repeated until half of the rows have been overwritten, so that the oldest file contains outdated
 rows. Every ``--interval`` transitions a full checkpoint is written to the disk, as in training:
-weights, optimiser, environments, new transitions, checksums.
+weights, optimizer, environments, new transitions, checksums.
 
 Then the newest checkpoint is restored into a new model, whose replay buffer must sample the same
 batches.
@@ -78,7 +78,7 @@ def measure_speed(model: FastDQN, n_steps: int) -> float:
 def bytes_in_memory(buffer: FrameReplayBuffer) -> int:
     """Return the bytes of the compressed frames, the frame numbers of rows, and small arrays."""
     small = sum(getattr(buffer, name).nbytes for name in SMALL_ARRAYS)
-    return int(buffer.stacks.table.store.n_bytes + buffer.stacks.numbers.nbytes + small)
+    return int(buffer.stacks.table.store.n_bytes + buffer.stacks.frame_ids.nbytes + small)
 
 
 def bytes_on_disk(folder: Path) -> int:

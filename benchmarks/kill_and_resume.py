@@ -1,4 +1,4 @@
-"""Exact resume under SIGKILL: a killed and resumed training must end like an uninterrupted one.
+"""Exact resume under SIGKILL: a killed and resumed run must end like an uninterrupted one.
 
 Run:  python benchmarks/kill_and_resume.py [--taxi] [--steps N] [--kills N]     (6 minutes)
 
@@ -10,14 +10,14 @@ after its start; whether it hit is read from the log. With ``--taxi``: tabular Q
 The uninterrupted training writes a single checkpoint, at its end, so that side effects of writing
 checkpoints would be detected too.
 
-The last line is JSON: ``kills``, ``kills_inside_a_write``, ``bytes_differing`` (weights, optimiser
+The last line is JSON: ``kills``, ``kills_inside_a_write``, ``bytes_differing`` (weights, optimizer
 and replay buffer in the last checkpoint), ``memory_rows_differing`` (rows of the replay buffer in
 RAM at the end), ``monitor_rows_differing`` (columns r and l), ``log_rows_differing``
 (``progress.csv`` without times), ``states_differing`` (everything else in the last checkpoint:
 counters, random states, environments, callbacks), ``checkpoint_share_of_time`` (seconds in the
 checkpoint code divided by the wall-clock time between checkpoints).
 
-``--forget STREAM`` does not restore one random state on resume, which must make bytes differ.
+``--forget GENERATOR`` does not restore one random generator on resume: bytes must differ then.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.replay import FrameReplayBuffer
 
 #: Global random generators that ``--forget`` can leave unrestored.
-STREAMS = ("python", "numpy", "torch")
+GENERATORS = ("python", "numpy", "torch")
 
 
 def command(game: str, steps: int, every: int) -> list[str]:
-    """Return the arguments of the training."""
+    """Return the arguments of ``train``."""
     common = ["-n", str(steps), "--checkpoint-freq", str(every), "--seed", "1", "--verbose", "0"]
     common += ["--num-threads", "1", "--eval-freq", str(steps // 4), "--eval-episodes", "2"]
     if game == "taxi":
@@ -85,7 +85,7 @@ def start(forget: str | None, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def run_child(forget: str, arguments: list[str]) -> None:
-    """Run a command in the child process, without restoring the random state ``forget``."""
+    """Run a command in the child process, without restoring the random generator ``forget``."""
     from sb3_atari_course.__main__ import main
     from sb3_atari_course.zoo.experiment import CourseExperimentManager
 
@@ -111,7 +111,7 @@ def run_child(forget: str, arguments: list[str]) -> None:
 class Killer:
     """Killer of training processes, guided by the checkpoint log of a run.
 
-    :param run: run folder of the training.
+    :param run: run folder.
     :param rng: generator of random delays.
     """
 
@@ -123,7 +123,7 @@ class Killer:
     def kill(self, process: subprocess.Popen[bytes], *, after: int, aimed: bool) -> bool:
         """Send SIGKILL at a random time after an agent step; return whether the process still ran.
 
-        :param process: the training.
+        :param process: the process that trains.
         :param after: agent step.
         :param aimed: kill while a checkpoint is being written, otherwise at any time.
         """
@@ -210,9 +210,8 @@ def share_of_time(run: Path) -> float:
     """Return the checkpoint time divided by the time between checkpoints."""
     events = CheckpointFolder(run / FOLDER).events()
     written = [(i, one) for i, one in enumerate(events) if one["event"] == "written"]
-    pairs = [
-        (a, b) for (i, a), (j, b) in itertools.pairwise(written) if j == i + 2
-    ]  # no kill between
+    # no kill between
+    pairs = [(a, b) for (i, a), (j, b) in itertools.pairwise(written) if j == i + 2]
     inside = sum(b["seconds"] for _, b in pairs)
     return float(inside / sum(b["time"] - a["time"] for a, b in pairs))
 
@@ -241,7 +240,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="agent steps (20,000; with --taxi 3,000,000)")
     parser.add_argument("--every", type=int, help="steps between two checkpoints (steps / 40)")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--forget", choices=STREAMS, help="random state not to restore on resume")
+    parser.add_argument(
+        "--forget", choices=GENERATORS, help="random generator not to restore on resume"
+    )
     given = parser.parse_args()
     game = "taxi" if given.taxi else "breakout"
     steps = given.steps or (3_000_000 if given.taxi else 20_000)

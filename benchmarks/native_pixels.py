@@ -2,7 +2,7 @@
 
 Run:  python benchmarks/native_pixels.py [--quick]
 
-Both sides take the same random actions without FIRE and no-ops. The Python wrappers take the
+Both sides use the same random actions without FIRE and no-ops. The Python wrappers take the
 maximum of two RGB frames before the conversion to grayscale (``obs_type="rgb"``, as RL Zoo does),
 or of two grayscale frames (``"grayscale"``, as ``make_atari_env`` and ale-py's native emulators
 do). They differ where sprites flicker. The table shows the share of equal frames, and in brackets

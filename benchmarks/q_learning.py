@@ -7,10 +7,10 @@ alternating rounds of one process; the table shows medians. "Recorded" loops rep
 our training, so that they reset as often; the others sample random actions. Time to optimal: from
 creating environment and Q-table (Python and torch are loaded) until the exact mean return of the
 greedy policy over all 300 initial states is at least 7.92; evaluations, every 50 episodes, are not
-counted. Ours uses hyperparams/q_learning.yml, the tutorial's loop the settings of seed 002 for up
-to 20,000 episodes, ten times its own number; if it is not optimal by then, all its time is counted,
-which underestimates it. The last line is JSON: ``vs_...`` is our speed divided by the other, above
-1: ours is faster; seconds are medians.
+counted. Ours uses hyperparams/q_learning.yml, the tutorial's loop the settings of notebook B (see
+there) for up to 20,000 episodes, ten times its own number; if it is not optimal by then, all its
+time is counted, which underestimates it. The last line is JSON: ``vs_...`` is our speed divided by
+the other, above 1: ours is faster; seconds are medians.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def tutorial_loop(
     render: bool,
     after_episode: Callable[[int, NDArray[np.float64]], bool] = lambda episode, table: False,
 ) -> int:
-    """Learn Taxi as a notebook does, with the settings of seed 002; return the number of steps.
+    """Learn Taxi as a notebook does, with the settings of notebook B; return the number of steps.
 
     It indexes a NumPy Q-table, explores with ``random`` and the action space's ``sample``, and
     keeps the steps of an episode in a list; with ``render`` also a text frame of each step.
@@ -249,7 +249,7 @@ def our_loop(n_steps: int, n_envs: int, callback: BaseCallback | None = None) ->
 
 
 def recorded_actions(n_steps: int) -> list[int]:
-    """Return the actions of a training of QLearning with one environment."""
+    """Return the actions of a training run of QLearning with one environment."""
     callback = KeepActions()
     our_loop(n_steps, 1, callback)()
     return callback.actions

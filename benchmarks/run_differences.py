@@ -27,7 +27,7 @@ _SIZES = {"sizes"}
 
 
 def weights_and_optimizer(run: Path) -> dict[str, Any]:
-    """Return the weights and optimiser state in the last checkpoint: path -> array."""
+    """Return the weights and optimizer state in the last checkpoint: path -> array."""
     folder = CheckpointFolder(run / FOLDER)
     tree = folder.read_state(folder.newest())
     return dict(_leaves(tree["training"]["parameters"], "parameters"))
@@ -63,7 +63,7 @@ def replay_buffer_arrays(run: Path, empty_buffer: ReplayBuffer | None) -> Iterat
     """Yield the arrays of each row of the replay buffer in the last checkpoint.
 
     :param run: run folder.
-    :param empty_buffer: a buffer with the training's settings; None if it has no replay buffer.
+    :param empty_buffer: a buffer with the run's settings; None if it has no replay buffer.
     """
     if empty_buffer is None:
         return

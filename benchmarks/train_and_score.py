@@ -22,7 +22,7 @@ cartpole-seeds (15 minutes)
     maximum return of 500 in one of ten evaluations during training, 20 episodes each.
 other-environments (30 minutes)
     MountainCar, Pendulum (DQN with discretized torque; TD3 with RL Zoo's yml) and LunarLander,
-    compared with RL Zoo's benchmark.md: one training each, evaluated over 150,000 steps
+    compared with RL Zoo's benchmark.md: one run each, evaluated over 150,000 steps
     (LunarLander-v2; wind is off in both versions). "better": not below its mean; "within": at most
     one standard error of the difference between our mean over seeds and its mean over games below
     it. NAMEs are env ids.
@@ -30,10 +30,10 @@ tuned-yml
     A tuned yml compared with others, on the environment and for the timesteps of the first one,
     with seeds that no study has used; NAMEs are files, or ``rl_zoo3`` for RL Zoo's own yml.
 
-Every training and every evaluation is a separate command. After an interruption, the same command
-continues with those that are missing. Scores are means over whole games with the same seeds for all
-trainings (tuned-yml: another seed for each). With several seeds the interval is the 95 % interval
-of Student's t; with one the SD is that of its games. The last line is JSON: row -> ``scores``,
+Every run and every evaluation is a separate command. After an interruption, the same command
+continues with those that are missing. Scores are means over full games with the same seeds for all
+runs (tuned-yml: another seed for each). With several seeds the interval is the 95 % interval of
+Student's t; with one the SD is that of its games. The last line is JSON: row -> ``scores``,
 ``mean``, ``sd`` or ``low`` and ``high``, ``steps``, ``minutes``, and what the experiment adds.
 """
 
@@ -129,7 +129,7 @@ class WallClock(BaseCallback):
 
     Schedules of SB3's remaining progress (epsilon, learning rate) follow the elapsed share of the
     time instead of ``n_timesteps``; settings in steps (``learning_starts``) are unchanged. Such a
-    training is not reproducible bit by bit, and needs ``n_timesteps`` that it does not reach.
+    run is not reproducible bit for bit, and needs ``n_timesteps`` that it does not reach.
 
     :param minutes: counted from the first environment step.
     """
@@ -149,7 +149,7 @@ class WallClock(BaseCallback):
 
 @dataclass(frozen=True)
 class Training:
-    """A training, repeated for several seeds.
+    """A training run, repeated for several seeds.
 
     :param row: its name in the table.
     :param algo: RL Zoo's name of the algorithm.
@@ -168,12 +168,12 @@ class Training:
 
 
 class Result(NamedTuple):
-    """Result of one seed of a training.
+    """Result of one seed of a training run.
 
-    :param score: mean over whole games.
+    :param score: mean over full games.
     :param sd: standard deviation over these games.
-    :param steps: agent steps of the training.
-    :param minutes: of the training, from start to end of its process.
+    :param steps: agent steps of the run.
+    :param minutes: of the run, from start to end of its process.
     :param run: its run folder.
     """
 
@@ -190,12 +190,12 @@ class Size:
 
     :param names: rows or files to run, [] for all.
     :param folder: folder of all results.
-    :param seeds: of the trainings.
+    :param seeds: of the training runs.
     :param n_games: games per evaluation.
-    :param games_seed: of these games, None for that of the training.
-    :param steps: of each training, None for those of its yml.
-    :param minutes: of each training with a time limit.
-    :param cores: number of parallel trainings, on one core each; 0: one at a time on all cores.
+    :param games_seed: of these games, None for that of the run.
+    :param steps: of each run, None for those of its yml.
+    :param minutes: of each run with a time limit.
+    :param cores: number of parallel runs, on one core each; 0: one at a time on all cores.
     """
 
     names: list[str]
@@ -227,7 +227,7 @@ class Size:
         """Train and evaluate one seed, unless that was done before.
 
         :raises SystemExit: if a command fails (see ``output.txt``), or if the folder contains
-            another training.
+            another run.
         """
         folder = self.folder / training.row.replace(" ", "_").replace("/", "_") / f"seed{seed}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ class Size:
         if path.is_file():
             found = json.loads(path.read_text())
         if found["asked"] != asked:
-            raise SystemExit(f"{folder} contains another training: choose another --folder")
+            raise SystemExit(f"{folder} contains another run: choose another --folder")
         if "minutes" not in found:
             start = time.perf_counter()
             self._command(train, folder)
@@ -331,7 +331,7 @@ def one_hour(size: Size) -> dict[str, Row]:
 
 
 def _module() -> str:
-    """Return the import path of this module for trainings, which run in the checkout."""
+    """Return the import path of this module for training runs, which use the checkout."""
     return f"benchmarks.{Path(__file__).stem}"
 
 
@@ -374,7 +374,7 @@ def learning_curves(size: Size) -> dict[str, Any]:
 
 
 def _by_part(run: Path, n_steps: int) -> list[float]:
-    """Return the mean score of the games that ended in each part of a training, NaN if none."""
+    """Return the mean score of the games that ended in each part of a run, NaN if none."""
     games = read_run(run).games
     parts = np.minimum(games.steps * N_PARTS // n_steps, N_PARTS - 1)
     ended = [games.values[parts == part] for part in range(N_PARTS)]
@@ -485,9 +485,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, help="number of seeds per row")
     parser.add_argument("--games", type=int, help="games per evaluation")
-    parser.add_argument("--steps", type=int, help="agent steps of trainings without time limit")
-    parser.add_argument("--minutes", type=float, help="time limit of the other trainings")
-    parser.add_argument("--cores", type=int, help="number of parallel trainings, one core each")
+    parser.add_argument("--steps", type=int, help="agent steps of runs without time limit")
+    parser.add_argument("--minutes", type=float, help="time limit of the other runs")
+    parser.add_argument("--cores", type=int, help="number of parallel runs, one core each")
     parser.add_argument("--quick", action="store_true", help="smoke test: meaningless figures")
     args = parser.parse_args()
     for name in ("seeds", "games", "steps", "minutes", "cores"):
@@ -517,7 +517,7 @@ def main() -> None:
         cores=args.cores or usual.cores,
     )
     rows = usual.run(size)
-    print(f"\n{args.experiment}: {size.n_games} whole games, {len(size.seeds)} seed(s) each")
+    print(f"\n{args.experiment}: {size.n_games} full games, {len(size.seeds)} seed(s) each")
     for name, row in rows.items():
         if isinstance(row, dict):
             print(_line(name, row))

@@ -5,10 +5,10 @@ Run:  python benchmarks/tuning_speed.py [--quick]      (6 minutes; needs the ext
 "bookkeeping" is the time of a trial without training: the mean over 40 trials with the parameters,
 reported scores, sampling, storage and checks for dead workers of a real one.
 
-"with" and "without" are the same training of DQN on CartPole, at least 10 s, as a trial of a study
+"with" and "without" are the same run of DQN on CartPole, at least 10 s, as a trial of a study
 and alone, in alternating rounds, medians. The noise of a machine is larger than this difference.
 
-"two workers" and "one worker": the command with equal trainings, one PyTorch thread each, timed
+"two workers" and "one worker": the command with equal runs, one PyTorch thread each, timed
 from the start of the first trial to the end of the last one.
 
 The last line is JSON: ``bookkeeping_seconds_*`` per trial, ``overhead_*`` its share of a trial of
@@ -51,7 +51,7 @@ ENV = "CartPole-v1"
 #: Duration of a trial, in seconds, for the overhead.
 TRIAL_SECONDS = 10.0
 
-#: Settings of the equal trainings; at least 10 s each on one core.
+#: Settings of the equal runs; at least 10 s each on one core.
 EQUAL = {"seed": 7, "n_timesteps": 8000, "n_games": 10, "n_evaluations": 4}
 EQUAL_SPACE = {"gamma": [0.98, 0.99, 0.995], "updates_per_step": 1.0}
 
@@ -71,7 +71,7 @@ class Alone(Objective):
     """Objective that trains without a study."""
 
     def seconds(self, params: dict[str, Any]) -> float:
-        """Return the duration of a training with these parameters."""
+        """Return the duration of a run with these parameters."""
         start = time.perf_counter()
         self._train(FixedTrial(params, number=0))  # type: ignore[arg-type]
         return time.perf_counter() - start
@@ -93,7 +93,7 @@ def bookkeeping(storage: BaseStorage, folder: Path, n_trials: int) -> float:
 
 
 def with_and_without(storage: BaseStorage, folder: Path, n_rounds: int) -> tuple[float, float]:
-    """Return the median seconds of a training in a study, and of the same training alone."""
+    """Return the median seconds of a run in a study, and of the same run alone."""
     chosen = settings(EQUAL_SPACE, **EQUAL)
     alone, objective = Alone(chosen, folder), Objective(chosen, folder)
     sides: dict[str, list[float]] = {"with": [], "without": []}
@@ -155,7 +155,7 @@ def main() -> None:
         commands = folder / "commands"
         commands.mkdir()
         one, two = (seconds_of_command(commands, n_workers, n_equal) for n_workers in (1, 2))
-        print(f"{n_equal} equal trainings: one worker {one:.1f} s, two {two:.1f} s")
+        print(f"{n_equal} equal runs: one worker {one:.1f} s, two {two:.1f} s")
         result["two_vs_one"] = round(one / two, 3)
     print(json.dumps(result))
 

@@ -2,10 +2,10 @@
 
 commands:
   train      train an agent with RL Zoo's train and our default hyperparameters
-  resume     resume a stopped or killed training exactly where it was
+  resume     resume a stopped or killed run from its newest checkpoint
   enjoy      watch a trained agent, with RL Zoo's enjoy
   record     record a video of an agent, with RL Zoo's record_video
-  evaluate   score an agent on whole games, and random actions for comparison
+  evaluate   score an agent on full games, and random actions for comparison
   plot       plot the learning curves of one run or several, write an HTML report
   tune       search hyperparameters with Optuna, on one machine or several
   publish    export a run's agents as small files, with scores and a model card

@@ -96,7 +96,7 @@ class CsvLog(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
-        # RL Zoo also ends trainings that never started
+        # RL Zoo also ends training that never started
         if self._started_at is not None and self.num_timesteps != self._started_at:
             self._started_at = self.num_timesteps
             with contextlib.suppress(NotImplementedError):  # default of SB3's BaseAlgorithm
@@ -168,12 +168,12 @@ class LogTable(CSVOutputFormat):
 
 
 def find_run_folder(callback: BaseCallback) -> Path | None:
-    """Return the run folder of a training, or None if there is none.
+    """Return the folder of a run, or None if there is none.
 
     RL Zoo does not pass its run folder to callbacks, so it is taken from a :class:`CsvLog` or
-    ``EvalCallback`` of the same training, else from SB3's logger (unless that is temporary).
+    ``EvalCallback`` of the same run, else from SB3's logger (unless that is temporary).
 
-    :param callback: a callback of a training that has started.
+    :param callback: a callback whose training has started.
     """
     for other in all_within(callback.locals.get("callback") or []):
         if isinstance(other, CsvLog):
@@ -263,7 +263,7 @@ class EpisodeRow(NamedTuple):
     """Row of an :class:`EpisodeTable`: one full game.
 
     :param game: number of the game, from 1, of all environments in the order they finished.
-    :param steps: agent steps of the training so far, of all environments together.
+    :param steps: agent steps of the run so far, of all environments together.
     :param game_steps: length of the game in agent steps.
     :param epsilon: the model's exploration rate at the end of the game; None without one.
     :param seconds: duration of the game in seconds, including training.
@@ -296,7 +296,7 @@ _HEADER = (
 
 
 class EpisodeTable(BaseCallback):
-    """Table of the full games of a training: printed, stored and optionally written as CSV.
+    """Table of the full games of a run: printed, stored and optionally written as CSV.
 
     A ``learn()`` that resets its step count starts a new table and file; with
     ``reset_num_timesteps=False`` both are continued.
@@ -304,7 +304,7 @@ class EpisodeTable(BaseCallback):
     :param window: number of games in the moving average, at least 1.
     :param every: print one of this many games; ``rows`` and the file contain all.
     :param path: CSV file, written after each game; its folder is created if missing, and a file
-        of an earlier training is replaced. None writes no file.
+        of an earlier run is replaced. None writes no file.
     :raises TypeError: for a number that is not an integer.
     :raises ValueError: for a number below 1; when training starts, if no Monitor records full
         games, or if this callback is nested in one that does not call it at each step.
@@ -416,7 +416,7 @@ class Game(NamedTuple):
 
 
 class WholeGames:
-    """Counter of the full games of a training, for use in a callback.
+    """Counter of the full games of a run, for use in a callback.
 
     End and score of a game come from SB3's ``Monitor``; its length is counted here, because
     ``Monitor`` counts emulator frames. A game whose start was missed, because the callback was

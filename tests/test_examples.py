@@ -15,14 +15,14 @@ EXAMPLES = {
 }
 
 
-def test_all_examples_are_run_here() -> None:
+def test_all_examples_are_tested() -> None:
     others = {path.name for path in (ROOT / "examples").glob("*.py")}
     assert {name for name in others if not name.startswith("lesson")} == set(EXAMPLES)
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example(name: str, tmp_path: Path) -> None:
+def test_example_runs_and_prints_its_results(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / name)],
         cwd=tmp_path,

@@ -70,7 +70,7 @@ def test_importing_the_package_needs_only_the_core_and_does_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_every_module_says_in_its_first_line_what_it_is() -> None:
+def test_module_docstring_first_line_describes_the_module() -> None:
     for module in pkgutil.walk_packages(sb3_atari_course.__path__, "sb3_atari_course."):
         if module.name.endswith((".register", ".native_zoo", "__main__")):
             continue
@@ -78,5 +78,5 @@ def test_every_module_says_in_its_first_line_what_it_is() -> None:
         assert re.match(r".{15,100}[.:?]$", first), module.name
 
 
-def test_the_version_is_in_the_changelog() -> None:
+def test_version_is_in_the_changelog() -> None:
     assert f"## {sb3_atari_course.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -75,7 +75,7 @@ class TestAtariCNN:
         for module in (cnn.cnn[1], cnn.cnn[3], cnn.cnn[5], cnn.linear[1]):
             assert module(th.tensor(-1.0)).item() == pytest.approx(at_minus_one)
 
-    def test_he_initialization(self) -> None:
+    def test_he_initialization_has_variance_two_over_fan_in(self) -> None:
         th.manual_seed(0)
         cnn = AtariCNN(SCREENS, weight_init="he")
         for layer, fan_in in (

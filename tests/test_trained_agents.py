@@ -14,7 +14,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_atari_course.agents import load_agent, read_card
 from sb3_atari_course.zoo.run_folder import Run, describe_machine, find_run
-from tests.agents.reading import all_of
+from tests.agents.file_contents import all_of
 from tests.zoo.runs import python_m
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ class TrainingFailedError(RuntimeError):
 
 
 class SettingError(ValueError):
-    """Invalid setting that can be detected only when training starts."""
+    """Invalid argument, hyperparameter or device."""
 
 
 class ReplayMemoryError(MemoryError):
@@ -18,7 +18,7 @@ class ReplayMemoryError(MemoryError):
 
 
 class CheckpointError(ValueError):
-    """Checkpoint that cannot be used: damaged, missing, in use, or of another training."""
+    """Checkpoint that cannot be used: damaged, missing, in use, or of another run."""
 
 
 class ReplayFileError(ValueError):

@@ -108,7 +108,7 @@ def check_torch_device(name: str, device: Any) -> None:
     """
     try:
         requested = th.device("cpu" if device == "auto" else device)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise SettingError(f"{name} must be 'auto', 'cpu' or 'cuda', got {device!r}") from None
     if requested.type == "cuda":
         if (requested.index or 0) >= th.cuda.device_count():
@@ -119,7 +119,7 @@ def check_torch_device(name: str, device: Any) -> None:
         return
     try:
         th.empty(0, device=requested)
-    except (RuntimeError, AssertionError):  # the latter for "not compiled with ..."
+    except (RuntimeError, AssertionError, ImportError):  # PyTorch was built without it
         raise SettingError(
             f"{name}={str(device)!r} does not exist in this build of PyTorch: use 'cpu' or 'auto'"
         ) from None
@@ -206,8 +206,8 @@ def _nearest(name: str, names: list[str]) -> str | None:
 def callers(kind: type[_Object]) -> Iterator[_Object]:
     """Yield the objects of a class whose methods are on the call stack, innermost first.
 
-    SB3 (2.9.2) does not pass its algorithm to environments, replay buffers or policies, so this is
-    the only function that searches the stack for it.
+    SB3 (2.9.2) does not pass its algorithm to environments, replay buffers or policies, so it is
+    searched on the stack. (``checkpoints.callback`` searches RL Zoo's experiment in the same way.)
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -166,14 +166,14 @@ def policies(algorithm: type[BaseAlgorithm]) -> dict[str, type[BasePolicy]]:
 _MAX_TEXT = 1000
 #: Numbers of submodules: large ones take long to build even on the meta device.
 _COUNTS, _MAX_COUNT = ("n_critics", "n_lstm_layers"), 64
-#: Needed for training only, chosen when loading, or added by SB3's serialisation.
+#: Needed for training only, chosen when loading, or added by SB3's serialization.
 _LEFT_OUT = ("optimizer_class", "optimizer_kwargs", "device", ":type:", ":serialized:")
 _CLASS = re.compile(r"<class '([\w.]+)'>", re.ASCII)
 _INIT = re.compile(r"<function (\w+)\.__init__ at 0x[0-9a-fA-F]+>", re.ASCII)
 
 
 def read_policy_kwargs(plain: Any) -> dict[str, Any]:
-    """Return ``policy_kwargs`` with class names replaced by classes, without the optimiser's.
+    """Return ``policy_kwargs`` with class names replaced by classes, without the optimizer's.
 
     >>> read_policy_kwargs({"net_arch": [32], "activation_fn": "torch.nn.Tanh"})
     {'net_arch': [32], 'activation_fn': <class 'torch.nn.modules.activation.Tanh'>}

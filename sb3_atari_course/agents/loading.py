@@ -44,7 +44,7 @@ from sb3_atari_course.agents.weights import (
 
 
 @dataclass(frozen=True)
-class Plan:
+class ModelSpec:
     """Specification of a model: classes, spaces and keyword arguments.
 
     :param algorithm: class of the algorithm.
@@ -65,26 +65,26 @@ class Plan:
     kwargs: Mapping[str, Any]
 
 
-def check_fit(plan: Plan, weights: Mapping[str, th.Tensor]) -> None:
+def check_fit(spec: ModelSpec, weights: Mapping[str, th.Tensor]) -> None:
     """Check that weights fit a policy, which is built on the meta device and so takes no RAM.
 
     :raises RuntimeError: by torch, naming missing, unexpected or differently shaped tensors.
     :raises TypeError: naming a tensor of another dtype, which torch would convert.
     """
     with th.device("meta"), _MetaDevice():
-        policy = _set_up(plan, "cpu").policy
+        policy = _set_up(spec, "cpu").policy
     policy.load_state_dict({name: one.to("meta") for name, one in weights.items()})
     for name, wanted in policy.state_dict().items():
         if weights[name].dtype != wanted.dtype:
             raise TypeError(f"{name} is of {weights[name].dtype}, the policy needs {wanted.dtype}")
 
 
-def build_model(plan: Plan, device: th.device | str) -> Any:
+def build_model(spec: ModelSpec, device: th.device | str) -> Any:
     """Return the model with random weights, leaving torch's random generator unchanged."""
     with th.random.fork_rng(devices=[]):
-        model = _set_up(plan, device)
-    model.env = plan.env
-    model._vec_normalize_env = None if plan.env is None else unwrap_vec_normalize(plan.env)
+        model = _set_up(spec, device)
+    model.env = spec.env
+    model._vec_normalize_env = None if spec.env is None else unwrap_vec_normalize(spec.env)
     return model
 
 
@@ -100,27 +100,27 @@ class _MetaDevice(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _set_up(plan: Plan, device: th.device | str) -> Any:
-    kwargs = {**_smallest_buffers(plan.algorithm), **plan.kwargs}
-    algorithm: Any = plan.algorithm
+def _set_up(spec: ModelSpec, device: th.device | str) -> Any:
+    kwargs = {**_smallest_buffers(spec.algorithm), **spec.kwargs}
+    algorithm: Any = spec.algorithm
     model = algorithm(
-        policy=plan.policy,
+        policy=spec.policy,
         env=None,  # spaces are set below, as in SB3's load
         device=device,
-        policy_kwargs=copy.deepcopy(dict(plan.policy_kwargs)),
+        policy_kwargs=copy.deepcopy(dict(spec.policy_kwargs)),
         _init_setup_model=False,
         **kwargs,
     )
-    model.observation_space, model.action_space = plan.observation_space, plan.action_space
-    model.n_envs = 1 if plan.env is None else plan.env.num_envs
+    model.observation_space, model.action_space = spec.observation_space, spec.action_space
+    model.n_envs = 1 if spec.env is None else spec.env.num_envs
     # sb3-contrib asks the env for its action space
-    model.env = plan.env or SimpleNamespace(action_space=plan.action_space, num_envs=1)
+    model.env = spec.env or SimpleNamespace(action_space=spec.action_space, num_envs=1)
     model._setup_model()
     return model
 
 
 def _smallest_buffers(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:
-    """Return arguments that minimise replay and rollout buffers, unused in inference."""
+    """Return arguments that minimize replay and rollout buffers, unused in inference."""
     if issubclass(algorithm, OffPolicyAlgorithm):
         return {"buffer_size": 1}
     if issubclass(algorithm, OnPolicyAlgorithm):
@@ -150,7 +150,7 @@ def load_agent(
     """Load an SB3 ``.zip`` for inference without unpickling, so that no code in the file runs.
 
     The model predicts like that of SB3's ``load``. Weights are read from ``policy.pth`` with
-    torch's ``weights_only``, after its pickle was checked; optimisers and pickled settings are
+    torch's ``weights_only``, after its pickle was checked; optimizers and pickled settings are
     ignored. Policy class and ``policy_kwargs`` are taken from the arguments, else from the model
     card ``card.json`` next to the file, else from the readable part of SB3's settings. The
     algorithm is inferred from the names of the tensors for DQN (also FastDQN, whose agents are
@@ -158,7 +158,7 @@ def load_agent(
     exploration rate, used with ``deterministic=False``, is that in the model card or the file,
     else 0.
 
-    Optimiser, replay buffer (of minimal size) and counters are not restored: to continue training,
+    Optimizer, replay buffer (of minimal size) and counters are not restored: to continue training,
     resume from a checkpoint. The statistics of VecNormalize are not in this file.
 
     :param path: path of the file, with or without ``.zip``, or of a folder with exactly one zip.
@@ -208,12 +208,12 @@ def load_agent(
         raise refuse(agent, error, as_trained) from None
     if described.get("use_sde") is True:  # gSDE changes the network
         kwargs = {"use_sde": True, **kwargs}
-    plan = Plan(
+    spec = ModelSpec(
         cls, policy_class, observation_space, action_space, venv, dict(policy_kwargs), kwargs
     )
     try:
-        check_fit(plan, weights)
-        model = build_model(plan, device)
+        check_fit(spec, weights)
+        model = build_model(spec, device)
     except MemoryError:
         raise
     except Exception as error:  # any exception of SB3 or torch: weights and policy do not fit

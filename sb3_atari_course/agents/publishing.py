@@ -60,19 +60,19 @@ def publish(
     """Publish the agents of a finished run: small files, settings, learning curve and model card.
 
     The best model is selected among the last one, the best one of RL Zoo's evaluations and the
-    checkpoints of the second half of training, on separate games. It is published both under the
-    environment's name and as ``best_model.zip``, together with the checkpoints in ``stages``. Each
+    saved models of the second half of training, on separate games. It is published both under the
+    environment's name and as ``best_model.zip``, together with the saved models in ``stages``. Each
     published file is evaluated once. FastDQN agents are published as DQN agents, since they have
     the same policy.
 
-    :param run_folder: run folder of RL Zoo or our launcher, for example ``logs/dqn/CartPole-v1_1``.
-        Its files are unpickled: only publish runs that you trust.
+    :param run_folder: run folder of RL Zoo or ``sb3-atari train``, for example
+        ``logs/dqn/CartPole-v1_1``. Its files are unpickled: only publish runs that you trust.
     :param folder: log folder in RL Zoo's layout; the agents are written to ``folder/ALGO/ENV_1``,
         which must not exist.
-    :param stages: agent steps of checkpoints (``--save-freq``) to publish.
-    :param n_games: whole games per published score.
+    :param stages: agent steps after which models were saved (``--save-freq``), to publish too.
+    :param n_games: full games per published score.
     :param seed: of these games.
-    :param selection_games: whole games per candidate for model selection.
+    :param selection_games: full games per candidate for model selection.
     :param selection_seed: of those games; it must differ from ``seed``.
     :param epsilon: probability of a random action in all games; None for 0.05 in an Atari game,
         else 0.
@@ -82,7 +82,7 @@ def publish(
     :param progress_bar: show the progress of the evaluations on stderr.
     :param log: called with each line about the progress.
     :return: the folder of the agents.
-    :raises ValueError: for a folder that is not a finished run, a missing checkpoint, equal seeds,
+    :raises ValueError: for a folder that is not a finished run, a missing saved model, equal seeds,
         a number out of range, an agent that a model card cannot describe, a folder that cannot be
         written, or if the target exists.
     :raises ImportError: without the extra ``plots``.
@@ -167,7 +167,7 @@ def _finder(curves: RunCurves) -> Callable[..., Run]:
             " logs/dqn/CartPole-v1_1, with its args.yml"
         )
     if not facts.is_finished or unfinished_checkpoint(facts.folder) is not None:
-        raise ValueError(f"the training in {facts.folder} is not finished: resume it first")
+        raise ValueError(f"the run in {facts.folder} is not finished: resume it first")
     import_packages(facts.arguments.get("gym_packages") or [])
     return partial(find_run, algo, env_id, folder.parents[1], exp_id=number or 0)
 
@@ -178,7 +178,7 @@ def _check_run(final: Run, stages: Sequence[int]) -> None:
     missing = sorted(set(stages) - set(known))
     if missing:
         raise ValueError(
-            f"no checkpoint after {missing} steps in {final.folder}: choose among {known}"
+            f"no saved model after {missing} steps in {final.folder}: choose among {known}"
             " (--save-freq)"
         )
     if final.hyperparams.get("normalize"):
@@ -192,7 +192,7 @@ def _check_run(final: Run, stages: Sequence[int]) -> None:
 
 
 def _candidates(final: Run, find: Callable[..., Run]) -> list[Run]:
-    """Return the candidates: last model, RL Zoo's best, checkpoints of the second half.
+    """Return the candidates: last model, RL Zoo's best, saved models of the second half.
 
     :raises ValueError: for a file that cannot be loaded.
     """
@@ -248,11 +248,11 @@ _FAST_DQN_ONLY = ("double_q", "compile")
 def write_slim(source: Path, path: Path) -> None:
     """Write a small copy of an SB3 zip for inference.
 
-    The optimiser's state is removed (its hyperparameters stay), and a target network shares the
+    The optimizer's state is removed (its hyperparameters stay), and a target network shares the
     tensors of the online network, which leaves a quarter of a DQN file. Both SB3's ``load`` and
-    ``load_agent`` open it; further training starts with a fresh optimiser state. The exploration
-    rate is set to its final value, also for an early checkpoint, so that RL Zoo's ``enjoy`` shows
-    the learned policy.
+    ``load_agent`` open it; further training starts with a fresh optimizer state. The exploration
+    rate is set to ``exploration_final_eps`` if the algorithm has it (QLearning does not), also for
+    an early model, so that RL Zoo's ``enjoy`` shows the learned policy.
 
     :param source: zip saved by SB3. It is unpickled: only use files that you trust.
     :param path: path of the new zip.
@@ -292,7 +292,7 @@ def _share_targets(state: dict[str, Any]) -> None:
 PLAYED_BY = {"fast_dqn": "dqn"}
 #: Hyperparameters that stock RL Zoo, or the stock algorithm, does not have.
 _OUR_KEYS = ("double_q", "compile", "callback")
-#: Arguments of a training that are needed to evaluate its agent.
+#: Arguments of a run that are needed to evaluate its agent.
 _ARGUMENTS = ("env", "env_kwargs", "gym_packages", "n_timesteps", "seed")
 
 
@@ -300,7 +300,7 @@ def write_settings(folder: Path, facts: RunFacts) -> None:
     """Write ``config.yml``, ``args.yml`` and ``command.txt`` of published agents.
 
     :param folder: settings folder, ``.../BreakoutNoFrameskip-v4_1/BreakoutNoFrameskip-v4``.
-    :param facts: of the run.
+    :param facts: metadata of the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = {key: value for key, value in facts.hyperparams.items() if key not in _OUR_KEYS}
@@ -328,7 +328,7 @@ def plain(value: Any) -> Any:
 
 
 def shown_command(command: str) -> str:
-    """Remove passwords and folders of this machine from the command of a training.
+    """Remove passwords and folders of this machine from the command of a run.
 
     >>> shown_command("/somewhere/bin/python -m sb3_atari_course train -conf /a/dqn.yml -f b")
     'python -m sb3_atari_course train -conf dqn.yml -f b'
@@ -378,7 +378,7 @@ def read_provenance(run: Path) -> dict[str, Any] | None:
 
 
 def wall_clock(run: Path, n_steps: int) -> float | None:
-    """Return the wall-clock minutes a training took for its first ``n_steps``, None if unknown.
+    """Return the wall-clock minutes a run took for its first ``n_steps``, None if unknown.
 
     :param run: run folder with SB3's ``progress.csv``, whose times are interpolated.
     :param n_steps: agent steps.

@@ -1,4 +1,6 @@
-"""Exact checkpoints: stop training at any time and resume it bit-identically.
+"""Exact checkpoints: stop training at any time and resume it, bit for bit.
+
+This holds with Python environments; native and Box2D environments start new episodes on resume.
 
 - ``callback.py``: the ``ExactCheckpoint`` callback (checkpoint schedule, signals)
 - ``snapshot.py``: contents of a checkpoint (model, environments, callbacks)

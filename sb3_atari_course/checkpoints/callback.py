@@ -1,4 +1,4 @@
-"""Checkpoint callback: writes checkpoints, stops training at a signal, restores it on resume."""
+"""Checkpoint callback: writes checkpoints, stops training at a signal, resumes it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _STOPPING = "stopping after this rollout with a checkpoint (repeat to stop immed
 
 
 class ExactCheckpoint(BaseCallback):
-    """Checkpoint callback for bit-identical resuming, with a graceful stop at signals.
+    """Checkpoint callback for exact resume, with a graceful stop at signals.
 
     A checkpoint is written to ``RUN/checkpoints`` at the first rollout boundary after every
     ``every`` steps, and after Ctrl-C (SIGINT) or SIGTERM, which then ends training. It contains
@@ -50,17 +50,19 @@ class ExactCheckpoint(BaseCallback):
     their cost does not depend on the size of the replay buffer.
 
     Supported are DQN, QRDQN, FastDQN and QLearning; training is resumed by
-    :func:`~sb3_atari_course.checkpoints.resuming.resume`. In an RL Zoo yml file::
+    :func:`~sb3_atari_course.checkpoints.resuming.resume`, bit for bit with Python environments;
+    native and Box2D environments start new episodes. In an RL Zoo yml file::
 
         callback: [{sb3_atari_course.checkpoints.ExactCheckpoint: {every: 50000}}]
 
     :param every: agent steps between two checkpoints, of all environments together, at least 1.
     :param folder: the run folder; default: RL Zoo's run folder, or the logger's folder.
-    :param verbose: 0 prints only errors, and how to resume after a signal; 1 also each checkpoint.
+    :param verbose: 0 prints errors, how to resume after a signal, and on resume the step and the
+        environments that start a new episode; 1 also prints each checkpoint.
     :raises ValueError: for an ``every`` below 1.
     :raises TypeError: for an ``every`` that is not an integer.
     :raises SettingError: when training starts: for an unsupported algorithm or replay buffer, a
-        missing or unwritable run folder, or one with the checkpoints of another training.
+        missing or unwritable run folder, or one with the checkpoints of another run.
     """
 
     #: Not saved in checkpoints.
@@ -90,7 +92,7 @@ class ExactCheckpoint(BaseCallback):
         :param checkpoint: the checkpoint.
         """
         self._checkpoints, self._to_resume = folder, checkpoint
-        self._snapshots = None  # of an earlier training
+        self._snapshots = None  # of an earlier run
         self.folder = folder.path.parent
 
     @property
@@ -129,7 +131,7 @@ class ExactCheckpoint(BaseCallback):
     def _prepare_folder(self, experiment: ExperimentManager | None) -> None:
         """Lock the folder and store the settings with which this training started.
 
-        :raises CheckpointError: without a folder, and for one used by another training.
+        :raises CheckpointError: without a folder, and for one used by another run.
         """
         if self.folder is None and experiment is not None:
             run: Path | None = Path(experiment.save_path)
@@ -285,13 +287,13 @@ _LOCK_HOLDERS: WeakValueDictionary[Path, ExactCheckpoint] = WeakValueDictionary(
 
 
 def release_earlier_lock(folder: Path, *, siblings: Iterable[BaseCallback] = ()) -> None:
-    """Unlock a checkpoint folder that an earlier training of this process has locked.
+    """Unlock a checkpoint folder that an earlier run of this process has locked.
 
     SB3 (2.9.2) does not notify callbacks of an error that ends training, so the lock may be left
-    over. If the earlier training still runs, it writes no more checkpoints.
+    over. If the earlier run still trains, it writes no more checkpoints.
 
     :param folder: the checkpoint folder.
-    :param siblings: callbacks of the same training, which keep their locks.
+    :param siblings: callbacks of the same run, which keep their locks.
     """
     holder = _LOCK_HOLDERS.get(folder.resolve())
     if holder is not None and holder not in siblings:

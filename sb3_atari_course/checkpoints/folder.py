@@ -36,7 +36,7 @@ FOLDER = "checkpoints"
 #: Number of checkpoints kept, in case the newest is damaged.
 KEPT = 2
 
-#: Packages whose version may change the results of a training.
+#: Packages whose version may change the results of a run.
 _PACKAGES = (
     "stable-baselines3",
     "sb3-contrib",
@@ -69,14 +69,14 @@ class Segment:
 class Checkpoint:
     """Header of a checkpoint.
 
-    :param step: agent steps of the training so far, of all environments together.
-    :param n_timesteps: total agent steps of the training.
+    :param step: agent steps of the run so far, of all environments together.
+    :param n_timesteps: total agent steps of the run.
     :param finished: whether training had reached the number of steps asked for.
     :param facts: properties that a model must share to be resumed from it.
     :param n_rows: number of rows written to the replay buffer so far.
     :param segments: segments that contain the current rows of the replay buffer.
     :param versions: package -> version that wrote the checkpoint.
-    :param begun: settings of the training: steps between two checkpoints, number of PyTorch
+    :param begun: settings of the run: steps between two checkpoints, number of PyTorch
         threads, and the class of RL Zoo's experiment or the arguments of ``learn()``.
     :param warnings: messages about newer checkpoints that are damaged.
     """
@@ -103,7 +103,7 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """Checkpoints of one training.
+    """Checkpoints of one run.
 
     :param path: ``RUN/checkpoints``; created by :meth:`lock`.
     """
@@ -125,7 +125,7 @@ class CheckpointFolder:
     def lock(self) -> None:
         """Lock the folder for this object; the kernel unlocks it when the process dies.
 
-        :raises CheckpointError: if another training holds the lock, in this process or another.
+        :raises CheckpointError: if another run holds the lock, in this process or another.
         :raises OSError: if the folder is not writable.
         """
         self.path.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ class CheckpointFolder:
         if problems:
             raise CheckpointError(
                 f"no checkpoint in {self.path} is valid: {'; '.join(dict.fromkeys(problems))}. To"
-                " start a new training from the last saved model use rl_zoo3.train -i MODEL.zip"
+                " start a new run from the last saved model use rl_zoo3.train -i MODEL.zip"
             )
         raise CheckpointError(
             f"{self.path.parent} has no checkpoint, so there is nothing to resume"
@@ -230,8 +230,8 @@ class CheckpointFolder:
         with open(self.path / "log.jsonl", "ab+") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
-            is_torn = file.read(1) not in (b"", b"\n")  # for example, because the disk was full
-            file.write((b"\n" if is_torn else b"") + line.encode())
+            is_partial = file.read(1) not in (b"", b"\n")  # for example, because the disk was full
+            file.write((b"\n" if is_partial else b"") + line.encode())
 
     def _paths(self) -> Iterator[Path]:
         """Yield the main files of all checkpoints, newest first."""

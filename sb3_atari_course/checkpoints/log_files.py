@@ -1,4 +1,4 @@
-"""Log files of a training: their sizes at a checkpoint, truncation and reopening on resume.
+"""Log files of a run: their sizes at a checkpoint, truncation and reopening on resume.
 
 Steps after the checkpoint are repeated when training resumes, so what they logged is truncated
 first. The curves then have neither gaps nor duplicate rows.
@@ -39,8 +39,8 @@ def read_logs(
     """Return the sizes of the log files, with paths relative to the run folder if inside it.
 
     :param model: the model, whose logger is read.
-    :param callbacks: all callbacks of the training, including nested ones.
-    :param envs: the environments of the training and of its evaluations.
+    :param callbacks: all callbacks of the run, including nested ones.
+    :param envs: the environments of training and of its evaluations.
     :param run: the run folder.
     """
     formats = model.logger.output_formats

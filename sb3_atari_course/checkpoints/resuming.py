@@ -40,7 +40,7 @@ class Resumption:
     :param folder: the checkpoint folder, locked by this process.
     :param checkpoint: the header of the checkpoint.
     :param tree: its state without the replay buffer.
-    :param n_timesteps: total agent steps of the training.
+    :param n_timesteps: total agent steps of the run.
     """
 
     folder: CheckpointFolder
@@ -58,7 +58,7 @@ class Resumption:
 
         The log files are truncated to the checkpoint, after all checks have passed.
 
-        :raises CheckpointError: if the model or callbacks do not match those of the training.
+        :raises CheckpointError: if the model or callbacks do not match those of the original run.
         """
         check_facts(model, self.checkpoint.facts)
         model.num_timesteps = 0  # learn() would add it to total_timesteps
@@ -85,19 +85,20 @@ def resume(
 ) -> BaseAlgorithm:
     """Resume training from the newest valid checkpoint and return the trained model.
 
-    The result is bit-identical to that of an uninterrupted training. Log files are truncated to the
+    With Python environments the result is that of an uninterrupted run, bit for bit. Native and
+    Box2D environments start new episodes, so the result differs. Log files are truncated to the
     checkpoint. Schedules keep the length of the original ``total_timesteps`` and stay at their
     final value if training is extended. Runs of RL Zoo or of ``python -m sb3_atari_course train``
     are resumed by ``python -m sb3_atari_course resume RUN_DIR`` instead.
 
     :param path: the run folder, which contains ``checkpoints``.
-    :param model: model with its environments, created as for the original training; required. To
+    :param model: model with its environments, created as for the original run; required. To
         continue its Monitor files, pass ``monitor_kwargs={"override_existing": False}`` to
         ``make_vec_env()`` or ``make_atari_env()`` (``monitor_append=True`` to
         :class:`~sb3_atari_course.envs.native.NativeAtariVecEnv`).
-    :param callback: the callbacks of the original training, in the same order; ``ExactCheckpoint``
+    :param callback: the callbacks of the original run, in the same order; ``ExactCheckpoint``
         may be omitted.
-    :param n_timesteps: total agent steps of the training; None keeps the original number.
+    :param n_timesteps: total agent steps of the run; None keeps the original number.
     :param num_threads: number of PyTorch threads; None keeps the original number. Another number
         may change the rounding of sums, and thus the result.
     :param progress: show a progress bar.
@@ -109,7 +110,7 @@ def resume(
     """
     if not isinstance(model, BaseAlgorithm):
         raise TypeError(
-            f"resume needs the model, created as for the original training, got {model!r}: pass"
+            f"resume needs the model, created as for the original run, got {model!r}: pass"
             f" resume({os.fspath(path)!r}, DQN(...)). To resume a run of RL Zoo or of"
             f" sb3_atari_course train use `{how_to_resume(Path(path))}`"
         )
@@ -144,7 +145,7 @@ def find_checkpoint(
     Also sets PyTorch's number of threads.
 
     :param path: the run folder.
-    :param n_timesteps: total agent steps of the training; None keeps the original number.
+    :param n_timesteps: total agent steps of the run; None keeps the original number.
     :param num_threads: number of PyTorch threads; None keeps the original number.
     :raises CheckpointError: if there is no valid checkpoint, another process trains in the folder,
         or training is already finished.
@@ -157,7 +158,7 @@ def find_checkpoint(
     folder = CheckpointFolder(run / FOLDER)
     if not folder.path.is_dir():
         raise CheckpointError(
-            f"{run} has no folder {FOLDER}, so there is nothing to resume. To start a new training"
+            f"{run} has no folder {FOLDER}, so there is nothing to resume. To start a new run"
             " from a saved model use rl_zoo3.train -i MODEL.zip"
         )
     release_earlier_lock(folder.path)

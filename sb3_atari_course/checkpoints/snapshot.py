@@ -1,6 +1,6 @@
-"""Snapshot of a training as plain data: model, environments, callbacks, log files.
+"""Snapshot of a run as plain data: model, environments, callbacks, log files.
 
-It is taken between two rollouts and restored into a training created with the same settings.
+It is taken between two rollouts and restored into a run created with the same settings.
 
 Attributes of a callback are saved if they are plain data. A callback with other state implements
 ``checkpoint_state()``, which returns plain data, and ``restore_checkpoint_state(state)``.
@@ -60,7 +60,7 @@ from sb3_atari_course.replay.segments import (
 #: Supported algorithms (FastDQN is a subclass of DQN).
 SUPPORTED = (DQN, QRDQN, QLearning)
 
-#: Attributes that change during training, besides weights and arrays; missing ones are skipped.
+#: Attributes that change during training, apart from weights and arrays; missing are skipped.
 _COUNTERS = (
     "num_timesteps",
     "_num_timesteps_at_start",
@@ -78,14 +78,14 @@ _COUNTERS = (
     "_last_episode_starts",
 )
 
-#: Attributes of a callback that do not belong to the training's state.
+#: Attributes of a callback that do not belong to the state of training.
 _NOT_SAVED = ("model", "parent", "locals", "globals", "verbose")
 #: Callbacks of SB3 without state; others have the attribute ``is_stateless``.
 _STATELESS = (CallbackList, ProgressBarCallback)
 
 
 class Snapshots:
-    """Incremental snapshots of one training, taken between its rollouts.
+    """Incremental snapshots of one run, taken between its rollouts.
 
     :param folder: the checkpoint folder, locked by this process.
     :param run: the run folder, with the log files.
@@ -100,10 +100,10 @@ class Snapshots:
         self._begun: dict[str, Any] = {}
 
     def begin(self, model: BaseAlgorithm, begun: dict[str, Any]) -> None:
-        """Start with a training that has no checkpoints yet.
+        """Start with a run that has no checkpoints yet.
 
         :param model: the model.
-        :param begun: settings of the training, stored in each checkpoint.
+        :param begun: settings of the run, stored in each checkpoint.
         :raises TypeError: for an unsupported replay buffer.
         """
         self._begun = begun
@@ -115,8 +115,8 @@ class Snapshots:
         """Write a checkpoint, which becomes valid with its last file.
 
         :param model: the model.
-        :param callback: the outermost callback of the training.
-        :param n_timesteps: total agent steps of the training.
+        :param callback: the outermost callback of the run.
+        :param n_timesteps: total agent steps of the run.
         :param finished: whether training is finished.
         :raises NotPlainError: if part of the state is not plain data.
         :raises OSError: if writing fails, for example because the disk is full.
@@ -148,13 +148,13 @@ class Snapshots:
     def restore(
         self, checkpoint: Checkpoint, model: BaseAlgorithm, callback: BaseCallback
     ) -> dict[str, str]:
-        """Restore a checkpoint into a training that has just started.
+        """Restore a checkpoint into a run that has just started.
 
         :param checkpoint: the header of the checkpoint.
         :param model: the model.
-        :param callback: the outermost callback of the training.
+        :param callback: the outermost callback of the run.
         :return: environments that start a new episode -> reason.
-        :raises CheckpointError: if the checkpoint is one of another training.
+        :raises CheckpointError: if the checkpoint is one of another run.
         """
         check_facts(model, checkpoint.facts)
         self._begun = checkpoint.begun
@@ -261,12 +261,12 @@ def check_facts(model: BaseAlgorithm, facts: dict[str, Any]) -> None:
         elif facts.get(name) != here:
             raise CheckpointError(
                 f"the checkpoint is from another training: {name} was {facts.get(name)}, here it is"
-                f" {here}. Create model and environment as for the original training"
+                f" {here}. Create model and environment as for the original run"
             )
 
 
 def read_training(model: BaseAlgorithm) -> Tree:
-    """Return the state of a training without the replay buffer and the environments."""
+    """Return the state of training without the replay buffer and the environments."""
     own = vars(model)
     state = {
         "parameters": model.get_parameters(),

@@ -46,13 +46,15 @@ def main(arguments: Sequence[str]) -> None:
         default="dummy",
         help="native: Atari environments in ale-py's C++ threads",
     )
+    parser.add_argument("--no-render", action="store_true", help="do not open a window")
     args = parser.parse_play(arguments)
     if args.help:
         rl_zoo3.enjoy.enjoy()
     if args.vec_env == "native":
         importlib.import_module("sb3_atari_course.native_zoo")
     run, model_path = find_model(**chosen_model(args))
-    hand_over(parser, args)
+    set_rl_zoo_arguments(parser, args)
+    sys.argv += ["--no-render"] * args.no_render
     with agent_for_rl_zoo(rl_zoo3.enjoy, args.algo, args.env, run, model_path):
         if not args.no_render:
             _check_display()
@@ -68,8 +70,7 @@ class PlayParser(CommandParser):
         add_run(self, None)
         add_model(self)
         add_integer(self, "-n", "--n-timesteps", default=1000, help="agent steps to play")
-        add_integer(self, "--n-envs", default=1, help="number of environments")
-        self.add_argument("--no-render", action="store_true", help="do not open a window")
+        add_integer(self, "--n-envs", default=1, help="number of parallel environments")
         self.add_argument("-h", "--help", action="store_true", help="show this help and exit")
 
     def parse_play(self, arguments: Sequence[str]) -> argparse.Namespace:
@@ -79,24 +80,24 @@ class PlayParser(CommandParser):
         """
         register_envs()
         register_algorithms()
-        # argparse does not know RL Zoo's flags: it would take the value of one for the folder
+        # our parser does not have RL Zoo's flags: it would parse the value of one as the folder
         folders = [argument for argument in arguments[:1] if not argument.startswith("-")]
         args, others = self.parse_known_args(arguments[len(folders) :])
         args.run, args.others = folders, others
         if args.help:
             self.print_help()
-            print("\nFlags of RL Zoo:\n")
+            print("\nFlags of RL Zoo; for those that are also in the list above, see there:\n")
             sys.argv = [self.prog, "--help"]
         else:
             check_run(self, args)
         return args
 
 
-def hand_over(parser: PlayParser, args: argparse.Namespace) -> None:
+def set_rl_zoo_arguments(parser: PlayParser, args: argparse.Namespace) -> None:
     """Set ``sys.argv`` for RL Zoo's parser; the model has been found already."""
     sys.argv = [parser.prog, "--algo", args.algo, "--env", args.env, "-f", args.folder]
     sys.argv += ["-n", str(args.n_timesteps), "--n-envs", str(args.n_envs)]
-    sys.argv += ["--no-render"] * args.no_render + args.others
+    sys.argv += args.others
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Command ``evaluate``: score an agent on whole games with unclipped rewards."""
+"""Command ``evaluate``: score an agent on full games with unclipped rewards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Evaluate an agent on whole games with unclipped rewards, and random actions for comparison. The
+Evaluate an agent on full games with unclipped rewards, and random actions for comparison. The
 scores are printed to stdout and written to evaluation.json in the run folder.
 """
 
@@ -43,9 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     check_device(args.device)
     run = find_run(**chosen_model(args))
     check_model(run.model_path)
-    sha256 = sha256_of(
-        run.model_path
-    )  # before the games: a training may replace the file meanwhile
+    # before the games: a run in progress may replace the file meanwhile
+    sha256 = sha256_of(run.model_path)
     if args.env_kwargs:
         given = dict(args.env_kwargs)
         for name in RULES.keys() & given.keys():
@@ -88,6 +87,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--penalty", type=float, help="count the steps with exactly this reward (Taxi: -10)"
     )
-    add_env_kwargs(parser, "environment arguments, added to those of the training")
+    add_env_kwargs(parser, "environment arguments, added to those of the run")
     add_device(parser)
     return parse_run(parser, arguments)

@@ -75,7 +75,7 @@ def add_integer(
 
 def add_games(parser: argparse._ActionsContainer, *, n_games: int, seed: int) -> None:
     """Add ``--n-games``, ``--seed`` and ``--epsilon`` of an evaluation."""
-    add_integer(parser, "--n-games", "-n", default=n_games, help="number of games")
+    add_integer(parser, "--n-games", "-n", default=n_games, help="number of games (episodes)")
     add_integer(
         parser, "--seed", least=0, default=seed, help="seed of the games' starts and random actions"
     )
@@ -105,9 +105,9 @@ def add_gym_packages(parser: argparse._ActionsContainer) -> None:
 def add_device(parser: argparse._ActionsContainer, default: str | None = "auto") -> None:
     """Add ``--device``.
 
-    :param default: None for the device of the training.
+    :param default: None for the device of the run.
     """
-    shown = "that of the training" if default is None else default
+    shown = "that of the run" if default is None else default
     text = f"PyTorch device (default {shown})"
     parser.add_argument("--device", type=_device, default=default, help=text)
 
@@ -227,9 +227,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--load-best", action="store_true", help="use the best model of RL Zoo's evaluations"
     )
-    parser.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="use a checkpoint")
     parser.add_argument(
-        "--load-last-checkpoint", action="store_true", help="use the last checkpoint"
+        "--load-checkpoint",
+        type=int,
+        metavar="STEPS",
+        help="use the model saved after STEPS agent steps (--save-freq)",
+    )
+    parser.add_argument(
+        "--load-last-checkpoint",
+        action="store_true",
+        help="use the last model saved during training (--save-freq)",
     )
 
 
@@ -246,14 +253,14 @@ def chosen_model(args: argparse.Namespace) -> dict[str, Any]:
 
     import_packages(args.gym_packages)
     if args.run:
-        args.folder, args.algo, args.env, args.exp_id = _place_of(Path(args.run[0]))
+        args.folder, args.algo, args.env, args.exp_id = _parse_run_folder(Path(args.run[0]))
     find_spec(args.env)  # report an unknown id before a missing folder
     names = ("exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
     which = {name: getattr(args, name) for name in names}
     return {"algo": args.algo, "env_id": args.env, "folder": args.folder, **which}
 
 
-def _place_of(run: Path) -> tuple[str, str, str, str]:
+def _parse_run_folder(run: Path) -> tuple[str, str, str, str]:
     """Return the log folder of a run, its algorithm, environment and number."""
     from rl_zoo3 import ALGOS
 

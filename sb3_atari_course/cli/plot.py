@@ -19,7 +19,7 @@ Plot the learning curve of a run, finished or not, or compare several runs, and 
 single self-contained HTML file.
 
 Give run folders (logs/dqn/CartPole-v1_1), or choose one run by --algo and --env: the latest that
-has a model, or the latest if none has one. To plot a running training, give its folder.
+has a model, or the latest if none has one. To plot a run in progress, give its folder.
 One run: learning_curve.png and report.html in its folder. Several runs: comparison.png and
 report.html in -o; runs with the same algorithm, environment and settings are seeds of one group,
 plotted as their mean with a 95 % confidence interval.

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
         nargs="+",
         default=[],
         metavar="STEPS",
-        help="also publish these checkpoints (--save-freq); must follow RUN",
+        help="also publish the models saved after these agent steps (--save-freq); must follow RUN",
     )
     add_games(parser, n_games=30, seed=1000)
     add_integer(parser, "--selection-games", default=10, help="games to select the best model on")

@@ -16,8 +16,8 @@ from typing import Any
 import rl_zoo3.utils
 from rl_zoo3 import ALGOS
 
-from sb3_atari_course._common.progress import Progress
-from sb3_atari_course.cli.enjoy import PlayParser, agent_for_rl_zoo, hand_over
+from sb3_atari_course._common.progress import Progress, announce
+from sb3_atari_course.cli.enjoy import PlayParser, agent_for_rl_zoo, set_rl_zoo_arguments
 from sb3_atari_course.cli.parser import add_device, add_output, chosen_model
 from sb3_atari_course.zoo.experiment import check_device, library_errors_as_setting_errors
 from sb3_atari_course.zoo.run_folder import find_model
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str]) -> None:
     # SB3's recorder warns when it is deleted after an error, which has been reported already
     warnings.filterwarnings("ignore", ".*Unable to save last video")
     with agent, _temporary_folder(Path(args.output_folder or run / "videos")) as temporary:
-        hand_over(parser, args)
+        set_rl_zoo_arguments(parser, args)
         sys.argv += ["-o", str(temporary)]
         steps = f"{args.n_timesteps} steps"
-        print(f"Recording {args.algo} on {args.env}: {steps}", file=sys.stderr, flush=True)
+        announce(f"Recording {args.algo} on {args.env}: {steps}")
         with stack:
             _run_record_video()
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
 def _loader(
     algo: str, device: str, n_steps: int, stack: contextlib.ExitStack
 ) -> Callable[..., Any]:
-    """Return a ``load`` for RL Zoo that takes a device, and begins to show the progress.
+    """Return a ``load`` for RL Zoo that accepts a device, and shows the progress.
 
     :param stack: ends it.
     """

@@ -1,12 +1,12 @@
-"""Command ``resume``: resume a training that was stopped."""
+"""Command ``resume``: resume a run that was stopped or killed."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sb3_atari_course._common.progress import announce
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_device,
@@ -17,8 +17,9 @@ from sb3_atari_course.cli.parser import (
 )
 
 _DESCRIPTION = """\
-Resume a training from its newest valid checkpoint, in the same folder, as if it had never stopped.
-Code named in the run's settings is imported: only resume runs that you trust.
+Resume a run from its newest valid checkpoint, in the same folder: bit for bit with Python
+environments; native and Box2D environments start new episodes. Code named in the run's settings is
+imported: only resume runs that you trust.
 """
 
 
@@ -26,10 +27,10 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     parser = CommandParser("resume", _DESCRIPTION)
     add_run(parser)
-    steps = "total agent steps of the training (default: as it was started)"
+    steps = "total agent steps of the run (default: as it was started)"
     add_integer(parser, "-n", "--n-timesteps", help=steps)
     parser.add_argument("-P", "--progress", action="store_true", help="show a progress bar")
-    threads = "PyTorch threads (default: those of the training)"
+    threads = "PyTorch threads (default: those of the run)"
     add_integer(parser, "--num-threads", help=threads)
     add_device(parser, None)
     args = parse_run(parser, arguments)
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     from sb3_atari_course.zoo.resume_experiment import resume_experiment
 
     run = _run_of(args)
-    print(f"Resuming {run}", file=sys.stderr, flush=True)
+    announce(f"Resuming {run}")
     resume_experiment(
         run,
         n_timesteps=args.n_timesteps,

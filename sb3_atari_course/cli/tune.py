@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
-    description = "Search hyperparameters with Optuna: RL Zoo trainings, evaluated on whole games."
+    description = "Search hyperparameters with Optuna: RL Zoo runs, evaluated on full games."
     parser = CommandParser("tune", description, epilog=_EPILOG)
     parser.add_argument("--algo", required=True, choices=ALGORITHMS, help="algorithm")
     parser.add_argument("--env", required=True, help="environment id")
@@ -73,7 +73,7 @@ def _add_study(group: argparse._ArgumentGroup) -> None:
         help="finished trials (complete or pruned) of all machines together (default 20 for Atari,"
         " else 50); a larger number extends the study",
     )
-    steps = "agent steps of each training (default: as in the config file; Atari: at most 100000)"
+    steps = "agent steps of each run (default: as in the config file; Atari: at most 100000)"
     add_integer(group, "-n", "--n-timesteps", help=steps)
     group.add_argument(
         "--minutes", type=float, default=math.inf, help="start no trial after this many minutes"
@@ -107,10 +107,10 @@ def _add_space(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_score(group: argparse._ArgumentGroup) -> None:
-    add_integer(group, "--n-games", default=20, help="games per evaluation")
-    evaluations = "evaluations per training, the last at its end"
+    add_integer(group, "--n-games", default=20, help="games (episodes) per evaluation")
+    evaluations = "evaluations per run, the last at its end"
     add_integer(group, "--n-evaluations", default=4, help=evaluations)
-    repeats = "trainings per trial; the score of a trial is their mean"
+    repeats = "training runs per trial; the score of a trial is their mean"
     add_integer(group, "--n-repeats", default=1, help=repeats)
     add_integer(group, "--max-frames", default=MAX_FRAMES, help="longest game, in emulator frames")
     add_epsilon(group)

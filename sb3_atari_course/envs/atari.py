@@ -36,7 +36,7 @@ from sb3_atari_course.wrappers import (
 
 Screen = NDArray[np.uint8]
 
-#: Keyword arguments for :func:`gymnasium.make` that select grayscale screens, as used by
+#: Keyword arguments for :func:`gymnasium.make` that select grayscale frames, as used by
 #: :func:`make_atari_env` and :func:`~sb3_atari_course.evaluation.evaluate_games`.
 GRAY_SCREENS = {"obs_type": "grayscale"}
 
@@ -64,10 +64,11 @@ def wrap_atari(
 
     Mirrors SB3's ``AtariWrapper``. Can be used as ``env_wrapper`` in an RL Zoo yml file.
 
-    :param env: a game that plays one frame per step, e.g. any NoFrameskip-v4 id. A Monitor must be
-        inside; it then records unclipped returns and emulator frames of full games.
+    :param env: a game that plays one frame per step, e.g. any NoFrameskip-v4 id. If a
+        Monitor is used, apply it first: it records unclipped returns and emulator frames of full
+        games.
     :param crop: (top, bottom, left, right) in pixels, see :class:`.CropGrayResize`; None for the
-        whole screen.
+        whole frame.
     :param shape: (h, w) of a frame in pixels.
     :param noop_max: maximum number of no-ops at the start of a game, in emulator frames (in steps
         of a game that skips frames itself); 0 for none.
@@ -130,9 +131,9 @@ def make_atari_env(
     Ready for the ``CnnPolicy`` of any SB3 algorithm. Unlike the result of SB3's function of the
     same name, observations are already stacked: do not add ``VecFrameStack``.
 
-    The emulator renders grayscale screens (``obs_type="grayscale"``), so the maximum over two
+    The emulator renders grayscale frames (``obs_type="grayscale"``), so the maximum over two
     frames is taken after the conversion to grayscale, as in Gymnasium, Dopamine and ale-py's vector
-    environment. SB3, RL Zoo and the DQN paper take the maximum of RGB screens;
+    environment. SB3, RL Zoo and the DQN paper take the maximum of RGB frames;
     ``env_kwargs=dict(obs_type="rgb")`` does the same, a little slower. Pixels differ in games with
     flickering sprites (MsPacman), not in Breakout.
 

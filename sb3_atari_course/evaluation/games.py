@@ -134,7 +134,7 @@ def evaluate_games(
     - Actions are greedy, replaced by random ones with probability ``epsilon``. This evaluation
       epsilon is independent of the model's exploration rate in training.
     - A game lasts until it is over, across all lives; rewards are not clipped. The state of a
-      recurrent policy is kept for the whole game.
+      recurrent policy is kept for the full game.
     - Observations are those of training: normalized by the model's ``VecNormalize``, and stacked
       with zero padding, as by ``VecFrameStack``, for a model that expects stacked observations.
     - The protocol in the report is read from the environment: sticky actions, mode, difficulty,
@@ -153,7 +153,7 @@ def evaluate_games(
         ``functools.partial(wrap_atari, crop=...)``. Default:
         :func:`~sb3_atari_course.envs.atari.wrap_atari` for Atari, none otherwise. For Atari, no-op
         starts are added if it has none.
-    :param env_kwargs: arguments of :func:`gymnasium.make`. Atari screens are grayscale, as in
+    :param env_kwargs: arguments of :func:`gymnasium.make`. Atari frames are grayscale, as in
         :func:`~sb3_atari_course.envs.atari.make_atari_env`, or RGB if ``env_wrapper`` contains
         SB3's ``WarpFrame``; for models trained by RL Zoo pass ``{"obs_type": "rgb"}``.
     :param random_play: also play the same games with random actions.

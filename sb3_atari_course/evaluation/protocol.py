@@ -41,7 +41,7 @@ class EpisodeStatistics:
 
 
 def without_rules(env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the environment arguments of a training without those that the protocol sets."""
+    """Return the environment arguments of a run without those that the protocol sets."""
     return {name: value for name, value in env_kwargs.items() if name not in RULES}
 
 

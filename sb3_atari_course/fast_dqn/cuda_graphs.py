@@ -262,7 +262,7 @@ class DeviceRows:
         :param rows: row indices, (B,) int64.
         :param envs: environment indices, (B,) int64.
         """
-        numbers, actions, rewards, dones, timeouts = self._copies.values()
+        frame_ids, actions, rewards, dones, timeouts = self._copies.values()
         several = (rows[:, None] + self._steps) % self._n_rows, envs[:, None]  # (B, n_steps)
         ends = (dones[several] + timeouts[several] > 0).int()
         ends = ends | (several[0] == self._newest_row).int()  # the next row is the oldest
@@ -272,9 +272,9 @@ class DeviceRows:
         gather = self.buffer.stacks.gather
         last = (rows + n_played[:, 0] - 1) % self._n_rows, envs
         return ReplayBufferSamples(
-            observations=gather(numbers[rows, envs, OBS]),
+            observations=gather(frame_ids[rows, envs, OBS]),
             actions=actions[rows, envs],
-            next_observations=gather(numbers[(*last, NEXT_OBS)]),
+            next_observations=gather(frame_ids[(*last, NEXT_OBS)]),
             dones=(dones[last] * (1 - timeouts[last]))[:, None],
             rewards=returns.sum(1, keepdim=True),
             discounts=self._gamma**n_played,
@@ -284,7 +284,8 @@ class DeviceRows:
 def _arrays(buffer: FrameReplayBuffer) -> dict[str, NDArray[Any]]:
     """Return the arrays that make up the rows, each (n_rows, n_envs, ...)."""
     names = ("actions", "rewards", "dones", "timeouts")
-    return {"numbers": buffer.stacks.numbers, **{name: getattr(buffer, name) for name in names}}
+    small = {name: getattr(buffer, name) for name in names}
+    return {"frame_ids": buffer.stacks.frame_ids, **small}
 
 
 def _store(buffer: FrameReplayBuffer) -> DeviceFrames:

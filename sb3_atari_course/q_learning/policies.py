@@ -21,7 +21,7 @@ class QTablePolicy(BasePolicy):
     """Q-table policy: greedy with respect to a table of action values.
 
     The Q-table is a buffer of the module, so SB3 saves it as tensors without pickle. It stays on
-    the CPU, where NumPy and PyTorch share its memory. Ties are broken in favour of the lowest
+    the CPU, where NumPy and PyTorch share its memory. Ties are broken in favor of the lowest
     action, so predictions depend on the Q-table only.
 
     :param observation_space: ``Discrete``, or ``MultiDiscrete``, which is ravelled in C order.

@@ -130,10 +130,10 @@ class QLearning(BaseAlgorithm):
     - ``learning_rate``, ``gamma`` and ``exploration`` are read at each step, so they can be changed
       during training.
     - The update happens before callbacks are called, so no transition is lost if one of them stops
-      the training.
+      training.
     - The state of the random generator is saved with the model: after ``load(path, env,
       force_reset=False)``, ``learn(..., reset_num_timesteps=False)`` continues exactly as an
-      uninterrupted training.
+      uninterrupted run.
 
     :param policy: ``"QTablePolicy"``; ``policy_kwargs={"initial_value": ...}`` sets the initial
         Q-values.

@@ -70,8 +70,8 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
         replay_buffer_class: get_class_by_name('sb3_atari_course.replay.FrameReplayBuffer')
 
-    Memory is allocated as frames arrive. When learning starts, the memory needed by the full buffer
-    is compared with the memory available, and again whenever the estimate improves.
+    Memory is allocated as frames arrive. Before the first transition is added, the memory needed by
+    the full buffer is compared with the memory available, and again every 1,024 rows.
 
     :param buffer_size: maximum number of transitions, of all environments together.
     :param observation_space: (n_stack, h, w) or (h, w, n_stack) uint8; the shortest axis is taken
@@ -85,21 +85,21 @@ class FrameReplayBuffer(NStepReplayBuffer):
     :param n_steps: number of rewards of an n-step return, as in SB3's ``NStepReplayBuffer``. The
         model's own ``n_steps`` must stay 1: SB3 ignores it with a custom buffer class.
     :param gamma: discount factor of n-step returns, per step. Pass the gamma of the model, which
-        the buffer has no access to: with SB3's algorithms another value is not detected. The
-        launcher of this package checks RL Zoo's settings, and FastDQN sets it in each ``train``.
-        With None, sampling requires ``n_steps=1``.
+        the buffer has no access to: with SB3's algorithms another value is not detected.
+        ``sb3-atari train`` checks RL Zoo's settings, and FastDQN sets it in each ``train()``. With
+        None, sampling requires ``n_steps=1``.
     :param compression: None, or ``"lz4"``, which needs a tenth of the memory or less and more time.
     :param storage_device: device that stores the frames: ``"cpu"``, ``"cuda"`` (memory for all of
         them is allocated at once), or ``"auto"``: the GPU if ``device`` is one and there is no
-        compression, else the CPU. Frames of a saved buffer move to the device of the model that
-        loads it.
+        compression, else the CPU. With ``"auto"``, frames of a saved buffer move to the device of
+        the model that loads it.
     :raises ValueError: for observations that are not stacks of images, for a value out of range,
         and for settings that cannot be combined.
     :raises TypeError: for an unknown argument, and for a value of the wrong type.
-    :raises SettingError: by ``add`` when learning starts, if ``storage_device`` does not exist; by
-        ``sample``, if ``n_steps`` is above 1 and ``gamma`` is None.
-    :raises ReplayMemoryError: if ``buffer_size`` is too large; by ``add`` when learning starts, or
-        once the estimate has improved, if the full buffer will not fit into memory.
+    :raises SettingError: by the first ``add``, if ``storage_device`` does not exist; by ``sample``,
+        if ``n_steps`` is above 1 and ``gamma`` is None.
+    :raises ReplayMemoryError: if ``buffer_size`` is too large; by the first ``add``, and by one
+        every 1,024 rows, if the full buffer will not fit into memory.
     """
 
     @explain_arguments
@@ -168,12 +168,12 @@ class FrameReplayBuffer(NStepReplayBuffer):
         :raises ReplayMemoryError: if the full buffer will not fit into memory.
         """
         obs, next_obs = self.stacks.checked(obs), self.stacks.checked(next_obs)
-        if not self._learning:
-            self._learning_starts()
+        if not self._is_checked:
+            self._check_before_first_add()
         elif self.pos % ROWS_BETWEEN_CHECKS == 0:
             self._check_memory()
         row = self.stacks.next_row
-        numbers, breaks = self.stacks.number(obs, next_obs)
+        frame_ids, breaks = self.stacks.store_frames(obs, next_obs)
         if breaks:
             self._mark_gaps(breaks)
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
@@ -181,7 +181,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.dones[row] = done
         is_truncated = [info.get("TimeLimit.truncated", False) for info in infos]
         self.timeouts[row] = is_truncated if self.handle_timeout_termination else 0.0
-        self.stacks.append(numbers)  # from here on an interruption keeps the row
+        self.stacks.append(frame_ids)  # from here on an interruption keeps the row
         self._sync_position()
 
     def reset(self) -> None:
@@ -284,7 +284,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         self.observations = cast(Any, StackArray(stacks, OBS))
         self.next_observations = cast(Any, StackArray(stacks, NEXT_OBS))
         self._sync_position()
-        self._learning = False
+        self._is_checked = False
 
     def _make_stacks(self) -> StackStorage:
         """Return an empty storage for the settings, which allocates memory when written."""
@@ -352,7 +352,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         """Set SB3's position to that of the stacks, which is right after an interruption."""
         self.pos, self.full = self.stacks.next_row, self.stacks.n_filled == self.buffer_size
 
-    def _learning_starts(self) -> None:
+    def _check_before_first_add(self) -> None:
         """Check the GPU and the available memory, which may differ between creation and use."""
         check_torch_device("storage_device", self.storage_device)
         store = self.stacks.table.store
@@ -362,7 +362,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
         #: Also used by later checks: memory that other programs take later must not stop training.
         self._available = available_memory(store.device) + taken
         self._check_memory(warn=True)
-        self._learning = True
+        self._is_checked = True
 
     def _check_memory(self, *, warn: bool = False) -> None:
         store, remedies = self.stacks.table.store, []
@@ -382,7 +382,7 @@ class FrameReplayBuffer(NStepReplayBuffer):
 
     def _bytes_without_frames(self) -> int:
         small_bytes = sum(getattr(self, name).nbytes for name in SMALL_ARRAYS)
-        return self.stacks.numbers.nbytes + int(small_bytes)
+        return self.stacks.frame_ids.nbytes + int(small_bytes)
 
     def _packed_rows(self) -> dict[str, NDArray[Any]]:
         """Return all filled rows."""

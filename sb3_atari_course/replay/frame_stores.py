@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sb3_atari_course._common.array_pool import ArrayPool, Frames
 from sb3_atari_course.replay.ram_budget import CPU, MemoryEstimate
 
-Numbers = NDArray[np.int32]
+FrameIds = NDArray[np.int32]
 
 #: Relative growth of a store with more frames than expected: in RAM, and on a GPU.
 GROWTH, DEVICE_GROWTH = 1 / 128, 1 / 16
@@ -35,7 +35,7 @@ class PackedFrames(NamedTuple):
     """
 
     reference: Frames
-    lengths: Numbers
+    lengths: NDArray[np.int32]
     blobs: NDArray[np.uint8]
 
     def blocks(self) -> list[bytes]:
@@ -53,7 +53,7 @@ class PackedFrames(NamedTuple):
 
 
 class FrameStore(ABC):
-    """Storage of frames by index, from 0; an index can be overwritten.
+    """Storage of frames by id, from 0; the frame of an id can be replaced.
 
     :param frame_size: bytes of a frame.
     """
@@ -65,37 +65,37 @@ class FrameStore(ABC):
 
     @abstractmethod
     def reserve(self, n_frames: int) -> None:
-        """Make room for the indices below ``n_frames``, which never decreases."""
+        """Make room for the ids below ``n_frames``, which never decreases."""
 
     @abstractmethod
-    def put(self, numbers: Numbers, frames: Frames) -> None:
-        """Store frames (n, frame_size) at these indices (n,)."""
+    def put(self, frame_ids: FrameIds, frames: Frames) -> None:
+        """Store frames (n, frame_size) with these ids (n,)."""
 
     @abstractmethod
-    def take(self, numbers: Numbers) -> Any:
-        """Return copies of the frames at these indices, ``(*numbers.shape, frame_size)`` uint8.
+    def take(self, frame_ids: FrameIds) -> Any:
+        """Return copies of the frames with these ids, ``(*frame_ids.shape, frame_size)`` uint8.
 
         An array, or a tensor if the frames are on a GPU.
         """
 
-    def pack(self, numbers: Numbers) -> PackedFrames:
-        """Return the frames at these indices (n,), compressed, in RAM."""
+    def pack(self, frame_ids: FrameIds) -> PackedFrames:
+        """Return the frames with these ids (n,), compressed, in RAM."""
         reference, blocks = np.zeros(0, np.uint8), []
-        for first in range(0, len(numbers), CHUNK):
-            frames = on_cpu(self.take(numbers[first : first + CHUNK]))
+        for first in range(0, len(frame_ids), CHUNK):
+            frames = on_cpu(self.take(frame_ids[first : first + CHUNK]))
             if not first:
                 reference = frames[0].copy()
             blocks += [lz4.block.compress(one, store_size=False) for one in frames ^ reference]
         return PackedFrames.of(blocks, reference)
 
-    def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
-        """Store n compressed frames at these indices (n,)."""
+    def put_packed(self, frame_ids: FrameIds, packed: PackedFrames) -> None:
+        """Store n compressed frames with these ids (n,)."""
         size, blocks = self.frame_size, packed.blocks()
-        for first in range(0, len(numbers), CHUNK):
+        for first in range(0, len(frame_ids), CHUNK):
             some = blocks[first : first + CHUNK]
             pixels = b"".join(lz4.block.decompress(one, uncompressed_size=size) for one in some)
             frames = np.frombuffer(pixels, np.uint8).reshape(-1, size) ^ packed.reference
-            self.put(numbers[first : first + CHUNK], frames)
+            self.put(frame_ids[first : first + CHUNK], frames)
 
     @property
     @abstractmethod
@@ -134,12 +134,12 @@ class PlainFrames(FrameStore):
                 self._frames = frames
         self._n_used = n_frames
 
-    def put(self, numbers: Numbers, frames: Frames) -> None:
-        self._frames[numbers] = frames
+    def put(self, frame_ids: FrameIds, frames: Frames) -> None:
+        self._frames[frame_ids] = frames
 
-    def take(self, numbers: Numbers) -> Frames:
-        out = self._pool.array((*numbers.shape, self.frame_size))
-        return np.take(self._frames, numbers, axis=0, out=out, mode="clip")
+    def take(self, frame_ids: FrameIds) -> Frames:
+        out = self._pool.array((*frame_ids.shape, self.frame_size))
+        return np.take(self._frames, frame_ids, axis=0, out=out, mode="clip")
 
     @property
     def n_bytes(self) -> int:
@@ -149,8 +149,7 @@ class PlainFrames(FrameStore):
 class Lz4Frames(FrameStore):
     """Frames compressed by LZ4, as their XOR with the first frame that was stored.
 
-    Static parts of the screen become zeros, which LZ4 compresses best: cropped Breakout takes a
-    fifth less than without XOR, MsPacman with its maze only a quarter.
+    Static parts of the frame, such as the maze of MsPacman, become zeros, which LZ4 compresses best.
     """
 
     #: Number of stored frames from which the size estimate is based on them, not on other games.
@@ -170,38 +169,38 @@ class Lz4Frames(FrameStore):
     def reserve(self, n_frames: int) -> None:
         self._blobs += [b""] * (n_frames - len(self._blobs))
 
-    def put(self, numbers: Numbers, frames: Frames) -> None:
+    def put(self, frame_ids: FrameIds, frames: Frames) -> None:
         if not len(frames):
             return
         if not self._reference.size:
             self._reference = frames[0].copy()
         pack = lz4.block.compress
-        for number, difference in zip(numbers.tolist(), frames ^ self._reference, strict=True):
-            self._put_block(number, pack(difference, store_size=False))
+        for frame_id, difference in zip(frame_ids.tolist(), frames ^ self._reference, strict=True):
+            self._put_block(frame_id, pack(difference, store_size=False))
 
-    def take(self, numbers: Numbers) -> Frames:
+    def take(self, frame_ids: FrameIds) -> Frames:
         unpack, blobs, size = lz4.block.decompress, self._blobs, self.frame_size
-        frames = self._pool.array((*numbers.shape, size))
+        frames = self._pool.array((*frame_ids.shape, size))
         pixels = frames.reshape(-1).data
-        for i, number in enumerate(numbers.ravel().tolist()):
+        for i, frame_id in enumerate(frame_ids.ravel().tolist()):
             # copied at once, so that all blocks are decompressed into the same cached memory
-            pixels[i * size : (i + 1) * size] = unpack(blobs[number], uncompressed_size=size)
+            pixels[i * size : (i + 1) * size] = unpack(blobs[frame_id], uncompressed_size=size)
         frames ^= self._reference
         return frames
 
-    def pack(self, numbers: Numbers) -> PackedFrames:
+    def pack(self, frame_ids: FrameIds) -> PackedFrames:
         """Return these frames without recompressing them."""
-        return PackedFrames.of([self._blobs[n] for n in numbers.tolist()], self._reference)
+        return PackedFrames.of([self._blobs[n] for n in frame_ids.tolist()], self._reference)
 
-    def put_packed(self, numbers: Numbers, packed: PackedFrames) -> None:
-        """Store n compressed frames at these indices (n,), unchanged if the reference is equal."""
+    def put_packed(self, frame_ids: FrameIds, packed: PackedFrames) -> None:
+        """Store n compressed frames with these ids (n,), unchanged if the reference is equal."""
         if not self._reference.size:
             self._reference = packed.reference.copy()
         if not np.array_equal(packed.reference, self._reference):
-            super().put_packed(numbers, packed)
+            super().put_packed(frame_ids, packed)
             return
-        for number, block in zip(numbers.tolist(), packed.blocks(), strict=True):
-            self._put_block(number, block)
+        for frame_id, block in zip(frame_ids.tolist(), packed.blocks(), strict=True):
+            self._put_block(frame_id, block)
 
     @property
     def n_bytes(self) -> int:
@@ -217,9 +216,9 @@ class Lz4Frames(FrameStore):
             int(n_frames * (low + BLOB_OVERHEAD)), int(n_frames * (high + BLOB_OVERHEAD))
         )
 
-    def _put_block(self, number: int, block: bytes) -> None:
-        self._n_packed += len(block) - len(self._blobs[number])
-        self._blobs[number] = block
+    def _put_block(self, frame_id: int, block: bytes) -> None:
+        self._n_packed += len(block) - len(self._blobs[frame_id])
+        self._blobs[frame_id] = block
 
 
 class DeviceFrames(FrameStore):
@@ -244,12 +243,12 @@ class DeviceFrames(FrameStore):
             device = self.device if is_here else CPU
             self._blocks.append(th.empty(shape, dtype=th.uint8, device=device))
 
-    def put(self, numbers: Numbers, frames: Frames) -> None:
-        for block, here, places in self._places(numbers):
+    def put(self, frame_ids: FrameIds, frames: Frames) -> None:
+        for block, here, places in self._places(frame_ids):
             block.index_copy_(0, places, send(frames[here], block.device))
 
-    def take(self, numbers: Numbers) -> th.Tensor:
-        flat = numbers.reshape(-1)
+    def take(self, frame_ids: FrameIds) -> th.Tensor:
+        flat = frame_ids.reshape(-1)
         parts = self._places(flat)
         if len(parts) == 1:
             ((block, _, places),) = parts
@@ -259,20 +258,20 @@ class DeviceFrames(FrameStore):
             frames = th.empty((flat.size, self.frame_size), dtype=th.uint8, device=device)
             for block, here, places in parts:
                 frames[th.as_tensor(here, device=device)] = block.index_select(0, places)
-        return frames.reshape(*numbers.shape, self.frame_size)
+        return frames.reshape(*frame_ids.shape, self.frame_size)
 
-    def gather(self, numbers: th.Tensor) -> th.Tensor:
-        """Return frames ``(*numbers.shape, frame_size)`` for indices that are on the device.
+    def gather(self, frame_ids: th.Tensor) -> th.Tensor:
+        """Return frames ``(*frame_ids.shape, frame_size)`` for ids that are on the device.
 
-        Does not synchronize, and runs the same kernels for all indices, as CUDA graphs require.
+        Does not synchronize, and runs the same kernels for all ids, as CUDA graphs require.
         """
-        flat, first = numbers.reshape(-1), 0
+        flat, first = frame_ids.reshape(-1), 0
         frames = th.empty((0, self.frame_size))
         for block in self._blocks:
             here = block.index_select(0, (flat - first).clamp(0, len(block) - 1))
             frames = th.where((flat >= first)[:, None], here, frames) if first else here
             first += len(block)
-        return frames.reshape(*numbers.shape, self.frame_size)
+        return frames.reshape(*frame_ids.shape, self.frame_size)
 
     @property
     def addresses(self) -> tuple[int, ...]:
@@ -285,13 +284,13 @@ class DeviceFrames(FrameStore):
     def n_bytes(self) -> int:
         return sum(block.nbytes for block in self._blocks)
 
-    def _places(self, numbers: Numbers) -> list[tuple[th.Tensor, NDArray[np.int64], th.Tensor]]:
-        """Return each affected block with the positions in ``numbers`` and in the block."""
+    def _places(self, frame_ids: FrameIds) -> list[tuple[th.Tensor, NDArray[np.int64], th.Tensor]]:
+        """Return each affected block with the positions in ``frame_ids`` and in the block."""
         parts, first = [], 0
         for block in self._blocks:
-            here = np.flatnonzero((numbers >= first) & (numbers < first + len(block)))
+            here = np.flatnonzero((frame_ids >= first) & (frame_ids < first + len(block)))
             if here.size:
-                places = send(numbers[here] - first, block.device).long()
+                places = send(frame_ids[here] - first, block.device).long()
                 parts.append((block, here, places))
             first += len(block)
         return parts

@@ -1,6 +1,6 @@
 """Segments of a replay buffer's rows as arrays, for checkpoints, saved files and pickles.
 
-The rows of a replay buffer are numbered by time: 0 for the first one written, and so on; the row of
+The rows of a replay buffer are indexed by time: 0 for the first one written, and so on; the row of
 time ``t`` has the index ``t % buffer.buffer_size``. A segment, the result of :func:`pack_rows` for
 a range of times, is self-contained. Where two segments have the same row, the later one applies, so
 a checkpoint only needs to write the rows since the last one.
@@ -27,7 +27,7 @@ Arrays = Mapping[str, NDArray[Any]]
 #: Time of the first row, time after the last row, and the result of :func:`pack_rows`.
 BufferSegment = tuple[int, int, Arrays]
 
-#: Arrays of SB3's buffers besides the observations.
+#: Arrays of SB3's buffers other than the observations.
 SMALL_ARRAYS = ("actions", "rewards", "dones", "timeouts")
 
 #: Bytes compressed at a time: large compared with the 64 kB window of LZ4, small compared with the
@@ -133,7 +133,7 @@ def pack_rows(buffer: ReplayBuffer, first: int, end: int) -> dict[str, NDArray[A
     packed: dict[str, NDArray[Any]] = {}
     if stacks is not None:
         stacks.recover()
-        rows = stacks.numbers[np.arange(begin, end) % buffer.buffer_size]
+        rows = stacks.frame_ids[np.arange(begin, end) % buffer.buffer_size]
         used = stacks.table.frames_in(rows)
         packed |= {"used": used, "free": stacks.table.free}
         packed |= stacks.table.store.pack(used)._asdict()
@@ -150,8 +150,8 @@ def restore_rows(
     Samples equal those of the saved buffer, also after the same rows are added to both.
 
     Segments may contain rows that were overwritten later; the later segments overwrite them here
-    too. Frames keep their numbers. A number may have been reused, but not while a row used it; if
-    segments have different frames with the same number, all remaining rows refer to the last one.
+    too. Frames keep their ids. An id may have been reused, but not while a row used it; if segments
+    have different frames with the same id, all remaining rows refer to the last one.
 
     :param segments: verified segments in the order of time. They are read one by one, so they need
         not be in memory together. Segments without remaining rows may be left out.
@@ -183,7 +183,7 @@ def restore_rows(
         raise SavedFileError(f"rows {reached} to {n_written} of the replay buffer are missing")
     buffer.pos, buffer.full = n_written % size, n_written >= size
     if stacks is not None and n_written:
-        stacks.adopt(n_written, free)
+        stacks.restore(n_written, free)
 
 
 def end_episodes(buffer: ReplayBuffer, envs: Sequence[int]) -> None:
@@ -218,7 +218,7 @@ def _rings(buffer: Any) -> Iterator[tuple[str, NDArray[Any], int]]:
     """
     stacks = _stacks_of(buffer)
     if stacks is not None:
-        yield "numbers", stacks.numbers, 0
+        yield "numbers", stacks.frame_ids, 0
     elif type(buffer) in (ReplayBuffer, NStepReplayBuffer, DictReplayBuffer):
         is_shared = bool(buffer.optimize_memory_usage)
         for name in ("observations",) if is_shared else ("observations", "next_observations"):

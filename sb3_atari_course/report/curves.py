@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Colour-blind safe palette (Okabe and Ito 2008), the palest last.
+#: Color-blind safe palette (Okabe and Ito 2008), the palest last.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 
@@ -143,7 +143,7 @@ class Group:
 
 
 def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
-    """Group runs by algorithm, environment and hyperparameters (lengths of training may differ).
+    """Group runs by algorithm, environment and hyperparameters (training lengths may differ).
 
     Groups with the same algorithm and environment are named by the settings in which they differ.
 
@@ -171,14 +171,12 @@ def group_runs(runs: Sequence[RunCurves]) -> list[Group]:
 
 
 def _settings(run: RunCurves) -> dict[str, Any]:
-    """Return the settings in which the seeds of one training agree."""
+    """Return the settings in which the seeds of one experiment agree."""
     hyperparams = {k: v for k, v in run.facts.hyperparams.items() if k != "n_timesteps"}
     arguments = {
         name: run.facts.arguments[name]
-        for name in (
-            "env_kwargs",
-            "trained_agent",
-        )  # starting from another model is another training
+        # runs that start from different models are not seeds of one experiment
+        for name in ("env_kwargs", "trained_agent")
         if run.facts.arguments.get(name)
     }
     return {**hyperparams, **arguments}
@@ -215,7 +213,7 @@ _FEW_GAMES = 100
 
 
 def plot_run(folder: str | Path, *, output: str | Path | None = None) -> Path:
-    """Plot the learning curves of a run: true scores, evaluations, loss, epsilon.
+    """Plot the learning curves of a run: unclipped scores, evaluations, loss, epsilon.
 
     :param folder: a run folder with monitor files; ``evaluations.npz``, ``progress.csv`` and
         ``evaluation.json`` are used if present.
@@ -243,7 +241,7 @@ def draw_run(curves: RunCurves) -> Figure:
         ".",
         color="0.72",
         markersize=4 if len(games.steps) > _FEW_GAMES else 7,
-        label="one whole game",
+        label="one full game",
         rasterized=len(games.steps) > _MOST_SHAPES,
     )
     if facts.report is not None and facts.report.random_mean is not None:
@@ -252,7 +250,7 @@ def draw_run(curves: RunCurves) -> Figure:
     top.plot(*average, color=COLORS[0], linewidth=2, label=f"mean of the last {WINDOW} games")
     if curves.evaluations.steps.size:
         top.plot(*curves.evaluations, "o", color=COLORS[1], label="RL Zoo's evaluation")
-    top.set_ylabel("true score")
+    top.set_ylabel("unclipped score")
     top.set_title(plain(facts.title))
     middle.set_ylabel(curves.loss_name)
     middle.plot(*curves.loss, color=COLORS[0])
@@ -276,7 +274,7 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def plot_comparison(folders: Sequence[str | Path], path: str | Path) -> Path:
-    """Plot several runs in one figure; seeds of a training as their mean with a 95 % interval.
+    """Plot several runs in one figure; seeds of an experiment as their mean with a 95 % interval.
 
     :param folders: at least two run folders of RL Zoo, each with its ``args.yml``.
     :param path: the PNG file to write; its folder is created if missing.
@@ -336,7 +334,7 @@ def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
             _draw_group(axes, group, COLORS[i % len(COLORS)], _DASHES[i // len(COLORS) % 4])
         _keep_lines_large(axes)
         axes.set_title(plain(env_id))
-        axes.set_ylabel(f"true score, mean of {WINDOW} games")
+        axes.set_ylabel(f"unclipped score, mean of {WINDOW} games")
         axes.set_xlabel(runs[0].unit)
         tidy(axes)
         _put_legend_below(figure, axes)

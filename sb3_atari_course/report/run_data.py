@@ -57,12 +57,12 @@ def need_extra() -> None:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts about a run: algorithm, environment, settings, evaluation, files.
+    """Run metadata: algorithm, environment, settings, evaluation, files.
 
     :param folder: the run folder.
     :param algo: RL Zoo's name of the algorithm, None without ``args.yml``.
     :param env_id: the environment, None without ``args.yml``.
-    :param seed: of the training.
+    :param seed: of the run.
     :param arguments: ``args.yml``, {} if missing.
     :param hyperparams: ``config.yml``, {} if missing.
     :param command: the command that trained it, "" if it is unknown.
@@ -130,9 +130,9 @@ class RunFacts:
 
 
 def read_facts(folder: Path) -> RunFacts:
-    """Read the facts about a run; each of its files may be missing.
+    """Read the metadata of a run; each of its files may be missing.
 
-    Passwords in URLs (``--storage``) are removed, since the facts are displayed.
+    Passwords in URLs (``--storage``) are removed, since the metadata is displayed.
 
     :raises ValueError: for a file that cannot be read.
     """
@@ -213,7 +213,7 @@ def _frame_skip(wrappers: Any) -> int:
     return product
 
 
-#: Window of the moving average, in whole games.
+#: Window of the moving average, in full games.
 WINDOW = 100
 
 AGENT_STEPS = "agent steps"
@@ -224,7 +224,7 @@ _LOSSES = {"train/td_error": "mean |TD error|", "train/loss": "loss"}
 
 
 class Curve(NamedTuple):
-    """Values over the steps of a training.
+    """Values over the steps of a run.
 
     :param steps: (n,) float64, in the unit of :attr:`RunCurves.unit`.
     :param values: (n,) float64.
@@ -238,9 +238,9 @@ class Curve(NamedTuple):
 class RunCurves:
     """Curves of a run; empty where the file is missing.
 
-    :param facts: algorithm, environment, settings, files.
+    :param facts: run metadata: algorithm, environment, settings, files.
     :param unit: of all steps: ``"agent steps"``, or Monitor's steps where agent steps are unknown.
-    :param games: true score of each finished game, at the step where it ended; approximate for
+    :param games: unclipped score of each finished game, at the step where it ended; approximate for
         Atari, where Monitor also counts the frames of no-ops and FIRE.
     :param evaluations: mean scores of RL Zoo's own evaluations (``--eval-freq``).
     :param loss: of the network, or the mean absolute TD error of tabular Q-learning.
@@ -376,7 +376,7 @@ def _read_games(folder: Path) -> pd.DataFrame:
     except (KeyError, TypeError, ValueError) as error:  # pandas' own are ValueErrors too
         raise ValueError(f"the monitor files of {folder} cannot be read: {error!r}") from error
     if games.empty:
-        raise ValueError(f"no whole game was finished in {folder}: train for longer, then plot")
+        raise ValueError(f"no full game was finished in {folder}: train for longer, then plot")
     games["end"] *= len(files)
     return games.sort_values("t", kind="stable")
 

@@ -27,10 +27,10 @@ from sb3_atari_course.evaluation import play_game
 from sb3_atari_course.evaluation.player import Model, Player, fit_to_model
 from sb3_atari_course.evaluation.protocol import ScoreKeeper
 
-#: Colour space, stored in the file: players would guess it otherwise, and differ.
-_COLOURS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+#: Color space, stored in the file: players would guess it otherwise, and differ.
+_COLORS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 
-#: crf 18 is nearly lossless to the eye; "animation" suits flat colours: smaller and more exact.
+#: crf 18 is nearly lossless to the eye; "animation" suits flat colors: smaller and more exact.
 #: faststart: a browser starts playing before it has the whole file.
 _H264 = ["-crf", "18", "-tune", "animation", "-movflags", "+faststart", "-f", "mp4"]
 
@@ -46,12 +46,12 @@ def _import_ffmpeg() -> Any:
 
 
 def _filters(shape: tuple[int, ...], scale: int) -> str:
-    """Return ffmpeg's filters: enlarge without blur, convert the colours, pad to even sizes."""
+    """Return ffmpeg's filters: enlarge without blur, convert the colors, pad to even sizes."""
     height, width = shape[0] * scale, shape[1] * scale
     flags = "neighbor" if scale > 1 else "bicubic"  # bicubic: chroma has half the resolution
     chain = [
         f"scale={width}:{height}:flags={flags}+accurate_rnd:out_range=tv:out_color_matrix=bt709",
-        _COLOURS,
+        _COLORS,
     ]
     if height % 2 or width % 2:  # yuv420p has one chroma sample for 2 by 2 pixels
         chain = [*chain, f"pad={width + width % 2}:{height + height % 2}"]
@@ -75,7 +75,7 @@ def write_video(
     unchanged.
 
     :param path: the file, with the suffix ``.mp4``; its folder is created if missing.
-    :param frames: (H, W, 3) colour or (H, W) grey, uint8, all of one shape.
+    :param frames: (H, W, 3) RGB or (H, W) grayscale, uint8, all of one shape.
     :param fps: frames per second of the video. An Atari game recorded once an agent step (of 4
         emulator frames) plays in real time at 15, twice as fast at 30.
     :param scale: factor by which frames are enlarged, without interpolation; None for the smallest
@@ -193,9 +193,9 @@ _PART_OF_THE_GAME = (OrderEnforcing, PassiveEnvChecker, Monitor)
 class Recording:
     """Recorded game: frames, score and length.
 
-    :param frames: (H, W, 3) uint8 each: the screen before each agent step, and the last one.
-    :param score: true score of the game, whatever wrappers clip.
-    :param n_steps: its length in agent steps.
+    :param frames: (H, W, 3) uint8 each: rendered before each agent step, and the last one.
+    :param score: unclipped score of the game, even if wrappers clip rewards.
+    :param n_steps: length of the game in agent steps.
     """
 
     frames: list[Frame]
@@ -213,10 +213,12 @@ def record_game(
     max_steps: int = 5_000,
     draw: Draw | None = None,
 ) -> Recording:
-    """Play one whole game with a model, through all lives, and record its frames.
+    """Play one full game with a model, through all lives, and record its frames.
 
-    It is played as :func:`.evaluate_games` plays; with ``seed=(s, i)`` and the same wrappers it is
-    game i of ``evaluate_games(seed=s)``. Frames are kept in RAM: 0.1 MB a step for an Atari game.
+    It is played as by :func:`.evaluate_games`: with ``seed=(s, i)`` it is game i of
+    ``evaluate_games(seed=s)``, if wrappers, no-op starts, ``obs_type``, sticky actions and
+    ``epsilon`` are the same, and the game is over before ``max_steps``. Frames are kept in RAM:
+    0.1 MB a step for an Atari game.
 
     :param model: an SB3 model, or anything with its ``predict``.
     :param env: a single environment with the model's wrappers, made with
@@ -249,13 +251,13 @@ def record_game(
     seeds = [seed] if isinstance(seed, int | np.integer) else [*seed]
     with _with_score_keeper(env) as (watched, keeper):
         camera = _Camera(fit_to_model(watched, model), keeper, max_steps, draw)
-        tally = play_game(Player(model), camera, keeper, seeds, epsilon)
+        statistics = play_game(Player(model), camera, keeper, seeds, epsilon)
         camera.record()
-    return Recording(frames=camera.frames, score=tally.score, n_steps=camera.n_steps)
+    return Recording(frames=camera.frames, score=statistics.score, n_steps=camera.n_steps)
 
 
 class _Camera(gym.Wrapper[Any, Any, Any, Any]):
-    """Outermost wrapper that records the screen before each step.
+    """Outermost wrapper that records a frame before each step.
 
     :param keeper: score keeper, notified when the game is cut off here.
     :param max_steps: agent steps after which the game is cut off.
@@ -277,7 +279,7 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
         return self._obs, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Record the screen, then step."""
+        """Record a frame, then step."""
         self._action = action
         self.record()
         self._obs, reward, terminated, truncated, info = self.env.step(action)
@@ -287,9 +289,9 @@ class _Camera(gym.Wrapper[Any, Any, Any, Any]):
         return self._obs, reward, terminated, truncated, info
 
     def record(self) -> None:
-        """Record the current screen."""
-        screen: Any = self.env.render()
-        frame = np.array(screen)  # a copy: some environments reuse one array
+        """Record the current frame."""
+        rendered: Any = self.env.render()
+        frame = np.array(rendered)  # a copy: some environments reuse one array
         if self.draw is not None:
             frame = self.draw(frame, self._obs, self._action)
         self.frames.append(frame)

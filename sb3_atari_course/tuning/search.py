@@ -113,7 +113,7 @@ def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
     settings, status = settings_of(study), status_of(study)
     tuned = Space(settings.algo, settings.space).tuned()
     print(
-        f"study {study.study_name}: {settings.n_timesteps} steps per training,"
+        f"study {study.study_name}: {settings.n_timesteps} steps per run,"
         f" tuned parameters {', '.join(tuned)}"
     )
     print(
@@ -147,9 +147,7 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
     n_timesteps = args.n_timesteps
     if n_timesteps is None:
         if "n_timesteps" not in hyperparams:
-            raise ValueError(
-                "the yml has no n_timesteps: pass the agent steps per training with -n"
-            )
+            raise ValueError("the yml has no n_timesteps: pass the agent steps per run with -n")
         n_timesteps = int(hyperparams["n_timesteps"])
         if is_game:
             n_timesteps = min(n_timesteps, _GAME_STEPS)

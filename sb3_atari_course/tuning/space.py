@@ -553,7 +553,7 @@ def drop_late_learning_starts(
 
     :param content: of a :class:`Space`.
     :param hyperparams: the yml entry, used if the space has no ``learning_starts``.
-    :param n_timesteps: agent steps per training.
+    :param n_timesteps: agent steps per training run.
     :raises ValueError: if no choice is left.
     """
     given = content.get("learning_starts", hyperparams.get("learning_starts", 0))

@@ -240,7 +240,7 @@ class KernelLock(BaseJournalFileLock):
         """Wait for the lock, then truncate a partial last line."""
         self._lock.acquire()
         try:
-            cut_torn_line(self._journal)
+            truncate_partial_line(self._journal)
         except BaseException:
             self._lock.release()
             raise
@@ -251,7 +251,7 @@ class KernelLock(BaseJournalFileLock):
         self._lock.release()
 
 
-def cut_torn_line(journal: Path) -> None:
+def truncate_partial_line(journal: Path) -> None:
     """Truncate a file after its last line break."""
     size = journal.stat().st_size
     if size == 0:  # an empty file cannot be mapped

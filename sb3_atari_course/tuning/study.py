@@ -27,7 +27,7 @@ WORKER, ERROR, SURPLUS = "worker", "error", "surplus"
 
 _NOT_OURS = "study {!r} was not created by `tune`: choose another --study-name"
 
-#: Purposes of seeds: each gets its own random stream.
+#: Purposes of seeds: each has a separate random generator.
 SAMPLING, TRAINING, GAMES = 0, 1, 2
 
 _MISSING = object()
@@ -41,11 +41,11 @@ class StudySettings:
     :param env_id: Gymnasium's id of the environment.
     :param hyperparams: the yml entry whose values are tuned.
     :param space: parameter -> values, see :class:`~sb3_atari_course.tuning.space.Space`.
-    :param n_timesteps: agent steps per training.
-    :param seed: of sampled parameters, trainings and evaluation games.
-    :param n_repeats: trainings per trial, each with another seed; the score is their mean.
-    :param n_evaluations: evaluations per training, the last one at its end.
-    :param n_games: whole games per evaluation.
+    :param n_timesteps: agent steps per training run.
+    :param seed: of sampled parameters, training runs and evaluation games.
+    :param n_repeats: training runs per trial, each with another seed; the score is their mean.
+    :param n_evaluations: evaluations per training run, the last one at its end.
+    :param n_games: full games per evaluation.
     :param epsilon: probability of a random action during evaluation, 0 to 1.
     :param max_frames: maximum length of a game, in emulator frames.
     :param sampler: ``"tpe"`` or ``"random"``.
@@ -108,7 +108,7 @@ def seed_for(purpose: int, study_seed: int, number: int = 0, repeat: int = 0) ->
     :param purpose: :data:`SAMPLING`, :data:`TRAINING` or :data:`GAMES`.
     :param study_seed: at least 0.
     :param number: of the trial; 0 for a seed that all trials share.
-    :param repeat: index of the training within the trial.
+    :param repeat: index of the training run within the trial.
     """
     return int(
         np.random.SeedSequence([purpose, study_seed, number, repeat]).generate_state(1)[0] >> 1
@@ -211,7 +211,7 @@ def configure(study: Study) -> Study:
 def settings_of(study: Study) -> StudySettings:
     """Return the settings stored in a study.
 
-    :raises ValueError: if another version of this package created it.
+    :raises ValueError: if a version of this package with other settings created it.
     """
     content = study.user_attrs[SETTINGS]
     if set(content) != {field.name for field in fields(StudySettings)}:

@@ -1,4 +1,4 @@
-"""Objective of a study: a trial samples a yml, trains it with RL Zoo and evaluates whole games."""
+"""Objective of a study: a trial samples a yml, trains it with RL Zoo and evaluates full games."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class SurplusTrialError(Exception):
 
 
 class Objective:
-    """Optuna objective, maximised: trains the yml of a trial and returns its mean score.
+    """Optuna objective, maximized: trains the yml of a trial and returns its mean score.
 
-    A trial is trained as RL Zoo would train its yml. Its score is the mean over whole games by
+    A trial is trained as RL Zoo would train its yml. Its score is the mean over full games by
     :func:`~sb3_atari_course.evaluation.evaluate_games`, with the same seeds for all trials.
 
     :param settings: of the study.
@@ -119,12 +119,12 @@ class Objective:
 
 
 class Scorer(BaseCallback):
-    """Evaluation callback: reports intermediate scores to Optuna, and stops pruned trainings.
+    """Evaluation callback: reports intermediate scores to Optuna, and stops pruned trials.
 
     :param trial: the Optuna trial to report to.
     :param settings: of the study: how often and how to evaluate.
     :param experiment: the experiment, for its wrappers and ``env_kwargs``.
-    :param first_step: agent steps of earlier trainings of this trial.
+    :param first_step: agent steps of earlier runs of this trial.
     """
 
     def __init__(
@@ -186,9 +186,9 @@ class TrialExperiment(CourseExperimentManager):
 
     :param algo: RL Zoo's name of the algorithm.
     :param env_id: Gymnasium's id of the environment.
-    :param yml: path of the yml; None for the default of our launcher.
+    :param yml: path of the yml; None for the default of ``sb3-atari train``.
     :param n_timesteps: agent steps; 0 for those of the yml.
-    :param seed: of the training.
+    :param seed: of the run.
     :param device: PyTorch device.
     :param env_kwargs: arguments of the environment, merged into those of the yml.
     """
@@ -245,9 +245,9 @@ class TrialExperiment(CourseExperimentManager):
 
     def game_settings(self) -> dict[str, Any]:
         """Return ``env_wrapper`` and ``env_kwargs`` for ``evaluate_games``, as used in training."""
-        colours = {"obs_type": "rgb"} if is_atari(self.env_name.gym_id) else {}
+        rgb = {"obs_type": "rgb"} if is_atari(self.env_name.gym_id) else {}
         wrap = self.env_wrapper or (lambda env: env)
-        return {"env_wrapper": wrap, "env_kwargs": {**colours, **without_rules(self.env_kwargs)}}
+        return {"env_wrapper": wrap, "env_kwargs": {**rgb, **without_rules(self.env_kwargs)}}
 
     def create_log_folder(self) -> None:
         """Do nothing: trials have no log folder."""

@@ -225,7 +225,7 @@ def work(
     A failed trial, or a storage that is temporarily unavailable, does not end the loop.
 
     :param study: the study.
-    :param objective: the function to maximise.
+    :param objective: the function to maximize.
     :param seconds: time after which no further trial starts.
     :param stop: no further trial starts once it is set.
     :raises Exception: if the results of several trials in a row cannot be stored.
@@ -299,7 +299,7 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _stop_with_launcher(stop: threading.Event) -> None:
-    """Interrupt the training when standard input ends; exit if it does not stop in time."""
+    """Interrupt the trial when standard input ends; exit if it does not stop in time."""
     os.read(sys.stdin.fileno(), 1)  # returns at end of input; a buffered read would block exit
     stop.set()
     _thread.interrupt_main()

@@ -28,14 +28,14 @@ _MAX_CHANNELS = 12
 def crop_gray_resize(
     screen: Screen, *, crop: Crop | None = None, shape: tuple[int, int] = (84, 84)
 ) -> Screen:
-    """Crop a screen, convert it to grayscale and resize it.
+    """Crop a frame, convert it to grayscale and resize it.
 
     Grayscale is ITU-R BT.601 luma, as in SB3, Gymnasium, TensorFlow and ale-py (scikit-image uses
     BT.709). Resizing uses area interpolation. Cropping first gives the same pixels as converting
     first, with less work.
 
-    :param screen: RGB of shape (H, W, 3) or grayscale of shape (H, W, 1) or (H, W); uint8.
-    :param crop: (top, bottom, left, right), slice bounds in pixels; None for the whole screen.
+    :param screen: frame, RGB of shape (H, W, 3) or grayscale of shape (H, W, 1) or (H, W); uint8.
+    :param crop: (top, bottom, left, right), slice bounds in pixels; None for the whole frame.
     :param shape: (h, w) of the result in pixels.
     :return: a new array of shape (h, w, 1), uint8.
 
@@ -58,9 +58,9 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
         (H, W, 1) or (H, W); uint8.
     :param crop: (top, bottom, left, right), slice bounds in pixels: rows ``top`` to ``bottom - 1``
         and columns ``left`` to ``right - 1`` are kept. ``(30, 195, 5, 155)`` is the playing field
-        of Breakout. None keeps the whole screen.
+        of Breakout. None keeps the whole frame.
     :param shape: (h, w) of the result in pixels.
-    :raises ValueError: if the crop is empty or exceeds the screen, if a side of ``shape`` is not
+    :raises ValueError: if the crop is empty or exceeds the frame, if a side of ``shape`` is not
         positive, if the observations are not RGB or grayscale images.
     :raises TypeError: if a bound or side is not an integer.
 
@@ -84,7 +84,7 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
         screen = _image_shape(env, "CropGrayResize")
         if len(screen) == 3 and screen[2] not in (1, 3):
             raise ValueError(
-                f"CropGrayResize needs RGB or grayscale screens, got {screen[2]} channels"
+                f"CropGrayResize needs RGB or grayscale frames, got {screen[2]} channels"
                 f" in shape {screen}: apply it before the frame stack"
             )
         self.crop = None if crop is None else checked_crop(crop, screen)
@@ -93,7 +93,7 @@ class CropGrayResize(gym.ObservationWrapper[Screen, int, Screen], RecordConstruc
         self.observation_space = spaces.Box(0, 255, (*self.shape, 1), np.uint8)
 
     def observation(self, observation: Screen) -> Screen:
-        """Return the preprocessed screen, (h, w, 1) uint8."""
+        """Return the preprocessed frame, (h, w, 1) uint8."""
         return crop_gray_resize(observation, crop=self.crop, shape=self.shape)
 
 
@@ -169,7 +169,7 @@ def warn_if_stacked_twice(space: spaces.Space[Any]) -> None:
 
 
 def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
-    """Return ``crop`` as four ints within a screen of shape (H, W, ...)."""
+    """Return ``crop`` as four ints within a frame of shape (H, W, ...)."""
     if isinstance(crop, str) or not isinstance(crop, Sequence) or len(crop) != 4:
         raise ValueError(f"crop must be (top, bottom, left, right), got {crop!r}")
     height, width = screen[:2]
@@ -183,7 +183,7 @@ def checked_crop(crop: Sequence[int], screen: tuple[int, ...]) -> Crop:
         )
     if bottom > height or right > width:
         raise ValueError(
-            f"crop {tuple(crop)} exceeds the screen of {height} rows and {width} columns:"
+            f"crop {tuple(crop)} exceeds the frame of {height} rows and {width} columns:"
             f" bottom may be at most {height}, right at most {width}"
         )
     return top, bottom, left, right

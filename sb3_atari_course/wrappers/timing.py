@@ -38,8 +38,8 @@ class ActionRepeat(
     observation is the actual last frame; SB3's ``MaxAndSkipEnv`` and Gymnasium's wrappers return an
     older or a black one, which a learner would bootstrap from after a truncation.
 
-    With an ale-py emulator the screens of skipped frames are not rendered, which saves about a
-    tenth of the time of a step. Every frame still passes through every inner wrapper.
+    With an ale-py emulator skipped frames are not rendered, which saves about a tenth of the time
+    of a step. Every frame still passes through every inner wrapper.
 
     :param env: environment that plays one frame per step; with max-pooling its observations must be
         of shape (h, w, 3) or (h, w), uint8.
@@ -69,9 +69,9 @@ class ActionRepeat(
         if self.frame_skip > 1:
             _refuse_skipping_twice(env, self.frame_skip)
         self._pools = self.max_pool and self.frame_skip > 1
-        self._n_read = 2 if self._pools else 1  # screens needed, at the end of a step
+        self._n_read = 2 if self._pools else 1  # frames needed, at the end of a step
         self._emulator = _find_emulator(env)
-        self._checker_is_done = False  # PassiveEnvChecker reads the first two screens
+        self._checker_is_done = False  # PassiveEnvChecker reads the first two frames
 
     def step(
         self, action: int
@@ -84,7 +84,7 @@ class ActionRepeat(
         total_reward, previous = 0.0, None
         n_read = self._n_read if self._emulator and self._checker_is_done else self.frame_skip
         for n_left in range(self.frame_skip, 0, -1):  # this frame included
-            step = self.env.step if n_left <= n_read else self._step_without_screen
+            step = self.env.step if n_left <= n_read else self._step_without_rendering
             obs, reward, terminated, truncated, info = step(action)
             total_reward += float(reward)
             if previous is not None:
@@ -96,10 +96,10 @@ class ActionRepeat(
         self._checker_is_done = self._checker_is_done or n_left < self.frame_skip
         return obs, total_reward, terminated, truncated, info
 
-    def _step_without_screen(
+    def _step_without_rendering(
         self, action: int
     ) -> tuple[NDArray[np.uint8], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Play a frame without rendering its screen, unless it is the last one of the episode.
+        """Play a frame without rendering it, unless it is the last one of the episode.
 
         The emulator returns its 128 bytes of RAM instead, which is 50 times cheaper.
         """

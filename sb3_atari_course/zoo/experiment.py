@@ -68,7 +68,8 @@ class CourseExperimentManager(ExperimentManager):
 
     Differences from RL Zoo:
 
-    - Without ``-conf``, our yml is used if it has an entry for the environment.
+    - Without ``-conf``, our yml is used if it has an entry for the environment; for ``fast_dqn``
+      and ``q_learning`` always (``fast_dqn`` falls back to ``dqn.yml``).
     - ``env_kwargs`` of the yml apply to the evaluation environment too; ``--env-kwargs`` are merged
       into them instead of replacing them.
     - Continuous actions are rejected before training if the algorithm needs discrete ones.
@@ -79,7 +80,7 @@ class CourseExperimentManager(ExperimentManager):
     #: Agent steps between two checkpoints; 0 for none.
     checkpoint_freq = FREQUENCY
 
-    #: Folders that did not exist before this training.
+    #: Folders that did not exist before this run.
     _new_folders: Sequence[Path] = ()
 
     def __init__(self, args: Any, algo: str, env_id: str, *positional: Any, **kwargs: Any) -> None:
@@ -149,7 +150,7 @@ class CourseExperimentManager(ExperimentManager):
         super().create_log_folder()  # type: ignore[no-untyped-call]
 
     def _clean_up(self, model: BaseAlgorithm | None = None) -> None:
-        """Close the environments and delete the new folders of a training that failed to start.
+        """Close the environments and delete the new folders of a run that failed to start.
 
         :param model: the model, if one was built: its TensorBoard folder is deleted too.
         """
@@ -349,7 +350,7 @@ def check_device(device: str) -> None:
 
 
 def early_start(n_timesteps: int) -> int:
-    """Return a ``learning_starts`` for a short training: a tenth of its timesteps."""
+    """Return a ``learning_starts`` for a short run: a tenth of its timesteps."""
     return min(max(1, n_timesteps // 10), n_timesteps - 1)
 
 

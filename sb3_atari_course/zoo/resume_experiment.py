@@ -1,4 +1,4 @@
-"""Resuming a run of RL Zoo or of our launcher: the experiment is rebuilt from its run folder."""
+"""Resume a run of RL Zoo or of ``sb3-atari train``: the experiment is rebuilt from its folder."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def resume_experiment(
     num_threads: int | None = None,
     progress: bool = False,
 ) -> BaseAlgorithm:
-    """Resume a run of RL Zoo or of our launcher in its folder, until its last timestep.
+    """Resume a run of RL Zoo or of ``sb3-atari train`` in its folder, until its last timestep.
 
     Classes named in the run's settings are imported: only resume run folders that you trust.
 
     :param path: the run folder, which contains ``checkpoints``.
-    :param n_timesteps: total agent steps of the training; None: as originally requested.
+    :param n_timesteps: total agent steps of the run; None: as originally requested.
     :param device: PyTorch device; None: as originally requested.
     :param num_threads: threads of PyTorch; None: as originally requested.
-    :param progress: show a progress bar, whether or not the original training had one.
+    :param progress: show a progress bar, whether or not the original run had one.
     :return: the trained model, which is also saved in the run folder.
     :raises CheckpointError: as :func:`.resume`; also for the run of a script, or if its environment
         is not registered any more.

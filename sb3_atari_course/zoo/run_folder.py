@@ -10,7 +10,6 @@ import pickle
 import platform
 import re
 import subprocess
-import sys
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -29,6 +28,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_atari_course
+from sb3_atari_course._common.progress import announce
 from sb3_atari_course.checkpoints.folder import installed_versions
 from sb3_atari_course.envs import is_atari
 from sb3_atari_course.evaluation import GamesReport, evaluate_games
@@ -42,7 +42,7 @@ _RUN = re.compile(
 )
 _CHECKPOINT = re.compile(r"rl_model_(\d+)_steps\.zip", re.ASCII)
 
-#: Commit, versions and hardware of a training, next to RL Zoo's ``config.yml``.
+#: Commit, versions and hardware of a run, next to RL Zoo's ``config.yml``.
 PROVENANCE = "provenance.json"
 
 
@@ -104,7 +104,7 @@ class Run:
             )
         if self.hyperparams.get("normalize") and not (self.settings / "vecnormalize.pkl").is_file():
             raise ValueError(
-                f"{self.settings}/vecnormalize.pkl is missing, so the statistics that normalised"
+                f"{self.settings}/vecnormalize.pkl is missing, so the statistics that normalized"
                 " the observations are unknown: finish the training first"
             )
         return get_wrapper_class(dict(self.hyperparams)) or (lambda env: env)
@@ -120,7 +120,7 @@ class Run:
         progress_bar: bool = False,
         **kwargs: Any,
     ) -> GamesReport:
-        """Evaluate the model with the wrappers and ``env_kwargs`` of its training.
+        """Evaluate the model with the wrappers and ``env_kwargs`` of its run.
 
         :param seed: of the initial states and the random actions.
         :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
@@ -134,11 +134,9 @@ class Run:
             epsilon = 0.05 if is_game else 0.0
         if progress_bar:
             also = f", {n_games} with random actions" if random_play else ""
-            print(
+            announce(
                 f"Evaluating {self.algo} on {self.env_id} ({self.model_path}): {n_games} games"
-                f" with the agent{also}",
-                file=sys.stderr,
-                flush=True,
+                f" with the agent{also}"
             )
         return evaluate_games(
             self.load_model(device),
@@ -194,8 +192,8 @@ def find_model(
         that is skipped; the number of a run, ``"3_<uuid>"`` for one of several with that number;
         -1 for files directly in the algorithm's folder.
     :param load_best: the best model of RL Zoo's evaluations.
-    :param load_checkpoint: the checkpoint after this many agent steps.
-    :param load_last_checkpoint: the last checkpoint.
+    :param load_checkpoint: the model saved after this many agent steps (``--save-freq``).
+    :param load_last_checkpoint: the last model saved during training (``--save-freq``).
     :return: the run folder, and the path of the zip in it.
     :raises ValueError: if there is no such run or model.
     """
@@ -212,9 +210,9 @@ def find_model(
             steps = max(checkpoints_of(run), default=-1)
         return run / (f"{name}.zip" if steps is None else f"rl_model_{steps}_steps.zip")
 
-    is_checkpoint = load_last_checkpoint or load_checkpoint is not None
-    what = "best model" if load_best else "checkpoint" if is_checkpoint else "model"
-    if what == "checkpoint" and load_checkpoint is not None:
+    is_saved = load_last_checkpoint or load_checkpoint is not None
+    what = "best model" if load_best else "saved model" if is_saved else "model"
+    if what == "saved model" and load_checkpoint is not None:
         what += f" after {load_checkpoint} steps"
     runs = _runs_of(name, place, exp_id)
     run = _latest_with(lambda run: model_of(run).is_file(), runs, what)
@@ -223,7 +221,7 @@ def find_model(
     known = "; ".join(f"{one.name}: {checkpoints_of(one) or 'none'}" for one in runs)
     raise ValueError(
         f"No {what} found for {algo} on {env_id}, path: {model_of(runs[0])}: train first, with"
-        f" --save-freq for checkpoints (existing ones: {known}), with --eval-freq for the best"
+        f" --save-freq for saved models (existing ones: {known}), with --eval-freq for the best"
         " model; or choose another log folder with -f"
     )
 
@@ -256,7 +254,7 @@ def run_number(folder: Path) -> str | None:
 
 
 def checkpoints_of(run: Path) -> list[int]:
-    """Return the agent steps of RL Zoo's checkpoints (``--save-freq``) in a run folder, sorted."""
+    """Return the agent steps of RL Zoo's saved models (``--save-freq``) in a run folder, sorted."""
     found = (_CHECKPOINT.fullmatch(path.name) for path in run.glob("rl_model_*_steps.zip"))
     return sorted(int(match[1]) for match in found if match)
 
@@ -268,12 +266,12 @@ def check_model(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as file:
-            is_whole = file.testzip() is None and "data" in file.namelist()
+            is_complete = file.testzip() is None and "data" in file.namelist()
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
-        is_whole = False
-    if not is_whole:
+        is_complete = False
+    if not is_complete:
         raise ValueError(
-            f"{path} is truncated, damaged or not a model of SB3: wait if a training is writing it,"
+            f"{path} is truncated, damaged or not a model of SB3: wait if a run is writing it,"
             " else choose another model (--load-best, --load-checkpoint) or another run"
         )
 
@@ -314,7 +312,7 @@ def _latest_with(has: Callable[[Path], bool], runs: list[Path], what: str) -> Pa
     for i, run in enumerate(runs):
         if has(run):
             for newer in runs[:i]:
-                print(f"{newer.name} has no {what} yet: using {run.name}", file=sys.stderr)
+                announce(f"{newer.name} has no {what} yet: using {run.name}")
             return run
     return None
 

@@ -26,7 +26,9 @@ OURS = "sb3_atari_course"
         (lambda: np.zeros(-1), ("tests", False)),
     ],
 )
-def test_origin_of_an_error(call: Callable[[], object], expected: tuple[str, bool]) -> None:
+def test_raised_at_returns_the_package_and_whether_by_raise(
+    call: Callable[[], object], expected: tuple[str, bool]
+) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         call()
     assert raised_at(caught.value) == expected

@@ -74,11 +74,11 @@ def assert_same(a: Any, b: Any) -> None:
 
 
 @pytest.mark.parametrize("thing", THINGS, ids=repr)
-def test_roundtrip_of_each_type(thing: Any) -> None:
+def test_each_type_round_trips_unchanged(thing: Any) -> None:
     assert_same(roundtrip(thing), thing)
 
 
-def test_roundtrip_of_nested_data() -> None:
+def test_nested_data_round_trips_unchanged() -> None:
     assert_same(
         roundtrip({"all": THINGS, "again": tuple(THINGS)}),
         {"all": THINGS, "again": tuple(THINGS)},

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course._common.validation import (
     boolean,
     callers,
+    check_torch_device,
     explain_arguments,
     finite_number,
     probability,
@@ -141,3 +144,14 @@ def test_callers_are_yielded_innermost_first() -> None:
     outer = Caller(inner)
     assert outer.call() == [inner, outer]
     assert inner.call() == [inner]
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "xpu:99", "hpu", "tpu", "cuda:x", 1.5, None])
+def test_check_torch_device_rejects_devices_that_do_not_exist(device: Any) -> None:
+    with pytest.raises(SettingError, match=re.escape(f"device={device!r}") + "|got"):
+        check_torch_device("device", device)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_check_torch_device_accepts_the_cpu(device: str) -> None:
+    check_torch_device("device", device)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch as th
 
-from tests.agents import making
-from tests.agents.making import Tensor, call, integer, pack, pack_policy, payload, text
+from tests.agents import zips_and_pickles
+from tests.agents.zips_and_pickles import Tensor, call, integer, pack, pack_policy, payload, text
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Fuzzer:
     rng: np.random.Generator
 
     def __post_init__(self) -> None:
-        self.members = making.unpack(self.agent)
+        self.members = zips_and_pickles.unpack(self.agent)
         state = th.load(io.BytesIO(self.members["policy.pth"]), weights_only=True)
         self.state = dict(state)
-        self.tensors, self.records = making.describe_state(self.state)
+        self.tensors, self.records = zips_and_pickles.describe_state(self.state)
 
     def write(self, kind: str, folder: Path) -> Path:
         """Write the malformed agent into a new folder; return the path to open."""
@@ -66,7 +66,7 @@ class Fuzzer:
     def with_tensor(self, tensor: Tensor | bytes, before: bytes = b"") -> bytes:
         """Return an agent with one tensor replaced."""
         tensors = {**self.tensors, self.pick(*self.tensors): tensor}
-        return self.with_pickle(making.state_pickle(list(tensors.items()), before))
+        return self.with_pickle(zips_and_pickles.state_pickle(list(tensors.items()), before))
 
     def with_state(self, state: dict[str, Any], **how: Any) -> bytes:
         buffer = io.BytesIO()
@@ -136,7 +136,7 @@ class Fuzzer:
     def odd_member(self) -> bytes:
         """Add a member with an odd or duplicate name, or thousands; or remove one."""
         members = dict(self.members)
-        records = making.unpack(members["policy.pth"])
+        records = zips_and_pickles.unpack(members["policy.pth"])
         again = self.pick("policy.pth", "POLICY.PTH", "data")
         odd_name = self.pick("../agent.py", "/tmp/x", "C:\\x", "..", "\u202ex", "x\n", "a/")
         del members[self.pick("policy.pth", "data")]
@@ -204,7 +204,7 @@ class Fuzzer:
     def odd_pickle(self) -> bytes:
         """Write a pickle that is not a state dict, or no valid pickle."""
         pairs = list(self.tensors.items())
-        good = making.state_pickle(pairs)
+        good = zips_and_pickles.state_pickle(pairs)
         return self.with_pickle(
             self.pick(
                 b"",
@@ -217,7 +217,7 @@ class Fuzzer:
                 b"\x80\x02)" + b"q\x00h\x00\x86" * 60 + b".",
                 b"\x80\x02}q\x00" + text("a") + b"h\x00s.",
                 good[:-1] + b"q\x00" * (2**20) + b".",
-                making.state_pickle([*pairs, ("x" * 999, pairs[0][1])]),
+                zips_and_pickles.state_pickle([*pairs, ("x" * 999, pairs[0][1])]),
                 good.replace(text(pairs[0][0]), b"K\1"),  # a name that is a number
                 good[:-1] + b"}" + text("_metadata") + b"}s}b.",
             )
@@ -242,16 +242,16 @@ class Fuzzer:
         )
         name = self.pick(*(name for name in self.tensors if name.endswith("weight")))
         tensors = {**self.tensors, name: self.tensors[name].but(**changes)}
-        return self.with_pickle(making.state_pickle(list(tensors.items())))
+        return self.with_pickle(zips_and_pickles.state_pickle(list(tensors.items())))
 
     def odd_record(self) -> bytes:
         """Write records of wrong sizes, or many tensors that share one."""
         name = self.pick(*self.records)
-        pickled = making.state_pickle(list(self.tensors.items()))
+        pickled = zips_and_pickles.state_pickle(list(self.tensors.items()))
         records = dict(self.records)
         number = records.pop(name)
         wide = Tensor("0", (2**18,), (1,), 2**18)
-        shared = making.state_pickle([(f"q_net.{i}", wide) for i in range(400)])
+        shared = zips_and_pickles.state_pickle([(f"q_net.{i}", wide) for i in range(400)])
         return self.pick(
             lambda: self.with_pickle(pickled, records),
             lambda: self.with_pickle(pickled, {**records, name: number[:-4]}),

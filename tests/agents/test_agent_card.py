@@ -155,7 +155,7 @@ def test_spaces_round_trip_through_json(space: spaces.Space[Any]) -> None:
     assert read_space(json.loads(json.dumps(write_space(space)))) == space
 
 
-def test_model_card_without_spaces_needs_env(tmp_path: Path) -> None:
+def test_model_card_without_spaces_requires_env(tmp_path: Path) -> None:
     actions = spaces.MultiDiscrete([3, 2])
     model = PPO("MlpPolicy", Spaces(VECTOR, actions), device="cpu")
     model.save(tmp_path / "a.zip")
@@ -192,7 +192,7 @@ def test_rejects_invalid_spaces(wrong: Any) -> None:
         read_space(wrong)
 
 
-def test_policy_kwargs_resolve_classes_and_drop_the_optimiser() -> None:
+def test_policy_kwargs_resolve_classes_and_drop_the_optimizer() -> None:
     kwargs = read_policy_kwargs(
         {
             ":type:": "<class 'dict'>",

@@ -15,7 +15,7 @@ from stable_baselines3 import DQN
 
 from sb3_atari_course.agents import AgentFileError, load_agent, read_card, write_card
 from tests.agents.fuzzer import KINDS, Fuzzer
-from tests.agents.making import pack, payload, unpack, with_payload_in_data
+from tests.agents.zips_and_pickles import pack, payload, unpack, with_payload_in_data
 
 ROOT = Path(__file__).parents[2]
 N_FILES = 200
@@ -44,7 +44,7 @@ def open_all(paths: list[Path], tmp_path: Path) -> tuple[list[dict[str, Any]], i
     listed = tmp_path / "paths.json"
     listed.write_text(json.dumps([str(path) for path in paths]))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.agents.opening", str(listed)],
+        [sys.executable, "-m", "tests.agents.load_with_limited_ram", str(listed)],
         cwd=ROOT,
         capture_output=True,
         text=True,

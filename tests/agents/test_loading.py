@@ -25,7 +25,7 @@ from torch import nn
 from sb3_atari_course import AtariCNN, AtariCnnPolicy, AtariQuantileCnnPolicy, FastDQN, QLearning
 from sb3_atari_course.agents import AgentFileError, load_agent, write_card
 from sb3_atari_course.agents.agent_card import algorithms
-from tests.agents.making import pack, unpack
+from tests.agents.zips_and_pickles import pack, unpack
 
 VECTOR = spaces.Box(-1, 1, (3,), np.float32)
 SCREEN = spaces.Box(0, 255, (40, 44, 2), np.uint8)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_atari_course.agents import load_agent, read_card
 from sb3_atari_course.agents.publishing import (
@@ -26,7 +28,7 @@ from sb3_atari_course.agents.publishing import (
 from sb3_atari_course.checkpoints.folder import installed_versions
 from sb3_atari_course.evaluation import GamesReport
 from sb3_atari_course.zoo.run_folder import PROVENANCE, Run, find_run, portable, read_yml
-from tests.agents.reading import all_of
+from tests.agents.file_contents import all_of
 from tests.zoo.runs import cli, python_m
 
 GAMES = {"n_games": 2, "selection_games": 1}
@@ -240,13 +242,22 @@ def test_rejects_unfinished_runs_and_other_folders(run: Path, tmp_path: Path) ->
         publish(tmp_path / "nothing", tmp_path / "agents", **GAMES)
 
 
+class SigtermCallback(BaseCallback):
+    """Callback that sends SIGTERM to the training at step 4000, like a job scheduler."""
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps == 4000:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+
 @pytest.mark.services
 def test_rejects_interrupted_training(tmp_path: Path) -> None:
     """RL Zoo saves a model of an interrupted training too."""
     python_m(
         *("sb3_atari_course", "train", "--algo", "q_learning", "--env", "Taxi-v4", "-n", "4000000"),
         *("--eval-freq", "-1", "-f", str(tmp_path / "logs"), "--checkpoint-freq", "2000"),
-        *("-params", "callback:['tests.agents.reading.StopYourself']"),
+        *("-params", "callback:['tests.agents.test_publishing.SigtermCallback']"),
         status=143,
     )
     run = tmp_path / "logs" / "q_learning" / "Taxi-v4_1"

@@ -19,7 +19,7 @@ from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_f
 from sb3_atari_course import FastDQN, load_agent
 from sb3_atari_course.agents.publishing import write_slim
 from sb3_atari_course.zoo.run_folder import Run
-from tests.agents.reading import all_of
+from tests.agents.file_contents import all_of
 
 ENV = "CartPole-v1"
 #: Some updates, and a target network that differs from the online one at the end.

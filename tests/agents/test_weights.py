@@ -15,7 +15,7 @@ from sb3_atari_course.agents.weights import (
     read_members,
     read_weights,
 )
-from tests.agents.making import (
+from tests.agents.zips_and_pickles import (
     Tensor,
     describe_state,
     pack,
@@ -126,7 +126,7 @@ def test_shared_storage_counts_for_each_tensor() -> None:
 GOOD = pack({"a": b"first", "b/c": b"second"})
 
 
-def test_reads_members() -> None:
+def test_read_members_returns_all_files_of_a_zip() -> None:
     assert read_members(GOOD, "x.zip") == {"a": b"first", "b/c": b"second"}
 
 

@@ -61,7 +61,7 @@ def positive(result: dict[str, Any]) -> bool:
 
 
 @pytest.mark.slow
-def test_checkpoint_cost(run: Runner) -> None:
+def test_checkpoint_cost_is_the_share_of_training_time(run: Runner) -> None:
     result = run("checkpoint_cost", "--quick")
     assert 0 < result["seconds"] <= result["seconds_max"]
     assert result["share_of_time"] == pytest.approx(
@@ -70,7 +70,7 @@ def test_checkpoint_cost(run: Runner) -> None:
 
 
 @pytest.mark.slow
-def test_env_throughput(run: Runner) -> None:
+def test_env_throughput_is_positive_without_envpool(run: Runner) -> None:
     def no_network() -> str:
         raise RuntimeError("no network")
 
@@ -81,18 +81,18 @@ def test_env_throughput(run: Runner) -> None:
 
 
 @pytest.mark.skipif(th.cuda.is_available(), reason="there is a GPU")
-def test_gpu_training_without_a_gpu(run: Runner) -> None:
+def test_gpu_training_exits_without_a_gpu(run: Runner) -> None:
     with pytest.raises(SystemExit):
         run("gpu_training")
 
 
-def test_native_pixels(run: Runner) -> None:
+def test_native_pixels_equal_grayscale_frames(run: Runner) -> None:
     run.patch(native_pixels, "GAMES", ("Pong",))
     assert run("native_pixels", "--quick")["equal_to_grayscale"] == {"Pong": 1.0}
 
 
 @pytest.mark.slow
-def test_q_learning(run: Runner) -> None:
+def test_q_learning_speeds_are_positive(run: Runner) -> None:
     measure = q_learning.measure_speed
     run.patch(q_learning, "measure_speed", lambda *_: measure(1, 800))
     result = run("q_learning", "--quick")
@@ -100,14 +100,14 @@ def test_q_learning(run: Runner) -> None:
 
 
 @pytest.mark.slow
-def test_replay_memory(run: Runner) -> None:
-    result = run("replay_memory", "--quick")
+def test_replay_buffer_speed_is_within_100_times_that_of_sb3(run: Runner) -> None:
+    result = run("replay_buffer", "--quick")
     assert 0.01 < result["sample_vs_sb3"] < 100
     assert 0.01 < result["add_vs_sb3_lz4"] < 100
 
 
 @pytest.mark.slow
-def test_training_throughput(run: Runner) -> None:
+def test_training_throughput_is_positive(run: Runner) -> None:
     measure = training_throughput.measure
     run.patch(training_throughput, "measure", lambda sides, *_: measure(sides, 1, 40))
     assert positive(run("training_throughput", "--quick"))
@@ -125,7 +125,9 @@ def test_training_throughput(run: Runner) -> None:
         ("other-environments", ["Pendulum-v1"], ["Pendulum-v1 dqn", "Pendulum-v1 td3"]),
     ],
 )
-def test_train_and_score(run: Runner, experiment: str, names: list[str], rows: list[str]) -> None:
+def test_train_and_score_prints_a_row_per_configuration(
+    run: Runner, experiment: str, names: list[str], rows: list[str]
+) -> None:
     result = run("train_and_score", experiment, *names, "--quick", "--folder", str(run.folder))
     result.pop("fast_vs_sb3", None)
     assert list(result) == rows
@@ -136,7 +138,7 @@ def test_train_and_score(run: Runner, experiment: str, names: list[str], rows: l
 
 @pytest.mark.slow
 @pytest.mark.process
-def test_tuned_yml_trains_all_files_alike_and_continues(run: Runner) -> None:
+def test_tuned_yml_scores_equal_files_equally_and_reuses_finished_runs(run: Runner) -> None:
     paths = [str(run.folder / f"{name}.yml") for name in ("a", "same")]
     for path in paths:
         Path(path).write_text(TUNED)
@@ -151,6 +153,6 @@ def test_tuned_yml_trains_all_files_alike_and_continues(run: Runner) -> None:
     assert len(printed) == 4
 
 
-def test_tuning_speed(run: Runner) -> None:
+def test_bookkeeping_of_a_trial_takes_less_than_ten_seconds(run: Runner) -> None:
     prepare(native=False)
     assert 0 < tuning_speed.bookkeeping(InMemoryStorage(), run.folder, 3) < 10

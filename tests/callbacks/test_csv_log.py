@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import CsvLog, LogTable, find_run_folder
-from tests.callbacks.trainings import ScoredGames, player
+from tests.callbacks.scored_games import ScoredGames, player
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -177,7 +177,7 @@ class RunFolderRecorder(BaseCallback):
         return True
 
 
-def test_find_run_folder(tmp_path: Path) -> None:
+def test_run_folder_is_that_of_csv_log_or_evaluation_or_logger(tmp_path: Path) -> None:
     def found(*others: BaseCallback, logger: Path | None = None) -> Path | None:
         callback, model = RunFolderRecorder(), player(ScoredGames([1.0]))
         if logger is not None:

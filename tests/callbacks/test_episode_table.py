@@ -12,10 +12,10 @@ from stable_baselines3.common.callbacks import CallbackList, ConvertCallback
 
 from sb3_atari_course import QLearning
 from sb3_atari_course.callbacks import EpisodeTable
-from tests.callbacks.trainings import ScoredGames, player, repeated, vec_env
+from tests.callbacks.scored_games import ScoredGames, player, repeated, vec_env
 
 
-def test_rows_of_several_environments() -> None:
+def test_games_of_all_environments_are_rows_in_order_of_their_ends() -> None:
     table = EpisodeTable(window=2)
     model = player(vec_env(partial(repeated, 4), partial(repeated, 6)), exploration_fraction=1.0)
     model.learn(12, callback=table)

@@ -8,7 +8,7 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_atari_course.callbacks import StopOnMovingAverage
-from tests.callbacks.trainings import ScoredGames, player, vec_env
+from tests.callbacks.scored_games import ScoredGames, player, vec_env
 
 N_STEPS = 50  # one game each
 

@@ -37,8 +37,8 @@ from sb3_atari_course.callbacks import (
 )
 from sb3_atari_course.envs import make_game
 from sb3_atari_course.wrappers import ClipReward, LifeLossTerminal
-from tests.callbacks.trainings import ScoredGames, lives, player, repeated, vec_env
-from tests.checkpoints.small import learn, resume_run
+from tests.callbacks.scored_games import ScoredGames, lives, player, repeated, vec_env
+from tests.checkpoints.cartpole_trainings import learn, resume_run
 from tests.fakes import Clock, FakeGame
 
 GAME = "BreakoutNoFrameskip-v4"

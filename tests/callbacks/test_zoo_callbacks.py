@@ -22,7 +22,7 @@ CartPole-v1:
 
 
 @pytest.mark.process
-def test_callbacks_named_in_a_yml_file(tmp_path: Path) -> None:
+def test_rl_zoo_runs_callbacks_named_in_a_yml_file(tmp_path: Path) -> None:
     (tmp_path / "conf.yml").write_text(YML)
     printed = python_m(
         *("rl_zoo3.train", "--algo", "dqn", "--env", "CartPole-v1", "-conf", "conf.yml"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints.small import learn
+from tests.checkpoints.cartpole_trainings import learn
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,15 @@ from sb3_atari_course.checkpoints import callback as callback_module
 from sb3_atari_course.checkpoints.callback import StopSignals
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
 from sb3_atari_course.checkpoints.snapshot import Snapshots
+from tests.checkpoints.cartpole_trainings import (
+    assert_same_training,
+    cartpole,
+    close,
+    dqn,
+    learn,
+    resume_run,
+)
 from tests.checkpoints.faults import contents
-from tests.checkpoints.small import assert_same_training, cartpole, close, dqn, learn, resume_run
 from tests.checkpoints.trainings import Interrupt, InterruptError
 
 

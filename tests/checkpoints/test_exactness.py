@@ -18,7 +18,7 @@ from benchmarks.run_differences import (
 )
 from sb3_atari_course.checkpoints import resume, snapshot
 from sb3_atari_course.envs import env_state, vec_env_state
-from tests.checkpoints import small
+from tests.checkpoints import cartpole_trainings
 from tests.checkpoints.trainings import (
     INTERRUPT_AT,
     STEPS,
@@ -83,10 +83,10 @@ def test_detects_a_random_generator_that_is_not_restored(
         skip_restoring(generator, monkeypatch)
         resume_run("QLearning", interrupted)
     else:
-        small.learn(uninterrupted)
-        small.learn(interrupted, interrupt_at=small.INTERRUPT_AT)
+        cartpole_trainings.learn(uninterrupted)
+        cartpole_trainings.learn(interrupted, interrupt_at=cartpole_trainings.INTERRUPT_AT)
         skip_restoring(generator, monkeypatch)
-        small.resume_run(interrupted)
+        cartpole_trainings.resume_run(interrupted)
     differing, _ = count_differences(
         weights_and_optimizer(uninterrupted), weights_and_optimizer(interrupted)
     )

@@ -19,8 +19,7 @@ from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.checkpoints import CheckpointError
 from sb3_atari_course.checkpoints.callback import ExactCheckpoint
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from tests.checkpoints.faults import KilledError, contents, cut_short, full_disk, kill_at
-from tests.checkpoints.small import (
+from tests.checkpoints.cartpole_trainings import (
     STEPS,
     assert_same_training,
     cartpole,
@@ -29,6 +28,7 @@ from tests.checkpoints.small import (
     learn,
     resume_run,
 )
+from tests.checkpoints.faults import KilledError, contents, cut_short, full_disk, kill_at
 from tests.checkpoints.trainings import Interrupt, InterruptError
 
 #: Files of a training interrupted after the checkpoint of step 120, and those shared with step 80.
@@ -104,7 +104,7 @@ def test_full_disk_does_not_stop_training(
     assert_same_training(uninterrupted, tmp_path)
 
 
-def test_full_disk_at_the_first_checkpoint(
+def test_full_disk_at_the_first_checkpoint_does_not_stop_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class AlwaysFull(ExactCheckpoint):
@@ -169,7 +169,7 @@ def test_lock_of_a_failed_training_is_released(tmp_path: Path) -> None:
 UNPRIVILEGED = """
 import os, sys, traceback
 from pathlib import Path
-from tests.checkpoints.small import dqn, resume_run, learn, cartpole
+from tests.checkpoints.cartpole_trainings import dqn, resume_run, learn, cartpole
 run, model, env = Path(sys.argv[1]), dqn(cartpole(None)), cartpole(None)
 if os.geteuid() == 0:  # drop privileges; files can still be read
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -89,7 +89,7 @@ def test_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     }
 
 
-def test_checkpoint_round_trip(tmp_path: Path) -> None:
+def test_newest_checkpoint_equals_the_written_one(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     segment = folder.write_segment(5, 0, 5, {"a": np.arange(3)})
     facts = {"algorithm": "DQN", "memory": {"arrays": {"rewards": ["<f4", 2]}}}

@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import configure
 
 from sb3_atari_course.callbacks import CsvLog, EpisodeTable
 from sb3_atari_course.checkpoints.log_files import read_logs, reopen_logger, truncate_logs
-from tests.checkpoints.small import cartpole, close, dqn, learn, resume_run
+from tests.checkpoints.cartpole_trainings import cartpole, close, dqn, learn, resume_run
 from tests.checkpoints.trainings import Interrupt, InterruptError
 
 FORMATS = ["stdout", "csv", "json", "log", "tensorboard"]
@@ -175,7 +175,7 @@ def state_of(folder: Path) -> tuple[Any, list[Path]]:
     return state, log
 
 
-def test_files_are_truncated(tmp_path: Path) -> None:
+def test_log_files_are_truncated_to_the_checkpoint(tmp_path: Path) -> None:
     state, log = state_of(tmp_path)
     for _ in range(2):  # the second time changes nothing
         truncate_logs(state, tmp_path)
@@ -192,7 +192,7 @@ def test_files_are_truncated(tmp_path: Path) -> None:
         ("t.csv", None, "t.csv has 0 rows, but had 2"),
     ],
 )
-def test_short_files_are_reported_and_not_truncated(
+def test_short_log_files_are_reported_and_not_truncated(
     name: str, text: str | None, message: str, tmp_path: Path
 ) -> None:
     state, log = state_of(tmp_path)

@@ -22,8 +22,7 @@ from benchmarks.run_differences import differing_rows, newest
 from sb3_atari_course.callbacks import StopOnMovingAverage
 from sb3_atari_course.checkpoints import ExactCheckpoint, resume
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from tests.checkpoints.faults import contents
-from tests.checkpoints.small import (
+from tests.checkpoints.cartpole_trainings import (
     STEPS,
     arrays_of,
     assert_same_games,
@@ -35,6 +34,7 @@ from tests.checkpoints.small import (
     learn_twice,
     resume_run,
 )
+from tests.checkpoints.faults import contents
 from tests.checkpoints.trainings import Interrupt, InterruptError, assert_same_end
 
 
@@ -167,7 +167,7 @@ def test_callback_order_is_restored(tmp_path: Path) -> None:
     assert differing_rows(tmp_path / "uninterrupted", tmp_path / "run", "progress.csv") == 0
 
 
-def test_the_interrupted_model_itself_can_be_resumed(uninterrupted: Path, tmp_path: Path) -> None:
+def test_interrupted_model_can_be_resumed_in_place(uninterrupted: Path, tmp_path: Path) -> None:
     model = dqn(cartpole(tmp_path))
     with pytest.raises(InterruptError):
         model.learn(STEPS, [ExactCheckpoint(40, folder=tmp_path), Interrupt(150)])

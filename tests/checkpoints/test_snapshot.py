@@ -35,7 +35,7 @@ from sb3_atari_course.checkpoints.snapshot import (
     write_callbacks,
     write_training,
 )
-from tests.checkpoints.small import cartpole, close, dqn
+from tests.checkpoints.cartpole_trainings import cartpole, close, dqn
 
 
 def round_tripped(model: BaseAlgorithm) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.playing import AGENT, CARTPOLE, RUN, make_agent
+from tests.cli.untrained_agent import AGENT, CARTPOLE, RUN, make_agent
 from tests.zoo.runs import cli
 
 UUID_RUN = "CartPole-v1_2_28bf65b8-5e5b-4de1-b5da-3522d497669e"
@@ -42,7 +42,7 @@ def test_enjoy_and_record_use_the_run_that_evaluate_uses(
 
 
 @pytest.mark.parametrize("exp_id", ["0", UUID_RUN.removeprefix("CartPole-v1_"), "2"])
-def test_finds_a_uuid_run(exp_id: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finds_runs_with_uuid(exp_id: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("logs/dqn/CartPole-v1_2").rename(f"logs/dqn/{UUID_RUN}")
     shutil.copy(AGENT, f"logs/dqn/{UUID_RUN}")
     for choice in ([*CARTPOLE, "--exp-id", exp_id], [f"logs/dqn/{UUID_RUN}"]):
@@ -54,7 +54,7 @@ def test_finds_a_uuid_run(exp_id: str, capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("command", ["enjoy", "record"])
 @pytest.mark.parametrize("flag", [["--nonsense"], ["--seed", "many"], ["-n", "0"]], ids=" ".join)
-def test_rejects_an_invalid_flag(
+def test_rejects_invalid_flags(
     command: str, flag: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(command, str(RUN), "--no-render", *flag) == 2
@@ -71,7 +71,7 @@ def test_rejects_an_invalid_flag(
     ],
     ids=" ".join,
 )
-def test_a_missing_agent_gives_the_same_error_in_each_command(
+def test_missing_agent_gives_the_same_error_in_each_command(
     which: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if "--load-last-checkpoint" in which:
@@ -86,7 +86,7 @@ def test_a_missing_agent_gives_the_same_error_in_each_command(
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="always has a display")
-def test_enjoy_needs_a_display(
+def test_enjoy_requires_a_display(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):

@@ -39,7 +39,7 @@ CARTPOLE = ["--algo", "dqn", "--env", "CartPole-v1"]
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_an_invalid_argument_prints_one_line(
+def test_invalid_argument_prints_one_line(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(*arguments) == 2
@@ -76,7 +76,9 @@ class TestEvaluate:
         assert cli("evaluate", *CARTPOLE, "-f", "logs", *flags) == 0
         return passed
 
-    def test_passes_every_flag_on(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
+    def test_passes_all_flags_to_the_evaluation(
+        self, monkeypatch: pytest.MonkeyPatch, logs: Path
+    ) -> None:
         flags = "-n 7 --seed 5 --epsilon 0.3 --max-frames 99 --sticky-actions 0.25"
         passed = self.arguments(monkeypatch, *flags.split())
         expected = {
@@ -92,13 +94,15 @@ class TestEvaluate:
         assert {name: passed[name] for name in expected} == expected
         assert isinstance(passed["env_wrapper"](gym.make("CartPole-v1")), ClipReward)
 
-    def test_defaults(self, monkeypatch: pytest.MonkeyPatch, logs: Path) -> None:
+    def test_defaults_are_30_games_with_epsilon_0(
+        self, monkeypatch: pytest.MonkeyPatch, logs: Path
+    ) -> None:
         passed = self.arguments(monkeypatch, "--exp-id", "1")
         assert passed["model"].replay_buffer.buffer_size == 1  # the model is loaded without it
         assert (passed["n_games"], passed["epsilon"], passed["max_frames"]) == (30, 0.0, 108_000)
         assert passed["env_kwargs"] == {}
 
-    def test_env_kwargs_are_merged_with_those_of_the_training(
+    def test_env_kwargs_are_merged_with_those_of_training(
         self, monkeypatch: pytest.MonkeyPatch, logs: Path
     ) -> None:
         flags = ["--env-kwargs", "render_mode:'rgb_array'", "--env-kwargs", "max_episode_steps:9"]
@@ -111,7 +115,7 @@ class TestEvaluate:
         passed = self.arguments(monkeypatch, "--env-kwargs", "sutton_barto_reward:False")
         assert passed["env_kwargs"] == {"sutton_barto_reward": False}
 
-    def test_prints_the_scores_alone_to_stdout(
+    def test_prints_only_scores_to_stdout(
         self, logs: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """What is evaluated is printed to stderr."""
@@ -124,7 +128,7 @@ class TestEvaluate:
         for expected in (f"dqn on CartPole-v1 ({model})", "2 games", "2 with random actions"):
             assert expected in line
 
-    def test_a_full_disk_keeps_the_previous_evaluation(
+    def test_full_disk_keeps_the_previous_evaluation(
         self, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         path = logs / "dqn/CartPole-v1_2/evaluation.json"

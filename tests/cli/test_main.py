@@ -17,7 +17,7 @@ from sb3_atari_course.cli import evaluate
 from tests.zoo.runs import ROOT, cli
 
 
-def test_an_unknown_command_lists_the_commands(
+def test_unknown_command_lists_all_commands(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli("dance") == 2
@@ -46,7 +46,7 @@ def _pipe_of_a_subprocess() -> None:
         (_pipe_of_a_subprocess, BrokenPipeError),
     ],
 )
-def test_an_unexpected_error_keeps_its_traceback(
+def test_unexpected_error_keeps_its_traceback(
     bug: Callable[[], None], error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate, "main", lambda arguments: bug())
@@ -54,7 +54,7 @@ def test_an_unexpected_error_keeps_its_traceback(
         cli("evaluate")
 
 
-def test_an_unwritable_folder_prints_one_line(
+def test_unwritable_folder_prints_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def read_only(arguments: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ def test_an_unwritable_folder_prints_one_line(
 
 @pytest.mark.process
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_closed_pipe_is_not_an_error(unbuffered: str) -> None:
+def test_closed_pipe_is_not_an_error(unbuffered: str) -> None:
     """As ``--help | head`` does."""
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -82,7 +82,7 @@ def test_a_closed_pipe_is_not_an_error(unbuffered: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_environment_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variable_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SB3_ATARI_TRACEBACK", "1")
     with pytest.raises(ValueError, match="unknown algo"):
         cli("evaluate", "--algo", "dqm", "--env", "CartPole-v1")
@@ -100,12 +100,12 @@ def test_ctrl_c_prints_no_traceback(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_answers_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(command, "--help") == 0
     assert f"usage: sb3-atari {command} " in capsys.readouterr().out
 
 
-def test_help_and_argument_errors_import_no_pytorch() -> None:
+def test_help_and_argument_errors_do_not_import_pytorch() -> None:
     """PyTorch and RL Zoo take seconds to import."""
     code = (
         "import contextlib, sys\n"

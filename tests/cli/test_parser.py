@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sb3_atari_course.cli.parser import CommandParser, add_model, add_run, chosen_model, parse_run
-from tests.cli.playing import make_settings
+from tests.cli.untrained_agent import make_settings
 from tests.zoo.runs import cli
 
 #: Commands that take a run.
@@ -36,7 +36,7 @@ def _run(_in_an_empty_folder: None) -> None:
     ],
     ids=lambda value: " ".join(value),
 )
-def test_a_missing_run_gives_the_same_error_in_each_command(
+def test_missing_run_gives_the_same_error_in_each_command(
     arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = set()
@@ -60,7 +60,7 @@ def test_a_missing_run_gives_the_same_error_in_each_command(
     ],
     ids=lambda value: " ".join(value),
 )
-def test_names_what_does_not_exist(
+def test_error_names_the_missing_package_or_folder(
     command: str, arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(command, *arguments) == 2
@@ -70,7 +70,9 @@ def test_names_what_does_not_exist(
 
 
 @pytest.mark.parametrize("command", ["plot", "publish", "record"])
-def test_f_instead_of_o_suggests_o(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_folder_flag_with_a_run_folder_suggests_the_output_flag(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli(command, RUN, "-f", "there") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "-f there" in line
@@ -89,7 +91,7 @@ def test_f_instead_of_o_suggests_o(command: str, capsys: pytest.CaptureFixture[s
         ("--max-frames", "0", ["evaluate", "tune"]),
     ],
 )
-def test_an_invalid_value_gives_the_same_error_in_each_command(
+def test_invalid_value_gives_the_same_error_in_each_command(
     flag: str, value: str, commands: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = set()
@@ -114,7 +116,7 @@ def place(folder: str, algo: str, env_id: str, exp_id: int | str) -> dict[str, A
     return {"algo": algo, "env_id": env_id, "folder": folder, "exp_id": exp_id, **which}
 
 
-def test_the_flags_have_defaults() -> None:
+def test_only_algo_and_env_are_required() -> None:
     assert chosen(*CARTPOLE) == place("logs", "dqn", "CartPole-v1", 0)
     uuid = "3_28bf65b8-5e5b-4de1-b5da-3522d497669e"
     flags = ["-f", "my logs", "--exp-id", uuid, "--load-checkpoint", "5"]
@@ -123,7 +125,7 @@ def test_the_flags_have_defaults() -> None:
     assert chosen(*CARTPOLE, "--exp-id", "-1")["exp_id"] == -1
 
 
-def test_a_run_folder_gives_the_same_choice_as_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_folder_selects_the_same_run_as_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = place("logs", "dqn", "CartPole-v1", "1")
     assert chosen(RUN) == chosen(f"{RUN}/") == chosen("--load-best", RUN) | {"load_best": False}
     assert chosen(RUN) == expected
@@ -138,7 +140,7 @@ def test_a_run_folder_gives_the_same_choice_as_the_flags(monkeypatch: pytest.Mon
     assert chosen(".") == chosen("../CartPole-v1_1") == expected | {"folder": logs}
 
 
-def test_rejects_a_folder_that_is_not_a_run_of_rl_zoo() -> None:
+def test_rejects_folders_that_are_not_runs_of_rl_zoo() -> None:
     for folder in ("logs", "logs/dqn", f"{RUN}/CartPole-v1"):
         with pytest.raises(ValueError, match=f"^{folder} is not a run folder"):
             chosen(folder)

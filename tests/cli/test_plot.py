@@ -38,7 +38,7 @@ def plots() -> list[str]:
     ],
     ids=" ".join,
 )
-def test_output_files(
+def test_writes_figure_and_report_into_the_run_or_output_folder(
     arguments: list[str], files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli("plot", *arguments) == 0
@@ -58,7 +58,7 @@ def test_output_files(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_an_invalid_run_prints_one_line_and_writes_nothing(
+def test_invalid_run_prints_one_line_and_writes_nothing(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (make_run(Path("cut")) / "progress.csv").write_text("time/total_timesteps\n12")
@@ -72,7 +72,7 @@ def test_an_invalid_run_prints_one_line_and_writes_nothing(
 CHOICE = ["plot", "--algo", "dqn", "--env", "CartPole-v1", "--no-html"]
 
 
-def test_plots_the_latest_run_that_has_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plots_the_latest_run_with_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     Path(ONE, "CartPole-v1.zip").touch()
     assert cli(*CHOICE) == 0
     assert plots() == [f"{ONE}/learning_curve.png"]
@@ -94,7 +94,7 @@ def test_plots_the_latest_run_that_has_a_model(capsys: pytest.CaptureFixture[str
     ],
     ids=str,
 )
-def test_an_unwritable_file_prints_one_line(
+def test_unwritable_file_prints_one_line(
     arguments: list[str], path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if path.startswith("here"):
@@ -107,7 +107,7 @@ def test_an_unwritable_file_prints_one_line(
     assert not list(Path().rglob("*.part"))
 
 
-def test_shows_the_progress(shown: list[str]) -> None:
+def test_shows_progress(shown: list[str]) -> None:
     assert cli("plot", ONE) == 0
     assert shown == ["Plotting the learning curve", "Writing the report"]
     shown.clear()

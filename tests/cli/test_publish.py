@@ -40,7 +40,7 @@ DEFAULTS = {
 }
 
 
-def test_a_folder_or_flags_choose_the_run(
+def test_run_is_selected_by_folder_or_flags(
     published: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     choice = ["--algo", "dqn", "--env", "CartPole-v1", "-f", "logs"]
@@ -50,7 +50,7 @@ def test_a_folder_or_flags_choose_the_run(
         assert published.pop() == (Path(RUN), "my_agents", DEFAULTS)
 
 
-def test_passes_every_flag_on(published: list[tuple[Any, ...]]) -> None:
+def test_passes_all_flags_to_publish(published: list[tuple[Any, ...]]) -> None:
     flags = ["-o", "there", "--stages", "5", "7", "-n", "2", "--seed", "3", "--selection-games"]
     flags += ["4", "--selection-seed", "6", "--epsilon", "0.1", "--gym-packages", "json"]
     assert cli("publish", RUN, *flags) == 0

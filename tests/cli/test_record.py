@@ -15,7 +15,7 @@ from rl_zoo3 import ALGOS
 from stable_baselines3 import DQN
 
 from sb3_atari_course._common import progress
-from tests.cli.playing import AGENT, CARTPOLE, RUN, make_agent, make_settings
+from tests.cli.untrained_agent import AGENT, CARTPOLE, RUN, make_agent, make_settings
 from tests.zoo.runs import cli
 
 
@@ -51,7 +51,7 @@ def test_uses_device_and_gym_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list(Path("here").iterdir())) == 1
 
 
-def test_shows_the_progress(
+def test_shows_progress(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.01)
@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_no_truncated_video(moment: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("flags", [[], ["-o", "here/deeper"]], ids=" ".join)
-def test_an_unwritable_video_prints_one_line(
+def test_unwritable_video_prints_one_line(
     flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(flags[1] if flags else AGENT.parent / "videos")
@@ -106,7 +106,7 @@ def test_an_unwritable_video_prints_one_line(
     assert "Loading" not in printed.out  # fails before playing
 
 
-def test_a_full_disk_leaves_no_video(
+def test_full_disk_leaves_no_video(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(self: Any, path: str) -> None:

@@ -15,7 +15,7 @@ from rl_zoo3.exp_manager import ExperimentManager
 from sb3_atari_course.checkpoints import resume
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
 from sb3_atari_course.zoo import resume_experiment
-from tests.checkpoints.small import cartpole, close, dqn, learn
+from tests.checkpoints.cartpole_trainings import cartpole, close, dqn, learn
 from tests.zoo.runs import cli
 
 
@@ -28,7 +28,7 @@ def unfinished(
     return folder
 
 
-def test_the_run_of_a_script_names_the_function_that_resumes_it(
+def test_run_of_a_script_prints_the_function_that_resumes_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     learn(tmp_path, steps=100, interrupt_at=60)
@@ -120,7 +120,7 @@ def test_flags_override_the_settings_of_the_run(
     ("text", "value"),
     [(None, "args.yml"), ("a: [", "args.yml"), ("a: !!python/name:no.such", "no.such")],
 )
-def test_names_unreadable_settings(
+def test_error_names_unreadable_settings(
     text: str | None, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_of_rl_zoo(tmp_path)
@@ -133,7 +133,7 @@ def test_names_unreadable_settings(
     assert value in capsys.readouterr().err
 
 
-def test_flags_choose_the_latest_unfinished_run(
+def test_flags_select_the_latest_unfinished_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     resumed: list[Path] = []
@@ -161,7 +161,7 @@ def test_flags_choose_the_latest_unfinished_run(
     assert resumed == [runs[1], runs[2], runs[3], runs[0]]
 
 
-def test_shows_the_progress_of_restoring(tmp_path: Path, shown: list[str]) -> None:
+def test_shows_progress_of_restoring(tmp_path: Path, shown: list[str]) -> None:
     learn(tmp_path, steps=100, interrupt_at=60)
     model = dqn(cartpole(tmp_path, again=True))
     resume(tmp_path, model)

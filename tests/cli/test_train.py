@@ -92,7 +92,7 @@ TRAIN_CARTPOLE = ["train", *CARTPOLE, "--eval-freq", "-1", "--seed", "1"]
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_an_invalid_argument_prints_one_line(
+def test_invalid_argument_prints_one_line(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("broken.yml").write_text("a: [")
@@ -108,7 +108,7 @@ def test_an_invalid_argument_prints_one_line(
     assert sorted(Path().rglob("*")) == before  # no partial files are left
 
 
-def test_a_failure_during_training_names_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_during_training_names_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(self: Any, model: Any) -> None:
         raise OSError("No space left on device")
 
@@ -119,7 +119,7 @@ def test_a_failure_during_training_names_the_run(monkeypatch: pytest.MonkeyPatch
     assert (run / "CartPole-v1/config.yml").is_file()
 
 
-def test_a_failure_at_the_start_leaves_no_files() -> None:
+def test_failure_at_the_start_leaves_no_files() -> None:
     Path("logs/dqn/CartPole-v1_1").mkdir(parents=True)
     Path("tb").mkdir()
     too_large = ("replay_buffer_kwargs:{}", "buffer_size:100000000")  # found at the first step
@@ -136,7 +136,7 @@ def test_a_failure_at_the_start_leaves_no_files() -> None:
         *(("--seed", "4294967296"), ("--n-eval-envs", "0"), ("--verbose", "-1")),
     ],
 )
-def test_rejects_a_number_out_of_range(
+def test_rejects_numbers_out_of_range(
     flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(*TRAIN_CARTPOLE, "-f", str(tmp_path / "logs"), flag, value) == 2

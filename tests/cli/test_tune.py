@@ -44,7 +44,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_finished_study_starts_no_worker(
+def test_finished_study_starts_no_worker(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(home)
@@ -54,7 +54,7 @@ def test_a_finished_study_starts_no_worker(
     assert not (home / "studies/q_learning_FrozenLake-v1/workers").exists()
 
 
-def test_best_shows_the_progress(
+def test_best_flag_shows_progress(
     home: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
@@ -62,7 +62,7 @@ def test_best_shows_the_progress(
     assert shown == ["Writing best.yml, trials.csv and plots"]
 
 
-def test_reads_the_storage_from_an_environment_variable(
+def test_reads_storage_from_an_environment_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -73,7 +73,7 @@ def test_reads_the_storage_from_an_environment_variable(
     assert "journal not found: x.log" in capsys.readouterr().err
 
 
-def test_lists_the_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_params_prints_the_search_space(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(*CARTPOLE, "--list-params", "--freeze", "gamma") == 0
     printed = capsys.readouterr().out
     rows = {line.split()[0]: line for line in printed.splitlines()}
@@ -83,7 +83,7 @@ def test_lists_the_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert "double_q" not in rows
 
 
-def test_reports_a_missing_extra_before_training(
+def test_reports_missing_extras_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -137,7 +137,7 @@ def test_reports_a_missing_extra_before_training(
     ],
     ids=lambda value: " ".join(value[3:])[:50] if isinstance(value, list) else "",
 )  # fmt: skip
-def test_an_invalid_argument_prints_one_line(
+def test_invalid_argument_prints_one_line(
     home: Path,
     arguments: list[str],
     expected: str,

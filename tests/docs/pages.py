@@ -49,6 +49,6 @@ def all_blocks(language: str) -> list[Block]:
     return [
         block
         for page in PAGES
-        for block in blocks_of(page.read_text(), str(page.relative_to(ROOT)))
+        for block in blocks_of(page.read_text(encoding="utf-8"), str(page.relative_to(ROOT)))
         if block.language == language
     ]

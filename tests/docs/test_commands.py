@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ SHORT = {
     "evaluate": ["-n", "2"],
     "publish": ["-n", "2", "--selection-games", "2"],
     "resume": ["-n", "4000"],
-    "tune": ["-n", "400", "--n-trials", "2", "--n-games", "1", "--n-evaluations", "1"],
+    "tune": ["-n", "6000", "--n-trials", "2", "--n-games", "1", "--n-evaluations", "1"],
 }
 
 
@@ -54,7 +55,8 @@ def shortened(module: str, arguments: list[str]) -> list[str]:
     params = [word for word in params if word != "-params"]
     if {"dqn", "fast_dqn", "qrdqn"} & set(rest):
         given = {param.partition(":")[0] for param in params}
-        params += [param for param in TOY_PARAMS if param.partition(":")[0] not in given]
+        toy = [*TOY_PARAMS, "gradient_steps:1"]
+        params += [param for param in toy if param.partition(":")[0] not in given]
     trials = ["--n-trials", "1"] if "-optimize" in rest else []
     return [*rest, *TOY, *trials, *(["-params", *params] if params else [])]
 
@@ -66,7 +68,13 @@ def shortened(module: str, arguments: list[str]) -> list[str]:
             "train --algo dqn -params n_envs:8 buffer_size:9 --vec-env native",
             [
                 *("train", "--algo", "dqn", "--vec-env", "native", *TOY),
-                *("-params", "n_envs:8", "buffer_size:9", "learning_starts:100"),
+                *(
+                    "-params",
+                    "n_envs:8",
+                    "buffer_size:9",
+                    "learning_starts:100",
+                    "gradient_steps:1",
+                ),
             ],
         ),
         ("train --algo q_learning -n 9", ["train", "--algo", "q_learning", "-n", "9", *TOY]),
@@ -74,7 +82,7 @@ def shortened(module: str, arguments: list[str]) -> list[str]:
         ("plot RUN", ["plot", "RUN"]),
     ],
 )
-def test_shortened(command: str, expected: list[str]) -> None:
+def test_commands_are_shortened_to_toy_size(command: str, expected: list[str]) -> None:
     name, *arguments = command.split()
     assert [name, *shortened(name, arguments)] == expected
 
@@ -82,7 +90,7 @@ def test_shortened(command: str, expected: list[str]) -> None:
 @pytest.mark.process
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_run(page: str, tmp_path: Path) -> None:
+def test_documented_commands_run(page: str, tmp_path: Path) -> None:
     for name in ("hyperparams", "trained_agents", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for words in commands_of([b for b in all_blocks("bash") if b.is_run and b.page == page]):
@@ -95,8 +103,21 @@ def test_commands_run(page: str, tmp_path: Path) -> None:
             python_m(module, *shortened(module, arguments), cwd=tmp_path)
 
 
-def test_targets_of_make_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    for words in commands_of(all_blocks("bash")):
+@pytest.mark.parametrize("block", all_blocks("bash"), ids=str)
+def test_targets_and_flags_exist(block: Block) -> None:
+    """Also in blocks that are not run: targets of make, and flags of our own commands."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for words in commands_of([block]):
+        assert not {"|", "&&", ";", ">"} & set(words), words
         if words[0] == "make":
-            assert re.search(rf"^{words[1]}\b.*:", makefile, flags=re.M), words
+            for target in (word for word in words[1:] if "=" not in word):
+                assert re.search(rf"^(?:[\w ]+ )?{target}(?: [\w ]+)?:(?!=)", makefile, flags=re.M)
+        if words[1:3] == ["-m", "sb3_atari_course"]:
+            text = help_of(words[3])
+            for flag in (word for word in words[4:] if re.match(r"--?[a-z]", word)):
+                assert re.search(rf"(?<![\w-]){flag}(?![\w-])", text), flag
+
+
+@cache
+def help_of(command: str) -> str:
+    return printed_by(command, "--help")

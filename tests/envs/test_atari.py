@@ -71,7 +71,7 @@ class TestWrapAtari:
         assert layers(env) == ["CropGrayResize"]
 
     @pytest.mark.parametrize("game", ["MsPacman", "Freeway"])
-    def test_rgb_screens_give_the_pixels_of_sb3_atari_wrapper(self, game: str) -> None:
+    def test_rgb_frames_give_the_pixels_of_sb3_atari_wrapper(self, game: str) -> None:
         """In games without FIRE, which SB3 always presses, and without no-ops."""
         ours = wrap_atari(gym.make(f"{game}NoFrameskip-v4"), noop_max=0)
         theirs = AtariWrapper(gym.make(f"{game}NoFrameskip-v4"), noop_max=0)
@@ -173,7 +173,7 @@ class TestMakeAtariEnv:
         finally:
             workers.close()
 
-    def test_grayscale_and_rgb_screens_of_breakout_give_the_same_pixels(self) -> None:
+    def test_grayscale_and_rgb_frames_of_breakout_give_the_same_pixels(self) -> None:
         gray = make_atari_env(GAME, seed=3)
         rgb = make_atari_env(GAME, seed=3, env_kwargs={"obs_type": "rgb"})
         for a, b in zip(rollout(gray, 60), rollout(rgb, 60), strict=True):

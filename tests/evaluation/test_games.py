@@ -126,7 +126,7 @@ class TestReport:
         report = evaluate(ScriptedPlayer([0]), "Taxi-v4", n_games=101, max_frames=1)
         assert "scores: " + "-1 " * 100 + "...\n" in str(report)
 
-    def test_report_of_an_atari_game(self) -> None:
+    def test_atari_report_has_the_protocol_and_lengths_in_frames(self) -> None:
         report = evaluate(ScriptedPlayer([0]), n_games=2, max_frames=200, random_play=True)
         assert report.protocol == {
             "n_games": 2,
@@ -150,7 +150,7 @@ class TestReport:
         assert json.loads(json.dumps(report.as_dict()))["scores"] == list(report.scores)
 
     @pytest.mark.timeout(60)
-    def test_report_of_another_environment(self) -> None:
+    def test_report_of_another_environment_has_lengths_in_steps(self) -> None:
         report = evaluate(ScriptedPlayer([0]), "CartPole-v1", n_games=3)
         assert all(8 <= score <= 11 for score in report.scores)
         assert report.lengths == tuple(int(score) for score in report.scores)
@@ -255,7 +255,7 @@ class TestProtocol:
             evaluate(ScriptedPlayer([0]), **settings)
 
 
-def test_grayscale_screens_are_the_default() -> None:
+def test_grayscale_frames_are_the_default() -> None:
     seen: list[Any] = []
 
     class ObservingPlayer(AlwaysRight):
@@ -299,11 +299,28 @@ class TestProgress:
         assert "Evaluating: 1 of 2 games" in printed.err
         assert printed.out == ""
 
+    def test_agent_and_random_actions_have_a_bar_each(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: list[progress.Progress] = []
+
+        class Recorded(progress.Progress):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                shown.append(self)
+
+        monkeypatch.setattr("sb3_atari_course.evaluation.games.Progress", Recorded)
+        evaluate(SlowPlayer(), "CartPole-v1", n_games=3, random_play=True, progress_bar=True)
+        assert [(bar.description, bar.total, bar.n) for bar in shown] == [
+            ("Evaluating", 3, 3),
+            ("Evaluating random actions", 3, 3),
+        ]
+
     def test_is_not_shown_unless_asked_for(self, capsys: pytest.CaptureFixture[str]) -> None:
         evaluate(SlowPlayer(), "CartPole-v1", n_games=2, random_play=True)
         printed = capsys.readouterr()
         assert (printed.out, printed.err) == ("", "")
 
-    def test_is_a_bool(self) -> None:
+    def test_rejects_a_progress_bar_that_is_not_a_bool(self) -> None:
         with pytest.raises(TypeError, match="progress_bar"):
             evaluate(AlwaysRight(), "CartPole-v1", progress_bar=1)

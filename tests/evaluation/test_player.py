@@ -291,7 +291,7 @@ def test_warns_about_frames_stacked_twice() -> None:
         evaluate_games(model, BREAKOUT, n_games=1, seed=0, max_frames=60, random_play=False)
 
 
-def test_sb3_atari_wrapper_gets_rgb_screens() -> None:
+def test_sb3_atari_wrapper_gets_rgb_frames() -> None:
     report = evaluate_games(
         ScriptedPlayer([0]),
         BREAKOUT,

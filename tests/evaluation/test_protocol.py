@@ -67,7 +67,7 @@ class TestLimits:
             ({"env_kwargs": {"max_episode_steps": 900}}, 200),
         ],
     )
-    def test_the_minimum_is_reported(self, settings: dict[str, Any], expected: int) -> None:
+    def test_smallest_limit_is_reported(self, settings: dict[str, Any], expected: int) -> None:
         found = protocol(**settings)
         assert found["max_frames"] == expected
         assert found["whole_games"] is False
@@ -84,7 +84,7 @@ class TestLimits:
             keeper.step(0)
         assert (keeper.statistics.n_frames, keeper.statistics.was_cut_off) == (3, False)
 
-    def test_uncut_games_are_reported_as_whole(self) -> None:
+    def test_full_games_are_reported_as_whole_games(self) -> None:
         assert protocol(max_frames=108_000)["whole_games"] is True
 
     def test_outer_time_limit_is_reported_separately(self) -> None:
@@ -93,7 +93,7 @@ class TestLimits:
         assert found["max_frames"] == 200
         assert found["whole_games"] is False
 
-    def test_time_limit_of_other_environments(self) -> None:
+    def test_time_limit_of_other_environments_is_reported_in_steps(self) -> None:
         limited = protocol("CartPole-v1", env_wrapper=lambda env: TimeLimit(env, 6))
         assert limited == {"n_games": 1, "seed": 0, "epsilon": 0.0, "max_steps": 6}
 

@@ -322,7 +322,9 @@ def model(trained: FastDQN, events: list[str]) -> Any:
     return copied
 
 
-def test_training_with_emulated_gpu(events: list[str]) -> None:
+def test_training_on_an_emulated_gpu_captures_once_and_updates_all_weights(
+    events: list[str],
+) -> None:
     """Frames in the GPU store, rows copied there, updates pending until the next step."""
     env = make_atari_env("BreakoutNoFrameskip-v4", 4, seed=0, wrapper_kwargs={"shape": (42, 42)})
     model: Any = model_on_fake_gpu(env=env)

@@ -194,7 +194,7 @@ def test_initial_epsilon_is_that_of_the_first_step() -> None:
     assert make_model(exploration=LinearSchedule(0.8, 0, 1)).exploration_rate == 0.8
 
 
-def test_default_hyperparameters() -> None:
+def test_default_exploration_decays_by_episode_at_learning_rate_0_5() -> None:
     model = QLearning("QTablePolicy", make_env())
     assert (model.learning_rate, model.gamma) == (0.5, 0.99)
     assert model.exploration == EpisodeDecay(initial_eps=1.0, final_eps=0.001, decay=0.01)
@@ -241,7 +241,7 @@ def test_load_with_another_seed_changes_exploration(tmp_path: Path) -> None:
     assert sampled[0] != sampled[2]
 
 
-def test_logged_metrics(tmp_path: Path) -> None:
+def test_episode_means_epsilon_and_td_error_are_logged(tmp_path: Path) -> None:
     model = QLearning(
         "QTablePolicy", TimeLimit(make_env(), 5), seed=0, gamma=0.0, learning_rate=0.25
     )

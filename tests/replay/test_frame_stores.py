@@ -34,12 +34,12 @@ def test_take_returns_copies_of_the_stored_frames(kind: str) -> None:
     changed = np.array([3, 17], np.int32)
     kept[changed] = rng.integers(0, 256, (2, SIZE), dtype=np.uint8)
     store.put(changed, kept[changed])
-    numbers = rng.integers(0, 40, (5, 2, 3)).astype(np.int32)
-    taken = store.take(numbers)
+    frame_ids = rng.integers(0, 40, (5, 2, 3)).astype(np.int32)
+    taken = store.take(frame_ids)
     assert tuple(taken.shape) == (5, 2, 3, SIZE)
-    assert (np.asarray(taken) == kept[numbers]).all()
+    assert (np.asarray(taken) == kept[frame_ids]).all()
     taken[:] = 0  # a copy
-    assert (np.asarray(store.take(numbers)) == kept[numbers]).all()
+    assert (np.asarray(store.take(frame_ids)) == kept[frame_ids]).all()
 
 
 def test_device_store_grows_by_blocks() -> None:
@@ -49,9 +49,9 @@ def test_device_store_grows_by_blocks() -> None:
         store.reserve(n_frames)
         assert [len(block) for block in store._blocks] == blocks
     store.put(np.arange(40, dtype=np.int32), KEPT)
-    numbers = np.array([[39, 0], [33, 31]], np.int32)
-    assert (store.take(numbers).numpy() == KEPT[numbers]).all()
-    assert (store.take(numbers[:, 1]).numpy() == KEPT[numbers[:, 1]]).all()
+    frame_ids = np.array([[39, 0], [33, 31]], np.int32)
+    assert (store.take(frame_ids).numpy() == KEPT[frame_ids]).all()
+    assert (store.take(frame_ids[:, 1]).numpy() == KEPT[frame_ids[:, 1]]).all()
     assert store.n_bytes == 40 * SIZE
     assert store.addresses[1::2] == (32, 2, 6)
 
@@ -79,7 +79,7 @@ def test_plain_store_grows_in_small_steps() -> None:
     assert (store.take(np.arange(1300, dtype=np.int32)) == kept).all()
 
 
-def test_lz4_compresses_a_mostly_static_screen() -> None:
+def test_lz4_compresses_mostly_static_frames() -> None:
     store = Lz4Frames(7056)
     rng = np.random.default_rng(0)
     frames = np.repeat(rng.integers(0, 256, (1, 7056), dtype=np.uint8), 100, axis=0)

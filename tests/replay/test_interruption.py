@@ -68,7 +68,7 @@ def row_of(transition: Transition) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("compression", [None, "lz4"])
 @pytest.mark.parametrize("padding", ["repeat", "zero"])
 @pytest.mark.parametrize("n_before", [0, 3, 17])
-def test_an_interrupted_row_is_added_completely_or_not_at_all(
+def test_interrupted_row_is_added_completely_or_not_at_all(
     n_before: int, padding: str, compression: Any
 ) -> None:
     at_line, n_interrupted = 0, 0
@@ -119,7 +119,9 @@ class TestGaps:
 
     @pytest.mark.parametrize("handle_timeouts", [True, False])
     @pytest.mark.parametrize("compression", [None, "lz4"])
-    def test_gaps_of_all_environments(self, compression: Any, handle_timeouts: bool) -> None:
+    def test_returns_end_at_gaps_of_all_environments(
+        self, compression: Any, handle_timeouts: bool
+    ) -> None:
         """Several gaps, at the start and in a full buffer."""
         play = StackedPlay(0, n_envs=N_ENVS)
         buffer = self.make(
@@ -138,7 +140,7 @@ class TestGaps:
                 buffer.check_valid()
                 self.assert_same(buffer, reference)
 
-    def test_gap_of_one_environment(self) -> None:
+    def test_gap_of_one_environment_truncates_only_its_episode(self) -> None:
         """The episode of the other environment continues."""
         play = StackedPlay(3, n_envs=N_ENVS)
         buffer = self.make(play)
@@ -155,7 +157,9 @@ class TestGaps:
         self.assert_same(buffer, reference)
 
     @pytest.mark.parametrize("way", ["file", "pickle"])
-    def test_gap_after_loading_a_buffer(self, way: str, tmp_path: Path) -> None:
+    def test_loading_a_buffer_truncates_its_running_episodes(
+        self, way: str, tmp_path: Path
+    ) -> None:
         play, other = StackedPlay(3, n_envs=N_ENVS), StackedPlay(4, n_envs=N_ENVS)
         buffer = self.make(play)
         reference = naive.NaiveReplayBuffer(12, N_ENVS, n_steps=3, gamma=0.9)
@@ -176,7 +180,7 @@ class TestGaps:
             reference.add(*transition)
         self.assert_same(buffer, reference)
 
-    def test_gap_after_an_interrupted_training(self) -> None:
+    def test_interrupting_training_truncates_the_running_episode(self) -> None:
         """SB3 resets the environment in the next ``learn``."""
         model = make_model(0.99, n_steps=3)
 

@@ -116,13 +116,13 @@ class TestDevice:
 
     @staticmethod
     def fill(buffer: FrameReplayBuffer, play: StackedPlay) -> None:
-        buffer._learning_starts = lambda: None  # type: ignore[method-assign]  # it checks the GPU
+        buffer._check_before_first_add = lambda: None  # type: ignore[method-assign]  # it checks the GPU
         for _ in range(15):
             buffer.add(*play.step())
-        del buffer._learning_starts
+        del buffer._check_before_first_add
 
     @pytest.mark.parametrize("device", ["auto", "cuda", th.device("cuda", 0)])
-    def test_saved_with_a_gpu_and_loaded_without_one(self, gpu: Any, device: Any) -> None:
+    def test_buffer_saved_with_a_gpu_loads_without_one(self, gpu: Any, device: Any) -> None:
         gpu(True)
         buffer, play = make_filled(0, device=device, storage_device="auto")
         assert buffer.device.type == buffer.storage_device.type == "cuda"
@@ -137,7 +137,7 @@ class TestDevice:
         assert_continue_identically(loaded, plain, same_play)
 
     @pytest.mark.parametrize("by_sb3", [False, True])
-    def test_saved_without_a_gpu_and_loaded_with_one(self, gpu: Any, by_sb3: bool) -> None:
+    def test_buffer_saved_without_a_gpu_loads_with_one(self, gpu: Any, by_sb3: bool) -> None:
         """SB3's models set the device of a buffer that they load."""
         buffer, _ = make_filled(15, device="cpu" if by_sb3 else "auto", storage_device="auto")
         assert buffer.storage_device == th.device("cpu")
@@ -272,12 +272,12 @@ class TestInvalidFiles:
     def test_memory_error_while_loading_leaves_the_buffer_unchanged(
         self, saved: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def adopt(*args: Any) -> None:
+        def restore(*args: Any) -> None:
             raise MemoryError
 
         buffer, _ = make_filled(9, seed=5)
         before = sample(buffer, 20, 0)
-        monkeypatch.setattr(StackStorage, "adopt", adopt)
+        monkeypatch.setattr(StackStorage, "restore", restore)
         with pytest.raises(MemoryError):
             buffer.load(saved)
         assert_equal_batches(sample(buffer, 20, 0), before)

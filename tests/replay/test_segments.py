@@ -77,8 +77,8 @@ def assert_same(buffer: Any, original: Any) -> None:
         assert (buffer.observations[buffer.pos] == original.observations[buffer.pos]).all()
     if isinstance(buffer, FrameReplayBuffer):
         buffer.check_valid()
-        assert (buffer.stacks.numbers[:n] == original.stacks.numbers[:n]).all()
-        assert buffer.stacks.table.n_numbers == original.stacks.table.n_numbers
+        assert (buffer.stacks.frame_ids[:n] == original.stacks.frame_ids[:n]).all()
+        assert buffer.stacks.table.n_ids == original.stacks.table.n_ids
         assert buffer.stacks.table.free.tolist() == original.stacks.table.free.tolist()
     if n > 1 or not buffer.optimize_memory_usage:  # with one row there is nothing to sample
         for one, other in zip(sample(buffer, n), sample(original, n), strict=True):
@@ -197,7 +197,7 @@ class DictPlay(StackedPlay):
         return *parts, *rest
 
 
-def test_dict_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dict_observations_can_be_restored_and_continued(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "dict", (DictReplayBuffer, {}))
     for seed in range(3):
         run_with_checkpoints(Training("dict", DictPlay()), seed)

@@ -36,8 +36,8 @@ def make_storage(n_stack: int = 4, n_rows: int = 100) -> StackStorage:
 
 
 def write(storage: StackStorage, obs: NDArray[np.uint8], next_obs: NDArray[np.uint8]) -> None:
-    numbers, _ = storage.number(obs, next_obs)
-    storage.append(numbers)
+    frame_ids, _ = storage.store_frames(obs, next_obs)
+    storage.append(frame_ids)
 
 
 def n_new_frames(storage: StackStorage, *writes: tuple[Any, Any]) -> list[int]:
@@ -77,7 +77,7 @@ def test_life_loss_adds_no_more_frames() -> None:
     assert n_new_frames(make_storage(), *writes)[1:] == [1, 1]
 
 
-def test_unchanged_screen_adds_no_frame() -> None:
+def test_repeated_frame_is_not_stored_again() -> None:
     writes = [(stack(1, 2, 3, 4), stack(2, 3, 4, 4)), (stack(2, 3, 4, 4), stack(3, 4, 4, 4))]
     assert n_new_frames(make_storage(), *writes) == [4, 0]
 
@@ -102,7 +102,7 @@ def test_stacks_of_rgb_images_share_frames() -> None:
     assert buffer.stacks.table.n_frames < 50 * 3 * 1.7  # three channels per step; short episodes
 
 
-def test_full_buffer_reuses_frame_numbers() -> None:
+def test_full_buffer_reuses_frame_ids() -> None:
     """There are never more frames than the rows refer to."""
     for seed in range(5):
         play = StackedPlay(seed, n_envs=3, p_unrelated=0.1, n_stack=3)
@@ -111,8 +111,8 @@ def test_full_buffer_reuses_frame_numbers() -> None:
         for _ in range(300):
             buffer.add(*play.step())
             buffer.check_valid()
-        assert table.n_frames <= 1 + len(np.unique(buffer.stacks.numbers))
-        assert table.n_numbers < 10 * 3 * 2.5
+        assert table.n_frames <= 1 + len(np.unique(buffer.stacks.frame_ids))
+        assert table.n_ids < 10 * 3 * 2.5
 
 
 def test_full_buffer_needs_the_memory_of_one_frame_per_transition() -> None:
@@ -124,7 +124,7 @@ def test_full_buffer_needs_the_memory_of_one_frame_per_transition() -> None:
     for i in range(1200):
         obs, next_obs = frames[None, i : i + 4], frames[None, i + 1 : i + 5]
         buffer.add(obs, next_obs, np.array([0]), np.array([0.0]), np.array([False]), [{}])
-    assert buffer.stacks.table.n_numbers <= 500 + 4 + 2
+    assert buffer.stacks.table.n_ids <= 500 + 4 + 2
     assert buffer.memory_needed().low <= 500 * 7_400
 
 
@@ -172,7 +172,7 @@ def test_device_store_returns_channels_last_stacks() -> None:
     storage.check_valid()
 
 
-def test_stacks_with_more_channels_than_opencv_can_split() -> None:
+def test_stacks_with_more_channels_than_opencv_can_split_are_stored_exactly() -> None:
     store = PlainFrames(4, 10)
     storage = StackStorage(store, n_rows=9, n_envs=1, shape=(2, 2, 600), channels_first=False)
     screens = np.random.default_rng(0).integers(0, 256, (1, 2, 2, 700), dtype=np.uint8)
@@ -212,7 +212,7 @@ def _used_later(buffer: Any, table: Any, used: int) -> None:
 
 
 def _overwritten(buffer: Any, table: Any, used: int) -> None:
-    number = buffer.stacks.numbers[buffer.pos - 1, 0, NEXT_OBS, -1:]
+    number = buffer.stacks.frame_ids[buffer.pos - 1, 0, NEXT_OBS, -1:]
     table.store.put(number, np.full((1, table.store.frame_size), 77, np.uint8))
 
 
@@ -234,6 +234,6 @@ def test_check_valid_detects_each_inconsistency(breaks: Any) -> None:
     for _ in range(25):
         buffer.add(*play.step())
     buffer.check_valid()
-    breaks(buffer, buffer.stacks.table, int(buffer.stacks.numbers[3].max()))
+    breaks(buffer, buffer.stacks.table, int(buffer.stacks.frame_ids[3].max()))
     with pytest.raises(AssertionError):
         buffer.check_valid()

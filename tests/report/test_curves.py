@@ -31,19 +31,19 @@ def curve(steps: list[float], values: list[float]) -> Curve:
     return Curve(np.array(steps, dtype=float), np.array(values, dtype=float))
 
 
-def test_a_single_seed_is_unchanged() -> None:
+def test_curve_of_a_single_seed_is_unchanged() -> None:
     mean = mean_of_seeds([curve([1, 5], [2, 3])])
     assert [part.tolist() for part in mean] == [[1, 5], [2, 3], [0, 0]]
 
 
-def test_the_mean_covers_the_steps_of_all_seeds() -> None:
+def test_mean_covers_the_steps_common_to_all_seeds() -> None:
     mean = mean_of_seeds([curve([0, 50, 90], [1, 2, 3]), curve([20, 200], [5, 6])])
     assert (mean.steps[0], mean.steps[-1], len(mean.steps)) == (20, 90, N_POINTS)
     assert (mean.values[0], mean.values[-1]) == (3.0, 4.0)  # (1 + 5) / 2 and (3 + 5) / 2
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_value_holds_until_the_next_one(seed: int) -> None:
+def test_mean_and_interval_use_the_last_value_of_each_seed(seed: int) -> None:
     rng = np.random.default_rng(seed)
     seeds = [
         Curve(np.cumsum(rng.integers(1, 30, n)).astype(float), rng.normal(size=n))
@@ -105,14 +105,14 @@ WRAPPERS = [
     ],
     ids=["order", "default", "deep", "length"],
 )
-def test_groups_by_settings_and_names_the_differences(
+def test_groups_by_settings_and_labels_the_differences(
     configs: list[dict[str, Any]], names: list[str], tmp_path: Path
 ) -> None:
     folders = [make_run(tmp_path / str(i), config=config) for i, config in enumerate(configs)]
     assert [name for name, _ in groups_of(folders)] == names
 
 
-def test_a_run_from_another_model_is_a_separate_group(tmp_path: Path) -> None:
+def test_run_started_from_another_model_is_a_separate_group(tmp_path: Path) -> None:
     folders = [make_run(tmp_path / str(n), seed=n) for n in range(3)]
     arguments = folders[2] / "CartPole-v1/args.yml"
     arguments.write_text("algo: dqn\nenv: CartPole-v1\nseed: 2\ntrained_agent: a.zip\n")
@@ -170,7 +170,7 @@ def test_each_environment_has_a_panel_and_each_group_a_line(tmp_path: Path) -> N
     assert len({line.get_color() for line in figure.axes[0].get_lines()}) == 2
 
 
-def test_a_wide_interval_does_not_flatten_the_curves(tmp_path: Path) -> None:
+def test_wide_interval_does_not_flatten_the_curves(tmp_path: Path) -> None:
     """Two seeds at 0 and 10: the interval is 5 +- 63.5."""
     runs = [make_run(tmp_path / str(n), [n, n], seed=n) for n in (0, 10)]
     assert draw_comparison(read_runs(runs)).axes[0].get_ylim() == (-5, 15)
@@ -194,7 +194,7 @@ def test_draws_scores_evaluations_loss_and_epsilon(tmp_path: Path) -> None:
     figure = draw_run(read_run(tmp_path))
     scores, loss, epsilon = lines(figure)
     steps = [25.0 * game for game in range(1, 151)]
-    assert scores["one whole game"] == (steps, [game + 0.5 for game in range(150)])
+    assert scores["one full game"] == (steps, [game + 0.5 for game in range(150)])
     average = scores["mean of the last 100 games"]
     assert average[0] == steps
     assert average[1][:2] == [0.5, 1.0]
@@ -203,14 +203,14 @@ def test_draws_scores_evaluations_loss_and_epsilon(tmp_path: Path) -> None:
     assert "random play" not in scores
     assert loss[""] == ([500, 3750], [0.02, 0.01])
     assert epsilon[""] == ([100, 500, 3750], [0.9, 0.5, 0.1])
-    assert [axes.get_ylabel() for axes in figure.axes] == ["true score", "loss", "epsilon"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["unclipped score", "loss", "epsilon"]
     assert figure.axes[-1].get_xlabel() == "agent steps"
 
 
 def test_draws_a_run_that_has_monitor_files_only(tmp_path: Path) -> None:
     figure = draw_run(read_run(write_games(tmp_path, [1, 2, 3])))
     scores, loss, epsilon = lines(figure)
-    assert scores["one whole game"][0] == [100, 200, 300]
+    assert scores["one full game"][0] == [100, 200, 300]
     assert loss[""] == epsilon[""] == ([], [])
     assert figure.axes[-1].get_xlabel() == "steps, as Monitor counts them"
     notes = [[text.get_text() for text in axes.texts] for axes in figure.axes]
@@ -227,7 +227,7 @@ def test_draws_td_error_and_random_play(tmp_path: Path) -> None:
     assert lines(figure)[0]["random play"][1] == [20.0, 20.0]
 
 
-def test_output_paths(tmp_path: Path) -> None:
+def test_figures_are_written_to_the_run_folder_or_output_path(tmp_path: Path) -> None:
     run = make_run(tmp_path / r"a$\frac$b")  # a dollar sign starts no formula
     other = make_run(tmp_path / "other")
     for path, wanted in (
@@ -260,7 +260,7 @@ def test_rasterizes_thousands_of_points_in_an_svg(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["matplotlib", "pandas", "scipy"])
-def test_names_the_missing_extra(
+def test_error_names_the_missing_extra(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
@@ -278,7 +278,7 @@ def test_plots_lengths_and_returns_of_episodes() -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["steps", "return"]
 
 
-def test_the_window_may_exceed_the_number_of_episodes() -> None:
+def test_window_may_exceed_the_number_of_episodes() -> None:
     steps, _ = lines(plot_episodes([10, 20], [0, 0], window=100))
     assert steps["steps, mean of the last 100 episodes"][1] == [10, 15]
 

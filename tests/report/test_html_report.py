@@ -80,9 +80,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_contains_all_facts_about_a_run(page: str) -> None:
+def test_contains_curves_scores_video_command_and_settings(page: str) -> None:
     text = Tags(page).text
-    headlines = ("curves", "Scores of whole games", "Video", "Command", "Settings", "Files")
+    headlines = ("curves", "Scores of full games", "Video", "Command", "Settings", "Files")
     assert [h for h in headlines if h not in text] == []
     assert "python -m rl_zoo3.train --algo dqn --seed 4" in text
     assert "gamma0.9" in text
@@ -164,14 +164,14 @@ def test_embeds_the_newest_video_unless_it_is_too_large(
     assert "videos/game.mp4 (7 Bytes, of an earlier model) is too large" in tags.text
 
 
-def test_shows_the_requested_training_length(tmp_path: Path) -> None:
+def test_shows_requested_training_length(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     path = run / "CartPole-v1/args.yml"
     path.write_text(path.read_text().replace("n_timesteps\n    - -1", "n_timesteps\n    - 700"))
     assert "n_timesteps700 (set by -n; config file: 5000)" in text_of(run)
 
 
-def test_names_the_evaluated_model(tmp_path: Path) -> None:
+def test_shows_which_model_was_evaluated(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", evaluation={**EVALUATION, "model": "best_<model>.zip"})
     text = text_of(run)
     assert "evaluation of best_<model>.zip: mean" in text
@@ -200,7 +200,7 @@ def test_marks_scores_of_an_earlier_model(tmp_path: Path, monkeypatch: pytest.Mo
     assert "(n = 1, an earlier model)" in Tags(both).text
 
 
-def test_the_table_of_runs(comparison: str) -> None:
+def test_comparison_has_a_row_with_steps_and_score_for_each_run(comparison: str) -> None:
     text = Tags(comparison).text
     assert "CartPole-v1_1dqnCartPole-v143003" + "2" + "150 ± 50 (n = 2)" in text
     assert "otherqrdqnCartPole-v1123456200" + "2" + "7.5not evaluated" in text

@@ -48,7 +48,7 @@ def test_converts_frames_to_agent_steps_by_the_frame_skip(
     assert curves.games.steps.tolist() == [frames_of_100, 2 * frames_of_100]
 
 
-def test_the_log_of_a_finished_training_bounds_the_agent_steps(tmp_path: Path) -> None:
+def test_agent_steps_do_not_exceed_the_log_of_a_finished_run(tmp_path: Path) -> None:
     """No-ops and FIRE are frames, but not agent steps."""
     run = make_run(tmp_path / "run", [1, 2], env_id=GAME, config=HELD, progress="40,,1.0\n")
     assert read_run(run).games.steps.tolist() == [25, 50]  # still training: the log lags behind
@@ -65,7 +65,7 @@ def write_envs(run: Path, *envs: str) -> None:
 
 @pytest.mark.parametrize("is_finished", [False, True])
 @pytest.mark.parametrize("progress", [None, "1520,,1.0\n"])
-def test_end_steps_with_several_environments(
+def test_end_steps_are_summed_over_parallel_environments(
     is_finished: bool, progress: str | None, tmp_path: Path
 ) -> None:
     """Two environments in parallel; a long game is not finished."""
@@ -79,7 +79,7 @@ def test_end_steps_with_several_environments(
     assert curves.n_steps == (700 if progress is None else 1520)
 
 
-def test_unknown_frame_skip_only_shrinks_the_steps(tmp_path: Path) -> None:
+def test_log_can_only_reduce_steps_of_unknown_frame_skip(tmp_path: Path) -> None:
     """The number of frames per step is unknown: at least one."""
     write_envs(tmp_path, "1,100,1.0", "2,150,3.0")
     progress = tmp_path / "progress.csv"
@@ -117,7 +117,9 @@ LOG = "time/total_timesteps,time/episodes,eval/mean_reward\n"
         ("150,5,\n", [100, 200, 300, 400]),  # lives, not games
     ],
 )
-def test_the_log_bounds_the_end_steps(rows: str, steps: list[float], tmp_path: Path) -> None:
+def test_end_steps_stay_within_the_bounds_of_the_log(
+    rows: str, steps: list[float], tmp_path: Path
+) -> None:
     run = make_run(tmp_path / "run", [1, 2, 3, 4])
     (run / "progress.csv").write_text(LOG + rows)
     if not rows:
@@ -125,7 +127,7 @@ def test_the_log_bounds_the_end_steps(rows: str, steps: list[float], tmp_path: P
     assert read_run(run).games.steps.tolist() == steps
 
 
-def test_a_second_learn_from_0_continues_the_axis(tmp_path: Path) -> None:
+def test_second_learn_from_0_continues_the_step_axis(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [1, 2])
     log = "time/total_timesteps,time/episodes,train/loss\n110,1,0.5\n50,,0.4\n190,1,0.3\n"
     (run / "progress.csv").write_text(log)
@@ -150,7 +152,7 @@ def test_rejects_folders_that_are_not_runs(tmp_path: Path) -> None:
     for folder, match in (
         (tmp_path / "nowhere", "nowhere is not a folder"),
         (tmp_path / "empty", "no monitor file in .*empty"),
-        (write_games(tmp_path, []), "no whole game"),
+        (write_games(tmp_path, []), "no full game"),
     ):
         with pytest.raises(ValueError, match=match):
             read_run(folder)
@@ -169,7 +171,9 @@ def test_rejects_folders_that_are_not_runs(tmp_path: Path) -> None:
         ("evaluations.npz", "no zip", r"evaluations\.npz cannot be read"),
     ],
 )
-def test_names_an_unreadable_file(name: str, content: str, match: str, tmp_path: Path) -> None:
+def test_error_names_the_unreadable_file(
+    name: str, content: str, match: str, tmp_path: Path
+) -> None:
     run = make_run(tmp_path / "run")
     (run / name).write_text(content)
     with pytest.raises(ValueError, match=match):
@@ -180,7 +184,7 @@ def test_names_an_unreadable_file(name: str, content: str, match: str, tmp_path:
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_reads_the_facts(tmp_path: Path) -> None:
+def test_reads_run_metadata(tmp_path: Path) -> None:
     facts = read_facts(make_run(tmp_path / "CartPole-v1_3", seed=8, evaluation=EVALUATION))
     assert (facts.algo, facts.env_id, facts.seed) == ("dqn", "CartPole-v1", 8)
     assert facts.hyperparams == {"gamma": 0.9, "n_timesteps": 5000}
@@ -202,7 +206,7 @@ def test_reads_the_facts(tmp_path: Path) -> None:
         ("rl_model_50_steps.zip", "0" * 64, 20, "rl_model_50_steps.zip"),  # deleted
     ],
 )
-def test_which_model_was_evaluated(
+def test_evaluated_model_is_identified_by_hash_or_time(
     model: str, sha256: str | None, written_at: int, evaluated: str, tmp_path: Path
 ) -> None:
     noted = {} if sha256 is None else {"model_sha256": sha256}
@@ -215,12 +219,12 @@ def test_which_model_was_evaluated(
     assert (facts.evaluated, facts.evaluated_model) == (evaluated, model)
 
 
-def test_the_title_has_no_repetition(tmp_path: Path) -> None:
+def test_title_has_no_repetition(tmp_path: Path) -> None:
     titles = [read_facts(make_run(tmp_path / name)).title for name in ("CartPole-v1_3", "try")]
     assert titles == ["dqn · CartPole-v1_3", "dqn · CartPole-v1 · try"]
 
 
-def test_an_environment_with_a_slash(tmp_path: Path) -> None:
+def test_env_id_with_a_slash_is_read_from_the_settings(tmp_path: Path) -> None:
     """RL Zoo writes a hyphen for it."""
     run = write_games(tmp_path, [1])
     (run / "ALE-Breakout-v5").mkdir()
@@ -250,7 +254,7 @@ def test_files_exclude_the_report(tmp_path: Path) -> None:
         json.dumps({**EVALUATION, "nonsense": 3}),
     ],
 )
-def test_names_an_unreadable_evaluation(content: str, tmp_path: Path) -> None:
+def test_error_names_the_unreadable_evaluation(content: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / "evaluation.json").write_text(content)
     with pytest.raises(ValueError, match=r"evaluation\.json"):
@@ -277,7 +281,7 @@ def test_removes_passwords(address: str, shown: str, tmp_path: Path) -> None:
     assert "TOPSECRET" not in write_report(run).read_text()
 
 
-def test_ignores_an_unfinished_video(tmp_path: Path) -> None:
+def test_ignores_unfinished_videos(tmp_path: Path) -> None:
     """A killed ``record`` leaves one."""
     run = make_run(tmp_path / "run")
     (run / "videos/.part-x").mkdir(parents=True)

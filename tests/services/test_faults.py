@@ -13,7 +13,7 @@ import pytest
 
 from sb3_atari_course.checkpoints import resume
 from sb3_atari_course.checkpoints.folder import CheckpointFolder
-from tests.checkpoints.small import assert_same_training, cartpole, dqn
+from tests.checkpoints.cartpole_trainings import assert_same_training, cartpole, dqn
 
 pytestmark = pytest.mark.services
 
@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 from stable_baselines3.common.callbacks import ConvertCallback
 from sb3_atari_course.checkpoints import ExactCheckpoint
-from tests.checkpoints.small import dqn, cartpole
+from tests.checkpoints.cartpole_trainings import dqn, cartpole
 import torch; torch.set_num_threads(1)
 run, seconds = Path(sys.argv[1]), float(sys.argv[2])
 slow = ConvertCallback(lambda *_: time.sleep(seconds) or True)

@@ -89,7 +89,7 @@ def test_benchmark_detects_a_generator_that_is_not_restored() -> None:
     assert result["bytes_differing"] > 0
 
 
-def test_stock_rl_zoo_with_the_callback_in_its_yml(tmp_path: Path) -> None:
+def test_stock_rl_zoo_training_with_the_callback_in_its_yml_resumes_exactly(tmp_path: Path) -> None:
     (tmp_path / "dqn.yml").write_text(YML)
     command = ["rl_zoo3.train", "--algo", "dqn", "--env", GAME, "-conf", "dqn.yml", "--seed", "2"]
     command += ["--eval-freq", "150", "--eval-episodes", "1", "--num-threads", "1"]
@@ -116,7 +116,7 @@ def test_stock_rl_zoo_with_the_callback_in_its_yml(tmp_path: Path) -> None:
     assert "Saving to" in python_m(*command, *again, cwd=tmp_path)
 
 
-def test_launcher_resumes_after_ctrl_c_with_worker_processes(tmp_path: Path) -> None:
+def test_train_resumes_exactly_after_ctrl_c_with_worker_processes(tmp_path: Path) -> None:
     (tmp_path / "dqn.yml").write_text(YML.replace("  callback:", "  # callback:"))
     command = ["sb3_atari_course", "train", "--algo", "fast_dqn", "--env", GAME, "-f", "logs"]
     command += ["-conf", "dqn.yml", "--seed", "2", "--eval-freq", "150", "--eval-episodes", "1"]

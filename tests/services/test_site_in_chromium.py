@@ -60,7 +60,7 @@ def visit(browser: Browser, site: str) -> Callable[..., Visit]:
 @pytest.mark.parametrize(
     ("term", "page"), [("n-step", "replay_buffer"), ("replay buffer", "replay_buffer")]
 )
-def test_search_finds(visit: Callable[..., Visit], term: str, page: str) -> None:
+def test_search_finds_the_page_of_a_term(visit: Callable[..., Visit], term: str, page: str) -> None:
     opened = visit("index.html")
     opened.page.locator("input[name=q]").first.fill(term)
     opened.page.keyboard.press("Enter")
@@ -73,7 +73,7 @@ def test_search_finds(visit: Callable[..., Visit], term: str, page: str) -> None
     assert opened.messages == []
 
 
-def test_a_lesson_shows_its_images(visit: Callable[..., Visit]) -> None:
+def test_lesson_shows_its_images(visit: Callable[..., Visit]) -> None:
     opened = visit("course/lesson3_screen.html")
     widths = opened.page.evaluate(WIDTHS)
     assert len(widths) >= 3
@@ -90,7 +90,7 @@ def test_a_lesson_shows_its_images(visit: Callable[..., Visit]) -> None:
         "reference/api_envs.html",
     ],
 )
-def test_readable_at_phone_width(visit: Callable[..., Visit], page: str) -> None:
+def test_pages_are_readable_at_phone_width(visit: Callable[..., Visit], page: str) -> None:
     """The page does not scroll sideways, and its text is not tiny."""
     opened = visit(page, width=390)
     root = "document.scrollingElement"
@@ -103,7 +103,7 @@ def test_readable_at_phone_width(visit: Callable[..., Visit], page: str) -> None
 
 
 @pytest.mark.parametrize("page", ["index.html", "course/lesson1_taxi.html"])
-def test_nothing_is_loaded_from_elsewhere(
+def test_pages_load_nothing_from_other_hosts(
     visit: Callable[..., Visit], site: str, page: str
 ) -> None:
     opened = visit(page)

@@ -94,5 +94,5 @@ def test_report_has_best_yml_table_and_plots(tmp_path: Path) -> None:
     assert [float(row["params_learning_rate"]) for row in rows] == [0.5, 0.1234567, 0.9, 0.3]
 
 
-def test_report_of_a_single_trial(tmp_path: Path) -> None:
+def test_report_of_a_single_trial_is_complete(tmp_path: Path) -> None:
     assert len(write_report(study_of(TRIALS[:1]), tmp_path)) == 6

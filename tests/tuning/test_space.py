@@ -173,7 +173,7 @@ class TestParameters:
             ("visits", "visits", 0.1, "visits"),
         ],
     )
-    def test_learning_rate_schedules(
+    def test_learning_rate_and_its_schedule_are_separate_parameters(
         self, given: Any, schedule: str, number: float, with_a_half: Any
     ) -> None:
         entry = {"learning_rate": given}
@@ -195,7 +195,7 @@ class TestParameters:
             (SLOW, "episodes", 0.5, {**SLOW, "initial_eps": 0.2}, SLOW),
         ],
     )  # fmt: skip
-    def test_exploration_schedules_of_q_learning(
+    def test_exploration_schedule_and_initial_eps_are_separate_parameters(
         self, given: Any, schedule: str, first: float, with_a_fifth: Any, falling: Any
     ) -> None:
         entry = {"exploration": given}
@@ -311,7 +311,9 @@ class TestValues:
             (span(0.1, 1.0, log=True), FloatDistribution(0.1, 1.0, log=True)),
         ],
     )
-    def test_optuna_distributions(self, values: Values, distribution: BaseDistribution) -> None:
+    def test_values_become_optuna_distributions(
+        self, values: Values, distribution: BaseDistribution
+    ) -> None:
         trial = ask()
         suggest(trial, "x", values)
         assert trial.distributions == {"x": distribution}
@@ -355,7 +357,7 @@ class TestValues:
             (span(0.0, 1.0), "lin_0.5", None),
         ],
     )
-    def test_stored_value_of_a_hyperparameter(
+    def test_stored_value_is_none_outside_the_space(
         self, values: Values, value: Any, stored: Any
     ) -> None:
         assert stored_value(values, value) is stored or stored_value(values, value) == stored
@@ -387,7 +389,7 @@ class TestFiles:
         with pytest.raises(ValueError, match=f"{message}|{message}.*space.yml"):
             load_space("dqn", "CartPole-v1", str(file))
 
-    def test_user_defined_parameter_with_path(self) -> None:
+    def test_user_defined_parameter_is_written_to_its_path(self) -> None:
         content = yaml.safe_load(
             "threshold: {path: env_wrapper.Mine.limit, values: {low: 1, high: 5}, meaning: edge}\n"
             "tau: [0.5, 1.0]\n"
@@ -451,7 +453,7 @@ class TestCommandLine:
         with pytest.raises(ValueError, match=message):
             adapt_space("dqn", {"gamma": [0.9, 0.99]}, **options)
 
-    def test_list_params_table(self) -> None:
+    def test_list_params_shows_the_parameters_of_entry_and_space(self) -> None:
         entry = {name: TABLE[name] for name in ("policy", "learning_rate", "exploration")}
         content = {"gamma": [0.9, 1], "n_bins": [[2, 2], [3, 3]]}
         lines = describe_space("q_learning", content, entry).split("\n")

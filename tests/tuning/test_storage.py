@@ -21,8 +21,8 @@ from sb3_atari_course.tuning.storage import (
     DatabaseStorage,
     KernelLock,
     LockedJournalStorage,
-    cut_torn_line,
     open_storage,
+    truncate_partial_line,
 )
 from sb3_atari_course.tuning.study import WORKER, create_or_join, status_of
 from tests.tuning.studies import Quick, add_line, make_study, settings, states
@@ -99,7 +99,7 @@ def test_rejected_urls_are_shown_without_passwords(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_grace_period_reaches_the_database(tmp_path: Path) -> None:
+def test_grace_period_reaches_the_database(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path, grace_period=30)
     assert isinstance(storage, DatabaseStorage)
     assert (storage.grace_period, storage.heartbeat_interval) == (30, 5)
@@ -281,7 +281,7 @@ def test_partial_last_line_is_truncated(tmp_path: Path, partial: str) -> None:
 def test_complete_lines_are_kept(tmp_path: Path, complete: bytes, partial: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(complete + partial)
-    cut_torn_line(path)
+    truncate_partial_line(path)
     assert path.read_bytes() == complete
 
 

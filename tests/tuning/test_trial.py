@@ -62,7 +62,7 @@ def results(study: Study) -> list[tuple[dict[str, Any], float | None, dict[int, 
     [{}, pytest.param(CARTPOLE, marks=pytest.mark.slow)],
     ids=["table", "network"],
 )
-def test_the_same_seed_gives_the_same_trials_and_scores(
+def test_same_seed_gives_the_same_trials_and_scores(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     first = run(tmp_path / "a", pruner="none", **changes)
@@ -212,7 +212,7 @@ def test_evaluation_uses_the_wrappers_of_training(tmp_path: Path) -> None:
     assert states(study) == ["COMPLETE"]
 
 
-def test_a_surplus_trial_trains_nothing(tmp_path: Path) -> None:
+def test_surplus_trial_trains_nothing(tmp_path: Path) -> None:
     study = run(tmp_path, n_trials=1)
     study.add_trial(study.trials[0])
     study.optimize(Objective(settings_of(study), tmp_path), n_trials=1, catch=(Exception,))

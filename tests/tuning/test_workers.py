@@ -250,7 +250,7 @@ DONE = replace(START, complete=40, mean_seconds=60.0)
 
 
 class TestProgressLine:
-    def test_all_fields(self) -> None:
+    def test_shows_counts_best_score_and_remaining_time(self) -> None:
         best = optuna.trial.create_trial(state=TrialState.COMPLETE, value=487.31)
         best.number = 7
         status = replace(MIDDLE, errors=((1, "a"), (4, "b")), n_died=1, best=best)

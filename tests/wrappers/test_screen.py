@@ -93,7 +93,7 @@ class TestCropGrayResize:
             np.testing.assert_array_equal(obs, crop_gray_resize(gray[..., None], crop=FIELD))
 
     @pytest.mark.parametrize("keep_dim", [True, False])
-    def test_grayscale_screens_are_not_converted_again(self, keep_dim: bool) -> None:
+    def test_grayscale_frames_are_not_converted_again(self, keep_dim: bool) -> None:
         env = CropGrayResize(
             GrayscaleObservation(FakeScreens(), keep_dim=keep_dim), shape=(210, 160)
         )

@@ -78,7 +78,7 @@ def test_environment_may_reuse_its_array() -> None:
         ("MsPacman", "grayscale", 1002),
     ],
 )
-def test_skipping_screens_equals_naive_repetition(
+def test_skipping_unused_frames_equals_naive_repetition(
     game: str, obs_type: str, max_frames: int
 ) -> None:
     """On the real emulator, until the game is truncated within a step or at its end."""
@@ -105,7 +105,7 @@ def test_skipping_screens_equals_naive_repetition(
     assert n_steps > 50
 
 
-def test_renders_only_two_of_four_screens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renders_only_two_of_four_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     get_obs = AtariEnv._get_obs
     monkeypatch.setattr(
@@ -118,7 +118,7 @@ def test_renders_only_two_of_four_screens(monkeypatch: pytest.MonkeyPatch) -> No
     assert read == ["ram", "ram", "rgb", "rgb"]
 
 
-def test_inner_observation_wrappers_receive_every_screen() -> None:
+def test_inner_observation_wrappers_receive_every_frame() -> None:
     shapes: list[tuple[int, ...]] = []
 
     def record(obs: Any) -> Any:
@@ -132,7 +132,7 @@ def test_inner_observation_wrappers_receive_every_screen() -> None:
     assert shapes == [(210, 160, 3)] * 13
 
 
-def test_emulator_returns_screens_again_after_an_error(
+def test_emulator_returns_frames_again_after_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     env = after_reset(ActionRepeat(gym.make("BreakoutNoFrameskip-v4")))

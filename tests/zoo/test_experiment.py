@@ -73,7 +73,7 @@ def test_evaluate_prints_paths_and_score(logs: Path) -> None:
         assert expected in printed
 
 
-def test_enjoy_and_record(logs: Path) -> None:
+def test_enjoy_plays_the_run_and_record_writes_an_mp4(logs: Path) -> None:
     printed_by("enjoy", *RUN, "-f", str(logs), "--no-render", "-n", "50")
     printed_by("record", *RUN, "-f", str(logs), "-n", "20")
     assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
@@ -107,7 +107,9 @@ def test_env_kwargs_of_the_yml_apply_to_evaluation(tmp_path: Path) -> None:
         ("fast_dqn", "CartPole-v1", "dqn"),
     ],
 )
-def test_default_hyperparameter_file(algo: str, env_id: str, file: str | None) -> None:
+def test_default_hyperparameter_file_is_ours_or_else_that_of_rl_zoo(
+    algo: str, env_id: str, file: str | None
+) -> None:
     expected = None if file is None else str(hyperparams_file(file))
     assert experiment._our_file(algo, env_id) == expected
 

@@ -48,7 +48,7 @@ def test_stock_rl_zoo_trains_and_evaluates_on_native_envs(logs: Path) -> None:
 
 
 @pytest.mark.services
-def test_stock_enjoy_and_record_video(logs: Path) -> None:
+def test_stock_enjoy_and_record_video_load_natively_trained_models(logs: Path) -> None:
     """Enjoy uses native environments; record_video has no --gym-packages."""
     printed = python_m("rl_zoo3.enjoy", *RUN, *NATIVE, "-f", str(logs), "--no-render", "-n", "150")
     assert "Atari Episode Score" in printed
@@ -56,7 +56,7 @@ def test_stock_enjoy_and_record_video(logs: Path) -> None:
     assert list((logs / f"dqn/{GAME}_1/videos").glob("*.mp4"))
 
 
-def test_launcher_trains_natively_with_frame_stack_of_the_yml(tmp_path: Path) -> None:
+def test_train_uses_native_envs_with_the_frame_stack_of_the_yml(tmp_path: Path) -> None:
     """Pong uses the entry ``atari``, which stacks frames by SB3's VecFrameStack."""
     pong = ["--algo", "dqn", "--env", "PongNoFrameskip-v4"]
     printed_by(

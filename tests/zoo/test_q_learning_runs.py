@@ -81,7 +81,7 @@ def test_training_continues_from_a_checkpoint(logs: Path, tmp_path: Path) -> Non
         (["learning_rate:'lin_0.5'", "exploration:dict(decay=0.5)"], 0.5 / 60, 1.0),
     ],
 )
-def test_schedules_as_strings(
+def test_params_flag_accepts_schedules_as_strings(
     params: list[str], rate: float | None, epsilon: float, tmp_path: Path
 ) -> None:
     run = [*RUN, "-f", str(tmp_path), "--seed", "1"]  # no episode ends within 60 steps
@@ -101,7 +101,7 @@ def test_env_kwargs_flag_is_merged_with_the_yml(tmp_path: Path) -> None:
     assert run.env_kwargs == {"max_episode_steps": 200, "is_slippery": True}
 
 
-def test_optimize_with_several_environments(tmp_path: Path) -> None:
+def test_optimize_runs_trials_with_several_environments(tmp_path: Path) -> None:
     printed = printed_by(
         *(*TRAIN, *RUN, "-f", str(tmp_path), "-n", "400", "-params", "n_envs:2"),
         *("-optimize", "--n-trials", "2", "--no-optim-plots", "--eval-episodes", "1"),

@@ -179,7 +179,7 @@ def test_finds_latest_run_with_the_requested_model(
     assert find(load_last_checkpoint=True) == "2/rl_model_10_steps"
     printed = capsys.readouterr().err.splitlines()
     assert "CartPole-v1_2 has no best model yet: using CartPole-v1_1" in printed
-    assert "CartPole-v1_3 has no checkpoint after 9 steps yet: using CartPole-v1_2" in printed
+    assert "CartPole-v1_3 has no saved model after 9 steps yet: using CartPole-v1_2" in printed
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ The data flow::
     SB3's step_async(actions)
       -> native_vec_env.py   checks actions; inserts FIRE where a life starts
       -> emulators.py        parallel batches of games (ale-py's vector environments): crops and
-                             resizes screens; detects life losses and ends of games
+                             resizes frames; detects life losses and ends of games
       -> native_vec_env.py   stacks frames, writes Monitor files, returns what SB3 expects
     options.py               maps a Gymnasium id and its options to ale-py's arguments, and the
                              wrappers of a yml file to arguments of NativeAtariVecEnv

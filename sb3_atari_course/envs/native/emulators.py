@@ -1,6 +1,6 @@
 """Parallel batches of ale-py's vector environment, and episode bookkeeping of their games.
 
-``Batches`` runs steps in each ``Batch`` (one ale-py vector environment whose screens are cropped
+``Batches`` runs steps in each ``Batch`` (one ale-py vector environment whose frames are cropped
 and resized), and ``EpisodeCounter`` derives life losses, ends of games, scores and lengths.
 """
 
@@ -47,7 +47,7 @@ class RawStep(NamedTuple):
 
 
 class Batch:
-    """A batch of n games, run by a thread that waits for ale-py and then resizes the screens.
+    """A batch of n games, run by a thread that waits for ale-py and then resizes the frames.
 
     Waiting and resizing release the GIL, so batches run in parallel. Requests are executed one
     after the other. An interrupt (Ctrl-C) reaches the main thread only, so every request is
@@ -57,9 +57,9 @@ class Batch:
     :param n_threads: threads of ale-py.
     :param arguments: for ale-py's AtariVectorEnv: the game.
     :param shape: (h, w) of the frames in pixels.
-    :param crop: (top, bottom, left, right) of the screen in pixels; None for the whole screen,
-        which ale-py resizes itself.
-    :param screen: (rows, columns) of the screen, used with a crop.
+    :param crop: (top, bottom, left, right) in pixels; None for the whole frame, which ale-py
+        resizes itself.
+    :param screen: (rows, columns) of the emulator's frame, used with a crop.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Batch:
         )
 
     def _resize(self, screen: Frames, frame: Frames) -> None:
-        """Fill a frame (h, w) with the cropped and resized screen, as ``crop_gray_resize``."""
+        """Crop and resize an emulator frame into ``frame``, (h, w), as ``crop_gray_resize``."""
         if self.crop is None:  # ale-py has resized it
             frame[...] = screen
             return
@@ -214,13 +214,13 @@ def joined(parts: list[RawStep]) -> RawStep:
 def batch_sizes(n_envs: int, n_threads: int, *, resizes: bool) -> list[tuple[int, int]]:
     """Return the numbers of games and of ale-py's threads of each batch.
 
-    With a crop each batch resizes screens in one thread, so several batches are used: at least two,
+    With a crop each batch resizes frames in one thread, so several batches are used: at least two,
     and one per two cores on large machines. Each has one ale-py thread more than its share of the
     cores, because these are idle while the batch resizes. Without a crop ale-py resizes, and one
     batch balances the load best.
 
     :param n_threads: number of cores to use.
-    :param resizes: whether the batches crop and resize screens.
+    :param resizes: whether the batches crop and resize frames.
 
     >>> batch_sizes(32, 2, resizes=True), batch_sizes(32, 2, resizes=False)
     ([(16, 2), (16, 2)], [(32, 2)])

@@ -59,7 +59,7 @@ class NativeAtariVecEnv(VecEnv):
     """Vectorized Atari environment on ale-py's C++ backend, for a CnnPolicy of any SB3 algorithm.
 
     Equivalent to :func:`~sb3_atari_course.envs.wrap_atari` around SB3's Monitor. Without FIRE and
-    no-ops, observations, rewards and dones equal those of the wrappers with grayscale screens.
+    no-ops, observations, rewards and dones equal those of the wrappers with grayscale frames.
     Returns and lengths in ``info["episode"]`` are those that Monitor records: of full games,
     unclipped, with no-ops and their rewards, without the frames that some emulators play during a
     reset (NameThisGame: 134). Differences:
@@ -72,7 +72,7 @@ class NativeAtariVecEnv(VecEnv):
        not render it. It appears in ``terminal_observation`` only, which is not used for
        bootstrapping after a game over.
     3. The maximum over two frames is taken after the conversion to grayscale, as in Gymnasium and
-       Dopamine; SB3, RL Zoo and the DQN paper take the maximum of RGB screens.
+       Dopamine; SB3, RL Zoo and the DQN paper take the maximum of RGB frames.
     4. The number of no-ops is 0 to ``noop_max`` (wrappers: 1 to ``noop_max``). No-ops, and frames
        that the emulator plays during a reset, do not count towards ``max_num_frames_per_episode``.
        A game that ends during its no-ops is not counted.
@@ -85,7 +85,7 @@ class NativeAtariVecEnv(VecEnv):
     :param seed: environment i is seeded with ``seed + i`` at the first reset; None for a random
         seed.
     :param crop: (top, bottom, left, right) in pixels, see :class:`.CropGrayResize`; None for the
-        whole screen.
+        whole frame.
     :param shape: (h, w) of a frame in pixels.
     :param noop_max: maximum number of no-ops at the start of a game, in frames (in steps of an id
         that skips frames itself).
@@ -99,12 +99,12 @@ class NativeAtariVecEnv(VecEnv):
         or ``"zero"``.
     :param n_threads: number of cores to use, at most one per environment; None for all.
     :param monitor_dir: folder for the files ``{i}.monitor.csv``; None for no files.
-    :param monitor_append: append to existing files, as a resumed training does.
+    :param monitor_append: append to existing files, as a resumed run does.
     :param render_mode: None, or ``"rgb_array"``: ``render()`` returns the newest frames, in
         grayscale.
     :param options: ``repeat_action_probability``, ``max_num_frames_per_episode``, ``frameskip``,
         ``full_action_space``, ``max_episode_steps``, as for :func:`gymnasium.make`.
-    :raises ValueError: for an unknown id, a value out of range, a crop that exceeds the screen, an
+    :raises ValueError: for an unknown id, a value out of range, a crop that exceeds the frame, an
         option that ale-py's vector environment does not support (RGB, modes, difficulties), and for
         skipping frames twice.
     :raises TypeError: for an unknown option, and for a value of the wrong type.

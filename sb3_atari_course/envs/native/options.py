@@ -51,7 +51,7 @@ _NO_LIMIT = 2**31 - 1
 class Start(NamedTuple):
     """Properties of a game before the first agent step."""
 
-    #: (rows, columns) of the screen; mostly 210 rows, at most 250
+    #: (rows, columns) of the emulator's frame; mostly 210 rows, at most 250
     screen: tuple[int, int]
     #: frames that the emulator plays during a reset, 0 in most games
     n_frames: int
@@ -119,7 +119,7 @@ def find_emulators(
         if kwargs.get(name) not in allowed:
             raise ValueError(
                 f"{env_id} with {name}={kwargs[name]!r} is not supported natively (only grayscale"
-                " screens, no sound, discrete actions, default mode and difficulty): remove"
+                " frames, no sound, discrete actions, default mode and difficulty): remove"
                 f" {name}, or use Python environments (native=False, --vec-env dummy)"
             )
     own_skip = kwargs.get("frameskip", 4)

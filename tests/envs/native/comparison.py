@@ -35,7 +35,7 @@ def python_side(
     env_kwargs: dict[str, Any] | None = None,
     **wrapper_kwargs: Any,
 ) -> VecEnv:
-    """Return games in ``wrap_atari`` with grayscale screens, without FIRE and no-ops."""
+    """Return games in ``wrap_atari`` with grayscale frames, without FIRE and no-ops."""
 
     def wrap(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         settings = {"noop_max": 0, "fire_on_reset": False, **wrapper_kwargs}

@@ -40,7 +40,7 @@ def start(env_id: str, **settings: Any) -> Start:
     return start_of(found.arguments["game"], found.n_noops)
 
 
-def test_settings_of_an_id_without_frame_skip() -> None:
+def test_noframeskip_id_gets_frame_skip_4_max_pooling_and_30_noops() -> None:
     assert find("SpaceInvadersNoFrameskip-v4") == Emulators(
         {
             "game": "space_invaders",
@@ -57,7 +57,7 @@ def test_settings_of_an_id_without_frame_skip() -> None:
     )
 
 
-def test_settings_of_an_id_that_skips_frames() -> None:
+def test_deterministic_id_keeps_its_frame_skip_without_max_pooling() -> None:
     found = find("BreakoutDeterministic-v4", frame_skip=1)
     assert (found.frame_skip, found.frames_counted, found.n_noops) == (4, 4, 120)
     assert found.arguments["maxpool"] is False
@@ -94,7 +94,7 @@ def test_shortest_frame_limit_applies(
     assert found.arguments["max_num_frames_per_episode"] == expected
 
 
-def test_screens_of_250_rows_equal_the_wrappers() -> None:
+def test_frames_of_250_rows_equal_the_wrappers() -> None:
     env_id = "ALE/KeystoneKapers-v5"
     assert start("PongNoFrameskip-v4").screen == (210, 160)
     emulator = gym.make(env_id, obs_type="grayscale", frameskip=1)
@@ -106,7 +106,7 @@ def test_screens_of_250_rows_equal_the_wrappers() -> None:
     np.testing.assert_array_equal(native.reset()[0, 0], expected[..., 0])
 
 
-def test_frames_played_during_a_reset_and_scores_of_noops() -> None:
+def test_reset_frames_and_noop_scores_equal_those_of_gym_make() -> None:
     """The expected values are those of ``gym.make``."""
     assert start("PongNoFrameskip-v4", noop_max=2).n_frames == 0
     assert start("NameThisGameNoFrameskip-v4").n_frames == 134
@@ -123,7 +123,7 @@ def test_at_most_one_thread_per_game() -> None:
     assert 1 <= usable_threads(None, 1000) < 1000
 
 
-def test_arguments_from_the_wrappers_of_this_package() -> None:
+def test_reads_arguments_from_wrap_atari_and_frame_stack() -> None:
     env = FrameStack(wrap_atari(Monitor(gym.make(GAME)), crop=FIELD, noop_max=7), padding="zero")
     assert settings_of(env) == {
         "noop_max": 7,
@@ -154,7 +154,7 @@ def test_missing_wrappers_turn_their_arguments_off() -> None:
     }
 
 
-def test_arguments_from_sb3s_wrappers() -> None:
+def test_reads_arguments_from_sb3_atari_wrapper() -> None:
     """RL Zoo's dqn.yml uses them."""
     env = AtariWrapper(Monitor(gym.make(GAME)), noop_max=5, frame_skip=3, screen_size=42)
     assert settings_of(env) == {

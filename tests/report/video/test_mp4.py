@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sb3_atari_course.report.video import write_video
-from tests.report.video.reading import read_video
+from tests.report.video.video_reader import read_video
 
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -40,7 +40,7 @@ def enlarged(frame: NDArray[np.uint8], scale: int) -> NDArray[np.int64]:
     return np.kron(frame, np.ones((scale, scale, 1))).astype(np.int64)
 
 
-def test_the_file_has_every_frame_in_its_colours(tmp_path: Path) -> None:
+def test_file_has_every_frame_in_its_colors(tmp_path: Path) -> None:
     frames = [blocks(210, 160, number=i) for i in range(20)]
     path = write_video(tmp_path / "new/game.mp4", iter(frames), fps=15)
     assert path == tmp_path / "new/game.mp4"
@@ -76,7 +76,7 @@ def test_enlarges_frames_by_integers_to_even_sizes(
     assert read_video(path)[1].shape == (2, size[1], size[0], 3)
 
 
-def test_keeps_grey_levels(tmp_path: Path) -> None:
+def test_keeps_gray_levels(tmp_path: Path) -> None:
     ramp = np.repeat(np.arange(0, 256, 3, dtype=np.uint8)[None], 84, axis=0)  # (84, 86)
     _, frames = read_video(write_video(tmp_path / "a.mp4", [ramp] * 3, scale=4))
     difference = frames.astype(np.int64) - enlarged(ramp[..., None], 4)
@@ -91,7 +91,7 @@ def test_enlarges_without_interpolation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_error_leaves_an_existing_file_only(error: type[BaseException], tmp_path: Path) -> None:
+def test_error_leaves_only_an_existing_file(error: type[BaseException], tmp_path: Path) -> None:
     old = write_video(tmp_path / "a.mp4", [noise(20, 20)]).read_bytes()
 
     def frames() -> Iterator[NDArray[np.uint8]]:
@@ -189,7 +189,7 @@ def test_rejects_invalid_settings(
         write_video(name, [noise(4, 4)], **settings)
 
 
-def test_names_an_unwritable_path(tmp_path: Path) -> None:
+def test_error_names_the_unwritable_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.mp4").mkdir()
     for path in (tmp_path / "file/a.mp4", tmp_path / "folder.mp4"):
@@ -199,7 +199,7 @@ def test_names_an_unwritable_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (400, 400)])
-def test_a_full_disk_leaves_no_partial_file(
+def test_full_disk_leaves_no_partial_file(
     shape: tuple[int, int], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """A limit of the file size has the effect of a full disk on ffmpeg."""
@@ -211,7 +211,7 @@ def test_a_full_disk_leaves_no_partial_file(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_detects_a_missing_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detects_missing_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ffmpeg that dies early leaves a playable video."""
     write_frames = imageio_ffmpeg.write_frames
 
@@ -228,7 +228,7 @@ def test_detects_a_missing_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list(tmp_path.iterdir())
 
 
-def test_names_the_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_the_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(ImportError, match=r'pip install "sb3_atari_course\[video\]"'):
         write_video(tmp_path / "new/a.mp4", [])

@@ -1,4 +1,4 @@
-"""Recording of one whole game: frames, true score, length."""
+"""Recording of one full game: frames, unclipped score, length."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_records_every_step_through_all_lives() -> None:
     assert (recording.score, recording.n_steps) == (30.0, 3)
 
 
-def test_the_env_is_unchanged_and_can_be_reused() -> None:
+def test_env_is_unchanged_and_can_be_reused() -> None:
     env = LifeLossTerminal(fake(lives=[2, 1], ends_at=3))
     inside = env.env
     first, second = (record_game(ScriptedPlayer([0]), env, seed=seed) for seed in (0, 1))
@@ -64,7 +64,7 @@ def test_max_steps_counts_agent_steps() -> None:
     assert (recording.score, recording.n_steps, len(recording.frames)) == (4.0, 4, 5)
 
 
-def test_a_truncated_game_is_over_wherever_it_is_truncated() -> None:
+def test_recording_ends_at_a_truncation_by_any_wrapper() -> None:
     for env, n_steps in (
         (fake(truncated_at=3), 3),
         (TimeLimit(fake(), 3), 3),
@@ -91,7 +91,7 @@ def test_draw_gets_the_observation_and_action_of_each_frame() -> None:
     assert recording.frames[0].shape == (4, 10, 3)
 
 
-def test_the_seed_determines_the_game() -> None:
+def test_seed_determines_the_game() -> None:
     def play(seed: int | None, epsilon: float) -> list[Any]:
         game = fake(ends_at=12)
         record_game(ScriptedPlayer([0]), game, seed=seed, epsilon=epsilon)

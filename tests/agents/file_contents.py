@@ -1,15 +1,11 @@
-"""Helpers: the full content of agent files, and a callback that stops its training."""
+"""Helper: the full content of an agent file, with pickles decoded."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
 import zipfile
 from pathlib import Path
-
-from stable_baselines3.common.callbacks import BaseCallback
 
 
 def all_of(path: Path) -> bytes:
@@ -21,12 +17,3 @@ def all_of(path: Path) -> bytes:
     settings = json.loads(members["data"])
     pickled = [one.get(":serialized:", "") for one in settings.values() if isinstance(one, dict)]
     return b"\n".join([*members.values(), *map(base64.b64decode, pickled)])
-
-
-class StopYourself(BaseCallback):
-    """Callback that sends SIGTERM to the training, like a job scheduler."""
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps == 4000:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return True

@@ -1,6 +1,6 @@
 """Replay buffers: bytes per transition, speed of adding and sampling, of SB3's, others and ours.
 
-Run:  python benchmarks/replay_memory.py [--quick]      (7 minutes, 8 GB of RAM)
+Run:  python benchmarks/replay_buffer.py [--quick]      (7 minutes, 8 GB of RAM)
 
 Games are recorded once, with random actions or a script that follows the ball, in 8 environments
 with stacks of four 84 x 84 frames, and added to every replay buffer as SB3 does.
@@ -45,7 +45,7 @@ from gymnasium import spaces
 from stable_baselines3 import DQN
 from stable_baselines3.common.buffers import ReplayBuffer
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/replay_memory.py`
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/replay_buffer.py`
 from benchmarks.played_games import SCENES, Recording, Scene, record
 from sb3_atari_course import AtariCnnPolicy, FrameReplayBuffer, make_atari_env
 
@@ -54,7 +54,7 @@ N_ENVS = 8
 SPEED_SCENES = ("Breakout, crop, script", "MsPacman, random")
 
 SB3 = "SB3 ReplayBuffer"
-SB3_OPTIMISED = "SB3, optimize_memory_usage"
+SB3_OPTIMIZED = "SB3, optimize_memory_usage"
 EXTRA_ZSTD = "sb3-extra-buffers, zstd3"
 EXTRA_LZ4 = "sb3-extra-buffers, lz4-block/1"
 PLAIN = "ours, plain"
@@ -62,7 +62,7 @@ LZ4 = "ours, lz4"
 
 SHORT = {
     SB3: "SB3",
-    SB3_OPTIMISED: "optimised",
+    SB3_OPTIMIZED: "optimized",
     EXTRA_ZSTD: "extra zstd3",
     EXTRA_LZ4: "extra lz4",
     PLAIN: "ours, plain",
@@ -85,7 +85,7 @@ def make_buffer(side: str, buffer_size: int, space: spaces.Box) -> Any:
         )
     makers: dict[str, Callable[[], Any]] = {
         SB3: lambda: ReplayBuffer(*settings),
-        SB3_OPTIMISED: lambda: ReplayBuffer(*settings, **once),
+        SB3_OPTIMIZED: lambda: ReplayBuffer(*settings, **once),
         PLAIN: lambda: FrameReplayBuffer(*settings),
         LZ4: lambda: FrameReplayBuffer(*settings, compression="lz4"),
     }
@@ -96,8 +96,8 @@ def sides() -> list[str]:
     """Return the names of the buffers to compare."""
     if importlib.util.find_spec("sb3_extra_buffers") is None:
         print("sb3-extra-buffers skipped: pip install 'sb3-extra-buffers[zstd]' to compare")
-        return [SB3, SB3_OPTIMISED, PLAIN, LZ4]
-    return [SB3, SB3_OPTIMISED, EXTRA_ZSTD, EXTRA_LZ4, PLAIN, LZ4]
+        return [SB3, SB3_OPTIMIZED, PLAIN, LZ4]
+    return [SB3, SB3_OPTIMIZED, EXTRA_ZSTD, EXTRA_LZ4, PLAIN, LZ4]
 
 
 def bytes_per_transition(side: str, folder: Path, buffer_size: int, n_turns: int) -> float:

@@ -1,6 +1,7 @@
 """Loads agents in a separate process with limited RAM, and prints the outcomes.
 
-``python -m tests.agents.opening LIST``: a JSON list of paths; prints one line of JSON for each.
+``python -m tests.agents.load_with_limited_ram LIST``: a JSON list of paths; prints one line of
+JSON for each.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def call(tool: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     getattr(rl_zoo3.plots, tool)()
 
 
-def test_plot_train(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_train_draws_a_line_per_run(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = ("-a", "q_learning", "-e", "FrozenLake", "-f", str(logs), "-w", "3")
     call("plot_train", monkeypatch, *flags)
     lines = plt.gcf().axes[0].get_lines()
@@ -64,7 +64,7 @@ def test_plot_train(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 < np.asarray(line.get_xdata()).max() <= 400 for line in lines)
 
 
-def test_all_plots_and_plot_from_file(
+def test_all_plots_averages_seeds_and_plot_from_file_draws_them(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results, figure = tmp_path / "results", tmp_path / "figure.png"
