@@ -33,8 +33,9 @@ help:
 install: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.lock
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test]"
+	@echo "Installing about 150 packages into .venv: one to five minutes"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[test]"
 	@touch $(STAMP)
 
 $(SERVICES): $(STAMP)

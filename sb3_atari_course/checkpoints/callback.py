@@ -225,8 +225,10 @@ class ExactCheckpoint(BaseCallback):
         for bar in all_within(self.locals["callback"]):
             if isinstance(bar, ProgressBarCallback):
                 bar.pbar.update(checkpoint.step)
-        for env, reason in fresh.items():
-            print(f"  {env} begins a new episode: {reason}", flush=True)
+        for reason in dict.fromkeys(fresh.values()):
+            envs = [env for env in fresh if fresh[env] == reason]
+            which = f"{len(envs)} environments" if len(envs) > 2 else " and ".join(envs)
+            print(f"  new episode (not bit-identical) in {which}: {reason}", flush=True)
 
     def _take(self, *, finished: bool = False) -> None:
         """Write a checkpoint; if that fails, print why and continue with the previous one."""

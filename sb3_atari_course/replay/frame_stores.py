@@ -149,7 +149,7 @@ class PlainFrames(FrameStore):
 class Lz4Frames(FrameStore):
     """Frames compressed by LZ4, as their XOR with the first frame that was stored.
 
-    Static parts of the frame, such as the maze of MsPacman, become zeros, which LZ4 compresses best.
+    Static parts of the frame, such as the maze of MsPacman, become zeros, which compress best.
     """
 
     #: Number of stored frames from which the size estimate is based on them, not on other games.
