@@ -35,7 +35,8 @@ from sb3_atari_course.wrappers.timing import layers
 #: Maximum number of scores printed in a report, which stores all of them.
 _MOST_SCORES = 100
 
-#: Most no-ops (emulator frames) before a game; Mnih et al. 2015, Extended Data Table 1.
+#: Most no-ops (emulator frames) before a game if the wrappers have no ``NoopReset``, whose
+#: ``noop_max`` decides; Mnih et al. 2015, Extended Data Table 1.
 NOOP_MAX = 30
 
 
