@@ -5,6 +5,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SERVICES := .venv/.services
 SPHINX := .venv/.sphinx
+SITE := docs/_build/html/index.html
+PAGES := CHANGELOG.md $(shell find docs sb3_atari_course examples/notebooks -type f \
+  -not -path '*/_build/*' -not -path '*/__pycache__/*')
 
 # make breakout: length in agent steps; within ten minutes on 2 cores
 STEPS ?= 100000
@@ -15,6 +18,7 @@ GAME := --env BreakoutNoFrameskip-v4 -f logs
 LESSONS := $(sort $(wildcard examples/lesson*.py))
 
 .PHONY: help install breakout hour lessons notebooks student test test-all test-services
+.DELETE_ON_ERROR:
 .PHONY: docs format lint types check lock clean
 
 help:
@@ -77,14 +81,17 @@ test: $(STAMP)
 test-all: $(STAMP)
 	$(PYTEST) -m "not services"
 
-test-services: $(SERVICES) docs
+test-services: $(SERVICES) $(SITE)
 	$(PYTEST) -m services
 
+docs: $(SITE)
+	@echo $(SITE)
+
 # Warnings are errors. The second line lists external links in _build/links/output.json.
-docs: $(SPHINX)
+$(SITE): $(SPHINX) $(PAGES)
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -d docs/_build/doctrees docs docs/_build/html
 	$(BIN)/sphinx-build -q -W -b linkcheck -d docs/_build/doctrees docs docs/_build/links
-	@echo "docs/_build/html/index.html"
+	@touch $(SITE)
 
 format: $(STAMP)
 	$(BIN)/ruff format .
