@@ -88,7 +88,7 @@ def test_commands_are_shortened_to_toy_size(command: str, expected: list[str]) -
 
 
 @pytest.mark.process
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", PAGES)
 def test_documented_commands_run(page: str, tmp_path: Path) -> None:
     for name in ("hyperparams", "trained_agents", "examples"):
