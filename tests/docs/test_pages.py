@@ -37,7 +37,7 @@ def test_blocks_are_found_with_their_marks() -> None:
 def test_marks_are_known_and_stand_above_a_block(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     marks = [block.mark for block in blocks_of(text, "") if block.mark]
-    assert marks == re.findall(r"<!--\s*(.+?)\s*-->", text)
+    assert marks == re.findall(r"^\s*<!--\s*(.+?)\s*-->\s*$", text, flags=re.M)
     assert all(re.fullmatch(r"slow|not run: .+", mark) for mark in marks)
 
 
