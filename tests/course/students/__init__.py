@@ -1,4 +1,4 @@
-"""What students hand in, by exercise: solutions with one mistake, and right ones in other styles."""
+"""What students hand in, by exercise: solutions with one mistake, right ones in other styles."""
 
 from __future__ import annotations
 
