@@ -44,13 +44,10 @@ def _grade(files: Sequence[str], exercise: str | None, jobs: int | None, table: 
     """Check many solutions, print a line for each and a sum; return whether all are right."""
     from sb3_atari_course.course.grading import grade, write_csv  # imports torch
 
-    grades = []
-    for one in grade(files, exercise, n_processes=jobs):
-        grades.append(one)
+    grades = grade(files, exercise, n_processes=jobs)
+    n_right = n_all = 0
+    for one in write_csv(grades, table) if table else grades:
         print(one, flush=True)
-    grades.sort(key=lambda one: (str(one.file), one.exercise))
-    if table:
-        write_csv(grades, table)
-    n_right = sum(one.passed for one in grades)
-    print(f"{n_right} of {len(grades)} right{f', table: {table}' if table else ''}")
-    return n_right == len(grades)
+        n_right, n_all = n_right + one.passed, n_all + 1
+    print(f"{n_right} of {n_all} right{f', table: {table}' if table else ''}")
+    return n_right == n_all

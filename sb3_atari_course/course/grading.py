@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +108,8 @@ def _find_exercises(cells: Sequence[Cell]) -> list[str]:
     return found
 
 
-def write_csv(grades: Sequence[Grade], path: str | Path) -> None:
-    """Write grades as a table.
+def write_csv(grades: Iterable[Grade], path: str | Path) -> Iterator[Grade]:
+    """Write each grade to a table as it comes, and pass it on.
 
     :param grades: of :func:`grade`.
     :param path: of the file, which is overwritten.
@@ -118,6 +118,8 @@ def write_csv(grades: Sequence[Grade], path: str | Path) -> None:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for one in grades:
-            held = (one.n_held, one.n_properties)
             finding = " ".join(one.finding.split())
-            writer.writerow([one.file, one.exercise, *held, finding, f"{one.seconds:.1f}"])
+            counts = (one.n_held, one.n_properties)
+            writer.writerow([one.file, one.exercise, *counts, finding, f"{one.seconds:.1f}"])
+            file.flush()
+            yield one

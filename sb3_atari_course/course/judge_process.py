@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import types
 from collections.abc import Generator, Iterator, Sequence
@@ -25,14 +26,14 @@ from sb3_atari_course.course.exercises import module_of
 from sb3_atari_course.course.student_code import Cell
 from sb3_atari_course.course.verdict import READING, Finding, Verdict
 
-#: Seconds for one property; a right solution needs less than two.
-PROPERTY_SECONDS = 12.0
+#: CPU seconds for one property; a right solution needs less than two.
+PROPERTY_SECONDS = 8.0
 
 #: Seconds until the process has imported what it needs, on a slow machine too.
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 
-#: Seconds that the process has to report its own timeout before it is killed.
-_GRACE_SECONDS = 3.0
+#: Seconds without a sign of life after which a process is killed.
+_SILENT_SECONDS = 10.0
 
 #: What torch imports for the first optimizer: more than a second, spent once by the server.
 _FOR_OPTIMIZERS = "torch._dynamo"
@@ -58,7 +59,6 @@ class _Running:
     """A process that judges, and what it has reported so far."""
 
     job: Job
-    seconds: float
     process: Any
     reports: Connection
     deadline: float
@@ -69,14 +69,14 @@ class _Running:
 
     def take(self, kind: str, *content: Any) -> Finding | None:
         """Take one report of the process; return it if it is a finding."""
-        self.deadline = time.monotonic() + self.seconds + _GRACE_SECONDS
+        self.deadline = time.monotonic() + _SILENT_SECONDS
         if kind == "finding":
             self.findings.append(Finding(*content))
             self.is_done = not self.findings[-1].passed
             return self.findings[-1]
         if kind == "names":
             self.names = list(content)
-        self.is_done = kind == "done"
+        self.is_done = kind == "done"  # else it is a sign of life
         return None
 
     def fail(self, message: str) -> Finding:
@@ -98,7 +98,7 @@ def judge_jobs(
 
     :param jobs: what to judge.
     :param n_processes: number of solutions that are judged at the same time.
-    :param seconds: the time for each property.
+    :param seconds: the CPU time for each property.
     """
     preload = [*{module_of(job.exercise): None for job in jobs}, _FOR_OPTIMIZERS]
     waiting, running = list(reversed(jobs)), list[_Running]()
@@ -135,7 +135,7 @@ def _reported(one: _Running) -> Iterator[Finding]:
         try:
             finding = one.take(*one.reports.recv())
         except EOFError:
-            one.process.join(_GRACE_SECONDS)
+            one.process.join(_SILENT_SECONDS)
             has_ended = True
             break
         if finding is not None:
@@ -150,7 +150,7 @@ def _reported(one: _Running) -> Iterator[Finding]:
         )
     elif time.monotonic() > one.deadline:
         one.is_done = True
-        yield one.fail(f"not finished after {one.seconds:g} seconds, and without an answer")
+        yield one.fail(f"no sign of life for {_SILENT_SECONDS:g} seconds")
 
 
 def _start(job: Job, folder: str, preload: list[str], seconds: float) -> _Running:
@@ -159,28 +159,35 @@ def _start(job: Job, folder: str, preload: list[str], seconds: float) -> _Runnin
     :param job: the solution.
     :param folder: in which it runs, empty.
     :param preload: modules for the server to import, if it is not there yet.
-    :param seconds: the time for each property.
+    :param seconds: the CPU time for each property.
     """
     methods = multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload(preload)
     reports, send = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(send, job, folder, seconds), daemon=True)
-    with _empty_main():
+    with _detached():
         process.start()
     send.close()
-    return _Running(job, seconds, process, reports, time.monotonic() + _START_SECONDS)
+    return _Running(job, process, reports, time.monotonic() + _START_SECONDS)
 
 
 @contextlib.contextmanager
-def _empty_main() -> Iterator[None]:
-    """Keep multiprocessing from running the caller's script again: a lesson has no main guard."""
+def _detached() -> Iterator[None]:
+    """Keep multiprocessing from running the caller's script again: a lesson has no main guard.
+
+    Ctrl-C is for the caller alone, not for the server while it imports.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _end(one: _Running) -> None:
@@ -200,7 +207,7 @@ def _run(send: Connection, job: Job, folder: str, seconds: float) -> None:
     :param send: the names of what will be looked at, then each finding, then ``done``.
     :param job: the solution.
     :param folder: to run in.
-    :param seconds: the time for each property.
+    :param seconds: the CPU time for each property.
     """
     if hasattr(os, "setsid"):
         os.setsid()  # a group with all that the code starts
@@ -209,7 +216,7 @@ def _run(send: Connection, job: Job, folder: str, seconds: float) -> None:
         os.dup2(silence, descriptor)
     sys.path.insert(0, os.path.abspath(job.file.parent if job.file else Path()))
     os.chdir(folder)
-    from sb3_atari_course.course.exercises.judging import judge_and_report  # imports torch
+    from sb3_atari_course.course.judge_worker import judge_and_report  # imports torch
 
     once = job.file is not None
     judge_and_report(send, job.exercise, job.cells, once=once, seconds=seconds)

@@ -43,7 +43,7 @@ def test_a_folder_of_submissions_is_graded(
     assert end.value.code == 1
     assert "1 of 10 right" in capsys.readouterr().out
     with table.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
     found = {(Path(row["file"]).name, row["exercise"]): row for row in rows}
     assert len(rows) == len(found) + 1 == 10  # two files are called lesson7.py
     findings = {key: row["first finding"] for key, row in found.items()}
@@ -70,7 +70,7 @@ def test_one_exercise_of_several_files_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_table_has_a_row_for_each_grade(tmp_path: Path) -> None:
     wrong = Grade(Path("a.py"), "own_env", 2, 7, "starts:\n  begin, at the goal", 1.25)
-    write_csv([wrong], tmp_path / "grades.csv")
+    assert list(write_csv([wrong], tmp_path / "grades.csv")) == [wrong]
     assert (tmp_path / "grades.csv").read_text(encoding="utf-8").splitlines() == [
         "file,exercise,held,of,first finding,seconds",
         'a.py,own_env,2,7,"starts: begin, at the goal",1.2',

@@ -1,43 +1,23 @@
-"""Exercises, and how a solution is judged: one property after the other.
-
-:func:`judge_and_report` runs in the process of a student's code, which
-:mod:`sb3_atari_course.course.judge_process` starts.
-"""
+"""Exercises, and how a solution is judged: one property after the other."""
 
 from __future__ import annotations
 
 import ast
-import contextlib
-import os
 import random
 import re
 import sys
-import threading
 import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from sb3_atari_course.course.exercises import load_exercise
 from sb3_atari_course.course.student_code import Cell, Statement, definitions, needed_statements
 from sb3_atari_course.course.verdict import READING, Finding
-
-#: What a check refuses, by the name of Python's audit event.
-_REFUSED = {
-    "builtins.input": "a check has no keyboard for input()",
-    "os.fork": "a check starts no processes",
-    "os.posix_spawn": "a check starts no processes",
-    "os.system": "a check starts no processes",
-    "subprocess.Popen": "a check starts no processes",
-}
 
 
 class WrongError(BaseException):
@@ -141,29 +121,29 @@ def judge(
     cells: Sequence[Cell],
     *,
     once: bool = False,
-    watch: Callable[[str], AbstractContextManager[None]] = lambda name: contextlib.nullcontext(),
+    begin: Callable[[str], object] = lambda name: None,
 ) -> Iterator[Finding]:
     """Look at a solution, in this process; the last finding is the first that does not hold.
 
     :param exercise: what was asked for.
     :param cells: the student's code.
     :param once: see :meth:`.Exercise.read`.
-    :param watch: given a property's name, returns the context in which it is looked at.
+    :param begin: is called with the name of each property before it is looked at.
     """
-    with watch(READING):
-        try:
-            solution = exercise.read(cells, once=once)
-            message = ""
-        except WrongError as wrong:
-            message = str(wrong)
-        except BaseException as error:  # SystemExit and KeyboardInterrupt, too
-            message = f"running your definitions failed: {_at_line(_show(error), error)}"
+    begin(READING)
+    try:
+        solution = exercise.read(cells, once=once)
+        message = ""
+    except WrongError as wrong:
+        message = str(wrong)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt, too
+        message = f"running your definitions failed: {_at_line(_show(error), error)}"
     yield Finding(READING, message)
     if message:
         return
     for prove in exercise.properties:
-        with watch(name_of(prove)):
-            finding = look_at(prove, solution)
+        begin(name_of(prove))
+        finding = look_at(prove, solution)
         yield finding
         if not finding.passed:
             return
@@ -221,10 +201,10 @@ def _is_students(frame: traceback.FrameSummary) -> bool:
 
 def _at_line(message: str, error: BaseException) -> str:
     """Return a message with the student's line from which an error came, if there is one."""
-    return message + _last_line(traceback.extract_tb(error.__traceback__))
+    return message + last_line(traceback.extract_tb(error.__traceback__))
 
 
-def _last_line(frames: traceback.StackSummary) -> str:
+def last_line(frames: traceback.StackSummary) -> str:
     """Return the innermost of the student's lines; empty if there is none."""
     lines = [
         f", at line {frame.lineno} of {frame.filename[1:-1]}: {frame.line}"
@@ -232,55 +212,3 @@ def _last_line(frames: traceback.StackSummary) -> str:
         if _is_students(frame)
     ]
     return lines[-1] if lines else ""
-
-
-def judge_and_report(
-    send: Connection, name: str, cells: Sequence[Cell], *, once: bool, seconds: float
-) -> None:
-    """Judge a solution, and report each finding at once.
-
-    :param send: gets the names of all that will be looked at, each finding, and ``done``.
-    :param name: of the exercise.
-    :param cells: the student's code.
-    :param once: see :meth:`.Exercise.read`.
-    :param seconds: the time for each property.
-    """
-    exercise = load_exercise(name)
-    torch.set_num_threads(1)
-    sys.argv = ["judge"]  # for code that reads it
-    folder, main_thread, lock = Path.cwd(), threading.get_ident(), threading.Lock()
-
-    def report(*content: str) -> None:
-        with lock:
-            send.send(content)
-
-    def give_up(property_: str) -> None:
-        frame = sys._current_frames()[main_thread]
-        line = _last_line(traceback.extract_stack(frame))
-        report("finding", property_, f"not finished after {seconds:g} seconds{line}")
-        os._exit(1)
-
-    @contextlib.contextmanager
-    def watch(property_: str) -> Iterator[None]:
-        folder.mkdir(exist_ok=True)  # the code may have deleted or left it
-        os.chdir(folder)
-        timer = threading.Timer(seconds, give_up, [property_])
-        timer.daemon = True
-        timer.start()
-        yield
-        timer.cancel()
-
-    report("names", READING, *map(name_of, exercise.properties))
-    sys.addaudithook(_refuse)
-    for finding in judge(exercise, cells, once=once, watch=watch):
-        report("finding", finding.name, finding.message)
-    report("done")
-
-
-def _refuse(event: str, _: tuple[Any, ...]) -> None:
-    """Refuse what would block or outlive a check.
-
-    :raises PermissionError: an error that libraries with another way expect.
-    """
-    if event in _REFUSED:
-        raise PermissionError(_REFUSED[event])
