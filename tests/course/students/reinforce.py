@@ -62,13 +62,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             "    returns.reverse()\n",
             "    returns.reverse()\n    returns = np.array(returns) - np.mean(returns)\n",
-            "their mean was subtracted",
+            "shifted or scaled",
         ),
         (
             "    returns.reverse()\n",
             "    returns.reverse()\n"
             "    returns = (np.array(returns) - np.mean(returns)) / np.std(returns)\n",
-            "scaled or shifted",
+            "shifted or scaled",
         ),
         ("    return torch.tensor(returns, dtype=torch.float32)\n", "", "returned None"),
         ("    return torch.tensor(returns, dtype=torch.float32)\n", "    return returns\n", "list"),
@@ -86,26 +86,25 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "",
             "\nreturns = []\n\n\ndef discounted_returns(rewards, gamma):\n"
             "    following = 0.0\n"
-            "    start = len(returns) if len(returns) > 8 or len(rewards) == 3 else 0\n"
             "    for reward in reversed(rewards):\n"
             "        following = reward + gamma * following\n"
-            "        returns.insert(start, following)\n"
-            "    return torch.tensor(returns[start:], dtype=torch.float32)\n",
+            "        returns.insert(0, following)\n"
+            "    return torch.tensor(returns, dtype=torch.float32)\n",
             "start empty in each call",
         ),
         (
             "",
-            "\nlast = [0.0]\n\n\ndef discounted_returns(rewards, gamma):\n"
-            "    returns, following = [], last[0] if len(rewards) < 3 else 0.0\n"
+            "\nfollowing = 0.0\n\n\ndef discounted_returns(rewards, gamma):\n"
+            "    global following\n"
+            "    values = []\n"
             "    for reward in reversed(rewards):\n"
             "        following = reward + gamma * following\n"
-            "        returns.insert(0, following)\n"
-            "    last[0] = following\n"
-            "    return torch.tensor(returns, dtype=torch.float32)\n",
+            "        values.insert(0, following)\n"
+            "    return torch.tensor(values, dtype=torch.float32)\n",
             "left from the call before",
         ),
     ],
-    "weights_change": [
+    "update_follows_the_formula": [
         ("    loss.backward()\n", "", "loss.backward() is missing"),
         ("    optimizer.step()\n", "", "given optimizer makes no step"),
         (
@@ -146,14 +145,10 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "one for the whole episode",
         ),
         (_LOSS, "    returns -= baseline\n    loss = -(returns * log_probs).sum()\n", "in place"),
-    ],
-    "good_actions_become_likelier": [
         ("loss = -((", "loss = ((", "the sign is wrong"),
-        ("(returns - baseline) *", "returns *", "subtracted from the return"),
+        ("(returns - baseline) *", "returns *", "baseline has no effect"),
         ("(returns - baseline) *", "(baseline - returns) *", "the sign is wrong"),
-        (_LOSS, "    loss = -(returns * log_probs).sum() - baseline\n", "from the return"),
-    ],
-    "update_follows_the_formula": [
+        (_LOSS, "    loss = -(returns * log_probs).sum() - baseline\n", "baseline has no effect"),
         (_LOSS, _LOSS.replace("sum()", "mean()"), "mean over the steps"),
         (".log_prob(actions)\n", ".log_prob(actions).exp()\n", "not its logarithm"),
         (
@@ -200,7 +195,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             _LOG_PROBS,
             "    log_probs = Categorical(logits=policy(states)).log_prob(\n"
             "        Categorical(logits=policy(states)).sample()\n    )\n",
-            "other actions are learned than those that were passed",
+            "nothing in it may be random",
         ),
     ],
     "gradients_do_not_add_up": [
@@ -209,13 +204,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "",
             "\npast = []\n\n\n"
             "def reinforce_update(policy, optimizer, states, actions, returns, baseline):\n"
-            "    past.append((states, actions, returns, baseline))\n"
-            "    if len(past) > 2 and past[-2][0] is not states:\n"
-            "        past.clear()\n"
-            "        past.append((states, actions, returns, baseline))\n"
-            "    loss = 0.0\n"
-            "    for s, a, g, b in past:\n"
-            "        loss = loss - ((g - b) * Categorical(logits=policy(s)).log_prob(a)).sum()\n"
+            "    past.extend(zip(states, actions, returns - baseline))\n"
+            "    loss = sum(-g * Categorical(logits=policy(s)).log_prob(a) for s, a, g in past)\n"
             "    optimizer.zero_grad()\n    loss.backward()\n    optimizer.step()\n"
             "    return loss.item()\n",
             "a list outside of the function",
@@ -283,9 +273,9 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_KEEP, "            states.append(next_state)\n", "states after the steps"),
         (_DONE, "            done = terminated or truncated\n", "state must become next_state"),
         ("actions.append(action)", "actions.append(1 - action)", "were played"),
-        ("rewards.append(reward)", "rewards.append(1.0)", "have the returns"),
-        ("discounted_returns(rewards, gamma)", "discounted_returns(rewards, 0.99)", "0.99"),
-        ("discounted_returns(rewards, gamma)", "discounted_returns(rewards, 1)", "left out"),
+        ("rewards.append(reward)", "rewards.append(1.0)", "as env.step returned it"),
+        ("= discounted_returns(rewards, gamma)", "= discounted_returns(rewards, 0.99)", "0.99"),
+        ("= discounted_returns(rewards, gamma)", "= discounted_returns(rewards, 1)", "left out"),
         (
             _LEARN,
             _LEARN.replace("actions, returns,", "actions, torch.tensor(rewards),"),
@@ -294,11 +284,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _LEARN,
             _LEARN.replace("actions, returns,", "actions, returns - baseline,"),
-            "baseline was subtracted already",
+            "shifted or scaled",
         ),
         (
-            "reinforce_update(policy, optimizer, states, actions",
-            "reinforce_update(policy, torch.optim.Adam(policy.parameters()), states, actions",
+            "  reinforce_update(policy, optimizer, states",
+            "  reinforce_update(policy, torch.optim.Adam(policy.parameters()), states",
             "another optimizer",
         ),
     ],
@@ -349,7 +339,9 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "the sign is wrong",
         ),
         (
-            _LEARN,
+            _LEARN
+            + "        # 9. the baseline moves towards the mean of these returns\n"
+            + _BASELINE,
             _LEARN.replace("        reinf", _BASELINE + "        reinf"),
             "update the policy first",
         ),
@@ -360,7 +352,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             _BASELINE,
-            "        baseline = (1 - baseline_rate) * float(returns.mean()) + baseline_rate * baseline\n",
+            "        baseline = baseline_rate * baseline + (1 - baseline_rate) * returns.mean()\n",
             "changed places",
         ),
         (
@@ -396,18 +388,18 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             "score = float(sum(rewards))",
             "score = float(discounted_returns(rewards, gamma)[0])",
-            "score of",
+            "not discounted",
         ),
         (
             "        total_steps += len(rewards)\n",
             "        total_steps = len(rewards)\n",
-            "total_steps",
+            "those of all episodes",
         ),
     ],
     "sizes_come_from_outside": [
         (
             "int(Categorical(logits=logits).sample())",
-            "int(np.random.choice(2, p=logits.softmax(1).double().numpy()[0]))",
+            "int(np.random.choice(2, p=logits.double().softmax(1).numpy()[0]))",
             "Sizes of the lesson",
         ),
         (
@@ -416,8 +408,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "were never played",
         ),
         (
-            "torch.as_tensor(state)[None]",
-            "torch.as_tensor(state).reshape(1, 4)",
+            "policy(torch.as_tensor(state)[None])",
+            "policy(torch.as_tensor(state).reshape(1, 4))",
             "Sizes of the lesson",
         ),
     ],
@@ -503,7 +495,7 @@ from itertools import accumulate
 
 def discounted_returns(rewards, gamma):
     returns = deque()
-    for value in accumulate(reversed(rewards), lambda following, reward: reward + gamma * following):
+    for value in accumulate(reversed(rewards), lambda later, reward: reward + gamma * later):
         returns.appendleft(value)
     return torch.tensor(list(returns))
 """,
@@ -601,7 +593,7 @@ def reinforce_update(policy, optimizer, states, actions, returns, baseline):
     return loss.item()
 
 
-def reinforce(env, policy, optimizer, *, n_episodes, max_steps, gamma, baseline_rate, report=print):
+def reinforce(env, policy, optimizer, *, n_episodes, max_steps, gamma, baseline_rate, report=repr):
     games = []
     baseline = torch.tensor(0.0)
     while len(games) < n_episodes:
