@@ -79,11 +79,11 @@ torch.set_num_threads(1)  # the networks are so small that a second thread only 
 # %%
 logits = torch.tensor([[2.0, 0.0], [0.0, 0.0]])  # (2, 2): two states, a logit for each of 2 actions
 policy_of_two_states = Categorical(logits=logits)
-print("probabilities:    ", policy_of_two_states.probs.numpy().round(3).tolist())
+print("probabilities:    ", *policy_of_two_states.probs.numpy().round(3))
 torch.manual_seed(0)
-print("samples:          ", [policy_of_two_states.sample().tolist() for _ in range(6)])
+print("samples:          ", *(policy_of_two_states.sample().numpy() for _ in range(6)))
 actions = torch.tensor([1, 1])  # action 1 in both states
-print("log-probabilities:", policy_of_two_states.log_prob(actions).numpy().round(3).tolist())
+print("log-probabilities:", policy_of_two_states.log_prob(actions).numpy().round(3))
 
 # %% [markdown]
 # Two consequences:
@@ -290,7 +290,7 @@ def train(seed, baseline_rate):
         env,
         policy,
         torch.optim.Adam(policy.parameters(), lr=0.002),
-        n_episodes=20 if SMOKE else 300,
+        n_episodes=5 if SMOKE else 300,
         max_steps=500,
         gamma=0.99,
         baseline_rate=baseline_rate,
@@ -349,7 +349,7 @@ class Player:
 for seed in SEEDS:
     player = Player(trained["with baseline", seed][0])
     report = evaluate_games(
-        player, "CartPole-v1", n_games=5 if SMOKE else 100, seed=1000, epsilon=0.0
+        player, "CartPole-v1", n_games=2 if SMOKE else 100, seed=1000, epsilon=0.0
     )
     print(f"seed {seed}: {report.mean:5.1f} +- {report.std:5.1f}", end=" ")
     print(f"(mean +- standard deviation of {len(report.scores)} games)")
@@ -433,7 +433,7 @@ models = {
     "PPO": PPO(
         "CnnPolicy",
         make_env(),
-        n_steps=64 if SMOKE else 128,  # of each environment: a rollout of 1,024 steps
+        n_steps=32 if SMOKE else 128,  # of each environment: a rollout of 1,024 steps
         n_epochs=4,
         batch_size=256,  # steps
         learning_rate=lambda left: 0.001 * left,  # left: part of the training, 1 to 0; zoo: 0.00025
@@ -448,7 +448,7 @@ models = {
     "DQN": DQN(
         "CnnPolicy",
         make_env(),
-        learning_starts=200 if SMOKE else entry["learning_starts"],  # steps
+        learning_starts=100 if SMOKE else entry["learning_starts"],  # steps
         gradient_steps=8,
         replay_buffer_class=FrameReplayBuffer,
         seed=0,
@@ -458,7 +458,7 @@ models = {
 }
 
 # %%
-N_STEPS = 512 if SMOKE else 40_000
+N_STEPS = 256 if SMOKE else 40_000
 rows = []
 for name, model in models.items():
     updates = []
@@ -471,7 +471,7 @@ for name, model in models.items():
         GAME,
         n_games=1 if SMOKE else 20,
         seed=1000,
-        max_frames=2000 if SMOKE else 108_000,
+        max_frames=1000 if SMOKE else 108_000,
         env_wrapper=partial(wrap_atari, **wrapper_kwargs, n_stack=n_stack),
         random_play=name == "DQN",  # once is enough, they are the same games
     )
