@@ -20,9 +20,9 @@
 # - PPO next to DQN on Breakout, with the same network on the same number of steps, and what such a
 #   short comparison can say.
 #
-# **Time** on 2 cores: about six minutes. **Expected result:** your policy balances the pole for at
-# least 195 of 500 steps, averaged over 100 games. On Breakout both PPO and DQN play better than
-# random after 40,000 steps.
+# **Time** on 2 cores: about six minutes. **Expected result:** with each of three seeds your policy
+# balances the pole for at least 195 of 500 steps, averaged over 100 games (ours: 477, 500 and 494).
+# On Breakout both PPO and DQN play better than random after 40,000 steps.
 
 # %%
 import importlib.util
@@ -164,7 +164,8 @@ print("log-probabilities:", policy_of_two_states.log_prob(actions).numpy().round
 # Categorical(logits=policy(states))           # the probabilities of all rows
 # Categorical(logits=...).sample()             # an action for each row; int(...) if it is one row
 # Categorical(logits=...).log_prob(actions)    # (T,): the log-probability of each row's action
-# torch.tensor([1.5, 0.5])                     # numbers as a tensor, float32
+# (returns - baseline) * log_probs             # (T,): number by number; .sum() adds them up
+# float(returns.mean())                        # the mean of a tensor as a Python number
 # with torch.no_grad(): ...                    # playing needs no gradient; the update does
 #
 # optimizer.zero_grad()                        # forget the last gradient
@@ -238,7 +239,7 @@ def reinforce(
                 logits = policy(torch.as_tensor(state)[None])
             action = int(Categorical(logits=logits).sample())
             # <<<
-            # 7. do it; keep the state in which it was taken, the action, the reward
+            # 7. do it; append the state in which it was taken, the action and the reward to the lists
             # >>> next_state, reward, terminated, truncated, _ = ...
             # >>> ...
             next_state, reward, terminated, truncated, _ = env.step(action)
@@ -323,8 +324,9 @@ show_picture(figure, OUT / "training.png")
 
 # %% [markdown]
 # These are the scores of the *sampling* policy while it learns: not discounted, like all scores of
-# this lesson. ($\gamma$ is part of what the agent maximises, not of how we judge it.) Neither
-# between games nor between seeds is the curve smooth: an episode is one sample.
+# this lesson. ($\gamma$ is part of what the agent maximises, not of how we judge it.) With the
+# baseline the last 50 games scored 350 to 470 when we ran it, without it 280 to 350: it helped with
+# each of the three seeds, but the seeds differ nearly as much as the two ways do.
 #
 # ## How good is it?
 #

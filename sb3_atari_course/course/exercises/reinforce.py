@@ -129,6 +129,7 @@ class _Training:
         self.policy = policy or _FixedPolicy((0.5, 0.5))
         self.optimizer = RecordingSGD(self.policy)
         self.reports: list[Any] = []
+        self.passes_on = True  # whether each update got the given policy and optimizer
         self.updates: list[tuple[int, list[Any]]] = []  # steps played until then, arguments
         self.settings: dict[str, Any] = {
             "n_episodes": 6,
@@ -146,20 +147,10 @@ class _Training:
             setattr(solution, "reinforce_update", given)  # noqa: B010
 
     def _record(
-        self,
-        policy: Any,
-        optimizer: Any,
-        states: Any,
-        actions: Any,
-        returns: Any,
-        baseline: Any,
+        self, policy: Any, optimizer: Any, states: Any, actions: Any, returns: Any, baseline: Any
     ) -> float:
         """Record a call of the update function."""
-        if policy is not self.policy or optimizer is not self.optimizer:
-            raise WrongError(
-                "reinforce_update got another policy or another optimizer than those that were"
-                " passed to reinforce: pass them on"
-            )
+        self.passes_on &= policy is self.policy and optimizer is self.optimizer
         self.updates.append((len(self.env.log), [states, actions, returns, baseline]))
         return 0.0
 
@@ -245,6 +236,11 @@ def one_update_for_each_episode(solution: Solution) -> None:
 def update_gets_what_happened(solution: Solution) -> None:
     """The update gets the state in which each action was taken, the action, and its return."""
     training = _Training(solution)
+    if not training.passes_on:
+        raise WrongError(
+            "reinforce_update got another policy or another optimizer than those that were passed"
+            " to reinforce: pass them on"
+        )
     states, actions, returns = (training.numbers(column) for column in range(3))
     for number, episode in enumerate(training.episodes):
         before, after = (
