@@ -126,11 +126,8 @@ for step in range(201):
     line_loss.backward()  # compute the gradient of the loss by every weight
     adam.step()  # move every weight by its gradient
     if step % 50 == 0:
-        weight, bias = (
-            line.weight.item(),
-            line.bias.item(),
-        )  # .item(): a tensor of one number -> float
-        print(f"step {step:3}: loss {line_loss.item():8.4f}, weight {weight:.3f}, bias {bias:.3f}")
+        numbers = line_loss.item(), line.weight.item(), line.bias.item()  # tensor -> float
+        print("step {:3}: loss {:8.4f}, weight {:.3f}, bias {:.3f}".format(step, *numbers))
 
 # %% [markdown]
 # The weight approaches 3, the bias 1, and nothing but the loss said so. The network for CartPole
@@ -153,8 +150,8 @@ print(layer_table(layers))
 show_picture(draw_network(layers), OUT / "network.png")
 
 # %% [markdown]
-# A layer of $n$ inputs and $m$ units has $n \cdot m$ weights and $m$ biases: $4 \cdot 64 + 64 =
-# 320$ for the first one. The output layer has no activation: Q-values may be of any size and sign.
+# A layer of $n$ inputs and $m$ units has $n \cdot m$ weights and $m$ biases:
+# $4 \cdot 64 + 64 = 320$ for the first one. The output layer has no activation: Q-values may be of any size and sign.
 #
 # ## Three problems, three remedies
 #
@@ -332,10 +329,12 @@ check("dqn_update")
 #     print a line;  stop if the mean of the last games is high enough
 # ```
 #
-# Epsilon falls in a straight line here, once a step: after $T$ steps it is $\epsilon_T =
-# \max(\epsilon_{min}, \epsilon_{max} - \text{decay} \cdot T)$. The steps that fill the replay
-# buffer do not count. The score of a game in this loop is its undiscounted return, random actions
-# included.
+# Epsilon falls in a straight line here, once a step: after $T$ steps it is
+#
+# $$\epsilon_T = \max(\epsilon_{min}, \epsilon_{max} - \text{decay} \cdot T)$$
+#
+# The steps that fill the replay buffer do not count. The score of a game in this loop is its
+# undiscounted return, random actions included.
 #
 # **Every n steps.** `total_steps` is $T$. `total_steps % n` is the remainder of a division, so
 # `total_steps % n == 0` is true at $T = 0$ and every $n$ steps from there on.
@@ -357,12 +356,8 @@ print("the largest is in column", int(outputs.argmax()))  # argmax: a tensor; in
 
 one, other = nn.Linear(3, 4), nn.Linear(3, 4)  # two networks with different random weights
 other.load_state_dict(one.state_dict())
-print(
-    "the same weights now:",
-    bool((one.weight == other.weight).all()),
-    "- two networks:",
-    one is not other,
-)
+print("the same weights now:", bool((one.weight == other.weight).all()))
+print("the same network:    ", one is other)
 
 # %% [markdown]
 # **What is given.** `fill_memory` and `sample_batch` from above; `Transition(state, action, reward,
@@ -595,17 +590,6 @@ show_video(OUT / "cartpole.mp4")
 # - the network is larger, 256 and 256 units;
 # - every 5,000 steps 20 games are played to evaluate it, and the best network so far is kept:
 #   what counts in the end is not the last one.
-#
-# Two improvements of DQN that you will meet again:
-#
-# - **Double DQN.** The maximum of uncertain estimates is too large on average: of several actions
-#   that are worth the same, the one with the luckiest error is taken. DQN therefore
-#   **overestimates** its Q-values, and bootstrapping hands the error on. Double DQN lets `q_net`
-#   choose the next action and the target network say what it is worth, $r + \gamma \, \hat Q(s',
-#   \arg\max_{a'} Q(s', a'))$. An action that is overrated by one network is less often overrated by
-#   the other as well. (`double_q=True` of this package's `FastDQN`.)
-# - **n-step return.** The target may contain several real rewards before the estimate, $r_1 +
-#   \gamma r_2 + \dots + \gamma^n \max_{a'} \hat Q(s_n, a')$, so news spreads faster (lesson 3).
 
 # %%
 N_STEPS = 2000 if SMOKE else 50_000
@@ -622,6 +606,19 @@ print(sb3_report.summary())
 assert SMOKE or sb3_report.mean >= 490
 
 # %% [markdown]
+# ## Two improvements of DQN
+#
+# You will meet both again:
+#
+# - **Double DQN.** The maximum of uncertain estimates is too large on average: of several actions
+#   that are worth the same, the one with the luckiest error is taken. DQN therefore
+#   **overestimates** its Q-values, and bootstrapping hands the error on. Double DQN lets `q_net`
+#   choose the next action $a^* = \arg\max_{a'} Q(s', a')$ and the target network say what it is
+#   worth: the target is $r + \gamma \, \hat Q(s', a^*)$. An action that is overrated by one network
+#   is less often overrated by the other as well. (`double_q=True` of this package's `FastDQN`.)
+# - **n-step return.** The target may contain several real rewards before the estimate, with two
+#   $r_1 + \gamma r_2 + \gamma^2 \max_{a'} \hat Q(s_2, a')$, so news spreads faster (lesson 3).
+#
 # ## Questions
 #
 # **1.** A batch of three transitions, $\gamma = 0.9$: rewards (1, 1, 1), the target network's
@@ -661,8 +658,8 @@ assert SMOKE or sb3_report.mean >= 490
 #
 # <details><summary>Answer</summary>
 #
-# It is -1 only if all four errors are -1, with probability 1/16, and 1 otherwise: $15/16 - 1/16 =
-# 0.875$ instead of 0. Each single estimate is right on average, their maximum is not: that is
+# It is -1 only if all four errors are -1, with probability 1/16, and 1 otherwise:
+# $15/16 - 1/16 = 0.875$ instead of 0. Each single estimate is right on average, their maximum is not: that is
 # overestimation. With Double DQN and independent errors the second network's value of the chosen
 # action is 0 on average.
 #
