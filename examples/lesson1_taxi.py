@@ -20,10 +20,10 @@
 # - the same with `QLearning`, an algorithm with the interface of Stable-Baselines3;
 # - Monte Carlo and SARSA, two other rules to learn the same table.
 #
-# **Time** on 2 cores: about a minute to run, an hour and a half to read and solve. **Expected
-# result:** your table reaches a mean return of more than 7 a game, `QLearning` the optimum, 7.930
-# (both undiscounted, without random actions). No knowledge of reinforcement learning is needed;
-# of Python: functions, loops, indexing.
+# **Time** on 2 cores: about a minute to run, an hour and a half to read and solve.
+# **Expected result:** your table reaches a mean return of more than 7 a game, `QLearning` the
+# optimum, 7.930 (both undiscounted, without random actions). No knowledge of reinforcement learning
+# is needed; of Python: functions, loops, indexing.
 
 # %%
 import importlib.util
@@ -436,33 +436,35 @@ assert f"{exact.mean_return:.2f}" == "7.93"
 # %%
 def learn_on_policy(rule, env, *, n_episodes, max_steps, epsilon, alpha, gamma, rng):
     """Learn by "Monte Carlo" or "SARSA"; return the Q-table and the return of each episode."""
-    table = np.zeros((env.observation_space.n, env.action_space.n))
+    n_actions = env.action_space.n
+    q = np.zeros([env.observation_space.n, n_actions])
 
-    def choose(state):  # epsilon-greedy; of several best actions a random one
-        if rng.random() < epsilon:
-            return int(rng.integers(env.action_space.n))
-        return int(rng.choice(np.flatnonzero(table[state] == table[state].max())))
+    def choose(s):  # epsilon-greedy; of several best actions a random one
+        best = np.flatnonzero(q[s] == q[s].max())
+        return int(rng.choice(best if rng.random() >= epsilon else n_actions))
 
     returns = []
     for _ in range(n_episodes):
-        state, _ = env.reset()
-        action = choose(state)
-        steps, done = [], False
-        while not done and len(steps) < max_steps:
-            next_state, reward, terminated, truncated, _ = env.step(action)
-            steps.append((state, action, reward))
-            next_action = choose(next_state)
+        s = env.reset()[0]
+        a = choose(s)
+        rewarded = []  # (state, action, reward) of each step
+        for _ in range(max_steps):
+            s2, r, terminated, truncated, _ = env.step(a)
+            rewarded.append((s, a, r))
+            a2 = choose(s2)
             if rule == "SARSA":
-                target = reward + gamma * table[next_state, next_action] * (not terminated)
-                table[state, action] += alpha * (target - table[state, action])
-            state, action, done = next_state, next_action, terminated or truncated
+                future = 0 if terminated else q[s2, a2]
+                q[s, a] += alpha * (r + gamma * future - q[s, a])
+            s, a = s2, a2
+            if terminated or truncated:
+                break
         if rule == "Monte Carlo":
-            target = 0.0
-            for state, action, reward in reversed(steps):  # the last step first
-                target = reward + gamma * target  # the return from this step on
-                table[state, action] += alpha * (target - table[state, action])
-        returns.append(sum(reward for _, _, reward in steps))
-    return table, returns
+            total = 0.0
+            for s, a, r in reversed(rewarded):  # the last step first
+                total = r + gamma * total  # the return from this step on
+                q[s, a] += alpha * (total - q[s, a])
+        returns.append(sum(r for _, _, r in rewarded))
+    return q, returns
 
 
 def learn_by(rule, env, *, n_episodes, max_steps, epsilon, alpha, gamma, rng):

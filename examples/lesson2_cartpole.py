@@ -20,10 +20,10 @@
 # - DQN from scratch (**exercises 2a and 2b**), and how to see whether it works;
 # - what Stable-Baselines3's DQN does differently.
 #
-# **Time** on 2 cores: about five minutes to run, three hours to read and solve. **Expected
-# result:** your network balances the pole for at least 195 of 500 steps, averaged over 100 games
-# (undiscounted, without random actions); SB3's DQN for all 500. You need lesson 1; no knowledge of
-# PyTorch or of neural networks.
+# **Time** on 2 cores: about five minutes to run, three hours to read and solve.
+# **Expected result:** your network balances the pole for at least 195 of 500 steps, averaged over
+# 100 games (undiscounted, without random actions); SB3's DQN for all 500. You need lesson 1; no
+# knowledge of PyTorch or of neural networks.
 
 # %%
 import importlib.util
@@ -280,8 +280,9 @@ print("0 where the flag is 1:", (1 - flags) * picked.squeeze(1))  # row by row, 
 # shape (B, 4), `batch.actions`, `batch.rewards` and `batch.ended` of shape (B,). `batch.ended` is
 # 1.0 if the step ended the game, else 0.0. A network is called like a function:
 # `q_net(batch.states)` is (B, 2), a value for each action of each state; $\hat Q$ is `target_net`.
-# `loss_function(predicted, targets)` returns the loss, already the mean over the batch. Use the
-# loss function and the optimizer that are passed in, and leave the batch as it is.
+# `loss_function` is called with the predicted values and the targets, in this order, and returns
+# the loss, already the mean over the batch. Use the loss function and the optimizer that are passed
+# in, and leave the batch as it is.
 
 
 # %%
