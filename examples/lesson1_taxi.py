@@ -467,42 +467,26 @@ def learn_on_policy(rule, env, *, n_episodes, max_steps, epsilon, alpha, gamma, 
     return q, returns
 
 
-def learn_by(rule, env, *, n_episodes, max_steps, epsilon, alpha, gamma, rng):
-    """Learn by one of the three rules; return the Q-table and the return of each episode."""
-    settings = {"n_episodes": n_episodes, "max_steps": max_steps, "alpha": alpha, "gamma": gamma}
-    if rule != "Q-learning":
-        return learn_on_policy(rule, env, epsilon=epsilon, rng=rng, **settings)
-    exploring = {"max_epsilon": epsilon, "min_epsilon": epsilon, "epsilon_decay": 0.0}
-    table, history = q_learning(env, rng=rng, **exploring, **settings)
-    return table, [episode.steps[-1].total_reward for episode in history]
-
-
 # %%
-RULES = ("Monte Carlo", "SARSA", "Q-learning")
 cliff = gym.make("CliffWalking-v1", render_mode="ansi")
-learned = {rule: [] for rule in RULES}  # a (table, returns) for each of the repeated trainings
-for rule in RULES:
-    for seed in range(1 if SMOKE else 5):
-        learned[rule].append(
-            learn_by(
-                rule,
-                cliff,
-                n_episodes=100 if SMOKE else 500,
-                max_steps=500,
-                epsilon=0.1,
-                alpha=0.1,
-                gamma=1.0,
-                rng=np.random.default_rng(seed),
-            )
-        )
+settings = {"n_episodes": 100 if SMOKE else 500, "max_steps": 500, "alpha": 0.1, "gamma": 1.0}
+same_epsilon = {"max_epsilon": 0.1, "min_epsilon": 0.1, "epsilon_decay": 0.0}
+learned = {"Monte Carlo": [], "SARSA": [], "Q-learning": []}  # (table, returns) of each training
+for seed in range(1 if SMOKE else 5):
+    for rule in ("Monte Carlo", "SARSA"):
+        rng = np.random.default_rng(seed)
+        learned[rule].append(learn_on_policy(rule, cliff, epsilon=0.1, rng=rng, **settings))
+    rng = np.random.default_rng(seed)
+    cliff_table, episodes = q_learning(cliff, rng=rng, **same_epsilon, **settings)
+    cliff_returns = [episode.steps[-1].total_reward for episode in episodes]
+    learned["Q-learning"].append((cliff_table, cliff_returns))
 
 print("mean undiscounted return, and the worst of the trainings in brackets")
 print(f"{'':12} {'last 100 episodes, exploring':>30} {'greedy, exact':>20}")
-for rule in RULES:
-    exploring = [np.mean(returns[-100:]) for _, returns in learned[rule]]
+for rule, trainings in learned.items():
+    exploring = [np.mean(returns[-100:]) for _, returns in trainings]
     greedy = [
-        evaluate_exactly(Greedy(table), cliff, max_steps=500).mean_return
-        for table, _ in learned[rule]
+        evaluate_exactly(Greedy(table), cliff, max_steps=500).mean_return for table, _ in trainings
     ]
     print(f"{rule:12} {np.mean(exploring):20.1f} ({min(exploring):7.1f})", end=" ")
     print(f"{np.mean(greedy):10.1f} ({min(greedy):7.1f})")
@@ -510,10 +494,10 @@ for rule in RULES:
 # %%
 figure = Figure(figsize=(8.4, 2.6), dpi=90, layout="constrained")
 curves, grid = figure.subplots(1, 2)
-for number, rule in enumerate(RULES):
-    mean = np.mean([returns for _, returns in learned[rule]], axis=0)
+for number, (rule, trainings) in enumerate(learned.items()):
+    mean = np.mean([returns for _, returns in trainings], axis=0)
     curves.plot(np.convolve(mean, np.ones(20) / 20, mode="valid"), label=rule)
-    path = play_episode(Greedy(learned[rule][0][0]), cliff, max_steps=30)
+    path = play_episode(Greedy(trainings[0][0]), cliff, max_steps=30)
     rows, columns = np.unravel_index([36, *(step.state for step in path)], (4, 12))
     shift = 0.15 * (number - 1)  # so that one path does not hide another
     grid.plot(columns + shift, rows + shift, label=rule)
