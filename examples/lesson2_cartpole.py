@@ -674,7 +674,7 @@ assert SMOKE or sb3_report.mean >= 490
 # Each step has the reward 1, and the time limit does not end what is learned about (`ended` is 0
 # there), so at most $1 + 0.99 + 0.99^2 + \dots = 1 / (1 - 0.99) = 100$. A Q-value is a discounted
 # return; the score is an undiscounted one. 500 steps and 5,000 steps both have Q-values close to
-# 100.
+# 100. A network whose Q-values are clearly above 100 overestimates.
 #
 # </details>
 #
