@@ -68,10 +68,10 @@ lessons: $(STAMP)
 	done
 
 notebooks: $(STAMP)
-	$(BIN)/python -m sb3_atari_course.course.notebooks execute examples/notebooks $(LESSONS)
+	$(BIN)/python -m sb3_atari_course.course.notebooks examples/notebooks $(LESSONS)
 
 student: $(STAMP)
-	$(BIN)/python -m sb3_atari_course.course.notebooks student examples/student $(LESSONS) $(AGAIN)
+	$(BIN)/python -m sb3_atari_course student examples/student $(AGAIN)
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
