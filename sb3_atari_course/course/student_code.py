@@ -27,6 +27,9 @@ _AROUND_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 #: Methods of lists, sets and dicts that change them.
 _CHANGING = ("add", "append", "extend", "insert", "setdefault", "update")
 
+#: What :func:`ast.parse` raises, for NUL bytes and thousands of brackets too.
+_NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -59,10 +62,31 @@ def read_cells(path: str | Path) -> list[Cell]:
             cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
         ]
         texts = [without_magic("".join(code)) for code in codes]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # not UTF-8, not JSON
         what = "script in UTF-8" if path.suffix == ".py" else "notebook"
         raise ValueError(f"{path} cannot be read as a {what}: {error}") from None
     return [Cell(f"code cell {number}", text) for number, text in enumerate(texts, 1)]
+
+
+def definitions(cells: Iterable[Cell], name: str) -> list[str]:
+    """Return the places at the top level of some cells where a function or class is defined.
+
+    :param cells: the student's code; what is not Python is searched line by line.
+    :param name: of the function or class.
+    """
+    places = []
+    for cell in cells:
+        try:
+            lines = [
+                node.lineno
+                for node in ast.parse(cell.text).body
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name
+            ]
+        except _NOT_PYTHON:
+            found = re.finditer(rf"^(?:def|class) {name}\b", cell.text, re.MULTILINE)
+            lines = [cell.text.count("\n", 0, match.start()) + 1 for match in found]
+        places += [f"line {line} of {cell.name}" for line in lines]
+    return places
 
 
 def running_cells() -> list[Cell]:

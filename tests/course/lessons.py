@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sb3_atari_course.course.checker import Finding
 from sb3_atari_course.course.exercises import EXERCISES, load_exercise
 from sb3_atari_course.course.exercises.judging import judge
 from sb3_atari_course.course.notebooks import solved
 from sb3_atari_course.course.student_code import Cell
+from sb3_atari_course.course.verdict import Finding
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MASTERS = sorted(EXAMPLES.glob("lesson*.py"))

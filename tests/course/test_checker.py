@@ -1,4 +1,4 @@
-"""A solution is judged in a separate process, within a limit of time."""
+"""A solution is checked in a separate process, and each finding printed as it is made."""
 
 from __future__ import annotations
 
@@ -10,40 +10,21 @@ from pathlib import Path
 import pytest
 
 from sb3_atari_course.__main__ import main
-from sb3_atari_course._common import progress
 from sb3_atari_course.course import check
-from sb3_atari_course.course.checker import READING, Finding, Verdict, judge_apart
 from sb3_atari_course.course.exercises import load_exercise
-from sb3_atari_course.course.exercises.judging import Solution, find_blanks
+from sb3_atari_course.course.exercises.judging import (
+    Exercise,
+    Solution,
+    WrongError,
+    find_blanks,
+    judge,
+)
 from sb3_atari_course.course.student_code import Cell, needed_statements
+from sb3_atari_course.course.verdict import READING, Finding, Verdict
 from tests.course.lessons import last_finding, solution_of
 
 #: runs a student's code as `check` does
 in_its_own_process = pytest.mark.process
-
-
-@in_its_own_process
-def test_code_that_ends_its_process_is_told_and_ends_no_other() -> None:
-    text = solution_of("own_env").replace(
-        "        return self._observe(), {}", "        import os; os._exit(3)"
-    )
-    verdict = judge_apart("own_env", [Cell("mine", text)])
-    assert not verdict.passed
-    assert verdict.findings[0] == Finding(READING)
-    assert "ended with status 3" in verdict.findings[-1].message
-
-
-@in_its_own_process
-def test_a_loop_without_an_end_is_ended(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 1.0)
-    text = solution_of("own_env").replace(
-        "        return self._observe(), {}", "        while True: pass"
-    )
-    verdict = judge_apart("own_env", [Cell("mine", text)], most_seconds=8)
-    assert "not finished after 8 seconds" in verdict.findings[-1].message
-    assert re.search(r"Checking own_env: \d s", capsys.readouterr().err)
 
 
 @in_its_own_process
@@ -62,26 +43,32 @@ def test_modules_beside_the_file_can_be_imported_and_prints_do_not_disturb(
 
 @in_its_own_process
 def test_a_script_that_is_not_right_stops_at_its_check(tmp_path: Path) -> None:
+    """It has no main guard, and is not run a second time in the process that judges."""
     lesson = tmp_path / "lesson.py"
     lesson.write_text(
-        "from sb3_atari_course.course import check\nclass Corridor:\n    size = ...\n"
-        "check('own_env')\nprint('went on')\n",
+        "print('begins')\nfrom sb3_atari_course.course import check\n"
+        "class Corridor:\n    size = ...\ncheck('own_env')\nprint('went on')\n",
         encoding="utf-8",
     )
     done = subprocess.run(
         [sys.executable, str(lesson)], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 1
+    assert done.stdout.count("begins") == 1
     assert "still blank" in done.stdout
     assert "went on" not in done.stdout
     assert done.stderr == "own_env first, then run this script again\n"
 
 
-def test_the_verdict_tells_how_many_properties_are_left() -> None:
-    verdict = Verdict("own_env", (Finding(READING), Finding("the first", "no")), n_left=5)
-    text = str(verdict)
-    assert "  NO  the first\n      no\n" in text
-    assert text.endswith("own_env: not yet (5 more to look at after that)")
+def test_the_verdict_is_right_only_if_every_property_was_looked_at() -> None:
+    held, wrong = Finding(READING), Finding("the first", "no")
+    assert str(wrong) == "  NO  the first\n      no"
+    assert str(Verdict("own_env", (held, wrong), 7)) == (
+        "own_env: not yet (5 more to look at after that)"
+    )
+    assert not Verdict("own_env", (held, held), 3).passed
+    assert Verdict("own_env", (held, held), 2).passed
+    assert Verdict("own_env", (held, wrong), 7).first_failure == "the first: no"
 
 
 @pytest.mark.parametrize(
@@ -89,16 +76,51 @@ def test_the_verdict_tells_how_many_properties_are_left() -> None:
     [
         ("x = 1", "there is no Corridor in your code"),
         ("class Corridor(:", "this is not Python yet"),
-        ("class Corridor:\n    size = 1 / 0\n", "ZeroDivisionError"),
+        ("class Corridor:\n    size = 1 / 0\n", "ZeroDivisionError.*line 2 of lesson"),
         (
             solution_of("own_env").replace("reward = 1.0 if", "reward = 1.0 / 0 if"),
-            r"ZeroDivisionError.*line \d+ .*: reward = 1.0 / 0 if terminated else -0.1$",
+            r"raised ZeroDivisionError.*line \d+ .*: reward = 1.0 / 0 if terminated else -0.1$",
         ),
+        (
+            "class Corridor:\n    def __init__(self): pass\n",
+            "takes 1 positional argument.*: keep the arguments",
+        ),
+        ("class Corridor:\n    def __init__(self, *_, **__): exit(0)\n", "raised SystemExit: 0"),
     ],
-    ids=["missing", "not Python", "definition fails", "line of the error"],
+    ids=["missing", "not Python", "definition fails", "line of the error", "arguments", "exit"],
 )
 def test_code_that_cannot_be_judged(text: str, message: str) -> None:
     assert re.search(message, last_finding("own_env", text).message)
+
+
+def test_of_two_definitions_in_a_file_neither_counts() -> None:
+    twice = [Cell("mine.py", "def f(): return 1\n\ndef f(): return 2\n")]
+    exercise = Exercise(functions=("f",), properties=())
+    assert exercise.read(twice).f() == 2
+    with pytest.raises(WrongError, match=r"f is defined 2 times, at line 1 of mine.py and line 3"):
+        exercise.read(twice, once=True)
+
+
+def ask(solution: Solution) -> None:
+    """Look for the name of an answer."""
+    if solution.f().name == "wrong":
+        raise WrongError("it is wrong")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("return None", "the check itself failed with AttributeError"),
+        ("return None.name", "your code raised AttributeError"),
+        ("try:\n  return P\n except Exception:\n  return None", "the check itself failed"),
+    ],
+)
+def test_an_error_of_the_check_is_not_the_students(code: str, message: str) -> None:
+    exercise = Exercise(functions=("f",), properties=(ask,))
+    text = f"def f():\n {code}\n"
+    *_, finding = judge(exercise, [Cell("mine", text)])
+    assert finding.name == "Look for the name of an answer"
+    assert finding.message.startswith(message)
 
 
 def test_ellipsis_as_an_index_is_no_blank() -> None:
@@ -127,6 +149,10 @@ def test_replaced_functions_are_replaced_for_the_others_too() -> None:
         ),
         (["own_env", "missing.py"], 2, "missing.py"),
         (["own_enf", "mine.py"], 2, "'own_env'"),
+        (["own_env"], 2, "name a file"),
+        (["--all"], 2, "name a file"),
+        (["--all", "missing"], 2, "missing"),
+        (["--all", "mine.py", "--jobs", "0"], 2, "got '0'"),
         (["--help"], 0, "lesson7_another_world"),
     ],
 )

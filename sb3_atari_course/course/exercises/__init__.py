@@ -38,12 +38,16 @@ def check_name(exercise: str) -> None:
         raise ValueError(f"unknown exercise {exercise!r}: {hint}")
 
 
+def module_of(exercise: str) -> str:
+    """Return the name of the module that has an exercise."""
+    return f"{__name__}.{_MODULES.get(exercise, exercise)}"
+
+
 def load_exercise(name: str) -> Exercise:
     """Return an exercise; its module is imported here, since most of them need torch.
 
     :raises ValueError: for an unknown name.
     """
     check_name(name)
-    module = import_module(f"{__name__}.{_MODULES.get(name, name)}")
-    exercise: Exercise = getattr(module, name.upper())
+    exercise: Exercise = getattr(import_module(module_of(name)), name.upper())
     return exercise

@@ -1,14 +1,10 @@
-"""What an exercise is, and how a solution is judged: one property after the other.
-
-:func:`main` runs in the process of a student's code; :mod:`sb3_atari_course.course.checker` starts
-it.
-"""
+"""Exercises, and how a solution is judged: one property after the other."""
 
 from __future__ import annotations
 
 import ast
-import json
 import random
+import re
 import sys
 import traceback
 import types
@@ -20,13 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sb3_atari_course.course.checker import READING, Finding
-from sb3_atari_course.course.exercises import load_exercise
-from sb3_atari_course.course.student_code import Cell, Statement, needed_statements
+from sb3_atari_course.course.student_code import Cell, Statement, definitions, needed_statements
+from sb3_atari_course.course.verdict import READING, Finding
 
 
-class WrongError(Exception):
-    """A property does not hold; the message says what was seen, with numbers, and a hint."""
+class WrongError(BaseException):
+    """A property does not hold; the message says what was seen, with numbers, and a hint.
+
+    Not an ``Exception``: a student's ``except Exception`` must not hide it.
+    """
 
 
 class Solution(types.ModuleType):
@@ -67,9 +65,11 @@ class Exercise:
     properties: tuple[Property, ...]
     given: tuple[str, ...] = ()
 
-    def read(self, cells: Sequence[Cell]) -> Solution:
+    def read(self, cells: Sequence[Cell], *, once: bool = False) -> Solution:
         """Run what the exercise needs of a student's code.
 
+        :param cells: the code.
+        :param once: refuse a function that is defined more than once; else the last one counts.
         :raises WrongError: if a function is missing, or if there are blanks in it.
         """
         names = (*self.functions, *self.given)
@@ -81,6 +81,13 @@ class Exercise:
         for name in names:
             if name not in bound:
                 raise WrongError(f"there is no {name} in your code: define it, or run its cell")
+        for name in self.functions if once else ():
+            places = definitions(cells, name)
+            if len(places) > 1:
+                raise WrongError(
+                    f"{name} is defined {len(places)} times, at {' and '.join(places)}: delete all"
+                    " but the one that counts"
+                )
         blanks = [blank for s in statements for blank in find_blanks(s)]
         if blanks:
             raise WrongError("\n      ".join(["not yet, still blank:", *blanks]))
@@ -109,22 +116,33 @@ def find_blanks(statement: Statement) -> Iterator[str]:
         yield f"{where}: {lines[number - 1].strip()}"
 
 
-def judge(exercise: Exercise, cells: Sequence[Cell]) -> Iterator[Finding]:
+def judge(
+    exercise: Exercise,
+    cells: Sequence[Cell],
+    *,
+    once: bool = False,
+    begin: Callable[[str], object] = lambda name: None,
+) -> Iterator[Finding]:
     """Look at a solution, in this process; the last finding is the first that does not hold.
 
     :param exercise: what was asked for.
     :param cells: the student's code.
+    :param once: see :meth:`.Exercise.read`.
+    :param begin: is called with the name of each property before it is looked at.
     """
+    begin(READING)
     try:
-        solution = exercise.read(cells)
+        solution = exercise.read(cells, once=once)
+        message = ""
     except WrongError as wrong:
-        yield Finding(READING, str(wrong))
-        return
+        message = str(wrong)
     except BaseException as error:  # SystemExit and KeyboardInterrupt, too
-        yield Finding(READING, f"running your definitions failed: {_describe(error)}")
+        message = f"running your definitions failed: {_at_line(_show(error), error)}"
+    yield Finding(READING, message)
+    if message:
         return
-    yield Finding(READING)
     for prove in exercise.properties:
+        begin(name_of(prove))
         finding = look_at(prove, solution)
         yield finding
         if not finding.passed:
@@ -143,37 +161,54 @@ def look_at(prove: Property, solution: Solution) -> Finding:
     torch.manual_seed(0)
     message = ""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             prove(solution)
-    except WrongError as wrong:
-        message = str(wrong)
     except BaseException as error:
-        message = f"your code raised {_describe(error)}"
+        message = _describe(error)
     finally:
+        solution.__dict__.clear()
         solution.__dict__.update(saved)  # whatever was replaced, to listen
     return Finding(name_of(prove), message)
 
 
 def _describe(error: BaseException) -> str:
-    """Return an error with the student's line from which it came."""
-    wrong = f"{type(error).__name__}: {error}"
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.startswith("<") and frame.line:
-            return f"{wrong}, at line {frame.lineno} of {frame.filename[1:-1]}: {frame.line}"
-    return wrong
+    """Return whose error it is, the student's or that of the check, and the student's line."""
+    if isinstance(error, WrongError):
+        return _at_line(str(error), error)
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(map(_is_students, frames)):
+        if Path(frames[-1].filename).parent == Path(__file__).parent:
+            return _at_line(f"the check cannot use what it got ({_show(error)})", error)
+        return _at_line(f"your code raised {_show(error)}", error)
+    if isinstance(error, TypeError) and re.match(r"[\w.]+\(\) (got|takes|missing) ", str(error)):
+        return f"{error}: keep the arguments of the lesson, with their names"
+    return (
+        f"the check itself failed with {_show(error)}, in {frames[-1].name}: what your code"
+        " returned is not what it expects. Compare it with the lesson's text; if it agrees, please"
+        " report this message"
+    )
 
 
-def main(name: str, source: str, result: str) -> None:
-    """Judge the cells in one JSON file, and write each finding to another at once, a line each.
+def _show(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
-    The first line has the names of all that will be looked at, the last one ``"done"``.
-    """
-    sys.argv = ["judge"]  # for code that reads it
-    exercise = load_exercise(name)
-    cells = [Cell(*cell) for cell in json.loads(Path(source).read_text(encoding="utf-8"))]
-    with open(result, "w", encoding="utf-8") as file:
-        print(json.dumps([READING, *map(name_of, exercise.properties)]), file=file, flush=True)
-        for finding in judge(exercise, cells):
-            print(json.dumps([finding.name, finding.message]), file=file, flush=True)
-        print(json.dumps("done"), file=file, flush=True)
+
+def _is_students(frame: traceback.FrameSummary) -> bool:
+    """Return whether a frame belongs to a cell of the student, see :meth:`.Statement.run`."""
+    return frame.filename.startswith("<") and bool(frame.line)
+
+
+def _at_line(message: str, error: BaseException) -> str:
+    """Return a message with the student's line from which an error came, if there is one."""
+    return message + last_line(traceback.extract_tb(error.__traceback__))
+
+
+def last_line(frames: traceback.StackSummary) -> str:
+    """Return the innermost of the student's lines; empty if there is none."""
+    lines = [
+        f", at line {frame.lineno} of {frame.filename[1:-1]}: {frame.line}"
+        for frame in frames
+        if _is_students(frame)
+    ]
+    return lines[-1] if lines else ""
