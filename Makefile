@@ -67,10 +67,10 @@ lessons: $(STAMP)
 	  'log=$$($(BIN)/python LESSON --smoke 2>&1); end=$$?; echo "== LESSON"; echo "$$log"; exit $$end'
 
 notebooks: $(STAMP)
-	$(BIN)/python -m sb3_atari_course.course.notebooks execute examples/notebooks $(LESSONS)
+	$(BIN)/python -m sb3_atari_course.course.notebooks examples/notebooks $(LESSONS)
 
 student: $(STAMP)
-	$(BIN)/python -m sb3_atari_course.course.notebooks student examples/student $(LESSONS) $(AGAIN)
+	$(BIN)/python -m sb3_atari_course student examples/student $(AGAIN)
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 

@@ -1,7 +1,7 @@
 """Arguments shared by the commands: flags, the choice of a run, errors.
 
-Neither this module nor the top level of ``evaluate``, ``plot``, ``tune``, ``publish``, ``check``
-and ``resume`` imports PyTorch: ``--help`` and argument errors appear at once.
+Neither this module nor the top level of ``evaluate``, ``plot``, ``tune``, ``publish``, ``check``,
+``student`` and ``resume`` imports PyTorch: ``--help`` and argument errors appear at once.
 """
 
 from __future__ import annotations

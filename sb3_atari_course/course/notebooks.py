@@ -1,8 +1,8 @@
-"""Notebooks from the lessons' master files: executed ones for readers, blank ones for students.
+"""Notebooks from the lessons' master files, executed or with blanks in place of the solutions.
 
-``python -m sb3_atari_course.course.notebooks execute|student FOLDER LESSON...`` writes them. A
-lesson whose code has not changed since it was executed keeps its outputs; ``--again`` runs it all
-the same.
+``python -m sb3_atari_course.course.notebooks FOLDER LESSON...`` writes executed ones. A lesson
+whose code has not changed since it was executed keeps its outputs; ``--again`` runs it all the
+same.
 
 In a master file a block between marker lines is a solution; what stands after ``>>>`` is what
 students see instead::
@@ -116,22 +116,6 @@ def take_outputs(notebook: Any, executed: Any) -> bool:
     return True
 
 
-def write_student(master: Path, target: Path, *, again: bool = False) -> None:
-    """Write the students' version of a lesson, as a notebook and as a script beside it.
-
-    :param master: of the lesson.
-    :param target: the notebook to write; what is there is kept: it may be somebody's work.
-    :param again: start over.
-    """
-    notebook = nbformat.writes(read_lesson(master, blank)) + "\n"
-    script = blank(master.read_text(encoding="utf-8"))
-    for path, text in ((target, notebook), (target.with_suffix(".py"), script)):
-        if again or not path.is_file():
-            path.write_text(text, encoding="utf-8")
-        elif path.read_text(encoding="utf-8") != text:
-            print(f"{path}: kept, it is yours (make student AGAIN=--again starts over)")
-
-
 def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
     """Write a lesson with its outputs, run here unless its code is the same as before.
 
@@ -153,23 +137,17 @@ def write_executed(master: Path, target: Path, *, again: bool = False) -> None:
 
 
 def main() -> None:
-    """Write notebooks of some lessons to a folder."""
-    parser = argparse.ArgumentParser(description="Write the notebooks of lessons.")
-    parser.add_argument("kind", choices=("execute", "student"))
+    """Write the executed notebooks of some lessons to a folder."""
+    parser = argparse.ArgumentParser(description="Execute lessons as notebooks.")
     parser.add_argument("folder", type=Path, help="where they go")
     parser.add_argument("lessons", nargs="+", type=Path, help="master files")
-    parser.add_argument(
-        "--again", action="store_true", help="run unchanged code, too; overwrite students' files"
-    )
+    parser.add_argument("--again", action="store_true", help="run unchanged code, too")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for path in args.lessons:
         target = args.folder / f"{path.stem}.ipynb"
         began = time.monotonic()
-        if args.kind == "student":
-            write_student(path, target, again=args.again)
-        else:
-            write_executed(path, target, again=args.again)
+        write_executed(path, target, again=args.again)
         print(f"{target}: {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -116,7 +116,7 @@ def test_help_and_argument_errors_do_not_import_pytorch() -> None:
         "    except SystemExit as end: return end.code or 0\n"
         "    return 0\n"
         "assert run('--help') == run('--version') == 0\n"
-        "for command in 'evaluate', 'plot', 'tune', 'publish', 'check', 'resume':\n"
+        "for command in 'evaluate', 'plot', 'tune', 'publish', 'check', 'student', 'resume':\n"
         "    assert run(command, '--help') == 0\n"
         "    assert run(command) == run(command, '--nonsense') == 2\n"
         "    assert run(command, 'nowhere', '--seed', 'many') == 2\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from sb3_atari_course.course.notebooks import (
     blank,
     execute,
-    main,
     read_lesson,
     solved,
     take_outputs,
@@ -58,31 +56,8 @@ def test_every_lesson_begins_alike(master: Path) -> None:
     for words in ("**You will learn**", "**Time**", "**Expected result:**"):
         assert words in title[1]
     assert "pip" in installation[1]
+    assert len(re.findall('^SOURCE = ""', installation[1], flags=re.MULTILINE)) == 1
     assert f'begin("lesson{number[1]}")' in installation[1]
-
-
-def test_students_get_blanks_and_keep_their_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def make_student(*more: str) -> str:
-        arguments = ["notebooks", "student", str(tmp_path), str(MASTERS[0]), *more]
-        monkeypatch.setattr(sys, "argv", arguments)
-        main()
-        return capsys.readouterr().out
-
-    assert "kept" not in make_student()
-    script, notebook = tmp_path / "lesson1_taxi.py", tmp_path / "lesson1_taxi.ipynb"
-    for path in (script, notebook):
-        text = path.read_text(encoding="utf-8")
-        assert "table = ..." in text
-        assert "np.zeros((env" not in text
-        assert ">>>" not in text
-    assert "kept" not in make_student()
-    script.write_text("my work", encoding="utf-8")
-    assert f"{script}: kept, it is yours" in make_student()
-    assert script.read_text(encoding="utf-8") == "my work"
-    make_student("--again")
-    assert "table = ..." in script.read_text(encoding="utf-8")
 
 
 def test_outputs_stay_while_only_the_text_changes(tmp_path: Path) -> None:

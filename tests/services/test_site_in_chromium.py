@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
+import struct
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 from sphinx.util.inventory import InventoryFile
 
@@ -24,6 +27,10 @@ SITE = ROOT / "docs/_build/html"
 
 #: natural width of each image of the text, 0 if it is broken
 WIDTHS = "() => [...document.querySelectorAll('article img')].map(image => image.naturalWidth)"
+
+#: number of colors in each code cell
+COLORS = """() => [...document.querySelectorAll('.cell_input .highlight')].map(code => new Set(
+    [code, ...code.querySelectorAll('span')].map(part => getComputedStyle(part).color)).size)"""
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -73,12 +80,33 @@ def test_search_finds_the_page_of_a_term(visit: Callable[..., Visit], term: str,
     assert opened.messages == []
 
 
-def test_lesson_shows_its_images(visit: Callable[..., Visit]) -> None:
-    opened = visit("course/lesson3_screen.html")
-    widths = opened.page.evaluate(WIDTHS)
-    assert len(widths) >= 3
-    assert min(widths) > 100
+@pytest.mark.parametrize("lesson", ["lesson1_taxi", "lesson3_screen", "lesson4_breakout"])
+def test_lesson_shows_what_its_notebook_contains(visit: Callable[..., Visit], lesson: str) -> None:
+    """Title, colored code, and each figure at its size; no output is an error."""
+    notebook = nbformat.read(ROOT / f"examples/notebooks/{lesson}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    figures = [
+        output.data["image/png"]
+        for cell in cells
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+    opened = visit(f"course/{lesson}.html")
+    title = opened.page.eval_on_selector("article h1", "title => title.firstChild.textContent")
+    assert f"# {title}" == notebook.cells[0].source.splitlines()[0]
+    assert opened.page.evaluate(WIDTHS) == [png_width(figure) for figure in figures]
+    assert min(png_width(figure) for figure in figures) > 100
+    n_colors = opened.page.evaluate(COLORS)
+    assert len(n_colors) == len(cells)
+    assert min(n_colors) > 1
+    assert opened.page.locator(".cell_output .traceback").count() == 0
     assert opened.messages == []
+
+
+def png_width(encoded: str) -> int:
+    """Return the width of an image in a notebook, from the header of the PNG."""
+    width: int = struct.unpack_from(">I", base64.b64decode(encoded), 16)[0]
+    return width
 
 
 @pytest.mark.parametrize(
