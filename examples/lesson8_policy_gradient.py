@@ -29,9 +29,10 @@ import importlib.util
 import subprocess
 import sys
 
-if importlib.util.find_spec("sb3_atari_course") is None:  # a hosted notebook: install it first
-    wanted = "sb3_atari_course[course]"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+SOURCE = ""  # for pip: "sb3_atari_course[course] @ git+https://ADDRESS", or "FILE.whl[course]"
+if importlib.util.find_spec("sb3_atari_course") is None:  # a hosted notebook
+    assert SOURCE, "sb3_atari_course is not installed: set SOURCE above, ask your teacher for it"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", SOURCE], check=True)
 
 from sb3_atari_course.course import begin
 
