@@ -17,9 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sb3_atari_course.course.exercises.batch_rows import Row, read_rows
 from sb3_atari_course.course.exercises.fake_envs import Step
 from sb3_atari_course.course.exercises.judging import Solution, WrongError
-from sb3_atari_course.course.exercises.marked_env import MarkedEnv, marks_of
+from sb3_atari_course.course.exercises.marked_env import GAME, MarkedEnv
 
 #: Fields of a Game that are numbers.
 _NUMBERS = ("number", "steps", "total_steps", "epsilon", "score", "average")
@@ -89,24 +90,6 @@ class RuleNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One transition of a batch.
-
-    :param before: marks of its state, the newest last.
-    :param after: marks of its next state.
-    :param action: remembered action.
-    :param reward: remembered reward.
-    :param ended: remembered end.
-    """
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    action: int
-    reward: float
-    ended: float
-
-
-@dataclass(frozen=True)
 class Update:
     """One call of the update function.
 
@@ -151,11 +134,11 @@ def training_settings(**changes: Any) -> dict[str, Any]:
     }
 
 
-def seed_everything() -> None:
+def seed_everything(seed: int) -> None:
     """Seed the global generators, for students who use them."""
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002
-    torch.manual_seed(0)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
 
 
 class RecordedTraining:
@@ -220,10 +203,10 @@ class RecordedTraining:
         """Record a call of the update function, and make q_net a version newer."""
         has_loss = "loss_function" in self.settings
         names = ["q_net", "target_net", "optimizer", "batch", "gamma"]
-        names += ["loss_function"] * has_loss
+        names += ["loss_function"] if has_loss else []
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given: dict[str, Any] = dict(bound.arguments)
+        given = dict(bound.arguments)
         if not given.keys() >= set(names):  # the student's parameters have other names
             given = dict(zip(names, given.values(), strict=False))
         if len(given) < len(names):
@@ -233,12 +216,12 @@ class RecordedTraining:
             )
         self._check_networks(given["q_net"], given["target_net"])
         self._check_learning(given)
-        rows = read_rows(given["batch"], self)
+        rows = read_rows(given["batch"], self.settings["batch_size"], self.input_shape)
         target_version = float(given["target_net"].version)
         self.target_net = given["target_net"]
         self.updates.append(Update(len(self.env.log), target_version, rows))
         with torch.no_grad():
-            self.q_net.version += 1
+            self.q_net.version.add_(1)
         return 0.0
 
     def _check_networks(self, q_net: Any, target_net: Any) -> None:
@@ -305,6 +288,12 @@ class RecordedTraining:
     def played_games(self) -> list[list[Step]]:
         """The same steps, game by game."""
         return [list(game) for _, game in groupby(self.played_steps, lambda step: step.episode)]
+
+    def random_choices(self) -> tuple[list[int], list[list[int]]]:
+        """Return what was chosen at random: actions, and by their steps' marks the batches."""
+        offset = GAME * self.env.first_game
+        batches = [[row.before[-1] - offset for row in update.rows] for update in self.updates]
+        return [step.action for step in self.played_steps], batches
 
     def check_number_of_games(self) -> None:
         """Check that as many games were played and returned as was asked for.
@@ -387,72 +376,3 @@ def _check_games(games: Any, function: str) -> list[Any]:
     for number, game in enumerate(games):
         _check_game(game, f"entry {number} of the returned list")
     return list(games)
-
-
-def read_rows(batch: Any, training: RecordedTraining) -> list[Row]:
-    """Return the transitions of a batch.
-
-    :param batch: a Batch, or its five fields in order.
-    :param training: to which it belongs.
-    :raises WrongError: if the update cannot learn from it.
-    """
-    names = ("states", "actions", "rewards", "next_states", "ended")
-    if all(hasattr(batch, name) for name in names):
-        fields = {name: getattr(batch, name) for name in names}
-    elif isinstance(batch, (tuple, list)) and len(batch) == len(names):
-        fields = dict(zip(names, batch, strict=True))
-    else:
-        raise WrongError(
-            f"{training.update_name} got {type(batch).__name__} as its batch: give it a Batch, made"
-            " by sample_batch(memory, batch_size, rng)"
-        )
-    batch_size = training.settings["batch_size"]
-    for name, field in fields.items():
-        if not isinstance(field, torch.Tensor):
-            raise WrongError(
-                f"{name} of a batch is a {type(field).__name__}, not a tensor: torch.as_tensor"
-            )
-        n_rows = len(field) if field.ndim else 1
-        if n_rows != batch_size:
-            hint = "" if n_rows > 1 else ": one transition is no batch"
-            raise WrongError(
-                f"{name} of a batch has {n_rows} transitions, batch_size is {batch_size}{hint}"
-            )
-        shape = training.input_shape if "states" in name else ()
-        if tuple(field.shape[1:]) != shape:
-            hint = (
-                "n_stack, shape and crop are arguments, the number of inputs is env's"
-                if shape
-                else "(B, 1) beside (B,) makes (B, B) in the update"
-            )
-            raise WrongError(
-                f"{name} of a batch has the shape (B, {str(tuple(field.shape[1:]))[1:-1]}), not"
-                f" (B, {str(shape)[1:-1]}): {hint}"
-            )
-    _check_dtypes(fields, training.env.screens)
-    before, after = (
-        marks_of(fields[name].detach().numpy()).tolist() for name in ("states", "next_states")
-    )
-    values = (fields[name].tolist() for name in ("actions", "rewards", "ended"))
-    return [
-        Row(tuple(states), tuple(next_states), int(action), float(reward), float(ended))
-        for states, next_states, action, reward, ended in zip(before, after, *values, strict=True)
-    ]
-
-
-def _check_dtypes(fields: dict[str, torch.Tensor], screens: bool) -> None:
-    """Check that nothing is lost in the types of a batch.
-
-    :raises WrongError: if the types are such that numbers change.
-    """
-    for name in ("states", "next_states"):
-        if screens and fields[name].dtype != torch.uint8:
-            raise WrongError(
-                f"{name} of a batch are {fields[name].dtype}: keep bytes (uint8), floats need four"
-                " times as much RAM; they are divided by 255 when the network needs them"
-            )
-    if fields["rewards"].dtype in (torch.uint8, torch.bool):
-        raise WrongError(
-            f"rewards of a batch are {fields['rewards'].dtype}, which cannot hold -1: only frames"
-            " are bytes; rewards are floats"
-        )

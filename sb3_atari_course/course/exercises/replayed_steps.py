@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from sb3_atari_course.course.exercises.batch_rows import Row
 from sb3_atari_course.course.exercises.fake_envs import Step
 from sb3_atari_course.course.exercises.judging import WrongError
 from sb3_atari_course.course.exercises.marked_env import GAME, show_marks
-from sb3_atari_course.course.exercises.recorded_training import RecordedTraining, Row, Update
+from sb3_atari_course.course.exercises.recorded_training import RecordedTraining, Update
 
 
 class ReplayedSteps:
@@ -29,40 +30,44 @@ class ReplayedSteps:
 
         :raises WrongError: for the first transition that is wrong.
         """
+        self._check_all([row for update in self.training.updates for row in update.rows])
         for update in self.training.updates:
-            self._check_all(update)
             for row in update.rows:
                 self._check_before(row, update.n_steps)
                 step = self.log[self._moments[row.before[-1]]]
-                self._check_after(row, step, update.rows)
+                self._check_after(row, step)
                 self._check_facts(row, step)
 
-    def _check_all(self, update: Update) -> None:
-        """Check for what is wrong in every transition alike."""
-        rows = update.rows
-        newest = rows[0].before
-        if any(row.before[0] > row.before[-1] >= row.before[0] // GAME * GAME for row in rows):
+    def _check_all(self, rows: list[Row]) -> None:
+        """Check for what shows only in many transitions together."""
+        known = [(row, self._moments.get(row.before[-1])) for row in rows]
+        steps = [(row, self.log[moment]) for row, moment in known if moment is not None]
+        reversed_ = [row.before for row in rows if _is_reversed(row.before)]
+        if reversed_:
             raise WrongError(
-                f"a remembered stack is {show_marks(newest)}: the newest frame comes first, but the"
-                " network expects it last"
+                f"a remembered stack is {show_marks(reversed_[0])}: the newest frame comes first,"
+                " but the network expects it last"
             )
-        if all(row.before == row.after for row in rows):
+        same = [row for row in rows if row.before == row.after]
+        if same:
             raise WrongError(
-                "state and next_state of each remembered transition are the same, for example"
-                f" {show_marks(newest)}: {self._why_the_same(rows)}"
+                "state and next_state of a remembered transition are the same,"
+                f" {show_marks(same[0].before)}: {self._why_the_same(same)}"
             )
-        has_ended = [self._has_ended(row) for row in rows]
-        if any(has_ended) and all(
-            bool(row.ended) != end for row, end in zip(rows, has_ended, strict=True)
-        ):
+        leaps = [(row, step) for row, step in steps if row.after[-1] > step.next_state]
+        if leaps and all(step.state % GAME == 0 for _, step in leaps):
+            raise WrongError(
+                f"the step after {show_marks(leaps[0][0].before)} led to"
+                f" {show_marks([leaps[0][1].next_state])}, remembered is"
+                f" {show_marks(leaps[0][0].after)}: state stays the first one of its game; after"
+                " each step state must become next_state (a stack: next_stack)"
+            )
+        wrong_ends = {step.terminated for row, step in steps if bool(row.ended) != step.terminated}
+        if len(wrong_ends) == 2:
             raise WrongError(
                 "ended is 1 where the game continued and 0 where it ended: store terminated, not"
                 " its opposite (the update computes 1 - ended)"
             )
-
-    def _has_ended(self, row: Row) -> bool:
-        index = self._moments.get(row.before[-1])
-        return index is not None and self.log[index].terminated
 
     def _why_the_same(self, rows: list[Row]) -> str:
         facts = [(step, step.action, self.learned_reward(step)) for step in self.log]
@@ -107,7 +112,7 @@ class ReplayedSteps:
                 f" {n_steps - moment} steps old: deque(maxlen=memory_size) forgets the oldest"
             )
 
-    def _check_after(self, row: Row, step: Step, rows: list[Row]) -> None:
+    def _check_after(self, row: Row, step: Step) -> None:
         """Check a remembered next state."""
         seen, later = row.before, row.after
         expected = (*seen[1:], step.next_state)
@@ -115,11 +120,6 @@ class ReplayedSteps:
             return
         if later[-1] == step.next_state:
             why = _why_no_stack(later)
-        elif all(other.before[-1] % GAME == 0 for other in rows):
-            why = (
-                "each remembered state is the first of its game; after a step `state = next_state`"
-                " (or `stack = next_stack`) is missing"
-            )
         elif seen[-1] >= later[-1] >= seen[-1] // GAME * GAME:
             why = (
                 "an array is changed in place, or both are swapped; make a new array for each step"
@@ -174,9 +174,9 @@ class ReplayedSteps:
         if step.terminated:
             return "the game ended there, and nothing follows"
         if step.truncated:
-            return "the clock cut the game off (truncated), that is not an end"
+            return "the clock cut it off (truncated), that is not an end"
         if is_last and n_steps == self.settings["max_steps"]:
-            return "max_steps cut the game off, that is not an end"
+            return "max_steps cut it off, that is not an end"
         return "store float(terminated) of the same step"
 
     def moments(self, update: Update) -> list[int]:
@@ -248,6 +248,11 @@ class ReplayedSteps:
                 " repeat. Is a generator made anew (default_rng(0), seed) in each update or game?"
                 " Use the argument `rng`"
             )
+
+
+def _is_reversed(marks: tuple[int, ...]) -> bool:
+    """Return whether the first frame of a stack is the newest one, in the same game."""
+    return marks[0] // GAME == marks[-1] // GAME and marks[0] > marks[-1] >= 0
 
 
 def _repeats(lists: list[list[int]]) -> bool:

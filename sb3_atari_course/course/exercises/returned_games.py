@@ -86,7 +86,10 @@ def _check_average(training: RecordedTraining, scores: list[float]) -> None:
         "for the first games divide by their number, not by window": np.array(
             [sum(scores[max(0, i - 4) : i + 1]) / 5 for i in range(12)]
         ),
-        "that is the sum": means(5) * np.minimum(np.arange(12) + 1, 5),
+        "that is the best of the last 5; take their mean": np.array(
+            [max(scores[max(0, i - 4) : i + 1]) for i in range(12)]
+        ),
+        "that is their sum; divide by their number": means(5) * np.minimum(np.arange(12) + 1, 5),
         **{f"that is the mean of {n} games, window is 5": means(n) for n in (4, 6, 10)},
     }
     is_right = np.isclose(found, means(5)) | (np.isnan(found) & (np.arange(12) < 4))

@@ -44,22 +44,18 @@ class TrainingLoop:
 
     :param function: name of the student's function.
     :param update: name of the update function that it calls.
-    :param settings: arguments that only this loop has.
     :param screens: it sees screens.
-    :param lesson_env: arguments of an environment with the sizes of the lesson.
-    :param lesson_settings: arguments of the loop that the lesson uses.
-    :param other_env: arguments of an environment with other sizes.
-    :param other_settings: arguments of the loop for it.
+    :param n_actions: number of actions in the lesson.
+    :param settings: arguments that only this loop has, with the sizes of the lesson.
+    :param other_sizes: the same with other sizes.
     """
 
     function: str
     update: str
-    settings: dict[str, Any]
     screens: bool
-    lesson_env: dict[str, Any]
-    lesson_settings: dict[str, Any]
-    other_env: dict[str, Any]
-    other_settings: dict[str, Any]
+    n_actions: int
+    settings: dict[str, Any]
+    other_sizes: dict[str, Any]
 
     def train(
         self, solution: Solution, env: dict[str, Any] | None = None, **changes: Any
@@ -70,8 +66,10 @@ class TrainingLoop:
         :param env: arguments of the :class:`.MarkedEnv`.
         :param changes: of :func:`.training_settings`.
         """
-        marked = MarkedEnv(screens=self.screens, **(env or {}))
         settings = training_settings(**{**self.settings, **changes})
+        marked = MarkedEnv(
+            screens=self.screens, **{"crop": settings.get("crop", CROP), **(env or {})}
+        )
         return RecordedTraining(solution, self.function, self.update, marked, settings)
 
     def exercise(self, last: Property) -> Exercise:
@@ -85,12 +83,12 @@ class TrainingLoop:
             properties=(
                 self.arguments_reach_the_update,
                 self.a_second_training_starts_over,
-                self.sizes_are_arguments,
                 self.memory_is_filled_first,
                 self.games_are_played_whole,
                 self.games_are_reported,
                 self.memory_holds_what_happened,
                 self.batches_are_random,
+                self.sizes_are_arguments,
                 self.epsilon_falls_per_step,
                 self.best_actions_at_epsilon_zero,
                 self.random_actions_at_epsilon_one,
@@ -103,12 +101,16 @@ class TrainingLoop:
 
     def arguments_reach_the_update(self, solution: Solution) -> None:
         """The update gets the networks, optimizer, batch_size and gamma that were given."""
-        training = self.train(solution, self.lesson_env, n_episodes=4, **self.lesson_settings)
+        training = self.train(
+            solution, {"n_actions": self.n_actions}, n_episodes=4, max_epsilon=0.5, min_epsilon=0.5
+        )
         if not training.updates:
             raise WrongError(
                 f"{self.update} was never called in a training of {len(training.played_steps)}"
                 " steps: each batch is learned from by calling it"
             )
+        if len(training.games) != 4:
+            raise WrongError(f"n_episodes is 4, {len(training.games)} games were returned")
 
     def a_second_training_starts_over(self, solution: Solution) -> None:
         """Called a second time it starts over, and its random numbers come from rng."""
@@ -117,16 +119,17 @@ class TrainingLoop:
             for game, seed in ((0, 0), (6, 0), (0, 1))
         )
         survives = "make it inside the function, not outside or as a default argument"
-        if len(second.games) > len(first.games):
+        if len(second.games) != len(first.games):
             raise WrongError(
                 f"a second training of 4 games returned {len(second.games)}: the list of games of"
                 f" the first one is still there; {survives}"
             )
-        starts = [float(training.games[0].epsilon) for training in (first, second)]
-        if not np.isclose(starts[0], starts[1]):
+        epsilons = [[float(game.epsilon) for game in one.games] for one in (first, second)]
+        if not np.allclose(epsilons[0], epsilons[1]):
             raise WrongError(
-                f"a second training begins with epsilon {starts[1]:.4f}, the first one with"
-                f" {starts[0]:.4f}: a counter of steps or epsilon survives; {survives}"
+                f"the games of a second training have epsilon {np.round(epsilons[1], 3)}, those of"
+                f" the first one {np.round(epsilons[0], 3)}: a counter of steps or epsilon"
+                f" survives; {survives}"
             )
         totals = [int(training.games[-1].total_steps) for training in (first, second)]
         moments = [[update.n_steps for update in one.updates] for one in (first, second)]
@@ -142,32 +145,29 @@ class TrainingLoop:
         if n_foreign:
             raise WrongError(
                 f"in a second training {n_foreign} of {len(rows)} transitions that were learned"
-                f" from are not its own: the replay buffer of the first training survives; {survives}"
+                f" from are not its own: the replay buffer of the first one survives; {survives}"
             )
-        actions = [[step.action for step in one.env.log] for one in (first, second, third)]
-        if actions[0] != actions[1]:
+        if first.random_choices() != second.random_choices():
             raise WrongError(
                 "two trainings with the same rng do not play the same: random numbers come from"
                 " another generator than the argument `rng`, or something survives the first"
                 " training"
             )
-        prefill = first.settings["prefill"]
-        if actions[0][prefill:] == actions[2][prefill:]:
+        if first.random_choices() == third.random_choices():
             raise WrongError(
                 "two trainings with different rng play the same: a generator with a fixed seed is"
                 " made inside; take random numbers from the argument `rng`"
             )
 
     def _train_repeatedly(self, solution: Solution, first_game: int, seed: int) -> RecordedTraining:
-        """Train as before; with ``seed`` for rng, everything else that is random being the same."""
-        seed_everything()
+        """Train as before; all that is random comes from ``seed``."""
+        seed_everything(seed)
         return self.train(
             solution,
-            {**self.lesson_env, "first_game": first_game},
-            **self.lesson_settings,
+            {"n_actions": self.n_actions, "first_game": first_game},
             n_episodes=4,
             prefill=12,
-            max_epsilon=0.9,
+            max_epsilon=0.6,
             min_epsilon=0.0,
             epsilon_decay=0.001,
             rng=np.random.default_rng(seed),
@@ -175,20 +175,21 @@ class TrainingLoop:
 
     def sizes_are_arguments(self, solution: Solution) -> None:
         """Other numbers of actions and shapes of observations are taken from env and arguments."""
-        n_actions = self.other_env["n_actions"]
-        sizes = f"{n_actions} actions, " + (
-            "n_stack={n_stack}, shape={shape}".format(**self.other_settings)
+        n_actions, n_inputs = 5, 6
+        env = {"n_actions": n_actions, "n_inputs": n_inputs}
+        sizes = (
+            "n_stack={n_stack}, shape={shape}, crop={crop}".format(**self.other_sizes)
             if self.screens
-            else f"observations ({self.other_env['n_inputs']},)"
+            else f"observations ({n_inputs},)"
         )
         try:
-            training = self.train(solution, self.other_env, prefill=60, **self.other_settings)
+            training = self.train(solution, env, prefill=60, **self.other_sizes)
         except WrongError:
             raise
         except Exception as error:
             raise WrongError(
-                f"with other sizes ({sizes}) your code raised {error!r}: take them from env and the"
-                " arguments, not from globals or the lesson's numbers"
+                f"with other sizes ({n_actions} actions, {sizes}) your code raised {error!r}: take"
+                " them from env and the arguments, not from globals or the lesson's numbers"
             ) from None
         for what, steps in (
             ("fill the replay buffer", training.env.log[:60]),
@@ -327,10 +328,15 @@ class TrainingLoop:
         }
         hints = (what for what, offsets in mistakes.items() if training.follows(offsets))
         first = are_best.index(False)
+        again = self.train(solution, max_epsilon=0.0, min_epsilon=0.0, rng=np.random.default_rng(1))
+        unknown = (
+            "ask q_net about the present state, take the index of its largest value"
+            if [step.action for step in again.played_steps] == [step.action for step in played]
+            else "they are random; is the comparison with epsilon the wrong way round?"
+        )
         raise WrongError(
             f"with epsilon 0 {are_best.count(False)} of {len(are_best)} actions are not q_net's"
-            f" best (argmax), one was {played[first].action}: "
-            + next(hints, "ask q_net about the present state, take the index of its largest value")
+            f" best (argmax), one was {played[first].action}: " + next(hints, unknown)
         )
 
     def random_actions_at_epsilon_one(self, solution: Solution) -> None:
@@ -418,8 +424,8 @@ class TrainingLoop:
             return ": copy_every is ignored, it is copied with each update"
         if gaps == {20}:
             return ": updates are counted, not steps"
-        if all(min(abs(starts - step)) <= 2 for step in steps):
-            return ": it is copied with the games, or the steps of each game are counted"
+        if all(any(0 <= step - start <= 4 for start in starts) for step in steps):
+            return ": it is copied with each game, or the steps of each game are counted"
         return ": count total_steps"
 
     def training_stops(self, solution: Solution) -> None:
@@ -514,21 +520,17 @@ def real_network_is_trained(solution: Solution) -> None:
 DQN_TRAINING = TrainingLoop(
     function="train_dqn",
     update="dqn_update",
-    settings={"loss_function": scaled_loss},
     screens=False,
-    lesson_env={"n_actions": 2, "n_inputs": 4},
-    lesson_settings={},
-    other_env={"n_actions": 5, "n_inputs": 6},
-    other_settings={},
+    n_actions=2,
+    settings={"loss_function": scaled_loss},
+    other_sizes={},
 ).exercise(corridor_is_learned)
 
 ATARI_TRAINING = TrainingLoop(
     function="train_atari",
     update="atari_update",
-    settings={"crop": CROP, "shape": (60, 48), "n_stack": 4},
     screens=True,
-    lesson_env={"n_actions": 4, "crop": (30, 195, 5, 155)},
-    lesson_settings={"crop": (30, 195, 5, 155), "shape": (84, 84), "n_stack": 4},
-    other_env={"n_actions": 5},
-    other_settings={"shape": (48, 56), "n_stack": 3, "crop": CROP},
+    n_actions=4,
+    settings={"crop": (30, 195, 5, 155), "shape": (84, 84), "n_stack": 4},
+    other_sizes={"crop": CROP, "shape": (48, 56), "n_stack": 3},
 ).exercise(real_network_is_trained)
