@@ -189,6 +189,7 @@ class ReplayedSteps:
         :raises WrongError: if not; all of the training must fit into the replay buffer.
         """
         updates = self.training.updates
+        self._check_rows_differ()
         prefill, n_steps = self.settings["prefill"], len(self.log)
         sampled = {moment for update in updates for moment in self.moments(update)}
         filling, played = set(range(prefill)), set(range(prefill, n_steps))
@@ -197,7 +198,7 @@ class ReplayedSteps:
                 f"none of the {prefill} transitions that filled the replay buffer was ever learned"
                 " from: the steps that follow are added to the same buffer"
             )
-        if not sampled & played:
+        if len(sampled & played) <= 2:
             raise WrongError(
                 f"only the {prefill} transitions that filled the replay buffer were learned from:"
                 " append each new one, and sample from the buffer to which it is appended"
@@ -231,22 +232,28 @@ class ReplayedSteps:
         :raises WrongError: if not; the replay buffer must be full from the first update on.
         """
         size = self.settings["memory_size"]
+        self._check_rows_differ()
         batches = [(update.n_steps, self.moments(update)) for update in self.training.updates]
-        same = "was learned from {} times: sample a new batch for each update"
-        if _repeats([moments for _, moments in batches]):
-            raise WrongError("the same batch " + same.format("several"))
         places = [[n_steps - moment for moment in moments] for n_steps, moments in batches]
-        if all(sorted(row) == list(range(min(row), min(row) + len(row))) for row in places):
-            raise WrongError(
-                "the transitions of a batch are neighbours, one step after the other: choose each"
-                " at random from the whole replay buffer"
-            )
         in_ring = [[moment % size for moment in moments] for _, moments in batches]
         if _repeats(places) or _repeats(in_ring):
             raise WrongError(
                 "batches come from the same places of the replay buffer again: their random numbers"
                 " repeat. Is a generator made anew (default_rng(0), seed) in each update or game?"
                 " Use the argument `rng`"
+            )
+
+    def _check_rows_differ(self) -> None:
+        """Check that batches differ, and that their transitions do not follow each other."""
+        batches = [self.moments(update) for update in self.training.updates]
+        if all(sorted(row) == list(range(min(row), min(row) + len(row))) for row in batches):
+            raise WrongError(
+                "the transitions of a batch are neighbours, one step after the other: choose each"
+                " at random from the whole replay buffer"
+            )
+        if _repeats(batches):
+            raise WrongError(
+                "the same batch was learned from several times: sample a new one for each update"
             )
 
 

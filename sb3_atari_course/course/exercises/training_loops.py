@@ -196,7 +196,7 @@ class TrainingLoop:
             ("are played", training.played_steps),
         ):
             missing = set(range(n_actions)) - {step.action for step in steps}
-            if missing:
+            if missing and missing == set(range(min(missing), n_actions)):
                 raise WrongError(
                     f"of {n_actions} actions the {len(steps)} random steps that {what} never chose"
                     f" {sorted(missing)}: their number is env.action_space.n, in other environments"
@@ -269,7 +269,6 @@ class TrainingLoop:
         ReplayedSteps(self.train(solution, **short)).check()
         ReplayedSteps(self.train(solution, {"time_limit": 6}, **short)).check()
         ReplayedSteps(self.train(solution, {"ends": False}, **short, max_steps=8)).check()
-        ReplayedSteps(self.train(solution, **short, memory_size=40)).check()
 
     def batches_are_random(self, solution: Solution) -> None:
         """Each batch is a new random choice from the whole replay buffer."""
@@ -299,7 +298,7 @@ class TrainingLoop:
             "it falls once a game, not once a step": line(games),
             "it falls once a game, not once a step, and begins too low": line(games + 1),
             "it falls with each update, not once a step": line((before + 2) // 3),
-            "it starts over in each game; count all steps": line(0 * before),
+            "it never falls, or starts over in each game; count all steps": line(0 * before),
             "the steps that fill the replay buffer do not count": line(before + 30),
             "it falls below its smallest value": 0.9 - 0.01 * before,
             "that is epsilon after the game, not at its start": line(before + lengths),
@@ -333,6 +332,8 @@ class TrainingLoop:
             "ask q_net about the present state, take the index of its largest value"
             if [step.action for step in again.played_steps] == [step.action for step in played]
             else "they are random; is the comparison with epsilon the wrong way round?"
+            if np.mean(are_best) < 0.5
+            else "some are random; is epsilon compared with a number that is uniform in 0..1?"
         )
         raise WrongError(
             f"with epsilon 0 {are_best.count(False)} of {len(are_best)} actions are not q_net's"
@@ -344,15 +345,15 @@ class TrainingLoop:
         training = self.train(solution, n_episodes=60, prefill=600, update_every=1000)
         filling = [step.action for step in training.env.log[:600]]
         check_random(filling, 3, "fill the replay buffer")
-        check_random(
-            [step.action for step in training.played_steps], 3, "are played with epsilon 1"
-        )
+        played = [step.action for step in training.played_steps]
         starts = {tuple(step.action for step in game[:5]) for game in training.played_games}
-        if len(starts) < 10:
+        is_fixed = len(set(played)) == 1 or all(training.are_best)
+        if len(starts) < 10 and not is_fixed:
             raise WrongError(
                 f"60 games with epsilon 1 begin with only {len(starts)} different choices of 5"
                 " actions: is a generator made anew in each game? Use the argument `rng`"
             )
+        check_random(played, 3, "are played with epsilon 1")
         share = float(np.mean(training.are_best))
         if abs(share - 1 / 3) > 0.1:
             raise WrongError(
@@ -405,16 +406,16 @@ class TrainingLoop:
                 " copying q_net's is due every 10"
                 + (", again and again, not once" if changes else "")
             )
+        age = max(i - versions[i] for i in changes)
+        if age > 1:
+            raise WrongError(
+                f"target_net got weights that are {age:.0f} updates old: copy q_net's present ones"
+            )
         gaps = np.diff(steps).tolist()
         if any(gap != 10 for gap in gaps):
             raise WrongError(
                 "target_net is due every 10 steps, counted through all games; new weights were seen"
                 f" {gaps[:5]} steps apart{self._why_these_copies(training, steps)}"
-            )
-        age = changes[-1] - versions[changes[-1]]
-        if age > 1:
-            raise WrongError(
-                f"target_net got weights that are {age:.0f} updates old: copy q_net's present ones"
             )
 
     def _why_these_copies(self, training: RecordedTraining, steps: list[int]) -> str:
@@ -486,7 +487,7 @@ def corridor_is_learned(solution: Solution) -> None:
         loss_function=nn.functional.smooth_l1_loss,
     )
     optimizer = torch.optim.Adam(q_net.parameters(), lr=0.005)
-    solution.train_dqn(env, q_net, target_net, optimizer, **settings)
+    solution.train_dqn(env, q_net, target_net, optimizer, **settings, report=lambda game: None)
     with torch.no_grad():
         best = q_net(torch.eye(8)[:-1]).argmax(dim=1).tolist()
     if best != [1] * 7:
@@ -510,7 +511,7 @@ def real_network_is_trained(solution: Solution) -> None:
     )
     optimizer = torch.optim.Adam(q_net.parameters(), lr=0.005)
     env = MarkedEnv(screens=True, n_actions=n_actions)
-    solution.train_atari(env, q_net, target_net, optimizer, **settings)
+    solution.train_atari(env, q_net, target_net, optimizer, **settings, report=lambda game: None)
     if all(torch.equal(*pair) for pair in zip(before, q_net.parameters(), strict=True)):
         raise WrongError(
             "after 4 games the weights of q_net are what they were: is atari_update the lesson's?"

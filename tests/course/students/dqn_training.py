@@ -37,6 +37,7 @@ def _in_remember(old: str, new: str) -> tuple[str, str]:
 #: property that must find it -> (right, wrong, part of the message), see Mistake
 MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "arguments_reach_the_update": [
+        ("range(n_episodes):\n        began", "range(20):\n        began", "n_episodes is 4, 20"),
         (_BATCH, _BATCH.replace("batch_size", "1"), "one transition is not a batch"),
         (_BATCH, _BATCH.replace("batch_size", "64"), "has 64 transitions, batch_size is 12"),
         (_UPDATE, _UPDATE.replace("q_net, target_net", "target_net, q_net"), "swapped"),
@@ -135,7 +136,6 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (" and steps < max_steps:", ":", "must end it"),
         ("steps < max_steps", "steps <= max_steps", "one step too many"),
         (_FILL, _FILL.replace("max_steps", "500"), "pass max_steps on"),
-        ("range(n_episodes):\n        began", "range(20):\n        began", "n_episodes is 12"),
         (_RESET, _RESET.replace("reset()", "reset(seed=0)"), "env.reset(seed=0)"),
         (
             _RESET,
@@ -194,13 +194,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             *_in_remember("(state, action", "(state, int(rng.integers(3))"),
             "of a step with action",
         ),
+    ],
+    "batches_are_random": [
         (
             "    memory = deque(maxlen=memory_size)\n",
             "    memory = deque()\n",
             "forgets the oldest",
         ),
-    ],
-    "batches_are_random": [
         (
             _BATCH,
             "                batch = sample_batch(list(memory)[-batch_size:], batch_size, rng)\n",
@@ -276,12 +276,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (_GAME, _GAME.replace("first_epsilon", "epsilon"), "that is epsilon after the game"),
         (
-            _UPDATE,
-            f"{_UPDATE}    {_DECAY}",
-            "should be played with epsilon",
+            _DECAY,
+            f"            if total_steps % update_every == 0:\n    {_DECAY}",
+            "it falls with each update",
         ),
     ],
     "best_actions_at_epsilon_zero": [
+        (_EXPLORE, "rng.normal() < epsilon", "uniform in 0..1"),
         (_EXPLORE, "rng.random() > epsilon", "the wrong way round"),
         (_GREEDY, _GREEDY.replace("argmax", "argmin"), "the worst (argmin)"),
         (_GREEDY, _GREEDY.replace("q_net", "target_net"), "they are those of target_net"),
@@ -302,10 +303,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "random_actions_at_epsilon_one": [
         (
             _RANDOM,
-            _RANDOM.replace(
-                "rng.integers(env.action_space.n)",
-                "np.random.default_rng(steps).integers(env.action_space.n)",
-            ),
+            "luck = (locals().get('luck') if steps else None) or np.random.default_rng(0)\n"
+            "                action = int(luck.integers(env.action_space.n))\n            else",
             "is a generator made anew in each game",
         ),
         (
@@ -321,7 +320,6 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "epsilon_is_used": [
         (_EXPLORE, "rng.random() < max_epsilon", "that decides"),
         (_EXPLORE, "rng.random() < min_epsilon", "all q_net's best"),
-        (_EXPLORE, "rng.normal() < epsilon", "uniform in 0..1"),
         (
             _EXPLORE,
             "(luck := rng.random() if steps == 0 else luck) < epsilon",
@@ -330,7 +328,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "target_is_copied": [
         (_COPY, "", "0 times"),
-        (_COPY, _COPY.replace("total_steps % copy_every == 0", "total_steps == 0"), "0 times"),
+        (_COPY, _COPY.replace("total_steps % copy_every == 0", "total_steps == 0"), "not once"),
         (_COPY, _COPY.replace("total_steps % copy", "steps % copy"), "each game are counted"),
         (_COPY, _COPY.replace("total_steps % copy_every == 0", "True"), "copy_every is ignored"),
         (
