@@ -74,9 +74,7 @@ def _check_field(name: str, field: Any, shape: tuple[int, ...]) -> None:
     if (found or (1,))[0] != shape[0]:
         n_rows = (found or (1,))[0]
         hint = ": one transition is not a batch" if n_rows == 1 else ""
-        raise WrongError(
-            f"{name} of a batch has {n_rows} transitions, batch_size is {shape[0]}{hint}"
-        )
+        raise WrongError(f"a batch has {n_rows} transitions, batch_size is {shape[0]}{hint}")
     if found != shape:
         hint = (
             "n_stack, shape and crop are arguments, the number of inputs is that of env"

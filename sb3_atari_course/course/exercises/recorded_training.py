@@ -183,6 +183,12 @@ class RecordedTraining:
         finally:
             vars(solution).update(dict.fromkeys(names, original))
         self.games = _check_games(games, function)
+        n_played = len(self.env.log) - settings["prefill"]
+        if not self.updates and n_played > 2 * settings["update_every"]:
+            raise WrongError(
+                f"{update} was never called in a training of {n_played} steps: each batch is"
+                " learned from by calling it"
+            )
 
     def _record_versions(self) -> None:
         version = round(float(self.q_net.version))

@@ -15,6 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sb3_atari_course.course.exercises.due_steps import (
+    check_copies,
+    check_prefill,
+    check_updates,
+)
 from sb3_atari_course.course.exercises.fake_envs import TableEnv, check_epsilons, check_random
 from sb3_atari_course.course.exercises.judging import Exercise, Property, Solution, WrongError
 from sb3_atari_course.course.exercises.marked_env import CROP, MarkedEnv
@@ -104,11 +109,7 @@ class TrainingLoop:
         training = self.train(
             solution, {"n_actions": self.n_actions}, n_episodes=4, max_epsilon=0.5, min_epsilon=0.5
         )
-        if not training.updates:
-            raise WrongError(
-                f"{self.update} was never called in a training of {len(training.played_steps)}"
-                " steps: each batch is learned from by calling it"
-            )
+        check_prefill(training)
         if len(training.games) != 4:
             raise WrongError(f"n_episodes is 4, {len(training.games)} games were returned")
 
@@ -119,7 +120,7 @@ class TrainingLoop:
             for game, seed in ((0, 0), (6, 0), (0, 1))
         )
         survives = "make it inside the function, not outside or as a default argument"
-        if len(second.games) != len(first.games):
+        if {len(first.games), len(second.games)} != {4}:
             raise WrongError(
                 f"a second training of 4 games returned {len(second.games)}: the list of games of"
                 f" the first one is still there; {survives}"
@@ -205,43 +206,7 @@ class TrainingLoop:
 
     def memory_is_filled_first(self, solution: Solution) -> None:
         """The replay buffer is filled at random, then updates come every update_every steps."""
-        training = self.train(solution)
-        moments = [update.n_steps for update in training.updates]
-        if len(moments) < 3:
-            raise WrongError(f"{self.update} was called {len(moments)} times in a whole training")
-        log, gaps = training.env.log, np.diff(moments).tolist()
-        ends = {i + 1 for i, step in enumerate(log) if step.terminated}
-        if ends.issuperset(moments):
-            raise WrongError(
-                f"updates come only at the ends of games, after {moments[:4]} steps: an update is"
-                " due every 3 steps, inside the loop over the steps of a game"
-            )
-        if not 30 <= moments[0] <= 34:
-            raise WrongError(
-                f"the first update came after {moments[0]} steps: the replay buffer must be filled"
-                " with 30 random steps before (prefill), and no more"
-            )
-        if any(gap != 3 for gap in gaps):
-            raise WrongError(
-                "an update is due every 3 steps, counted through all games; the first ones came"
-                f" {gaps[:6]} steps apart{self._why_these_gaps(training, moments)}"
-            )
-
-    def _why_these_gaps(self, training: RecordedTraining, moments: list[int]) -> str:
-        gaps = set(np.diff(moments).tolist())
-        starts = np.cumsum([30, *map(len, training.played_games)])
-        in_game = {m - int(starts[np.searchsorted(starts, m, "left") - 1]) for m in moments}
-        if gaps == {1}:
-            return ": update_every is ignored"
-        if 0 in gaps:
-            return ": there is more than one update at a time"
-        if len(gaps) == 1:
-            return ": update_every must decide"
-        if any(
-            len({count % 3 for count in one}) == 1 for one in (in_game, {c + 1 for c in in_game})
-        ):
-            return ": the steps of each game are counted, not total_steps"
-        return ""
+        check_updates(self.train(solution))
 
     def games_are_played_whole(self, solution: Solution) -> None:
         """Each game lasts until the environment or max_steps ends it."""
@@ -390,44 +355,7 @@ class TrainingLoop:
 
     def target_is_copied(self, solution: Solution) -> None:
         """The target network gets the weights of q_net every copy_every steps, no sooner."""
-        training = self.train(solution, n_episodes=20, update_every=2)
-        updates = training.updates
-        versions = [update.target_version for update in updates]
-        if any(version != round(version) for version in versions):
-            raise WrongError(
-                "target_net has a mixture of new and old weights: all of q_net's are copied, every"
-                " copy_every steps"
-            )
-        changes = (np.flatnonzero(np.diff(versions)) + 1).tolist()
-        steps = [updates[i].n_steps for i in changes]
-        if len(changes) < 2:
-            raise WrongError(
-                f"target_net got new weights {len(changes)} times in {updates[-1].n_steps} steps;"
-                " copying q_net's is due every 10"
-                + (", again and again, not once" if changes else "")
-            )
-        age = max(i - versions[i] for i in changes)
-        if age > 1:
-            raise WrongError(
-                f"target_net got weights that are {age:.0f} updates old: copy q_net's present ones"
-            )
-        gaps = np.diff(steps).tolist()
-        if any(gap != 10 for gap in gaps):
-            raise WrongError(
-                "target_net is due every 10 steps, counted through all games; new weights were seen"
-                f" {gaps[:5]} steps apart{self._why_these_copies(training, steps)}"
-            )
-
-    def _why_these_copies(self, training: RecordedTraining, steps: list[int]) -> str:
-        gaps = set(np.diff(steps).tolist())
-        starts = np.cumsum([30, *map(len, training.played_games)])
-        if gaps == {2}:
-            return ": copy_every is ignored, it is copied with each update"
-        if gaps == {20}:
-            return ": updates are counted, not steps"
-        if all(any(0 <= step - start <= 4 for start in starts) for step in steps):
-            return ": it is copied with each game, or the steps of each game are counted"
-        return ": count total_steps"
+        check_copies(self.train(solution, n_episodes=20, update_every=2))
 
     def training_stops(self, solution: Solution) -> None:
         """The training stops when the mean of the last games reaches stop_at."""

@@ -83,7 +83,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_START, f"{_START}    rng = np.random.default_rng(0)\n", "a fixed seed"),
     ],
     "memory_is_filled_first": [
-        (_FILL, _FILL.replace("prefill", "2000"), "first update came after 2000 steps"),
+        (_FILL, _FILL.replace("prefill", "2000"), "the first update came after 2001 steps"),
         (_LEARN, _LEARN.replace("total_steps %", "steps %"), "the steps of each game are counted"),
     ],
     "games_are_played_whole": [
@@ -142,7 +142,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             *_in_remember(_PUSH, _PUSH.replace(", stack)", ", stack if steps % 2 else None)")),
-            "the same frame again",
+            "without its oldest frame",
         ),
         (*_in_remember("np.sign(reward)", "reward"), "the agent learns from its sign"),
         (
@@ -202,8 +202,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "real_network_is_trained": [
         (
             _BATCH,
-            f"{_BATCH}                batch = batch._replace(actions=batch.actions.int())\n",
-            "int64",
+            f"{_BATCH}                batch = batch._replace(ended=batch.ended.bool())\n",
+            "with a bool tensor is not supported",
         ),
     ],
 }

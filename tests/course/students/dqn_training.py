@@ -345,6 +345,18 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "updates old",
         ),
     ],
+    "corridor_is_learned": [
+        (
+            _BATCH,
+            f"{_BATCH}                batch = batch._replace(ended=batch.ended.bool())\n",
+            "with a bool tensor is not supported",
+        ),
+        (
+            _UPDATE,
+            _UPDATE.replace("batch,", "batch._replace(states=batch.next_states.double()),"),
+            "same dtype",
+        ),
+    ],
     "training_stops": [
         (_STOP, "", "or not at all"),
         (_STOP, _STOP.replace("len(games) >= window and ", ""), "wait until window games"),
