@@ -239,7 +239,7 @@ class ReplayedSteps:
         if _repeats(places) or _repeats(in_ring):
             raise WrongError(
                 "batches come from the same places of the replay buffer again: their random numbers"
-                " repeat. Is a generator made anew (default_rng(0), seed) in each update or game?"
+                " repeat. Is a new generator made (default_rng(0), seed) in each update or game?"
                 " Use the argument `rng`"
             )
 

@@ -73,7 +73,7 @@ def _check_field(
 
 
 def _check_average(training: RecordedTraining, scores: list[float]) -> None:
-    """Check the averages; those of the first games may be nan, there is no whole window yet."""
+    """Check the averages; those of the first games may be nan, before a window is complete."""
     found = np.array([float(game.average) for game in training.games])
 
     def means(window: int) -> NDArray[Any]:

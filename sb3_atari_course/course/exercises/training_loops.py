@@ -316,7 +316,7 @@ class TrainingLoop:
         if len(starts) < 10 and not is_fixed:
             raise WrongError(
                 f"60 games with epsilon 1 begin with only {len(starts)} different choices of 5"
-                " actions: is a generator made anew in each game? Use the argument `rng`"
+                " actions: is a new generator made in each game? Use the argument `rng`"
             )
         check_random(played, 3, "are played with epsilon 1")
         share = float(np.mean(training.are_best))
@@ -350,7 +350,7 @@ class TrainingLoop:
         if whole > 20:
             raise WrongError(
                 f"with epsilon 0.5 {whole} of 60 games have only q_net's best actions: decide in"
-                " each step anew whether it is random, not once a game"
+                " each step whether it is random, not once a game"
             )
 
     def target_is_copied(self, solution: Solution) -> None:

@@ -305,7 +305,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             _RANDOM,
             "luck = (locals().get('luck') if steps else None) or np.random.default_rng(0)\n"
             "                action = int(luck.integers(env.action_space.n))\n            else",
-            "is a generator made anew in each game",
+            "is a new generator made in each game",
         ),
         (
             _RANDOM,
@@ -323,7 +323,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _EXPLORE,
             "(luck := rng.random() if steps == 0 else luck) < epsilon",
-            "decide in each step anew",
+            "decide in each step whether",
         ),
     ],
     "target_is_copied": [
@@ -353,7 +353,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             _UPDATE,
-            _UPDATE.replace("batch,", "batch._replace(states=batch.next_states.double()),"),
+            _UPDATE.replace("batch,", "batch._replace(states=batch.states.double()),"),
             "same dtype",
         ),
     ],
