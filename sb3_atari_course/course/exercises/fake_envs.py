@@ -17,9 +17,6 @@ from sb3_atari_course.course.exercises.judging import WrongError
 #: Steps of one episode that no exercise needs.
 _MOST_STEPS = 5000
 
-#: Top, bottom, left, right of what the agent sees of a screen; around it all is white.
-CROP = (28, 190, 8, 148)
-
 
 @dataclass(frozen=True)
 class Step:
@@ -145,64 +142,6 @@ class TableEnv(RecordingEnv):
     def observe(self, state: int) -> Any:
         """Return the state's number, or a vector."""
         return np.eye(self.n_states, dtype=np.float32)[state] if self.one_hot else state
-
-
-class MarkedEnv(RecordingEnv):
-    """An environment whose observations show when they were made, so that none is mistaken.
-
-    Its state is a mark, ``(20 * episode + step) % 240``: no two of twelve episodes in a row are
-    alike. It is seen as a vector (4,) float32 that begins with mark / 100, or as a screen
-    (210, 160, 3) uint8 which is of the grey mark + 1 inside :data:`CROP`. Actions change nothing,
-    and the best one is mark % 3. Episodes are terminated after 5, 9 or 7 steps; rewards are
-    negative, 0 and positive in turn, and grow with each episode.
-
-    :param screens: show screens.
-    :param ends: False: episodes go on for ever.
-    :param time_limit: see :class:`RecordingEnv`.
-    """
-
-    def __init__(
-        self, *, screens: bool = False, ends: bool = True, time_limit: int | None = None
-    ) -> None:
-        super().__init__(3, time_limit)
-        screen, vector = spaces.Box(0, 255, (210, 160, 3), np.uint8), spaces.Box(0.0, 3.0, (4,))
-        self.observation_space = screen if screens else vector
-        self.screens, self.ends = screens, ends
-
-    def first_state(self) -> int:
-        """Return the mark of this moment."""
-        return (20 * (len(self.lengths) - 1) + self.lengths[-1] % 20) % 240
-
-    def outcome(self, action: int) -> tuple[int, float, bool]:
-        """Go on by a step."""
-        episode, step = len(self.lengths) - 1, self.lengths[-1]
-        reward = float((episode + 1) * (-1, 1, 0, 2)[step % 4])
-        return self.first_state(), reward, self.ends and step == (5, 9, 7)[episode % 3]
-
-    def observe(self, state: int) -> NDArray[Any]:
-        """Return a vector or a screen."""
-        if not self.screens:
-            return np.array([state, 100, 0, 0], np.float32) / 100
-        screen = np.full((210, 160, 3), 255, np.uint8)
-        top, bottom, left, right = CROP
-        screen[top:bottom, left:right] = state + 1
-        return screen
-
-
-def marks_of(observation: NDArray[Any]) -> list[int]:
-    """Return the mark of a vector of :class:`MarkedEnv`, or those of a stack of cropped screens.
-
-    :param observation: (4,) or (n_stack, height, width).
-    :raises WrongError: if the white around the screens was not cropped.
-    """
-    if observation.ndim == 1:
-        return [round(float(observation[0]) * 100)]
-    if any(np.ptp(frame) for frame in observation):
-        raise WrongError(
-            "a remembered frame shows the white around the field: crop each screen by the argument"
-            " `crop`, the first of a game too"
-        )
-    return [int(frame[0, 0]) - 1 for frame in observation]
 
 
 def check_epsilons(

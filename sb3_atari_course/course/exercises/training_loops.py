@@ -1,14 +1,13 @@
-"""Exercises 2b and 4: the loop around the update, from the filled memory to the stop.
+"""Exercises 2b and 4: the loop around the update, from the filled replay buffer to the stop.
 
-A loop of the student's is run with networks that answer by rule, and every update is recorded.
 ``dqn_training`` plays CartPole, whose observations are vectors; ``atari_training`` a game, whose
-screens become frames, stacks, bytes. What must be true of both is said once.
+screens become frames, stacks, bytes. What must be true of both is in :class:`TrainingLoop`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sb3_atari_course.course.exercises.fake_envs import (
-    CROP,
-    MarkedEnv,
-    Step,
-    TableEnv,
-    check_epsilons,
-    check_random,
-    marks_of,
+from sb3_atari_course.course.exercises.due_steps import (
+    check_copies,
+    check_prefill,
+    check_updates,
 )
+from sb3_atari_course.course.exercises.fake_envs import TableEnv, check_epsilons, check_random
 from sb3_atari_course.course.exercises.judging import Exercise, Property, Solution, WrongError
-
-#: Arguments of the Atari loop; height and width are not those of the lesson.
-_SCREENS = {"crop": CROP, "shape": (60, 48), "n_stack": 4}
+from sb3_atari_course.course.exercises.marked_env import CROP, MarkedEnv
+from sb3_atari_course.course.exercises.recorded_training import (
+    RecordedTraining,
+    scaled_loss,
+    seed_everything,
+    training_settings,
+)
+from sb3_atari_course.course.exercises.replayed_steps import ReplayedSteps
+from sb3_atari_course.course.exercises.returned_games import check_games
 
 #: Action 1 leads right, 0 left; the last place has reward 1, and ends the episode.
 _CORRIDOR = {
@@ -36,225 +38,9 @@ _CORRIDOR = {
     **{(place, 1): (place + 1, float(place == 6), place == 6) for place in range(7)},
 }
 
-
-class RuleNet(nn.Module):
-    """A network whose best action in a :class:`MarkedEnv` is (newest mark + shift) % 3."""
-
-    def __init__(self, shift: int = 0) -> None:
-        super().__init__()
-        self.shift = shift
-        #: Number of updates that made it what it is.
-        self.version = nn.Parameter(torch.zeros(1))
-        self.largest_input = 0.0
-
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Return values (B, 3), 1 for the best and 0 for the others; or (3,) for one observation.
-
-        :param observations: (B, 4), or stacks (B, n_stack, height, width) in 0..1.
-        """
-        if observations.ndim in (1, 3):
-            return self.forward(observations[None])[0]
-        self.largest_input = max(self.largest_input, float(observations.max()))
-        if observations.ndim == 4:
-            marks = observations[:, -1, 0, 0] * 255 - 1
-        else:
-            marks = observations[:, 0] * 100
-        actions = (marks.round().long() + self.shift) % 3
-        return nn.functional.one_hot(actions, 3) + 0 * self.version
-
-
-@dataclass(frozen=True)
-class Update:
-    """One call of the update function.
-
-    :param n_steps: steps that the environment had been played before it.
-    :param target_version: number of updates that made the target network.
-    :param target_is_online: whether both networks were the same object.
-    :param batch: what it was to learn from.
-    """
-
-    n_steps: int
-    target_version: int
-    target_is_online: bool
-    batch: Any
-
-
-def training_settings(**changes: Any) -> dict[str, Any]:
-    """Return arguments of a short training without an end of its exploring.
-
-    :param changes: of these, and more of them.
-    """
-    return {
-        "n_episodes": 15,
-        "max_steps": 50,
-        "memory_size": 1000,
-        "prefill": 30,
-        "batch_size": 16,
-        "update_every": 2,
-        "copy_every": 10,
-        "max_epsilon": 1.0,
-        "min_epsilon": 1.0,
-        "epsilon_decay": 0.0,
-        "gamma": 0.9,
-        "window": 5,
-        "stop_at": None,
-        "rng": np.random.default_rng(0),
-        **changes,
-    }
-
-
-class RecordedTraining:
-    """A training by the student's loop, and what was recorded of it.
-
-    :param solution: the student's code.
-    :param loop: which of its functions trains.
-    :param env: in which it plays; default: one of the loop's kind, without a time limit.
-    :param changes: of :func:`training_settings`.
-    :raises WrongError: if no list is returned.
-    """
-
-    def __init__(
-        self, solution: Solution, loop: TrainingLoop, env: MarkedEnv | None = None, **changes: Any
-    ) -> None:
-        self.env = env or MarkedEnv(screens=loop.screens)
-        self.q_net, target_net = RuleNet(), RuleNet(shift=1)
-        self.updates: list[Update] = []
-        setattr(solution, loop.update, self._record)
-        self.settings = training_settings(**{**loop.settings, **changes})
-        optimizer = torch.optim.SGD(self.q_net.parameters(), lr=0.1)
-        train = getattr(solution, loop.function)
-        self.games = train(self.env, self.q_net, target_net, optimizer, **self.settings)
-        if not isinstance(self.games, list):
-            raise WrongError(
-                f"{loop.function} returns a list, a Game for each game, got"
-                f" {type(self.games).__name__}"
-            )
-
-    def _record(
-        self, q_net: Any, target_net: Any, optimizer: Any, batch: Any, *_: Any, **__: Any
-    ) -> float:
-        """Record a call of the update function, and make the online network a version newer."""
-        if len(batch.actions) != self.settings["batch_size"]:
-            raise WrongError(
-                f"a batch has {len(batch.actions)} transitions, batch_size is"
-                f" {self.settings['batch_size']}"
-            )
-        version = int(target_net.version.item())
-        self.updates.append(Update(len(self.env.log), version, target_net is q_net, batch))
-        with torch.no_grad():
-            q_net.version += 1
-        return 0.0
-
-    @property
-    def played_steps(self) -> list[Step]:
-        """The steps after those that fill the memory."""
-        return self.env.log[self.settings["prefill"] :]
-
-    @property
-    def are_best(self) -> list[bool]:
-        """Whether each of these steps took the network's best action."""
-        return [step.action == step.state % 3 for step in self.played_steps]
-
-    @property
-    def played_games(self) -> list[list[Step]]:
-        """The same steps, game by game."""
-        return [list(game) for _, game in groupby(self.played_steps, lambda step: step.episode)]
-
-    def check_memory(self) -> None:
-        """Check that what was learned from really happened, and is remembered as it was seen.
-
-        :raises WrongError: for the first transition that is wrong.
-        """
-        for update in self.updates:
-            batch = update.batch
-            for name in ("states", "next_states"):
-                self._check_kind(name, getattr(batch, name))
-            rows = (batch.actions.tolist(), batch.rewards.tolist(), batch.ended.tolist())
-            states, next_states = batch.states.numpy(), batch.next_states.numpy()
-            for state, after, *row in zip(states, next_states, *rows, strict=True):
-                step = self._check_marks(update.n_steps, marks_of(state), marks_of(after))
-                self._check_step(step, *row)
-
-    def _check_kind(self, name: str, observations: torch.Tensor) -> None:
-        """Check that screens are remembered as bytes, and stacked as the arguments say."""
-        if not self.env.screens:
-            return
-        if observations.dtype != torch.uint8:
-            raise WrongError(
-                f"the memory holds {observations.dtype}: keep bytes (uint8), floats need four times"
-                " as much; they are divided by 255 when the network needs them"
-            )
-        found = tuple(observations.shape[1:])
-        expected = (self.settings["n_stack"], *self.settings["shape"])
-        if found != expected:
-            raise WrongError(
-                f"{name} of a batch have the shape (B, *{found}), not (B, *{expected}): n_stack,"
-                " shape and crop are arguments"
-            )
-
-    def _check_marks(self, n_steps: int, seen: list[int], later: list[int]) -> Step:
-        """Check the marks of a remembered state and its next state; return the step between."""
-        if seen == later:
-            raise WrongError(
-                f"state and next_state of a transition are the same, {_show(seen)}: next_state is"
-                " the old state, or is it changed in place? Make a new array for each step"
-            )
-        oldest = max(0, n_steps - self.settings["memory_size"] - 1)
-        moments = {self.env.log[i].state: i for i in range(oldest, n_steps)}
-        if seen[-1] not in moments:
-            if seen[-1] in {step.state for step in self.env.log[:oldest]}:
-                raise WrongError(
-                    f"with memory_size={self.settings['memory_size']} an older transition was"
-                    " learned from: a deque with maxlen forgets by itself"
-                )
-            raise WrongError(
-                f"a remembered state, {_show(seen)}, was never the newest when a step was made: the"
-                " newest frame comes last, and state is what was seen before the step"
-            )
-        step = self.env.log[moments[seen[-1]]]
-        ages = range(len(seen) - 1, -1, -1)
-        expected = [step.state - min(age, step.state % 20) for age in ages]  # back to its reset
-        if seen != expected:
-            raise WrongError(
-                f"a remembered stack is {_show(seen)}, expected {_show(expected)}:"
-                f" {_stack_hint(seen, expected)}"
-            )
-        expected = [*expected[1:], step.next_state]
-        if later != expected:
-            raise WrongError(
-                f"the step after {_show(seen)} led to {_show(expected)}, remembered is"
-                f" {_show(later)}: state must become next_state after each step, and the next"
-                " stack is this one without its oldest frame"
-            )
-        return step
-
-    def _check_step(self, step: Step, action: int, reward: float, ended: float) -> None:
-        """Check what is remembered of a step besides its states."""
-        paid = float(np.sign(step.reward)) if self.env.screens else step.reward
-        if (action, round(reward, 4)) != (step.action, paid):
-            hint = " (the agent learns from its sign)" if self.env.screens else ""
-            raise WrongError(
-                f"action {action}, reward {reward:g} are remembered of a step with action"
-                f" {step.action}, reward {paid:g}{hint}"
-            )
-        if bool(ended) != step.terminated:
-            hint = ": the clock cut it off (truncated), that is no end" if step.truncated else ""
-            raise WrongError(
-                f"a step is remembered with ended={ended}, terminated was {step.terminated}{hint}"
-            )
-
-
-def _show(marks: list[int]) -> str:
-    """Return where marks come from, as text."""
-    return ", ".join(f"(game {mark // 20}, step {mark % 20})" for mark in marks)
-
-
-def _stack_hint(seen: list[int], expected: list[int]) -> str:
-    if seen == expected[::-1]:
-        return "the newest frame comes last"
-    if len(set(seen)) == 1:
-        return "the same frame again and again; add each new one to the stack"
-    return "a new game begins with a new stack, its first frame n_stack times"
+#: By which the rewards of each game are multiplied for :meth:`TrainingLoop.training_stops`: each
+#: rule of stopping has its due at another game. The first five games fill the replay buffer.
+_SCALES = (*[1] * 5, 9, 1, 1, 1, 1, 1, 2, 2, 9, 1, 3, 3, 6)
 
 
 @dataclass(frozen=True)
@@ -263,20 +49,33 @@ class TrainingLoop:
 
     :param function: name of the student's function.
     :param update: name of the update function that it calls.
-    :param settings: arguments that only this loop has.
     :param screens: it sees screens.
+    :param n_actions: number of actions in the lesson.
+    :param settings: arguments that only this loop has, with the sizes of the lesson.
+    :param other_sizes: the same with other sizes.
     """
 
     function: str
     update: str
+    screens: bool
+    n_actions: int
     settings: dict[str, Any]
-    screens: bool = False
+    other_sizes: dict[str, Any]
 
     def train(
-        self, solution: Solution, env: MarkedEnv | None = None, **changes: Any
+        self, solution: Solution, env: dict[str, Any] | None = None, **changes: Any
     ) -> RecordedTraining:
-        """Let the student's loop play, see :class:`RecordedTraining`."""
-        return RecordedTraining(solution, self, env, **changes)
+        """Let the student's loop play, see :class:`.RecordedTraining`.
+
+        :param solution: the student's code.
+        :param env: arguments of the :class:`.MarkedEnv`.
+        :param changes: of :func:`.training_settings`.
+        """
+        settings = training_settings(**{**self.settings, **changes})
+        marked = MarkedEnv(
+            screens=self.screens, **{"crop": settings.get("crop", CROP), **(env or {})}
+        )
+        return RecordedTraining(solution, self.function, self.update, marked, settings)
 
     def exercise(self, last: Property) -> Exercise:
         """Return the exercise: all properties, from the simple to the involved.
@@ -287,9 +86,14 @@ class TrainingLoop:
             functions=(self.function,),
             given=(self.update,),
             properties=(
+                self.arguments_reach_the_update,
+                self.a_second_training_starts_over,
                 self.memory_is_filled_first,
                 self.games_are_played_whole,
+                self.games_are_reported,
                 self.memory_holds_what_happened,
+                self.batches_are_random,
+                self.sizes_are_arguments,
                 self.epsilon_falls_per_step,
                 self.best_actions_at_epsilon_zero,
                 self.random_actions_at_epsilon_one,
@@ -300,52 +104,154 @@ class TrainingLoop:
             ),
         )
 
-    def memory_is_filled_first(self, solution: Solution) -> None:
-        """The memory is filled at random, then there is an update every update_every steps."""
-        moments = [update.n_steps for update in self.train(solution).updates]
-        if len(moments) < 3:
-            raise WrongError(f"{self.update} was called {len(moments)} times in a whole training")
-        if not 30 <= moments[0] <= 33:
+    def arguments_reach_the_update(self, solution: Solution) -> None:
+        """The update gets the networks, optimizer, batch_size and gamma that were given."""
+        training = self.train(
+            solution, {"n_actions": self.n_actions}, n_episodes=4, max_epsilon=0.5, min_epsilon=0.5
+        )
+        check_prefill(training)
+        if len(training.games) != 4:
+            raise WrongError(f"n_episodes is 4, {len(training.games)} games were returned")
+
+    def a_second_training_starts_over(self, solution: Solution) -> None:
+        """Called a second time it starts over, and its random numbers come from rng."""
+        first, second, third = (
+            self._train_repeatedly(solution, first_game=game, seed=seed)
+            for game, seed in ((0, 0), (6, 0), (0, 1))
+        )
+        survives = "make it inside the function, not outside or as a default argument"
+        if {len(first.games), len(second.games)} != {4}:
             raise WrongError(
-                f"the first update came after {moments[0]} steps: the memory must be filled with"
-                " 30 random steps before, and no more"
+                f"a second training of 4 games returned {len(second.games)}: the list of games of"
+                f" the first one is still there; {survives}"
             )
-        gaps = np.diff(moments)
-        if np.any(gaps != 2):
+        epsilons = [[float(game.epsilon) for game in one.games] for one in (first, second)]
+        if not np.allclose(epsilons[0], epsilons[1]):
             raise WrongError(
-                "an update is due every 2 steps, counted through all games; the first ones came"
-                f" {gaps[:5].tolist()} steps apart"
+                f"the games of a second training have epsilon {np.round(epsilons[1], 3)}, those of"
+                f" the first one {np.round(epsilons[0], 3)}: a counter of steps or epsilon"
+                f" survives; {survives}"
+            )
+        totals = [int(training.games[-1].total_steps) for training in (first, second)]
+        moments = [[update.n_steps for update in one.updates] for one in (first, second)]
+        if totals[0] != totals[1] or moments[0] != moments[1]:
+            raise WrongError(
+                f"a second training had its updates after {moments[1][:4]} steps and says"
+                f" total_steps={totals[1]}, the first one after {moments[0][:4]} and {totals[0]}: a"
+                f" counter or the replay buffer survives the first training; {survives}"
+            )
+        own = {mark for step in second.env.log for mark in (step.state, step.next_state)}
+        rows = [row for update in second.updates for row in update.rows]
+        n_foreign = sum(not own.issuperset({row.before[-1], row.after[-1]}) for row in rows)
+        if n_foreign:
+            raise WrongError(
+                f"in a second training {n_foreign} of {len(rows)} transitions that were learned"
+                f" from are not its own: the replay buffer of the first one survives; {survives}"
+            )
+        if first.random_choices() != second.random_choices():
+            raise WrongError(
+                "two trainings with the same rng do not play the same: random numbers come from"
+                " another generator than the argument `rng`, or something survives the first"
+                " training"
+            )
+        if first.random_choices() == third.random_choices():
+            raise WrongError(
+                "two trainings with different rng play the same: a generator with a fixed seed is"
+                " made inside; take random numbers from the argument `rng`"
             )
 
+    def _train_repeatedly(self, solution: Solution, first_game: int, seed: int) -> RecordedTraining:
+        """Train as before; all that is random comes from ``seed``."""
+        seed_everything(seed)
+        return self.train(
+            solution,
+            {"n_actions": self.n_actions, "first_game": first_game},
+            n_episodes=4,
+            prefill=12,
+            max_epsilon=0.6,
+            min_epsilon=0.0,
+            epsilon_decay=0.001,
+            rng=np.random.default_rng(seed),
+        )
+
+    def sizes_are_arguments(self, solution: Solution) -> None:
+        """Other numbers of actions and shapes of observations are taken from env and arguments."""
+        n_actions, n_inputs = 5, 6
+        env = {"n_actions": n_actions, "n_inputs": n_inputs}
+        sizes = (
+            "n_stack={n_stack}, shape={shape}, crop={crop}".format(**self.other_sizes)
+            if self.screens
+            else f"observations ({n_inputs},)"
+        )
+        try:
+            training = self.train(solution, env, prefill=60, **self.other_sizes)
+        except WrongError:
+            raise
+        except Exception as error:
+            raise WrongError(
+                f"with other sizes ({n_actions} actions, {sizes}) your code raised {error!r}: take"
+                " them from env and the arguments, not from globals or the lesson's numbers"
+            ) from None
+        for what, steps in (
+            ("fill the replay buffer", training.env.log[:60]),
+            ("are played", training.played_steps),
+        ):
+            missing = set(range(n_actions)) - {step.action for step in steps}
+            if missing and missing == set(range(min(missing), n_actions)):
+                raise WrongError(
+                    f"of {n_actions} actions the {len(steps)} random steps that {what} never chose"
+                    f" {sorted(missing)}: their number is env.action_space.n, in other environments"
+                    " it is not that of the lesson"
+                )
+
+    def memory_is_filled_first(self, solution: Solution) -> None:
+        """The replay buffer is filled at random, then updates come every update_every steps."""
+        check_updates(self.train(solution))
+
     def games_are_played_whole(self, solution: Solution) -> None:
-        """Each game lasts until the environment or max_steps ends it; scores are the true ones."""
-        training = self.train(solution, n_episodes=12)
-        scores = [sum(step.reward for step in game) for game in training.played_games]
-        if len(training.games) != 12 or len(scores) != 12:
+        """Each game lasts until the environment or max_steps ends it."""
+        self.train(solution, n_episodes=12).check_number_of_games()
+        env = self.train(solution, {"ends": False}, n_episodes=4, max_steps=13).env
+        filling = [length for length in env.lengths[:-4] if length > 13]
+        if filling:
             raise WrongError(
-                f"n_episodes is 12: {len(scores)} games were played, {len(training.games)} returned"
+                f"with max_steps=13 a game that fills the replay buffer lasted {filling[0]} steps:"
+                " pass max_steps on"
             )
-        reported = [float(game.score) for game in training.games]
-        if not np.allclose(reported, scores):
-            raise WrongError(f"the first scores are {scores[:4]}, Game.score says {reported[:4]}")
-        endless = MarkedEnv(screens=self.screens, ends=False)
-        self.train(solution, endless, n_episodes=4, max_steps=13)
-        if endless.lengths[-4:] != [13] * 4:
+        if env.lengths[-4:] != [13] * 4:
+            hint = {14: ": one step too many", 12: ": one step too few"}.get(env.lengths[-1], "")
             raise WrongError(
-                f"with max_steps=13 games that never end lasted {endless.lengths[-4:]} steps"
+                f"with max_steps=13 games that never end lasted {env.lengths[-4:]} steps{hint}"
             )
+
+    def games_are_reported(self, solution: Solution) -> None:
+        """The returned games have the true numbers, and each is given to report when it is over."""
+        check_games(self.train(solution, n_episodes=12))
 
     def memory_holds_what_happened(self, solution: Solution) -> None:
         """What is learned from are transitions that really were; screens as stacks of bytes."""
-        for time_limit in (None, 8):
-            env = MarkedEnv(screens=self.screens, time_limit=time_limit)
-            self.train(solution, env, memory_size=60).check_memory()
+        short: dict[str, Any] = {"n_episodes": 6, "update_every": 2}
+        ReplayedSteps(self.train(solution, **short)).check()
+        ReplayedSteps(self.train(solution, {"time_limit": 6}, **short)).check()
+        ReplayedSteps(self.train(solution, {"ends": False}, **short, max_steps=8)).check()
+
+    def batches_are_random(self, solution: Solution) -> None:
+        """Each batch is a new random choice from the whole replay buffer."""
+        settings: dict[str, Any] = {"n_episodes": 7, "update_every": 1}
+        training = self.train(solution, **settings, batch_size=24)
+        steps = ReplayedSteps(training)
+        steps.check()
+        steps.check_coverage()
+        steps = ReplayedSteps(self.train(solution, **settings, memory_size=30))
+        steps.check()
+        steps.check_choice()
 
     def epsilon_falls_per_step(self, solution: Solution) -> None:
         """Epsilon falls in a straight line, once for every step of the training."""
-        self.train(solution, n_episodes=2)  # the next training begins anew
         training = self.train(solution, max_epsilon=0.9, min_epsilon=0.1, epsilon_decay=0.01)
-        before = np.cumsum([0, *map(len, training.played_games)])[:-1]
+        training.check_number_of_games()
+        lengths = np.array([len(game) for game in training.played_games])
+        before = np.cumsum(lengths) - lengths
         games = np.arange(len(before))
 
         def line(steps: NDArray[Any]) -> NDArray[Any]:
@@ -356,36 +262,72 @@ class TrainingLoop:
             "off by one: it is a step behind": line(np.maximum(before - 1, 0)),
             "it falls once a game, not once a step": line(games),
             "it falls once a game, not once a step, and begins too low": line(games + 1),
-            "it never falls": line(0 * before),
+            "it falls with each update, not once a step": line((before + 2) // 3),
+            "it never falls, or starts over in each game; count all steps": line(0 * before),
+            "the steps that fill the replay buffer do not count": line(before + 30),
             "it falls below its smallest value": 0.9 - 0.01 * before,
+            "that is epsilon after the game, not at its start": line(before + lengths),
+            "it shrinks by a factor, not in a straight line": np.maximum(0.1, 0.9 * 0.99**before),
         }
         names = [f"game {game}, after {steps} steps," for game, steps in enumerate(before)]
         check_epsilons(training.games, names, line(before), mistakes)
 
     def best_actions_at_epsilon_zero(self, solution: Solution) -> None:
-        """With epsilon 0 every action after the filling is the network's best; it gets 0..1."""
+        """With epsilon 0 every action after the filling is the best by q_net."""
         training = self.train(solution, max_epsilon=0.0, min_epsilon=0.0)
-        largest = training.q_net.largest_input
-        if self.screens and largest > 1:
-            raise WrongError(f"q_net got the value {largest:g}: divide the bytes by 255 before")
-        if not all(training.are_best):
-            first = training.played_steps[training.are_best.index(False)]
-            raise WrongError(
-                f"with epsilon 0 {training.are_best.count(False)} of {len(training.are_best)}"
-                f" actions are not q_net's best (argmax): one was {first.action}, the best"
-                f" {first.state % 3}"
-            )
+        are_best = training.are_best
+        if all(are_best):
+            return
+        ours, target = training.versions.T
+        played = training.played_steps
+        first_marks = np.concatenate([[g[0].state] * len(g) for g in training.played_games])
+        marks = np.array([step.state for step in played])
+        mistakes = {
+            "they are those of target_net; q_net decides": target,
+            "they are the worst (argmin); the best is argmax": ours - 1,
+            "they are those of q_net at the start of the training, an old copy": 0 * ours,
+            "they are the best in the first state of the game; is state = next_state missing?": ours
+            + first_marks
+            - marks,
+        }
+        hints = (what for what, offsets in mistakes.items() if training.follows(offsets))
+        first = are_best.index(False)
+        again = self.train(solution, max_epsilon=0.0, min_epsilon=0.0, rng=np.random.default_rng(1))
+        unknown = (
+            "ask q_net about the present state, take the index of its largest value"
+            if [step.action for step in again.played_steps] == [step.action for step in played]
+            else "they are random; is the comparison with epsilon the wrong way round?"
+            if np.mean(are_best) < 0.5
+            else "some are random; is epsilon compared with a number that is uniform in 0..1?"
+        )
+        raise WrongError(
+            f"with epsilon 0 {are_best.count(False)} of {len(are_best)} actions are not q_net's"
+            f" best (argmax), one was {played[first].action}: " + next(hints, unknown)
+        )
 
     def random_actions_at_epsilon_one(self, solution: Solution) -> None:
-        """With epsilon 1 every action is random, and so are those that fill the memory."""
-        training = self.train(solution, n_episodes=60, prefill=600)
+        """With epsilon 1 every action is random, and so are those that fill the replay buffer."""
+        training = self.train(solution, n_episodes=60, prefill=600, update_every=1000)
         filling = [step.action for step in training.env.log[:600]]
-        check_random(filling, 3, "fill the memory")
+        check_random(filling, 3, "fill the replay buffer")
         played = [step.action for step in training.played_steps]
+        starts = {tuple(step.action for step in game[:5]) for game in training.played_games}
+        is_fixed = len(set(played)) == 1 or all(training.are_best)
+        if len(starts) < 10 and not is_fixed:
+            raise WrongError(
+                f"60 games with epsilon 1 begin with only {len(starts)} different choices of 5"
+                " actions: is a new generator made in each game? Use the argument `rng`"
+            )
         check_random(played, 3, "are played with epsilon 1")
+        share = float(np.mean(training.are_best))
+        if abs(share - 1 / 3) > 0.1:
+            raise WrongError(
+                f"with epsilon 1 the share of q_net's best actions among 3 is {share:.2f}: a random"
+                " action is any of them, the best one, too"
+            )
 
     def epsilon_is_used(self, solution: Solution) -> None:
-        """Once epsilon has fallen to 0, actions are no longer random."""
+        """The epsilon that falls decides at each step."""
         settings: dict[str, Any] = {"max_epsilon": 1.0, "min_epsilon": 0.0, "epsilon_decay": 0.01}
         are_best = self.train(solution, n_episodes=25, **settings).are_best
         if all(are_best[:60]):
@@ -395,50 +337,63 @@ class TrainingLoop:
                 f"after 100 steps epsilon is 0, but {are_best[100:].count(False)} of the later"
                 " actions are not q_net's best: the epsilon that falls must be the one that decides"
             )
+        half: dict[str, Any] = {"max_epsilon": 0.5, "min_epsilon": 0.5}
+        training = self.train(solution, n_episodes=60, update_every=1000, **half)
+        share = float(np.mean(training.are_best))
+        if abs(share - 2 / 3) > 0.1:
+            raise WrongError(
+                f"with epsilon 0.5 and 3 actions {share:.2f} of the actions are q_net's best, two"
+                " thirds are due: compare epsilon with a number that is uniform in 0..1"
+            )
+        ends = np.cumsum([len(game) for game in training.played_games])
+        whole = sum(map(np.all, np.split(training.are_best, ends[:-1])))
+        if whole > 20:
+            raise WrongError(
+                f"with epsilon 0.5 {whole} of 60 games have only q_net's best actions: decide in"
+                " each step whether it is random, not once a game"
+            )
 
     def target_is_copied(self, solution: Solution) -> None:
-        """The target network gets the weights of the other every copy_every steps, no sooner."""
-        updates = self.train(solution, n_episodes=20).updates
-        if any(update.target_is_online for update in updates):
-            raise WrongError(
-                "target_net is q_net itself: copy the weights (load_state_dict), do not assign the"
-                " network"
-            )
-        versions = [update.target_version for update in updates]
-        changes = (np.flatnonzero(np.diff(versions)) + 1).tolist()
-        if len(changes) < 2:
-            raise WrongError(
-                f"target_net got new weights {len(changes)} times in {updates[-1].n_steps} steps;"
-                " copying q_net's is due every 10"
-            )
-        gaps = np.diff([updates[i].n_steps for i in changes])
-        if np.any(gaps != 10):
-            raise WrongError(
-                "target_net is due every 10 steps, counted through all games; new weights were seen"
-                f" {gaps[:5].tolist()} steps apart"
-            )
-        age = changes[-1] - versions[changes[-1]]
-        if age > 1:
-            raise WrongError(
-                f"target_net got weights that are {age} updates old: copy q_net's present ones"
-            )
+        """The target network gets the weights of q_net every copy_every steps, no sooner."""
+        check_copies(self.train(solution, n_episodes=20, update_every=2))
 
     def training_stops(self, solution: Solution) -> None:
         """The training stops when the mean of the last games reaches stop_at."""
-        scores = [float(game.score) for game in self.train(solution, n_episodes=40).games]
-        means = np.convolve(scores, np.ones(5) / 5, "valid")
-        stop_at = float(means[15]) - 1e-6
-        due = 5 + int(np.argmax(means >= stop_at))
-        n_games = len(self.train(solution, n_episodes=40, stop_at=stop_at).games)
-        if n_games != due:
+        env: dict[str, Any] = {"scales": _SCALES}
+        training = self.train(solution, env, n_episodes=20)
+        scores = [sum(step.reward for step in game) for game in training.played_games]
+        training.check_number_of_games()
+
+        def due(rule: Callable[[list[float]], Any]) -> int:
+            return next((n for n in range(1, 20) if rule(scores[:n])), 20)
+
+        stop_at = 23.0
+        rules: dict[str, Callable[[list[float]], Any]] = {
+            "": lambda s: len(s) >= 5 and np.mean(s[-5:]) >= stop_at,
+            ": wait until window games are played": lambda s: np.mean(s[-5:]) >= stop_at,
+            ": the mean counts, not the score of one game": lambda s: s[-1] >= stop_at,
+            ": the mean of the last 5 counts, not the newest game": lambda s: (
+                len(s) >= 5 and s[-1] >= stop_at
+            ),
+            ": the mean of the last 5 counts, not the best": lambda s: (
+                len(s) >= 5 and max(s[-5:]) >= stop_at
+            ),
+            ": the mean of the last 5 (window) counts, not of fewer": lambda s: (
+                len(s) >= 4 and np.mean(s[-4:]) >= stop_at
+            ),
+            ": the mean of the last 5 (window) counts, not of more": lambda s: (
+                len(s) >= 6 and np.mean(s[-6:]) >= stop_at
+            ),
+            ": is stop_at compared with the mean of all games, or not at all?": lambda s: False,
+        }
+        n_games = len(self.train(solution, env, n_episodes=20, stop_at=stop_at).games)
+        expected = due(rules[""])
+        if n_games != expected:
+            hints = (hint for hint, rule in rules.items() if due(rule) == n_games)
             raise WrongError(
-                f"the mean of the last 5 games reaches stop_at={stop_at:.1f} with game number"
-                f" {due}, but {n_games} games were played"
+                f"the mean of the last 5 games reaches stop_at={stop_at:g} with game number"
+                f" {expected}, but {n_games} games were played{next(hints, '')}"
             )
-
-
-_CARTPOLE = TrainingLoop("train_dqn", "dqn_update", {"loss_function": nn.functional.smooth_l1_loss})
-_ATARI = TrainingLoop("train_atari", "atari_update", _SCREENS, screens=True)
 
 
 def corridor_is_learned(solution: Solution) -> None:
@@ -452,13 +407,15 @@ def corridor_is_learned(solution: Solution) -> None:
         memory_size=5000,
         prefill=300,
         batch_size=32,
+        update_every=2,
         copy_every=50,
         min_epsilon=0.1,
         epsilon_decay=0.001,
+        gamma=0.9,
         loss_function=nn.functional.smooth_l1_loss,
     )
     optimizer = torch.optim.Adam(q_net.parameters(), lr=0.005)
-    solution.train_dqn(env, q_net, target_net, optimizer, **settings)
+    solution.train_dqn(env, q_net, target_net, optimizer, **settings, report=lambda game: None)
     with torch.no_grad():
         best = q_net(torch.eye(8)[:-1]).argmax(dim=1).tolist()
     if best != [1] * 7:
@@ -467,16 +424,42 @@ def corridor_is_learned(solution: Solution) -> None:
         )
 
 
-def n_stack_is_an_argument(solution: Solution) -> None:
-    """With n_stack=3 it stacks three frames."""
-    try:
-        training = _ATARI.train(solution, n_episodes=6, memory_size=60, n_stack=3)
-    except WrongError:
-        raise
-    except Exception as error:
-        raise WrongError(f"with n_stack=3 your code raised {error!r}: pass n_stack on") from None
-    training.check_memory()
+def real_network_is_trained(solution: Solution) -> None:
+    """With a convolutional network and your own atari_update it trains."""
+    shape, n_stack, n_actions = (24, 16), 2, 3
+    q_net, target_net = (
+        nn.Sequential(
+            nn.Conv2d(n_stack, 4, 8, stride=8), nn.ReLU(), nn.Flatten(), nn.Linear(24, n_actions)
+        )
+        for _ in range(2)
+    )
+    before = [weights.clone() for weights in q_net.parameters()]
+    settings = training_settings(
+        n_episodes=4, max_epsilon=0.5, min_epsilon=0.5, crop=CROP, shape=shape, n_stack=n_stack
+    )
+    optimizer = torch.optim.Adam(q_net.parameters(), lr=0.005)
+    env = MarkedEnv(screens=True, n_actions=n_actions)
+    solution.train_atari(env, q_net, target_net, optimizer, **settings, report=lambda game: None)
+    if all(torch.equal(*pair) for pair in zip(before, q_net.parameters(), strict=True)):
+        raise WrongError(
+            "after 4 games the weights of q_net are what they were: is atari_update the lesson's?"
+        )
 
 
-DQN_TRAINING = _CARTPOLE.exercise(corridor_is_learned)
-ATARI_TRAINING = _ATARI.exercise(n_stack_is_an_argument)
+DQN_TRAINING = TrainingLoop(
+    function="train_dqn",
+    update="dqn_update",
+    screens=False,
+    n_actions=2,
+    settings={"loss_function": scaled_loss},
+    other_sizes={},
+).exercise(corridor_is_learned)
+
+ATARI_TRAINING = TrainingLoop(
+    function="train_atari",
+    update="atari_update",
+    screens=True,
+    n_actions=4,
+    settings={"crop": (30, 195, 5, 155), "shape": (84, 84), "n_stack": 4},
+    other_sizes={"crop": CROP, "shape": (48, 56), "n_stack": 3},
+).exercise(real_network_is_trained)
