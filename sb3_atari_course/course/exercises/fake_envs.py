@@ -58,6 +58,13 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         self.log: list[Step] = []
         #: Length of each episode so far, in steps; a reset begins one.
         self.lengths: list[int] = []
+        #: Seed that each reset was given.
+        self.seeds: list[int | None] = []
+        #: Likely cause of an action that does not exist, for the message.
+        self.action_hint = (
+            "environments of other sizes are tried, take the number of actions from"
+            " env.action_space.n of the env that was passed"
+        )
         self._playing = False
         self._state: Any = None
 
@@ -78,6 +85,7 @@ class RecordingEnv(gym.Env[Any, np.int64]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         super().reset(seed=seed)
+        self.seeds.append(seed)
         self.lengths.append(0)
         self._playing, self._state = True, self.first_state()
         return self.observe(self._state), {}
@@ -87,13 +95,7 @@ class RecordingEnv(gym.Env[Any, np.int64]):
 
         :raises WrongError: if there is no episode to play in, or no such action.
         """
-        if not self._playing:
-            raise WrongError(
-                "env.step was called before a reset, or after the end of an episode: that is when"
-                " it is terminated or truncated, then comes a reset"
-            )
-        if not self.action_space.contains(np.int64(action)):
-            raise WrongError(f"env.step got {action!r}, which is not in 0..{self.n_actions - 1}")
+        self._check_step(action)
         self.lengths[-1] += 1
         if self.lengths[-1] > _MOST_STEPS:
             raise WrongError(f"an episode has {_MOST_STEPS} steps: max_steps must end it, too")
@@ -103,6 +105,23 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         self.log.append(Step(episode, before, action, reward, self._state, terminated, truncated))
         self._playing = not (terminated or truncated)
         return self.observe(self._state), reward, terminated, truncated, {}
+
+    def _check_step(self, action: Any) -> None:
+        if not self.lengths:
+            raise WrongError("env.step was called before env.reset")
+        if not self._playing:
+            end = "terminated" if self.log[-1].terminated else "truncated"
+            raise WrongError(
+                f"env.step was called after the end of an episode, which was {end}: an episode is"
+                " over when it is terminated or truncated, then comes a reset"
+            )
+        if self.action_space.contains(action):
+            return
+        if isinstance(action, (int, np.integer)):
+            what = f"which is not in 0..{self.n_actions - 1}: {self.action_hint}"
+        else:
+            what = f"a {type(action).__name__}: an action is an integer, int(...) makes one"
+        raise WrongError(f"env.step got {action!r}, {what}")
 
     def render(self) -> str:
         """Return a line of text."""
@@ -221,8 +240,10 @@ def check_epsilons(
     """
     try:
         played = np.array([float(game.epsilon) for game in games])
-    except AttributeError as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise WrongError(f"an entry for each game is returned, but {error}") from None
+    if len(played) != len(expected):
+        raise WrongError(f"{len(expected)} games were asked for, got {len(played)} entries")
     is_right = np.isclose(played, expected, atol=1e-6)
     if is_right.all():
         return
@@ -244,7 +265,11 @@ def check_random(actions: Sequence[int], n_actions: int, what: str) -> None:
     """
     shares = np.bincount(actions, minlength=n_actions) / len(actions)
     if np.any(np.abs(shares - 1 / n_actions) > 0.1):
-        hint = ": is the comparison with epsilon the wrong way round?" if shares.max() > 0.9 else ""
+        hint = ""
+        if shares.max() > 0.9:
+            hint = ": is the comparison with epsilon the wrong way round?"
+        elif shares.min() == 0:
+            hint = f": action {shares.argmin()} is never chosen, rng.integers(n) is one of 0..n - 1"
         raise WrongError(
             f"the {len(actions)} steps that {what} chose the {n_actions} actions with the shares"
             f" {shares.round(2)}, random is {1 / n_actions:.2f} each{hint}"
