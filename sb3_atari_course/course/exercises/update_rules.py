@@ -119,16 +119,16 @@ MISTAKES = {
     ),
     "the last step before max_steps is taken for terminated: it is not an end, the future still"
     " counts": Rule(
-        seen=_in_each_episode(lambda steps: [*steps[:-1], replace(steps[-1], terminated=True)])
+        seen=_in_each_episode(
+            lambda steps: [*steps[:-1], replace(steps[-1], terminated=not steps[-1].truncated)]
+        )
     ),
-    "the target of a terminated step is 0: it is the reward": Rule(
+    "a terminated step does not move its cell: its target is the reward, not 0, and the update"
+    " comes before the loop is left": Rule(
         seen=_in_each_step(lambda step: replace(step, reward=0.0) if step.terminated else step)
     ),
     "the step that ends an episode is not learned from: update before the loop is left": Rule(
         seen=lambda steps: [step for step in steps if not (step.terminated or step.truncated)]
-    ),
-    "a terminated step is not learned from: update before the loop is left": Rule(
-        seen=lambda steps: [step for step in steps if not step.terminated]
     ),
     "only the last step of an episode is learned from: the update belongs into the loop of the"
     " steps": Rule(seen=_in_each_episode(lambda steps: steps[-1:])),
