@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sb3_atari_course.course.exercises.judging import WrongError
 
-#: Steps of one episode that no exercise needs.
+#: Steps of one episode, and episodes, that no exercise needs.
 _MOST_STEPS = 5000
 
 #: Top, bottom, left, right of what the agent sees of a screen; around it all is white.
@@ -85,6 +85,10 @@ class RecordingEnv(gym.Env[Any, np.int64]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         super().reset(seed=seed)
+        if len(self.lengths) == _MOST_STEPS:
+            raise WrongError(
+                f"env.reset was called {_MOST_STEPS} times: the loop of the episodes has no end"
+            )
         self.seeds.append(seed)
         self.lengths.append(0)
         self._playing, self._state = True, self.first_state()

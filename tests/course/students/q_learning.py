@@ -25,6 +25,11 @@ def q_learning(
 ):
 """
 
+_SHORT_UPDATE = """\
+            target = reward if terminated else reward + gamma * max(table[after])
+            table[state][action] += alpha * (target - table[state][action])
+"""
+
 #: a shorter solution, for mistakes that need a line outside of it, or other lines
 _SHORT = f"""{_HEAD}    n_states, n_actions = int(env.observation_space.n), int(env.action_space.n)
     table = [[0.0] * n_actions for _ in range(n_states)]
@@ -36,9 +41,7 @@ _SHORT = f"""{_HEAD}    n_states, n_actions = int(env.observation_space.n), int(
             explores = rng.random() < epsilon
             action = int(rng.integers(n_actions)) if explores else int(np.argmax(table[state]))
             after, reward, terminated, truncated, _ = env.step(action)
-            target = reward if terminated else reward + gamma * max(table[after])
-            table[state][action] += alpha * (target - table[state][action])
-            total += reward
+{_SHORT_UPDATE}            total += reward
             steps.append(EpisodeStep("", len(steps), after, action, reward, total))
             state, done = after, terminated or truncated
         history.append(Episode(epsilon, steps))
@@ -125,9 +128,16 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             ),
             "count the steps of each episode from 0",
         ),
-        (_LOOP, "    for episode in range(2000):", "n_episodes is 6, but 2000"),
+        (_LOOP, "    for episode in range(100):", "n_episodes is 6, but 100"),
         (_LOOP, "    for episode in range(1, n_episodes):", "n_episodes is 6, but 5"),
         (_RETURN, f"    {_RETURN}", "does return stand inside"),
+        (
+            "",
+            _short(
+                ("for n in range(n_episodes):\n", "n = 0\n    while n < n_episodes:\n"),
+            ),
+            "the loop of the episodes has no end",
+        ),
         (_APPEND, f"    {_APPEND}", "not each step"),
         (_APPEND, "        history = [Episode(epsilon, steps)]\n", "append to it inside"),
     ],
@@ -174,7 +184,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_ERROR, "(table[state, action] - target)", "sign is wrong"),
         (f"alpha * {_ERROR}", _ERROR, "alpha is missing"),
         (_ERROR, "target", "must be subtracted"),
-        (f"alpha * {_ERROR}", f"0.5 * {_ERROR}", "alpha = 0.2 leaves the same table"),
+        (f"alpha * {_ERROR}", f"0.5 * {_ERROR}", "alpha is not used"),
         (
             "",
             _short(
@@ -208,7 +218,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "the last step before max_steps is taken for terminated",
         ),
         (f"gamma * {_MAX}", _MAX, "gamma is left out"),
-        (f"gamma * {_MAX}", f"0.99 * {_MAX}", "gamma = 0.4 leaves the same table"),
+        (f"gamma * {_MAX}", f"0.99 * {_MAX}", "gamma is not used"),
         (f"reward + gamma * {_MAX}", f"reward - gamma * {_MAX}", "sign of gamma"),
         (f" + gamma * {_MAX}", "", "only the reward counts"),
         (_MAX, "np.argmax(table[next_state])", "argmax is the number of the best action"),
@@ -223,7 +233,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             _UPDATE,
-            f"if terminated or truncated or len(steps) == max_steps - 1:\n                {_UPDATE}",
+            "if terminated or truncated or len(steps) == max_steps - 1:\n"
+            f"                {_UPDATE}",
             "only the last step of an episode",
         ),
     ],
@@ -262,7 +273,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "epsilon_decays": [
         ("n_over = episode + 1", "n_over = episode", "n is 1"),
-        ("    epsilon = max_epsilon\n", "    epsilon = 1.0\n", "got 1.0000"),
+        ("    epsilon = max_epsilon\n", "    epsilon = 1.0\n", "it starts at max_epsilon"),
         (
             "            # 4. ",
             "            epsilon = min_epsilon + (max_epsilon - min_epsilon) * np.exp(\n"
@@ -277,7 +288,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (_EXP, "1.0", "it never changes"),
         (_EXP, "np.exp(epsilon_decay * n_over)", "must be negative"),
-        (_EXP, "np.exp(-0.01 * n_over)", "another epsilon_decay leaves all of them"),
+        (_EXP, "np.exp(-0.01 * n_over)", "another epsilon_decay changes no epsilon"),
         (_FORMULA, f"max_epsilon * {_EXP}", "min_epsilon is left out"),
         (_FORMULA, f"max(min_epsilon, max_epsilon * {_EXP})", "the part above min_epsilon"),
         (_FORMULA, f"min_epsilon + max_epsilon * {_EXP}", "max_epsilon - min_epsilon is what"),
@@ -308,6 +319,23 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "    history, rng = [], np.random.default_rng(0)\n",
             "two calls with different generators",
         ),
+        (
+            "",
+            _short(
+                ("    history = []\n", "    np.random.seed(0)\n    history = []\n"),
+                ("rng.random()", "np.random.random()"),
+                ("rng.integers(n_actions)", "np.random.randint(n_actions)"),
+            ),
+            "two calls with different generators",
+        ),
+        (
+            "",
+            _short(
+                ("        while", "        env.action_space.seed(0)\n        while"),
+                ("int(rng.integers(n_actions))", "env.action_space.sample()"),
+            ),
+            "the same 250 actions",
+        ),
         (_RANDOM, "rng.integers(max(1, env.action_space.n - 1))", "action 3 is never chosen"),
     ],
     "best_actions_at_epsilon_zero": [
@@ -330,16 +358,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             _short(
                 ("        while", "        seen = []\n        while"),
                 (
-                    "            target = reward if terminated else reward + gamma * max(table[after])\n"
-                    "            table[state][action] += alpha * (target - table[state][action])\n",
+                    _SHORT_UPDATE,
                     "            seen.append((state, action, reward, after, terminated))\n",
                 ),
                 (
                     "        history.append",
                     "        for state, action, reward, after, terminated in seen:\n"
-                    "            target = reward if terminated else reward + gamma * max(table[after])\n"
-                    "            table[state][action] += alpha * (target - table[state][action])\n"
-                    "        history.append",
+                    f"{_SHORT_UPDATE}        history.append",
                 ),
             ),
             "update the table at each step",
@@ -348,6 +373,15 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "epsilon_is_used": [
         (_EXPLORES, "rng.random() < max_epsilon", "that decides"),
         (_EXPLORES, "rng.random() < min_epsilon", "that decides"),
+        (_EXPLORES, "epsilon > 0.5", "whole episodes are random or not"),
+        (
+            "",
+            _short(
+                ("        while", "        dice = np.random.default_rng(0)\n        while"),
+                ("rng.random() < epsilon", "dice.random() < epsilon"),
+            ),
+            "the same random numbers decide in each",
+        ),
         (
             "",
             _short(
