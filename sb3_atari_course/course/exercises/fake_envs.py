@@ -267,8 +267,9 @@ def check_random(actions: Sequence[int], n_actions: int, what: str) -> None:
     :param what: which steps they are, for the message.
     :raises WrongError: if one was chosen much more or less often.
     """
-    shares = np.bincount(actions, minlength=n_actions) / len(actions)
-    if np.any(np.abs(shares - 1 / n_actions) > 0.1):
+    shares, right = np.bincount(actions, minlength=n_actions) / len(actions), 1 / n_actions
+    five_sigma = 5 * np.sqrt(right * (1 - right) / len(actions))
+    if np.any(np.abs(shares - right) > min(0.1, five_sigma)):
         hint = ""
         if shares.max() > 0.9:
             hint = ": is the comparison with epsilon the wrong way round?"
@@ -276,5 +277,5 @@ def check_random(actions: Sequence[int], n_actions: int, what: str) -> None:
             hint = f": action {shares.argmin()} is never chosen, rng.integers(n) is one of 0..n - 1"
         raise WrongError(
             f"the {len(actions)} steps that {what} chose the {n_actions} actions with the shares"
-            f" {shares.round(2)}, random is {1 / n_actions:.2f} each{hint}"
+            f" {shares.round(2)}, random is {right:.2f} each{hint}"
         )

@@ -17,6 +17,7 @@ from sb3_atari_course.course.exercises.q_learning_actions import (
     epsilon_decays,
     epsilon_is_used,
     random_actions_at_epsilon_one,
+    rng_decides,
 )
 from sb3_atari_course.course.exercises.q_learning_calls import (
     CONSTANT_HINT,
@@ -125,6 +126,8 @@ def episodes_begin_and_end(solution: Solution) -> None:
         hint = f"is max_steps used? {CONSTANT_HINT}"
         if lengths in ([8] * 3, [6] * 3):
             hint = "off by one: the steps so far are < max_steps when another one is made"
+        elif lengths == [14] * 3:
+            hint = "env.step is called twice for each step"
         elif lengths in ([7], [21]):
             hint = "count the steps of each episode from 0, and begin each with a reset"
         raise WrongError(
@@ -168,7 +171,9 @@ def history_has_the_steps(solution: Solution) -> None:
     lengths, found = [len(e) for e in episodes], [len(entry.steps) for entry in history]
     if found != lengths:
         hint = "append an EpisodeStep for each step"
-        if found == list(np.cumsum(lengths)) or len({id(entry.steps) for entry in history}) == 1:
+        if found == [length - 1 for length in lengths]:
+            hint = "the last one is missing, leave the loop after it was learned from and appended"
+        elif found == list(np.cumsum(lengths)) or len({id(entry.steps) for entry in history}) == 1:
             hint = "start each episode with a new empty list"
         raise WrongError(
             f"episodes of {lengths} steps have {_short(found)} entries in `steps`: {hint}"
@@ -331,6 +336,7 @@ Q_LEARNING = Exercise(
         epsilon_decays,
         random_actions_at_epsilon_one,
         best_actions_at_epsilon_zero,
+        rng_decides,
         epsilon_is_used,
         cliff_is_learned,
     ),

@@ -107,6 +107,15 @@ MISTAKES = {
         future=-ALPHA * GAMMA
     ),
     "gamma is applied to the reward too": Rule(reward=ALPHA * GAMMA),
+    "gamma is applied to the reward too, except at the end": Rule(
+        seen=_in_each_step(
+            lambda step: step if step.terminated else replace(step, reward=GAMMA * step.reward)
+        )
+    ),
+    "the cell is set to alpha * (target - cell), it must be moved by that": Rule(keep=-ALPHA),
+    "each step is learned from twice": Rule(
+        (1 - ALPHA) ** 2, 1 - (1 - ALPHA) ** 2, GAMMA * (1 - (1 - ALPHA) ** 2)
+    ),
     "only the reward is weighed by alpha, not the future": Rule(future=GAMMA),
     "the terminal case is missing: after terminated there is no future": Rule(ends=lambda _: False),
     "the terminal case is the wrong way round: it is the end that has no future": Rule(

@@ -128,6 +128,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             ),
             "count the steps of each episode from 0",
         ),
+        (
+            "            target =",
+            "            if not (terminated or truncated):\n"
+            "                next_state, reward, terminated, truncated, _ = env.step(action)\n"
+            "            target =",
+            "env.step is called twice",
+        ),
         (_LOOP, "    for episode in range(100):", "n_episodes is 6, but 100"),
         (_LOOP, "    for episode in range(1, n_episodes):", "n_episodes is 6, but 5"),
         (_RETURN, f"    {_RETURN}", "does return stand inside"),
@@ -165,6 +172,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "it starts at 0 in each episode",
         ),
         (_ENTRY, _ENTRY.replace("total_reward", "total_reward - reward"), "add the reward of"),
+        (
+            "            # 6. ",
+            "            if terminated:\n                break\n            # 6. ",
+            "the last one is missing",
+        ),
         (_ENTRY, _ENTRY.replace("total_reward", "reward"), "should have total_reward"),
         (_ENTRY, _ENTRY.replace("next_state", "state"), "the state before the step"),
     ],
@@ -193,6 +205,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             ),
             "alpha and gamma have changed places",
         ),
+        (_UPDATE, _UPDATE.replace("+=", "="), "it must be moved by that"),
+        (_UPDATE, f"{_UPDATE}\n            {_UPDATE}", "learned from twice"),
         (_TARGET, "target = 0 if terminated else", "a terminated step does not move its cell"),
         (
             _UPDATE,
@@ -218,6 +232,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "the last step before max_steps is taken for terminated",
         ),
         (f"gamma * {_MAX}", _MAX, "gamma is left out"),
+        (f"reward + gamma * {_MAX}", f"gamma * (reward + {_MAX})", "except at the end"),
         (f"gamma * {_MAX}", f"0.99 * {_MAX}", "gamma is not used"),
         (f"reward + gamma * {_MAX}", f"reward - gamma * {_MAX}", "sign of gamma"),
         (f" + gamma * {_MAX}", "", "only the reward counts"),
@@ -307,26 +322,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "random_actions_at_epsilon_one": [
         (_EXPLORES, "rng.random() > epsilon", "wrong way round"),
-        (_RESET, f"{_RESET}        rng = np.random.default_rng(0)\n", "the same 250 actions"),
+        (_RESET, f"{_RESET}        rng = np.random.default_rng(0)\n", "the same 500 actions"),
         (
             _RANDOM,
             "np.random.default_rng(0).integers(env.action_space.n)",
             "yields the same number each time",
-        ),
-        (_RESET, f"{_RESET}        rng = np.random.default_rng(episode)\n", "two calls with"),
-        (
-            "    history = []\n",
-            "    history, rng = [], np.random.default_rng(0)\n",
-            "two calls with different generators",
-        ),
-        (
-            "",
-            _short(
-                ("    history = []\n", "    np.random.seed(0)\n    history = []\n"),
-                ("rng.random()", "np.random.random()"),
-                ("rng.integers(n_actions)", "np.random.randint(n_actions)"),
-            ),
-            "two calls with different generators",
         ),
         (
             "",
@@ -334,8 +334,9 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
                 ("        while", "        env.action_space.seed(0)\n        while"),
                 ("int(rng.integers(n_actions))", "env.action_space.sample()"),
             ),
-            "the same 250 actions",
+            "the same 500 actions",
         ),
+        (f"int({_RANDOM})", "round(rng.random() * (env.action_space.n - 1))", "random is 0.25"),
         (_RANDOM, "rng.integers(max(1, env.action_space.n - 1))", "action 3 is never chosen"),
     ],
     "best_actions_at_epsilon_zero": [
@@ -370,9 +371,27 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "update the table at each step",
         ),
     ],
+    "rng_decides": [
+        (_RESET, f"{_RESET}        rng = np.random.default_rng(episode)\n", "two calls with"),
+        (
+            "    history = []\n",
+            "    history, rng = [], np.random.default_rng(0)\n",
+            "two calls with different generators",
+        ),
+        (
+            "",
+            _short(
+                ("    history = []\n", "    np.random.seed(0)\n    history = []\n"),
+                ("rng.random()", "np.random.random()"),
+                ("rng.integers(n_actions)", "np.random.randint(n_actions)"),
+            ),
+            "two calls with different generators",
+        ),
+    ],
     "epsilon_is_used": [
         (_EXPLORES, "rng.random() < max_epsilon", "that decides"),
         (_EXPLORES, "rng.random() < min_epsilon", "that decides"),
+        (_APPEND, _APPEND.replace("steps", "steps[-50:]"), "whose `steps` have the lengths {50}"),
         (_EXPLORES, "epsilon > 0.5", "whole episodes are random or not"),
         (
             "",
