@@ -59,7 +59,7 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         #: Length of each episode so far, in steps; a reset begins one.
         self.lengths: list[int] = []
         #: Seed that each reset was given.
-        self.seeds: list[int | None] = []
+        self.reset_seeds: list[int | None] = []
         #: Likely cause of an action that does not exist, for the message.
         self.action_hint = (
             "environments of other sizes are tried, take the number of actions from"
@@ -89,7 +89,7 @@ class RecordingEnv(gym.Env[Any, np.int64]):
             raise WrongError(
                 f"env.reset was called {_MOST_STEPS} times: the loop of the episodes has no end"
             )
-        self.seeds.append(seed)
+        self.reset_seeds.append(seed)
         self.lengths.append(0)
         self._playing, self._state = True, self.first_state()
         return self.observe(self._state), {}
