@@ -22,7 +22,6 @@ EXERCISES = {
 
 #: exercise -> its module, if that has another name
 _MODULES = {
-    "q_learning": "taxi",
     "dqn_training": "training_loops",
     "atari_training": "training_loops",
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sb3_atari_course.course.exercises.judging import WrongError
 
-#: Steps of one episode that no exercise needs.
+#: Steps of one episode, and episodes, that no exercise needs.
 _MOST_STEPS = 5000
 
 
@@ -55,6 +55,13 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         self.log: list[Step] = []
         #: Length of each episode so far, in steps; a reset begins one.
         self.lengths: list[int] = []
+        #: Seed that each reset was given.
+        self.reset_seeds: list[int | None] = []
+        #: Likely cause of an action that does not exist, for the message.
+        self.action_hint = (
+            "environments of other sizes are tried, take the number of actions from"
+            " env.action_space.n of the env that was passed"
+        )
         self._playing = False
         self._state: Any = None
 
@@ -75,6 +82,11 @@ class RecordingEnv(gym.Env[Any, np.int64]):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
         super().reset(seed=seed)
+        if len(self.lengths) == _MOST_STEPS:
+            raise WrongError(
+                f"env.reset was called {_MOST_STEPS} times: the loop of the episodes has no end"
+            )
+        self.reset_seeds.append(seed)
         self.lengths.append(0)
         self._playing, self._state = True, self.first_state()
         return self.observe(self._state), {}
@@ -84,13 +96,7 @@ class RecordingEnv(gym.Env[Any, np.int64]):
 
         :raises WrongError: if there is no episode to play in, or no such action.
         """
-        if not self._playing:
-            raise WrongError(
-                "env.step was called before a reset, or after the end of an episode: that is when"
-                " it is terminated or truncated, then comes a reset"
-            )
-        if not self.action_space.contains(np.int64(action)):
-            raise WrongError(f"env.step got {action!r}, which is not in 0..{self.n_actions - 1}")
+        self._check_step(action)
         self.lengths[-1] += 1
         if self.lengths[-1] > _MOST_STEPS:
             raise WrongError(f"an episode has {_MOST_STEPS} steps: max_steps must end it, too")
@@ -100,6 +106,23 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         self.log.append(Step(episode, before, action, reward, self._state, terminated, truncated))
         self._playing = not (terminated or truncated)
         return self.observe(self._state), reward, terminated, truncated, {}
+
+    def _check_step(self, action: Any) -> None:
+        if not self.lengths:
+            raise WrongError("env.step was called before env.reset")
+        if not self._playing:
+            end = "terminated" if self.log[-1].terminated else "truncated"
+            raise WrongError(
+                f"env.step was called after the end of an episode, which was {end}: an episode is"
+                " over when it is terminated or truncated, then comes a reset"
+            )
+        if self.action_space.contains(action):
+            return
+        if isinstance(action, (int, np.integer)):
+            what = f"which is not in 0..{self.n_actions - 1}: {self.action_hint}"
+        else:
+            what = f"a {type(action).__name__}: an action is an integer, int(...) makes one"
+        raise WrongError(f"env.step got {action!r}, {what}")
 
     def render(self) -> str:
         """Return a line of text."""
@@ -160,8 +183,10 @@ def check_epsilons(
     """
     try:
         played = np.array([float(game.epsilon) for game in games])
-    except AttributeError as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise WrongError(f"an entry for each game is returned, but {error}") from None
+    if len(played) != len(expected):
+        raise WrongError(f"{len(expected)} games were asked for, got {len(played)} entries")
     is_right = np.isclose(played, expected, atol=1e-6)
     if is_right.all():
         return
@@ -181,10 +206,15 @@ def check_random(actions: Sequence[int], n_actions: int, what: str) -> None:
     :param what: which steps they are, for the message.
     :raises WrongError: if one was chosen much more or less often.
     """
-    shares = np.bincount(actions, minlength=n_actions) / len(actions)
-    if np.any(np.abs(shares - 1 / n_actions) > 0.1):
-        hint = ": is the comparison with epsilon the wrong way round?" if shares.max() > 0.9 else ""
+    shares, right = np.bincount(actions, minlength=n_actions) / len(actions), 1 / n_actions
+    five_sigma = 5 * np.sqrt(right * (1 - right) / len(actions))
+    if np.any(np.abs(shares - right) > min(0.1, five_sigma)):
+        hint = ""
+        if shares.max() > 0.9:
+            hint = ": is the comparison with epsilon the wrong way round?"
+        elif shares.min() == 0:
+            hint = f": action {shares.argmin()} is never chosen, rng.integers(n) is one of 0..n - 1"
         raise WrongError(
             f"the {len(actions)} steps that {what} chose the {n_actions} actions with the shares"
-            f" {shares.round(2)}, random is {1 / n_actions:.2f} each{hint}"
+            f" {shares.round(2)}, random is {right:.2f} each{hint}"
         )
