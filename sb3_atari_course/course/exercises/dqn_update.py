@@ -348,11 +348,12 @@ def loss_is_returned(solution: Solution) -> None:
         )
     if not isinstance(returned, (float, np.floating)):
         raise WrongError(f"dqn_update returns the loss as a float (loss.item()), got {returned!r}")
-    if abs(returned - loss) > _STILL:
+    got = float(returned)
+    if abs(got - loss) > _STILL:
         hint = "return what loss_function gave"
-        if abs(returned - float(np.mean((errors - moved) ** 2))) < _STILL:
+        if abs(got - np.mean((errors - moved) ** 2)) < _STILL:
             hint = "that is the loss after the step: return the one from which the step was made"
-        raise WrongError(f"the loss was {loss:g}, dqn_update returned {returned:g}: {hint}")
+        raise WrongError(f"the loss was {loss:g}, dqn_update returned {got:g}: {hint}")
 
 
 class _Setting(NamedTuple):
@@ -427,8 +428,8 @@ def other_sizes_work(solution: Solution) -> None:
         if difference > _SAME_WEIGHTS:
             raise WrongError(
                 f"with {setting}, {setting.loss.__name__} and {setting.optimizer.__name__} the"
-                f" weights are wrong by up to {difference:.2g}: take numbers from the arguments, sizes"
-                f" from the batch{global_numbers(solution)}"
+                f" weights are wrong by up to {difference:.2g}: take numbers from the arguments,"
+                f" sizes from the batch{global_numbers(solution)}"
             )
 
 
