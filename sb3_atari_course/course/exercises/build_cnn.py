@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -12,12 +11,11 @@ from torch import nn
 
 from sb3_atari_course.course.exercises.judging import Exercise, Solution, WrongError
 from sb3_atari_course.course.exercises.watched_network import (
-    Call,
     Pass,
+    global_numbers,
     name_function,
     same_numbers,
 )
-from sb3_atari_course.course.exercises.watched_update import global_numbers
 
 #: Mnih et al. 2015, Methods, "Model architecture".
 _CONVOLUTIONS = [
@@ -26,10 +24,6 @@ _CONVOLUTIONS = [
     "64 filters of 3 x 3, stride 1",
 ]
 _HIDDEN = 512
-
-#: Kinds of modules whose output is random, or depends on the batch -> why they are not in it.
-_RANDOM = "it leaves out units at random, and Q-values would be random"
-_NORMALIZED = "it takes means over the batch"
 
 
 def _stacks(n_stacks: int, n_stack: int = 4) -> torch.Tensor:
@@ -101,13 +95,13 @@ def _layers(run: Pass, kind: type[nn.Module]) -> list[str]:
 
 def convolutions_are_the_papers(solution: Solution) -> None:
     """Three convolutions: 32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3 by 1, no padding."""
-    run = Pass(_build(solution), _stacks(1), needs_values=False)
+    run = Pass(_build(solution), _stacks(2), needs_values=False)
     found = _layers(run, nn.Conv2d)
     if found == _CONVOLUTIONS:
         _check_nothing_else(run)
         return
-    if run.failed is not None and found[:-1] == _CONVOLUTIONS[: len(found) - 1]:
-        Pass(_build(solution), _stacks(1))  # raises
+    if isinstance(run.failed, nn.Conv2d) and found[:-1] == _CONVOLUTIONS[: len(found) - 1]:
+        Pass(_build(solution), _stacks(2))  # raises
     wrong = next((one for one in found if one not in _CONVOLUTIONS), "")
     hint = f"{wrong!r} is not among them" if wrong else f"there are {len(found)} of them"
     if "padding" in wrong:
@@ -119,7 +113,7 @@ def convolutions_are_the_papers(solution: Solution) -> None:
 
 def _check_nothing_else(run: Pass) -> None:
     """Refuse what makes smaller or larger images than convolutions do."""
-    for number, call in enumerate(run.weighted[:-1]):
+    for number, call in enumerate(run.weighted[: 4 if run.failed is None else None]):
         others = [name for name in run.between(number) if "Pool" in name or "Pad" in name]
         if others:
             raise WrongError(
@@ -129,31 +123,24 @@ def _check_nothing_else(run: Pass) -> None:
 
 
 def linear_layers_are_the_papers(solution: Solution) -> None:
-    """Then 512 units, then one for each action: 1,686,180 parameters for 4 actions."""
+    """Then 512 units, then one for each action."""
     network = _build(solution)
-    run = Pass(network, _stacks(1), needs_values=False)
+    run = Pass(network, _stacks(2), needs_values=False)
     found, right = _layers(run, nn.Linear), [f"{_HIDDEN} units", "4 units"]
-    if found != right and not (run.failed is not None and found == right[: len(found)]):
-        raise WrongError(
-            f"the linear layers for 4 actions are {found}, asked for are {right}:"
-            f" {len(found)} of 2" + (", and no layer after the last" if len(found) > 2 else "")
+    if run.failed is None or found != right[: len(found)]:
+        _check_linear(found, right)
+    Pass(network, _stacks(2))  # raises if a layer has failed
+
+
+def _check_linear(found: list[str], right: list[str]) -> None:
+    if found == right:
+        return
+    hint = f"there are {len(found)} of them, not 2"
+    if len(found) == 2:
+        hint = next(
+            f"{one}, not {other}" for one, other in zip(found, right, strict=True) if one != other
         )
-    Pass(network, _stacks(1))  # raises if a layer has failed
-    n_parameters = sum(p.numel() for p in network.parameters())
-    called = {id(call.layer) for call in run.weighted}
-    unused = [
-        f"{name} ({_describe(layer)})"
-        for name, layer in network.named_modules()
-        if isinstance(layer, (nn.Conv2d, nn.Linear)) and id(layer) not in called
-    ]
-    if unused:
-        raise WrongError(f"{', '.join(unused)}: made, but not called in forward")
-    if n_parameters > 1_686_180:
-        raise WrongError(
-            f"{n_parameters:,} parameters; 8,224 + 32,832 + 36,928 of the convolutions, 3136 *"
-            f" {_HIDDEN} + {_HIDDEN} of the hidden layer, {_HIDDEN} * 4 + 4 of the last one make"
-            " 1,686,180: something else in it has parameters"
-        )
+    raise WrongError(f"the linear layers for 4 actions have {found}, asked for are {right}: {hint}")
 
 
 def values_for_each_action(solution: Solution) -> None:
@@ -163,17 +150,16 @@ def values_for_each_action(solution: Solution) -> None:
         asked = f"build_cnn({n_actions}, n_stack={n_stack})"
         run = Pass(network, _stacks(n_stacks, n_stack), needs_values=False)
         first = run.weighted[0].layer if run.weighted else run.failed
-        hint = f": networks of other sizes are tried{global_numbers(solution)}"
         if isinstance(first, nn.Conv2d) and first.in_channels != n_stack:
             raise WrongError(
                 f"{asked}: the first convolution takes {first.in_channels} channels, not n_stack"
-                f" = {n_stack}{hint}"
+                f" = {n_stack}: {_other_sizes(solution, first.in_channels)}"
             )
         last = run.weighted[-1].layer if run.weighted else None
         if isinstance(last, nn.Linear) and last.out_features != n_actions:
             raise WrongError(
                 f"{asked}: the last layer has {last.out_features} units, not n_actions ="
-                f" {n_actions}{hint}"
+                f" {n_actions}: {_other_sizes(solution, last.out_features)}"
             )
         values = Pass(network, _stacks(n_stacks, n_stack)).values
         assert values is not None
@@ -184,6 +170,11 @@ def values_for_each_action(solution: Solution) -> None:
             )
         if values.dtype != torch.float32:
             raise WrongError(f"the values are {values.dtype}: leave PyTorch's float32 as it is")
+
+
+def _other_sizes(solution: Solution, size: int) -> str:
+    """Return what to do about a size that does not come from the arguments."""
+    return f"networks of other sizes are tried, use the argument{global_numbers(solution, size)}"
 
 
 def pixels_are_taken_as_they_are(solution: Solution) -> None:
@@ -198,10 +189,10 @@ def pixels_are_taken_as_they_are(solution: Solution) -> None:
     if given is None or (given.shape == stacks.shape and torch.allclose(given, stacks)):
         return
     hint = ""
-    if given.max() < 0.01:
-        hint = ": they are in 0..1 already, the training loop divides by 255"
-    elif torch.equal(given, given.round()):
+    if torch.equal(given, given.round()):
         hint = ": as integers (uint8) they lose their fraction"
+    elif given.max() < 0.01:
+        hint = ": they are in 0..1 already, the training loop divides by 255"
     raise WrongError(
         f"pixels of 0 to 1 are {float(given.min()):.3g} to {float(given.max()):.3g} when they"
         f" reach the first layer, shape {tuple(given.shape)}{hint}"
@@ -210,10 +201,9 @@ def pixels_are_taken_as_they_are(solution: Solution) -> None:
 
 def same_stack_same_values(solution: Solution) -> None:
     """The values of a stack are always the same, and do not depend on the others of its batch."""
-    network = _build(solution)
-    stacks = _stacks(8)
-    first, second = Pass(network, stacks), Pass(network, stacks)
-    _randomize([call.layer for call in first.weighted[-1:]], 1.0)  # zeros would hide differences
+    network, stacks = _build(solution), _stacks(8)
+    layers = [call.layer for call in Pass(network, stacks).weighted]
+    _randomize(layers[-1:])  # zeros would hide differences
     first, second, alone = (Pass(network, one) for one in (stacks, stacks, stacks[3:4]))
     modules = {name for number in range(len(first.weighted)) for name in first.between(number)}
     if not _close(first.values, second.values):
@@ -233,12 +223,17 @@ def same_stack_same_values(solution: Solution) -> None:
 
 
 def _close(values: torch.Tensor | None, others: torch.Tensor | None) -> bool:
-    assert values is not None and others is not None
-    return torch.allclose(values, others, rtol=1e-3, atol=1e-4)
+    assert values is not None
+    assert others is not None
+    return values.shape == others.shape and torch.allclose(values, others, rtol=1e-3, atol=1e-4)
 
 
-def _randomize(layers: list[Any], scale: float) -> None:
-    """Give layers random weights of which outputs are about ``scale`` times their inputs."""
+def _randomize(layers: list[Any], scale: float = 1.4) -> None:
+    """Give layers random weights.
+
+    :param scale: how much larger than its inputs the first layer's outputs are about; those of the
+        others are as large as their inputs, if there is a ReLU.
+    """
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for layer in layers:
@@ -246,6 +241,7 @@ def _randomize(layers: list[Any], scale: float) -> None:
                 size = parameter[0].numel() if parameter.ndim > 1 else 1
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.copy_(noise * scale / size**0.5)
+            scale = 1.4
 
 
 def layers_are_not_linear(solution: Solution) -> None:
@@ -260,19 +256,13 @@ def layers_are_not_linear(solution: Solution) -> None:
                 f"after layer {number + 1} ({_describe(before.layer)}) comes {found}; a ReLU and"
                 " nothing else belongs between it and the next layer"
             )
-    last = run.weighted[-1]
-    if not same_numbers(run.values, last.output) or _is_relu_last(run):
-        found = ", ".join(run.between(len(run.weighted) - 1)) or name_function(
-            last.output, run.values
-        )
+    values, output = run.values, run.weighted[-1].output
+    if not _close(values, output):
+        found = ", ".join(run.between(len(run.weighted) - 1)) or name_function(output, values)
         raise WrongError(
             f"after the last layer comes {found}: Q-values may be negative and of any size, return"
             " what the last layer gives"
         )
-
-
-def _is_relu_last(run: Pass) -> bool:
-    return bool((run.weighted[-1].output != run.values).any())
 
 
 def every_layer_learns(solution: Solution) -> None:
@@ -293,7 +283,15 @@ def every_layer_learns(solution: Solution) -> None:
                 f"all {len(weights)} units of {which} start with the same weights, and would learn"
                 " the same: leave PyTorch's random weights"
             )
-    _randomize(layers, 1.4)
+    learned = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    others = [name for name, one in network.named_parameters() if id(one) not in learned]
+    if others:
+        n_parameters = sum(one.numel() for one in network.parameters())
+        raise WrongError(
+            f"{n_parameters:,} parameters, the five layers have 1,686,180: {', '.join(others)} is"
+            " made, but none of these layers uses it"
+        )
+    _randomize(layers)
     _check_gradients(network, layers)
 
 
@@ -329,7 +327,9 @@ def networks_share_nothing(solution: Solution) -> None:
             "two calls returned the same network, q_net and target_net would be one: make it inside"
             " of build_cnn"
         )
-    shared = {p.data_ptr() for p in first.parameters()} & {p.data_ptr() for p in second.parameters()}
+    shared = {p.data_ptr() for p in first.parameters()} & {
+        p.data_ptr() for p in second.parameters()
+    }
     if shared:
         raise WrongError(
             f"two networks share {len(shared)} tensors of weights, q_net and target_net would learn"

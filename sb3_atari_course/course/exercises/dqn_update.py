@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sb3_atari_course.course.exercises.judging import Exercise, Solution, WrongError
+from sb3_atari_course.course.exercises.watched_network import global_numbers
 from sb3_atari_course.course.exercises.watched_update import (
     GAMMA,
     LEARNING_RATE,
     TARGET_NET,
     Row,
     WatchedUpdate,
-    global_numbers,
     make_batch,
 )
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from sb3_atari_course.course.exercises.judging import Solution, WrongError
+from sb3_atari_course.course.exercises.watched_network import global_numbers
 
 GAMMA = 0.75
 LEARNING_RATE = 0.25
@@ -70,21 +71,6 @@ def make_batch(solution: Solution, *fields: torch.Tensor) -> Any:
         raise WrongError(
             f"Batch has other fields than {', '.join(names)}: keep the lesson's"
         ) from None
-
-
-def global_numbers(solution: Solution) -> str:
-    """Return a hint at numbers that a student's function takes from outside, if there are any."""
-    names = [
-        name
-        for name, value in vars(solution).items()
-        if isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    ]
-    if not names:
-        return ""
-    return (
-        f"; your code uses {', '.join(names)} from outside of the function: networks of other sizes"
-        " are tried, take sizes from the arguments"
-    )
 
 
 def _on_gradient(tensor: torch.Tensor, note: Callable[[], None]) -> Any:
@@ -155,7 +141,8 @@ class WatchedUpdate:
         """Raise an error of PyTorch again with a hint, if there is one."""
         hint = next((hint for part, hint in _HINTS.items() if part in str(error)), "")
         if isinstance(error, RuntimeError):
-            hint = hint or global_numbers(self.solution).removeprefix("; ")
+            names = global_numbers(self.solution)
+            hint = hint or (names and f"take sizes from the arguments{names}")
         if hint:
             raise WrongError(f"{type(error).__name__}: {error}: {hint}") from None
 
