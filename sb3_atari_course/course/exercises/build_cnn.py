@@ -35,7 +35,7 @@ def _stacks(n_stacks: int, n_stack: int = 4) -> torch.Tensor:
 def _build(solution: Solution, n_actions: int = 4, n_stack: int | None = None) -> nn.Module:
     """Return a student's network.
 
-    :raises WrongError: if it is no network.
+    :raises WrongError: if it returns something else.
     """
     if n_stack is None:
         network = solution.build_cnn(n_actions)
@@ -180,7 +180,8 @@ def _other_sizes(solution: Solution, size: int) -> str:
 def pixels_are_taken_as_they_are(solution: Solution) -> None:
     """The first layer gets the pixels as they are, in 0..1."""
     stacks, before = _stacks(2), _stacks(2)
-    given = Pass(_build(solution), stacks).weighted[0].given
+    run = Pass(_build(solution), stacks)
+    given, before_it = run.weighted[0].given, run.between(-1)
     if not torch.equal(stacks, before):
         raise WrongError(
             "forward changes its input in place (x /= ..., x.div_, ...): the batch belongs to the"
@@ -189,7 +190,9 @@ def pixels_are_taken_as_they_are(solution: Solution) -> None:
     if given is None or (given.shape == stacks.shape and torch.allclose(given, stacks)):
         return
     hint = ""
-    if torch.equal(given, given.round()):
+    if before_it:
+        hint = f": {', '.join(before_it)} stands before it"
+    elif torch.equal(given, given.round()):
         hint = ": as integers (uint8) they lose their fraction"
     elif given.max() < 0.01:
         hint = ": they are in 0..1 already, the training loop divides by 255"

@@ -91,7 +91,7 @@ def _why_still(update: WatchedUpdate) -> str:
     if "step" not in events:
         return "there is a gradient, but nothing moves the weights: optimizer.step() is missing"
     if events.index("step") < events.index("gradient"):
-        return "optimizer.step() stands before loss.backward(), when there is no gradient yet"
+        return "optimizer.step() stands before loss.backward(), which computes the gradient for it"
     if update.gradient is None or not update.gradient.any():
         return (
             "optimizer.zero_grad() stands between loss.backward() and optimizer.step(), and forgets"
@@ -104,7 +104,9 @@ def _what_moved(update: WatchedUpdate) -> str:
     """Return which value moved most, if action 1 of state 0 was taken and state 1 followed."""
     state, action = np.unravel_index(int(update.change.abs().argmax()), update.change.shape)
     hint = "choose the taken action's column (gather)"
-    if state == 1:
+    if update.changed_outside:
+        hint = "something else than optimizer.step() changes the weights"
+    elif state == 1:
         hint = "`predicted` is about batch.states, not about next_states"
     return (
         "action 1 of state 0 was taken, but the value of action"
@@ -129,6 +131,7 @@ def target_network_stays(solution: Solution) -> None:
 def end_is_worth_its_reward(solution: Solution) -> None:
     """The target of a step that ended the episode is its reward alone."""
     mistakes = {
+        1.0: "the reward is clipped, take it as it is",
         0.0: "the reward counts all the same, only the future does not",
         2.0 + GAMMA * 20.0: "where `ended` is 1 nothing of the next state counts (the terminal"
         " case is missing)",

@@ -113,10 +113,12 @@ class Pass:
     def between(self, number: int) -> list[str]:
         """Return the names of modules called after a layer with weights, before the next one.
 
-        :param number: of the layer, from 0. ReLU and what changes only the shape is left out.
+        :param number: of the layer, from 0; -1 for what comes before the first. ReLU and what
+            changes only the shape is left out.
         """
-        positions = [i for i, call in enumerate(self.calls) if call.is_weighted]
+        positions = [-1, *(i for i, call in enumerate(self.calls) if call.is_weighted)]
         ends = [*positions[1:], len(self.calls)]
+        number += 1
         quiet = (nn.ReLU, nn.Flatten, nn.Unflatten, nn.Identity)
         found = self.calls[positions[number] + 1 : ends[number]]
         return [call.name for call in found if not isinstance(call.layer, quiet)]

@@ -42,6 +42,9 @@ _HINTS = {
     "return_types": _TWO_TENSORS,
     "converted to an index": _TWO_TENSORS,  # a tensor times these two
     "number of dimensions": "gather wants the actions as a column: batch.actions[:, None]",
+    "not require grad": "`loss` has no gradient: leave out detach(), .data, .item()",
+    "attribute 'backward'": "loss.backward() comes first, then loss.item() makes a number of it",
+    "out of bounds for dimension 0": "len(batch.actions) is the number of rows, len(batch) is 5",
     "set attribute": "a += b changes the batch: compute a new tensor, targets = a + b",
 }
 
@@ -119,7 +122,7 @@ class WatchedUpdate:
         self.n_losses, self.called_without_gradient = 0, False
         before = self.q_net.values.clone()
         self._last = before
-        with self._watching():
+        with self._watching(), torch.enable_grad():  # back on, if the student switches it off
             try:
                 self.returned = self.solution.dqn_update(
                     self.q_net,
@@ -129,7 +132,7 @@ class WatchedUpdate:
                     GAMMA,
                     self._watched(loss_function),
                 )
-            except (RuntimeError, TypeError, AttributeError) as error:
+            except (RuntimeError, TypeError, AttributeError, IndexError) as error:
                 self._explain(error)
                 raise
             self._compare_weights()
@@ -151,7 +154,8 @@ class WatchedUpdate:
         """Note gradients, steps and calls of ``q_net``."""
         handles = [
             _on_gradient(self.q_net.weight, lambda: self.events.append("gradient")),
-            self.q_net.register_forward_hook(self._note_call),
+            # a function and not a method, which copy.deepcopy(q_net) would copy with all its object
+            self.q_net.register_forward_hook(lambda *_: self._note_call()),
             self.optimizer.register_step_pre_hook(lambda *_: self._compare_weights()),
             register_optimizer_step_post_hook(lambda optimizer, *_: self._note_step(optimizer)),
         ]
@@ -164,7 +168,7 @@ class WatchedUpdate:
             for handle in handles:
                 handle.remove()
 
-    def _note_call(self, *_: object) -> None:
+    def _note_call(self) -> None:
         self.called_without_gradient |= not torch.is_grad_enabled()
 
     def _note_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -120,6 +120,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ("", _network(first="x = x.to(torch.uint8).float()"), "as integers (uint8)"),
         ("", _network(first="x = 2 * x - 1"), "when they reach the first layer"),
         ("", _network(first="x = x.transpose(2, 3)"), "when they reach the first layer"),
+        (_FIRST, "        nn.Dropout(0.1),\n" + _FIRST, "Dropout stands before it"),
+        (_FIRST, "        nn.BatchNorm2d(n_stack),\n" + _FIRST, "BatchNorm2d stands before it"),
         ("", _network(first="x /= 255"), "changes its input in place"),
     ],
     "same_stack_same_values": [

@@ -25,6 +25,18 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_BACKWARD, _BACKWARD + "    q_net.zero_grad()\n", "zero_grad() stands between"),
         (_BACKWARD + _STEP, _STEP + _BACKWARD, "step() stands before loss.backward()"),
         (_BACKWARD, "", "loss.backward() is missing"),
+        (_BACKWARD, "    loss.detach().backward()\n", "`loss` has no gradient"),
+        (_LOSS, _LOSS.rstrip() + ".item()\n", "loss.backward() comes first"),
+        (
+            _PREDICTED,
+            "predicted = q_net(batch.states)[range(len(batch)), batch.actions]",
+            "len(batch) is 5",
+        ),
+        (
+            "    with torch.no_grad():\n        best",
+            "    torch.set_grad_enabled(False)\n    if True:\n        best",
+            "inside torch.no_grad()",
+        ),
         (_STEP, "", "optimizer.step() is missing"),
         (_GRADIENT_STEP, "", "loss.backward() is missing"),
         ("    loss.backward()", "    (-loss).backward()", "sign of the loss"),
@@ -79,9 +91,15 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "(1 - batch.ended) * (batch.rewards + gamma * best_next)",
             "the reward counts all the same",
         ),
+        (_TARGETS, _TARGETS.replace("rewards +", "rewards.clamp(-1, 1) +"), "reward is clipped"),
     ],
     "target_is_bellmans": [
         (_BEST, _BEST.replace("target_net", "q_net"), "not of target_net"),
+        (
+            _BEST,
+            "import copy; " + _BEST.replace("target_net", "copy.deepcopy(q_net)"),
+            "not of target_net",
+        ),
         ("target_net(batch.next_", "target_net(batch.", "state that was left"),
         (_BEST, _BEST.replace("max(dim=1).values", "mean(dim=1)"), "mean of the next"),
         (_BEST, _BEST.replace("max", "min"), "smallest value"),
@@ -108,6 +126,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ("= batch.rewards +", "= batch.ended * batch.rewards +", "reward is left out"),
     ],
     "other_actions_stay": [
+        (
+            _STEP,
+            _STEP + "    q_net.load_state_dict(target_net.state_dict())\n",
+            "something else than optimizer.step()",
+        ),
         (
             _LOSS,
             _LOSS.rstrip() + " + loss_function(q_net(batch.states).mean(1), targets)\n",
