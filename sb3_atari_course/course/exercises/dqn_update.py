@@ -317,6 +317,8 @@ def _check_loss(solution: Solution, errors: NDArray[np.float64], *, is_clipped: 
     ratios = moved / expected
     if is_clipped:
         hint = "smaller errors are right: something is clipped, take the gradient as it is"
+    elif (ratios == 0).any():
+        hint = f"rows {np.flatnonzero(ratios == 0)} do not count: learn from all rows of the batch"
     elif not np.allclose(ratios, ratios[0], rtol=0.02):
         hint = "that is not the gradient of the given loss"
     elif n_rows > 1 and np.isclose(ratios[0], n_rows, rtol=0.02):

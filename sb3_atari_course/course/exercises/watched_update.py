@@ -44,7 +44,7 @@ _HINTS = {
     "number of dimensions": "gather wants the actions as a column: batch.actions[:, None]",
     "not require grad": "`loss` has no gradient: leave out detach(), .data, .item()",
     "attribute 'backward'": "loss.backward() comes first, then loss.item() makes a number of it",
-    "out of bounds for dimension 0": "len(batch.actions) is the number of rows, len(batch) is 5",
+    "out of bounds for dimension 0": "there are len(batch.actions) rows, and len(batch) is 5",
     "set attribute": "a += b changes the batch: compute a new tensor, targets = a + b",
 }
 

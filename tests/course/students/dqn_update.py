@@ -30,7 +30,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _PREDICTED,
             "predicted = q_net(batch.states)[range(len(batch)), batch.actions]",
-            "len(batch) is 5",
+            "and len(batch) is 5",
         ),
         (
             "    with torch.no_grad():\n        best",
@@ -180,6 +180,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (_BACKWARD, "    (loss / len(targets)).backward()\n", "3 times less"),
         (_LOSS, _LOSS.rstrip() + " / 2\n", "0.5 times that"),
+        (_LOSS, "loss = loss_function(predicted[0], targets[0])\n", "rows [1 2] do not count"),
         (
             _BACKWARD,
             "    loss.backward(retain_graph=True)\n" + _BACKWARD,
