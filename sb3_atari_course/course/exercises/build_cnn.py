@@ -54,7 +54,8 @@ def _build(solution: Solution, n_actions: int = 4, n_stack: int | None = None) -
         raise WrongError(f"{got} of {len(network)}: return nn.Sequential(*layers), one network")
     if callable(network):
         raise WrongError(f"{got}, which has no weights to learn: return an nn.Module")
-    raise WrongError(f"{got}, not an nn.Module: class {kind}(nn.Module), if it is your class")
+    hint = "" if type(network).__module__ == "builtins" else f": class {kind}(nn.Module)"
+    raise WrongError(f"{got}, not an nn.Module{hint}")
 
 
 def returns_a_network(solution: Solution) -> None:
@@ -211,7 +212,11 @@ def same_stack_same_values(solution: Solution) -> None:
     modules = {name for number in range(len(first.weighted)) for name in first.between(number)}
     if not _close(first.values, second.values):
         names = [name for name in modules if "Drop" in name]
-        hint = f"{names[0]}: it leaves out units at random" if names else "dropout, or noise"
+        hint = (
+            f"{names[0]}: it leaves out units at random"
+            if names
+            else "dropout, noise, or something kept from the pass before"
+        )
         raise WrongError(
             "the same stacks have other values in a second pass: there is something random in the"
             f" network ({hint}), the network of the paper has none"
@@ -260,6 +265,8 @@ def layers_are_not_linear(solution: Solution) -> None:
                 " nothing else belongs between it and the next layer"
             )
     values, output = run.values, run.weighted[-1].output
+    if same_numbers(values, output) and not _close(values, output):
+        raise WrongError("the values are not in the order of the last layer's units")
     if not _close(values, output):
         found = ", ".join(run.between(len(run.weighted) - 1)) or name_function(output, values)
         raise WrongError(

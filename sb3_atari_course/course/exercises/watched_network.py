@@ -85,6 +85,8 @@ class Pass:
     ) -> None:
         self.calls: list[Call] = []
         self.values: torch.Tensor | None = None
+        #: The convolution or linear layer that could not take its input.
+        self.failed: nn.Module | None = None
         self._inside: list[tuple[nn.Module, Any]] = []
         network.train()
         with self._watching(), torch.set_grad_enabled(gradient):
@@ -92,18 +94,17 @@ class Pass:
                 self.values = network(stacks)
             except Exception as error:
                 failure = self._describe(error)
-                if failure and (needs_values or not self._inside):
-                    raise WrongError(failure) from None
+                layer = self._inside[-1][0] if self._inside else None
                 if not failure:
                     raise  # from the student's forward
-                self.failed = self._inside[-1][0]
+                if needs_values or not isinstance(layer, Weighted):
+                    raise WrongError(failure) from None
+                self.failed = layer
                 return
         if not isinstance(self.values, torch.Tensor):
             kind = type(self.values).__name__
             hint = ": its forward ends with return" if self.values is None else ""
             raise WrongError(f"the network returned {kind}, not a tensor of Q-values{hint}")
-
-    failed: nn.Module | None = None
 
     @property
     def weighted(self) -> list[Call]:
@@ -174,6 +175,8 @@ def _why_it_fails(layer: nn.Module, given: Any, text: str) -> str:
     hint = ""
     if given.dtype != dtype:
         hint = f"its weights are {dtype}, the input is {given.dtype}: leave both in float32"
+    elif isinstance(layer, nn.Conv2d) and given.ndim != n_axes:
+        hint = "leave the axes as they are, (B, n_stack, 84, 84)"
     elif given.ndim > n_axes:
         hint = "flatten what comes before it, nn.Flatten()"
     elif given.ndim < n_axes or len(given) == 1:

@@ -72,9 +72,15 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ("", _network(network="Network(n_actions, n_stack).forward"), "has no weights to learn"),
         ("", _network(network="nn.ModuleList([nn.Linear(3136, 512)])"), "has no forward"),
         ("", _network().replace("return self.out(x)", "self.out(x)"), "forward ends with return"),
+        (
+            "",
+            "\n\ndef build_cnn(n_actions, n_stack=4):\n    return nn.Module()\n",
+            "has no forward",
+        ),
         ("", _network(values="(self.out(x), x)"), "returned tuple, not a tensor"),
     ],
     "convolutions_are_the_papers": [
+        ("", _network(first="x = x[None]"), "leave the axes as they are"),
         ("kernel_size=4, stride=2", "kernel_size=4, stride=1", "'64 filters of 4 x 4, stride 1'"),
         ("kernel_size=3, stride=1", "kernel_size=3, stride=1, padding=1", "leave the padding out"),
         (_THIRD, "", "there are 2 of them"),
@@ -126,8 +132,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "same_stack_same_values": [
         (_HIDDEN, _HIDDEN + "        nn.Dropout(0.2),\n", "Dropout: it leaves out units"),
-        ("", _network(values="self.out(nn.functional.dropout(x, 0.1))"), "dropout, or noise"),
-        ("", _network(values="self.out(x + 0.1 * torch.randn_like(x))"), "dropout, or noise"),
+        ("", _network(values="self.out(nn.functional.dropout(x, 0.1))"), "dropout, noise, or"),
+        ("", _network(values="self.out(x + 0.1 * torch.randn_like(x))"), "dropout, noise, or"),
         (
             _FLATTEN,
             "        nn.BatchNorm2d(64),\n        nn.ReLU(),\n" + _FLATTEN,
@@ -143,6 +149,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "layers_are_not_linear": [
         (_LAST, _LAST + "        nn.ReLU(),\n", "after the last layer comes ReLU"),
         (_LAST, _LAST + "        nn.Softmax(dim=1),\n", "after the last layer comes Softmax"),
+        ("", _network(values="self.out(x).flip(1)"), "not in the order of the last layer"),
         ("", _network(values="torch.tanh(self.out(x))"), "after the last layer comes Tanh"),
         ("", _network(values="self.out(x).clamp(-1, 1)"), "comes a clamp to -1..1"),
         ("nn.ReLU(),\n        nn.Flatten()", "nn.Flatten()", "stride 1) comes no ReLU"),
