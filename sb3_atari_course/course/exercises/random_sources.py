@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.utils import seeding
@@ -80,7 +81,9 @@ def _sources(solution: Solution, env: Any) -> Iterator[tuple[str, bytes]]:
     yield "random", pickle.dumps(random.getstate())
     yield "torch", torch.get_rng_state().numpy().tobytes()
     for name in ("action_space", "observation_space"):
-        yield f"self.{name}.sample()", _state_of(getattr(env, name).np_random)
+        space = getattr(env, name, None)
+        if isinstance(space, gym.Space):
+            yield f"self.{name}.sample()", _state_of(space.np_random)
     own = {f"self.{name}": value for name, value in vars(env).items() if name != "_np_random"}
     shared = {f"Corridor.{name}": value for name, value in vars(type(env)).items()}
     for name, value in {**own, **shared, **vars(solution)}.items():
