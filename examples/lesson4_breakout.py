@@ -312,9 +312,10 @@ show_picture(figure, OUT / "stacks.png")
 #    The sign stays a float; as a byte, -1 would become 255. The score of a game is the sum of the
 #    rewards that it gave: not clipped, not discounted.
 #
-# Frames are `crop`, `shape` and `n_stack` of the arguments, actions are `env.action_space.n`. Do not
-# use `CROP`, `SHAPE` and `N_ACTIONS` of this lesson in the function: another game has others. The
-# update takes the replay buffer's bytes as they are, `atari_update` divides them.
+# How a screen is cut and how many frames make a stack is in the arguments `crop`, `shape` and
+# `n_stack`; the number of actions is `env.action_space.n`. Do not use `CROP`, `SHAPE` and `N_ACTIONS`
+# of this lesson in the function: another game has others. The update takes the bytes of a batch as
+# they are, `atari_update` divides them.
 
 # %%
 Game = namedtuple("Game", "number steps total_steps epsilon seconds score average")
@@ -574,8 +575,8 @@ if shipped.is_dir():
 #
 # </details>
 #
-# **5.** The table of your training shows epsilon 0.99 in its last row. Which number of it would have
-# to be how large before the scores could rise, and why is the average of a few games not a sign of
+# **5.** Epsilon is still almost 1 in the last row of your training's table. Which number of it would
+# have to be how large before the scores could rise, and why is the average of a few games not a sign of
 # learning?
 #
 # <details><summary>Answer</summary>

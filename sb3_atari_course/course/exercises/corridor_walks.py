@@ -55,7 +55,7 @@ class Walker:
         _bind("Corridor", solution.Corridor, size, slip=slip)
         self.env = solution.Corridor(size, slip=slip)
         self.size = size
-        self._cell, self._is_first = -1, True
+        self._cell, self._is_first, self._starts_as_numpy = -1, True, False
         if not isinstance(self.env, gym.Env):
             raise WrongError(f"Corridor(...) made {_describe(self.env)}: derive it from gym.Env")
         for method in ("reset", "step"):
@@ -74,6 +74,7 @@ class Walker:
                 " observation and a dict: return self._observe(), {}"
             )
         observation, info = returned
+        self._starts_as_numpy = isinstance(getattr(self.env, "position", None), np.integer)
         _check_observation("reset", observation)
         _check_info("reset", info)
         return observation, info
@@ -146,15 +147,22 @@ class Walker:
         if not isinstance(flag, np.bool_):
             raise WrongError(f"{name} is {_describe(flag)}: return True or False")
         cause = "a comparison with NumPy's numbers gives numpy.bool"
-        if isinstance(getattr(self.env, "position", None), np.integer):
+        advice = "bool(...) around the comparison"
+        if self._starts_as_numpy:
             cause = (
                 "self.position is a NumPy integer, as self.np_random.integers(...) returns it, and"
                 " == of it gives numpy.bool"
             )
+            advice = f"int(self.np_random.integers(...)) in reset, or {advice}"
+        elif isinstance(getattr(self.env, "position", None), np.integer):
+            cause = (
+                "the action is a NumPy integer, as algorithms pass it, it makes self.position one,"
+                " and == of that gives numpy.bool"
+            )
+            advice = f"int(action), or {advice}"
         raise WrongError(
             f"{name} is a numpy.bool, and SB3's check_env says that it must be a boolean, Python's"
-            f" bool. Why: {cause}. Write int(self.np_random.integers(...)) in reset, or bool(...)"
-            " around the comparison"
+            f" bool. Why: {cause}. Write {advice}"
         )
 
 

@@ -47,7 +47,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ("spaces.Discrete(2)", "spaces.Discrete(3)", "two actions, 0 and 1"),
         ("spaces.Discrete(2)", "spaces.Discrete(2, start=1)", "two actions, 0 and 1"),
         ("spaces.Discrete(2)", "spaces.Box(-1.0, 1.0, (1,))", "two actions, 0 and 1"),
-        ("self.action_space = ", "action_space = ", "self.action_space is not set"),
+        (
+            "self.action_space = spaces.Discrete(2)",
+            "action_space = spaces.Discrete(2)",
+            "self.action_space is not set",
+        ),
         (_BOX, "spaces.Box(-np.inf, np.inf, shape=(1,), dtype=np.float32)", "has no bounds"),
         (_BOX, "spaces.Box(-1.0, 1.0, shape=(1,), dtype=np.float32)", "from -1 to 1;"),
         (_BOX, "spaces.Box(0.0, size - 1.0, shape=(1,), dtype=np.float32)", "from 0 to 7;"),
@@ -58,11 +62,20 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_BOX, "spaces.Discrete(size)", "one number from 0 to 1: a Box"),
         ("size=20, slip=0.1):", "size=20):\n        slip = 0.1", "keep the arguments"),
         ("class Corridor(gym.Env)", "class Corridor", "derive it from gym.Env"),
-        ("def step(self", "def act(self", "there is no method step"),
-        ("seed=None, options=None):", "seed=None):", "reset: got an unexpected keyword"),
+        (
+            "def step(self, action):\n        s",
+            "def act(self, action):\n        s",
+            "there is no method step",
+        ),
+        (
+            "seed=None, options=None):\n        super",
+            "seed=None):\n        super",
+            "reset: got an unexpected keyword",
+        ),
     ],
     "returned_values_have_their_types": [
         (_START, "self.position = self.np_random.integers(self.size - 1)", "as self.np_random.int"),
+        ("(1 if action == 1 else -1)", "2 * action - 1", "Write int(action), or bool"),
         (_END, "terminated = self._observe()[0] == 1", "comparison with NumPy's numbers"),
         (_END, "terminated = int(self.position == self.size - 1)", "terminated is an int"),
         (_RETURN, "return self._observe(), reward, terminated, {}", "step returned a tuple of 4"),
@@ -151,7 +164,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_SUPER, "        super().reset(seed=42)\n", "reset() without a seed seeds"),
         (_SUPER, "        super().reset(seed=seed or 42)\n", "reset() without a seed seeds"),
         (_SUPER, "        if seed:\n            super().reset(seed=seed)\n", "0 is a seed, too"),
-        ("*, seed=None, options", "*, seed=3, options", "reset() without a seed seeds"),
+        (
+            "seed=None, options=None):\n        super",
+            "seed=3, options=None):\n        super",
+            "reset() without a seed seeds",
+        ),
         (
             _SUPER,
             "        self.np_random = np.random.default_rng(seed)\n",
@@ -210,7 +227,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "a NumPy integer",
         ),
         ("(1 if action == 1 else -1)", "(2 if action == 1 else -1)", "leads to cell"),
-        ("(1 if action == 1 else -1)", "action", "leads to cell"),
+        ("(1 if action == 1 else -1)", "int(action)", "action 0 in cell 3 of 5 leads to cell 3"),
         ("max(0, self", "max(1, self", "leads to cell 1, 0 expected"),
         (
             "max(0, self.position + (1 if action == 1 else -1))",
