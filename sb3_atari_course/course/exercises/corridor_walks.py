@@ -117,7 +117,7 @@ class Walker:
         :param actions: as Python's or NumPy's integers.
         :param is_over: when a new episode begins, too.
         """
-        self.start()
+        self.start(seed=0)  # a check gives the same result when it is repeated
         steps = []
         for action in actions:
             step = self.move(action)

@@ -103,7 +103,7 @@ def starts_are_uniform(solution: Solution) -> None:
     """An episode starts in any cell but the goal, each as likely as the others."""
     for size, n_starts in ((5, 2000), (30, 800), (2, 5)):
         walker = Walker(solution, size)
-        starts = [walker.start() for _ in range(n_starts)]
+        starts = [walker.start(seed=0)] + [walker.start() for _ in range(n_starts - 1)]
         if not 0 <= min(starts) <= max(starts) < size:
             cell = min(starts) if min(starts) < 0 else max(starts)
             raise WrongError(f"an episode of {size} cells starts in cell {cell}")

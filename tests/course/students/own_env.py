@@ -227,7 +227,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "a NumPy integer",
         ),
         ("(1 if action == 1 else -1)", "(2 if action == 1 else -1)", "leads to cell"),
-        ("(1 if action == 1 else -1)", "int(action)", "action 0 in cell 3 of 5 leads to cell 3"),
+        ("(1 if action == 1 else -1)", "int(action)", "action 0 in cell"),
         ("max(0, self", "max(1, self", "leads to cell 1, 0 expected"),
         (
             "max(0, self.position + (1 if action == 1 else -1))",
