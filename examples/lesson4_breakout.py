@@ -14,14 +14,19 @@
 # # Lesson 4: Breakout, the network and the training
 #
 # **You will learn**
-# - the network of the DQN paper, which sees four pictures at once (**exercise 3**);
-# - what changes in your training loop when states are pictures (**exercise 4**);
-# - why your loop will not play Breakout today, and what RL Zoo, our wrappers and our memory add;
+# - what a convolution is, and the network of the DQN paper, which sees four frames at once
+#   (**exercise 3**);
+# - what changes in your training loop when states are stacks of frames (**exercise 4**);
+# - why your loop will not play Breakout today, and what RL Zoo, our wrappers and our replay buffer
+#   add;
 # - how to train an agent in class, and how in an hour on a laptop.
 #
 # **Time** on 2 cores: about six minutes. **Expected result:** your loop trains without an error but
 # plays like chance; RL Zoo's short training plays clearly better than chance (1.3 a game); that of
 # 70 minutes, whose agents are shipped, much better.
+#
+# Scores in this lesson are sums of the game's own rewards: neither discounted nor clipped. What the
+# network learns from is both, see exercise 4.
 
 # %%
 import importlib.util
@@ -73,9 +78,9 @@ from sb3_atari_course.zoo.run_folder import find_run
 # %% [markdown]
 # ## The game
 #
-# A paddle, a ball, five lives, six rows of bricks that pay 1, 1, 4, 4, 7 and 7 from below. The actions: 0 do
+# A paddle, a ball, five lives, six rows of bricks with rewards 1, 1, 4, 4, 7 and 7 from below. The actions: 0 do
 # nothing, 1 FIRE (a new ball), 2 right, 3 left. `BreakoutDeterministic-v4` holds each action for 4
-# frames, so one step of the agent is 4 frames of the emulator. How the pictures come about is
+# frames, so one step of the agent is 4 frames of the emulator. How the frames come about is
 # lesson 3.
 
 # %%
@@ -86,11 +91,74 @@ print(f"screen {screen.shape} {screen.dtype}, {N_ACTIONS} actions")
 print(env.unwrapped.get_action_meanings())
 
 # %% [markdown]
+# ## What a convolution is
+#
+# A linear layer has a weight for each pair of input and unit. From 84 x 84 pixels to 512 units that
+# would be 3.6 million for one frame, and a ball in the upper left corner would have to be learned
+# apart from one in the lower right. A **convolution** uses the same few weights everywhere: a small
+# window, the **filter** (or kernel), of 3 x 3 weights for example, is laid on the upper left corner
+# of the frame. Each weight is multiplied with the pixel below it, all is summed up, a bias is added:
+# one number, large where the frame looks like the filter. Then the window moves on to the right by
+# the **stride**, a number of pixels, and row by row to the bottom. The numbers together are a new,
+# smaller frame, the **feature map** of this filter. Here a filter of 2 x 2 with stride 1 that finds
+# vertical edges (bias 0):
+#
+# ```
+# frame          filter      feature map
+# 0 0 9 9                    0  18  0
+# 0 0 9 9        -1  1       0  18  0
+# 0 0 9 9        -1  1
+# ```
+#
+# A layer has many filters, 32 for example, and so makes 32 feature maps, its output **channels**.
+# Its input has channels, too: red, green and blue, or the frames of a stack, or the maps of the
+# layer before. Each filter has weights for all of them: one of 8 x 8 on 4 channels has
+# 4 * 8 * 8 = 256 and a bias. The filters are not made by hand; they are learned, like all weights.
+#
+# A filter of $k \times k$ with stride $s$ makes $\lfloor (n - k) / s \rfloor + 1$ numbers out of $n$
+# in each direction: in the example $(4 - 2) / 1 + 1 = 3$ wide and $(3 - 2) / 1 + 1 = 2$ high. With
+# every layer a number depends on more pixels of the frame, its **receptive field**.
+#
+# ### In PyTorch
+#
+# - `nn.Conv2d(channels_in, channels_out, kernel_size=k, stride=s)` is a layer of convolutions:
+#   the number of channels that come in, the number of filters, their size, their stride.
+# - `nn.ReLU()` sets negative numbers to 0. Without it between them, two linear layers or
+#   convolutions would do no more than one.
+# - `nn.Flatten()` writes all feature maps one behind the other into a single row of numbers, which a
+#   linear layer takes.
+# - `nn.Linear(n_in, n_out)` is a linear layer: each of `n_out` units weighs all of `n_in` numbers.
+# - `nn.Sequential(first, second, ...)` is a network that calls its layers one after the other.
+#
+# The first axis of each tensor is the **batch axis**, one entry for each input: PyTorch takes
+# `(batch, channels, height, width)`, and no layer changes the first number. No layer is given it,
+# nor the height and the width: only `nn.Linear` must know how many numbers come out of `Flatten`,
+# and that you compute.
+#
+# As an example, a network that recognises ten digits in gray images of 28 x 28 pixels (one channel),
+# with the shape after each layer for a batch of 16 images:
+#
+# ```python
+# digits = nn.Sequential(
+#     nn.Conv2d(1, 6, kernel_size=5, stride=1),    # (16, 1, 28, 28) -> (16, 6, 24, 24)
+#     nn.ReLU(),                                   # the same shape
+#     nn.Conv2d(6, 10, kernel_size=4, stride=4),   # -> (16, 10, 6, 6), since (24 - 4) / 4 + 1 = 6
+#     nn.ReLU(),
+#     nn.Flatten(),                                # -> (16, 360), since 10 * 6 * 6 = 360
+#     nn.Linear(360, 10),                          # -> (16, 10): a number for each digit
+# )
+# ```
+#
+# `channels_in` of a layer is `channels_out` of the one before. After the last layer there is no
+# ReLU: its numbers may be negative, and so may Q-values.
+#
 # ## Exercise 3: the network
+#
+# The network of the DQN paper (Mnih et al. 2015, Methods):
 #
 # | layer | output |
 # | --- | --- |
-# | input: 4 pictures, numbers in 0..1 | 4 x 84 x 84 |
+# | input: 4 frames, numbers in 0..1 | 4 x 84 x 84 |
 # | 32 filters of 8 x 8, stride 4, ReLU | 32 x 20 x 20 |
 # | 64 filters of 4 x 4, stride 2, ReLU | 64 x 9 x 9 |
 # | 64 filters of 3 x 3, stride 1, ReLU | 64 x 7 x 7 |
@@ -98,8 +166,10 @@ print(env.unwrapped.get_action_meanings())
 # | 512 units, ReLU | 512 |
 # | one unit for each action | n_actions |
 #
-# A filter of $k \times k$ with stride $s$ makes $\lfloor (n - k) / s \rfloor + 1$ numbers out of $n$
-# in each direction: $(84 - 8) / 4 + 1 = 20$. (Mnih et al. 2015, Methods.)
+# The first row of numbers comes from $(84 - 8) / 4 + 1 = 20$; check the others before you write them.
+# The number of actions and of frames in a stack are arguments of `build_cnn`: use `n_actions` and
+# `n_stack`, not 4 and not `N_ACTIONS`, since other games have others. Return the network, do not
+# call it; nothing is divided by 255 in it, that is done in exercise 4.
 
 
 # %%
@@ -140,12 +210,12 @@ print(f"AtariCNN: {ours:,} parameters, as many as yours without the last layer")
 assert ours == sum(layer.n_parameters for layer in layers[:-1])
 
 # %% [markdown]
-# ## Pictures, stacks, bytes
+# ## Frames, stacks, bytes
 #
-# A state is no longer four numbers but a **stack** of the last four pictures: one alone does not
-# show where the ball flies. A game begins with its first picture four times. Everything is kept as
-# bytes (0..255) and divided by 255 only when the network needs it: floats would take four times
-# the memory.
+# A state is no longer four numbers but a **frame stack**, the last four frames: one alone does not
+# show where the ball flies. A game begins with its first frame four times. Frames are kept as bytes
+# (`uint8`, 0..255) and divided by 255 only when the network needs them: floats would take four times
+# the memory. The replay buffer (`memory` in the code) holds transitions of such stacks.
 
 # %%
 Transition = namedtuple("Transition", "state action reward next_state ended")
@@ -153,12 +223,12 @@ Batch = namedtuple("Batch", "states actions rewards next_states ended")
 
 
 def preprocess(screen, crop, shape):
-    """Return a screen (210, 160, 3) as a grey picture of this shape, uint8."""
+    """Return a screen (210, 160, 3) as a gray frame of this shape, uint8."""
     return crop_gray_resize(screen, crop=crop, shape=shape)[..., 0]
 
 
 def stack_pictures(picture, stack=None, n_stack=4):
-    """Return the next stack (n_stack, 84, 84): a new one, or `stack` without its oldest picture."""
+    """Return the next stack (n_stack, 84, 84): a new one, or `stack` without its oldest frame."""
     if stack is None:
         return np.stack([picture] * n_stack)
     return np.concatenate([stack[1:], picture[None]])
@@ -209,7 +279,7 @@ def atari_update(q_net, target_net, optimizer, batch, gamma):
 
 
 # %% [markdown]
-# Four stacks of a random game, one below the other. Within a row time goes from left to right.
+# Three stacks of a random game, one below the other. Within a row time goes from left to right.
 
 # %%
 CROP, SHAPE = (30, 195, 5, 155), (84, 84)  # pixels: top, bottom, left, right; height, width
@@ -231,12 +301,22 @@ show_picture(figure, OUT / "stacks.png")
 # ## Exercise 4: the training
 #
 # The loop of exercise 2b with five changes:
-# 1. the memory is filled by `fill_atari_memory`;
+# 1. the replay buffer is filled by `fill_atari_memory`;
 # 2. a game begins with a new stack of its first, preprocessed screen;
-# 3. the network is asked about `stack / 255`;
-# 4. each new screen is preprocessed and pushed into the stack;
-# 5. what is remembered is the **sign** of the reward (a game that pays 200 must not shake the
-#    network), as bytes; the score of a game is what it really paid.
+# 3. the network is asked about `stack / 255`. One stack has no batch axis yet:
+#    `torch.as_tensor(stack)[None]` makes (1, n_stack, height, width) of it, the answer has the shape
+#    (1, n_actions), and `int(values.argmax())` is the best action;
+# 4. each new screen is preprocessed and pushed into the stack: `stack_pictures(frame, stack)` returns
+#    a new array, and both stacks, before and after the step, belong to the transition;
+# 5. what is stored is the **sign** of the reward, `np.sign(reward)`: -1.0, 0.0 or 1.0. This is
+#    **reward clipping**: a game whose rewards are 200 must not change the weights 200 times as much.
+#    The sign stays a float; as a byte, -1 would become 255. The score of a game is the sum of the
+#    rewards that it gave: not clipped, not discounted.
+#
+# How a screen is cut and how many frames make a stack is in the arguments `crop`, `shape` and
+# `n_stack`; the number of actions is `env.action_space.n`. Do not use `CROP`, `SHAPE` and `N_ACTIONS`
+# of this lesson in the function: another game has others. The update takes the bytes of a batch as
+# they are, `atari_update` divides them.
 
 # %%
 Game = namedtuple("Game", "number steps total_steps epsilon seconds score average")
@@ -321,9 +401,9 @@ check("atari_training")
 # %% [markdown]
 # ## Training
 #
-# With the numbers of a tutorial of 2022, but for a shorter memory: 10,000 states of 28 kB are 280 MB.
-# Its authors let it play 22,751 games in eleven days. Ours plays 30; look at the seconds, not at the
-# scores.
+# With the numbers of a tutorial of 2022, but for a smaller replay buffer: 10,000 states of 28 kB are
+# 280 MB. Its authors let it play 22,751 games in eleven days. Ours plays 30; look at the seconds, not
+# at the scores (not clipped, not discounted; epsilon is almost 1, so this is random play).
 
 # %%
 torch.manual_seed(0)
@@ -368,25 +448,26 @@ show_picture(
 #
 # Nothing is wrong with it. Epsilon has hardly left 1, and the target network was never renewed
 # after the first step: these numbers are made for millions of steps. And a million states of your
-# memory would take 28 GB. What the package adds:
-# - `wrap_atari`: a lost life ends the episode for the learner, though the game goes on; FIRE is
+# replay buffer would take 28 GB. What the package adds:
+# - `wrap_atari`: a lost life ends the episode for the learner, though the game continues; FIRE is
 #   pressed for the agent;
-# - `FrameReplayBuffer`: each picture once, packed: a million transitions in half a gigabyte;
+# - `FrameReplayBuffer`: each frame once, packed: a million transitions in half a gigabyte;
 # - `NativeAtariVecEnv` and `FastDQN`: more games at once, 1.5 times the steps a second.
 
 # %%
 vec_env = make_atari_env("BreakoutNoFrameskip-v4", n_envs=8, seed=0)
 memory = {"replay_buffer_class": FrameReplayBuffer, "replay_buffer_kwargs": {"compression": "lz4"}}
 model = DQN("CnnPolicy", vec_env, buffer_size=1_000_000, learning_starts=50_000, seed=0, **memory)
-model.learn(400 if SMOKE else 2000)  # steps: enough to see how well the pictures pack
+model.learn(400 if SMOKE else 2000)  # steps: enough to see how well the frames pack
 buffer = model.replay_buffer
 print("a million transitions:", buffer.memory_needed())
 
 # %% [markdown]
 # ## A short training, for class
 #
-# RL Zoo with `hyperparams/dqn_laptop.yml`: an epsilon that falls within thousands of steps, rewards
-# three steps ahead, a target network that is renewed more often.
+# RL Zoo with `hyperparams/dqn_laptop.yml`: an epsilon that falls within thousands of steps, targets
+# of three real rewards before the estimate (**n-step returns**), a target network that is renewed more
+# often. The score is again that of whole games: five lives, not clipped, not discounted.
 
 # %%
 N_STEPS = 1500 if SMOKE else 40_000
@@ -451,11 +532,80 @@ if shipped.is_dir():
         )
 
 # %% [markdown]
+# ## Questions
+#
+# **1.** How many weights and biases has the second convolution of exercise 3, and how many would a
+# linear layer have between the same numbers (32 x 20 x 20 to 64 x 9 x 9)?
+#
+# <details><summary>Answer</summary>
+#
+# 64 filters of 32 * 4 * 4 = 512 weights and a bias: 64 * 513 = 32,832. The linear layer would have
+# 12,800 * 5,184 weights and 5,184 biases, 66 million, two thousand times as many.
+#
+# </details>
+#
+# **2.** How large is the receptive field of a number in the second and in the third layer: on how
+# many pixels of a row of the frame does it depend?
+#
+# <details><summary>Answer</summary>
+#
+# 8 pixels after the first layer. Four neighbours of that layer lie 4 pixels apart from each other:
+# $8 + 3 \cdot 4 = 20$ after the second. Three neighbours of that one lie $4 \cdot 2 = 8$ apart:
+# $20 + 2 \cdot 8 = 36$ after the third. A ball and a paddle farther apart meet only in the layer of
+# 512 units.
+#
+# </details>
+#
+# **3.** Why is the frame divided by 255 in the network's input, and not when it is stored?
+#
+# <details><summary>Answer</summary>
+#
+# A byte takes one byte, a float32 four: a replay buffer of 10,000 states would have 1.1 GB instead of
+# 280 MB. The division is cheap. Networks learn best from inputs of about size 1, because their initial
+# weights are made for that.
+#
+# </details>
+#
+# **4.** With reward clipping, can the agent still learn that the bricks at the top are worth more?
+#
+# <details><summary>Answer</summary>
+#
+# No: each brick counts 1 for it. It maximizes the (discounted) number of bricks, the score is only
+# what we measure. In Breakout both agree well, because all bricks together are all points. In a
+# game with a choice between 1 now and 100 later, the clipped agent may choose wrongly.
+#
+# </details>
+#
+# **5.** Epsilon is still almost 1 in the last row of your training's table. Which number of it would
+# have to be how large before the scores could rise, and why is the average of a few games not a sign of
+# learning?
+#
+# <details><summary>Answer</summary>
+#
+# `total_steps`: epsilon falls by 0.9 within a million steps, and at epsilon 0.5 (550,000 steps) every
+# second action is still random. Random games have scores from 0 to 5 or so; the mean of ten of them
+# varies by about 0.4 without any learning.
+#
+# </details>
+#
+# ## Further reading
+#
+# - V. Mnih et al., *Human-level control through deep reinforcement learning*, Nature 518, 2015: the
+#   network of exercise 3 and all its numbers in "Methods" and Extended Data Table 1. The shorter first
+#   version: *Playing Atari with Deep Reinforcement Learning*, 2013, https://arxiv.org/abs/1312.5602
+# - M. C. Machado et al., *Revisiting the Arcade Learning Environment*, 2018,
+#   https://arxiv.org/abs/1709.06009: what must be said with a score, lives, frame skip, sticky actions
+#   (sections 3 to 5).
+# - I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, chapter 9,
+#   https://www.deeplearningbook.org: convolutions with drawings, strides, receptive fields.
+# - M. Hessel et al., *Rainbow: Combining Improvements in Deep Reinforcement Learning*, 2018,
+#   https://arxiv.org/abs/1710.02298: what n-step returns, dueling networks and others add, one by one.
+#
 # ## Try it yourself
 #
 # 1. `n_stack=1` in exercise 4: which information is missing? Which game does not need it?
-# 2. Remember the reward itself instead of its sign, in the short training
-#    (`-params "env_wrapper:..."`, or a yml of your own). Which rows does the agent prefer?
-# 3. `frame_skip=1` in the yml: why does it learn more slowly, step by step and hour by hour?
+# 2. Store the reward itself instead of its sign, in the short training: `clip_reward: false` in a copy
+#    of the yml. Which rows does the agent prefer?
+# 3. `frame_skip: 1` in the yml: why does it learn more slowly, step by step and hour by hour?
 # 4. Count the multiplications of each convolution. Which one costs most? (Not the one with the
 #    most parameters.)
