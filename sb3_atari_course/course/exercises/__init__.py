@@ -17,6 +17,7 @@ EXERCISES = {
     "replay_targets": "lesson3_screen",
     "build_cnn": "lesson4_breakout",
     "atari_training": "lesson4_breakout",
+    "comparable": "lesson5_watch",
     "own_env": "lesson7_another_world",
 }
 

@@ -304,7 +304,7 @@ def one_step_is_the_plain_target(solution: Solution) -> None:
 
 
 def rewards_are_summed(solution: Solution) -> None:
-    """Within an episode n discounted rewards are summed, and the value is discounted by gamma**n."""
+    """Within an episode n discounted rewards are summed, then the value follows, by gamma**n."""
     for n_steps, gamma in ((3, 0.9), (4, 0.5)):
         steps = _steps(9, n_steps=n_steps, gamma=gamma)
         _compare(solution, steps, n_compared=9 - n_steps + 1)

@@ -318,7 +318,9 @@ def n_step_targets(rewards, terminated, truncated, next_values, gamma, n_steps):
         later = targets[1:] + [0.0]
         targets = [
             r + gamma * following if more and i < len(rewards) - 1 else plain
-            for i, (r, following, more, plain) in enumerate(zip(rewards, later, is_inside, one_step))
+            for i, (r, following, more, plain) in enumerate(
+                zip(rewards, later, is_inside, one_step)
+            )
         ]
     return tuple(targets)
 """,
