@@ -18,6 +18,7 @@ EXERCISES = {
     "build_cnn": "lesson4_breakout",
     "atari_training": "lesson4_breakout",
     "comparable": "lesson5_watch",
+    "read_study": "lesson6_tune",
     "own_env": "lesson7_another_world",
 }
 
