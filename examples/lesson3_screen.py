@@ -264,7 +264,7 @@ assert len(balls) == 4
 points: dict[int, set[float]] = {row: set() for row in range(6)}
 state = read_state(game)
 aims = np.random.default_rng(0)
-n_frames = 2_000 if SMOKE else 20_000
+n_frames = 1_000 if SMOKE else 20_000
 game.reset(seed=0)
 for frame in range(n_frames):
     if frame % 120 == 0:
@@ -426,7 +426,7 @@ packed = FrameReplayBuffer(1_000_000, *spaces, device="cpu", n_envs=8, compressi
 # %%
 rng = np.random.default_rng(0)
 observations = games.reset()
-for _ in range(200 if SMOKE else 1_500):  # steps of eight games at once
+for _ in range(100 if SMOKE else 1_500):  # steps of eight games at once
     actions = rng.integers(4, size=8)
     after, rewards, dones, infos = games.step(actions)
     following = after.copy()

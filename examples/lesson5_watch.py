@@ -56,7 +56,7 @@ import sb3_atari_course
 from sb3_atari_course.hyperparams import hyperparams_file
 
 BREAKOUT = "BreakoutNoFrameskip-v4"
-N_STEPS = 2_000 if SMOKE else 100_000
+N_STEPS = 1_000 if SMOKE else 100_000
 torch.set_num_threads(1)  # the network is small: more threads would wait for each other
 
 
@@ -130,18 +130,28 @@ from sb3_atari_course.report.video import record_game, write_video
 
 
 def make_env():
-    """Return Breakout as the agent saw it in training, to be filmed."""
+    """Return Breakout as the agent saw it in training, to be recorded."""
     game = make_game(BREAKOUT, render_mode="rgb_array", obs_type="rgb")
     return wrap_atari(game, **seen)
 
 
-MAX_STEPS = 100 if SMOKE else 300  # agent steps: 300 are 20 seconds of the game
-films = [record_game(model, make_env(), seed=0, max_steps=MAX_STEPS) for model in stages.values()]
-longest = max(len(film.frames) for film in films)
-rolls = [film.frames + film.frames[-1:] * (longest - len(film.frames)) for film in films]
+MAX_STEPS = 50 if SMOKE else 300  # agent steps: 300 are 20 seconds of the game
+recordings = [
+    record_game(model, make_env(), seed=0, max_steps=MAX_STEPS) for model in stages.values()
+]
+longest = max(len(recording.frames) for recording in recordings)
+rolls = [
+    recording.frames + recording.frames[-1:] * (longest - len(recording.frames))
+    for recording in recordings
+]
 together = [np.concatenate(frames, axis=1) for frames in zip(*rolls, strict=True)]
 video = write_video(OUT / "stages.mp4", together, fps=15, scale=1)
-print([f"{name}: {film.score:g} points" for name, film in zip(stages, films, strict=True)])
+print(
+    [
+        f"{name}: {recording.score:g} points"
+        for name, recording in zip(stages, recordings, strict=True)
+    ]
+)
 show_video(video, width=640)
 
 # %% [markdown]
@@ -162,7 +172,7 @@ show_video(video, width=640)
 # %%
 from sb3_atari_course.course.breakout import watch_games
 
-how = {"n_games": 1 if SMOKE else 5, "seed": 0, "max_frames": 2_000 if SMOKE else 18_000}
+how = {"n_games": 1 if SMOKE else 5, "seed": 0, "max_frames": 1_000 if SMOKE else 18_000}
 rgb = {"wrapper_kwargs": seen, "env_kwargs": {"obs_type": "rgb"}}
 watched = {"random": watch_games(stages["best"], epsilon=1.0, **how, **rgb)}
 for name, model in stages.items():
@@ -195,7 +205,7 @@ for name, report in watched.items():
 # Whether an agent fires here is luck: no reward ever depended on it.
 
 # %%
-how = {"n_games": 1 if SMOKE else 4, "seed": 0, "max_frames": 1_000 if SMOKE else 6_000}
+how = {"n_games": 1 if SMOKE else 4, "seed": 0, "max_frames": 500 if SMOKE else 6_000}
 print(f"{'':>14}{'score':>8}{'fires itself':>14}{'waited':>8}{'cut off':>9}")
 for name, model in stages.items():
     report = watch_games(model, forced_fire=False, **how, **rgb)
@@ -232,18 +242,20 @@ def write_down(frame, observation, action):
     return frame
 
 
-film = record_game(stages["best"], env, seed=0, max_steps=MAX_STEPS, draw=write_down)
+recording = record_game(stages["best"], env, seed=0, max_steps=MAX_STEPS, draw=write_down)
 q_values = np.array([values for values, _, _ in diary])  # (frames, actions)
 limits = (min(0.0, q_values.min()), max(0.0, q_values.max()))
 assert all(values.argmax() == action for values, action, _ in diary[:-1])
 
 drawn = (
     draw_q_values(frame, values, names, chosen=action, limits=limits, scale=2)
-    for frame, (values, action, _) in zip(film.frames, diary, strict=True)
+    for frame, (values, action, _) in zip(recording.frames, diary, strict=True)
 )
 video = write_video(OUT / "q_values.mp4", drawn, fps=15, scale=1)
 show_video(video, width=560)
-print(f"{video.stat().st_size / 1000:.0f} kB, {film.n_steps} steps, {film.score:g} points")
+print(
+    f"{video.stat().st_size / 1000:.0f} kB, {recording.n_steps} steps, {recording.score:g} points"
+)
 
 # %% [markdown]
 # Things to see in the figure below. The four lines lie close together: most of the time it does not
@@ -290,7 +302,7 @@ for name, model in stages.items():
         BREAKOUT,
         n_games=1 if SMOKE else 10,
         seed=0,
-        max_frames=2_000 if SMOKE else 108_000,
+        max_frames=1_000 if SMOKE else 108_000,
         env_wrapper=partial(wrap_atari, **seen),
         env_kwargs={"obs_type": "rgb"},
         random_play=name == "best",

@@ -344,7 +344,7 @@ print(f"{'best.yml in the study':22} {study.best_value:6.1f}")
 # ## Try it yourself
 #
 # 1. `--sampler random` with the same number of trials: does TPE win? How many seeds of the study
-#    would you need to tell?
+#    would you need to decide?
 # 2. `--n-repeats 3`: each trial is the mean of three trainings. Which is better, 12 such trials or
 #    36 single ones?
 # 3. `--pruner none`: how many more minutes, and is the best trial another one?

@@ -145,8 +145,8 @@ def _steps(
     rng = np.random.default_rng(n)
     numbers = np.arange(n)
     rewards, values = rng.uniform(-1, 1, n).round(2), rng.uniform(2, 9, n).round(2)
-    ends = (np.isin(numbers, one) for one in (terminated, truncated))
-    return _Steps(rewards, *ends, values, gamma, n_steps)
+    ends, cuts = np.isin(numbers, terminated), np.isin(numbers, truncated)
+    return _Steps(rewards, ends, cuts, values, gamma, n_steps)
 
 
 @dataclass(frozen=True)
