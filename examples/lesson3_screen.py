@@ -346,10 +346,9 @@ def buffer_bytes(n_transitions, n_stack, height, width, each_frame_once):
     n_frames = 1 if each_frame_once else 2 * n_stack
     # <<<
     # 2. bytes of all of them
-    # >>> n_bytes = ...
-    n_bytes = n_transitions * n_frames * height * width
+    # >>> return ...
+    return n_transitions * n_frames * height * width
     # <<<
-    return n_bytes
 
 
 def n_step_targets(rewards, terminated, truncated, next_values, gamma, n_steps):

@@ -222,7 +222,8 @@ print(f"{n_complete} complete, {n_pruned} pruned, {n_failed} failed")
 print(f"best: trial {best.number}, score {best.value:.1f}")
 for name in on_edge(best):
     print(f"{name}={best.params[name]} is on the edge of {best.distributions[name]}")
-assert best.value == study.best_value and n_complete == len(finished)
+assert best.value == study.best_value
+assert n_complete == len(finished)
 
 # %% [markdown]
 # ## The best yml, back into training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: The two cells of the lesson's ``buffer_bytes`` that most mistakes change.
 _FRAMES = "n_frames = 1 if each_frame_once else 2 * n_stack"
-_BYTES = "n_bytes = n_transitions * n_frames * height * width"
+_BYTES = "return n_transitions * n_frames * height * width"
 _VALUE = "target += discount * next_values[step]"
 _END = "if terminated[step] or truncated[step]:"
 _LAST = "if not terminated[step]:"
@@ -29,20 +29,20 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_BYTES, f"{_BYTES} * 3", "frames are gray"),
         (_BYTES, f"{_BYTES} / 1e9", "asked for, not GB"),
         (_BYTES, f"{_BYTES} / 2**30", "asked for, not GiB"),
-        (_BYTES, "n_bytes = n_transitions * n_frames * height * height", "width is missing"),
-        (_BYTES, "n_bytes = n_transitions * n_frames * width**2", "height is missing"),
-        (_BYTES, "n_bytes = n_transitions * n_frames * 84 * 84", "not always 84"),
-        (_BYTES, "n_bytes = n_transitions * n_frames * small.size", "not always 84"),
-        (_BYTES, "n_bytes = n_frames * height * width", "of one transition"),
-        (_BYTES, "n_bytes = n_transitions * n_frames", "this is the number of frames"),
-        (_BYTES, "n_bytes = 10**6 * n_frames * height * width", "not always a million"),
+        (_BYTES, "return n_transitions * n_frames * height * height", "width is missing"),
+        (_BYTES, "return n_transitions * n_frames * width**2", "height is missing"),
+        (_BYTES, "return n_transitions * n_frames * 84 * 84", "not always 84"),
+        (_BYTES, "return n_transitions * n_frames * small.size", "not always 84"),
+        (_BYTES, "return n_frames * height * width", "of one transition"),
+        (_BYTES, "return n_transitions * n_frames", "this is the number of frames"),
+        (_BYTES, "return 10**6 * n_frames * height * width", "not always a million"),
         (
             _BYTES,
-            "n_bytes = np.prod([n_transitions, n_frames, height, width], dtype=np.int32)",
+            "return np.prod([n_transitions, n_frames, height, width], dtype=np.int32)",
             "does not fit into 32 bits",
         ),
-        ("    return n_bytes", "    print(n_bytes)", "is its return missing?"),
-        ("    return n_bytes", "    return f'{n_bytes / 1e9:.1f} GB'", "returns a number of bytes"),
+        (_BYTES, _BYTES.replace("return ", "print(") + ")", "is its return missing?"),
+        (_BYTES, "return f'{n_frames * n_transitions} frames'", "returns a number of bytes"),
     ],
     "frames_are_stored_once": [
         (_FRAMES, "n_frames = 2 * n_stack", "each_frame_once is not used"),
