@@ -20,8 +20,8 @@
 # - why a replay buffer of a million transitions takes 56 GB, and how it fits into half a gigabyte;
 # - what an n-step return is, and where it ends (**exercise**).
 #
-# **Time** on 2 cores: about half a minute of computing; an hour with the exercise. **Expected
-# result:** three figures, and a few numbers that you can check by hand.
+# **Time** on 2 cores: about half a minute of computing; an hour with the exercise.
+# **Expected result:** three figures, and a few numbers that you can check by hand.
 
 # %%
 import importlib.util
