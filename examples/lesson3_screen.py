@@ -15,12 +15,13 @@
 #
 # **You will learn**
 # - what becomes of an Atari screen before a network sees it: grey, crop, resize, stack of four;
-# - how long an action lasts, and why two frames are laid over each other;
-# - what a life is, who presses FIRE, and what the agent is paid;
-# - why a million memories take 56 GB, and how they fit into half a gigabyte.
+# - how long an action lasts, and why the maximum of two frames is taken;
+# - what a life is, who presses FIRE, and which reward the agent gets;
+# - why a replay buffer of a million transitions takes 56 GB, and how it fits into half a gigabyte;
+# - what an n-step return is, and where it ends (**exercise**).
 #
-# **Time** on 2 cores: about half a minute. **Expected result:** five pictures, and a few numbers
-# that you can check by hand.
+# **Time** on 2 cores: about half a minute of computing; an hour with the exercise.
+# **Expected result:** three figures, and a few numbers that you can check by hand.
 
 # %%
 import importlib.util
@@ -39,15 +40,16 @@ SMOKE, OUT = begin("lesson3")  # python lesson3_screen.py --smoke: every point, 
 # %% [markdown]
 # ## The screen
 #
-# The Atari 2600 draws 60 frames a second, each of 210 rows and 160 columns. A *frame* is always one
-# of those; a *step* is one decision of the agent, and we shall see that it lasts four frames.
+# The Atari 2600 draws 60 frames a second, each of 210 rows and 160 columns. A **frame** is always one
+# of those; a **step** is one decision of the agent, and we shall see that it lasts four frames. What
+# the network gets as its input is an **observation**: it is made from several frames.
 
 # %%
 import gymnasium as gym
 import numpy as np
 from matplotlib.figure import Figure
 
-from sb3_atari_course.course import show_picture
+from sb3_atari_course.course import check, show_picture
 from sb3_atari_course.envs import make_game, wrap_atari
 
 NOOP, FIRE, RIGHT, LEFT = range(4)
@@ -86,20 +88,21 @@ print(f"{screen.nbytes:,} bytes -> {small.nbytes:,}")
 # %%
 figure = Figure(figsize=(8, 3), dpi=90, layout="constrained")
 stages = [("screen", screen), ("grey", gray), ("crop", cropped), ("resize", small[..., 0])]
-for axes, (title, picture) in zip(figure.subplots(1, 4), stages, strict=True):
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-    axes.set_title(f"{title} {picture.shape}", fontsize=8)
+for axes, (title, image) in zip(figure.subplots(1, 4), stages, strict=True):
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes.set_title(f"{title} {image.shape}", fontsize=8)
     axes.tick_params(labelsize=6)
 figure.supxlabel("column (pixels)", fontsize=8)
 figure.supylabel("row (pixels)", fontsize=8)
 show_picture(figure, OUT / "stages.png")
 
 # %% [markdown]
-# ## One decision, four frames
+# ## Frame skip: one decision, four frames
 #
 # 60 decisions a second would be more than a player needs, and four times the work. `ActionRepeat`
-# holds each action for four frames: 15 decisions a second. Half an hour of play, the usual cap of a
-# game, is 108,000 frames or 27,000 steps.
+# holds each action for four frames: 15 decisions a second. This is called **action repeat**, or
+# **frame skip**, since the agent does not see the frames between. Half an hour of play, the usual
+# cap of a game, is 108,000 frames or 27,000 steps.
 
 # %%
 from sb3_atari_course.wrappers import ActionRepeat
@@ -111,12 +114,12 @@ print(f"one step: {after - before} frames; {60 // 4} decisions a second")
 assert 30 * 60 * 60 == 108_000 == 4 * 27_000  # half an hour: frames, and steps
 
 # %% [markdown]
-# ## Why the maximum of two frames
+# ## Max-pooling: the maximum of two frames
 #
 # The console can draw only a few sprites in a line, so many games draw some of them in the even
 # frames and the others in the odd ones. On an old television the eye does not notice. An agent that
 # looks at every fourth frame would see the same half for ever. So a step shows, pixel by pixel, the
-# brighter of its last two frames.
+# brighter of its last two frames: **max-pooling** over two frames.
 #
 # Look for what is in one frame and not in the other: here are two frames of Asteroids, 1/60 second
 # apart.
@@ -130,13 +133,13 @@ odd = asteroids.step(NOOP)[0]
 both = np.maximum(even, odd)
 
 drawn = {"one frame": even, "the next": odd, "maximum": both}
-for name, picture in drawn.items():
-    print(f"{name}: {(picture.max(axis=2) > 0).sum()} pixels drawn")
+for name, frame in drawn.items():
+    print(f"{name}: {(frame.max(axis=2) > 0).sum()} pixels drawn")
 
 # %%
 figure = Figure(figsize=(8, 3.2), dpi=90, layout="constrained")
-for axes, (title, picture) in zip(figure.subplots(1, 3), drawn.items(), strict=True):
-    axes.imshow(picture)
+for axes, (title, frame) in zip(figure.subplots(1, 3), drawn.items(), strict=True):
+    axes.imshow(frame)
     axes.set_title(title, fontsize=9)
     axes.tick_params(labelsize=6)
 figure.supxlabel("column (pixels)", fontsize=8)
@@ -144,11 +147,16 @@ figure.supylabel("row (pixels)", fontsize=8)
 show_picture(figure, OUT / "flicker.png")
 
 # %% [markdown]
-# ## The stack: what moves, and where to
+# ## Frame stacking: what moves, and where to
 #
-# One picture does not tell whether the ball comes or goes. The agent sees the last four, one step
-# (four frames) apart. The fifth picture leaves out what stands still: red is the oldest ball, then
-# two green ones, and blue is where it is now.
+# One frame does not show whether the ball comes or goes. The state of the game is known only in
+# part: **partial observability**, and the decision process is a **POMDP** (partially observable
+# Markov decision process), for which Q-learning is not made. So the agent gets the last four frames,
+# one step (four frames of the game) apart: **frame stacking**. Where the ball was and where it is
+# show where it will be, which is nearly the whole state of Breakout.
+#
+# The figure shows the four frames of one observation; its last part leaves out what stands still:
+# red is the oldest ball, then two green ones, and blue is where it is now.
 
 # %%
 env = wrap_atari(make_game(BREAKOUT, render_mode="rgb_array"), crop=CROP, n_stack=4)
@@ -163,16 +171,16 @@ moving = np.minimum(3 * (stack - still).astype(int), 255)  # brighter than it is
 moved = np.stack([moving[..., 0], moving[..., 1:3].max(axis=2), moving[..., 3]], axis=2)
 figure = Figure(figsize=(8, 2.2), dpi=100, layout="constrained")
 titles = ["3 steps ago", "2 steps ago", "1 step ago", "now", "what moved"]
-for axes, title, picture in zip(
+for axes, title, image in zip(
     figure.subplots(1, 5), titles, [*np.moveaxis(stack, -1, 0), moved], strict=True
 ):
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     axes.set_title(title, fontsize=8)
     axes.axis("off")
 show_picture(figure, OUT / "stack.png")
 
 # %% [markdown]
-# ## Nothing happens without FIRE
+# ## FIRE starts the game
 #
 # Breakout waits for FIRE, at the start and after each lost life. An agent that has not learned that
 # yet would stare at a screen that stands still. `wrap_atari` presses it (`fire_on_reset=True`);
@@ -192,10 +200,10 @@ print("a ball after FIRE:", read_state(waiting).ball_in_play)
 # %% [markdown]
 # ## What a life is
 #
-# A game has five lives. If the agent were told nothing when it loses one, it would see no harm in
-# it: no reward is lost. So `LifeLossTerminal` reports the lost life as the end of an *episode*
-# (`terminated`), and the value of what comes after it is 0 for the agent. The *game* goes on: the
-# next `reset()` does not start a new one. Watch the number of the frame.
+# A game has five lives. A lost life costs no reward, so an agent that only sees rewards would find no
+# harm in it. So `LifeLossTerminal` reports the lost life as the end of an *episode* (`terminated`),
+# and the value of what comes after it is 0 for the agent: **life loss as terminal**. The *game*
+# continues: the next `reset()` does not start a new one. Watch the number of the frame.
 
 # %%
 env.reset(seed=0)
@@ -211,12 +219,12 @@ assert info["lives"] == 4
 assert info["episode_frame_number"] == lost_at + 4  # the same game; one step of FIRE
 
 # %% [markdown]
-# ## No two games alike?
+# ## No-op starts: no two games alike?
 #
-# The emulator has no dice: the same actions give the same game, and an agent could learn one by
+# The emulator is deterministic: the same actions give the same game, and an agent could learn one by
 # heart. So each game begins with 1 to 30 frames of doing nothing (`noop_max=30`), their number
-# drawn from the seed. Does that help in Breakout? Let us look where the first ball sets out, and
-# whether to the left or to the right.
+# random: **no-op starts**. Does that help in Breakout? Let us look where the first ball sets out,
+# and whether to the left or to the right.
 
 # %%
 starts = wrap_atari(make_game(BREAKOUT), fire_on_reset=False)
@@ -237,23 +245,26 @@ assert len(balls) == 4
 # %% [markdown]
 # Only four: the game looks at the number of the frame, modulo 4. Thirty games of a player without
 # any randomness are four games, which is why our evaluations add a random action now and then.
+# Another way are **sticky actions**: with a probability of 0.25 the emulator repeats the last action
+# in place of the new one, in each frame. The environments whose ids end with `-v5` do that unless
+# one asks them not to; ours (`NoFrameskip-v4`) do not.
 
 # %% [markdown]
-# ## What the agent is paid
+# ## Reward clipping
 #
-# The upper rows of bricks pay more. The agent gets the *sign* of it, so that one learning rate
-# suits Breakout as well as a game that pays thousands:
+# A brick of the upper rows gives more points. The agent's reward is their *sign*, so that one
+# learning rate suits Breakout as well as a game that gives thousands of points: **reward clipping**.
 #
 # $$r = \operatorname{sign}(\text{points}) \in \{-1, 0, 1\}$$
 #
-# A player who knows where the ball is digs into the wall. Look at what each row pays, top row
-# first, and what the agent would get.
+# A player who reads from the emulator's RAM where the ball is breaks bricks below. Look at the points
+# of each row, top row first, and at the reward of the agent.
 
 # %%
 points: dict[int, set[float]] = {row: set() for row in range(6)}
 state = read_state(game)
 aims = np.random.default_rng(0)
-n_frames = 2_000 if SMOKE else 20_000
+n_frames = 1_000 if SMOKE else 20_000
 game.reset(seed=0)
 for frame in range(n_frames):
     if frame % 120 == 0:
@@ -267,37 +278,144 @@ for frame in range(n_frames):
     if over:
         game.reset()
         state = read_state(game)
-for row, paid in points.items():
-    print(
-        f"row {row}:", [f"{p:g} points, the agent gets {np.sign(p):g}" for p in paid] or "not hit"
-    )
+for row, seen in points.items():
+    print(f"row {row}:", [f"{p:g} points, reward {np.sign(p):g}" for p in seen] or "not hit")
 
 # %%
 PRICE = np.array([7, 7, 4, 4, 1, 1])  # points for a brick, top row first
-assert all(paid <= {PRICE[row]} for row, paid in points.items())
+assert all(seen <= {PRICE[row]} for row, seen in points.items())
 print("a whole wall of 18 columns:", 18 * PRICE.sum(), "points")
 assert 18 * PRICE.sum() == 432  # there are two walls: 864 points are all there is
 
 # %% [markdown]
-# ## A million memories
+# ## The replay buffer: a million transitions
 #
-# DQN remembers a million transitions: what it saw, and what it saw next. Each of the two is a stack
-# of four pictures, so SB3's buffer needs
+# DQN keeps its last million **transitions** in a **replay buffer**: the observation before a step,
+# action, reward, and the observation after it. Each of the two observations is a stack of four
+# frames, so SB3's buffer needs
 #
 # $$10^6 \cdot 2 \cdot 4 \cdot 84 \cdot 84 \text{ bytes} = 56.4 \text{ GB}$$
 #
-# But the next observation is the same stack with one picture more, and most pictures are in eight
+# But the next observation is the same stack with one frame more, and most frames are in eight
 # stacks. `FrameReplayBuffer` keeps each frame once: $10^6 \cdot 84 \cdot 84$ bytes, an eighth.
-# And since a Breakout screen is mostly empty, LZ4 packs it well. How well is *measured* below:
-# random play is really stored, and the buffer says what a million would take.
+#
+# ## Targets of several steps
+#
+# The target of Q-learning is one reward plus the discounted value of what follows (lessons 1 and 2):
+# $r_t + \gamma \max_a Q(s_{t+1}, a)$. A reward that comes $k$ steps after the action that earned it
+# needs $k$ updates to get back to that action. So one sums $n$ rewards before the **bootstrapping**
+# with a value, the **n-step return**:
+#
+# $$r_t + \gamma\, r_{t+1} + \dots + \gamma^{n-1} r_{t+n-1} + \gamma^n \max_a Q(s_{t+n}, a)$$
+#
+# At three places fewer than $n$ rewards are summed, say $k$ of them. A value that is added then is
+# discounted by $\gamma^k$:
+#
+# - after a step with `terminated` the episode is over: no more rewards, and no value;
+# - after a step with `truncated` (a time limit) no more rewards are summed either, since the next
+#   step is of another episode; but the game could have continued, so the value is added (if both
+#   flags are True, `terminated` counts);
+# - at the newest step in the buffer there are no more rewards yet: the value is added.
+
+# %% [markdown]
+# ## Exercise: bytes and targets of a replay buffer
+#
+# `buffer_bytes` returns the bytes of all observations of a full buffer; a pixel is one byte. Actions
+# and rewards are left out, and with each frame stored once so are the first frames of an episode:
+# one new frame for each transition.
+#
+# `n_step_targets` gets consecutive steps of one environment, in order, maybe of several episodes.
+# `next_values[i]` is $\max_a Q$ of the observation after step `i`, at the end of an episode of its
+# last observation. For example three steps without an end, with `n_steps=2`:
+#
+# ```
+# target of step 0: rewards[0] + gamma * rewards[1] + gamma**2 * next_values[1]
+# target of step 1: rewards[1] + gamma * rewards[2] + gamma**2 * next_values[2]
+# target of step 2: rewards[2]                      + gamma    * next_values[2]
+# ```
+
+
+# %%
+def buffer_bytes(n_transitions, n_stack, height, width, each_frame_once):
+    """Return the bytes that the observations of a full replay buffer need.
+
+    each_frame_once: store one new frame for each transition (True), or two stacks (False)
+    """
+    # 1. frames that are stored for each transition
+    # >>> n_frames = ...
+    n_frames = 1 if each_frame_once else 2 * n_stack
+    # <<<
+    # 2. bytes of all of them
+    # >>> return ...
+    return n_transitions * n_frames * height * width
+    # <<<
+
+
+def n_step_targets(rewards, terminated, truncated, next_values, gamma, n_steps):
+    """Return a list with the target of each step; all four arrays have one entry for each step."""
+    targets = []
+    for first in range(len(rewards)):
+        # 3. sum at most n_steps rewards, reward i discounted by gamma**i; stop after the last step
+        #    of an episode, and after the last step of all
+        # >>> target = ...
+        target, discount = 0.0, 1.0
+        for step in range(first, min(first + n_steps, len(rewards))):
+            target += discount * rewards[step]
+            discount *= gamma
+            if terminated[step] or truncated[step]:
+                break
+        # <<<
+        # 4. unless the last of these steps has terminated: add the discounted value of what follows
+        # >>> target += ...
+        if not terminated[step]:
+            target += discount * next_values[step]
+        # <<<
+        targets.append(target)
+    return targets
+
+
+check("replay_targets")
+
+# %% [markdown]
+# The buffers of the package must agree with you. Here are six steps in a `FrameReplayBuffer` with
+# `n_steps=3`: the first episode ends by `terminated`, the second by `truncated`. The pixels of the
+# tiny frames are the numbers of the steps, so that one can see which step was sampled.
 
 # %%
 from sb3_atari_course import FrameReplayBuffer, make_atari_env
 
-n_bytes = 2 * 4 * 84 * 84
-print(f"SB3: {n_bytes:,} bytes a transition, {1e6 * n_bytes / 1e9:.1f} GB")
-print(f"each frame once: {84 * 84:,} bytes, {1e6 * 84 * 84 / 1e9:.1f} GB")
-assert n_bytes == 56_448
+rewards = np.array([0.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+terminated = np.array([False, True, False, False, False, False])
+truncated = np.array([False, False, False, False, True, False])
+next_values = np.array([3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+targets = n_step_targets(rewards, terminated, truncated, next_values, gamma=0.5, n_steps=3)
+
+tiny = gym.spaces.Box(0, 255, (8, 8, 2), np.uint8)
+buffer = FrameReplayBuffer(7, tiny, gym.spaces.Discrete(4), device="cpu", n_steps=3, gamma=0.5)
+for i in range(6):
+    now, after = (np.full((1, 8, 8, 2), pixel, np.uint8) for pixel in (i, i + 1))
+    done, limit = terminated[[i]] | truncated[[i]], {"TimeLimit.truncated": truncated[i]}
+    buffer.add(now, after, np.array([NOOP]), rewards[[i]], done, [limit])
+batch = buffer.sample(100)
+steps = batch.observations[:, 0, 0, 0].numpy().astype(int)
+last = batch.next_observations[:, 0, 0, 0].numpy().astype(int) - 1  # the last step that was summed
+future = (batch.discounts * (1 - batch.dones))[:, 0].numpy() * next_values[last]
+sampled = batch.rewards[:, 0].numpy() + future
+for i in range(6):
+    print(f"step {i}: yours {targets[i]:.3f}, the buffer's {sampled[steps == i][0]:.3f}")
+assert np.allclose(sampled, np.array(targets)[steps])
+
+# %% [markdown]
+# ## How much RAM, measured
+#
+# Since a Breakout screen is mostly empty, LZ4 compresses it well. How well is *measured* here: random
+# play is really stored, and the buffer estimates what a million transitions would take.
+
+# %%
+both, once = (buffer_bytes(1_000_000, 4, 84, 84, each_frame_once=one) for one in (False, True))
+print(f"SB3: {both // 1_000_000:,} bytes a transition, {both / 1e9:.1f} GB")
+print(f"each frame once: {once // 1_000_000:,} bytes, {once / 1e9:.1f} GB")
+assert both == 56_448 * 1_000_000
 
 games = make_atari_env(BREAKOUT, n_envs=8, seed=0, wrapper_kwargs={"crop": CROP})
 spaces = (games.observation_space, games.action_space)
@@ -307,7 +425,7 @@ packed = FrameReplayBuffer(1_000_000, *spaces, device="cpu", n_envs=8, compressi
 # %%
 rng = np.random.default_rng(0)
 observations = games.reset()
-for _ in range(200 if SMOKE else 1_500):  # steps of eight games at once
+for _ in range(100 if SMOKE else 1_500):  # steps of eight games at once
     actions = rng.integers(4, size=8)
     after, rewards, dones, infos = games.step(actions)
     following = after.copy()
@@ -321,9 +439,10 @@ print("  each frame once:", plain.memory_needed())
 print("  packed with LZ4:", packed.memory_needed())
 
 # %% [markdown]
-# ## The whole way
+# ## All wrappers in order
 #
-# `wrap_atari` is the one place that knows the order. From the emulator outwards:
+# Each of these changes is a **wrapper**: an environment around another one. `wrap_atari` puts them in
+# the right order. From the emulator outwards:
 
 # %%
 layers = []
@@ -334,12 +453,81 @@ while isinstance(layer, gym.Wrapper):
 print(" -> ".join([*reversed(layers), "the agent"]))
 
 # %% [markdown]
+# ## Questions
+#
+# 1. How much time passes in the game between the oldest and the newest frame of an observation?
+#
+# <details><summary>Answer</summary>
+#
+# Three steps of four frames, 12 frames: 12 / 60 = 0.2 seconds.
+#
+# </details>
+#
+# 2. Why is the game of Breakout, seen as single frames, not a Markov decision process, and why is
+#    it nearly one with four stacked frames?
+#
+# <details><summary>Answer</summary>
+#
+# What happens next depends on the direction and the speed of the ball, which one frame does not
+# show. Two frames show both, four also the movement of the paddle. "Nearly", since things that
+# happened more than 0.2 seconds ago are not seen, for example how often the ball was hit since it
+# last became faster.
+#
+# </details>
+#
+# 3. With a time limit of 100 steps, `truncated` was treated like `terminated`. Which values become
+#    wrong, and in which direction, if rewards are positive?
+#
+# <details><summary>Answer</summary>
+#
+# Those of the last states before the limit: their targets lack the value of what would have
+# followed, so they are too small. The same state at step 10 has another target than at step 99, and
+# the network, which does not see the clock, learns a mixture.
+#
+# </details>
+#
+# 4. Which frames does a million transitions need to store if `n_stack=1`, and by which factor does
+#    storing each frame once help?
+#
+# <details><summary>Answer</summary>
+#
+# Both observations are single frames, and the second is the first one of the following transition:
+# a million frames instead of two million, a factor of 2. The factor is `2 * n_stack`.
+#
+# </details>
+#
+# 5. n-step returns with large n learn faster from rare rewards. What is the disadvantage for an
+#    off-policy algorithm such as DQN?
+#
+# <details><summary>Answer</summary>
+#
+# The n rewards come from the actions that were taken then, among them random ones and those of an
+# older policy, not from the best actions of today. Only the value at the end takes a maximum. So the
+# target says what the old policy would get for n steps: it is biased, and noisier, the more the
+# larger n is.
+#
+# </details>
+
+# %% [markdown]
+# ## Further reading
+#
+# - V. Mnih et al., *Human-level control through deep reinforcement learning*, Nature 518, 2015,
+#   section "Methods": all steps of this lesson in one page ("Preprocessing", "Training details").
+# - M. Machado et al., *Revisiting the Arcade Learning Environment*, 2018,
+#   https://arxiv.org/abs/1709.06009: sticky actions, how papers differ in their protocols, and why
+#   the authors advise against life loss as terminal.
+# - R. Sutton and A. Barto, *Reinforcement Learning: An Introduction*, second edition, 2018, chapter
+#   7, http://incompleteideas.net/book: n-step returns, and what changes off-policy.
+# - F. Pardo et al., *Time Limits in Reinforcement Learning*, 2018,
+#   https://arxiv.org/abs/1712.00378: why `truncated` must bootstrap.
+
+# %% [markdown]
 # ## Try it yourself
 #
 # 1. Take `shape=(42, 42)` instead of `(84, 84)`. Can you still see the ball in the stack? How many
-#    bytes does a million memories take then?
+#    bytes does a replay buffer of a million transitions take then?
 # 2. Print the pixels drawn in two frames of Breakout, as we did for Asteroids. Why does the maximum
 #    hardly matter there? What does it do to the ball?
 # 3. Set `terminal_on_life_loss=False` and play until `terminated`. How many lives are left?
-# 4. A game pays 1 for a common enemy and 200 for a rare one. What does an agent that gets the sign
-#    learn to hunt?
+# 4. A game gives 1 point for a common enemy and 200 for a rare one. What does an agent that gets the
+#    sign learn to hunt?

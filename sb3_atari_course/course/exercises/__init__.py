@@ -14,8 +14,11 @@ EXERCISES = {
     "q_learning": "lesson1_taxi",
     "dqn_update": "lesson2_cartpole",
     "dqn_training": "lesson2_cartpole",
+    "replay_targets": "lesson3_screen",
     "build_cnn": "lesson4_breakout",
     "atari_training": "lesson4_breakout",
+    "comparable": "lesson5_watch",
+    "read_study": "lesson6_tune",
     "own_env": "lesson7_another_world",
     "reinforce": "lesson8_policy_gradient",
 }
