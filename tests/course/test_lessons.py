@@ -23,8 +23,8 @@ def imports_of(master: Path) -> str:
     return "\n".join(ast.unparse(node) for node in nodes)
 
 
-def test_there_are_seven_lessons() -> None:
-    assert [path.stem.split("_")[0] for path in MASTERS] == [f"lesson{n}" for n in range(1, 8)]
+def test_there_are_eight_lessons() -> None:
+    assert [path.stem.split("_")[0] for path in MASTERS] == [f"lesson{n}" for n in range(1, 9)]
 
 
 @pytest.mark.process

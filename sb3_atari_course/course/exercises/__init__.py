@@ -17,6 +17,7 @@ EXERCISES = {
     "build_cnn": "lesson4_breakout",
     "atari_training": "lesson4_breakout",
     "own_env": "lesson7_another_world",
+    "reinforce": "lesson8_policy_gradient",
 }
 
 #: exercise -> its module, if that has another name
