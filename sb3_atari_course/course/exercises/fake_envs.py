@@ -116,8 +116,8 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         if not self._playing:
             end = "terminated" if self.log[-1].terminated else "truncated"
             raise WrongError(
-                f"env.step was called before a reset, after the end of an episode which was {end}: it"
-                " is over when it is terminated or truncated, then comes a reset"
+                f"env.step was called before a reset, after the end of an episode which was {end}:"
+                " it is over when it is terminated or truncated, then comes a reset"
             )
         if self.action_space.contains(action):
             return
