@@ -109,12 +109,12 @@ class RecordingEnv(gym.Env[Any, np.int64]):
 
     def _check_step(self, action: Any) -> None:
         if not self.lengths:
-            raise WrongError("env.step was called before env.reset")
+            raise WrongError("env.step was called before a reset, which begins an episode")
         if not self._playing:
             end = "terminated" if self.log[-1].terminated else "truncated"
             raise WrongError(
-                f"env.step was called after the end of an episode, which was {end}: an episode is"
-                " over when it is terminated or truncated, then comes a reset"
+                f"env.step was called before a reset, after the end of an episode which was {end}:"
+                " it is over when it is terminated or truncated, then comes a reset"
             )
         if self.action_space.contains(action):
             return
