@@ -500,7 +500,7 @@ assert SMOKE or report.mean > report.random_mean
 # ```
 #
 # `make hour` does all that, and a film (`make breakout` with ten minutes of the settings above). Who
-# does not want to wait finds agents of such a training (70 minutes) in `trained_agents/`, with a card
+# does not want to wait finds agents of such a training (70 minutes) in `trained_agents/`, with a model card
 # that says where they come from and how they score. They are opened without running anything that is
 # in the files (`load_agent`), which unpickling would.
 
