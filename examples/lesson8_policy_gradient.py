@@ -165,7 +165,7 @@ print("log-probabilities:", policy_of_two_states.log_prob(actions).numpy().round
 # Categorical(logits=policy(states))           # the probabilities of all rows
 # Categorical(logits=...).sample()             # an action for each row; int(...) if it is one row
 # Categorical(logits=...).log_prob(actions)    # (T,): the log-probability of each row's action
-# (returns - baseline) * log_probs             # (T,): number by number; .sum() adds them up
+# a * b                                        # (T,) times (T,): number by number; .sum() adds them up
 # float(returns.mean())                        # the mean of a tensor as a Python number
 # with torch.no_grad(): ...                    # playing needs no gradient; the update does
 #
