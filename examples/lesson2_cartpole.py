@@ -103,8 +103,9 @@ for name, value in zip(names, state, strict=True):
 # are random at the start.
 #
 # **Gradient descent.** A **loss** is one number that says how wrong the outputs are. The
-# **gradient** is its derivative by every weight: in which direction, and how strongly, a small
-# change of that weight changes the loss. Gradient descent moves every weight a bit against it,
+# **gradient** is its derivative with respect to every weight (biases count as weights): in which
+# direction, and how strongly, a small change of that weight changes the loss. Gradient descent
+# moves every weight a bit against it,
 #
 # $$\text{weight} \leftarrow \text{weight} - \text{learning rate} \cdot \frac{\partial \, \text{loss}}{\partial \, \text{weight}},$$
 #
@@ -112,7 +113,8 @@ for name, value in zip(names, state, strict=True):
 # additions: it averages the gradients of the last steps, and it divides the step of each weight by
 # the usual size of its gradient, so that all weights move at about the same speed.
 #
-# In PyTorch an *optimizer* has the weights and the rule. Here two weights learn a straight line,
+# In PyTorch an *optimizer* has the weights and the rule. Here a weight and a bias learn a straight
+# line,
 # $y = 3x + 1$, from four examples:
 
 # %%
@@ -125,7 +127,7 @@ for step in range(201):
     line_loss = nn.functional.mse_loss(line(inputs), answers)  # the mean of the squared differences
     adam.zero_grad()  # forget the gradients of the step before; otherwise they would be added up
     line_loss.backward()  # compute the gradient of the loss by every weight
-    adam.step()  # move every weight by its gradient
+    adam.step()  # move every weight against its gradient, by Adam's rule
     if step % 50 == 0:
         numbers = line_loss.item(), line.weight.item(), line.bias.item()  # tensor -> float
         print("step {:3}: loss {:8.4f}, weight {:.3f}, bias {:.3f}".format(step, *numbers))
@@ -216,7 +218,7 @@ print(f"actions {tuple(batch.actions.shape)}, {int(batch.ended.sum())} of 64 end
 # %% [markdown]
 # **3. Some errors are huge.** Let $e$ be the error, predicted minus target. The squared error (MSE)
 # is $e^2$ and pulls in proportion to the error, by $2e$ (its derivative): one surprising transition
-# tears at all weights. The **Huber** loss is half of the squared error near zero, and a straight
+# moves all weights far. The **Huber** loss is half of the squared error near zero, and a straight
 # line beyond 1, so that its pull is $e$ near zero and never stronger than 1:
 #
 # $$L(e) = \begin{cases} \frac{1}{2} e^2 & |e| \le 1 \\ |e| - \frac{1}{2} & \text{else} \end{cases}$$
@@ -240,8 +242,8 @@ left.legend()
 show_picture(figure, OUT / "losses.png")
 
 # %% [markdown]
-# In the figure the loss of Huber is half of MSE's for $|e| \le 1$, and so is its pull; from there
-# on it stays at 1, while that of MSE grows.
+# In the figure the loss of Huber is half of MSE's for $|e| \le 1$, and so is Huber's pull; from
+# there on it stays at 1, while that of MSE grows.
 #
 # ## Rows and columns of a batch
 #
@@ -254,7 +256,7 @@ print("largest of each row:  ", example.max(dim=1).values)  # (3,); `max` alone:
 print("its column:           ", example.max(dim=1).indices)  # (3,)
 columns = torch.as_tensor([0, 0, 1])  # (3,): which column we want of each row
 print("as a column:          ", columns[:, None].tolist())  # (3,) -> (3, 1)
-picked = example.gather(1, columns[:, None])  # (3, 1): of each row (dimension 1) that column
+picked = example.gather(1, columns[:, None])  # (3, 1): along axis 1, that column
 print("picked:               ", picked.tolist())
 print("without the last axis:", picked.squeeze(1))  # (3, 1) -> (3,)
 flags = torch.as_tensor([0.0, 0.0, 1.0])
@@ -288,7 +290,7 @@ print("0 where the flag is 1:", (1 - flags) * picked.squeeze(1))  # row by row, 
 
 # %%
 def dqn_update(q_net, target_net, optimizer, batch, gamma, loss_function):
-    """Learn from one batch: change q_net by one optimiser step; return the loss, a float."""
+    """Learn from one batch: change q_net by one optimizer step; return the loss, a float."""
     # 1. what the target network hopes for from each next state, (B,); without gradient
     # >>> best_next = ...
     with torch.no_grad():
@@ -302,7 +304,7 @@ def dqn_update(q_net, target_net, optimizer, batch, gamma, loss_function):
     # >>> predicted = ...
     predicted = q_net(batch.states).gather(1, batch.actions[:, None]).squeeze(1)
     # <<<
-    # 4. the loss between them, its gradient, one step of the optimiser
+    # 4. the loss between them, its gradient, one step of the optimizer
     # >>> loss = ...
     loss = loss_function(predicted, targets)
     optimizer.zero_grad()
@@ -362,10 +364,11 @@ print("the same weights now:", bool((one.weight == other.weight).all()))
 print("the same network:    ", one is other)
 
 # %% [markdown]
-# **What is given.** `fill_memory` and `sample_batch` from above; `Transition(state, action, reward,
-# next_state, ended)`, where `ended` is `float(terminated)`: 1.0 if the rules ended the game, and
-# 0.0 also where the time limit did. `memory.append(...)` stores one. `dqn_update` is your function
-# from exercise 2a. `rng` is the random generator: `rng.random()` and `rng.integers(n)` as in lesson
+# **A blank** may become several lines. **What is given:** `fill_memory` and `sample_batch` from
+# above; `Transition(state, action, reward, next_state, ended)`, where `ended` is
+# `float(terminated)`: 1.0 if the rules ended the game, and 0.0 also where the time limit did.
+# `memory.append(...)` stores one. `dqn_update` is your function from exercise 2a. `rng` is the
+# random generator: `rng.random()` and `rng.integers(n)` as in lesson
 # 1. The number of actions is `env.action_space.n`: take it from there, not from CartPole, for the
 # check plays your function in environments of other sizes.
 
@@ -451,7 +454,7 @@ def train_dqn(
             if total_steps % copy_every == 0:
                 target_net.load_state_dict(q_net.state_dict())
             # <<<
-            # 8. a bit less exploring
+            # 8. a bit less exploring: the step is done, but not yet counted in total_steps
             # >>> epsilon = ...
             epsilon = max(min_epsilon, epsilon - epsilon_decay)
             # <<<

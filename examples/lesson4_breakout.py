@@ -22,8 +22,8 @@
 # - how to train an agent in class, and how in an hour on a laptop.
 #
 # **Time** on 2 cores: about six minutes. **Expected result:** your loop trains without an error but
-# plays like chance; RL Zoo's short training plays clearly better than chance (1.3 a game); that of
-# 70 minutes, whose agents are shipped, much better.
+# plays like chance; RL Zoo's short training plays clearly better than chance (1.3 a game); the
+# agents in `trained_agents/`, trained for 70 minutes, much better.
 #
 # Scores in this lesson are sums of the game's own rewards: neither discounted nor clipped. What the
 # network learns from is both, see exercise 4.
@@ -78,10 +78,10 @@ from sb3_atari_course.zoo.run_folder import find_run
 # %% [markdown]
 # ## The game
 #
-# A paddle, a ball, five lives, six rows of bricks with rewards 1, 1, 4, 4, 7 and 7 from below. The actions: 0 do
-# nothing, 1 FIRE (a new ball), 2 right, 3 left. `BreakoutDeterministic-v4` holds each action for 4
-# frames, so one step of the agent is 4 frames of the emulator. How the frames come about is
-# lesson 3.
+# A paddle, a ball, five lives, six rows of bricks with rewards 1, 1, 4, 4, 7 and 7 from below. The
+# actions: 0 do nothing, 1 FIRE (a new ball), 2 right, 3 left. `BreakoutDeterministic-v4` holds each
+# action for 4 frames, so one step of the agent is 4 frames of the emulator. How the frames come
+# about is lesson 3.
 
 # %%
 env = make_game("BreakoutDeterministic-v4", render_mode="rgb_array")
@@ -93,15 +93,16 @@ print(env.unwrapped.get_action_meanings())
 # %% [markdown]
 # ## What a convolution is
 #
-# A linear layer has a weight for each pair of input and unit. From 84 x 84 pixels to 512 units that
-# would be 3.6 million for one frame, and a ball in the upper left corner would have to be learned
-# apart from one in the lower right. A **convolution** uses the same few weights everywhere: a small
-# window, the **filter** (or kernel), of 3 x 3 weights for example, is laid on the upper left corner
-# of the frame. Each weight is multiplied with the pixel below it, all is summed up, a bias is added:
-# one number, large where the frame looks like the filter. Then the window moves on to the right by
-# the **stride**, a number of pixels, and row by row to the bottom. The numbers together are a new,
-# smaller frame, the **feature map** of this filter. Here a filter of 2 x 2 with stride 1 that finds
-# vertical edges (bias 0):
+# A linear layer (lesson 2) has a weight for each pair of input number and output number, which is
+# called a unit. From 84 x 84 pixels to 512 units that would be 3.6 million for one frame, and a
+# ball in the upper left corner would have to be learned apart from one in the lower right. A
+# **convolution** uses the same few weights everywhere: a small window, the **filter** (or kernel),
+# of 3 x 3 weights for example, is laid on the upper left corner of the frame. Each weight is
+# multiplied with the pixel that it covers, all is summed up, a number that does not depend on the
+# frame, the bias, is added: one number, large where the frame looks like the filter. Then the
+# window moves on to the right by the **stride**, a number of pixels, and row by row to the bottom.
+# The numbers together are a new, smaller frame, the **feature map** of this filter. Here a filter
+# of 2 x 2 with stride 1 that finds vertical edges (bias 0):
 #
 # ```
 # frame          filter      feature map
@@ -112,12 +113,13 @@ print(env.unwrapped.get_action_meanings())
 #
 # A layer has many filters, 32 for example, and so makes 32 feature maps, its output **channels**.
 # Its input has channels, too: red, green and blue, or the frames of a stack, or the maps of the
-# layer before. Each filter has weights for all of them: one of 8 x 8 on 4 channels has
-# 4 * 8 * 8 = 256 and a bias. The filters are not made by hand; they are learned, like all weights.
+# layer before. Each filter has weights for all of them: one of 8 x 8 on 4 channels has 4 * 8 * 8 =
+# 256 weights and one bias. The filters are not made by hand; they are learned, like all weights.
 #
-# A filter of $k \times k$ with stride $s$ makes $\lfloor (n - k) / s \rfloor + 1$ numbers out of $n$
-# in each direction: in the example $(4 - 2) / 1 + 1 = 3$ wide and $(3 - 2) / 1 + 1 = 2$ high. With
-# every layer a number depends on more pixels of the frame, its **receptive field**.
+# A filter of $k \times k$ with stride $s$ makes $\lfloor (n - k) / s \rfloor + 1$ numbers out of
+# $n$ in each direction (rounded down: a last window that does not fit is left out): in the example
+# $(4 - 2) / 1 + 1 = 3$ wide and $(3 - 2) / 1 + 1 = 2$ high. With every layer a number depends on
+# more pixels of the frame, its **receptive field**.
 #
 # ### In PyTorch
 #
@@ -125,8 +127,8 @@ print(env.unwrapped.get_action_meanings())
 #   the number of channels that come in, the number of filters, their size, their stride.
 # - `nn.ReLU()` sets negative numbers to 0. Without it between them, two linear layers or
 #   convolutions would do no more than one.
-# - `nn.Flatten()` writes all feature maps one behind the other into a single row of numbers, which a
-#   linear layer takes.
+# - `nn.Flatten()` writes all feature maps one behind the other, into one row of numbers for
+#   each input, which a linear layer takes.
 # - `nn.Linear(n_in, n_out)` is a linear layer: each of `n_out` units weighs all of `n_in` numbers.
 # - `nn.Sequential(first, second, ...)` is a network that calls its layers one after the other.
 #
@@ -135,8 +137,8 @@ print(env.unwrapped.get_action_meanings())
 # nor the height and the width: only `nn.Linear` must know how many numbers come out of `Flatten`,
 # and that you compute.
 #
-# As an example, a network that recognises ten digits in gray images of 28 x 28 pixels (one channel),
-# with the shape after each layer for a batch of 16 images:
+# As an example, a network that recognises ten digits in gray images of 28 x 28 pixels (one
+# channel), with the shape after each layer for a batch of 16 images:
 #
 # ```python
 # digits = nn.Sequential(
@@ -162,11 +164,12 @@ print(env.unwrapped.get_action_meanings())
 # | 32 filters of 8 x 8, stride 4, ReLU | 32 x 20 x 20 |
 # | 64 filters of 4 x 4, stride 2, ReLU | 64 x 9 x 9 |
 # | 64 filters of 3 x 3, stride 1, ReLU | 64 x 7 x 7 |
-# | flattened | 3136 |
+# | flattened | compute it |
 # | 512 units, ReLU | 512 |
 # | one unit for each action | n_actions |
 #
-# The first row of numbers comes from $(84 - 8) / 4 + 1 = 20$; check the others before you write them.
+# The 20 comes from $(84 - 8) / 4 + 1 = 20$. A stack is the last four frames, one channel each; why
+# four, is said below exercise 3.
 # The number of actions and of frames in a stack are arguments of `build_cnn`: use `n_actions` and
 # `n_stack`, not 4 and not `N_ACTIONS`, since other games have others. Return the network, do not
 # call it; nothing is divided by 255 in it, that is done in exercise 4.
@@ -214,8 +217,8 @@ assert ours == sum(layer.n_parameters for layer in layers[:-1])
 #
 # A state is no longer four numbers but a **frame stack**, the last four frames: one alone does not
 # show where the ball flies. A game begins with its first frame four times. Frames are kept as bytes
-# (`uint8`, 0..255) and divided by 255 only when the network needs them: floats would take four times
-# the memory. The replay buffer (`memory` in the code) holds transitions of such stacks.
+# (`uint8`, 0..255) and divided by 255 only when the network needs them: floats would take four
+# times the memory. The replay buffer (`memory` in the code) holds transitions of such stacks.
 
 # %%
 Transition = namedtuple("Transition", "state action reward next_state ended")
@@ -306,12 +309,12 @@ show_picture(figure, OUT / "stacks.png")
 # 3. the network is asked about `stack / 255`. One stack has no batch axis yet:
 #    `torch.as_tensor(stack)[None]` makes (1, n_stack, height, width) of it, the answer has the shape
 #    (1, n_actions), and `int(values.argmax())` is the best action;
-# 4. each new screen is preprocessed and pushed into the stack: `stack_pictures(frame, stack)` returns
-#    a new array, and both stacks, before and after the step, belong to the transition;
+# 4. each new screen is preprocessed and pushed into the stack: `stack_pictures(frame, stack)`
+#    returns a new array, and both stacks, before and after the step, belong to the transition;
 # 5. what is stored is the **sign** of the reward, `np.sign(reward)`: -1.0, 0.0 or 1.0. This is
-#    **reward clipping**: a game whose rewards are 200 must not change the weights 200 times as much.
-#    The sign stays a float; as a byte, -1 would become 255. The score of a game is the sum of the
-#    rewards that it gave: not clipped, not discounted.
+#    **reward clipping**: a game whose rewards are 200 must not change the weights 200 times as
+#    much. The sign stays a float; as a byte, -1 would become 255. The score of a game is the sum of
+#    the rewards that it gave: not clipped, not discounted.
 #
 # How a screen is cut and how many frames make a stack is in the arguments `crop`, `shape` and
 # `n_stack`; the number of actions is `env.action_space.n`. Do not use `CROP`, `SHAPE` and `N_ACTIONS`
@@ -401,9 +404,10 @@ check("atari_training")
 # %% [markdown]
 # ## Training
 #
-# With the numbers of a tutorial of 2022, but for a smaller replay buffer: 10,000 states of 28 kB are
-# 280 MB. Its authors let it play 22,751 games in eleven days. Ours plays 30; look at the seconds, not
-# at the scores (not clipped, not discounted; epsilon is almost 1, so this is random play).
+# With the numbers of a tutorial of 2022, but for a smaller replay buffer: 10,000 states of 28 kB
+# are 280 MB. Its authors let it play 22,751 games in eleven days. Ours plays 30; look at the
+# seconds, not at the scores (not clipped, not discounted; epsilon is almost 1, so this is random
+# play).
 
 # %%
 torch.manual_seed(0)
@@ -466,8 +470,8 @@ print("a million transitions:", buffer.memory_needed())
 # ## A short training, for class
 #
 # RL Zoo with `hyperparams/dqn_laptop.yml`: an epsilon that falls within thousands of steps, targets
-# of three real rewards before the estimate (**n-step returns**), a target network that is renewed more
-# often. The score is again that of whole games: five lives, not clipped, not discounted.
+# of three real rewards before the estimate (**n-step returns**), a target network that is renewed
+# more often. The score is again that of whole games: five lives, not clipped, not discounted.
 
 # %%
 N_STEPS = 1500 if SMOKE else 40_000
@@ -499,10 +503,10 @@ assert SMOKE or report.mean > report.random_mean
 # python -m sb3_atari_course plot --algo fast_dqn --env BreakoutNoFrameskip-v4
 # ```
 #
-# `make hour` does all that, and a film (`make breakout` with ten minutes of the settings above). Who
-# does not want to wait finds agents of such a training (70 minutes) in `trained_agents/`, with a model card
-# that says where they come from and how they score. They are opened without running anything that is
-# in the files (`load_agent`), which unpickling would.
+# `make hour` does all that and records a video; `make breakout` does it in ten minutes with the
+# settings above. Agents of such a training (70 minutes) are in `trained_agents/`, each with a model
+# card: where it comes from, and its scores. `load_agent` opens them without unpickling, which could
+# run code that is in a file.
 
 # %%
 checkout = Path(sb3_atari_course.__file__).parents[1]
@@ -560,9 +564,9 @@ if shipped.is_dir():
 #
 # <details><summary>Answer</summary>
 #
-# A byte takes one byte, a float32 four: a replay buffer of 10,000 states would have 1.1 GB instead of
-# 280 MB. The division is cheap. Networks learn best from inputs of about size 1, because their initial
-# weights are made for that.
+# A byte takes one byte, a float32 four: a replay buffer of 10,000 states would have 1.1 GB instead
+# of 280 MB. The division is cheap. Networks learn best from inputs of about size 1, because their
+# initial weights are made for that.
 #
 # </details>
 #
@@ -576,9 +580,9 @@ if shipped.is_dir():
 #
 # </details>
 #
-# **5.** Epsilon is still almost 1 in the last row of your training's table. Which number of it would
-# have to be how large before the scores could rise, and why is the average of a few games not a sign of
-# learning?
+# **5.** Epsilon is still almost 1 in the last row of your training's table. Which number of it
+# would have to be how large before the scores could rise, and why is the average of a few games not
+# a sign of learning?
 #
 # <details><summary>Answer</summary>
 #
@@ -591,21 +595,23 @@ if shipped.is_dir():
 # ## Further reading
 #
 # - V. Mnih et al., *Human-level control through deep reinforcement learning*, Nature 518, 2015: the
-#   network of exercise 3 and all its numbers in "Methods" and Extended Data Table 1. The shorter first
-#   version: *Playing Atari with Deep Reinforcement Learning*, 2013, https://arxiv.org/abs/1312.5602
+#   network of exercise 3 and all its numbers in "Methods" and Extended Data Table 1. The shorter
+#   first version: *Playing Atari with Deep Reinforcement Learning*, 2013,
+#   https://arxiv.org/abs/1312.5602
 # - M. C. Machado et al., *Revisiting the Arcade Learning Environment*, 2018,
-#   https://arxiv.org/abs/1709.06009: what must be said with a score, lives, frame skip, sticky actions
-#   (sections 3 to 5).
+#   https://arxiv.org/abs/1709.06009: what must be said with a score, lives, frame skip, sticky
+#   actions (sections 3 to 5).
 # - I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, chapter 9,
 #   https://www.deeplearningbook.org: convolutions with drawings, strides, receptive fields.
 # - M. Hessel et al., *Rainbow: Combining Improvements in Deep Reinforcement Learning*, 2018,
-#   https://arxiv.org/abs/1710.02298: what n-step returns, dueling networks and others add, one by one.
+#   https://arxiv.org/abs/1710.02298: what n-step returns, dueling networks and others add, one by
+#   one.
 #
 # ## Try it yourself
 #
 # 1. `n_stack=1` in exercise 4: which information is missing? Which game does not need it?
-# 2. Store the reward itself instead of its sign, in the short training: `clip_reward: false` in a copy
-#    of the yml. Which rows does the agent prefer?
+# 2. Store the reward itself instead of its sign, in the short training: `clip_reward: false` in a
+#    copy of the yml. Which rows does the agent prefer?
 # 3. `frame_skip: 1` in the yml: why does it learn more slowly, step by step and hour by hour?
 # 4. Count the multiplications of each convolution. Which one costs most? (Not the one with the
 #    most parameters.)

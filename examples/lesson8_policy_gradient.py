@@ -104,29 +104,34 @@ print("log-probabilities:", policy_of_two_states.log_prob(actions).numpy().round
 # $$G_t = r_t + \gamma \, r_{t+1} + \gamma^2 r_{t+2} + \dots = r_t + \gamma \, G_{t+1}$$
 #
 # It is also called **reward-to-go**: what was earned *before* the step is not part of it, since the
-# action could not change that any more. After the last step nothing is left, $G_T = 0$.
+# action could not change that any more. After the last step nothing is left, $G_T = 0$, also where
+# a time limit cut the episode off: without value estimates REINFORCE has nothing to bootstrap from.
 #
 # We want the weights that make the expected return large, so we need its gradient. The environment
 # is unknown and cannot be differentiated. The **policy gradient theorem** says that it need not be:
 #
 # $$\nabla_\theta \, \text{(expected return)} \;\propto\; \mathbb{E} \Bigl[ \sum_t (G_t - b) \, \nabla_\theta \log \pi_\theta(a_t \mid s_t) \Bigr]$$
 #
+# ($\nabla_\theta$ is the gradient with respect to the weights, $\propto$ means proportional to,
+# $\mathbb{E}$ is the average over all episodes of this policy.)
+#
 # In words: play an episode; make each action that you took a bit likelier, the more the larger the
-# return that followed. One episode is a noisy estimate of the average $\mathbb{E}$, but it is right
-# on average.
+# return that followed. One episode is a noisy estimate of the average, but it is right on average
+# (exactly so for $\gamma = 1$; with $\gamma < 1$ a factor $\gamma^t$ is left out, which is usual,
+# since with it late steps would hardly count).
 #
 # **The baseline.** On CartPole every reward is 1, so that all returns are positive and *every*
 # action becomes likelier, the good ones only more so. It is better to subtract a number $b$, the
 # **baseline**, that says what is usual: better than usual becomes likelier, worse becomes less
 # likely. Does that change the average? No, as long as $b$ does not depend on the action. What it
-# adds is $b$ times
+# adds is $b$ times the following, where $\nabla \log \pi = \nabla \pi / \pi$ is the chain rule:
 #
 # $$\mathbb{E} [ \nabla_\theta \log \pi_\theta(a \mid s) ] = \sum_a \pi_\theta(a \mid s) \, \frac{\nabla_\theta \pi_\theta(a \mid s)}{\pi_\theta(a \mid s)} = \nabla_\theta \sum_a \pi_\theta(a \mid s) = \nabla_\theta 1 = 0.$$
 #
-# So the estimate is as right as before (it has no **bias**), and less noisy (it has less
-# **variance**). Our baseline is a running mean of the returns of *earlier* episodes, which do not
-# know the action: after each episode it moves a bit, by `baseline_rate`, towards the mean of the
-# returns of all its steps,
+# So the estimate is as right as before (in the language of statistics it has no **bias**), and less
+# noisy (it has less **variance**). Our baseline is a running mean of the returns of *earlier*
+# episodes, so it does not depend on the action: after each episode it moves a bit, by
+# `baseline_rate`, towards the mean of the returns of all its steps,
 #
 # $$b \leftarrow b + \text{rate} \cdot \bigl( \text{mean of the } G_t - b \bigr), \qquad b = 0 \text{ at the start.}$$
 #
@@ -153,8 +158,8 @@ print("log-probabilities:", policy_of_two_states.log_prob(actions).numpy().round
 #
 # $G_t$ and $b$ are plain numbers, only the log-probabilities depend on the weights. The loss is the
 # **sum** over the steps of the episode, not their mean, and there is **one** step of the optimizer
-# for each episode. `policy` and `optimizer` are those that are passed; numbers such as that of the
-# actions come from the policy, not from the lesson: environments of other sizes are tried.
+# for each episode. Use the `policy` and the `optimizer` that are passed: policies and environments
+# of other sizes are tried. A blank may become several lines.
 #
 # What you need of PyTorch; T is the number of steps of the episode:
 #
@@ -375,8 +380,8 @@ for seed in SEEDS:
 #   called the **advantage** $A$ of an action.
 # - **Generalized advantage estimation** (GAE, $\lambda = 0.95$): the return need not be waited for.
 #   As in Q-learning, the estimate $V(s')$ may stand for what comes later (**bootstrapping**). One
-#   step of true rewards has little noise but trusts $V$; all steps are REINFORCE; $\lambda$ mixes
-#   both.
+#   step of true rewards has little noise but trusts $V$; with the rewards of all steps it is
+#   REINFORCE; $\lambda$ mixes both.
 # - **Several epochs**: each step is used several times. But after the first update the steps are of
 #   an older policy. The ratio $\rho_t = \pi_\theta(a_t \mid s_t) \, / \, \pi_{old}(a_t \mid s_t)$
 #   corrects for that, and PPO **clips** it, so that one rollout cannot carry the policy far away:
@@ -402,17 +407,20 @@ show_picture(figure, OUT / "clipping.png")
 # ## PPO next to DQN on Breakout
 #
 # Nothing in our wrappers or in `AtariCNN` is special to DQN: `make_atari_env` returns an SB3
-# `VecEnv`, and `AtariCNN` is a features extractor for any of SB3's algorithms. (A shorter example
-# is `examples/ppo_with_our_pieces.py`.) So both get the same eight environments, the same small
-# network (42 x 42 pixels, as in lesson 4's short training), the same 40,000 agent steps of 4 frames.
+# `VecEnv`, and `AtariCNN` is a features extractor, the part of the network that comes before the
+# values or logits, for any of SB3's algorithms. (A shorter example is
+# `examples/ppo_with_our_pieces.py`.) So both get the same eight environments, the same small
+# network (42 x 42 pixels, as in `hyperparams/dqn_laptop.yml`), the same 40,000 agent steps of 4
+# frames.
 #
-# - **PPO**: RL Zoo's settings for Atari games (`atari` in its `ppo.yml`: 8 environments, 128 steps of
-#   each, 4 epochs, batches of 256, clipping that falls in a straight line from 0.1 to 0). They are
-#   made for 10 million steps; for a run that is 250 times shorter the learning rate is ours, from
-#   0.001 to 0. With RL Zoo's 0.00025 the same run stayed at the score of random play.
+# - **PPO**: RL Zoo's settings for Atari games (`atari` in its `ppo.yml`: 8 environments, 128 steps
+#   of each, 4 epochs, batches of 256, clipping that falls in a straight line from 0.1 to 0). They
+#   are made for 10 million steps; for a run that is 250 times shorter the learning rate is ours,
+#   from 0.001 to 0. With RL Zoo's 0.00025 the same run stayed at the score of random play.
 # - **DQN**: the settings of `hyperparams/dqn_laptop.yml`, which are made for 100,000 steps, without
-#   its dueling heads. One gradient step for every four agent steps, as there: eight after four
-#   steps of eight environments.
+#   its dueling heads (a value of the state and an advantage of each action, which are added). One
+#   gradient step for every four agent steps, as there: eight after four steps of eight
+#   environments.
 
 # %%
 GAME = "BreakoutNoFrameskip-v4"
@@ -502,11 +510,12 @@ assert SMOKE or all(row[-1].mean > report.random_mean for row in rows)
 # about eight times, PPO four times: DQN gets more out of few steps (it is more **sample-efficient**
 # here), PPO out of few seconds.
 #
-# **What it cannot say.** That one of the two is better. It is one seed each: another seed can change
-# the order. One learning rate of PPO was tried besides RL Zoo's, and DQN's settings had been tuned
-# for runs of this length before. And 40,000 steps are a four-hundredth of what either paper used:
-# RL Zoo's agents, after 10 million steps, are another comparison. What would be fair: the same
-# effort of tuning for both, five seeds, and several lengths of training (lesson 6).
+# **What it cannot say.** That one of the two is better. It is one seed each: another seed can
+# change the order. One learning rate of PPO was tried besides RL Zoo's, and DQN's settings had been
+# tuned for runs of this length before. And 40,000 steps are 250 times fewer than the 10 million of
+# PPO's paper and of RL Zoo's agents, and 1,250 times fewer than the 50 million of DQN's paper. What
+# would be fair: the same effort of tuning for both, five seeds, and several lengths of training
+# (lesson 6).
 #
 # ## Questions
 #
@@ -514,9 +523,9 @@ assert SMOKE or all(row[-1].mean > report.random_mean for row in rows)
 #
 # <details><summary>Answer</summary>
 #
-# The actions are sampled, so that every action with a probability above 0 is tried now and then. But
-# the policy can become sure too early: once an action has the probability 0.001 it is hardly ever
-# tried again, even if it is the best. PPO's entropy term (`ent_coef`) works against that.
+# The actions are sampled, so that every action with a probability above 0 is tried now and then.
+# But the policy can become sure too early: once an action has the probability 0.001 it is hardly
+# ever tried again, even if it is the best. PPO's entropy term (`ent_coef`) works against that.
 #
 # </details>
 #
@@ -524,12 +533,13 @@ assert SMOKE or all(row[-1].mean > report.random_mean for row in rows)
 #
 # <details><summary>Answer</summary>
 #
-# An action cannot change the rewards before it. They would only add noise to the estimate: on average
-# their contribution is 0, for the same reason as that of the baseline.
+# An action cannot change the rewards before it. They would only add noise to the estimate: on
+# average their contribution is 0, for the same reason as that of the baseline.
 #
 # </details>
 #
-# **3.** Someone subtracts the mean of the returns of the *same* episode. Does that bias the gradient?
+# **3.** Someone subtracts the mean of the returns of the *same* episode. Does that bias the
+# gradient?
 #
 # <details><summary>Answer</summary>
 #
@@ -543,9 +553,10 @@ assert SMOKE or all(row[-1].mean > report.random_mean for row in rows)
 #
 # <details><summary>Answer</summary>
 #
-# DQN's target, $r + \gamma \max_{a'} Q(s', a')$, does not ask who chose the action: it is off-policy.
-# The policy gradient is an average over what the present policy does. PPO's ratio corrects for a
-# policy that is a few updates old; for a much older one it would be far from 1, and clipped.
+# DQN's target, $r + \gamma \max_{a'} Q(s', a')$, does not ask who chose the action: it is
+# off-policy. The policy gradient is an average over what the present policy does. PPO's ratio
+# corrects for a policy that is a few updates old; for a much older one it would be far from 1, and
+# clipped.
 #
 # </details>
 #
@@ -554,25 +565,26 @@ assert SMOKE or all(row[-1].mean > report.random_mean for row in rows)
 #
 # <details><summary>Answer</summary>
 #
-# Positive: 0, since the clipped term, 1.2 times the advantage, is the smaller one and does not depend
-# on the weights; the action has become likelier enough. Negative: 1.3 times the advantage is the
-# smaller one, so that the gradient is not 0: the action has become likelier although it was bad, and
-# this must be undone.
+# Positive: 0, since the clipped term, 1.2 times the advantage, is the smaller one and does not
+# depend on the weights; the action has become likelier enough. Negative: 1.3 times the advantage is
+# the smaller one, so that the gradient is not 0: the action has become likelier although it was
+# bad, and this must be undone.
 #
 # </details>
 #
 # ## Further reading
 #
-# - Richard S. Sutton and Andrew G. Barto, *Reinforcement Learning: An Introduction*, second edition,
-#   2018, chapter 13 (<http://incompleteideas.net/book/the-book-2nd.html>): the policy gradient theorem
-#   with its proof, REINFORCE with and without a baseline, actor and critic.
+# - Richard S. Sutton and Andrew G. Barto, *Reinforcement Learning: An Introduction*, second
+#   edition, 2018, chapter 13 (<http://incompleteideas.net/book/the-book-2nd.html>): the policy
+#   gradient theorem with its proof, REINFORCE with and without a baseline, actor and critic.
 # - Ronald J. Williams, *Simple statistical gradient-following algorithms for connectionist
 #   reinforcement learning*, Machine Learning 8, 1992: where REINFORCE and the baseline come from.
 # - John Schulman et al., *Proximal Policy Optimization Algorithms*, 2017
-#   (<https://arxiv.org/abs/1707.06347>), sections 3 and 5: the clipped objective, and the algorithm on
-#   one page.
-# - Stable-Baselines3, *PPO* (<https://stable-baselines3.readthedocs.io/en/master/modules/ppo.html>):
-#   every argument of the class that you have just used.
+#   (<https://arxiv.org/abs/1707.06347>), sections 3 and 5: the clipped objective, and the algorithm
+#   on one page.
+# - Stable-Baselines3, *PPO*
+#   (<https://stable-baselines3.readthedocs.io/en/master/modules/ppo.html>): every argument of the
+#   class that you have just used.
 #
 # ## Try it yourself
 #
@@ -580,7 +592,7 @@ assert SMOKE or all(row[-1].mean > report.random_mean for row in rows)
 #    in the end? What is the largest return that each can have?
 # 2. Replace the baseline by the mean of the episode's own returns, and divide by their standard
 #    deviation (question 3). How do the curves of three seeds change?
-# 3. `lr=0.01`: what does the curve do after it has reached 500, and why does a single bad update hurt
-#    a policy gradient more than DQN? Which two of PPO's changes are against that?
+# 3. `lr=0.01`: what does the curve do after it has reached 500, and why does a single bad update
+#    hurt a policy gradient more than DQN? Which two of PPO's changes are against that?
 # 4. PPO with `n_epochs=1` and with `n_epochs=10` on Breakout: how many gradient steps, and which
 #    score? Give both the same number of seconds instead of steps: does the order change?

@@ -83,7 +83,7 @@ def test_the_verdict_is_right_only_if_every_property_was_looked_at() -> None:
         ),
         (
             "class Corridor:\n    def __init__(self): pass\n",
-            "takes 1 positional argument.*: keep the arguments",
+            "positional argument.*keep the arguments of the lesson",
         ),
         ("class Corridor:\n    def __init__(self, *_, **__): exit(0)\n", "raised SystemExit: 0"),
     ],
