@@ -17,13 +17,15 @@
 # - the terms of reinforcement learning, in an environment small enough to be written down;
 # - Q-learning, from a table of zeros to a good driver, in thirty lines (**exercise 1**);
 # - how to measure an agent honestly, and what the best possible score is;
-# - the same with `QLearning`, an algorithm with the interface of Stable-Baselines3;
+# - the same with `QLearning`, an algorithm with the interface of Stable-Baselines3 (SB3), the
+#   library whose agents the later lessons train;
 # - Monte Carlo and SARSA, two other rules to learn the same table.
 #
 # **Time** on 2 cores: about a minute to run, an hour and a half to read and solve.
 # **Expected result:** your table reaches a mean return of more than 7 a game, `QLearning` the
 # optimum, 7.930 (both undiscounted, without random actions). No knowledge of reinforcement learning
-# is needed; of Python: functions, loops, indexing.
+# is needed; of Python: functions, loops, indexing. Cells that import or draw something need not be
+# understood, skim them.
 
 # %%
 import importlib.util
@@ -148,8 +150,8 @@ assert state == ((row * 5 + column) * 5 + passenger) * 4 + destination
 # $2 + 0.5 \cdot (2.6 - 2) = 2.3$. Had the step terminated the episode: target -1, and the cell
 # becomes $2 + 0.5 \cdot (-1 - 2) = 0.5$.
 #
-# The difference in the brackets is the **temporal difference** (TD) error: what the estimate was
-# before the step, against what it is one step later. The target contains an estimate of the table
+# The difference in the brackets, target minus old value, is the **temporal difference** (TD)
+# error: the estimates before and after one step, compared. The target contains an estimate of the table
 # itself; learning an estimate from another estimate is called **bootstrapping**. So news spreads
 # backwards: first the step before the goal gets a good value, then the one before that.
 #
@@ -159,10 +161,9 @@ assert state == ((row * 5 + column) * 5 + passenger) * 4 + destination
 # action, otherwise the greedy one. $\epsilon$ starts at $\epsilon_{max}$ and falls after each
 # episode; when $n$ episodes are over it is
 #
-# $$\epsilon_n = \epsilon_{min} + (\epsilon_{max} - \epsilon_{min}) \, e^{-\text{decay} \cdot n}$$
+# $$\epsilon_n = \epsilon_{min} + (\epsilon_{max} - \epsilon_{min}) \, e^{-\text{epsilon\_decay} \cdot n}$$
 #
-# The target takes the *best* next action, whatever the agent does next, maybe a random one.
-# Learning about one policy (the greedy one) while following another (epsilon-greedy) is called
+# The agent may do a random action next, but the target counts the *best* one all the same. Learning about one policy (the greedy one) while following another (epsilon-greedy) is called
 # **off-policy**.
 
 # %% [markdown]
@@ -171,10 +172,11 @@ assert state == ((row * 5 + column) * 5 + passenger) * 4 + destination
 # ```
 # Q <- zeros;  epsilon <- max_epsilon
 # repeat n_episodes times:
-#     s <- a new game
+#     s <- the first state of a new game
 #     until the game is over, or after max_steps:
 #         a  <- random with probability epsilon, else the best of row s
 #         s', r <- do a
+#         target <- as above, also for a step that terminated the game
 #         Q[s, a] <- Q[s, a] + alpha * (target - Q[s, a])
 #         s  <- s'
 #     reduce epsilon
@@ -206,7 +208,7 @@ assert state == ((row * 5 + column) * 5 + passenger) * 4 + destination
 # ```
 #
 # Take all sizes from `env`, do not write 500 or 6 or use variables of the notebook: the same
-# function shall learn in other environments, and the check tries some.
+# function must learn in other environments, and the check tries some.
 #
 # At point 7 `episode`, which counts from 0, has just been played: `episode + 1` are over.
 
