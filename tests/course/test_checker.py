@@ -112,6 +112,10 @@ def ask(solution: Solution) -> None:
     [
         ("return None", "the check itself failed with AttributeError"),
         ("return None.name", "your code raised AttributeError"),
+        (
+            "a, b = 1, 2, 3",
+            "your code raised ValueError: too many values to unpack (expected 2) (env",
+        ),
         ("try:\n  return P\n except Exception:\n  return None", "the check itself failed"),
     ],
 )

@@ -20,6 +20,14 @@ from sb3_atari_course.course.student_code import Cell, Statement, definitions, n
 from sb3_atari_course.course.verdict import READING, Finding
 
 
+#: Message of Python or NumPy that a beginner cannot read -> what has happened.
+_HINTS = {
+    "only integers, slices": "an index is not a whole number; env.reset returns (state, info)",
+    "array is 1-dimensional, but 2": "the array has one axis; np.zeros takes (rows, columns)",
+    "values to unpack": "env.reset returns 2 values, env.step 5",
+}
+
+
 class WrongError(BaseException):
     """A property does not hold; the message says what was seen, with numbers, and a hint.
 
@@ -191,7 +199,9 @@ def _describe(error: BaseException) -> str:
 
 
 def _show(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    """Return an error as Python shows it, and a hint for those that are hard to read."""
+    hints = [f" ({hint})" for text, hint in _HINTS.items() if text in str(error)]
+    return f"{type(error).__name__}: {error}".rstrip(": ") + "".join(hints)
 
 
 def _is_students(frame: traceback.FrameSummary) -> bool:
