@@ -19,7 +19,6 @@ import torch
 from sb3_atari_course.course.student_code import Cell, Statement, definitions, needed_statements
 from sb3_atari_course.course.verdict import READING, Finding
 
-
 #: Message of Python or NumPy that a beginner cannot read -> what has happened.
 _HINTS = {
     "only integers, slices": "an index is not a whole number; env.reset returns (state, info)",
