@@ -44,7 +44,8 @@ _HINTS = {
     "number of dimensions": "gather wants the actions as a column: batch.actions[:, None]",
     "not require grad": "`loss` has no gradient: leave out detach(), .data, .item()",
     "attribute 'backward'": "loss.backward() comes first, then loss.item() makes a number of it",
-    "out of bounds for dimension 0": "there are len(batch.actions) rows, and len(batch) is 5",
+    "out of bounds for dimension 0": "that is the axis of the rows, len(batch.actions) of them"
+    " (len(batch) is 5); the column of each row's action: .gather(1, batch.actions[:, None])",
     "set attribute": "a += b changes the batch: compute a new tensor, targets = a + b",
 }
 
@@ -119,7 +120,7 @@ class WatchedUpdate:
         #: the gradient that the step used, as a table; whether anything else changed the weights
         self.gradient: torch.Tensor | None = None
         self.changed_outside = False
-        self.n_losses, self.called_without_gradient = 0, False
+        self.n_losses, self.called_without_gradient, self.is_loss_swapped = 0, False, False
         before = self.q_net.values.clone()
         self._last = before
         with self._watching(), torch.enable_grad():  # back on, if the student switches it off
@@ -192,11 +193,12 @@ class WatchedUpdate:
                 :2
             ]
             if len(inputs) != 2 or not all(isinstance(one, torch.Tensor) for one in inputs):
-                kinds = ", ".join(type(one).__name__ for one in inputs)
+                kinds = ", ".join(type(one).__name__ for one in inputs) or "nothing"
                 raise WrongError(
                     f"loss_function takes two tensors, predicted and targets, and got: {kinds}"
                 )
             self.n_losses += 1
+            self.is_loss_swapped = inputs[1].requires_grad and not inputs[0].requires_grad
             self._check_shapes(*inputs)
             if self.n_losses == 1 and not any(one.requires_grad for one in inputs):
                 raise WrongError(self._why_no_gradient(*inputs))

@@ -69,6 +69,17 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "keep nothing from call to call",
         ),
         (_LOSS, "loss = loss_function(predicted, targets.numpy())\n", "and got: Tensor, ndarray"),
+        (_LOSS, "loss = loss_function()(predicted, targets)\n", "and got: nothing"),
+        (
+            _PREDICTED,
+            "predicted = q_net(batch.states)[batch.actions, 0]",
+            "write .gather(1, batch.actions[:, None])",
+        ),
+        (
+            _STEP,
+            "    torch.optim.Adam([torch.zeros(1)]).step()\n",
+            "a step of Adam was made, not one of the given",
+        ),
     ],
     "target_network_stays": [
         ("with torch.no_grad():\n        best", "if True:\n        best", "gradient runs into"),
@@ -94,6 +105,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_TARGETS, _TARGETS.replace("rewards +", "rewards.clamp(-1, 1) +"), "reward is clipped"),
     ],
     "target_is_bellmans": [
+        (_TARGETS, f"{_TARGETS}; targets = targets.clamp(-100, 100)", "the target is clipped"),
+        (_TARGETS, _TARGETS.replace("rewards +", "rewards.clamp(-10, 10) +"), "reward is clipped"),
         (_BEST, _BEST.replace("target_net", "q_net"), "not of target_net"),
         (
             _BEST,
@@ -170,6 +183,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "given_loss_is_used": [
+        (_LOSS, _LOSS.replace("predicted, targets", "targets, predicted"), "targets first"),
         ("loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
         (_BACKWARD, "    (loss * len(targets)).backward()\n", "3 times as much"),
         (_LOSS, _LOSS.replace("targets)", "targets, reduction='sum')"), "3 times as much"),
