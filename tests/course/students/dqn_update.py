@@ -30,7 +30,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _PREDICTED,
             "predicted = q_net(batch.states)[range(len(batch)), batch.actions]",
-            "and len(batch) is 5",
+            "(len(batch) is 5)",
         ),
         (
             "    with torch.no_grad():\n        best",
@@ -73,7 +73,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _PREDICTED,
             "predicted = q_net(batch.states)[batch.actions, 0]",
-            "write .gather(1, batch.actions[:, None])",
+            "the axis of the rows",
         ),
         (
             _STEP,
