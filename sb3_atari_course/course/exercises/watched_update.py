@@ -120,7 +120,7 @@ class WatchedUpdate:
         #: the gradient that the step used, as a table; whether anything else changed the weights
         self.gradient: torch.Tensor | None = None
         self.changed_outside = False
-        self.n_losses, self.called_without_gradient, self.is_loss_swapped = 0, False, False
+        self.n_losses, self.called_without_gradient = 0, False
         before = self.q_net.values.clone()
         self._last = before
         with self._watching(), torch.enable_grad():  # back on, if the student switches it off
@@ -198,7 +198,6 @@ class WatchedUpdate:
                     f"loss_function takes two tensors, predicted and targets, and got: {kinds}"
                 )
             self.n_losses += 1
-            self.is_loss_swapped = inputs[1].requires_grad and not inputs[0].requires_grad
             self._check_shapes(*inputs)
             if self.n_losses == 1 and not any(one.requires_grad for one in inputs):
                 raise WrongError(self._why_no_gradient(*inputs))

@@ -183,7 +183,6 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "given_loss_is_used": [
-        (_LOSS, _LOSS.replace("predicted, targets", "targets, predicted"), "targets first"),
         ("loss_function(predicted", "nn.functional.mse_loss(predicted", "0 times"),
         (_BACKWARD, "    (loss * len(targets)).backward()\n", "3 times as much"),
         (_LOSS, _LOSS.replace("targets)", "targets, reduction='sum')"), "3 times as much"),
