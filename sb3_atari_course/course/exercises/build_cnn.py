@@ -52,9 +52,11 @@ def _build(solution: Solution, n_actions: int = 4, n_stack: int | None = None) -
         raise WrongError(f"build_cnn returned the class {name}, not a network: return {name}(...)")
     if isinstance(network, (list, tuple)):
         raise WrongError(f"{got} of {len(network)}: return nn.Sequential(*layers), one network")
+    if isinstance(network, torch.Tensor):
+        raise WrongError(f"{got}: return the network itself, do not call it in build_cnn")
     if callable(network):
         raise WrongError(f"{got}, which has no weights to learn: return an nn.Module")
-    hint = "" if type(network).__module__ == "builtins" else f": class {kind}(nn.Module)"
+    hint = f": class {kind}(nn.Module)" if kind in vars(solution) else ", return the network"
     raise WrongError(f"{got}, not an nn.Module{hint}")
 
 

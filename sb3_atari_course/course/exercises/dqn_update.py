@@ -88,6 +88,9 @@ def _why_still(update: WatchedUpdate) -> str:
         return "no gradient was computed, loss.backward() is missing"
     if update.change.any():
         return _what_moved(update)
+    others = [event for event in events if event.startswith("step of ")]
+    if others and "step" not in events:
+        return f"there is a gradient, but a {others[0]} was made, not one of the given optimizer"
     if "step" not in events:
         return "there is a gradient, but nothing moves the weights: optimizer.step() is missing"
     if events.index("step") < events.index("gradient"):
@@ -167,6 +170,14 @@ def target_is_bellmans(solution: Solution) -> None:
             f"gamma is {literal}, whatever was passed: use the argument"
         )
     _check_target(solution, (0, 1, 1.0, 1, False), 1.0 + GAMMA * 20.0, mistakes)
+    for reward in (300.0, -300.0):
+        right = reward + GAMMA * 20.0
+        limits = (reward / 300, reward / 30, reward / 3)
+        clipped = {
+            limit + GAMMA * 20.0: "the reward is clipped, take it as it is" for limit in limits
+        }
+        clipped |= dict.fromkeys(limits, "the target is clipped, take it as it is")
+        _check_target(solution, (0, 1, reward, 1, False), right, clipped)
 
 
 def _check_target(

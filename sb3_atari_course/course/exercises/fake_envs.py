@@ -99,7 +99,10 @@ class RecordingEnv(gym.Env[Any, np.int64]):
         self._check_step(action)
         self.lengths[-1] += 1
         if self.lengths[-1] > _MOST_STEPS:
-            raise WrongError(f"an episode has {_MOST_STEPS} steps: max_steps must end it, too")
+            raise WrongError(
+                f"an episode has {_MOST_STEPS} steps: max_steps must end it, too (is what the"
+                " loop counts appended at each step?)"
+            )
         episode, before, action = len(self.lengths) - 1, self._state, int(action)
         self._state, reward, terminated = self.outcome(action)
         truncated = self.lengths[-1] == self.time_limit and not terminated
@@ -212,8 +215,13 @@ def check_random(actions: Sequence[int], n_actions: int, what: str) -> None:
         hint = ""
         if shares.max() > 0.9:
             hint = ": is the comparison with epsilon the wrong way round?"
-        elif shares.min() == 0:
-            hint = f": action {shares.argmin()} is never chosen, rng.integers(n) is one of 0..n - 1"
+        elif shares.min() < right / 10:
+            hint = (
+                f": action {shares.argmin()} is not among them, draw from all actions, the best"
+                " one too (rng.integers(n) is one of 0..n - 1)"
+            )
+        elif shares.max() > 2 * right:
+            hint = ": is it rng.random() < epsilon that decides?"
         raise WrongError(
             f"the {len(actions)} steps that {what} chose the {n_actions} actions with the shares"
             f" {shares.round(2)}, random is {right:.2f} each{hint}"

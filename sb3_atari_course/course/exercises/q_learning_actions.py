@@ -26,7 +26,8 @@ _CIRCLE = {
 
 #: What a wrong action with epsilon 0 may be the best of.
 _GREEDY_MISTAKES = (
-    "that is the worst, take the maximum",
+    "that is the worst of the row at each step, the minimum (or always the same action): take the"
+    " maximum",
     "that was the best when the episode began, update the table at each step, not after the"
     " episode",
     "that is the best of the first state of the episode, not of the present one",
@@ -50,7 +51,13 @@ def epsilon_decays(solution: Solution) -> None:
     known = {
         late: expected[1:],
         "off by one: after episode 0 one episode is over, n is 1": [0.9, *expected[:59]],
+        "off by one: n is how many episodes are over, 1 after the first": [0.9, *expected[2:]],
         "it never changes": np.full(60, 0.9),
+        "n is left out of the exponent, so it falls only once": [0.9, *np.full(59, expected[1])],
+        "max_epsilon and min_epsilon have changed places": [
+            0.9,
+            *(0.9 - 0.8 * np.exp(-0.2 * episode[1:60])),
+        ],
         "it starts at max_epsilon": [1.0, *expected[1:60]],
         "the reduced epsilon is reduced by all n episodes again: start from max_epsilon each time,"
         " or reduce by one": 0.1 + 0.8 * np.exp(-0.2 * episode * (episode + 1) / 2),
@@ -141,7 +148,9 @@ def best_actions_at_epsilon_zero(solution: Solution) -> None:
     env.action_hint = (
         "with epsilon 0 it is the best of one row, np.argmax(table[state]), not of the whole table"
     )
-    learn(solution, env, n_episodes=4, max_steps=15, max_epsilon=0.0, min_epsilon=0.0)
+    learned = learn(
+        solution, env, n_episodes=4, max_steps=15, max_epsilon=0.0, min_epsilon=0.0
+    ).table
     table, wrong, hints = np.zeros((2, 3)), "", set(_GREEDY_MISTAKES)
     for episode in episodes_of(env.log):
         at_reset = table.copy()
@@ -160,6 +169,13 @@ def best_actions_at_epsilon_zero(solution: Solution) -> None:
                 if not _is_best(other, step.action)
             }
             RIGHT.learn(table, step)
+    if not np.allclose(learned, table, atol=1e-5):
+        raise WrongError(
+            f"with epsilon 0 and rewards below 0 the table is {learned.round(3).tolist()} after"
+            f" {len(env.log)} steps that should have left {table.round(3).tolist()}: the update is"
+            " the same for every step, whether values rise or fall, and whether the action was"
+            " random or the best"
+        )
     if wrong:
         likely = next((hint for hint in _GREEDY_MISTAKES if hint in hints), "")
         raise WrongError(f"{wrong}: {likely or 'take np.argmax(table[state])'}")
@@ -178,6 +194,21 @@ def rng_decides(solution: Solution) -> None:
             "two calls with different generators in rng took the same actions: draw from the rng"
             " that was passed, do not make or seed another generator inside q_learning"
         )
+    rng = np.random.default_rng(0)
+    before = _state_of(rng)
+    learn(solution, TableEnv({}, n_states=1, n_actions=4), max_steps=20, rng=rng)
+    if _state_of(rng) == before:
+        raise WrongError(
+            "nothing was drawn from the rng that was passed: chance comes from it alone"
+            " (rng.random(), rng.integers(n)), so that the caller's seed repeats a training; no"
+            " np.random, no random, no other generator"
+        )
+
+
+def _state_of(rng: np.random.Generator) -> tuple[Any, int]:
+    """Return what changes when something is drawn from a generator, or spawned by it."""
+    seeds: Any = rng.bit_generator.seed_seq
+    return rng.bit_generator.state, seeds.n_children_spawned
 
 
 def epsilon_is_used(solution: Solution) -> None:

@@ -116,6 +116,9 @@ MISTAKES = {
     "each step is learned from twice": Rule(
         (1 - ALPHA) ** 2, 1 - (1 - ALPHA) ** 2, GAMMA * (1 - (1 - ALPHA) ** 2)
     ),
+    "alpha belongs to the target too: (1 - alpha) * cell + alpha * target": Rule(
+        1 - ALPHA, 1.0, GAMMA
+    ),
     "only the reward is weighed by alpha, not the future": Rule(future=GAMMA),
     "the terminal case is missing: after terminated there is no future": Rule(ends=lambda _: False),
     "the terminal case is the wrong way round: it is the end that has no future": Rule(

@@ -20,6 +20,7 @@ from sb3_atari_course.course.exercises.reinforce_update import (
     LinearPolicy,
     RecordingSGD,
     compare_returns,
+    explained,
     gradients_do_not_add_up,
     loss_is_returned,
     returns_are_discounted,
@@ -35,6 +36,10 @@ _LENGTHS = (5, 9, 7)
 
 #: Probabilities of the actions where sampling is looked at, and how much may be chance.
 _SHARES, _CHANCE = (0.75, 0.25), 0.07
+#: What the logits of :class:`_FixedPolicy` are more than the logarithms of its probabilities.
+_OFFSET = 1.6
+#: By what the rewards of each episode of :class:`_Countdown` are multiplied: returns rise and fall.
+_SCALES = (1, 3, -2, 2, 4, -1)
 
 
 class _Countdown(RecordingEnv):
@@ -58,7 +63,6 @@ class _Countdown(RecordingEnv):
         super().__init__(n_actions, time_limit)
         self.observation_space = spaces.Box(-1.0, 1.0, (n_inputs,))
         self.ends, self.n_inputs = ends, n_inputs
-        self.seeds: list[int] = []
 
     def first_state(self) -> tuple[int, int]:
         """Return the number of the episode and of the step."""
@@ -67,7 +71,7 @@ class _Countdown(RecordingEnv):
     def outcome(self, action: int) -> tuple[tuple[int, int], float, bool]:
         """Continue by a step."""
         episode, step = self.first_state()
-        reward = float((episode + 1) * (2, -1, 0.5, 3)[step % 4])
+        reward = float(_SCALES[episode % 6] * (2, -1, 0.5, 3)[step % 4])
         return (episode, step), reward, self.ends and step == _LENGTHS[episode % 3]
 
     def observe(self, state: tuple[int, int]) -> NDArray[np.float32]:
@@ -80,13 +84,11 @@ class _Countdown(RecordingEnv):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         """Begin an episode; the same seed again and again is refused."""
-        if seed is not None:
-            self.seeds.append(seed)
-            if self.seeds.count(seed) > 1:
-                raise WrongError(
-                    f"env.reset(seed={seed}) in each episode makes all of them begin alike: seed"
-                    " the environment once, before the training, and call env.reset() here"
-                )
+        if seed is not None and seed in self.reset_seeds:
+            raise WrongError(
+                f"env.reset(seed={seed}) in each episode makes all of them begin alike: seed"
+                " the environment once, before the training, and call env.reset() here"
+            )
         return super().reset(seed=seed, options=options)
 
     def step(self, action: Any) -> Any:
@@ -106,7 +108,9 @@ class _FixedPolicy(LinearPolicy):
 
     def __init__(self, probabilities: Sequence[float]) -> None:
         super().__init__(4, len(probabilities))
-        self.set_weights(torch.zeros(len(probabilities), 4), torch.tensor(probabilities).log() + 3)
+        self.set_weights(
+            torch.zeros(len(probabilities), 4), torch.tensor(probabilities).log() + _OFFSET
+        )
 
 
 class _Training:
@@ -142,7 +146,10 @@ class _Training:
         given = solution.reinforce_update
         setattr(solution, "reinforce_update", self._record)  # noqa: B010  # a module's attribute
         try:
-            self.games = solution.reinforce(self.env, self.policy, self.optimizer, **self.settings)
+            with explained():
+                self.games = solution.reinforce(
+                    self.env, self.policy, self.optimizer, **self.settings
+                )
         finally:
             setattr(solution, "reinforce_update", given)  # noqa: B010
 
@@ -217,6 +224,8 @@ def one_update_for_each_episode(solution: Solution) -> None:
         hint = "call it once, after the last step of each episode"
         if not moments:
             hint = "call it, it is not enough to compute the loss"
+        elif sorted(set(moments)) == ends:
+            hint = "several times after each episode, once is right"
         elif len(moments) > len(ends):
             hint = "it is called after each step: returns are known only at the end"
         raise WrongError(
@@ -251,6 +260,8 @@ def update_gets_what_happened(solution: Solution) -> None:
             hint = "keep the state that the policy saw when it chose the action"
             if _same(states[number], after):
                 hint = "these are the states after the steps: keep each one before it is replaced"
+            elif states[number].ndim == 3:
+                hint = "there is an axis too many: keep the state itself, not a batch of one"
             elif _same(states[number], np.repeat(before[:1], len(episode), axis=0)):
                 hint = "they are all the first one: state must become next_state after each step"
             raise WrongError(
@@ -281,17 +292,22 @@ def actions_are_sampled(solution: Solution) -> None:
     env, policy = _Countdown(ends=False), _FixedPolicy(_SHARES)
     actions = _Training(solution, env, policy, n_episodes=4, max_steps=200).actions
     shares = np.bincount(actions, minlength=2) / len(actions)
-    logits = np.log(_SHARES) + 3
+    logits = np.log(_SHARES) + _OFFSET
+    again = np.exp(_SHARES)
     mistakes = {
         "all actions are equally likely: the policy must decide": np.array([0.5, 0.5]),
         "logits are taken for probabilities: Categorical(logits=...)": logits / logits.sum(),
+        "the softmax is applied twice: Categorical(logits=...) does it": again / again.sum(),
         "the probabilities are the wrong way round": np.array(_SHARES[::-1]),
     }
     if np.abs(shares - _SHARES).max() > _CHANCE:
         hints = (what for what, p in mistakes.items() if np.abs(shares - p).max() < _CHANCE)
         hint = next(hints, "sample from the policy alone, at each step")
         if shares[0] == 1:
-            hint = "the likeliest one is always taken (argmax): sample, or no other is ever tried"
+            hint = (
+                "it is always the same one: the likeliest (argmax), or a sample after the same seed"
+                " (manual_seed) at each step; sample, or no other is ever tried"
+            )
         raise WrongError(
             f"the policy's probabilities are {_SHARES}, of {len(actions)} actions the shares were"
             f" {shares.round(2).tolist()}: {hint}"
@@ -304,26 +320,29 @@ def policy_sees_the_present_state(solution: Solution) -> None:
     policy = LinearPolicy(4, 2)
     policy.set_weights(torch.tensor([[40.0, 0, 0, 0], [-40.0, 0, 0, 0]]), torch.zeros(2))
     steps = _Training(solution, env, policy, n_episodes=3, max_steps=40).env.log
-    firsts = [float(env.observe(step.state)[0]) for step in steps]
-    clear = [
-        (int(x < 0), step.action) for x, step in zip(firsts, steps, strict=True) if abs(x) > 0.25
-    ]
-    n_wrong = sum(best != action for best, action in clear)
-    if n_wrong:
+    firsts = np.array([env.observe(step.state)[0] for step in steps])
+    best, is_clear = (firsts < 0).astype(int), np.abs(firsts) > 0.25
+    is_wrong = is_clear & (best != [step.action for step in steps])
+    if is_wrong.any():
+        hint = "ask it in the present state, state becomes next_state"
+        before = np.roll(best, 1)
+        if is_wrong.mean() < 0.25 and (best == before)[is_wrong].any():
+            hint = "add no random actions (epsilon), sampling explores enough"
         raise WrongError(
-            f"the policy is sure of its action in {len(clear)} steps, another one was played in"
-            f" {n_wrong} of them: ask it in the present state, state becomes next_state"
+            f"the policy is sure of its action in {is_clear.sum()} steps, another one was played"
+            f" in {is_wrong.sum()} of them: {hint}"
         )
 
 
 def chance_is_not_repeated(solution: Solution) -> None:
     """Each episode and each training samples other actions."""
-    first, second = (
+    trainings = [
         _Training(
             solution, _Countdown(ends=False), _FixedPolicy((0.5, 0.5)), n_episodes=2, max_steps=60
-        ).actions
+        )
         for _ in range(2)
-    )
+    ]
+    first, second = (training.actions for training in trainings)
     if first[:60] == first[60:]:
         raise WrongError(
             "two episodes took the same 60 actions: no manual_seed and no new generator in the"
@@ -333,6 +352,12 @@ def chance_is_not_repeated(solution: Solution) -> None:
         raise WrongError(
             "two trainings took the same 120 actions: the seed belongs to the caller, before the"
             " training; leave manual_seed and generators with a fixed seed out of the function"
+        )
+    seeds, others = (training.env.reset_seeds[1:] for training in trainings)
+    if seeds == others and any(seed is not None for seed in seeds):
+        raise WrongError(
+            f"two trainings called env.reset with the same seeds {seeds}, so that they begin their"
+            " episodes alike: seed the environment before the training, call env.reset() here"
         )
 
 

@@ -5,7 +5,8 @@ Returns are compared as numbers, the update by what one step of SGD makes of a l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,27 @@ def right_loss(
     return -((returns - baseline) * _log_probs(logits, actions)).sum()
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what causes the usual errors of PyTorch, whose messages are not for beginners."""
+    try:
+        yield
+    except ValueError as error:
+        if "Simplex" in str(error):
+            raise WrongError(
+                "Categorical got numbers that are not probabilities: logits must be passed by name,"
+                " Categorical(logits=policy(states))"
+            ) from error
+        raise
+    except RuntimeError as error:
+        if "does not require grad" in str(error):
+            raise WrongError(
+                "the loss has no gradient: the log-probabilities are computed inside no_grad, or"
+                " cut off (detach, item)"
+            ) from error
+        raise
+
+
 #: what was done -> the loss that does the same
 _WRONG_LOSSES: dict[str, _Loss] = {
     "the sign is wrong: PyTorch minimises the loss, so it is minus the sum of (return - baseline)"
@@ -282,6 +304,9 @@ _WRONG_LOSSES: dict[str, _Loss] = {
     ),
     "logits are taken for log-probabilities: Categorical(logits=...).log_prob(actions)": (
         lambda z, a, g, b: -((g - b) * _taken(z, a)).sum()
+    ),
+    "the softmax is applied twice: Categorical(logits=...) does it itself": (
+        lambda z, a, g, b: -((g - b) * _log_probs(z.softmax(dim=1), a)).sum()
     ),
     "the softmax runs over the steps (dim=0); it is over the actions of one step": (
         lambda z, a, g, b: -((g - b) * _taken(z.log_softmax(dim=0), a)).sum()
@@ -354,9 +379,10 @@ class UpdateCase:
         self.optimizer.log.clear()
         arguments = {"states": self.states, "actions": self.actions, "returns": self.returns}
         copies = {name: tensor.clone() for name, tensor in arguments.items()}
-        self.result = self.solution.reinforce_update(
-            self.policy, self.optimizer, *arguments.values(), baseline
-        )
+        with explained():
+            self.result = self.solution.reinforce_update(
+                self.policy, self.optimizer, *arguments.values(), baseline
+            )
         for name, tensor in arguments.items():
             if not torch.equal(tensor, copies[name]):
                 raise WrongError(

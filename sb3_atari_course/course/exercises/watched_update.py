@@ -44,7 +44,8 @@ _HINTS = {
     "number of dimensions": "gather wants the actions as a column: batch.actions[:, None]",
     "not require grad": "`loss` has no gradient: leave out detach(), .data, .item()",
     "attribute 'backward'": "loss.backward() comes first, then loss.item() makes a number of it",
-    "out of bounds for dimension 0": "there are len(batch.actions) rows, and len(batch) is 5",
+    "out of bounds for dimension 0": "that is the axis of the rows, len(batch.actions) of them"
+    " (len(batch) is 5); the column of each row's action: .gather(1, batch.actions[:, None])",
     "set attribute": "a += b changes the batch: compute a new tensor, targets = a + b",
 }
 
@@ -192,7 +193,7 @@ class WatchedUpdate:
                 :2
             ]
             if len(inputs) != 2 or not all(isinstance(one, torch.Tensor) for one in inputs):
-                kinds = ", ".join(type(one).__name__ for one in inputs)
+                kinds = ", ".join(type(one).__name__ for one in inputs) or "nothing"
                 raise WrongError(
                     f"loss_function takes two tensors, predicted and targets, and got: {kinds}"
                 )

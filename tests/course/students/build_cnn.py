@@ -62,6 +62,11 @@ def _network(
 MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "returns_a_network": [
         (
+            "nn.Linear(512, n_actions),\n    )",
+            "nn.Linear(512, n_actions),\n    )(torch.zeros(1, n_stack, 84, 84))",
+            "do not call it",
+        ),
+        (
             "return nn.Sequential(\n        nn.Conv2d(n",
             "nn.Sequential(\n        nn.Conv2d(n",
             "None",

@@ -30,7 +30,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _PREDICTED,
             "predicted = q_net(batch.states)[range(len(batch)), batch.actions]",
-            "and len(batch) is 5",
+            "(len(batch) is 5)",
         ),
         (
             "    with torch.no_grad():\n        best",
@@ -69,6 +69,17 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "keep nothing from call to call",
         ),
         (_LOSS, "loss = loss_function(predicted, targets.numpy())\n", "and got: Tensor, ndarray"),
+        (_LOSS, "loss = loss_function()(predicted, targets)\n", "and got: nothing"),
+        (
+            _PREDICTED,
+            "predicted = q_net(batch.states)[batch.actions, 0]",
+            "the axis of the rows",
+        ),
+        (
+            _STEP,
+            "    torch.optim.Adam([torch.zeros(1)]).step()\n",
+            "a step of Adam was made, not one of the given",
+        ),
     ],
     "target_network_stays": [
         ("with torch.no_grad():\n        best", "if True:\n        best", "gradient runs into"),
@@ -94,6 +105,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_TARGETS, _TARGETS.replace("rewards +", "rewards.clamp(-1, 1) +"), "reward is clipped"),
     ],
     "target_is_bellmans": [
+        (_TARGETS, f"{_TARGETS}; targets = targets.clamp(-100, 100)", "the target is clipped"),
+        (_TARGETS, _TARGETS.replace("rewards +", "rewards.clamp(-10, 10) +"), "reward is clipped"),
         (_BEST, _BEST.replace("target_net", "q_net"), "not of target_net"),
         (
             _BEST,

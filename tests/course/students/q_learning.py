@@ -193,6 +193,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "last_step_is_worth_its_reward": [
+        (
+            _UPDATE,
+            "table[state, action] = (1 - alpha) * table[state, action] + target",
+            "alpha belongs to the target too",
+        ),
         (_ERROR, "(table[state, action] - target)", "sign is wrong"),
         (f"alpha * {_ERROR}", _ERROR, "alpha is missing"),
         (_ERROR, "target", "must be subtracted"),
@@ -287,6 +292,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "epsilon_decays": [
+        (_FORMULA, _FORMULA.replace(" * n_over", ""), "falls only once"),
+        (_FORMULA, _FORMULA.replace("n_over", "(n_over + 1)"), "1 after the first"),
+        (
+            _FORMULA,
+            "max_epsilon - (max_epsilon - min_epsilon) * np.exp(-epsilon_decay * n_over)",
+            "max_epsilon and min_epsilon have changed",
+        ),
         ("n_over = episode + 1", "n_over = episode", "n is 1"),
         ("    epsilon = max_epsilon\n", "    epsilon = 1.0\n", "it starts at max_epsilon"),
         (
@@ -337,10 +349,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "the same 500 actions",
         ),
         (f"int({_RANDOM})", "round(rng.random() * (env.action_space.n - 1))", "random is 0.25"),
-        (_RANDOM, "rng.integers(max(1, env.action_space.n - 1))", "action 3 is never chosen"),
+        (_RANDOM, "rng.integers(max(1, env.action_space.n - 1))", "action 3 is not among them"),
     ],
     "best_actions_at_epsilon_zero": [
         (_BEST, "int(np.argmin(table[state]))", "that is the worst"),
+        (_BEST, "0", "or always the same action"),
+        (_MAX, f"max(0, {_MAX})", "whether values rise or fall"),
+        (_UPDATE, f"if epsilon > 0:\n                {_UPDATE}", "or the best"),
         (_BEST, "int(np.argmax(table))", "not of the whole table"),
         (_BEST, f"int({_RANDOM})", "take np.argmax(table[state])"),
         (
@@ -372,6 +387,15 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "rng_decides": [
+        (_EXPLORES, "(rng := np.random.default_rng()).random() < epsilon", "nothing was drawn"),
+        (
+            "",
+            _short(
+                ("rng.random()", "np.random.random()"),
+                ("rng.integers(n_actions)", "np.random.randint(n_actions)"),
+            ),
+            "nothing was drawn",
+        ),
         (_RESET, f"{_RESET}        rng = np.random.default_rng(episode)\n", "two calls with"),
         (
             "    history = []\n",
@@ -416,14 +440,14 @@ _DECAY = "min_epsilon + (max_epsilon - min_epsilon) * np.exp(-epsilon_decay * n)
 
 #: style -> definitions that follow the solution, and replace its own
 STYLES: dict[str, str] = {
-    # recursive, a dict of rows, random ties, NumPy's global generator, steps are rewards
+    # recursive, a dict of rows, random ties by NumPy's global generator, steps are rewards
     "unusual": f"""{_HEAD}    rows = {{}}  # of the states that were seen
 
     def row_of(state):
         return rows.setdefault(int(state), [0.0] * int(env.action_space.n))
 
     def choose(state, epsilon):
-        if np.random.random() < epsilon:
+        if rng.random() < epsilon:
             return env.action_space.sample()
         row = row_of(state)
         return int(np.random.choice([a for a, q in enumerate(row) if q == max(row)]))

@@ -105,6 +105,9 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "update_follows_the_formula": [
+        (_LOG_PROBS, _LOG_PROBS.replace("logits=policy(states)", "policy(states)"), "by name"),
+        (_LOG_PROBS, _LOG_PROBS.replace("(states)", "(states).softmax(1)"), "applied twice"),
+        (_LOG_PROBS, "    with torch.no_grad():\n    " + _LOG_PROBS, "inside no_grad"),
         ("    loss.backward()\n", "", "loss.backward() is missing"),
         ("    optimizer.step()\n", "", "given optimizer makes no step"),
         (
@@ -146,8 +149,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
         (_LOSS, "    returns -= baseline\n    loss = -(returns * log_probs).sum()\n", "in place"),
         ("loss = -((", "loss = ((", "the sign is wrong"),
-        ("(returns - baseline) *", "returns *", "baseline has no effect"),
-        ("(returns - baseline) *", "(baseline - returns) *", "the sign is wrong"),
+        ("((returns - baseline) *", "(returns *", "baseline has no effect"),
+        ("((returns - baseline) *", "((baseline - returns) *", "the sign is wrong"),
         (_LOSS, "    loss = -(returns * log_probs).sum() - baseline\n", "baseline has no effect"),
         (_LOSS, _LOSS.replace("sum()", "mean()"), "mean over the steps"),
         (".log_prob(actions)\n", ".log_prob(actions).exp()\n", "not its logarithm"),
@@ -156,13 +159,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "    log_probs = policy(states).gather(1, actions[:, None]).squeeze(1)\n",
             "logits are taken for log-probabilities",
         ),
-        ("(returns - baseline) *", "(returns - returns.mean()) *", "mean of these returns"),
+        ("((returns - baseline) *", "((returns - returns.mean()) *", "mean of these returns"),
         (
-            "(returns - baseline) *",
-            "((returns - baseline) / returns.std()) *",
+            "((returns - baseline) *",
+            "(((returns - baseline) / returns.std()) *",
             "times what they should be",
         ),
-        ("(returns - baseline) *", "(returns[0] - baseline) *", "return of the first one"),
+        ("((returns - baseline) *", "((returns[0] - baseline) *", "return of the first one"),
         (
             _LOG_PROBS,
             "    log_probs = policy(states).log_softmax(1).gather(1, actions[:, None])\n",
@@ -248,6 +251,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "one_update_for_each_episode": [
+        (_LEARN, _LEARN + _LEARN, "several times after each"),
         (_LEARN, "        returns = discounted_returns(rewards, gamma)\n", "call it, it is not"),
         (
             _DONE,
@@ -270,6 +274,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_KEEP, "            states = states or [state]\n", "[1, 1, 1"),
     ],
     "update_gets_what_happened": [
+        (_KEEP, _KEEP.replace("(state)", "(state[None])"), "axis too many"),
         (_KEEP, "            states.append(next_state)\n", "states after the steps"),
         (_DONE, "            done = terminated or truncated\n", "state must become next_state"),
         ("actions.append(action)", "actions.append(1 - action)", "were played"),
@@ -300,6 +305,12 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "equally likely",
         ),
         ("Categorical(logits=logits).sample", "Categorical(logits).sample", "for probabilities"),
+        ("logits=logits).sample", "logits=logits.softmax(1)).sample", "softmax is applied twice"),
+        (
+            "            action = int(",
+            "            torch.manual_seed(0)\n            action = int(",
+            "same seed",
+        ),
         (
             "            action = int(",
             "            action = int(logits.argmax()) if torch.rand(1) < 0.9 else int(",
@@ -317,9 +328,15 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
             "policy(torch.as_tensor(states[-1] if states else state)[None])",
             "ask it in the present state",
         ),
+        (
+            _SAMPLE,
+            _SAMPLE + "            action = 1 - action if torch.rand(1) < 0.05 else action\n",
+            "add no random actions",
+        ),
     ],
     "chance_is_not_repeated": [
         (_RESET, _RESET + "        torch.manual_seed(0)\n", "two episodes took the same"),
+        (_RESET, _RESET.replace("()", "(seed=number)"), "with the same seeds"),
         (
             "    games, total_steps, baseline = [], 0, 0.0\n",
             "    torch.manual_seed(0)\n    games, total_steps, baseline = [], 0, 0.0\n",
@@ -328,6 +345,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "baseline_follows_the_returns": [
         (_BASELINE, "", "it never moves"),
+        (_BASELINE, _BASELINE.replace("= ", "= max(baseline, ", 1)[:-1] + ")\n", "they got"),
         (_BASELINE, _BASELINE.replace("returns.mean()", "returns[0]"), "first step"),
         (_BASELINE, _BASELINE.replace("returns.mean()", "sum(rewards)"), "towards the score"),
         (_BASELINE, _BASELINE.replace("baseline_rate", "0.1"), "not by the argument"),
