@@ -387,15 +387,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "rng_decides": [
-        (_EXPLORES, "(rng := np.random.default_rng()).random() < epsilon", "nothing was drawn"),
-        (
-            "",
-            _short(
-                ("rng.random()", "np.random.random()"),
-                ("rng.integers(n_actions)", "np.random.randint(n_actions)"),
-            ),
-            "nothing was drawn",
-        ),
+        (_EXPLORES, "(rng := np.random.default_rng()).random() < epsilon", "without a seed"),
         (_RESET, f"{_RESET}        rng = np.random.default_rng(episode)\n", "two calls with"),
         (
             "    history = []\n",
@@ -440,14 +432,14 @@ _DECAY = "min_epsilon + (max_epsilon - min_epsilon) * np.exp(-epsilon_decay * n)
 
 #: style -> definitions that follow the solution, and replace its own
 STYLES: dict[str, str] = {
-    # recursive, a dict of rows, random ties by NumPy's global generator, steps are rewards
+    # recursive, a dict of rows, random ties, NumPy's global generator, steps are rewards
     "unusual": f"""{_HEAD}    rows = {{}}  # of the states that were seen
 
     def row_of(state):
         return rows.setdefault(int(state), [0.0] * int(env.action_space.n))
 
     def choose(state, epsilon):
-        if rng.random() < epsilon:
+        if np.random.random() < epsilon:
             return env.action_space.sample()
         row = row_of(state)
         return int(np.random.choice([a for a, q in enumerate(row) if q == max(row)]))
