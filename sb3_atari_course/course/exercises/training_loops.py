@@ -206,7 +206,7 @@ class TrainingLoop:
 
     def memory_is_filled_first(self, solution: Solution) -> None:
         """The replay buffer is filled at random, then updates come every update_every steps."""
-        check_updates(self.train(solution))
+        check_updates(self.train(solution, memory_size=42))  # soon full
 
     def games_are_played_whole(self, solution: Solution) -> None:
         """Each game lasts until the environment or max_steps ends it."""

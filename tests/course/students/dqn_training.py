@@ -241,10 +241,9 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "sizes_are_arguments": [
         (_RANDOM, _RANDOM.replace("env.action_space.n", "2"), "never chose [2, 3, 4]"),
-        (_RANDOM, _RANDOM.replace("env.action_space.n", "N_ACTIONS"), "never chose [2, 3, 4]"),
         (
             _REMEMBER,
-            f"{_STEP}            next_state = np.asarray(next_state).reshape(N_INPUTS)\n"
+            f"{_STEP}            next_state = np.asarray(next_state).reshape(len(names))\n"
             + _APPEND
             + _NEXT,
             "your code raised ValueError",
