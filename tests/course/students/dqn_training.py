@@ -111,6 +111,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_START, f"{_START}    rng = np.random.default_rng()\n", "two trainings with the same rng"),
     ],
     "memory_is_filled_first": [
+        (
+            "total_steps % update_every",
+            "len(memory) % update_every",
+            "as soon as the replay buffer is full",
+        ),
         (_FILL, _FILL.replace("prefill", "1"), "must be filled with 30"),
         (
             _FILL,
