@@ -63,6 +63,8 @@ def _why_these_gaps(training: RecordedTraining, moments: list[int]) -> str:
         return ": that changes as soon as the replay buffer is full; count steps, not its entries"
     if len({count % 3 for count in in_game}) == 1:
         return ": the steps of each game are counted, not total_steps"
+    if 1 in gaps:
+        return ": is total_steps raised in each step, inside the loop over the steps of a game?"
     return ""
 
 

@@ -90,6 +90,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "a_second_training_starts_over": [
         (
+            _BATCH,
+            _BATCH.replace("rng)", "np.random.default_rng(total_steps))"),
+            "different rng have the same batches",
+        ),
+        (
             _DECAY,
             (
                 "            global T\n            T = globals().get('T', 0) + 1\n"
@@ -111,6 +116,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_START, f"{_START}    rng = np.random.default_rng()\n", "two trainings with the same rng"),
     ],
     "memory_is_filled_first": [
+        (
+            _COUNT,
+            "            score, steps = score + reward, steps + 1\n        total_steps += steps\n",
+            "is total_steps raised in each step",
+        ),
         (
             "total_steps % update_every",
             "len(memory) % update_every",
@@ -322,6 +332,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "epsilon_is_used": [
+        (
+            "if rng.random() < epsilon:",
+            "if np.random.default_rng(steps).random() < epsilon:",
+            "the same steps of each game are random",
+        ),
         (_EXPLORE, "rng.random() < max_epsilon", "that decides"),
         (_EXPLORE, "rng.random() < min_epsilon", "all q_net's best"),
         (

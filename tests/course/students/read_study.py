@@ -145,7 +145,8 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _CHOICES,
             "low, high = min(distribution.choices), max(distribution.choices)\n"
-            "            is_edge = is_number and min(value - low, high - value) < share * (high - low)",
+            "            near = share * (high - low) if is_number else 0\n"
+            "            is_edge = is_number and (value - low < near or high - value < near)",
             "share is for ranges",
         ),
         (_CHOICES, "is_edge = False", "the smallest of the choices is on the edge"),
