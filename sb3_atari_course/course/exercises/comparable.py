@@ -158,13 +158,15 @@ def differences_are_first_minus_second(solution: Solution) -> None:
     """The difference is the first mean minus the second."""
     for pair in _PAIRS:
         first, second = _two(solution, pair)
-        seen, _ = _difference(solution, first, second)
+        seen, error = _difference(solution, first, second)
         if not math.isclose(seen, first.mean - second.mean, abs_tol=1e-6):
             cause = ""
             if math.isclose(seen, abs(first.mean - second.mean), abs_tol=1e-6):
                 cause = ": its sign is lost, without abs one sees which is better"
             elif math.isclose(seen, second.mean - first.mean, abs_tol=1e-6):
                 cause = ": it is the second minus the first"
+            elif math.isclose(error, first.mean - second.mean, abs_tol=1e-6):
+                cause = ": the difference comes first, then its standard error"
             raise WrongError(
                 f"means {first.mean:g} and {second.mean:g}: the difference is"
                 f" {first.mean - second.mean:g}, got {seen:g}{cause}"

@@ -134,6 +134,11 @@ class Walker:
             return cell
         scales = ((1, "not scaled"), (self.size, "divided by size"), (19, "divided by 19"))
         fits = [name for n, name in scales if abs(value * n - round(value * n)) < 1e-3]
+        if abs(value * last - cell) < 1e-3 and not fits:
+            raise WrongError(
+                f"the observation {value:.4g} in a corridor of {self.size} cells is that of cell"
+                f" {cell}, there are 0 to {last}: take the number of cells from self.size"
+            )
         likely = f"is the position {fits[0]}? " if fits else ""
         raise WrongError(
             f"the observation {value:.4g} in a corridor of {self.size} cells is none of 0/{last},"

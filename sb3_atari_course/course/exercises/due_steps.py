@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from sb3_atari_course.course.exercises.judging import WrongError
@@ -31,16 +33,18 @@ def check_prefill(training: RecordedTraining) -> None:
 def check_updates(training: RecordedTraining) -> None:
     """Check that updates come every update_every steps, after the filling.
 
-    :param training: with update_every=3.
+    :param training: with update_every=3, and a memory_size that it reaches.
     :raises WrongError: if not.
     """
     check_prefill(training)
     moments = [update.n_steps for update in training.updates]
     gaps = np.diff(moments).tolist()
     if len(moments) < 3 or any(gap != 3 for gap in gaps):
+        first = next((i for i, gap in enumerate(gaps) if gap != 3), 0)
+        seen = gaps[max(0, first - 3) :][:6]
         raise WrongError(
-            "an update is due every 3 steps, counted through all games; the first ones came"
-            f" {gaps[:6]} steps apart{_why_these_gaps(training, moments)}"
+            "an update is due every 3 steps, counted through all games; some came"
+            f" {seen} steps apart{_why_these_gaps(training, moments)}"
         )
 
 
@@ -54,8 +58,13 @@ def _why_these_gaps(training: RecordedTraining, moments: list[int]) -> str:
         return ": there is more than one update at a time"
     if len(gaps) == 1:
         return ": update_every must decide"
+    full = training.settings["memory_size"]
+    if {b - a for a, b in pairwise(moments) if b <= full} == {3}:
+        return ": that changes as soon as the replay buffer is full; count steps, not its entries"
     if len({count % 3 for count in in_game}) == 1:
         return ": the steps of each game are counted, not total_steps"
+    if 1 in gaps:
+        return ": is total_steps raised in each step, inside the loop over the steps of a game?"
     return ""
 
 

@@ -112,7 +112,10 @@ def starts_are_uniform(solution: Solution) -> None:
         if counts[-1]:
             raise WrongError(f"{counts[-1]} {seen} start at the goal, cell {size - 1}")
         if len(set(starts)) == 1 and size > 2:
-            raise WrongError(f"all {seen} start in cell {starts[0]}")
+            raise WrongError(
+                f"all {seen} start in cell {starts[0]}: does reset set self.position to what was"
+                " sampled?"
+            )
         if not counts[:-1].all():
             missing = [cell for cell in range(size - 1) if not counts[cell]]
             raise WrongError(

@@ -191,6 +191,7 @@ _INTERVAL = IntDistribution(10, 2000, log=True)
 _LAYERS = IntDistribution(1, 101)
 _N_STEPS = CategoricalDistribution((1, 3, 5))
 _UNSORTED = CategoricalDistribution((0.99, 0.9, 0.95))
+_SKEWED = CategoricalDistribution((1, 2, 1000))
 _SCHEDULE = CategoricalDistribution(("constant", "linear", "cosine"))
 
 
@@ -228,13 +229,17 @@ def ranges_have_two_edges(solution: Solution) -> None:
     low = "5 % of the width above low is on the edge, too, not only low itself"
     high = "5 % of the width below high is on the edge, too, not only high itself"
     inside = "a value inside of the range was called one on the edge, or all were"
-    relative = "the width of the range counts, high - low, not a share of its ends"
+    relative = (
+        "the width of the range counts, high - low, not a share of its ends, and no logarithms"
+        " (log=False)"
+    )
     for kind, value, is_edge, cause in (
         (_EPSILON, 0.3, False, inside),
         (_EPSILON, 0.1, True, low),
-        (_EPSILON, 0.11, True, low),
+        (_EPSILON, 0.104, True, low),
         (_EPSILON, 0.5, True, high),
-        (_EPSILON, 0.49, True, high),
+        (_EPSILON, 0.496, True, high),
+        (_EPSILON, 0.117, True, relative),
         (_EPSILON, 0.126, False, "0.026 is more than 5 % of the width, 0.4"),
         (_EPSILON, 0.476, False, relative),
         (_SHIFTED, 0.0, False, relative),
@@ -277,6 +282,12 @@ def choices_have_edges_if_they_are_numbers(solution: Solution) -> None:
         (_N_STEPS, 5, True, "the largest of the choices is on the edge"),
         (_UNSORTED, 0.9, True, position),
         (_UNSORTED, 0.95, False, position),
+        (
+            _SKEWED,
+            2,
+            False,
+            "share is for ranges, of choices only the smallest and the largest count",
+        ),
         (_SCHEDULE, "constant", False, "strings have no order"),
         (_SCHEDULE, "cosine", False, "strings have no order"),
     ):

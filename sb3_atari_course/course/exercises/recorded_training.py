@@ -210,7 +210,13 @@ class RecordedTraining:
         has_loss = "loss_function" in self.settings
         names = ["q_net", "target_net", "optimizer", "batch", "gamma"]
         names += ["loss_function"] if has_loss else []
-        bound = self._signature.bind(*args, **kwargs)
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise WrongError(
+                f"{self.update_name} was called with other arguments than it has,"
+                f" {', '.join(self._signature.parameters)}: {error}"
+            ) from None
         bound.apply_defaults()
         given = dict(bound.arguments)
         if not given.keys() >= set(names):  # the student's parameters have other names

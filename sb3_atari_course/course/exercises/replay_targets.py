@@ -160,6 +160,8 @@ class _Rule:
     :param reward_power: exponent of the discount of reward i of the sum.
     :param value: which step's ``next_values``: of (first step, last step).
     :param newest_cut: no value for the last step of all.
+    :param looks_ahead: a flag of ``cut`` counts in all ``n_steps``, not only in those summed.
+    :param last_reward: whether the reward of a step with a flag of ``stop`` is summed.
     """
 
     cause: str = ""
@@ -170,6 +172,8 @@ class _Rule:
     reward_power: Callable[[int], int] = lambda i: i
     value: Callable[[int, int], int] = lambda first, last: last
     newest_cut: bool = False
+    looks_ahead: bool = False
+    last_reward: bool = True
 
     def targets(self, steps: _Steps) -> NDArray[np.float64]:
         """Return the target of each step."""
@@ -179,10 +183,13 @@ class _Rule:
         end = len(steps.rewards)
         target, last = 0.0, first
         for last in range(first, min(first + max(1, steps.n_steps + self.window), end)):
-            target += steps.gamma ** self.reward_power(last - first) * steps.rewards[last]
-            if any(getattr(steps, flag)[last] for flag in self.stop):
+            is_over = any(getattr(steps, flag)[last] for flag in self.stop)
+            if self.last_reward or not is_over:
+                target += steps.gamma ** self.reward_power(last - first) * steps.rewards[last]
+            if is_over:
                 break
-        is_cut = any(getattr(steps, flag)[last] for flag in self.cut)
+        seen = slice(first, first + steps.n_steps) if self.looks_ahead else slice(last, last + 1)
+        is_cut = any(getattr(steps, flag)[seen].any() for flag in self.cut)
         if is_cut or (self.newest_cut and last == end - 1):
             return target
         discount = steps.gamma ** self.power(last - first + 1, steps.n_steps)
@@ -193,6 +200,11 @@ _PAST_THE_END = "the sum continues after the end of the episode: the next reward
 _RIGHT = _Rule()
 _MISTAKES = (
     _Rule("a value is added after a terminated step: nothing follows the end", cut=()),
+    _Rule(
+        "a terminated step of the next episode was looked at: only that of the last step summed"
+        " counts",
+        looks_ahead=True,
+    ),
     _Rule(
         "truncated is treated as terminated: a time limit does not end the game, the value of what"
         " follows is added",
@@ -236,6 +248,9 @@ _MISTAKES = (
     _Rule(
         "the last step of the arrays is treated as terminated: it is only the newest one",
         newest_cut=True,
+    ),
+    _Rule(
+        "the reward of the last step of an episode is missing: add it, then stop", last_reward=False
     ),
     _Rule(
         "next_values are not used: the discounted value of what follows is added to the rewards",
@@ -284,12 +299,22 @@ def _compare(solution: Solution, steps: _Steps, *, n_compared: int | None = None
     for name in ("terminated", "truncated"):
         if (ended := np.flatnonzero(getattr(steps, name)[window])).size:
             flags += f", {name} after step {step + ended[0]}"
+    mistakes = [
+        *((rule.cause, rule.targets(steps)) for rule in _MISTAKES),
+        ("gamma is an argument, not always 0.99", _RIGHT.targets(replace(steps, gamma=0.99))),
+        *(
+            (f"n_steps is an argument, not always {n}", _RIGHT.targets(replace(steps, n_steps=n)))
+            for n in (2, 3, 5)
+        ),
+    ]
     causes = (
-        rule.cause
-        for rule in _MISTAKES
-        if np.allclose(rule.targets(steps)[:n_compared][differs], seen[differs], rtol=1e-4)
+        cause
+        for cause, targets in mistakes
+        if np.allclose(targets[:n_compared][differs], seen[differs], rtol=1e-4)
     )
     cause = next(causes, "")
+    if not cause and differs[1:].all() and not differs[0]:
+        cause = "only the first one is right: do the sum and the discount start over for each step?"
     raise WrongError(
         f"n_steps={steps.n_steps}, gamma={steps.gamma:g}: the target of step {step} of"
         f" {len(steps.rewards)} is {seen[step]:.4g}, {right[step]:.4g} expected (rewards"
@@ -336,7 +361,7 @@ def newest_steps_have_fewer_rewards(solution: Solution) -> None:
 def other_sequences_fit(solution: Solution) -> None:
     """Other lengths, ends, n_steps and gammas; more steps asked for than there are."""
     for steps in (
-        _steps(12, n_steps=5, gamma=0.7, terminated=(0, 7), truncated=(2, 11)),
+        _steps(12, n_steps=5, gamma=0.7, terminated=(0, 5), truncated=(2, 11)),
         _steps(7, n_steps=2, gamma=0.3, terminated=(1, 2, 6)),
         _steps(3, n_steps=10, gamma=0.99),
         _steps(4, n_steps=2, gamma=0.0, truncated=(0,)),

@@ -109,7 +109,8 @@ class ReplayedSteps:
         if moment < n_steps - size - 1:
             raise WrongError(
                 f"with memory_size={size} a transition was learned from that is"
-                f" {n_steps - moment} steps old: deque(maxlen=memory_size) forgets the oldest"
+                f" {n_steps - moment} steps old: deque(maxlen=memory_size) forgets the oldest when"
+                " a new one is appended"
             )
 
     def _check_after(self, row: Row, step: Step) -> None:

@@ -154,11 +154,13 @@ class TrainingLoop:
                 " another generator than the argument `rng`, or something survives the first"
                 " training"
             )
-        if first.random_choices() == third.random_choices():
-            raise WrongError(
-                "two trainings with different rng play the same: a generator with a fixed seed is"
-                " made inside; take random numbers from the argument `rng`"
-            )
+        choices = zip(first.random_choices(), third.random_choices(), strict=True)
+        for what, (one, other) in zip(("actions", "batches"), choices, strict=True):
+            if one == other:
+                raise WrongError(
+                    f"two trainings with different rng have the same {what}: a generator with a"
+                    " fixed seed is made inside; take random numbers from the argument `rng`"
+                )
 
     def _train_repeatedly(self, solution: Solution, first_game: int, seed: int) -> RecordedTraining:
         """Train as before; all that is random comes from ``seed``."""
@@ -206,7 +208,7 @@ class TrainingLoop:
 
     def memory_is_filled_first(self, solution: Solution) -> None:
         """The replay buffer is filled at random, then updates come every update_every steps."""
-        check_updates(self.train(solution))
+        check_updates(self.train(solution, memory_size=42))  # soon full
 
     def games_are_played_whole(self, solution: Solution) -> None:
         """Each game lasts until the environment or max_steps ends it."""
@@ -339,14 +341,21 @@ class TrainingLoop:
             )
         half: dict[str, Any] = {"max_epsilon": 0.5, "min_epsilon": 0.5}
         training = self.train(solution, n_episodes=60, update_every=1000, **half)
+        ends = np.cumsum([len(game) for game in training.played_games])
+        games = np.split(training.are_best, ends[:-1])
+        never = np.flatnonzero(np.all([game[:5] for game in games], axis=0))
+        if 0 < len(never) < 5:
+            raise WrongError(
+                f"with epsilon 0.5 step {never[0]} is q_net's best action in all of 60 games: the"
+                " same steps of each game are random. Is a generator seeded in each game?"
+            )
         share = float(np.mean(training.are_best))
         if abs(share - 2 / 3) > 0.1:
             raise WrongError(
                 f"with epsilon 0.5 and 3 actions {share:.2f} of the actions are q_net's best, two"
                 " thirds are due: compare epsilon with a number that is uniform in 0..1"
             )
-        ends = np.cumsum([len(game) for game in training.played_games])
-        whole = sum(map(np.all, np.split(training.are_best, ends[:-1])))
+        whole = sum(map(np.all, games))
         if whole > 20:
             raise WrongError(
                 f"with epsilon 0.5 {whole} of 60 games have only q_net's best actions: decide in"

@@ -39,6 +39,11 @@ def _in_remember(old: str, new: str) -> tuple[str, str]:
 #: property that must find it -> (right, wrong, part of the message), see Mistake
 MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     "arguments_reach_the_update": [
+        (
+            _UPDATE,
+            _UPDATE.replace("gamma", "gamma, nn.functional.smooth_l1_loss"),
+            "other arguments than it has",
+        ),
         (_BATCH, _BATCH.replace("batch_size", "32"), "has 32 transitions, batch_size is 12"),
         (_UPDATE, _UPDATE.replace("q_net, target_net", "target_net, q_net"), "swapped"),
         (_UPDATE, _UPDATE.replace("gamma", "0.99"), "got gamma=0.99"),
@@ -83,6 +88,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_START, f"{_START}    rng = np.random.default_rng(0)\n", "a fixed seed"),
     ],
     "memory_is_filled_first": [
+        (
+            "total_steps % update_every",
+            "len(memory) % update_every",
+            "as soon as the replay buffer is full",
+        ),
         (_FILL, _FILL.replace("prefill", "2000"), "the first update came after 2001 steps"),
         (_LEARN, _LEARN.replace("total_steps %", "steps %"), "the steps of each game are counted"),
     ],

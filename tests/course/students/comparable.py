@@ -93,6 +93,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_CHOSEN, "if False:", "too high by luck"),
     ],
     "differences_are_first_minus_second": [
+        (
+            _RESULT,
+            "return math.sqrt(variance), first.mean - second.mean",
+            "the difference comes first",
+        ),
         (_RESULT, "return second.mean - first.mean, math.sqrt(variance)", "second minus the first"),
         (_RESULT, "return abs(first.mean - second.mean), math.sqrt(variance)", "its sign is lost"),
         (_RESULT, "return first.mean - second.mean", "returns two numbers"),

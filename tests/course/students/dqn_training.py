@@ -90,6 +90,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "a_second_training_starts_over": [
         (
+            _BATCH,
+            _BATCH.replace("rng)", "np.random.default_rng(total_steps))"),
+            "different rng have the same batches",
+        ),
+        (
             _DECAY,
             (
                 "            global T\n            T = globals().get('T', 0) + 1\n"
@@ -111,6 +116,16 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_START, f"{_START}    rng = np.random.default_rng()\n", "two trainings with the same rng"),
     ],
     "memory_is_filled_first": [
+        (
+            _COUNT,
+            "            score, steps = score + reward, steps + 1\n        total_steps += steps\n",
+            "is total_steps raised in each step",
+        ),
+        (
+            "total_steps % update_every",
+            "len(memory) % update_every",
+            "as soon as the replay buffer is full",
+        ),
         (_FILL, _FILL.replace("prefill", "1"), "must be filled with 30"),
         (
             _FILL,
@@ -241,10 +256,9 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "sizes_are_arguments": [
         (_RANDOM, _RANDOM.replace("env.action_space.n", "2"), "never chose [2, 3, 4]"),
-        (_RANDOM, _RANDOM.replace("env.action_space.n", "N_ACTIONS"), "never chose [2, 3, 4]"),
         (
             _REMEMBER,
-            f"{_STEP}            next_state = np.asarray(next_state).reshape(N_INPUTS)\n"
+            f"{_STEP}            next_state = np.asarray(next_state).reshape(len(names))\n"
             + _APPEND
             + _NEXT,
             "your code raised ValueError",
@@ -318,6 +332,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "epsilon_is_used": [
+        (
+            "if rng.random() < epsilon:",
+            "if np.random.default_rng(steps).random() < epsilon:",
+            "the same steps of each game are random",
+        ),
         (_EXPLORE, "rng.random() < max_epsilon", "that decides"),
         (_EXPLORE, "rng.random() < min_epsilon", "all q_net's best"),
         (

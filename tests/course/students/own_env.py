@@ -99,6 +99,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_REWARD, "        reward = None\n", "the reward is None"),
     ],
     "observations_are_scaled": [
+        (_START, "self.position = int(self.np_random.integers(19))", "is that of cell 16"),
         (_SEEN, "np.array([self.position], dtype=np.float32)", "not scaled"),
         (_SEEN, "np.array([self.position / self.size], dtype=np.float32)", "divided by size"),
         (_SEEN, "np.array([self.position / 19], dtype=np.float32)", "divided by 19"),
@@ -189,6 +190,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "starts_are_uniform": [
+        (_START, _START.replace("self.position", "position"), "does reset set self.position"),
         ("integers(self.size - 1)", "integers(self.size)", "start at the goal"),
         ("integers(self.size - 1)", "integers(1, self.size - 1)", "starts in cell 0;"),
         ("integers(self.size - 1)", "integers(self.size - 2)", "starts in cell 3;"),

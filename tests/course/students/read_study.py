@@ -97,6 +97,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "ranges_have_two_edges": [
+        (_LOG, "np.log(np.abs(ends))", "no logarithms (log=False)"),
         (_RANGE, "is_edge = value - low < share * (high - low)", "below high is on the edge"),
         (_RANGE, "is_edge = high - value < share * (high - low)", "above low is on the edge"),
         (_RANGE, "is_edge = value in (low, high)", "not only low itself"),
@@ -104,7 +105,7 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (
             _RANGE,
             "is_edge = value < low * (1 + share) or value > high * (1 - share)",
-            "on the edge",
+            "not a share of its ends",
         ),
         (_RANGE, _RANGE.replace("<", ">"), "was called one on the edge"),
         (
@@ -141,6 +142,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "choices_have_edges_if_they_are_numbers": [
+        (
+            _CHOICES,
+            "low, high = min(distribution.choices), max(distribution.choices)\n"
+            "            near = share * (high - low) if is_number else 0\n"
+            "            is_edge = is_number and (value - low < near or high - value < near)",
+            "share is for ranges",
+        ),
         (_CHOICES, "is_edge = False", "the smallest of the choices is on the edge"),
         (_CHOICES, "is_edge = is_number and value == max(distribution.choices)", "the smallest of"),
         (_CHOICES, "is_edge = is_number and value == min(distribution.choices)", "the largest of"),

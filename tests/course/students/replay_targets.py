@@ -52,6 +52,13 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         (_FRAMES, "n_frames = n_stack + 1 if each_frame_once else 2 * n_stack", "only one is new"),
     ],
     "one_step_is_the_plain_target": [
+        ("discount *= gamma", "discount *= 0.99", "gamma is an argument"),
+        (_RANGE, "in range(first, min(first + 3, len(rewards))):", "n_steps is an argument"),
+        (
+            "target, discount = 0.0, 1.0",
+            "target, discount = (0.0, 1.0) if first == 0 else (target, discount)",
+            "start over for each step",
+        ),
         (_VALUE, "target += next_values[step]", "the value is not discounted"),
         (_VALUE, "target += discount**2 * next_values[step]", "once too often"),
         (f"{_LAST}\n            {_VALUE}", "pass", "next_values are not used"),
@@ -100,6 +107,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ("= 0.0, 1.0", "= 0.0, gamma", "the target of step 0"),
     ],
     "terminal_step_ends_the_sum": [
+        (
+            f"{_REWARD}\n            {_END}",
+            f"{_END}\n                break\n            {_REWARD}\n            if False:",
+            "the reward of the last step of an episode is missing",
+        ),
         (_END, "if truncated[step]:", "the sum continues after the end"),
         (_END, "if False:", "the sum continues after the end"),
         (_LAST, "if True:", "nothing follows the end"),
@@ -134,6 +146,11 @@ MISTAKES: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "other_sequences_fit": [
+        (
+            _LAST,
+            "if not any(terminated[first : first + n_steps]):",
+            "a terminated step of the next episode",
+        ),
         (_RANGE, "in range(first, min(first + min(n_steps, 4), len(rewards))):", "n_steps=5"),
         ("    targets = []", "    targets, gamma = [], max(gamma, 0.5)", "gamma=0.3"),
         ("    targets = []", "    targets, gamma = [], gamma or 0.99", "gamma=0"),
