@@ -125,8 +125,8 @@ class RecordingEnv(gym.Env[Any, np.int64]):
             what = f"which is not in 0..{self.n_actions - 1}: {self.action_hint}"
         else:
             what = (
-                f"a {type(action).__name__}: an action is an integer. argmax returns the place of the"
-                " largest value, max the value itself; int(...) makes an integer of a number"
+                f"a {type(action).__name__}: an action is an integer. argmax returns the place of"
+                " the largest value, max the value itself; int(...) makes an integer of a number"
             )
         raise WrongError(f"env.step got {action!r}, {what}")
 

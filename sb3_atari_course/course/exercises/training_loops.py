@@ -231,7 +231,7 @@ class TrainingLoop:
         check_games(self.train(solution, n_episodes=12))
 
     def memory_holds_what_happened(self, solution: Solution) -> None:
-        """What is learned from are transitions that really were; screens as stacks of bytes."""
+        """The transitions in a batch really happened, and are stored as they were seen."""
         short: dict[str, Any] = {"n_episodes": 6, "update_every": 2}
         ReplayedSteps(self.train(solution, **short)).check()
         ReplayedSteps(self.train(solution, {"time_limit": 6}, **short)).check()
