@@ -195,14 +195,14 @@ def rng_decides(solution: Solution) -> None:
             "two calls with different generators in rng took the same actions: draw from the rng"
             " that was passed, do not make or seed another generator inside q_learning"
         )
-    calls = []
+    repeated = []
     for _ in range(2):
         random.seed(0)  # Python's and NumPy's own generators may be used: a seed repeats them
         np.random.seed(0)  # noqa: NPY002
         env = TableEnv({}, n_states=1, n_actions=4)
         learn(solution, env, max_steps=20, rng=np.random.default_rng(0))
-        calls.append([step.action for step in env.log])
-    if calls[0] != calls[1]:
+        repeated.append([step.action for step in env.log])
+    if repeated[0] != repeated[1]:
         raise WrongError(
             "two calls with equal generators in rng took other actions: draw from the rng that was"
             " passed, another generator without a seed cannot repeat a training"
