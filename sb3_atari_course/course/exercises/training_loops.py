@@ -156,10 +156,12 @@ class TrainingLoop:
             )
         choices = zip(first.random_choices(), third.random_choices(), strict=True)
         for what, (one, other) in zip(("actions", "batches"), choices, strict=True):
-            if one == other:
+            never_explores = what == "actions" and all(first.are_best)  # that has its own property
+            if one == other and not never_explores:
                 raise WrongError(
-                    f"two trainings with different rng have the same {what}: a generator with a"
-                    " fixed seed is made inside; take random numbers from the argument `rng`"
+                    f"two trainings with different rng have the same {what}, so their random"
+                    " numbers repeat: a generator with a fixed seed is made inside; take them from"
+                    " the argument `rng`"
                 )
 
     def _train_repeatedly(self, solution: Solution, first_game: int, seed: int) -> RecordedTraining:
