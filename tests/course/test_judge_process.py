@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def test_an_endless_loop_is_reported_with_its_line() -> None:
 def test_code_that_waits_has_a_limit_too() -> None:
     (verdict,) = judged(corridor("import time; time.sleep(600)"), seconds=1.0).values()
     assert verdict.first_failure.endswith("time.sleep(600)")
+    assert re.search("not finished after [12] seconds", verdict.first_failure)
 
 
 def test_a_process_that_does_not_answer_is_killed() -> None:
