@@ -22,7 +22,7 @@ def test_a_folder_of_submissions_is_graded(
     files = {
         "ada/lesson7.py": right,
         "bob/lesson7.py": right.replace("-0.1", "0.1"),
-        "cleo/leaves.py": "import os\nclass Corridor:\n    def __init__(self, *_): os._exit(0)\n",
+        "cleo/leaves.py": right.replace("self.position = 0", "import os; os._exit(0)", 1),
         "dan/both.py": "class Corridor: ...\ndef build_cnn(n_actions, n_stack=4):\n    ...\n",
         "eve/twice.py": f"{right}\nclass Corridor: pass\n",
         "eve/broken.ipynb": '{"cells": [',
