@@ -16,7 +16,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = CommandParser(
         "check",
         "Check solutions to the exercises of the course, property by property.",
-        usage="%(prog)s [-h] EXERCISE FILE...\n       %(prog)s --all [--csv TABLE] FILE...",
+        usage="%(prog)s [-h] EXERCISE FILE... [--csv TABLE] [--jobs N]\n"
+        "       %(prog)s --all FILE... [--csv TABLE] [--jobs N]",
         epilog=f"exercises and their lessons:\n{names}",
     )
     parser.add_argument("exercise", metavar="EXERCISE", nargs="?", help="name, see below")
@@ -30,9 +31,15 @@ def main(arguments: Sequence[str]) -> None:
     )
     args = parser.parse_args(arguments)
     files = [args.exercise, *args.files] if args.all and args.exercise else args.files
+    exercise = None if args.all else args.exercise
+    if exercise and not files and Path(exercise).exists():
+        parser.error(
+            f"{exercise} is not an exercise: check EXERCISE {exercise}, or --all {exercise}"
+        )
     if not files:
         parser.error("name a file or a folder with solutions")
-    exercise = None if args.all else args.exercise
+    if args.csv and Path(args.csv).suffix != ".csv":
+        parser.error(f"--csv takes the name of the table, such as grades.csv, got {args.csv!r}")
     if exercise:
         check_name(exercise)
     if exercise and len(files) == 1 and not Path(files[0]).is_dir() and not args.csv:
@@ -45,9 +52,12 @@ def _grade(files: Sequence[str], exercise: str | None, jobs: int | None, table: 
     from sb3_atari_course.course.grading import grade, write_csv  # imports torch
 
     grades = grade(files, exercise, n_processes=jobs)
-    n_right = n_all = 0
+    n_right = n_exercises = n_others = 0
     for one in write_csv(grades, table) if table else grades:
         print(one, flush=True)
-        n_right, n_all = n_right + one.passed, n_all + 1
-    print(f"{n_right} of {n_all} right{f', table: {table}' if table else ''}")
-    return n_right == n_all
+        n_right += one.passed
+        n_exercises += bool(one.exercise)
+        n_others += not one.exercise
+    others = f", {n_others} files without an exercise" if n_others else ""
+    print(f"{n_right} of {n_exercises} exercises right{others}{f'; {table}' if table else ''}")
+    return n_right == n_exercises + n_others

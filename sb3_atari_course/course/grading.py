@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_atari_course.course.exercises import EXERCISES, load_exercise
+from sb3_atari_course.course.exercises import EXERCISES, check_name, load_exercise
 from sb3_atari_course.course.judge_process import Job, judge_jobs
-from sb3_atari_course.course.student_code import Cell, definitions, read_cells
+from sb3_atari_course.course.student_code import Cell, check_syntax, definitions, read_cells
 from sb3_atari_course.course.verdict import Verdict
 
 _COLUMNS = ("file", "exercise", "held", "of", "first finding", "seconds")
@@ -53,17 +53,27 @@ def grade(
 ) -> Iterator[Grade]:
     """Check all solutions in files and folders, several at a time.
 
-    Yield a grade for each exercise in each file, in the order in which they are finished. Each runs
-    in a process of its own with limits of time: what one does to its process leaves the others
-    alone. It is not a sandbox.
+    Return a grade for each exercise in each file, as they are finished; files that cannot be read
+    come first. Each solution runs in a separate process with time limits: what one does to its
+    process leaves the others alone. It is not a sandbox.
 
     :param paths: scripts, notebooks, and folders, which are searched with all folders in them.
     :param exercise: the only one to look at; default: all that a file has.
     :param n_processes: number of solutions checked at the same time; default: one per CPU.
-    :raises ValueError: for a path that does not exist.
+    :raises ValueError: for a path that does not exist, for folders without files, for an unknown
+        exercise.
     """
+    if exercise is not None:
+        check_name(exercise)
+    files = list(dict.fromkeys(file for path in paths for file in _files(Path(path))))
+    if not files:
+        raise ValueError(f"no files to check in {', '.join(map(str, paths))}")
+    return _grade_files(files, exercise, n_processes or os.cpu_count() or 1)
+
+
+def _grade_files(files: list[Path], exercise: str | None, n_processes: int) -> Iterator[Grade]:
     jobs = list[Job]()
-    for file in dict.fromkeys(file for path in paths for file in _files(Path(path))):
+    for file in files:
         try:
             cells = read_cells(file)
             found = [exercise] if exercise else _find_exercises(cells)
@@ -71,7 +81,7 @@ def grade(
             yield Grade(file, finding=str(error))
         else:
             jobs += [Job(name, cells, file) for name in found]
-    with closing(judge_jobs(jobs, n_processes=n_processes or os.cpu_count() or 1)) as results:
+    with closing(judge_jobs(jobs, n_processes=n_processes)) as results:
         for job, result in results:
             if isinstance(result, Verdict) and job.file:
                 counts = (result.n_held, result.n_properties)
@@ -79,7 +89,7 @@ def grade(
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """Return a file, or all files of a folder but hidden ones and what Python and Jupyter keep.
+    """Return a file, or all files of a folder but hidden ones, caches and tables of grades.
 
     :raises ValueError: if there is no such path.
     """
@@ -90,7 +100,10 @@ def _files(path: Path) -> Iterator[Path]:
         return
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__")))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        shown = (
+            one for one in sorted(names) if not one.startswith(".") and Path(one).suffix != ".csv"
+        )
+        yield from (Path(folder, name) for name in shown)
 
 
 def _find_exercises(cells: Sequence[Cell]) -> list[str]:
@@ -103,6 +116,7 @@ def _find_exercises(cells: Sequence[Cell]) -> list[str]:
         name for name, wanted in functions.items() if any(definitions(cells, one) for one in wanted)
     ]
     if not found:
+        check_syntax(cells)
         wanted = ", ".join(one for some in functions.values() for one in some)
         raise ValueError(f"no exercise is in this file: it defines none of {wanted}")
     return found

@@ -1,4 +1,4 @@
-"""Judging in processes: one for each solution, several at a time, with limits of time.
+"""Judging in processes: one for each solution, several at a time, with time limits.
 
 A solution runs in a process that it can end, block or flood without harm to the others. The process
 is forked from a server that has imported PyTorch once, where the system can fork. It is not a
@@ -45,8 +45,9 @@ class Job:
 
     :param exercise: its name.
     :param cells: the student's code.
-    :param file: that has the code, of which the last definition does not silently count, next to
-        modules that it may import; None: cells that were run, and import from the working folder.
+    :param file: the file that the code comes from: a function defined twice in it is refused, and
+        it may import modules of its folder. None: cells of a session, of which the last definition
+        counts, and which import from the working folder.
     """
 
     exercise: str
@@ -134,7 +135,7 @@ def _reported(one: _Running) -> Iterator[Finding]:
     while not one.is_done and one.reports.poll():
         try:
             finding = one.take(*one.reports.recv())
-        except EOFError:
+        except (EOFError, OSError):  # nothing, or half a message
             one.process.join(_SILENT_SECONDS)
             has_ended = True
             break
@@ -150,7 +151,10 @@ def _reported(one: _Running) -> Iterator[Finding]:
         )
     elif time.monotonic() > one.deadline:
         one.is_done = True
-        yield one.fail(f"no sign of life for {_SILENT_SECONDS:g} seconds")
+        yield one.fail(
+            f"no sign of life for {_SILENT_SECONDS:g} seconds: one operation takes longer, such as"
+            " one on a huge number, or the code stopped its process"
+        )
 
 
 def _start(job: Job, folder: str, preload: list[str], seconds: float) -> _Running:

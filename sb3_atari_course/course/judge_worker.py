@@ -22,8 +22,11 @@ from sb3_atari_course.course.verdict import READING
 #: Seconds between two signs of life.
 _BEAT = 0.5
 
-#: Code that has used less CPU time than this waits for something, it does not compute.
+#: Code that has used less CPU time than this is waiting, not computing.
 _IDLE_SECONDS = 0.5
+
+#: Longest message of a finding, in characters.
+_LONGEST = 2000
 
 #: What a check refuses, by the name of Python's audit event.
 _REFUSED = {
@@ -38,8 +41,8 @@ _REFUSED = {
 class _Watchdog(threading.Thread):
     """Ends the process when one property takes too long, with a finding that has the line.
 
-    The limit is one of CPU time, so that a busy machine makes no difference; code that waits has as
-    much time by the clock, and any code three times as much.
+    The limit is one of CPU time, so that a busy machine makes little difference. Code that is
+    waiting, not computing, has as much time by the clock; all other code three times as much.
 
     :param send: gets signs of life and findings.
     :param seconds: the limit.
@@ -96,7 +99,7 @@ def judge_and_report(
     watchdog.start()
     sys.addaudithook(_refuse)
     for finding in judge(exercise, cells, once=once, begin=watchdog.begin):
-        watchdog.report("finding", finding.name, finding.message)
+        watchdog.report("finding", finding.name, finding.message[:_LONGEST])
         folder.mkdir(exist_ok=True)  # the code may have deleted or left it
         os.chdir(folder)
     watchdog.report("done")
@@ -105,7 +108,7 @@ def judge_and_report(
 def _refuse(event: str, _: tuple[Any, ...]) -> None:
     """Refuse what would block or outlive a check.
 
-    :raises PermissionError: an error that libraries with another way expect.
+    :raises PermissionError: which libraries that have a fallback handle.
     """
     if event in _REFUSED:
         raise PermissionError(_REFUSED[event])

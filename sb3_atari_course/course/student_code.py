@@ -62,7 +62,7 @@ def read_cells(path: str | Path) -> list[Cell]:
             cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
         ]
         texts = [without_magic("".join(code)) for code in codes]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # not UTF-8, not JSON
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = "script in UTF-8" if path.suffix == ".py" else "notebook"
         raise ValueError(f"{path} cannot be read as a {what}: {error}") from None
     return [Cell(f"code cell {number}", text) for number, text in enumerate(texts, 1)]
@@ -87,6 +87,18 @@ def definitions(cells: Iterable[Cell], name: str) -> list[str]:
             lines = [cell.text.count("\n", 0, match.start()) + 1 for match in found]
         places += [f"line {line} of {cell.name}" for line in lines]
     return places
+
+
+def check_syntax(cells: Iterable[Cell]) -> None:
+    """Refuse cells that are not Python.
+
+    :raises ValueError: for the first that is not.
+    """
+    for cell in cells:
+        try:
+            ast.parse(cell.text, filename=cell.name)
+        except _NOT_PYTHON as error:
+            raise ValueError(f"this is not Python: {error}") from None
 
 
 def running_cells() -> list[Cell]:
@@ -114,7 +126,7 @@ def without_magic(text: str) -> str:
         text = "pass" + newline + rest if first.startswith(_AROUND_PYTHON) else ""
     try:
         ast.parse(text)
-    except SyntaxError:
+    except _NOT_PYTHON:
         return _MAGIC.sub(r"\1pass", text)
     return text
 
@@ -152,17 +164,17 @@ def needed_statements(cells: Iterable[Cell], names: Sequence[str]) -> list[State
     :param names: functions or classes.
     :raises SyntaxError: if a name is missing, and a cell is not Python.
     """
-    statements, failures = list[Statement](), list[SyntaxError]()
+    statements, failures = list[Statement](), list[Exception]()
     for cell in cells:
         try:
             nodes = ast.parse(cell.text, filename=f"<{cell.name}>").body
-        except SyntaxError as error:
+        except _NOT_PYTHON as error:
             failures.append(error)
         else:
             statements += [Statement(cell, one, _bound(one), _used(_scope(one))) for one in nodes]
     bound = {name for statement in statements for name in statement.binds}
     if failures and not bound.issuperset(names):
-        raise failures[-1]
+        raise SyntaxError(str(failures[-1])) from failures[-1]
     wanted, seen, chosen = ["*", *names], set[str](), set[int]()
     while wanted:
         name = wanted.pop()

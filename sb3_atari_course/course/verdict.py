@@ -46,7 +46,7 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether all properties were looked at, and hold."""
-        return self.n_held == self.n_properties
+        return self.n_held == self.n_properties == len(self.findings)
 
     @property
     def n_held(self) -> int:

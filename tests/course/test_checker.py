@@ -68,6 +68,7 @@ def test_the_verdict_is_right_only_if_every_property_was_looked_at() -> None:
     )
     assert not Verdict("own_env", (held, held), 3).passed
     assert Verdict("own_env", (held, held), 2).passed
+    assert not Verdict("own_env", (held, held, wrong), 2).passed  # ended after the last property
     assert Verdict("own_env", (held, wrong), 7).first_failure == "the first: no"
 
 
@@ -156,6 +157,8 @@ def test_replaced_functions_are_replaced_for_the_others_too() -> None:
         (["own_env"], 2, "name a file"),
         (["--all"], 2, "name a file"),
         (["--all", "missing"], 2, "missing"),
+        (["mine.py"], 2, "not an exercise"),
+        (["--all", "--csv", "mine.py", "mine.py"], 2, "got 'mine.py'"),
         (["--all", "mine.py", "--jobs", "0"], 2, "got '0'"),
         (["--help"], 0, "lesson7_another_world"),
     ],

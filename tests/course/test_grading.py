@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_a_folder_of_submissions_is_graded(
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 1
-    assert "1 of 10 right" in capsys.readouterr().out
+    assert "1 of 6 exercises right, 4 files without an exercise" in capsys.readouterr().out
     with table.open(encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
     found = {(Path(row["file"]).name, row["exercise"]): row for row in rows}
@@ -64,10 +65,27 @@ def test_one_exercise_of_several_files_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
     (tmp_path / "b.txt").write_text("x = 1\n", encoding="utf-8")
     with pytest.raises(ValueError, match="nowhere"):
-        list(grade([tmp_path, tmp_path / "nowhere"], "own_env"))
+        grade([tmp_path, tmp_path / "nowhere"], "own_env")
+    with pytest.raises(ValueError, match="'own_enf'"):
+        grade([tmp_path], "own_enf")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"no files to check in .*empty"):
+        grade([tmp_path / "empty"])
     (unreadable,) = grade([tmp_path / "b.txt"], "own_env")
     assert unreadable.file == tmp_path / "b.txt"
     assert not unreadable.passed
+
+
+def test_code_that_cannot_be_parsed_is_one_grade(tmp_path: Path) -> None:
+    deep = "x = " + 100_000 * "-" + "1"
+    (tmp_path / "deep.py").write_text(deep, encoding="utf-8")
+    notebook = {"cells": [{"cell_type": "code", "source": [deep]}]}
+    (tmp_path / "deep.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (tmp_path / "prose.py").write_text("My answer is:", encoding="utf-8")
+    (tmp_path / "grades.csv").write_text("an earlier table", encoding="utf-8")
+    findings = {one.file.name: one.finding for one in grade([tmp_path])}
+    assert findings.keys() == {"deep.py", "deep.ipynb", "prose.py"}
+    assert all(finding.startswith("this is not Python") for finding in findings.values())
 
 
 def test_a_table_has_a_row_for_each_grade(tmp_path: Path) -> None:
