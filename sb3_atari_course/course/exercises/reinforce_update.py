@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.distributions import Distribution
 
 from sb3_atari_course.course.exercises.judging import Solution, WrongError
 
@@ -264,6 +265,7 @@ def right_loss(
 @contextmanager
 def explained() -> Iterator[None]:
     """Say what causes the usual errors of PyTorch, whose messages are not for beginners."""
+    Distribution.set_default_validate_args(True)  # torch.compile turns it off for good
     try:
         yield
     except ValueError as error:
