@@ -8,13 +8,14 @@ commands:
   evaluate   score an agent on full games, and random actions for comparison
   plot       plot the learning curves of one run or several, write an HTML report
   tune       search hyperparameters with Optuna, on one machine or several
+  suite      train and evaluate many games, algorithms and seeds, write statistics
   publish    export a run's agents as small files, with scores and a model card
   check      check your solution to an exercise of the course
   student    write the lessons of the course with blanks in place of the solutions
 
-All but train, tune, check and student take a run: its folder (logs/dqn/CartPole-v1_1), or --algo
-and --env with -f and --exp-id. COMMAND --help lists the flags. SB3_ATARI_TRACEBACK=1 shows the
-traceback of an error.
+All but train, tune, suite, check and student take a run: its folder (logs/dqn/CartPole-v1_1), or
+--algo and --env with -f and --exp-id. COMMAND --help lists the flags. SB3_ATARI_TRACEBACK=1 shows
+the traceback of an error.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sb3_atari_course.cli.parser import fail
 #: Each is ``main`` of the module of that name in ``cli``, imported on demand.
 COMMANDS = (
     *("train", "resume", "enjoy", "record"),
-    *("evaluate", "plot", "tune", "publish", "check", "student"),
+    *("evaluate", "plot", "tune", "suite", "publish", "check", "student"),
 )
 
 #: Exit status of a process ended by SIGPIPE.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from sb3_atari_course._common import MAX_FRAMES
-from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.cli.parser import (
     CommandParser,
     add_device,
@@ -38,7 +36,12 @@ def main(arguments: Sequence[str]) -> None:
     from sb3_atari_course.evaluation.protocol import RULES
     from sb3_atari_course.zoo.experiment import check_device
     from sb3_atari_course.zoo.hyperparameter_checks import check_env_kwargs
-    from sb3_atari_course.zoo.run_folder import check_model, find_run, sha256_of
+    from sb3_atari_course.zoo.run_folder import (
+        check_model,
+        find_run,
+        sha256_of,
+        write_evaluation,
+    )
 
     check_device(args.device)
     run = find_run(**chosen_model(args))
@@ -63,13 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         progress_bar=True,
     )
     print(report, flush=True)
-    result = {"model": run.model_path.name, "model_sha256": sha256, **report.as_dict()}
-    text = json.dumps(result, indent=2) + "\n"
-    write_result(
-        run.folder / "evaluation.json",
-        lambda file: file.write(text.encode()),
-        advice="the score above is complete, only the file is missing",
-    )
+    write_evaluation(run, report, sha256)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

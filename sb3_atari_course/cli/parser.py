@@ -120,6 +120,14 @@ def _device(text: str) -> str:
     return text
 
 
+def add_address(parser: argparse._ActionsContainer) -> None:
+    """Add ``--address``."""
+    parser.add_argument(
+        "--address",
+        help="Ray cluster to run on: auto, HOST:PORT or ray://HOST:PORT (default: this machine)",
+    )
+
+
 def add_env_kwargs(parser: argparse._ActionsContainer, help: str) -> None:
     """Add ``--env-kwargs``, a list of names and values."""
     add_several(parser, "--env-kwargs", "NAME:VALUE", type=name_and_value, help=help)

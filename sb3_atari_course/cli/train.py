@@ -16,7 +16,7 @@ from huggingface_sb3 import EnvironmentName
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.checkpoints.callback import FREQUENCY
 from sb3_atari_course.checkpoints.folder import print_unfinished_runs
-from sb3_atari_course.cli.parser import CommandParser
+from sb3_atari_course.cli.parser import CommandParser, number
 from sb3_atari_course.envs import find_spec, import_packages, register_envs
 from sb3_atari_course.hyperparams import ALGORITHMS
 from sb3_atari_course.zoo.algorithms import register_algorithms
@@ -65,6 +65,12 @@ class TrainParser(CommandParser):
             help=f"Agent steps between two checkpoints for resume (default {FREQUENCY}; 0: none);"
             f" for {', '.join(ALGORITHMS)}",
         )
+        self.add_argument(
+            "--run-number",
+            type=number(int, 1),
+            metavar="N",
+            help="Number of the run folder, ALGO/ENV_N (default: the next one)",
+        )
 
     def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
         """Add a flag of RL Zoo, with our help text or type where RL Zoo's is incomplete."""
@@ -99,6 +105,10 @@ class TrainParser(CommandParser):
         if agent and not (agent.endswith(".zip") and Path(agent).is_file()):
             raise SettingError(f"--trained-agent {agent}: there is no such .zip file")
         CourseExperimentManager.checkpoint_freq = vars(given).pop("checkpoint_freq")
+        CourseExperimentManager.run_number = number_of_run = vars(given).pop("run_number")
+        run = Path(given.log_folder, given.algo, f"{EnvironmentName(given.env)}_{number_of_run}")
+        if number_of_run is not None and run.exists():
+            raise SettingError(f"--run-number {number_of_run}: {run} exists")
         if given.vec_env == "native":
             importlib.import_module("sb3_atari_course.native_zoo")
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import shlex
 import signal
@@ -24,7 +23,6 @@ from sb3_atari_course._common.progress import Progress
 from sb3_atari_course.envs import import_packages, is_atari
 from sb3_atari_course.envs.native.options import usable_threads
 from sb3_atari_course.tuning.space import (
-    Hyperparams,
     Space,
     adapt_space,
     describe_space,
@@ -40,14 +38,13 @@ from sb3_atari_course.tuning.study import (
     status_of,
 )
 from sb3_atari_course.tuning.trial import (
-    TrialExperiment,
     check_values,
     prepare,
     write_text,
-    yml_block,
 )
 from sb3_atari_course.tuning.workers import Job, Launcher
 from sb3_atari_course.zoo.experiment import check_device
+from sb3_atari_course.zoo.yml_entry import Hyperparams, read_entry, yml_block
 
 #: Agent steps of a trial of a game: minutes on a laptop.
 _GAME_STEPS = 100_000
@@ -173,16 +170,8 @@ def _settings_of(args: argparse.Namespace) -> StudySettings:
 
 
 def _entry_of(args: argparse.Namespace) -> Hyperparams:
-    """Return the yml entry of the environment as plain JSON values, as the study stores it."""
-    experiment = TrialExperiment(args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs)
-    entry = experiment.entry()
-    try:
-        plain: Hyperparams = json.loads(json.dumps(entry))
-    except TypeError as error:  # for example classes in a Python file
-        raise ValueError(
-            f"{experiment.config}: {error}: a study can store plain values only"
-        ) from None
-    return plain
+    """Return the yml entry of the environment, as the study stores it."""
+    return read_entry(args.algo, args.env, args.conf_file, env_kwargs=args.env_kwargs)
 
 
 def _space_of(args: argparse.Namespace) -> dict[str, object]:

@@ -27,9 +27,7 @@ from sb3_atari_course.envs import is_atari
 from sb3_atari_course.hyperparams import space_file
 from sb3_atari_course.q_learning.schedules import VISITS
 from sb3_atari_course.zoo.experiment import early_start
-
-#: One entry of a yml, as plain values.
-Hyperparams = dict[str, Any]
+from sb3_atari_course.zoo.yml_entry import Hyperparams
 
 #: Values of a parameter: a tuple of choices (a single one is frozen), or a range as the arguments
 #: ``low``, ``high`` and ``log`` of Optuna's ``suggest_...``.

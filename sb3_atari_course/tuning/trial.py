@@ -15,7 +15,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import yaml
 from optuna import Trial, TrialPruned
 from optuna.exceptions import StorageInternalError
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -27,7 +26,7 @@ from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.envs import is_atari, register_envs
 from sb3_atari_course.evaluation import evaluate_games
 from sb3_atari_course.evaluation.protocol import without_rules
-from sb3_atari_course.tuning.space import Hyperparams, Space
+from sb3_atari_course.tuning.space import Space
 from sb3_atari_course.tuning.study import (
     BUDGET,
     ERROR,
@@ -44,6 +43,7 @@ from sb3_atari_course.zoo.experiment import (
     CourseExperimentManager,
     library_errors_as_setting_errors,
 )
+from sb3_atari_course.zoo.yml_entry import Hyperparams, yml_block
 
 
 class SurplusTrialError(Exception):
@@ -311,32 +311,6 @@ def _check_hyperparams(
                 experiment.entry()
         except SettingError as error:
             raise SettingError(str(error).removeprefix(f"{yml}: ")) from error
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """YAML dumper without anchors, and with lists of plain values on one line."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def represent_list(self, data: Any) -> yaml.SequenceNode:
-        flow = not any(isinstance(one, dict) for one in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
-
-
-_PlainDumper.add_representer(list, _PlainDumper.represent_list)
-
-
-def yml_block(env_id: str, hyperparams: Hyperparams, n_timesteps: int) -> str:
-    """Return the text of a yml file for stock RL Zoo.
-
-    :param env_id: key of the entry.
-    :param hyperparams: the entry.
-    :param n_timesteps: agent steps, replacing those of ``hyperparams``.
-    """
-    entry = {**hyperparams, "n_timesteps": n_timesteps}
-    text: str = yaml.dump({env_id: entry}, Dumper=_PlainDumper, sort_keys=False, width=100)
-    return text
 
 
 def write_text(path: Path, text: str) -> None:

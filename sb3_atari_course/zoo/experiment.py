@@ -80,6 +80,9 @@ class CourseExperimentManager(ExperimentManager):
     #: Agent steps between two checkpoints; 0 for none.
     checkpoint_freq = FREQUENCY
 
+    #: Number of the run folder, ``ALGO/ENV_NUMBER``; None for the next one, as RL Zoo.
+    run_number: int | None = None
+
     #: Folders that did not exist before this run.
     _new_folders: Sequence[Path] = ()
 
@@ -89,6 +92,9 @@ class CourseExperimentManager(ExperimentManager):
         if not kwargs.get("config"):
             kwargs["config"] = _our_file(algo, env_id)
         super().__init__(args, algo, env_id, *positional, **kwargs)
+        if self.run_number is not None:
+            self.save_path = os.path.join(self.log_path, f"{self.env_name}_{self.run_number}")
+            self.params_path = f"{self.save_path}/{self.env_name}"
 
     def read_hyperparameters(self) -> Any:
         """Read and check the yml entry, and merge ``--env-kwargs`` into its ``env_kwargs``."""

@@ -28,6 +28,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_atari_course
+from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course._common.progress import announce
 from sb3_atari_course.checkpoints.folder import installed_versions
 from sb3_atari_course.envs import is_atari
@@ -152,6 +153,21 @@ class Run:
             else self.env_kwargs,
             **kwargs,
         )
+
+
+def write_evaluation(run: Run, report: GamesReport, model_sha256: str) -> Path:
+    """Write ``evaluation.json`` into the run folder.
+
+    :param report: of the run's model.
+    :param model_sha256: of the file that was evaluated.
+    :raises ValueError: if it cannot be written.
+    """
+    path = run.folder / "evaluation.json"
+    result = {"model": run.model_path.name, "model_sha256": model_sha256, **report.as_dict()}
+    text = json.dumps(result, indent=2) + "\n"
+    advice = "the score is complete, only the file is missing"
+    write_result(path, lambda file: file.write(text.encode()), advice=advice)
+    return path
 
 
 def find_run(algo: str, env_id: str, folder: str | Path, **which: Any) -> Run:

@@ -12,8 +12,9 @@ from optuna.trial import Trial
 
 from sb3_atari_course.hyperparams import ALGORITHMS, load_hyperparams, space_file
 from sb3_atari_course.tuning.space import Space, adapt_space, load_space
-from sb3_atari_course.tuning.trial import TrialExperiment, write_text, yml_block
+from sb3_atari_course.tuning.trial import TrialExperiment, write_text
 from sb3_atari_course.zoo.algorithms import register_algorithms
+from sb3_atari_course.zoo.yml_entry import yml_block
 
 
 def entries_for(algo: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_atari_course.hyperparams import load_hyperparams
 from sb3_atari_course.tuning import trial as module
 from sb3_atari_course.tuning.study import ERROR, SURPLUS, settings_of
-from sb3_atari_course.tuning.trial import Objective, yml_block
+from sb3_atari_course.tuning.trial import Objective
 from sb3_atari_course.tuning.workers import prepare, work
 from tests.tuning.studies import TABLE, make_study, states
 
@@ -220,33 +220,3 @@ def test_surplus_trial_trains_nothing(tmp_path: Path) -> None:
     assert last.state == TrialState.FAIL
     assert last.user_attrs == {SURPLUS: True}
     assert not (tmp_path / "0002.yml").exists()
-
-
-ENTRIES = [
-    (algo, env_id)
-    for algo in ("dqn", "qrdqn", "fast_dqn", "dqn_laptop", "q_learning")
-    for env_id in load_hyperparams(algo)
-]
-
-
-@pytest.mark.parametrize(("algo", "env_id"), ENTRIES)
-def test_yml_block_round_trips_our_entries(algo: str, env_id: str) -> None:
-    entry = load_hyperparams(algo)[env_id]
-    found = yaml.safe_load(yml_block(env_id, entry, 1234))
-    assert found == {env_id: {**entry, "n_timesteps": 1234}}
-    assert list(found[env_id]) == list(entry)  # in the same order
-
-
-@pytest.mark.parametrize(
-    "value",
-    [3e-05, 1e-10, 6.25e-05, 0.1 + 0.2, 1e16, 1e20, -0.0005, 0.0, 12, True, None, -1],
-)
-def test_yml_block_round_trips_numbers(value: Any) -> None:
-    read = yaml.safe_load(yml_block("a", {"x": value, "l": [value]}, 1))["a"]
-    assert (read["x"], read["l"]) == (value, [value])
-    assert type(read["x"]) is type(read["l"][0]) is type(value)
-
-
-@pytest.mark.parametrize("value", ["lin_1e-05", "visits", "1e-5", "null", "12", "true", "a: b", ""])
-def test_yml_block_round_trips_strings(value: str) -> None:
-    assert yaml.safe_load(yml_block("a", {"x": value}, 1))["a"]["x"] == value

@@ -1,0 +1,193 @@
+"""Command ``suite``: many algorithms, environments and seeds, on this machine or a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sb3_atari_course.cli.parser import (
+    CommandParser,
+    add_address,
+    add_gym_packages,
+    add_integer,
+    add_several,
+    number,
+)
+from sb3_atari_course.hyperparams import ALGORITHMS
+
+if TYPE_CHECKING:
+    from sb3_atari_course.suite.suite_file import SuiteSettings
+    from sb3_atari_course.suite.suite_folder import SuiteFolder
+
+_EPILOG = """\
+The same command resumes a stopped suite, and adds algorithms, environments and seeds to it. Each
+run is a run of `train` in FOLDER/ALGO/ENV_SEED. More in docs/guide/suites.md.
+"""
+
+#: Flags that describe runs: instead of a suite file.
+_RUN_FLAGS = {
+    "algo": "algos",
+    "env": "envs",
+    "seeds": "seeds",
+    "n_timesteps": "n_timesteps",
+    "conf_file": "conf_file",
+    "hyperparams": "params",
+    "env_kwargs": "env_kwargs",
+    "vec_env": "vec_env",
+    "gym_packages": "gym_packages",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run a suite, or write its report; see ``suite --help``.
+
+    :raises SystemExit: with status 1 if a run failed.
+    """
+    args = _parse(arguments)
+    from sb3_atari_course.report.run_data import need_extra
+    from sb3_atari_course.suite.suite_folder import SuiteFolder
+
+    need_extra()
+    name = Path(args.suite).stem if args.suite else "suite"
+    folder = SuiteFolder((args.folder or Path("suites") / name).resolve())
+    if args.report:
+        settings = folder.settings()
+        if settings is None:
+            raise ValueError(f"{folder.path} is not a suite: pass its folder with -f")
+    else:
+        settings = _settings_of(args)
+    n_failed = _run(args, folder, settings)
+    _write_report(folder)
+    if n_failed:
+        raise SystemExit(1)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    description = "Train and evaluate many algorithms, environments and seeds on all cores."
+    parser = CommandParser("suite", description, epilog=_EPILOG)
+    parser.add_argument("suite", nargs="?", metavar="SUITE.yml", help="settings of the runs")
+    parser.add_argument(
+        *("-f", "--folder"), type=Path, help="suite folder (default suites/NAME of SUITE.yml)"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="do not train: evaluate finished runs where missing, and write the report",
+    )
+    runs = parser.add_argument_group("instead of SUITE.yml")
+    add_several(runs, "--algo", "ALGO", help=", ".join(ALGORITHMS))
+    add_several(runs, "--env", "ENV", help="environment ids")
+    add_several(runs, "--seeds", "N", type=number(int, 1), help="seeds, at least 1")
+    add_integer(runs, "-n", "--n-timesteps", help="agent steps of each run")
+    runs.add_argument("-conf", "--conf-file", help="config file (default: as train)")
+    add_several(
+        runs, "-params", "NAME:VALUE", dest="hyperparams", help="override hyperparameters, as train"
+    )
+    add_several(runs, "--env-kwargs", "NAME:VALUE", help="environment arguments, as train")
+    runs.add_argument("--vec-env", choices=("dummy", "subproc", "native"), help="default dummy")
+    add_gym_packages(runs)
+    where = parser.add_argument_group("where the runs are placed")
+    add_address(where)
+    where.add_argument(
+        "--cpus", type=number(float, 0.01), default=1.0, help="CPUs per run (default 1)"
+    )
+    where.add_argument(
+        "--gpus",
+        type=number(float, 0),
+        default=0.0,
+        help="GPUs per run, such as 0.25; 0 trains on the CPU (default 0)",
+    )
+    frequency = "agent steps between two checkpoints (default as train)"
+    add_integer(where, "--checkpoint-freq", help=frequency)
+    args = parser.parse_args(arguments)
+    given = [name for name in _RUN_FLAGS if getattr(args, name) not in (None, [])]
+    if (args.suite or args.report) and given:
+        what = "SUITE.yml" if args.suite else "--report"
+        parser.error(f"{what} and --{given[0].replace('_', '-')}: choose one")
+    if not args.suite and not args.report and not (args.algo and args.env and args.seeds):
+        parser.error("no runs: give SUITE.yml, or --algo, --env and --seeds")
+    return args
+
+
+def _settings_of(args: argparse.Namespace) -> SuiteSettings:
+    """Return the settings of the suite file, or of the flags instead of it."""
+    from sb3_atari_course.suite.suite_file import read_suite, suite_of
+    from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
+
+    if args.suite:
+        return read_suite(Path(args.suite))
+    for name, flag in (("hyperparams", "-params"), ("env_kwargs", "--env-kwargs")):
+        pairs = getattr(args, name)
+        if pairs:
+            setattr(args, name, None)
+            read: argparse.Action = NamedValues([flag], name)  # type: ignore[no-untyped-call]
+            read(argparse.ArgumentParser(), args, pairs, flag)
+    given = {key: getattr(args, name) for name, key in _RUN_FLAGS.items()}
+    return suite_of({key: value for key, value in given.items() if value not in (None, [])})
+
+
+def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings) -> int:
+    """Run what is not finished; return the number of runs that failed."""
+    from sb3_atari_course.checkpoints.callback import FREQUENCY
+    from sb3_atari_course.cli import train
+    from sb3_atari_course.cluster import Cluster
+    from sb3_atari_course.envs.native.options import usable_threads
+    from sb3_atari_course.suite.run_job import RunJob
+    from sb3_atari_course.suite.suite_runner import FAILED, SuiteRunner
+
+    runs = settings.runs
+    if args.report:
+        runs = tuple(
+            run for run in runs if folder.is_trained(run) and not folder.is_evaluated(run, settings)
+        )
+    elif folder.settings() is not None:
+        folder.add(settings)
+    if not runs:
+        return 0
+    with Cluster(args.address, n_cpus=usable_threads(None, 2**16)) as cluster:
+        cluster.check_request(cpus=args.cpus, gpus=args.gpus)
+        cluster.check_folder(folder.path)
+        folder.add(settings)
+        device = "auto" if args.gpus else "cpu"
+        jobs = [
+            RunJob(
+                folder=folder,
+                settings=run,
+                suite=settings,
+                train=train.main,
+                n_threads=max(1, int(args.cpus)),
+                device=device,
+                checkpoint_freq=args.checkpoint_freq or FREQUENCY,
+            )
+            for run in runs
+        ]
+        runner = SuiteRunner(cluster, jobs, cpus=args.cpus, gpus=args.gpus)
+        print(f"suite {folder.path}: {len(jobs)} runs", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
+        try:
+            runner.run()
+        except KeyboardInterrupt:
+            print("stopped; run the same command to resume")
+            raise
+    return sum(run.state == FAILED for run in runner.runs)
+
+
+def _write_report(folder: SuiteFolder) -> None:
+    """Write tables, figures and HTML report of the finished runs."""
+    from sb3_atari_course.suite.suite_report import write_suite_report
+
+    settings = folder.settings()
+    assert settings is not None
+    evaluated = [run for run in settings.runs if folder.is_evaluated(run, settings)]
+    if not evaluated:
+        raise ValueError(f"{folder.path} has no finished run yet: run it without --report")
+    files = write_suite_report(
+        [folder.run(run) for run in evaluated],
+        folder.path / "report",
+        title=f"Suite {folder.path.name}",
+        missing=[str(run) for run in settings.runs if run not in evaluated],
+    )
+    print(f"report: {', '.join(str(file) for file in files)}")
