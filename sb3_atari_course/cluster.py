@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sb3_atari_course import __version__
 from sb3_atari_course._common.atomic_files import write_result
@@ -158,12 +158,12 @@ class Cluster:
         token = folder / f".visible-{secrets.token_hex(8)}"
         write_result(token, lambda file: file.write(b"\n"), advice="choose another folder (-f)")
         try:
-            probes = {}
+            probes, place = {}, cast(Any, ray.remote)  # its overloads lack this strategy
             for node in ray.nodes():
                 if node["Alive"]:
                     on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                    remote: Any = ray.remote(num_cpus=0, scheduling_strategy=on_node)
-                    probes[remote(visible).remote(str(token))] = node["NodeManagerHostname"]
+                    probe = place(visible).options(num_cpus=0, scheduling_strategy=on_node)
+                    probes[probe.remote(str(token))] = node["NodeManagerHostname"]
             done, missing = ray.wait(list(probes), num_returns=len(probes), timeout=_PROBE_TIMEOUT)
             for ref in missing:
                 raise ValueError(f"node {probes[ref]} does not answer: remove it from the cluster")
