@@ -120,11 +120,23 @@ def _device(text: str) -> str:
     return text
 
 
-def add_address(parser: argparse._ActionsContainer) -> None:
-    """Add ``--address``."""
+def add_cluster(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add ``--address``, ``--cpus`` and ``--gpus``.
+
+    :param what: is placed on the cluster.
+    """
     parser.add_argument(
         "--address",
         help="Ray cluster to run on: auto, HOST:PORT or ray://HOST:PORT (default: this machine)",
+    )
+    parser.add_argument(
+        "--cpus", type=number(float, 0.01), default=1.0, help=f"CPUs per {what} (default 1)"
+    )
+    parser.add_argument(
+        "--gpus",
+        type=number(float, 0),
+        default=0.0,
+        help=f"GPUs per {what}, such as 0.25; 0 trains on the CPU (default 0)",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sb3_atari_course.cli.parser import (
     CommandParser,
-    add_address,
+    add_cluster,
     add_gym_packages,
     add_integer,
     add_several,
@@ -90,16 +90,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     runs.add_argument("--vec-env", choices=("dummy", "subproc", "native"), help="default dummy")
     add_gym_packages(runs)
     where = parser.add_argument_group("where the runs are placed")
-    add_address(where)
-    where.add_argument(
-        "--cpus", type=number(float, 0.01), default=1.0, help="CPUs per run (default 1)"
-    )
-    where.add_argument(
-        "--gpus",
-        type=number(float, 0),
-        default=0.0,
-        help="GPUs per run, such as 0.25; 0 trains on the CPU (default 0)",
-    )
+    add_cluster(where, "run")
     frequency = "agent steps between two checkpoints (default as train)"
     add_integer(where, "--checkpoint-freq", help=frequency)
     args = parser.parse_args(arguments)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sb3_atari_course._common import MAX_FRAMES
 from sb3_atari_course.cli.parser import (
     CommandParser,
+    add_cluster,
     add_device,
     add_env_kwargs,
     add_epsilon,
@@ -46,10 +47,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_study(parser.add_argument_group("study"))
     _add_space(parser.add_argument_group("search space"))
     _add_score(parser.add_argument_group("evaluation"))
-    _add_machine(parser.add_argument_group("this machine"))
+    _add_workers(parser.add_argument_group("workers"))
     args = parser.parse_args(arguments)
     if not args.minutes > 0:
         parser.error(f"argument --minutes: must be positive, got {args.minutes}")
+    if args.address is None and (args.cpus, args.gpus) != (1.0, 0.0):
+        parser.error("--cpus and --gpus are for a cluster: pass its --address, or leave them out")
+    if args.address is not None and args.device != "auto":
+        parser.error(f"--device {args.device} is for this machine: with --address pass --gpus")
     return args
 
 
@@ -117,10 +122,12 @@ def _add_score(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--pruner", choices=PRUNERS, default="median", help="default median")
 
 
-def _add_machine(group: argparse._ArgumentGroup) -> None:
-    add_integer(group, "--workers", default=1, help="worker processes on this machine")
-    threads = "PyTorch threads per worker (default: cores / workers)"
+def _add_workers(group: argparse._ArgumentGroup) -> None:
+    workers = "worker processes (default 1; with --address as many as fit into the cluster)"
+    add_integer(group, "--workers", help=workers)
+    threads = "PyTorch threads per worker (default: cores / workers; with --address --cpus)"
     add_integer(group, "--num-threads", help=threads)
+    add_cluster(group, "worker of a cluster")
     add_device(group)
     group.add_argument(
         "--vec-env",

@@ -9,7 +9,6 @@ import platform
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch as th
 
 from sb3_atari_course._common.atomic_files import write_atomically
 from sb3_atari_course._common.errors import CheckpointError
+from sb3_atari_course._common.process_output import output_to
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.envs import import_packages, register_envs
 from sb3_atari_course.suite.suite_file import RunSettings, SuiteSettings
@@ -58,7 +58,7 @@ class RunJob:
         :raises Exception: if training failed.
         """
         folder, settings = self.folder, self.settings
-        with _output_to(folder.log(settings)), _registered(folder.process(settings)):
+        with output_to(folder.log(settings)), _registered(folder.process(settings)):
             try:
                 import_packages(self.suite.gym_packages)
                 register_envs()
@@ -71,9 +71,6 @@ class RunJob:
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
                 return False
-            except Exception:
-                traceback.print_exc()
-                raise
         return True
 
     def _train_or_resume(self) -> None:
@@ -127,24 +124,6 @@ class RunJob:
         )
         print(report, flush=True)
         write_evaluation(run, report, sha256)
-
-
-@contextlib.contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    """Append the output of this process, also of its C libraries, to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    saved = [os.dup(number) for number in (1, 2)]
-    with open(path, "ab") as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, copy in zip((1, 2), saved, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,16 @@ Writes the best yml, a table of the trials and Optuna's plots into the study's f
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
+import re
 import shlex
 import signal
+import time
 import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -18,8 +23,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from sb3_atari_course._common.passwords import STORAGE_VARIABLE
+from sb3_atari_course._common.passwords import STORAGE_VARIABLE, without_passwords
 from sb3_atari_course._common.progress import Progress
+from sb3_atari_course.cluster import Cluster
 from sb3_atari_course.envs import import_packages, is_atari
 from sb3_atari_course.envs.native.options import usable_threads
 from sb3_atari_course.tuning.space import (
@@ -42,7 +48,7 @@ from sb3_atari_course.tuning.trial import (
     prepare,
     write_text,
 )
-from sb3_atari_course.tuning.workers import Job, Launcher
+from sb3_atari_course.tuning.workers import ClusterWorker, Job, Launcher, LocalWorker, Worker
 from sb3_atari_course.zoo.experiment import check_device
 from sb3_atari_course.zoo.yml_entry import Hyperparams, read_entry, yml_block
 
@@ -79,6 +85,8 @@ def search(args: argparse.Namespace) -> None:
     if Path(name).name != name:
         raise ValueError(f"--study-name must be the name of a folder in -f, got {name!r}")
     folder = Path(args.folder) / name
+    if args.address is not None:
+        folder = folder.resolve()  # the same on all nodes
     if args.best:
         study = find_study(open_storage(args.storage, folder, create=False), name)
         stored = settings_of(study)
@@ -88,13 +96,15 @@ def search(args: argparse.Namespace) -> None:
                 " --env, or another --study-name"
             )
     else:
+        _check_storage(args)
         settings = _settings_of(args)  # checked before anything is written
-        storage = open_storage(
-            args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
-        )
-        default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
-        study = create_or_join(storage, name, settings, args.n_trials, default)
-        _run(args, study, folder)
+        with _workers_of(args, folder) as start:
+            storage = open_storage(
+                args.storage, folder, n_workers=args.workers, grace_period=args.grace_period
+            )
+            default = _N_TRIALS_GAME if is_atari(args.env) else _N_TRIALS
+            study = create_or_join(storage, name, settings, args.n_trials, default)
+            _run(args, study, folder, start)
     with Progress("Writing best.yml, trials.csv and plots"):
         files = write_report(study, folder)
     status = status_of(study)
@@ -105,7 +115,47 @@ def search(args: argparse.Namespace) -> None:
     print(f"in {folder}: {', '.join(str(path.relative_to(folder)) for path in files)}")
 
 
-def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
+def _check_storage(args: argparse.Namespace) -> None:
+    """Check that the workers of a cluster can share the storage.
+
+    :raises ValueError: if they cannot.
+    """
+    given = args.storage or "a journal file"
+    if args.address is not None and not re.match(r"postgres(ql)?(\+\w+)?://", given):
+        raise ValueError(
+            "--address needs a PostgreSQL server as --storage, postgresql://user@host/database, for"
+            f" the workers of all nodes; got {without_passwords(given)}"
+        )
+
+
+@contextlib.contextmanager
+def _workers_of(args: argparse.Namespace, folder: Path) -> Iterator[Callable[[Job, Path], Worker]]:
+    """Yield the function that starts a worker, on this machine or on a cluster.
+
+    Fills in the defaults of ``--workers``, ``--num-threads`` and ``--device``.
+
+    :raises ImportError: without the extra ``cluster``.
+    :raises ValueError: if there is no such cluster, or it cannot run the workers.
+    """
+    n_cores = usable_threads(None, 2**16)
+    if args.address is None:
+        args.workers = args.workers or 1
+        args.num_threads = args.num_threads or max(1, n_cores // args.workers)
+        yield LocalWorker
+        return
+    request = {"cpus": args.cpus, "gpus": args.gpus}
+    with Cluster(args.address, n_cpus=n_cores) as cluster:
+        cluster.check_request(**request)
+        cluster.check_folder(folder)
+        args.workers = args.workers or cluster.n_slots(**request)
+        args.num_threads = args.num_threads or max(1, int(args.cpus))
+        args.device = "auto" if args.gpus else "cpu"
+        yield partial(ClusterWorker, cluster=cluster, **request)
+
+
+def _run(
+    args: argparse.Namespace, study: Study, folder: Path, start: Callable[[Job, Path], Worker]
+) -> None:
     """Run trials until the budget is spent, or until Ctrl-C."""
     settings, status = settings_of(study), status_of(study)
     tuned = Space(settings.algo, settings.space).tuned()
@@ -124,14 +174,14 @@ def _run(args: argparse.Namespace, study: Study, folder: Path) -> None:
         storage=args.storage,
         study_name=study.study_name,
         folder=str(folder),
-        n_threads=args.num_threads or max(1, usable_threads(None, 2**16) // args.workers),
+        n_threads=args.num_threads,
         device=args.device,
         grace_period=args.grace_period,
-        seconds=60 * args.minutes,
+        deadline=time.time() + 60 * args.minutes,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: stop the workers
     try:
-        Launcher(study, job, n_workers=args.workers).run()
+        Launcher(study, job, n_workers=args.workers, start=start).run()
     except KeyboardInterrupt:
         print("stopped; run the same command to resume, add --best to print the best trial so far")
         raise

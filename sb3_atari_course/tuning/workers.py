@@ -1,8 +1,9 @@
 """Worker processes that run trials, and the launcher that replaces dead ones.
 
-``python -m sb3_atari_course.tuning.workers`` is a worker: the launcher starts it and writes its
-:class:`Job` as one line of JSON to its standard input. End of input stops the worker, also if the
-launcher was killed.
+``python -m sb3_atari_course.tuning.workers`` is a worker on this machine: the launcher starts it
+and writes its :class:`Job` as one line of JSON to its standard input. End of input stops the
+worker, also if the launcher was killed. On a cluster, Ray starts the workers, and ends them with
+the launcher.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import optuna
 import torch as th
@@ -30,6 +32,8 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from sb3_atari_course._common.process_output import output_to
+from sb3_atari_course.cluster import Cluster
 from sb3_atari_course.envs import import_packages
 from sb3_atari_course.tuning.storage import open_storage
 from sb3_atari_course.tuning.study import ERROR, StudyStatus, find_study, settings_of, status_of
@@ -59,7 +63,7 @@ _PROGRESS_INTERVAL = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """Arguments of a worker process.
+    """Arguments of a worker.
 
     :param storage: see :func:`~sb3_atari_course.tuning.storage.open_storage`.
     :param study_name: name of the study.
@@ -67,7 +71,7 @@ class Job:
     :param n_threads: threads of PyTorch.
     :param device: PyTorch device.
     :param grace_period: seconds, see :func:`~sb3_atari_course.tuning.storage.open_storage`.
-    :param seconds: time after which no further trial starts, infinity for no limit.
+    :param deadline: Unix time after which no further trial starts, infinity for no limit.
     """
 
     storage: str | None
@@ -76,20 +80,110 @@ class Job:
     n_threads: int
     device: str
     grace_period: int
-    seconds: float
+    deadline: float
+
+
+class Worker(Protocol):
+    """Worker, as the launcher sees it."""
+
+    def poll(self) -> str | None:
+        """Return how it died, an empty string if it has finished, None while it runs."""
+
+    def stop(self) -> None:
+        """Interrupt its trial and let it exit."""
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended."""
+
+
+class LocalWorker:
+    """Worker process on this machine.
+
+    :param job: its arguments.
+    :param log: file to which its output is appended.
+    """
+
+    def __init__(self, job: Job, log: Path) -> None:
+        n_threads = str(job.n_threads)
+        with open(log, "ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sb3_atari_course.tuning.workers"],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": n_threads, "MKL_NUM_THREADS": n_threads},
+                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops them
+            )
+        assert self._process.stdin is not None
+        self._input = self._process.stdin
+        with suppress(BrokenPipeError):  # it has died: noticed by the next poll
+            self._input.write(json.dumps(asdict(job)).encode() + b"\n")
+
+    def poll(self) -> str | None:
+        status = self._process.poll()
+        if status is None:
+            return None
+        self.stop()  # close the pipe
+        if status < 0:
+            return f"killed by {signal.Signals(-status).name}"
+        return f"exited with status {status}" if status else ""
+
+    def stop(self) -> None:
+        self._input.close()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class ClusterWorker:
+    """Worker on a node of a Ray cluster.
+
+    :param job: its arguments.
+    :param log: file to which its output is appended, on a file system that all nodes share.
+    :param cluster: the cluster.
+    :param cpus: CPUs reserved for it.
+    :param gpus: GPUs reserved for it.
+    """
+
+    def __init__(self, job: Job, log: Path, *, cluster: Cluster, cpus: float, gpus: float) -> None:
+        self._task = cluster.start(_run_on_node, job, log, cpus=cpus, gpus=gpus)
+
+    def poll(self) -> str | None:
+        ended = self._task.poll()
+        if ended is None:
+            return None
+        if ended.error is not None:
+            return f"failed with {type(ended.error).__name__}"
+        return ended.death or ""
+
+    def stop(self) -> None:
+        self._task.interrupt()
+
+    def kill(self) -> None:
+        """Do nothing: Ray kills what still runs when the launcher leaves the cluster."""
 
 
 class Launcher:
-    """Launcher of worker processes: replaces dead ones, and prints the progress of the study.
+    """Launcher of workers: replaces dead ones, and prints the progress of the study.
 
     :param study: the study.
     :param job: arguments of the workers.
     :param n_workers: number of workers.
+    :param start: starts a worker with a job and a log file.
     """
 
-    def __init__(self, study: Study, job: Job, *, n_workers: int) -> None:
-        self._study, self._job, self._n_workers = study, job, n_workers
-        self._workers: dict[Path, subprocess.Popen[bytes]] = {}  # by their logs
+    def __init__(
+        self,
+        study: Study,
+        job: Job,
+        *,
+        n_workers: int,
+        start: Callable[[Job, Path], Worker] = LocalWorker,
+    ) -> None:
+        self._study, self._job, self._n_workers, self._start_worker = study, job, n_workers, start
+        self._workers: dict[Path, Worker] = {}  # by their logs
         self._n_deaths = self._n_finished = 0
         self._n_errors = len(status_of(study).errors)  # print only new ones
         self._shown, self._next_check, self._next_line = "", 0.0, 0.0
@@ -115,42 +209,25 @@ class Launcher:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**9:09}.log"
         log = Path(self._job.folder) / "workers" / name
         log.parent.mkdir(parents=True, exist_ok=True)
-        n_threads = str(self._job.n_threads)
-        with open(log, "wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "sb3_atari_course.tuning.workers"],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "OMP_NUM_THREADS": n_threads, "MKL_NUM_THREADS": n_threads},
-                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops them
-            )
-        self._workers[log] = process
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died: noticed by the next check
-            process.stdin.write(json.dumps(asdict(self._job)).encode() + b"\n")
+        log.touch()
+        self._workers[log] = self._start_worker(self._job, log)
 
     def _replace_dead(self) -> None:
         for log, worker in list(self._workers.items()):
-            status = worker.poll()
-            if status is None:
+            death = worker.poll()
+            if death is None:
                 continue
             del self._workers[log]
-            _stop(worker)  # close the pipe
-            if status != 0:
+            if death:
                 self._n_deaths += 1
-                how = f"exited with status {status}"
-                if status < 0:
-                    how = f"was killed by {signal.Signals(-status).name}"
                 if self._n_deaths >= MAX_DEATHS * self._n_workers:
                     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
                     last = next((one.strip() for one in reversed(lines) if one.strip()), "nothing")
                     raise ValueError(
-                        f"{self._n_deaths} workers died without finishing a trial; the last one"
-                        f" {how}, the last line of {log}: {last}"
+                        f"{self._n_deaths} workers died without finishing a trial; the last one:"
+                        f" {death}; the last line of {log}: {last}"
                     )
-                print(f"worker {how}, starting another one ({log})", flush=True)
+                print(f"worker died ({death}), starting another one ({log})", flush=True)
                 self._start()
 
     def _check_study(self) -> None:
@@ -178,15 +255,14 @@ class Launcher:
         """Stop the remaining workers after an error or Ctrl-C; kill those that do not exit."""
         if self._workers:
             print("stopping the workers ...", flush=True)
-        for worker in self._workers.values():
-            _stop(worker)
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.stop()
         deadline = time.monotonic() + _KILL_TIMEOUT
-        for worker in self._workers.values():
-            try:
-                worker.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+        while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
+            time.sleep(_WORKER_INTERVAL)
+        for worker in workers:
+            worker.kill()
 
 
 def progress_line(status: StudyStatus, n_workers: int) -> str:
@@ -263,6 +339,33 @@ def work(
             time.sleep(_IDLE_INTERVAL * 3**n_lost)  # back off: a full disk may take a while
 
 
+def run_job(job: Job, stop: threading.Event | None = None) -> bool:
+    """Run trials in this process until the budget is spent.
+
+    :param job: what to run.
+    :param stop: see :func:`work`.
+    :return: False if it was interrupted.
+    """
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    th.set_num_threads(job.n_threads)
+    folder = Path(job.folder)
+    try:
+        storage = open_storage(job.storage, folder, grace_period=job.grace_period)
+        study = find_study(storage, job.study_name)
+        settings = settings_of(study)
+        import_packages(list(settings.gym_packages))
+        prepare(native=settings.native)
+        gc.freeze()  # imported modules stay: collecting over them would take 0.2 s per trial
+        print(f"worker {os.getpid()} started", flush=True)
+        objective = Objective(settings, folder / "trials", device=job.device)
+        work(study, objective, seconds=job.deadline - time.time(), stop=stop)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+        return False
+    return True
+
+
 def main() -> None:
     """Run the job that is read from standard input."""
     line = sys.stdin.buffer.readline()
@@ -273,29 +376,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     stop = threading.Event()
     threading.Thread(target=_stop_with_launcher, args=(stop,), daemon=True).start()
-    warnings.simplefilter("ignore", ExperimentalWarning)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    th.set_num_threads(job.n_threads)
-    folder = Path(job.folder)
-    storage = open_storage(job.storage, folder, grace_period=job.grace_period)
-    study = find_study(storage, job.study_name)
-    settings = settings_of(study)
-    import_packages(list(settings.gym_packages))
-    prepare(native=settings.native)
-    gc.freeze()  # imported modules stay: collecting over them would take 0.2 s per trial
-    print(f"worker {os.getpid()} started", flush=True)
-    objective = Objective(settings, folder / "trials", device=job.device)
-    try:
-        work(study, objective, seconds=job.seconds, stop=stop)
-    except KeyboardInterrupt:
-        print("stopped", flush=True)
-        raise SystemExit(130) from None
+    if not run_job(job, stop):
+        raise SystemExit(130)
 
 
-def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """Close a worker's standard input, whereupon it interrupts its trial."""
-    assert worker.stdin is not None
-    worker.stdin.close()
+def _run_on_node(job: Job, log: Path) -> None:
+    with output_to(log):
+        run_job(job)
 
 
 def _stop_with_launcher(stop: threading.Event) -> None:
