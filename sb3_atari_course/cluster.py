@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -125,7 +126,7 @@ class Cluster:
         import ray
 
         place: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=0)
-        return Task(place(function).remote(*arguments))
+        return Task(place(_interruptible).remote(function, *arguments))
 
     def check_request(self, *, cpus: float, gpus: float) -> None:
         """Check that a node has the CPUs and GPUs that one function requests.
@@ -176,6 +177,12 @@ class Cluster:
         import ray
 
         return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _interruptible(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that can be interrupted, also where jobs in the background ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return function(*arguments)
 
 
 def visible(token: str) -> tuple[bool, str]:
