@@ -224,19 +224,26 @@ def _join(address: str) -> None:
     :raises ValueError: if none answers.
     """
     import ray
+    from ray.exceptions import RayError
 
     if address != "auto":
         _check_answers(address)
     try:
         ray.init(address, **_QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address == "auto":
-            raise ValueError(
-                "--address auto: no Ray runs on this machine: start one with `ray start --head`,"
-                " pass its address, or leave --address out"
-            ) from error
-        reason = " ".join(str(error).split())
-        raise ValueError(f"--address {address}: cannot join this cluster: {reason}") from error
+    except ConnectionError as error:
+        if address != "auto":
+            raise _unreachable(address, error) from error
+        raise ValueError(
+            "--address auto: no Ray runs on this machine: start one with `ray start --head`, pass"
+            " its address, or leave --address out"
+        ) from error
+    except (RayError, RuntimeError, ValueError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"--address {address}: cannot join this cluster: {reason}")
 
 
 def _check_answers(address: str) -> None:
