@@ -56,7 +56,10 @@ class Task:
         self._ref = ref
 
     def poll(self) -> Ended | None:
-        """Return how the function ended; None while it runs or waits for a node."""
+        """Return how the function ended; None while it runs or waits for a node.
+
+        :raises ConnectionError: if the Ray of this machine has ended.
+        """
         import ray
         from ray import exceptions
 
@@ -71,6 +74,11 @@ class Task:
             return Ended(error=cause if isinstance(cause, Exception) else error)
         except exceptions.NodeDiedError:
             return Ended(death="its node was lost")
+        except exceptions.LocalRayletDiedError as error:
+            raise ConnectionError(
+                "Ray has ended on this machine, killed or by `ray stop`: run the same command again"
+                " to resume"
+            ) from error
         except exceptions.OutOfMemoryError:
             return Ended(death="killed by Ray because its node ran out of memory")
         except exceptions.RayError as error:
