@@ -5,5 +5,5 @@
 - ``run_job.py``: training, resuming and evaluating one run, on any node
 - ``suite_runner.py``: all runs on a Ray cluster: restarts, progress, interruption
 - ``statistics.py``, ``reference_scores.py``: aggregate scores with intervals
-- ``suite_report.py``: tables, figures and HTML report
+- ``suite_report.py``, ``figures.py``: tables, figures and HTML report
 """
