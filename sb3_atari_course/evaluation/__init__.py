@@ -6,9 +6,8 @@
 - ``player.py``: a model as a player (observations as in training, recurrent state)
 """
 
-from sb3_atari_course._common import MAX_FRAMES
+from sb3_atari_course._common import MAX_FRAMES, N_ENVS
 from sb3_atari_course.evaluation.games import (
-    N_ENVS,
     NOOP_MAX,
     GamesReport,
     evaluate_games,

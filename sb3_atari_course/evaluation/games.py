@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.atari_wrappers import WarpFrame
 
-from sb3_atari_course._common import MAX_FRAMES
+from sb3_atari_course._common import MAX_FRAMES, N_ENVS
 from sb3_atari_course._common.progress import Progress
 from sb3_atari_course._common.validation import (
     boolean,
@@ -41,10 +41,6 @@ _MOST_SCORES = 100
 #: Most no-ops (emulator frames) before a game if the wrappers have no ``NoopReset``, whose
 #: ``noop_max`` decides; Mnih et al. 2015, Extended Data Table 1.
 NOOP_MAX = 30
-
-#: Games that are played side by side. More are hardly faster: most of the time of a step is the
-#: emulator's.
-N_ENVS = 8
 
 
 @dataclass(frozen=True)
