@@ -3,9 +3,10 @@
 Run:  python benchmarks/evaluation_speed.py [--n-games 30] [--n-rounds 3] [--n-workers 2]
 
 The same games are played one at a time, side by side in one process, and side by side in several
-processes, in alternating rounds, with one thread of PyTorch in each process. A first, short evaluation in several processes is not counted: it
-starts the server from which the others fork their workers, with the modules imported; a single
-evaluation waits a few seconds longer for its first worker, while this process plays.
+processes, in alternating rounds, with one thread of PyTorch in each process. A first, short
+evaluation in several processes is not counted: it starts the server from which the others fork
+their workers, with the modules imported. A single evaluation waits a few seconds longer for its
+first worker, while this process plays.
 ``scores_differing`` counts the games with another score than one at a time, at epsilon 0.05. The
 last line is JSON: how many times faster, by the medians of the rounds.
 """
