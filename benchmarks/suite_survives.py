@@ -218,19 +218,23 @@ def run_with_kills(folder: SuiteFolder, plan: Sequence[str], *, steps: int) -> d
         nodes = [cluster.add_node(n_cpus=2) for _ in range(2)]
         killer = Killer(cluster, nodes, folder)
         driver, done = start(suite, folder.path, cluster, every=steps // 20), list[str]()
-        while driver.poll() is None:
-            time.sleep(0.05)
-            due = (len(done) + 1) / (len(plan) + 3)  # the last one well before the end
-            if len(done) == len(plan) or killer.progress() < due:
-                continue
-            what = plan[len(done)]
-            if not killer.kill(what, driver):
-                continue
-            done.append(what)
-            print(f"{killer.progress():.0%}: {what} killed", file=sys.stderr, flush=True)
-            if what == DRIVER:
-                finished_before = models_of(folder)
-                driver = start(suite, folder.path, cluster, every=steps // 20)
+        try:
+            while driver.poll() is None:
+                time.sleep(0.05)
+                due = (len(done) + 1) / (len(plan) + 3)  # the last one well before the end
+                if len(done) == len(plan) or killer.progress() < due:
+                    continue
+                what = plan[len(done)]
+                if not killer.kill(what, driver):
+                    continue
+                done.append(what)
+                print(f"{killer.progress():.0%}: {what} killed", file=sys.stderr, flush=True)
+                if what == DRIVER:
+                    finished_before = models_of(folder)
+                    driver = start(suite, folder.path, cluster, every=steps // 20)
+        finally:
+            driver.kill()
+            driver.wait()
     output = folder.path.with_suffix(".log").read_text()
     if driver.returncode:
         raise RuntimeError(f"suite exited with status {driver.returncode}: {output}")
@@ -238,13 +242,19 @@ def run_with_kills(folder: SuiteFolder, plan: Sequence[str], *, steps: int) -> d
 
 
 def summarize(
-    folder: SuiteFolder, done: Sequence[str], kills: Sequence[Kill], finished_before: dict[Path, int]
+    folder: SuiteFolder,
+    done: Sequence[str],
+    kills: Sequence[Kill],
+    finished: dict[Path, int],
 ) -> dict[str, Any]:
-    """Count finished runs, kills and duplicates."""
+    """Count finished runs, kills and duplicates.
+
+    :param finished: the models that were finished before the driver was killed.
+    """
     settings = settings_of(folder)
     resumed = [kill for kill in kills if was_resumed(folder, kill)]
     now = models_of(folder)
-    n_written_again = sum(now.get(path) != mtime for path, mtime in finished_before.items())
+    n_written_again = sum(now.get(path) != mtime for path, mtime in finished.items())
     n_folders = len({path for run in settings.runs for path in folder.run(run).parent.iterdir()})
     return {
         "runs": len(settings.runs),
