@@ -130,7 +130,7 @@ def test_protocol_has_the_epsilon_of_the_environment(
         ({**TAXI, "n_timesteps": 1e3}, "n_timesteps: must be of type int, got 1000.0"),
         ({**TAXI, "vec_env": "threads"}, "vec_env: must be one of .*, got 'threads'"),
         ({**TAXI, "params": {"gama": 0.9}}, "gama"),
-        ({**TAXI, "params": {"gamma": 2}}, "gamma: 2 must be"),
+        ({**TAXI, "params": {"gamma": 2}}, "gamma:2 must be between 0 and 1"),
         ({**TAXI, "env_kwargs": {"gravity": 3}}, "gravity"),
         ({**TAXI, "conf_file": "nowhere.yml"}, "nowhere.yml"),
         ({**TAXI, "gym_packages": ["nowhere"]}, "nowhere"),
