@@ -57,10 +57,10 @@ PLAN = (WORKER, WRITING_WORKER, WORKER, NODE, WRITING_WORKER, DRIVER, WORKER)
 TAXI_STEPS = 100
 
 
-def write_suite(path: Path, *, steps: int) -> None:
+def write_suite(path: Path, *, steps: int, n_seeds: int) -> None:
     """Write the suite file."""
     path.write_text(f"""
-seeds: [1, 2, 3]
+seeds: {list(range(1, n_seeds + 1))}
 runs:
   - algos: [dqn]
     envs: [BreakoutNoFrameskip-v4]
@@ -121,7 +121,6 @@ class Killer:
         if not active:
             return False
         run, pid = self._rng.choice(active)
-        time.sleep(self._rng.uniform(0, 0.2))
         if what == WRITING_WORKER and not self._wait_for_write(run):
             return False
         if what in (WORKER, WRITING_WORKER):
@@ -209,10 +208,12 @@ def start(suite: Path, folder: Path, cluster: RayCluster, *, every: int) -> subp
         )
 
 
-def run_with_kills(folder: SuiteFolder, plan: Sequence[str], *, steps: int) -> dict[str, Any]:
+def run_with_kills(
+    folder: SuiteFolder, plan: Sequence[str], *, steps: int, n_seeds: int
+) -> dict[str, Any]:
     """Run the suite with kills; return its part of the result."""
     suite = folder.path.with_suffix(".yml")
-    write_suite(suite, steps=steps)
+    write_suite(suite, steps=steps, n_seeds=n_seeds)
     finished_before: dict[Path, int] = {}
     with ray_cluster(0) as cluster:
         nodes = [cluster.add_node(n_cpus=2) for _ in range(2)]
@@ -341,17 +342,20 @@ def empty_buffer(run: Path) -> FrameReplayBuffer | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, help="agent steps on Breakout (6,000)")
-    parser.add_argument("--quick", action="store_true", help="800 steps, 4 kills: smoke test")
+    parser.add_argument(
+        "--quick", action="store_true", help="2 seeds, 800 steps, 4 kills: smoke test"
+    )
     parser.add_argument("--keep", type=Path, help="empty folder for the runs (default: temporary)")
     args = parser.parse_args()
     steps = args.steps or (800 if args.quick else 6000)
+    n_seeds = 2 if args.quick else 3
     plan = (WRITING_WORKER, NODE, DRIVER, WORKER) if args.quick else PLAN
     home = (args.keep or Path(tempfile.mkdtemp(prefix="suite_survives_"))).resolve()
     started = time.monotonic()
     try:
         home.mkdir(parents=True, exist_ok=True)
         folder = SuiteFolder(home / "suite")
-        result = run_with_kills(folder, plan, steps=steps)
+        result = run_with_kills(folder, plan, steps=steps, n_seeds=n_seeds)
         result |= compare(folder, SuiteFolder(home / "alone"))
     finally:
         if args.keep is None:
