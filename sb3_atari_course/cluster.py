@@ -73,7 +73,7 @@ class Task:
             cause = error.cause
             return Ended(error=cause if isinstance(cause, Exception) else error)
         except exceptions.NodeDiedError:
-            return Ended(death="its node was lost")
+            return Ended(death="lost with its node")
         except exceptions.LocalRayletDiedError as error:
             raise ConnectionError(
                 "Ray has ended on this machine, killed or by `ray stop`: run the same command again"
@@ -162,6 +162,7 @@ class Cluster:
         :raises ValueError: if one does not.
         """
         import ray
+        from ray import exceptions
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         token = folder / f".visible-{secrets.token_hex(8)}"
@@ -177,7 +178,9 @@ class Cluster:
             for ref in missing:
                 raise ValueError(f"node {probes[ref]} does not answer: remove it from the cluster")
             for ref in done:
-                _check_probe(ray.get(ref), probes[ref], folder)
+                lost = (exceptions.TaskUnschedulableError, exceptions.NodeDiedError)
+                with contextlib.suppress(*lost):  # the node has just died
+                    _check_probe(ray.get(ref), probes[ref], folder)
         finally:
             token.unlink(missing_ok=True)
 
