@@ -34,22 +34,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python benchmarks/kill_and_resume.py`
 from benchmarks.run_differences import (
-    count_differences,
-    count_differing_bytes,
+    compare_runs,
     differing_row_hashes,
-    differing_rows,
     newest,
-    other_numbers,
-    replay_buffer_arrays,
     save_row_hashes,
     spaces_of,
-    weights_and_optimizer,
 )
+from sb3_atari_course import wrap_atari
 from sb3_atari_course.checkpoints import snapshot
 from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.replay import FrameReplayBuffer
@@ -188,24 +185,6 @@ def train_with_kills(
     return run, n_kills, killer.n_inside
 
 
-def compare(game: str, uninterrupted: Path, killed: Path) -> dict[str, int]:
-    """Count the differences between two finished runs."""
-    runs = (uninterrupted, killed)
-    n_bytes, places = count_differences(*map(weights_and_optimizer, runs))
-    buffers = [replay_buffer_arrays(run, _buffer(game, run)) for run in runs]
-    n_bytes += sum(count_differing_bytes(a, b) for a, b in zip(*buffers, strict=True))
-    _, others = count_differences(*map(other_numbers, runs))
-    for place in [*places, *others][:20]:
-        print(f"differs: {place}")
-    return {
-        "bytes_differing": n_bytes,
-        "memory_rows_differing": differing_row_hashes(*runs),
-        "monitor_rows_differing": differing_rows(*runs, "*.monitor.csv"),
-        "log_rows_differing": differing_rows(*runs, "progress.csv"),
-        "states_differing": len(others),
-    }
-
-
 def share_of_time(run: Path) -> float:
     """Return the checkpoint time divided by the time between checkpoints."""
     events = CheckpointFolder(run / FOLDER).events()
@@ -221,14 +200,9 @@ def _run_of(game: str, folder: Path) -> Path:
     return folder / name
 
 
-def _buffer(game: str, run: Path) -> FrameReplayBuffer | None:
-    if game == "taxi":
-        return None
+def breakout_buffer(run: Path) -> FrameReplayBuffer:
+    """Return an empty replay buffer with the settings of a run of ``dqn_laptop.yml``."""
     buffer = newest(run).facts["buffer"]
-    from functools import partial
-
-    from sb3_atari_course import wrap_atari
-
     wrapper = partial(wrap_atari, shape=(42, 42), n_stack=4)
     observation_space, action_space = spaces_of("BreakoutNoFrameskip-v4", wrapper)
     return FrameReplayBuffer(buffer["n_rows"], observation_space, action_space)
@@ -245,6 +219,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     game = "taxi" if given.taxi else "breakout"
+    buffer_of = (lambda _: None) if given.taxi else breakout_buffer
     steps = given.steps or (3_000_000 if given.taxi else 20_000)
     arguments = command(game, steps, given.every or steps // 40)
     folder = Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
@@ -259,7 +234,8 @@ def main() -> None:
             "steps": steps,
             "kills": n_kills,
             "kills_inside_a_write": n_inside,
-            **compare(game, uninterrupted, killed),
+            **compare_runs(uninterrupted, killed, empty_buffer=buffer_of),
+            "memory_rows_differing": differing_row_hashes(uninterrupted, killed),
             "checkpoint_share_of_time": round(share_of_time(killed), 4),
         }
     finally:

@@ -36,10 +36,14 @@ class RayCluster:
         port, client_port = _free_port(), _free_port()
         self.address = f"127.0.0.1:{port}"
         self.client_address = f"ray://127.0.0.1:{client_port}"
-        self._start(
-            *("--head", f"--port={port}", f"--ray-client-server-port={client_port}"),
-            *("--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"),
-        )
+        try:
+            self._start(
+                *("--head", f"--port={port}", f"--ray-client-server-port={client_port}"),
+                *("--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"),
+            )
+        except BaseException:
+            self.stop()
+            raise
 
     def add_node(self, *, n_cpus: int, hidden: Path | None = None) -> subprocess.Popen[bytes]:
         """Add a node.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_atari_course.checkpoints.folder import FOLDER, Checkpoint, CheckpointFolder
 from sb3_atari_course.replay.segments import restore_rows
@@ -24,6 +25,28 @@ _TIMES = {"seconds", "t_start", "begun_at", "t", "episode_times"}
 _TIME_COLUMNS = {"t", "time/fps", "time/time_elapsed"}
 #: Sizes of log files, which depend on the digits of such times.
 _SIZES = {"sizes"}
+
+
+def compare_runs(
+    a: Path, b: Path, *, empty_buffer: Callable[[Path], ReplayBuffer | None]
+) -> dict[str, int]:
+    """Count the differences between the last checkpoints and the log files of two finished runs.
+
+    :param empty_buffer: returns a buffer with the settings of a run; None if it has none.
+    """
+    runs = (a, b)
+    n_bytes, places = count_differences(*map(weights_and_optimizer, runs))
+    buffers = [replay_buffer_arrays(run, empty_buffer(run)) for run in runs]
+    n_bytes += sum(count_differing_bytes(x, y) for x, y in zip(*buffers, strict=True))
+    _, others = count_differences(*map(other_numbers, runs))
+    for place in [*places, *others][:20]:
+        print(f"differs: {place}")
+    return {
+        "bytes_differing": n_bytes,
+        "monitor_rows_differing": differing_rows(*runs, "*.monitor.csv"),
+        "log_rows_differing": differing_rows(*runs, "progress.csv"),
+        "states_differing": len(others),
+    }
 
 
 def weights_and_optimizer(run: Path) -> dict[str, Any]:
@@ -39,6 +62,12 @@ def other_numbers(run: Path) -> dict[str, Any]:
     tree = folder.read_state(folder.newest())
     del tree["training"]["parameters"]
     return dict(_leaves(tree, ""))
+
+
+def saved_model(path: Path) -> dict[str, Any]:
+    """Return the weights and optimizer state in a zip of SB3: path -> array."""
+    _, parameters, variables = load_from_zip_file(path, device="cpu")
+    return dict(_leaves({"parameters": parameters, "variables": variables or {}}, ""))
 
 
 def save_row_hashes(run: Path, buffer: ReplayBuffer | None) -> None:

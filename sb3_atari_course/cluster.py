@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -55,7 +56,10 @@ class Task:
         self._ref = ref
 
     def poll(self) -> Ended | None:
-        """Return how the function ended; None while it runs or waits for a node."""
+        """Return how the function ended; None while it runs or waits for a node.
+
+        :raises ConnectionError: if the Ray of this machine has ended.
+        """
         import ray
         from ray import exceptions
 
@@ -69,7 +73,12 @@ class Task:
             cause = error.cause
             return Ended(error=cause if isinstance(cause, Exception) else error)
         except exceptions.NodeDiedError:
-            return Ended(death="its node was lost")
+            return Ended(death="lost with its node")
+        except exceptions.LocalRayletDiedError as error:
+            raise ConnectionError(
+                "Ray has ended on this machine, killed or by `ray stop`: run the same command again"
+                " to resume"
+            ) from error
         except exceptions.OutOfMemoryError:
             return Ended(death="killed by Ray because its node ran out of memory")
         except exceptions.RayError as error:
@@ -125,7 +134,7 @@ class Cluster:
         import ray
 
         place: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=0)
-        return Task(place(function).remote(*arguments))
+        return Task(place(_interruptible).remote(function, *arguments))
 
     def check_request(self, *, cpus: float, gpus: float) -> None:
         """Check that a node has the CPUs and GPUs that one function requests.
@@ -153,6 +162,7 @@ class Cluster:
         :raises ValueError: if one does not.
         """
         import ray
+        from ray import exceptions
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         token = folder / f".visible-{secrets.token_hex(8)}"
@@ -168,7 +178,9 @@ class Cluster:
             for ref in missing:
                 raise ValueError(f"node {probes[ref]} does not answer: remove it from the cluster")
             for ref in done:
-                _check_probe(ray.get(ref), probes[ref], folder)
+                lost = (exceptions.TaskUnschedulableError, exceptions.NodeDiedError)
+                with contextlib.suppress(*lost):  # the node has just died
+                    _check_probe(ray.get(ref), probes[ref], folder)
         finally:
             token.unlink(missing_ok=True)
 
@@ -176,6 +188,12 @@ class Cluster:
         import ray
 
         return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _interruptible(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that can be interrupted, also where jobs in the background ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return function(*arguments)
 
 
 def visible(token: str) -> tuple[bool, str]:
@@ -217,19 +235,26 @@ def _join(address: str) -> None:
     :raises ValueError: if none answers.
     """
     import ray
+    from ray.exceptions import RayError
 
     if address != "auto":
         _check_answers(address)
     try:
         ray.init(address, **_QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address == "auto":
-            raise ValueError(
-                "--address auto: no Ray runs on this machine: start one with `ray start --head`,"
-                " pass its address, or leave --address out"
-            ) from error
-        reason = " ".join(str(error).split())
-        raise ValueError(f"--address {address}: cannot join this cluster: {reason}") from error
+    except ConnectionError as error:
+        if address != "auto":
+            raise _unreachable(address, error) from error
+        raise ValueError(
+            "--address auto: no Ray runs on this machine: start one with `ray start --head`, pass"
+            " its address, or leave --address out"
+        ) from error
+    except (RayError, RuntimeError, ValueError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"--address {address}: cannot join this cluster: {reason}")
 
 
 def _check_answers(address: str) -> None:

@@ -207,7 +207,7 @@ class ScriptedPlayer:
         assert deterministic
         action = self.actions[self.n_calls % len(self.actions)]
         self.n_calls += 1
-        return np.array([action]), None
+        return np.full(len(observation), action), None
 
 
 #: Arguments of a replay buffer's ``add``: obs, next_obs, action, reward, done, infos.

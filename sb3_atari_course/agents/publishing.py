@@ -19,6 +19,7 @@ from huggingface_sb3 import EnvironmentName
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_file
 
+from sb3_atari_course._common import N_ENVS
 from sb3_atari_course._common.passwords import command_without_passwords, without_passwords
 from sb3_atari_course._common.validation import boolean, integer_at_least, probability
 from sb3_atari_course.agents.agent_card import describe, write_card
@@ -54,6 +55,8 @@ def publish(
     epsilon: float | None = None,
     device: str = "cpu",
     gym_packages: Sequence[str] = (),
+    n_envs: int = N_ENVS,
+    n_workers: int = 1,
     progress_bar: bool = False,
     log: Callable[[str], None] = print,
 ) -> Path:
@@ -79,6 +82,8 @@ def publish(
     :param device: PyTorch device of the evaluations.
     :param gym_packages: modules to import that register the environment, in addition to those
         saved with the run.
+    :param n_envs: most games that a process plays side by side.
+    :param n_workers: most processes that play games, see :meth:`.Run.evaluate`.
     :param progress_bar: show the progress of the evaluations on stderr.
     :param log: called with each line about the progress.
     :return: the folder of the agents.
@@ -97,6 +102,8 @@ def publish(
         ("seed", 0, seed),
         ("selection_games", 1, selection_games),
         ("selection_seed", 0, selection_seed),
+        ("n_envs", 1, n_envs),
+        ("n_workers", 1, n_workers),
     ):
         integer_at_least(least, name, value)
     if epsilon is not None:
@@ -113,7 +120,14 @@ def publish(
         raise ValueError(f"{target} exists: remove it, or publish to another folder")
 
     candidates = _candidates(final, find)
-    games: dict[str, Any] = {"epsilon": epsilon, "device": device, "progress_bar": progress_bar}
+    games: dict[str, Any] = {
+        "epsilon": epsilon,
+        "device": device,
+        "n_envs": n_envs,
+        "n_workers": n_workers,
+        "gym_packages": [*(curves.facts.arguments.get("gym_packages") or []), *gym_packages],
+        "progress_bar": progress_bar,
+    }
     aside = target.with_name(f"{target.name}.part")
     shutil.rmtree(aside, ignore_errors=True)  # left by an interrupted call
     try:

@@ -14,8 +14,10 @@ from sb3_atari_course.cli.parser import (
     add_games,
     add_integer,
     add_model,
+    add_parallel_games,
     add_run,
     chosen_model,
+    n_workers,
     number,
     parse_run,
 )
@@ -63,6 +65,9 @@ def main(arguments: Sequence[str]) -> None:
         max_frames=args.max_frames,
         sticky_actions=args.sticky_actions,
         penalty=args.penalty,
+        n_envs=args.n_envs,
+        n_workers=n_workers(args),
+        gym_packages=args.gym_packages,
         progress_bar=True,
     )
     print(report, flush=True)
@@ -85,5 +90,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--penalty", type=float, help="count the steps with exactly this reward (Taxi: -10)"
     )
     add_env_kwargs(parser, "environment arguments, added to those of the run")
+    add_parallel_games(parser)
     add_device(parser)
     return parse_run(parser, arguments)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import ast
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from sb3_atari_course._common import N_ENVS
 
 _EXAMPLE = "logs/dqn/CartPole-v1_1"
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:\d+)?")
@@ -80,6 +83,22 @@ def add_games(parser: argparse._ActionsContainer, *, n_games: int, seed: int) ->
         parser, "--seed", least=0, default=seed, help="seed of the games' starts and random actions"
     )
     add_epsilon(parser)
+
+
+def add_parallel_games(parser: argparse._ActionsContainer) -> None:
+    """Add ``--n-envs`` and ``--workers`` of an evaluation, which do not change the scores."""
+    add_integer(
+        parser, "--n-envs", default=N_ENVS, help="most games that a process plays side by side"
+    )
+    text = "most processes that play games, started if it takes long (default: one per core)"
+    add_integer(parser, "--workers", help=text)
+
+
+def n_workers(args: argparse.Namespace) -> int:
+    """Return ``--workers``, by default the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return int(args.workers or len(os.sched_getaffinity(0)))
+    return int(args.workers or os.cpu_count() or 1)
 
 
 def add_epsilon(parser: argparse._ActionsContainer) -> None:

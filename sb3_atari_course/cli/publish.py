@@ -10,7 +10,9 @@ from sb3_atari_course.cli.parser import (
     add_games,
     add_integer,
     add_output,
+    add_parallel_games,
     add_run,
+    n_workers,
     parse_run,
     run_folders,
 )
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     add_games(parser, n_games=30, seed=1000)
     add_integer(parser, "--selection-games", default=10, help="games to select the best model on")
     add_integer(parser, "--selection-seed", least=0, default=500, help="seed of those games")
+    add_parallel_games(parser)
     add_device(parser, "cpu")
     args = parse_run(parser, arguments)
 
@@ -58,6 +61,8 @@ def main(arguments: Sequence[str]) -> None:
         epsilon=args.epsilon,
         device=args.device,
         gym_packages=args.gym_packages,
+        n_envs=args.n_envs,
+        n_workers=n_workers(args),
         progress_bar=True,
     )
     print(f"published: {target}")

@@ -392,6 +392,7 @@ def watch_games(
         env_wrapper=wrap,
         env_kwargs=env_kwargs,
         random_play=False,
+        n_envs=1,  # one watch for all games, in their order
     )
     steps = watched[-1]
     played = {"n_games": n_games, "seed": seed, "epsilon": epsilon, "forced_fire": forced_fire}

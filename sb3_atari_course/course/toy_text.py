@@ -292,7 +292,7 @@ def play_episode(
     steps: list[EpisodeStep] = []
     total, done = 0.0, False
     while not done and len(steps) < max_steps:
-        action = int(player.act(observation))
+        action = int(player.act({0: observation})[0])
         observation, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         frame: Any = env.render()

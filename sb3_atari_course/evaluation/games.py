@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.atari_wrappers import WarpFrame
 
-from sb3_atari_course._common import MAX_FRAMES
+from sb3_atari_course._common import MAX_FRAMES, N_ENVS
 from sb3_atari_course._common.progress import Progress
 from sb3_atari_course._common.validation import (
     boolean,
@@ -29,6 +31,7 @@ from sb3_atari_course.evaluation.protocol import (
     make_score_keeper,
     protocol_of,
 )
+from sb3_atari_course.evaluation.side_by_side import Game, Play, Results, Slot, play_games
 from sb3_atari_course.wrappers import NoopReset
 from sb3_atari_course.wrappers.timing import layers
 
@@ -127,11 +130,14 @@ def evaluate_games(
     env_kwargs: dict[str, Any] | None = None,
     random_play: bool = True,
     penalty: float | None = None,
+    n_envs: int = N_ENVS,
     progress_bar: bool = False,
+    play: Play = play_games,
 ) -> GamesReport:
     """Evaluate a model on full games with unclipped rewards.
 
-    - Game i depends only on ``seed`` and i: the first ten scores of thirty are those of ten.
+    - Game i depends only on ``seed`` and i, whatever ``n_envs``: the first ten scores of thirty are
+      those of ten.
     - Actions are greedy, replaced by random ones with probability ``epsilon``. This evaluation
       epsilon is independent of the model's exploration rate in training.
     - A game lasts until it is over, across all lives; rewards are not clipped. The state of a
@@ -159,16 +165,21 @@ def evaluate_games(
         SB3's ``WarpFrame``; for models trained by RL Zoo pass ``{"obs_type": "rgb"}``.
     :param random_play: also play the same games with random actions.
     :param penalty: reward that is counted as a penalty, for example -10 (illegal action in Taxi).
+    :param n_envs: most games that are played side by side, with one batch of observations per step.
+        ``env_wrapper`` is called once for each.
     :param progress_bar: show the progress on stderr: a bar on a terminal, else a line every 30 s.
+    :param play: plays the games; ``Run.evaluate`` replaces it to use several processes.
     :return: the report.
     :raises TypeError: for a value of a wrong type; for an environment instead of its id.
     :raises ValueError: for a number out of range; for sticky actions without Atari or twice; for
         ``env_kwargs`` that ``max_frames`` or ``sticky_actions`` set; for spaces that do not match
-        the model's; for a wrapper that restarts the game at a life loss.
+        the model's; for a wrapper that restarts the game at a life loss; for a model that does not
+        return one action for each observation of a batch.
     """
     integer_at_least(1, "n_games", n_games)
     integer_at_least(0, "seed", seed)
     integer_at_least(1, "max_frames", max_frames)
+    integer_at_least(1, "n_envs", n_envs)
     epsilon = probability("epsilon", epsilon)
     sticky_actions = probability("sticky_actions", sticky_actions)
     random_play = boolean("random_play", random_play)
@@ -179,7 +190,7 @@ def evaluate_games(
     if sticky_actions and not is_game:
         raise ValueError(f"sticky_actions are for Atari games, {env_id} is not one: leave them out")
 
-    player = Player(model)
+    player = Player(model, n_envs=min(n_envs, n_games))
     if not isinstance(env_kwargs, Mapping | None):
         raise TypeError(f"env_kwargs must be a dict for gymnasium.make, got {env_kwargs!r}")
     if env_wrapper is not None and not callable(env_wrapper):
@@ -189,25 +200,23 @@ def evaluate_games(
         )
     wrap = env_wrapper or (wrap_atari if is_game else lambda env: env)
     given = dict(env_kwargs or {})
-    keeper, env = _wrapped_game(wrap, make_score_keeper(env_id, max_frames, sticky_actions, given))
-    reads_rgb = any(isinstance(layer, WarpFrame) for layer in layers(env))  # requires RGB
-    if is_game and reads_rgb and given.get("obs_type") != "rgb":
-        env.close()
-        rgb = make_score_keeper(env_id, max_frames, sticky_actions, {**given, "obs_type": "rgb"})
-        keeper, env = _wrapped_game(wrap, rgb)
-    keeper.penalty = penalty
-    env = fit_to_model(env, model)
+    make = partial(make_score_keeper, env_id, max_frames, sticky_actions, penalty)
+    order = [Game(i, [seed, i], epsilon) for i in range(n_games)]
+    if random_play:
+        order += [Game(n_games + i, [seed, i], 1.0) for i in range(n_games)]
+    slots = _make_slots(env_id, player.n_envs, model, wrap, make, given)
     try:
-        protocol = protocol_of(env, keeper, given)
-        seeds = [[seed, game] for game in range(n_games)]
-        shown = partial(Progress, total=n_games, unit="games", disable=not progress_bar)
-        with shown("Evaluating") as progress:
-            games = _play_games(player, env, keeper, seeds, epsilon, progress)
-        with shown("Evaluating random actions") as progress:
-            seeds = seeds if random_play else []
-            at_random = _play_games(player, env, keeper, seeds, 1.0, progress)
+        protocol = protocol_of(slots[0].env, slots[0].keeper, given)
+        with closing(play(player, slots, order)) as results:
+            collect = partial(_collect, results, disable=not progress_bar)
+            found = collect({}, "Evaluating", range(n_games))
+            if random_play:
+                numbers = range(n_games, 2 * n_games)
+                found = collect(found, "Evaluating random actions", numbers)
     finally:
-        env.close()
+        _close(slots)
+    games = [found[i] for i in range(n_games)]
+    at_random = [found[i] for i in range(n_games, len(order))]
     if is_game:
         protocol["whole_games"] = not any(game.was_cut_off for game in games)
     if penalty is not None:
@@ -222,9 +231,61 @@ def evaluate_games(
     )
 
 
+def _collect(
+    results: Results,
+    found: dict[int, EpisodeStatistics],
+    description: str,
+    numbers: range,
+    *,
+    disable: bool,
+) -> dict[int, EpisodeStatistics]:
+    """Add results until the games of these numbers are complete, and show the progress."""
+    found = dict(found)
+    with Progress(description, total=len(numbers), unit="games", disable=disable) as progress:
+        progress.update(len(found.keys() & numbers))
+        while progress.n < len(numbers):
+            number, found[number] = next(results)
+            progress.update(number in numbers)
+    return found
+
+
+def _make_slots(
+    env_id: str,
+    n_slots: int,
+    model: Model,
+    wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]],
+    make: Callable[[dict[str, Any]], ScoreKeeper],
+    env_kwargs: dict[str, Any],
+) -> list[Slot]:
+    """Make environments with the observations that the model was trained on."""
+    slots: list[Slot] = []
+    try:
+        while len(slots) < n_slots:
+            keeper = make(env_kwargs)
+            env = _wrapped_game(wrap, keeper)
+            reads_rgb = any(isinstance(layer, WarpFrame) for layer in layers(env))
+            if reads_rgb and is_atari(env_id) and env_kwargs.get("obs_type") != "rgb":
+                env.close()
+                env_kwargs = {**env_kwargs, "obs_type": "rgb"}
+                continue
+            env = fit_to_model(env, model)
+            if any(env.action_space is slot.env.action_space for slot in slots):
+                env.action_space = deepcopy(env.action_space)  # an attribute of the class
+            slots.append(Slot(env, keeper))
+    except BaseException:
+        _close(slots)
+        raise
+    return slots
+
+
+def _close(slots: list[Slot]) -> None:
+    for slot in slots:
+        slot.env.close()
+
+
 def _wrapped_game(
     wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]], keeper: ScoreKeeper
-) -> tuple[ScoreKeeper, gym.Env[Any, Any]]:
+) -> gym.Env[Any, Any]:
     """Apply the model's wrappers to the game, with no-op starts inside if they have none."""
     start = NoopReset(keeper, noop_max=max(1, NOOP_MAX // keeper.frames_per_step))
     env = wrap(start)
@@ -232,59 +293,4 @@ def _wrapped_game(
         raise TypeError(f"env_wrapper must return an environment, got {env!r}")
     if find_noops(env, outside=start) is not None:
         start.noop_max = 0
-    return keeper, env
-
-
-def _play_games(
-    player: Player,
-    env: gym.Env[Any, Any],
-    keeper: ScoreKeeper,
-    seeds: list[list[int]],
-    epsilon: float,
-    progress: Progress,
-) -> list[EpisodeStatistics]:
-    """Play one game for each seed."""
-    games = []
-    for seed in seeds:
-        games.append(play_game(player, env, keeper, seed, epsilon))
-        progress.update()
-    return games
-
-
-def play_game(
-    player: Player,
-    env: gym.Env[Any, Any],
-    keeper: ScoreKeeper,
-    seed: list[int],
-    epsilon: float,
-) -> EpisodeStatistics:
-    """Play one full game and return its statistics.
-
-    :param player: the model.
-    :param env: wrapped environment from ``fit_to_model()``, with ``keeper`` inside.
-    :param keeper: records score and length.
-    :param seed: seed of the initial state and the random actions, as for
-        :func:`numpy.random.default_rng`.
-    :param epsilon: probability of a random action, 0 to 1.
-    :return: score, length and number of penalties.
-    """
-    rng = np.random.default_rng(seed)
-    env_seed = int(rng.integers(2**31))
-    env.action_space.seed(env_seed)
-    keeper.start_game()
-    player.begin_game()
-    obs, _ = env.reset(seed=env_seed)
-    while not keeper.over:
-        if rng.random() < epsilon:
-            if epsilon < 1.0:
-                player.skip(obs)
-            action = env.action_space.sample()
-        else:
-            action = player.act(obs)
-        obs, _, terminated, truncated, _ = env.step(action)
-        if truncated:
-            keeper.cut_off()  # the truncation may come from a wrapper outside the keeper
-        elif terminated and not keeper.over:  # a life loss
-            obs, _ = env.reset()
-            player.begin_episode()
-    return keeper.statistics
+    return env

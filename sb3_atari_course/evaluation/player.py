@@ -1,9 +1,9 @@
-"""Model in a single environment: space checks, observations as in training, recurrent state."""
+"""Model as a player: space checks, observations as in training, recurrent state."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, SupportsFloat
 
 import gymnasium as gym
@@ -33,56 +33,72 @@ class Model(Protocol):
 
 
 class Player:
-    """Player of a single environment: selects actions and keeps the recurrent state.
+    """Player of one or several environments: selects actions and keeps the recurrent state.
 
     :param model: an SB3 model, or any object with its ``predict()``.
+    :param n_envs: number of environments, numbered from 0.
     :param deterministic: use greedy actions; False uses the model's exploration.
     :raises TypeError: if the model has no ``predict()``.
     """
 
-    def __init__(self, model: Model, *, deterministic: bool = True) -> None:
+    def __init__(self, model: Model, *, n_envs: int = 1, deterministic: bool = True) -> None:
         parameters = _parameters_of_predict(model)
         self._predict: Any = model.predict
         self._deterministic = deterministic
         takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
         self._takes_state = takes_any or {"state", "episode_start"} <= parameters.keys()
-        self._is_recurrent = self._takes_state  # until the model returns no state
-        self.begin_game()
-
-    def begin_game(self) -> None:
-        """Reset the recurrent state at the start of a game."""
+        #: Whether the state must be updated with every observation; known after the first action.
+        self.is_recurrent = self._takes_state
         self._state: Any = None
-        self.begin_episode()
+        self.n_envs = n_envs
+        self._starts = np.ones(n_envs, bool)
+        self._last: list[Any] = [None] * n_envs
 
-    def begin_episode(self) -> None:
+    def begin_game(self, env: int = 0) -> None:
+        """Reset the recurrent state of an environment at the start of a game."""
+        self.begin_episode(env)
+        if self.n_envs == 1:
+            self._state = None
+
+    def begin_episode(self, env: int = 0) -> None:
         """Mark the next observation as the first of an episode, for example after a life loss."""
-        self._starts = True
+        self._starts[env] = True
 
-    def act(self, observation: Any) -> Any:
-        """Return the model's action.
+    def act(self, observations: Mapping[int, Any]) -> dict[int, Any]:
+        """Return the model's actions, from one batch.
 
-        :param observation: a single observation as returned by the environment.
-        :raises ValueError: if ``predict()`` returns a recurrent state but has no ``state`` and
-            ``episode_start`` parameters.
+        The batch of a recurrent model has a row for each environment, because the state has one:
+        environments that are not asked repeat their last observation.
+
+        :param observations: environment -> single observation as returned by it; at least one.
+        :return: environment -> action.
+        :raises ValueError: if ``predict()`` does not return an action for each observation; if it
+            returns a recurrent state but has no ``state`` and ``episode_start`` parameters.
         """
+        envs, batch = [*observations], [*observations.values()]
+        if self.is_recurrent:
+            envs = [*range(self.n_envs)]
+            self._last = [observations.get(env, self._last[env]) for env in envs]
+            batch = [batch[0] if one is None else one for one in self._last]
         carried = {}
         if self._takes_state:
-            carried = {"state": self._state, "episode_start": np.array([self._starts])}
+            carried = {"state": self._state, "episode_start": self._starts[envs]}
         actions, state = self._predict(
-            batch_of_one(observation), deterministic=self._deterministic, **carried
+            batch_of(batch), deterministic=self._deterministic, **carried
         )
         if state is not None and not self._takes_state:
             raise ValueError(
                 "the model's predict() returns a recurrent state, but does not accept it: add the"
                 " parameters state and episode_start, as in SB3, or return None as the state"
             )
-        self._state, self._starts, self._is_recurrent = state, False, state is not None
-        return actions[0]
-
-    def skip(self, observation: Any) -> None:
-        """Update the recurrent state with an observation for which a random action is taken."""
-        if self._is_recurrent:
-            self.act(observation)
+        if len(envs) > 1 and np.shape(actions)[:1] != (len(envs),):
+            raise ValueError(
+                f"the model's predict() returned actions of shape {np.shape(actions)} for a batch"
+                f" of {len(envs)} observations: return one action for each, or pass n_envs=1"
+            )
+        self._state, self.is_recurrent = state, state is not None
+        self._starts[[*observations]] = False
+        return {env: actions[i] for i, env in enumerate(envs) if env in observations}
 
 
 def fit_to_model(env: gym.Env[Any, Any], model: Model) -> gym.Env[Any, Any]:
@@ -144,11 +160,11 @@ def check_spaces(
         )
 
 
-def batch_of_one(observation: Any) -> Any:
-    """Return a batch of one observation, ``(1, *shape)``; a dict of batches for a dict."""
-    if isinstance(observation, dict):
-        return {key: np.asarray(value)[None] for key, value in observation.items()}
-    return np.asarray(observation)[None]
+def batch_of(observations: Sequence[Any]) -> Any:
+    """Return a batch of observations, ``(n, *shape)``; a dict of batches for dicts."""
+    if isinstance(observations[0], dict):
+        return {key: np.stack([one[key] for one in observations]) for key in observations[0]}
+    return np.stack(observations)
 
 
 class _NormalizeObservation(gym.ObservationWrapper[Any, Any, Any]):
@@ -166,7 +182,7 @@ class _NormalizeObservation(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Any) -> Any:
         """Return the normalized observation."""
-        return _first_of(self._normalize.normalize_obs(batch_of_one(observation)))
+        return _first_of(self._normalize.normalize_obs(batch_of([observation])))
 
 
 class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):
@@ -185,12 +201,12 @@ class ZeroPaddedStack(gym.Wrapper[Any, Any, Any, Any]):
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Reset; the stack is padded with zeros."""
         obs, info = self.env.reset(**kwargs)
-        return _first_of(self._stack.reset(batch_of_one(obs))), info
+        return _first_of(self._stack.reset(batch_of([obs]))), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step and append the new observation."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        stacked, _ = self._stack.update(batch_of_one(obs), np.array([False]), [{}])
+        stacked, _ = self._stack.update(batch_of([obs]), np.array([False]), [{}])
         return _first_of(stacked), reward, terminated, truncated, info
 
 

@@ -100,7 +100,11 @@ class ScoreKeeper(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def make_score_keeper(
-    env_id: str, max_frames: int, sticky_actions: float, env_kwargs: dict[str, Any]
+    env_id: str,
+    max_frames: int,
+    sticky_actions: float,
+    penalty: float | None,
+    env_kwargs: dict[str, Any],
 ) -> ScoreKeeper:
     """Create the environment with the time limit and rules of the protocol.
 
@@ -116,7 +120,7 @@ def make_score_keeper(
         keeper = ScoreKeeper(make_game(env_id, **{**GRAY_SCREENS, **env_kwargs, **rules}))
     else:
         keeper = ScoreKeeper(TimeLimit(make_game(env_id, **env_kwargs), max_frames))
-    keeper.max_frames = max_frames
+    keeper.max_frames, keeper.penalty = max_frames, penalty
     return keeper
 
 

@@ -3,6 +3,7 @@
 - ``run_data.py``     data of a run folder: curves, settings, scores, files
 - ``curves.py``       figures of one run, of several compared, of episodes
 - ``html_report.py``  one HTML file of a run or a comparison, from the template ``report.html``
+- ``html_page.py``    the page itself: template ``page.html``, embedded figures
 - ``video.py``        recording of games, MP4 files
 """
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -315,12 +316,15 @@ def read_runs(folders: Sequence[str | Path]) -> list[RunCurves]:
     return runs
 
 
-def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
+def draw_comparison(
+    runs: Sequence[RunCurves], *, colors: Mapping[str, str] = MappingProxyType({})
+) -> Figure:
     """Draw the scores of several runs, one panel for each environment.
 
     Each group is drawn as the mean over its seeds, as far as all of them were trained, with the
     95 % confidence interval of that mean (Student's t), and a thin line for each seed.
 
+    :param colors: name of a group -> its color; default: in the order of the groups.
     :raises ValueError: for runs without ``args.yml``, seeds without a common step.
     :raises ImportError: without the extra ``plots``.
     """
@@ -331,7 +335,8 @@ def draw_comparison(runs: Sequence[RunCurves]) -> Figure:
     for env_id, axes in zip(env_ids, np.atleast_1d(panels), strict=True):
         members = [group for group in groups if group.env_id == env_id]
         for i, group in enumerate(members):
-            _draw_group(axes, group, COLORS[i % len(COLORS)], _DASHES[i // len(COLORS) % 4])
+            color = colors.get(group.name, COLORS[i % len(COLORS)])
+            _draw_group(axes, group, color, _DASHES[i // len(COLORS) % 4])
         _keep_lines_large(axes)
         axes.set_title(plain(env_id))
         axes.set_ylabel(f"unclipped score, mean of {WINDOW} games")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from sb3_atari_course import __version__
-from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course.report.curves import draw_comparison, draw_run, read_runs
+from sb3_atari_course.report.html_page import as_data_url, format_number, write_page
 from sb3_atari_course.report.run_data import (
     AGENT,
     EARLIER,
@@ -23,9 +21,6 @@ from sb3_atari_course.report.run_data import (
     read_run,
 )
 from sb3_atari_course.zoo.run_folder import run_number
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 #: Largest video that is embedded: 24 MB, which are 32 MB as base64.
 MOST_VIDEO_BYTES = 24_000_000
@@ -64,30 +59,16 @@ def write_comparison_report(folders: Sequence[str | Path], output: str | Path) -
     return _write(
         Path(output),
         title=f"Comparison of {len(runs)} runs",
-        comparison=_as_data_url(draw_comparison(runs)),
+        comparison=as_data_url(draw_comparison(runs)),
         runs=[_contents(curves) for curves in runs],
     )
 
 
 def _write(folder: Path, **contents: Any) -> Path:
-    """Render the template ``report.html``; autoescaping keeps the content of a run's files text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = Path(__file__).with_name("report.html")
+    return write_page(
+        folder / "report.html", template, **{"window": WINDOW, "comparison": None, **contents}
     )
-    environment.filters["number"] = _number
-    template = environment.get_template("report.html")
-    page = template.render(version=__version__, window=WINDOW, **{"comparison": None, **contents})
-    path = folder / "report.html"
-    write_result(
-        path, lambda file: file.write(page.encode()), advice="choose another output folder (-o)"
-    )
-    return path
 
 
 def _contents(curves: RunCurves) -> dict[str, Any]:
@@ -99,15 +80,15 @@ def _contents(curves: RunCurves) -> dict[str, Any]:
         "seed": "unknown" if facts.seed is None else facts.seed,
         curves.unit: f"{curves.n_steps:,}",
         "finished games": f"{len(curves.games.values):,}",
-        f"training: mean of the last {n_games} games": _number(mean),
+        f"training: mean of the last {n_games} games": format_number(mean),
     }
     if facts.report is not None:
         model = "" if facts.evaluated == AGENT else f" of {facts.evaluated}"
-        tiles[f"evaluation{model}: mean"] = _number(facts.report.mean)
+        tiles[f"evaluation{model}: mean"] = format_number(facts.report.mean)
     return {
         "curves": curves,
         "facts": facts,
-        "figure": _as_data_url(draw_run(curves)),
+        "figure": as_data_url(draw_run(curves)),
         "tiles": tiles,
         "last_mean": mean,
         "scores": _scores(facts),
@@ -134,9 +115,9 @@ def _scores(facts: RunFacts) -> dict[str, Any] | None:
     protocol: dict[str, Any] = {"model": model} if model else {}
     protocol |= {key.replace("_", " "): value for key, value in report.protocol.items()}
     if report.lengths:
-        protocol[f"mean length ({unit})"] = _number(report.mean_length)
+        protocol[f"mean length ({unit})"] = format_number(report.mean_length)
     if report.mean_penalties is not None:
-        protocol["mean penalties a game"] = _number(report.mean_penalties)
+        protocol["mean penalties a game"] = format_number(report.mean_penalties)
     return {
         "rows": [
             (name, [float(f(of)) for f in (np.mean, np.std, min, max)], len(of))
@@ -185,22 +166,3 @@ def _command(facts: RunFacts, command: str) -> str:
     words += ["--env", facts.env_id, "-f", str(facts.folder.parent.parent)]
     number = run_number(facts.folder)
     return shlex.join([*words, "--exp-id", number] if number else words)
-
-
-def _as_data_url(figure: Figure) -> str:
-    """Return a figure as an SVG for the ``src`` of an ``<img>``; equal figures give equal text."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "sb3_atari_course", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _number(value: float) -> str:
-    """Return a score or a mean, with two decimals at most.
-
-    >>> _number(21.0), _number(-13.256), _number(12345.5)
-    ('21', '-13.26', '12,345.5')
-    """
-    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -4,6 +4,8 @@
 - ``suite_folder.py``: the folder of a suite: settings, states of its runs
 - ``run_job.py``: training, resuming and evaluating one run, on any node
 - ``suite_runner.py``: all runs on a Ray cluster: restarts, progress, interruption
-- ``statistics.py``, ``reference_scores.py``: aggregate scores with intervals
-- ``suite_report.py``: tables, figures and HTML report
+- ``scores.py``: scores of evaluated run folders: tables, aggregates, CSV files
+- ``reference_scores.py``: scores of random play and of a human in 57 Atari games
+- ``statistics.py``: aggregate statistics with bootstrap intervals
+- ``suite_report.py``, ``figures.py``: report, from the template ``suite_report.html``
 """

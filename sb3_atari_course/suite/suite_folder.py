@@ -114,9 +114,14 @@ class SuiteFolder:
             )
 
     def is_trained(self, settings: RunSettings) -> bool:
-        """Return whether training has ended and its model is saved."""
+        """Return whether training has ended and its model is saved.
+
+        The checkpoints of a run may be deleted once its agent is evaluated.
+        """
         run = self.run(settings)
-        if CheckpointFolder(run / FOLDER).peek() is None or unfinished_checkpoint(run) is not None:
+        if CheckpointFolder(run / FOLDER).peek() is None:
+            return self._evaluation(settings) is not None
+        if unfinished_checkpoint(run) is not None:
             return False
         try:
             check_model(self.model(settings))
@@ -126,16 +131,19 @@ class SuiteFolder:
 
     def is_evaluated(self, settings: RunSettings, suite: SuiteSettings) -> bool:
         """Return whether the final model has the scores of the suite's evaluation."""
+        protocol = self._evaluation(settings)
+        wanted = suite.evaluation.protocol(settings.env_id)
+        return protocol is not None and wanted == {key: protocol.get(key) for key in wanted}
+
+    def _evaluation(self, settings: RunSettings) -> dict[str, Any] | None:
+        """Return the protocol of the final model's evaluation, None without one."""
         try:
             content = json.loads((self.run(settings) / "evaluation.json").read_text("utf-8"))
-            protocol = content["protocol"]
-            wanted = suite.evaluation.protocol(settings.env_id)
-            return bool(
-                content["model_sha256"] == sha256_of(self.model(settings))
-                and wanted == {name: protocol.get(name) for name in wanted}
-            )
+            if content["model_sha256"] != sha256_of(self.model(settings)):
+                return None
+            return dict(content["protocol"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return False
+            return None
 
     @staticmethod
     def _name(settings: RunSettings) -> str:

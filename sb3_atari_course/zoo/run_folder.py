@@ -5,17 +5,21 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import pickle
 import platform
 import re
+import shutil
 import subprocess
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gymnasium as gym
@@ -30,11 +34,14 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 import sb3_atari_course
 from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course._common.progress import announce
+from sb3_atari_course._common.validation import integer_at_least
 from sb3_atari_course.checkpoints.folder import installed_versions
-from sb3_atari_course.envs import is_atari
-from sb3_atari_course.evaluation import GamesReport, evaluate_games
+from sb3_atari_course.envs import import_packages, is_atari
+from sb3_atari_course.evaluation import N_ENVS, GamesReport, evaluate_games
 from sb3_atari_course.evaluation.protocol import without_rules
+from sb3_atari_course.evaluation.side_by_side import play_games
 from sb3_atari_course.zoo.algorithms import register_algorithms
+from sb3_atari_course.zoo.evaluation_workers import play_in_processes
 
 #: Name of a run folder: environment, number, and the suffix of ``--uuid``.
 _RUN = re.compile(
@@ -118,6 +125,9 @@ class Run:
         epsilon: float | None = None,
         random_play: bool = True,
         device: str = "auto",
+        n_envs: int = N_ENVS,
+        n_workers: int = 1,
+        gym_packages: Sequence[str] = (),
         progress_bar: bool = False,
         **kwargs: Any,
     ) -> GamesReport:
@@ -126,31 +136,58 @@ class Run:
         :param seed: of the initial states and the random actions.
         :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
         :param device: PyTorch device.
+        :param n_envs: most games that a process plays side by side.
+        :param n_workers: number of processes that play, including this one; the others start once
+            the games take longer than a second. A script needs ``if __name__ == "__main__":``.
+        :param gym_packages: modules that register the environment, imported in each process.
         :param progress_bar: show the progress on stderr.
         :param kwargs: further arguments of :func:`~sb3_atari_course.evaluate_games`.
-        :raises ValueError: as ``evaluate_games`` and :meth:`env_wrapper`.
+        :raises ValueError: as ``evaluate_games`` and :meth:`env_wrapper`; if a worker dies.
         """
-        is_game = is_atari(self.env_id)
-        if epsilon is None:
-            epsilon = 0.05 if is_game else 0.0
+        for name, value in (("n_games", n_games), ("n_envs", n_envs), ("n_workers", n_workers)):
+            integer_at_least(1, name, value)
         if progress_bar:
             also = f", {n_games} with random actions" if random_play else ""
             announce(
                 f"Evaluating {self.algo} on {self.env_id} ({self.model_path}): {n_games} games"
                 f" with the agent{also}"
             )
+        n_workers = min(n_workers, n_games)
+        with TemporaryDirectory() as folder:
+            run = self
+            if n_workers > 1:  # all load the same model, even if a run in progress replaces it
+                run = replace(self, model_path=Path(shutil.copy(self.model_path, folder)))
+            evaluate = partial(
+                run._evaluate,
+                seed=seed,
+                n_games=n_games,
+                epsilon=epsilon,
+                random_play=random_play,
+                device=device,
+                n_envs=min(n_envs, math.ceil(n_games / n_workers)),
+                gym_packages=gym_packages,
+                **kwargs,
+            )
+            play = partial(play_in_processes, evaluate, n_workers) if n_workers > 1 else play_games
+            return evaluate(progress_bar=progress_bar, play=play)
+
+    def _evaluate(
+        self, *, epsilon: float | None, device: str, gym_packages: Sequence[str], **kwargs: Any
+    ) -> GamesReport:
+        import_packages(gym_packages)
+        register_algorithms()
+        is_game = is_atari(self.env_id)
+        if epsilon is None:
+            epsilon = 0.05 if is_game else 0.0
+        env_kwargs = self.env_kwargs
+        if is_game:
+            env_kwargs = {"obs_type": "rgb", **without_rules(env_kwargs)}
         return evaluate_games(
             self.load_model(device),
             self.env_id,
-            seed=seed,
-            n_games=n_games,
             epsilon=epsilon,
-            random_play=random_play,
-            progress_bar=progress_bar,
             env_wrapper=self.env_wrapper(),
-            env_kwargs={"obs_type": "rgb", **without_rules(self.env_kwargs)}
-            if is_game
-            else self.env_kwargs,
+            env_kwargs=env_kwargs,
             **kwargs,
         )
 

@@ -80,6 +80,15 @@ def test_env_throughput_is_positive_without_envpool(run: Runner) -> None:
     assert positive(run("env_throughput", "--quick"))
 
 
+@pytest.mark.slow
+@pytest.mark.process
+def test_evaluation_speed_is_positive_and_no_score_differs(run: Runner) -> None:
+    size = ["--n-games", "3", "--n-rounds", "1", "--max-frames", "600"]
+    result = run("evaluation_speed", *size)
+    assert result.pop("scores_differing") == 0
+    assert positive(result)
+
+
 @pytest.mark.skipif(th.cuda.is_available(), reason="there is a GPU")
 def test_gpu_training_exits_without_a_gpu(run: Runner) -> None:
     with pytest.raises(SystemExit):

@@ -80,6 +80,7 @@ class TestEvaluate:
         self, monkeypatch: pytest.MonkeyPatch, logs: Path
     ) -> None:
         flags = "-n 7 --seed 5 --epsilon 0.3 --max-frames 99 --sticky-actions 0.25"
+        flags += " --n-envs 3 --workers 2"
         passed = self.arguments(monkeypatch, *flags.split())
         expected = {
             "env_id": "CartPole-v1",
@@ -88,10 +89,12 @@ class TestEvaluate:
             "epsilon": 0.3,
             "max_frames": 99,
             "sticky_actions": 0.25,
+            "n_envs": 3,
             "env_kwargs": {"sutton_barto_reward": True},  # the latest run's
             "progress_bar": True,
         }
         assert {name: passed[name] for name in expected} == expected
+        assert passed["play"].args[1] == 2
         assert isinstance(passed["env_wrapper"](gym.make("CartPole-v1")), ClipReward)
 
     def test_defaults_are_30_games_with_epsilon_0(

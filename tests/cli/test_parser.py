@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sb3_atari_course.cli.parser import CommandParser, add_model, add_run, chosen_model, parse_run
+from sb3_atari_course.cli.parser import (
+    CommandParser,
+    add_model,
+    add_parallel_games,
+    add_run,
+    chosen_model,
+    n_workers,
+    parse_run,
+)
 from tests.cli.untrained_agent import make_settings
 from tests.zoo.runs import cli
 
@@ -148,3 +157,13 @@ def test_rejects_folders_that_are_not_runs_of_rl_zoo() -> None:
         shutil.copytree(RUN, name)
         with pytest.raises(ValueError, match=f"^{name} is not a run folder"):
             chosen(name)
+
+
+def test_workers_are_by_default_the_cores_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    parser = CommandParser("evaluate")
+    add_parallel_games(parser)
+    assert n_workers(parser.parse_args([])) == 3
+    assert n_workers(parser.parse_args(["--workers", "7"])) == 7

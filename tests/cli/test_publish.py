@@ -36,6 +36,8 @@ DEFAULTS = {
     "epsilon": None,
     "device": "cpu",
     "gym_packages": [],
+    "n_envs": 16,
+    "n_workers": 2,
     "progress_bar": True,
 }
 
@@ -45,7 +47,7 @@ def test_run_is_selected_by_folder_or_flags(
 ) -> None:
     choice = ["--algo", "dqn", "--env", "CartPole-v1", "-f", "logs"]
     for arguments in ([RUN], choice, [*choice, "--exp-id", "1"]):
-        assert cli("publish", *arguments) == 0
+        assert cli("publish", *arguments, "--workers", "2") == 0
         assert capsys.readouterr().out == "published: my_agents/dqn/CartPole-v1_1\n"
         assert published.pop() == (Path(RUN), "my_agents", DEFAULTS)
 
@@ -53,8 +55,9 @@ def test_run_is_selected_by_folder_or_flags(
 def test_passes_all_flags_to_publish(published: list[tuple[Any, ...]]) -> None:
     flags = ["-o", "there", "--stages", "5", "7", "-n", "2", "--seed", "3", "--selection-games"]
     flags += ["4", "--selection-seed", "6", "--epsilon", "0.1", "--gym-packages", "json"]
+    flags += ["--n-envs", "5", "--workers", "3"]
     assert cli("publish", RUN, *flags) == 0
     expected = {"stages": [5, 7], "n_games": 2, "seed": 3, "selection_games": 4}
     expected |= {"selection_seed": 6, "epsilon": 0.1, "device": "cpu", "gym_packages": ["json"]}
-    expected |= {"progress_bar": True}
+    expected |= {"n_envs": 5, "n_workers": 3, "progress_bar": True}
     assert published == [(Path(RUN), "there", expected)]

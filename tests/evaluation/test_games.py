@@ -62,7 +62,8 @@ class TestScores:
             tapes.append(ActionRecorder(env))
             return wrap_atari(tapes[0])
 
-        report = evaluate(ScriptedPlayer(PLAY), n_games=2, seed=3, epsilon=0.1, env_wrapper=wrapper)
+        settings = {"n_games": 2, "n_envs": 1, "seed": 3, "epsilon": 0.1}
+        report = evaluate(ScriptedPlayer(PLAY), env_wrapper=wrapper, **settings)
         games = tapes[0].games
         assert len(tapes) == 1
         assert len(games) == 2
@@ -280,7 +281,7 @@ def test_grayscale_frames_are_the_default() -> None:
 class SlowPlayer(AlwaysRight):
     def predict(self, observation: Any, *, deterministic: bool = False) -> Any:
         time.sleep(0.02)
-        return np.array([0]), None
+        return np.zeros(len(observation), int), None
 
 
 class TestProgress:

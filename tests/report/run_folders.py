@@ -42,7 +42,7 @@ def make_run(
     evaluation: dict[str, Any] | None = None,
 ) -> Path:
     """Write a run folder with games of one length (as Monitor counts it); return it."""
-    settings = folder / env_id
+    settings = folder / env_id.replace("/", "-")  # as RL Zoo names it
     settings.mkdir(parents=True)
     write_games(folder, scores, length=length)
     arguments = {"algo": algo, "env": env_id, "n_timesteps": -1, "seed": seed}
