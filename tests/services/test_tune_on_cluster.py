@@ -1,0 +1,141 @@
+"""The command ``tune --address`` on a Ray cluster, with a PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna import Study
+from optuna.trial import TrialState
+
+from benchmarks.postgres_server import PostgresServer
+from benchmarks.ray_cluster import RayCluster, ray_cluster
+from sb3_atari_course.tuning.storage import DatabaseStorage, open_storage
+from sb3_atari_course.tuning.study import StudyStatus, find_study, status_of
+from tests.zoo.runs import ROOT
+
+pytestmark = pytest.mark.services
+
+NAME = "q_learning_FrozenLake-v1"
+N_TRIALS = 12
+GRACE = 6  # seconds
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with ray_cluster(1, n_cpus=1) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as running:
+        yield running
+
+
+def start(
+    cluster: RayCluster, server: PostgresServer, home: Path, *more: str
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "sb3_atari_course", "tune", "--algo", "q_learning"),
+            *("--env", "FrozenLake-v1", "-n", "20000", "--n-trials", str(N_TRIALS)),
+            *("--n-games", "5", "--grace-period", str(GRACE), "--address", cluster.address, *more),
+        ],
+        cwd=home,
+        env={
+            **os.environ,
+            **cluster.environment,
+            "SB3_ATARI_STORAGE": server.url,
+            "PYTHONPATH": str(ROOT),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def find(server: PostgresServer) -> Study | None:
+    storage = open_storage(server.url, Path(), grace_period=GRACE)
+    assert isinstance(storage, DatabaseStorage)
+    try:
+        return find_study(storage, NAME)
+    except ValueError:  # not created yet
+        return None
+
+
+def wait_until(
+    condition: str, server: PostgresServer, process: subprocess.Popen[str], n: int
+) -> None:
+    """Wait until a count of the study's status has reached ``n``."""
+    while True:
+        assert process.poll() is None
+        study = find(server)
+        if study is not None and getattr(status_of(study), condition) >= n:
+            return
+        time.sleep(0.2)
+
+
+def worker_pids(home: Path) -> list[int]:
+    logs = sorted((home / "studies" / NAME / "workers").glob("*.log"))
+    return [int(n) for log in logs for n in re.findall(r"worker (\d+) started", log.read_text())]
+
+
+def status(server: PostgresServer) -> StudyStatus:
+    study = find(server)
+    assert study is not None
+    return status_of(study)
+
+
+def test_budget_is_exact_with_a_killed_worker_and_a_lost_node(
+    cluster: RayCluster, server: PostgresServer, tmp_path: Path
+) -> None:
+    node = cluster.add_node(n_cpus=1)
+    process = start(cluster, server, tmp_path)
+    wait_until("finished", server, process, 1)
+    os.kill(worker_pids(tmp_path)[0], signal.SIGKILL)
+    wait_until("finished", server, process, 3)
+    assert len(worker_pids(tmp_path)) > 2  # it was replaced
+    cluster.kill_node(node)
+    cluster.add_node(n_cpus=1)
+    printed = process.communicate(timeout=200)[0]
+    assert process.returncode == 0, printed
+    assert printed.count("worker died") == 2
+    found = find(server)
+    assert found is not None
+    states = [trial.state for trial in found.trials]
+    n_finished = states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED)
+    assert (n_finished, states.count(TrialState.RUNNING)) == (N_TRIALS, 0)
+    assert (tmp_path / "studies" / NAME / "best.yml").is_file()
+
+
+def test_ctrl_c_stops_the_workers_of_the_cluster(
+    cluster: RayCluster, server: PostgresServer, tmp_path: Path
+) -> None:
+    process = start(cluster, server, tmp_path, "--n-trials", "1000")
+    wait_until("running", server, process, 1)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, printed
+    assert "run the same command to resume" in printed
+    assert status(server).running == 0
+    (pid, *_) = worker_pids(tmp_path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_more_gpus_than_any_node_has_are_refused(
+    cluster: RayCluster, server: PostgresServer, tmp_path: Path
+) -> None:
+    process = start(cluster, server, tmp_path, "--gpus", "1")
+    printed = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert "1 GPUs" in printed.splitlines()[-1]
