@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,9 @@ from sb3_atari_course.zoo.run_folder import find_run, sha256_of, write_evaluatio
 
 #: Seconds to wait for a process that still trains in the folder, for example on a lost node.
 _LOCK_TIMEOUT = 120.0
+
+#: Exit statuses of a training that a signal has stopped, after a checkpoint.
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,15 @@ class RunJob:
             # killed before the model was saved: the last steps are trained again
             (checkpoints.path / newest.name).unlink()
             newest = checkpoints.peek()
-        with contextlib.suppress(SystemExit):  # raised after a signal and a checkpoint
+        try:
             if newest is None:
                 shutil.rmtree(run, ignore_errors=True)  # killed before the first checkpoint
                 self.train(self._arguments())
             else:
                 resume_experiment(run, num_threads=self.n_threads, device=self.device)
+        except SystemExit as end:
+            if end.code not in _STOPPED:
+                raise RuntimeError(f"train ended with status {end.code}") from end
 
     def _arguments(self) -> list[str]:
         settings = self.settings

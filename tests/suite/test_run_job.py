@@ -212,3 +212,13 @@ def test_output_of_jobs_and_their_processes_is_appended(
     execute(talking)
     execute(replace(talking, train=lambda _: print("again")))
     assert talking.folder.log(talking.settings).read_text() == "hello\nagain\n"
+
+
+def test_wrong_arguments_of_train_are_an_error_not_an_interruption(
+    tmp_path: Path, execute: Callable[[RunJob], bool]
+) -> None:
+    def refuse(arguments: Sequence[str]) -> None:
+        raise SystemExit(2)
+
+    with pytest.raises(RuntimeError, match="status 2"):
+        execute(job(tmp_path, train=refuse))
