@@ -263,7 +263,7 @@ def summarize(
             folder.is_trained(run) and folder.is_evaluated(run, settings) for run in settings.runs
         ),
         "kills": sum(kill.what in (WORKER, WRITING_WORKER) for kill in resumed),
-        "kills_inside_a_write": sum(kill.what == WRITING_WORKER for kill in resumed),
+        "kills_inside_a_write": sum(was_writing(folder, kill) for kill in resumed),
         "node_kills": done.count(NODE),
         "driver_kills": done.count(DRIVER),
         "duplicates": n_unneeded_trainings(folder, kills)
@@ -275,11 +275,22 @@ def summarize(
 
 def was_resumed(folder: SuiteFolder, kill: Kill) -> bool:
     """Return whether the checkpoint log proves that a kill hit a training, which was resumed."""
+    before, after = events_around(folder, kill)
+    return bool(before) and after[:1] == ["resumed"]
+
+
+def was_writing(folder: SuiteFolder, kill: Kill) -> bool:
+    """Return whether a kill hit the writing of a checkpoint."""
+    return events_around(folder, kill)[0][-1:] == ["write"]
+
+
+def events_around(folder: SuiteFolder, kill: Kill) -> tuple[list[str], list[str]]:
+    """Return the names of the events of the checkpoint log before and after a kill."""
     events = CheckpointFolder(folder.run(kill.run) / FOLDER).events()
-    before = [one["event"] for one in events if one["time"] <= kill.time]
-    after = [one["event"] for one in events if one["time"] > kill.time]
-    hit = before[-1:] == ["write"] if kill.what == WRITING_WORKER else bool(before)
-    return hit and after[:1] == ["resumed"]
+    is_before = [one["time"] <= kill.time for one in events]
+    names = [one["event"] for one in events]
+    n = sum(is_before)
+    return names[:n], names[n:]
 
 
 def n_unneeded_trainings(folder: SuiteFolder, kills: Sequence[Kill]) -> int:

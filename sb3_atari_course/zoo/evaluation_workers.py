@@ -21,7 +21,7 @@ from sb3_atari_course.evaluation.side_by_side import Game, Result, Results, Slot
 
 #: Seconds after which workers are started if games are left. A worker needs a few seconds of CPU
 #: time for its imports, more than a whole evaluation of CartPole.
-DELAY = 1.0
+DELAY = 0.5
 
 #: Evaluates as the calling process does, with the function that plays the games as ``play``.
 Evaluate = Callable[..., object]

@@ -164,7 +164,7 @@ class Run:
                 epsilon=epsilon,
                 random_play=random_play,
                 device=device,
-                n_envs=min(n_envs, math.ceil(n_games / n_workers)),
+                n_envs=math.ceil(min(n_envs, n_games) / n_workers),  # in each process
                 gym_packages=gym_packages,
                 **kwargs,
             )
