@@ -82,7 +82,7 @@ def publish(
     :param device: PyTorch device of the evaluations.
     :param gym_packages: modules to import that register the environment, in addition to those
         saved with the run.
-    :param n_envs: most games that a process plays side by side.
+    :param n_envs: most games played side by side, in all processes together.
     :param n_workers: most processes that play games, see :meth:`.Run.evaluate`.
     :param progress_bar: show the progress of the evaluations on stderr.
     :param log: called with each line about the progress.

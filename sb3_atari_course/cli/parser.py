@@ -88,7 +88,10 @@ def add_games(parser: argparse._ActionsContainer, *, n_games: int, seed: int) ->
 def add_parallel_games(parser: argparse._ActionsContainer) -> None:
     """Add ``--n-envs`` and ``--workers`` of an evaluation, which do not change the scores."""
     add_integer(
-        parser, "--n-envs", default=N_ENVS, help="most games that a process plays side by side"
+        parser,
+        "--n-envs",
+        default=N_ENVS,
+        help="most games played side by side, in all processes together",
     )
     text = "most processes that play games, started if it takes long (default: one per core)"
     add_integer(parser, "--workers", help=text)

@@ -136,7 +136,7 @@ class Run:
         :param seed: of the initial states and the random actions.
         :param epsilon: probability of a random action; None for 0.05 in an Atari game, else 0.
         :param device: PyTorch device.
-        :param n_envs: most games that a process plays side by side.
+        :param n_envs: most games played side by side, in all processes together.
         :param n_workers: number of processes that play, including this one; the others start once
             the games take longer than a second. A script needs ``if __name__ == "__main__":``.
         :param gym_packages: modules that register the environment, imported in each process.
