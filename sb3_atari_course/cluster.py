@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -220,13 +220,27 @@ def _start_here(n_cpus: int) -> None:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else it copies the folder
     import ray
 
-    ray.init(
-        "local",
-        num_cpus=n_cpus,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE,
-        **_QUIET,
-    )
+    with _ctrl_c_afterwards():
+        ray.init(
+            "local",
+            num_cpus=n_cpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE,
+            **_QUIET,
+        )
+
+
+@contextlib.contextmanager
+def _ctrl_c_afterwards() -> Iterator[None]:
+    """Delay Ctrl-C: Ray (2.60) may crash at the exit if it was interrupted while it started."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _join(address: str) -> None:
@@ -240,7 +254,8 @@ def _join(address: str) -> None:
     if address != "auto":
         _check_answers(address)
     try:
-        ray.init(address, **_QUIET)
+        with _ctrl_c_afterwards():
+            ray.init(address, **_QUIET)
     except ConnectionError as error:
         if address != "auto":
             raise _unreachable(address, error) from error

@@ -159,7 +159,8 @@ def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings)
         print(f"suite {folder.path}: {len(jobs)} runs", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
         try:
-            runner.run()
+            with folder.locked():
+                runner.run()
         except KeyboardInterrupt:
             print("stopped; run the same command to resume")
             raise

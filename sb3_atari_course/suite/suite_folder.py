@@ -6,16 +6,20 @@
     dqn/CartPole-v1_1/     run folders of RL Zoo: algorithm, environment, seed
     hyperparams/           the yml of each algorithm and environment
     workers/               output of each run, and the process that trains it
+    lock                   locked by the command that runs the suite
     report/                tables, figures and HTML report
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course._common.atomic_files import write_result
@@ -90,6 +94,24 @@ class SuiteFolder:
         content = {"format": _FORMAT, **merged.as_dict()}
         _write(self.path / "suite.json", json.dumps(content, indent=1) + "\n")
         return merged
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the suite for this process; the kernel unlocks it when the process dies.
+
+        :raises SettingError: if another process runs the suite.
+        """
+        lock = FileLock(self.path / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise SettingError(
+                f"another command runs the suite {self.path}: wait until it ends, or stop it"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _merge(self, stored: SuiteSettings, given: SuiteSettings) -> tuple[RunSettings, ...]:
         runs = {run.key: run for run in stored.runs}

@@ -187,3 +187,11 @@ def test_damaged_scores_do_not_count(folder: SuiteFolder) -> None:
     ended_run(folder, taxi())
     (folder.run(taxi()) / "evaluation.json").write_text('{"model_sha')
     assert not folder.is_evaluated(taxi(), suite())
+
+
+def test_suite_that_another_command_runs_is_refused(folder: SuiteFolder) -> None:
+    folder.add(suite())
+    with folder.locked(), pytest.raises(SettingError, match="another command runs the suite"):
+        SuiteFolder(folder.path).locked().__enter__()
+    with folder.locked():
+        pass
