@@ -19,7 +19,7 @@ from sb3_atari_course.cli.parser import (
 from sb3_atari_course.hyperparams import ALGORITHMS
 
 if TYPE_CHECKING:
-    from sb3_atari_course.suite.suite_file import SuiteSettings
+    from sb3_atari_course.suite.suite_file import RunSettings, SuiteSettings
     from sb3_atari_course.suite.suite_folder import SuiteFolder
 
 _EPILOG = """\
@@ -129,7 +129,7 @@ def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings)
     from sb3_atari_course.suite.run_job import RunJob
     from sb3_atari_course.suite.suite_runner import FAILED, SuiteRunner
 
-    runs = settings.runs
+    runs: Sequence[RunSettings] = settings.runs
     if args.report:
         runs = tuple(
             run for run in runs if folder.is_trained(run) and not folder.is_evaluated(run, settings)

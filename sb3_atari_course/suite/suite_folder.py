@@ -151,6 +151,10 @@ class SuiteFolder:
             return False
         return True
 
+    def is_finished(self, settings: RunSettings, suite: SuiteSettings) -> bool:
+        """Return whether nothing is left to do."""
+        return self.is_trained(settings) and self.is_evaluated(settings, suite)
+
     def is_evaluated(self, settings: RunSettings, suite: SuiteSettings) -> bool:
         """Return whether the final model has the scores of the suite's evaluation."""
         protocol = self._evaluation(settings)

@@ -108,9 +108,7 @@ class SuiteRunner:
         :raises KeyboardInterrupt: after Ctrl-C.
         """
         for i, run in enumerate(self.runs):
-            if run.job.folder.is_trained(run.job.settings) and run.job.folder.is_evaluated(
-                run.job.settings, run.job.suite
-            ):
+            if run.job.folder.is_finished(run.job.settings, run.job.suite):
                 run.state = FINISHED
                 run.update()
             else:
