@@ -130,13 +130,12 @@ def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings)
     from sb3_atari_course.suite.suite_runner import FAILED, SuiteRunner
 
     runs: Sequence[RunSettings] = settings.runs
+    unfinished = [run for run in runs if not folder.is_finished(run, settings)]
     if args.report:
-        runs = tuple(
-            run for run in runs if folder.is_trained(run) and not folder.is_evaluated(run, settings)
-        )
+        runs = unfinished = [run for run in unfinished if folder.is_trained(run)]
     elif folder.settings() is not None:
         folder.add(settings)
-    if not runs:
+    if not unfinished:
         return 0
     with Cluster(args.address, n_cpus=usable_threads(None, 2**16)) as cluster:
         cluster.check_request(cpus=args.cpus, gpus=args.gpus)
