@@ -89,7 +89,7 @@ class TestEvaluate:
             "epsilon": 0.3,
             "max_frames": 99,
             "sticky_actions": 0.25,
-            "n_envs": 3,
+            "n_envs": 2,  # 3, split over 2 workers
             "env_kwargs": {"sutton_barto_reward": True},  # the latest run's
             "progress_bar": True,
         }

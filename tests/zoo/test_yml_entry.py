@@ -54,8 +54,8 @@ def test_rejects_values_that_cannot_be_stored(tmp_path: Path) -> None:
     register_algorithms()
     file = tmp_path / "a.py"
     file.write_text(
-        "import torch\nhyperparams = {'Taxi-v4': dict(n_timesteps=9, policy='QTablePolicy',"
-        " env_kwargs=dict(a=torch.nn.ReLU))}"
+        "import torch\nhyperparams = {'CartPole-v1': dict(n_timesteps=9, policy='MlpPolicy',"
+        " policy_kwargs=dict(activation_fn=torch.nn.ReLU))}"
     )
     with pytest.raises(ValueError, match="plain values"):
-        read_entry("q_learning", "Taxi-v4", file)
+        read_entry("dqn", "CartPole-v1", file)
