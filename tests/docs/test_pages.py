@@ -43,7 +43,9 @@ def test_marks_are_known_and_stand_above_a_block(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
-    kinds = r"bash|python|yaml|text|\{(?:eval-rst|toctree|program-output|include|literalinclude)\}.*"
+    kinds = (
+        r"bash|python|yaml|text|\{(?:eval-rst|toctree|program-output|include|literalinclude)\}.*"
+    )
     fences = re.findall(r"^[ \t]*(?:```|~~~).*$", page.read_text(encoding="utf-8"), flags=re.M)
     for opening, closing in zip(fences[::2], fences[1::2], strict=True):
         assert re.fullmatch(rf"```(?:{kinds})", opening), opening
