@@ -31,7 +31,7 @@ def launcher(study: Study, folder: Path, n_workers: int = 1) -> Launcher:
         n_threads=1,
         device="cpu",
         grace_period=60,
-        seconds=math.inf,
+        deadline=math.inf,
     )
     return Launcher(study, job, n_workers=n_workers)
 
