@@ -7,6 +7,7 @@ is reported as :attr:`Ended.death` and not restarted: its caller knows what to r
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import secrets
 import signal
@@ -193,6 +194,7 @@ class Cluster:
 def _interruptible(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function that can be interrupted, also where jobs in the background ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.freeze()  # Ray's modules stay: garbage collection need not look at them
     return function(*arguments)
 
 
