@@ -263,7 +263,9 @@ def summarize(
             folder.is_trained(run) and folder.is_evaluated(run, settings) for run in settings.runs
         ),
         "kills": sum(kill.what in (WORKER, WRITING_WORKER) for kill in resumed),
-        "kills_inside_a_write": sum(was_writing(folder, kill) for kill in resumed),
+        "kills_inside_a_write": sum(
+            kill.what == WRITING_WORKER and was_writing(folder, kill) for kill in resumed
+        ),
         "node_kills": done.count(NODE),
         "driver_kills": done.count(DRIVER),
         "duplicates": n_unneeded_trainings(folder, kills)
