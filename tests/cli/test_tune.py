@@ -166,3 +166,15 @@ def test_invalid_argument_prints_one_line(
     assert "Traceback" not in printed
     assert printed.splitlines()[-1].startswith("sb3-atari")
     assert sorted(home.rglob("*")) == before  # no partial files are left
+
+
+def test_reports_that_ray_is_missing_before_a_study_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sb3_atari_course.cluster.find_spec", lambda name: None)
+    assert cli(*ICE, "--address", "auto", "--storage", "postgresql://me:pw@127.0.0.1:9/x") == 2
+    printed = capsys.readouterr().err
+    assert 'pip install "sb3_atari_course[cluster]"' in printed
+    assert len(printed.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from optuna import Study
 from optuna.trial import TrialState
@@ -47,7 +48,11 @@ def storage(server: PostgresServer) -> DatabaseStorage:
 
 
 def start(
-    cluster: RayCluster, server: PostgresServer, home: Path, *more: str
+    cluster: RayCluster,
+    server: PostgresServer,
+    home: Path,
+    *more: str,
+    env: dict[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
@@ -62,6 +67,7 @@ def start(
             **cluster.environment,
             "SB3_ATARI_STORAGE": server.url,
             "PYTHONPATH": str(ROOT),
+            **(env or {}),
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -147,3 +153,22 @@ def test_more_gpus_than_any_node_has_are_refused(
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 2
     assert "1 GPUs" in printed.splitlines()[-1]
+
+
+def test_password_is_in_no_command_line_and_no_file(
+    cluster: RayCluster, server: PostgresServer, storage: DatabaseStorage, tmp_path: Path
+) -> None:
+    secret = "kept-to-itself"
+    process = start(
+        cluster, server, tmp_path, "--n-trials", "2",
+        env={"SB3_ATARI_STORAGE": server.url.replace(":unused@", f":{secret}@")},
+    )  # fmt: skip
+    wait_until("running", 1, storage, process, tmp_path)
+    commands = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if secret in command]
+    printed = process.communicate(timeout=100)[0]
+    assert process.returncode == 0, printed
+    assert secret not in printed
+    files = [*tmp_path.rglob("*"), *cluster.folder.rglob("*")]
+    assert any(path.suffix == ".log" for path in files)
+    assert not [path for path in files if path.is_file() and secret.encode() in path.read_bytes()]

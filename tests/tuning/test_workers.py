@@ -320,3 +320,64 @@ class TestLauncher:
         launcher = Launcher(study, job_in(tmp_path), n_workers=1)
         launcher._check_study()
         assert "trial" not in capsys.readouterr().out
+
+
+class Scripted:
+    """Worker without a process: ends as its script says.
+
+    :param deaths: what :meth:`poll` returns, one a call; the last one stays.
+    """
+
+    def __init__(self, deaths: list[str | None]) -> None:
+        self.deaths, self.calls = deaths, list[str]()
+
+    def poll(self) -> str | None:
+        return self.deaths.pop(0) if len(self.deaths) > 1 else self.deaths[0]
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
+
+class TestReplacement:
+    """Any kind of worker: replaced if it dies, stopped at the end."""
+
+    @pytest.fixture(autouse=True)
+    def _no_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(workers, "_WORKER_INTERVAL", 0.001)
+        monkeypatch.setattr(workers, "_KILL_TIMEOUT", 0.01)
+
+    def run(
+        self, scripts: list[list[str | None]], folder: Path, *, n_workers: int = 1
+    ) -> list[Scripted]:
+        """Run a launcher whose workers follow the scripts, in the order of their start."""
+        started: list[Scripted] = []
+
+        def start(job: Job, log: Path) -> Scripted:
+            assert log.read_text() == ""  # exists: its last line is shown if the worker dies
+            log.write_text(f"worker {len(started)}")
+            started.append(Scripted(scripts[len(started)]))
+            return started[-1]
+
+        self.started = started
+        Launcher(make_study(), job_in(folder), n_workers=n_workers, start=start).run()
+        return started
+
+    def test_dead_worker_is_replaced_and_a_finished_one_is_not(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        scripts: list[list[str | None]] = [[""], [None, "lost with its node"], [None, ""]]
+        started = self.run(scripts, tmp_path, n_workers=2)
+        assert len(started) == 3
+        assert [worker.calls for worker in started] == [[]] * 3
+        assert "lost with its node" in capsys.readouterr().out
+
+    def test_repeated_deaths_end_the_study_and_stop_the_others(self, tmp_path: Path) -> None:
+        running: list[str | None] = [*[None] * 1000, ""]  # ends at last
+        scripts: list[list[str | None]] = [running, *[["killed"] for _ in range(10)]]
+        with pytest.raises(ValueError, match=r"10 workers died .* killed; .*: worker 10"):
+            self.run(scripts, tmp_path, n_workers=2)
+        assert len(self.started) == 11
+        assert self.started[0].calls == ["stop", "kill"]  # it did not stop in time
