@@ -19,10 +19,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 import optuna
@@ -289,12 +290,44 @@ def progress_line(status: StudyStatus, n_workers: int) -> str:
     return ", ".join(parts)
 
 
+class Interruption:
+    """Handler of SIGINT that raises ``KeyboardInterrupt`` only where a worker can be interrupted.
+
+    Elsewhere the worker stops at the next such place: interrupted while Optuna creates a trial, it
+    would leave one that runs until it is stale.
+    """
+
+    def __init__(self) -> None:
+        self._is_received = self._is_possible = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
+        self._is_received = True
+        if self._is_possible:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if the signal was received."""
+        if self._is_received:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def possible(self) -> Iterator[None]:
+        """Let the signal interrupt the code inside, also if it was received before."""
+        self._is_possible = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._is_possible = False
+
+
 def work(
     study: Study,
     objective: Callable[[Trial], float],
     *,
     seconds: float = math.inf,
-    stop: threading.Event | None = None,
+    interruption: Interruption | None = None,
 ) -> None:
     """Run trials until the budget is spent, the time is over, or several trials in a row fail.
 
@@ -303,32 +336,40 @@ def work(
     :param study: the study.
     :param objective: the function to maximize.
     :param seconds: time after which no further trial starts.
-    :param stop: no further trial starts once it is set.
+    :param interruption: the handler of SIGINT, if one is set.
     :raises Exception: if the results of several trials in a row cannot be stored.
-    :raises KeyboardInterrupt: if ``stop`` was set.
+    :raises KeyboardInterrupt: if it was interrupted; its trial is marked as failed.
     """
     deadline = time.monotonic() + seconds
-    stop = stop or threading.Event()
+    interruption = interruption or Interruption()
     n_lost = 0
     ended: list[FrozenTrial] = []  # trials of this worker
+
+    def run(trial: Trial) -> float:
+        with interruption.possible():
+            return objective(trial)
+
+    def wait(seconds: float) -> None:
+        with interruption.possible():
+            time.sleep(seconds)
+
     while True:
         try:
-            if stop.is_set():
-                raise KeyboardInterrupt
+            interruption.check()
             optuna.storages.fail_stale_trials(study)
             status = status_of(study)
             n_errors = sum(ERROR in trial.user_attrs for trial in ended[-MAX_ERRORS:])
             if status.is_done or n_errors == MAX_ERRORS or time.monotonic() > deadline:
                 return
             if not status.has_room:
-                time.sleep(_IDLE_INTERVAL)
+                wait(_IDLE_INTERVAL)
                 continue
             keep = [lambda _, trial: ended.append(trial)]
-            study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=keep)
+            study.optimize(run, n_trials=1, catch=(Exception,), callbacks=keep)
             n_lost = 0
         except StorageInternalError as error:
             print(f"storage unavailable, retrying: {error.__cause__ or error}", flush=True)
-            time.sleep(_IDLE_INTERVAL)
+            wait(_IDLE_INTERVAL)
         except Exception as error:
             # exceptions of the objective are caught: Optuna could not store the result, most likely
             # because another worker marked this one as dead
@@ -336,14 +377,13 @@ def work(
             print(f"result of a trial lost: {error!r}", flush=True)
             if n_lost >= _MAX_LOST:
                 raise
-            time.sleep(_IDLE_INTERVAL * 3**n_lost)  # back off: a full disk may take a while
+            wait(_IDLE_INTERVAL * 3**n_lost)  # back off: a full disk may take a while
 
 
-def run_job(job: Job, stop: threading.Event | None = None) -> bool:
+def run_job(job: Job) -> bool:
     """Run trials in this process until the budget is spent.
 
     :param job: what to run.
-    :param stop: see :func:`work`.
     :return: False if it was interrupted.
     """
     warnings.simplefilter("ignore", ExperimentalWarning)
@@ -359,7 +399,10 @@ def run_job(job: Job, stop: threading.Event | None = None) -> bool:
         gc.freeze()  # imported modules stay: collecting over them would take 0.2 s per trial
         print(f"worker {os.getpid()} started", flush=True)
         objective = Objective(settings, folder / "trials", device=job.device)
-        work(study, objective, seconds=job.deadline - time.time(), stop=stop)
+        interruption = Interruption()
+        signal.signal(signal.SIGINT, interruption)
+        seconds = job.deadline - time.time()
+        work(study, objective, seconds=seconds, interruption=interruption)
     except KeyboardInterrupt:
         print("stopped", flush=True)
         return False
@@ -374,9 +417,8 @@ def main() -> None:
     job = Job(**json.loads(line))
     # background jobs ignore SIGINT, but interrupt_main() needs its default handler
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    stop = threading.Event()
-    threading.Thread(target=_stop_with_launcher, args=(stop,), daemon=True).start()
-    if not run_job(job, stop):
+    threading.Thread(target=_stop_with_launcher, daemon=True).start()
+    if not run_job(job):
         raise SystemExit(130)
 
 
@@ -385,10 +427,9 @@ def _run_on_node(job: Job, log: Path) -> None:
         run_job(job)
 
 
-def _stop_with_launcher(stop: threading.Event) -> None:
+def _stop_with_launcher() -> None:
     """Interrupt the trial when standard input ends; exit if it does not stop in time."""
     os.read(sys.stdin.fileno(), 1)  # returns at end of input; a buffered read would block exit
-    stop.set()
     _thread.interrupt_main()
     time.sleep(_EXIT_TIMEOUT)
     os._exit(130)

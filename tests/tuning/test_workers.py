@@ -8,10 +8,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,7 @@ from optuna.trial import TrialState
 from sb3_atari_course.tuning import workers
 from sb3_atari_course.tuning.storage import LockedJournalStorage
 from sb3_atari_course.tuning.study import ERROR, StudyStatus, create_or_join, find_study, status_of
-from sb3_atari_course.tuning.workers import Job, Launcher, progress_line, work
+from sb3_atari_course.tuning.workers import Interruption, Job, Launcher, progress_line, work
 from tests.tuning.studies import Quick, make_study, settings, states
 
 ROOT = Path(__file__).parents[2]
@@ -98,11 +99,67 @@ def test_worker_survives_errors_between_good_trials() -> None:
     assert len(status_of(study).errors) > 6
 
 
-def test_no_trial_starts_after_stop_is_set() -> None:
-    study, stop = make_study(n_trials=4), threading.Event()
+@pytest.fixture
+def interruption() -> Iterator[Interruption]:
+    interruption = Interruption()
+    before = signal.signal(signal.SIGINT, interruption)
+    yield interruption
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupt(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupted_trial_is_marked_as_failed(interruption: Interruption) -> None:
+    study = make_study(n_trials=4)
     with pytest.raises(KeyboardInterrupt):
-        work(study, Quick(lambda trial: stop.set()), stop=stop)
-    assert states(study) == ["COMPLETE"]
+        work(study, Quick(interrupt), interruption=interruption)
+    assert states(study) == ["FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "expected"),
+    [
+        ("set_trial_state_values", 1, ["FAIL"]),  # the first trial is enqueued: set to running
+        ("set_trial_state_values", 2, ["COMPLETE"]),  # its result
+        ("create_new_trial", 1, ["COMPLETE", "FAIL"]),
+    ],
+)
+def test_no_trial_is_left_running_if_interrupted_between_trials(
+    method: str,
+    call: int,
+    expected: list[str],
+    interruption: Interruption,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = make_study(n_trials=4)
+    real, calls = getattr(study._storage, method), []
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        calls.append(args)
+        if len(calls) == call:
+            interrupt()
+        return result
+
+    monkeypatch.setattr(study._storage, method, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work(study, Quick(), interruption=interruption)
+    assert states(study) == expected
+
+
+def test_waiting_worker_is_interrupted_at_once(
+    interruption: Interruption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_IDLE_INTERVAL", 60)
+    study = make_study(n_trials=1)
+    study.ask()  # another worker's
+    Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        work(study, Quick(), interruption=interruption)
+    assert time.monotonic() - start < 30
 
 
 def test_no_trial_starts_after_the_time_limit() -> None:
