@@ -180,8 +180,15 @@ class Cluster:
                 raise ValueError(f"node {probes[ref]} does not answer: remove it from the cluster")
             for ref in done:
                 lost = (exceptions.TaskUnschedulableError, exceptions.NodeDiedError)
-                with contextlib.suppress(*lost):  # the node has just died
+                try:
                     _check_probe(ray.get(ref), probes[ref], folder)
+                except lost:  # the node has just died
+                    pass
+                except exceptions.RayError as error:
+                    raise ValueError(
+                        f"node {probes[ref]} cannot import sb3_atari_course: install version"
+                        f" {__version__} on it"
+                    ) from error
         finally:
             token.unlink(missing_ok=True)
 

@@ -28,6 +28,8 @@ FILES = [
 BREAKOUT = FOLDER / "dqn" / "BreakoutNoFrameskip-v4_1"
 GAMES = ["BreakoutNoFrameskip-v4"]
 SMALL_ENVS = ["CartPole-v1", "LunarLander-v3", "MountainCar-v0", "Pendulum-v1"]
+#: Chaotic dynamics: one name of a processor covers several models, which round differently.
+SENSITIVE_ENVS = {"LunarLander-v3", "Pendulum-v1"}
 ENVS = {"dqn": [*GAMES, *SMALL_ENVS], "q_learning": ["Taxi-v4"]}
 MOST_BYTES = 60_000_000
 
@@ -166,12 +168,13 @@ def test_stock_rl_zoo_plays_breakout(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_score_equals_that_of_the_model_card(file: Path) -> None:
-    """Equal on the same hardware; elsewhere rounding may change games."""
+    """Equal on the same hardware, unless small differences of rounding change games."""
     card = read_card(file.parent)
     published = card["scores"][file.name]
     n_games, seed = published["protocol"]["n_games"], published["protocol"]["seed"]
     report = find(file).evaluate(seed=seed, n_games=n_games, random_play=False, device="cpu")
-    if describe_machine() == card["training"]["hardware"]:
+    is_same_machine = describe_machine() == card["training"]["hardware"]
+    if is_same_machine and card["env_id"] not in SENSITIVE_ENVS:
         assert [*report.scores] == published["scores"]
     error = math.hypot(published["std"], report.std) / math.sqrt(n_games)
     # an older model card may lack keys of the protocol

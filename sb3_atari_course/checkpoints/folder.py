@@ -118,6 +118,13 @@ class CheckpointFolder:
         return any(self.path.glob("step-*.npz"))
 
     @property
+    def has_ended(self) -> bool:
+        """Whether training has reached its last step, or another callback has ended it."""
+        newest, events = self.peek(), self.events()
+        was_ended = bool(events) and events[-1]["event"] == "ended"
+        return was_ended or (newest is not None and newest.finished)
+
+    @property
     def is_locked(self) -> bool:
         """Whether this object holds the lock."""
         return self._lock.is_locked
@@ -280,9 +287,7 @@ def how_to_resume(run: Path) -> str:
 def unfinished_checkpoint(run: Path) -> Checkpoint | None:
     """Return the newest checkpoint of an unfinished run; None if it is finished or has none."""
     folder = CheckpointFolder(run / FOLDER)
-    checkpoint, events = folder.peek(), folder.events()
-    was_ended = bool(events) and events[-1]["event"] == "ended"  # by another callback
-    return None if checkpoint is None or checkpoint.finished or was_ended else checkpoint
+    return None if folder.has_ended else folder.peek()
 
 
 def print_unfinished_runs(runs: Path, name: str) -> None:

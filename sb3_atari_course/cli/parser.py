@@ -156,10 +156,19 @@ def add_cluster(parser: argparse._ActionsContainer, what: str) -> None:
     )
     parser.add_argument(
         "--gpus",
-        type=number(float, 0),
+        type=_gpus,
         default=0.0,
         help=f"GPUs per {what}, such as 0.25; 0 trains on the CPU (default 0)",
     )
+
+
+def _gpus(text: str) -> float:
+    gpus = float(number(float, 0)(text))
+    if gpus > 1 and not gpus.is_integer():
+        raise argparse.ArgumentTypeError(
+            f"must be a fraction of one GPU, or a whole number, got {text!r}"
+        )
+    return gpus
 
 
 def add_env_kwargs(parser: argparse._ActionsContainer, help: str) -> None:

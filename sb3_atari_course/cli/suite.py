@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,20 +48,25 @@ def main(arguments: Sequence[str]) -> None:
     :raises SystemExit: with status 1 if a run failed.
     """
     args = _parse(arguments)
+    from sb3_atari_course.envs import import_packages
     from sb3_atari_course.report.run_data import need_extra
     from sb3_atari_course.suite.suite_folder import SuiteFolder
 
     need_extra()
     name = Path(args.suite).stem if args.suite else "suite"
     folder = SuiteFolder((args.folder or Path("suites") / name).resolve())
-    if args.report:
-        settings = folder.settings()
-        if settings is None:
-            raise ValueError(f"{folder.path} is not a suite: pass its folder with -f")
-    else:
-        settings = _settings_of(args)
-    n_failed = _run(args, folder, settings)
-    _write_report(folder)
+    stored = folder.settings()
+    if stored is None and args.report:
+        raise ValueError(f"{folder.path} is not a suite: pass its folder with -f")
+    if stored is not None:
+        import_packages(stored.gym_packages)
+    if args.report and folder.is_running:
+        print("the suite is running: the report has the runs that are evaluated so far", flush=True)
+        _write_report(folder)
+        return
+    n_failed = _run(args, folder, _settings_of(args, stored))
+    if not n_failed or _evaluated(folder):
+        _write_report(folder)
     if n_failed:
         raise SystemExit(1)
 
@@ -103,11 +109,17 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _settings_of(args: argparse.Namespace) -> SuiteSettings:
-    """Return the settings of the suite file, or of the flags instead of it."""
+def _settings_of(args: argparse.Namespace, stored: SuiteSettings | None) -> SuiteSettings:
+    """Return the settings of the suite file, or of the flags instead of it.
+
+    :param stored: settings of the suite, which the report uses, and whose evaluation no flag
+        changes.
+    """
     from sb3_atari_course.suite.suite_file import read_suite, suite_of
     from sb3_atari_course.zoo.hyperparameter_checks import NamedValues
 
+    if args.report and stored is not None:
+        return stored
     if args.suite:
         return read_suite(Path(args.suite))
     for name, flag in (("hyperparams", "-params"), ("env_kwargs", "--env-kwargs")):
@@ -117,7 +129,8 @@ def _settings_of(args: argparse.Namespace) -> SuiteSettings:
             read: argparse.Action = NamedValues([flag], name)  # type: ignore[no-untyped-call]
             read(argparse.ArgumentParser(), args, pairs, flag)
     given = {key: getattr(args, name) for name, key in _RUN_FLAGS.items()}
-    return suite_of({key: value for key, value in given.items() if value not in (None, [])})
+    settings = suite_of({key: value for key, value in given.items() if value not in (None, [])})
+    return settings if stored is None else replace(settings, evaluation=stored.evaluation)
 
 
 def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings) -> int:
@@ -133,20 +146,20 @@ def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings)
     unfinished = [run for run in runs if not folder.is_finished(run, settings)]
     if args.report:
         runs = unfinished = [run for run in unfinished if folder.is_trained(run)]
-    elif folder.settings() is not None:
-        folder.add(settings)
+    merged = folder.check(settings)
     if not unfinished:
+        with folder.locked():
+            folder.add(settings)
         return 0
     with Cluster(args.address, n_cpus=usable_threads(None, 2**16)) as cluster:
         cluster.check_request(cpus=args.cpus, gpus=args.gpus)
         cluster.check_folder(folder.path)
-        folder.add(settings)
         device = "auto" if args.gpus else "cpu"
         jobs = [
             RunJob(
                 folder=folder,
                 settings=run,
-                suite=settings,
+                suite=merged,
                 train=train.main,
                 n_threads=max(1, int(args.cpus)),
                 device=device,
@@ -159,6 +172,7 @@ def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
         try:
             with folder.locked():
+                folder.add(settings)
                 runner.run()
         except KeyboardInterrupt:
             print("stopped; run the same command to resume")
@@ -166,13 +180,19 @@ def _run(args: argparse.Namespace, folder: SuiteFolder, settings: SuiteSettings)
     return sum(run.state == FAILED for run in runner.runs)
 
 
+def _evaluated(folder: SuiteFolder) -> list[RunSettings]:
+    """Return the runs of the suite that have the scores of its evaluation."""
+    settings = folder.settings()
+    runs = () if settings is None else settings.runs
+    return [run for run in runs if settings is not None and folder.is_evaluated(run, settings)]
+
+
 def _write_report(folder: SuiteFolder) -> None:
     """Write tables, figures and HTML report of the finished runs."""
     from sb3_atari_course.suite.suite_report import write_suite_report
 
-    settings = folder.settings()
+    settings, evaluated = folder.settings(), _evaluated(folder)
     assert settings is not None
-    evaluated = [run for run in settings.runs if folder.is_evaluated(run, settings)]
     if not evaluated:
         raise ValueError(f"{folder.path} has no finished run yet: run it without --report")
     files = write_suite_report(

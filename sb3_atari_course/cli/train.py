@@ -112,7 +112,8 @@ class TrainParser(CommandParser):
         if given.vec_env == "native":
             importlib.import_module("sb3_atari_course.native_zoo")
             given.vec_env = "dummy"  # RL Zoo's name; the module has set another class
-        print_unfinished_runs(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
+        if number_of_run is None:  # with a number, a suite resumes the others
+            print_unfinished_runs(Path(given.log_folder) / given.algo, EnvironmentName(given.env))
         return given
 
 

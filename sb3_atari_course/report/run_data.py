@@ -273,10 +273,11 @@ class RunCurves:
         return round(max(self.n_logged, *(float(one.steps.max(initial=0)) for one in curves)))
 
 
-def read_run(folder: str | Path) -> RunCurves:
+def read_run(folder: str | Path, *, needs_games: bool = True) -> RunCurves:
     """Read a run folder of RL Zoo, whether or not its training is finished.
 
     :param folder: with monitor files; ``progress.csv`` and ``evaluations.npz`` are read if present.
+    :param needs_games: reject a run without a finished game.
     :raises ValueError: for a folder that is not a run, a run without a finished game, and a file
         that cannot be read or ends in the middle of a line.
     :raises ImportError: without the extra ``plots``.
@@ -284,6 +285,8 @@ def read_run(folder: str | Path) -> RunCurves:
     folder = Path(folder)
     need_extra()
     games = _read_games(folder)
+    if needs_games and games.empty:
+        raise ValueError(f"no full game was finished in {folder}: train for longer, then plot")
     facts = read_facts(folder)
     progress = read_progress(folder / "progress.csv")
     if progress is not None:
@@ -325,7 +328,7 @@ def _end_steps(
     if facts.frame_skip is None and logged == 0:
         return None
     steps: NDArray[np.float64] = np.sort(games["end"].to_numpy()) / (facts.frame_skip or 1)
-    if logged > 0 and (facts.is_finished or facts.frame_skip is None):
+    if steps.size and logged > 0 and (facts.is_finished or facts.frame_skip is None):
         steps = steps * min(1.0, logged / steps[-1])  # else the log may lag behind
     return steps if progress is None else _as_logged(steps, progress)
 
@@ -375,8 +378,6 @@ def _read_games(folder: Path) -> pd.DataFrame:
         games = pd.concat([_read_monitor(Path(file)) for file in files])
     except (KeyError, TypeError, ValueError) as error:  # pandas' own are ValueErrors too
         raise ValueError(f"the monitor files of {folder} cannot be read: {error!r}") from error
-    if games.empty:
-        raise ValueError(f"no full game was finished in {folder}: train for longer, then plot")
     games["end"] *= len(files)
     return games.sort_values("t", kind="stable")
 

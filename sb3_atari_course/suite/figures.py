@@ -25,8 +25,13 @@ def colors_of(suite: Suite) -> dict[str, str]:
 
 
 def draw_learning_curves(suite: Suite, env_id: str) -> Figure:
-    """Draw the training scores in one environment: the mean over the seeds with its interval."""
-    runs = [run for scores in suite.of(env_id) for run in scores.runs]
+    """Draw the training scores in one environment: the mean over the seeds with its interval.
+
+    :raises ValueError: if no run has finished a training game, or the seeds have no step in common.
+    """
+    runs = [run for scores in suite.of(env_id) for run in scores.runs if run.games.values.size]
+    if not runs:
+        raise ValueError("no training game was finished")
     return draw_comparison(runs, colors=colors_of(suite))
 
 

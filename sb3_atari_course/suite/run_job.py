@@ -59,6 +59,8 @@ class RunJob:
         """Train and evaluate, as far as that is not done; output goes to the log of the run.
 
         :return: True if it is finished, False if it was interrupted.
+        :raises CheckpointError: if training ended without its last checkpoint, or its checkpoints
+            cannot be read.
         :raises Exception: if training failed.
         """
         folder, settings = self.folder, self.settings
@@ -67,9 +69,13 @@ class RunJob:
                 import_packages(self.suite.gym_packages)
                 register_envs()
                 if not folder.is_trained(settings):
-                    self._train_or_resume()
-                if not folder.is_trained(settings):
-                    return False  # stopped by a signal
+                    if not self._train_or_resume():
+                        return False
+                    if not folder.is_trained(settings):
+                        raise CheckpointError(
+                            "its last checkpoint or its model could not be written: the same"
+                            " command tries again"
+                        )
                 if not folder.is_evaluated(settings, self.suite):
                     self._evaluate()
             except KeyboardInterrupt:
@@ -77,7 +83,8 @@ class RunJob:
                 return False
         return True
 
-    def _train_or_resume(self) -> None:
+    def _train_or_resume(self) -> bool:
+        """Train until the end; return False if a signal has stopped it."""
         run = self.folder.run(self.settings)
         checkpoints = CheckpointFolder(run / FOLDER)
         deadline = time.monotonic() + _LOCK_TIMEOUT
@@ -91,14 +98,21 @@ class RunJob:
             (checkpoints.path / newest.name).unlink()
             newest = checkpoints.peek()
         try:
-            if newest is None:
+            if newest is not None:
+                resume_experiment(run, num_threads=self.n_threads, device=self.device)
+            elif checkpoints.has_checkpoints:
+                raise CheckpointError(
+                    f"no checkpoint in {checkpoints.path} can be read now, or by this version of"
+                    f" sb3_atari_course: to train again from the start, remove {run}"
+                )
+            else:
                 shutil.rmtree(run, ignore_errors=True)  # killed before the first checkpoint
                 self.train(self._arguments())
-            else:
-                resume_experiment(run, num_threads=self.n_threads, device=self.device)
         except SystemExit as end:
             if end.code not in _STOPPED:
                 raise RuntimeError(f"train ended with status {end.code}") from end
+            return False
+        return True
 
     def _arguments(self) -> list[str]:
         settings = self.settings

@@ -240,7 +240,7 @@ def read_suite(folders: Sequence[Path], missing: Sequence[str] = ()) -> Suite:
     runs, without = [], list(missing)
     for folder in folders:
         try:
-            run = read_run(folder)
+            run = read_run(folder, needs_games=False)
             reason = _why_missing(run)
         except ValueError as error:
             reason = str(error)

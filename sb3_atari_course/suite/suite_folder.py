@@ -24,7 +24,7 @@ from huggingface_sb3 import EnvironmentName
 
 from sb3_atari_course._common.atomic_files import write_result
 from sb3_atari_course._common.errors import SettingError
-from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder, unfinished_checkpoint
+from sb3_atari_course.checkpoints.folder import FOLDER, CheckpointFolder
 from sb3_atari_course.suite.suite_file import RunSettings, SuiteSettings
 from sb3_atari_course.zoo.run_folder import check_model, sha256_of
 from sb3_atari_course.zoo.yml_entry import yml_block
@@ -83,17 +83,35 @@ class SuiteFolder:
 
         :param given: runs that may be in the suite already, with the same settings.
         :return: the settings of all runs of the suite.
-        :raises SettingError: if a run is in the suite with other settings, or the folder cannot be
-            written.
+        :raises SettingError: as :meth:`check`, and if the folder cannot be written.
         """
-        stored = self.settings()
-        merged = given if stored is None else replace(given, runs=self._merge(stored, given))
+        merged = self.check(given)
         for run in given.runs:
             text = yml_block(run.env_id, run.hyperparams, run.n_timesteps)
             _write(self.yml(run), text)
         content = {"format": _FORMAT, **merged.as_dict()}
         _write(self.path / "suite.json", json.dumps(content, indent=1) + "\n")
         return merged
+
+    def check(self, given: SuiteSettings) -> SuiteSettings:
+        """Return the settings that the suite will have with added runs, without writing anything.
+
+        :raises SettingError: if a run is in the suite with other settings.
+        """
+        stored = self.settings()
+        if stored is None:
+            return given
+        packages = tuple(dict.fromkeys([*stored.gym_packages, *given.gym_packages]))
+        return replace(given, runs=self._merge(stored, given), gym_packages=packages)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a command runs the suite."""
+        try:
+            with self.locked():
+                return False
+        except SettingError:
+            return True
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -138,16 +156,16 @@ class SuiteFolder:
     def is_trained(self, settings: RunSettings) -> bool:
         """Return whether training has ended and its model is saved.
 
-        The checkpoints of a run may be deleted once its agent is evaluated.
+        The folder of its checkpoints may be deleted then.
+
+        :raises OSError: if the model exists but cannot be read now.
         """
-        run = self.run(settings)
-        if CheckpointFolder(run / FOLDER).peek() is None:
-            return self._evaluation(settings) is not None
-        if unfinished_checkpoint(run) is not None:
+        checkpoints = CheckpointFolder(self.run(settings) / FOLDER)
+        if checkpoints.path.exists() and not checkpoints.has_ended:
             return False
         try:
             check_model(self.model(settings))
-        except (OSError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ def _figures(suite: Suite) -> dict[str, Figure]:
         figures["aggregates"] = draw_aggregates(suite)
         figures["performance_profile"] = draw_profiles(suite)
     for env_id in suite.env_ids:
-        figures[_curves_name(env_id)] = draw_learning_curves(suite, env_id)
+        with contextlib.suppress(ValueError):  # too few training games: the page says so
+            figures[_curves_name(env_id)] = draw_learning_curves(suite, env_id)
     return figures
 
 

@@ -148,10 +148,10 @@ class SuiteRunner:
                 self.update()
                 print(f"{run.job.settings} finished; {self.summary()}", flush=True)
             else:
-                run.state = STOPPED
+                self._restart(i, "stopped by a signal")
 
     def _restart(self, i: int, death: str) -> None:
-        """Resume a run whose process died, unless it dies repeatedly at the same checkpoint."""
+        """Resume a run whose process ended, unless it does repeatedly at the same checkpoint."""
         run = self.runs[i]
         step = run.checkpoint_step()
         last, n = self._deaths.get(i, (step, 0))
@@ -159,7 +159,7 @@ class SuiteRunner:
         self._deaths[i] = step, n
         if n >= MAX_DEATHS:
             run.state = FAILED
-            run.error = f"its process died {n} times after step {step:,}, the last time {death}"
+            run.error = f"its process ended {n} times after step {step:,}, the last time {death}"
             print(f"{run.job.settings} failed: {run.error}", flush=True)
             return
         where = f"resuming at step {step:,}" if step else "starting again"
@@ -170,9 +170,10 @@ class SuiteRunner:
         """Interrupt all runs, and wait for their last checkpoints."""
         if not self._tasks:
             return
-        print("stopping all runs with a checkpoint ...", flush=True)
         for task in self._tasks.values():
             task.interrupt()
+        with contextlib.suppress(OSError):  # stdout is a closed pipe
+            print("stopping all runs with a checkpoint ...", flush=True)
         deadline = time.monotonic() + _STOP_TIMEOUT
         while self._tasks and time.monotonic() < deadline:
             time.sleep(_POLL_INTERVAL)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sb3_atari_course import cluster
+from sb3_atari_course.cluster import Ended
+from sb3_atari_course.suite import suite_report
+from sb3_atari_course.suite.suite_file import EvaluationSettings
 from sb3_atari_course.suite.suite_folder import SuiteFolder
 from tests.suite.suites import suite, taxi
+from tests.suite.test_suite_folder import ended_run, score
 from tests.zoo.runs import cli
 
 TAXI = ["suite", "--algo", "q_learning", "--env", "Taxi-v4", "--seeds", "1"]
@@ -49,6 +54,7 @@ class NoCluster:
         ([*TAXI, "--gym-packages", "nowhere"], "--gym-packages nowhere: No module"),
         ([*TAXI, "--vec-env", "threads"], "invalid choice: 'threads'"),
         ([*TAXI, "--cpus", "0"], "--cpus: must be a number, at least 0.01, got '0'"),
+        ([*TAXI, "--gpus", "1.5"], "--gpus: must be a fraction of one GPU, or a whole number"),
         ([*TAXI, "--gpus", "-1"], "--gpus: must be a number, at least 0, got '-1'"),
         ([*TAXI, "--checkpoint-freq", "0"], "must be an integer, at least 1, got '0'"),
         ([*TAXI, "-f", "cut"], "suite.json cannot be read"),
@@ -79,6 +85,105 @@ def test_invalid_argument_prints_one_line(
     assert len(printed.err.splitlines()) == 1
     assert printed.out == ""
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+class FailingTask:
+    """Task that has failed."""
+
+    def poll(self) -> Ended:
+        return Ended(error=ValueError("no memory"))
+
+
+class FailingCluster:
+    """Cluster on which every run fails."""
+
+    def __init__(self, *arguments: Any, **kwargs: Any) -> None: ...
+
+    def __enter__(self) -> FailingCluster:
+        return self
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def check_request(self, **request: float) -> None: ...
+
+    def check_folder(self, folder: Path) -> None: ...
+
+    def n_slots(self, **request: float) -> int:
+        return 1
+
+    def start(self, *arguments: Any, **request: float) -> FailingTask:
+        return FailingTask()
+
+
+def test_suite_without_a_finished_run_ends_with_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "Cluster", FailingCluster)
+    assert cli(*TAXI, "-f", "new") == 1
+    printed = capsys.readouterr()
+    assert "q_learning Taxi-v4 seed 1 failed: ValueError: no memory" in printed.out
+    assert printed.err == ""
+
+
+def test_flags_add_runs_and_keep_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "Cluster", FailingCluster)
+    folder = SuiteFolder(tmp_path / "old")
+    stored = folder.add(replace(suite(taxi()), evaluation=EvaluationSettings(7, 8, 0.5)))
+    more = ["suite", "--algo", "dqn", "--env", "CartPole-v1", "--seeds", "1", "-f", "old"]
+    assert cli(*more) == 1
+    settings = folder.settings()
+    assert settings is not None
+    assert settings.evaluation == stored.evaluation
+    assert [run.algo for run in settings.runs] == ["q_learning", "dqn"]
+
+
+def test_refused_command_leaves_the_settings_of_a_running_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "Cluster", FailingCluster)
+    folder = SuiteFolder(tmp_path / "old")
+    stored = folder.add(suite(taxi()))
+    more = ["suite", "--algo", "dqn", "--env", "CartPole-v1", "--seeds", "1", "-f", "old"]
+    with folder.locked():
+        assert cli(*more) == 2
+    assert "another command runs the suite" in capsys.readouterr().err
+    assert folder.settings() == stored
+
+
+def test_report_of_a_running_suite_evaluates_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "Cluster", NoCluster)
+    folder = SuiteFolder(tmp_path / "old")
+    folder.add(suite(taxi()))
+    ended_run(folder, taxi())
+    with folder.locked():
+        assert cli("suite", "--report", "-f", "old") == 2
+    printed = capsys.readouterr()
+    assert "the suite is running" in printed.out
+    assert "no finished run yet" in printed.err
+
+
+def test_report_knows_the_environments_of_the_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_taxi.py").write_text(
+        "import gymnasium\n"
+        "if 'MyTaxi-v1' not in gymnasium.registry:\n"
+        "    entry = 'gymnasium.envs.toy_text.taxi:TaxiEnv'\n"
+        "    gymnasium.register('MyTaxi-v1', entry_point=entry)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = replace(taxi(), env_id="MyTaxi-v1")
+    folder = SuiteFolder(tmp_path / "old")
+    folder.add(replace(suite(run), gym_packages=("my_taxi",)))
+    ended_run(folder, run)
+    score(folder, run)
+    monkeypatch.setattr(suite_report, "write_suite_report", lambda folders, *_, **__: folders)
+    assert cli("suite", "--report", "-f", "old") == 0
+    assert f"report: {folder.run(run)}" in capsys.readouterr().out
 
 
 def test_missing_ray_is_reported_before_anything_is_written(

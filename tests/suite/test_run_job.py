@@ -160,6 +160,61 @@ def test_run_killed_while_its_model_was_saved_trains_its_last_steps_again(
     assert_equal(done, killed)
 
 
+def test_run_that_a_callback_has_ended_before_its_first_checkpoint_is_finished(
+    tmp_path: Path,
+) -> None:
+    callback = "stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes"
+    settings = taxi(callback=[{callback: {"max_episodes": 1}}])
+    ended = replace(job(tmp_path, settings), checkpoint_freq=10_000)
+    assert ended()
+    assert [event for event, _ in events(run_of(ended))] == ["ended"]
+    before = contents(run_of(ended))
+    assert ended()
+    assert contents(run_of(ended)) == before
+
+
+def test_training_without_its_last_checkpoint_is_an_error(
+    tmp_path: Path, execute: Callable[[RunJob], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(CheckpointFolder, "write", full)
+    with pytest.raises(CheckpointError, match="last checkpoint or its model could not be written"):
+        execute(job(tmp_path))
+
+
+def test_run_whose_checkpoints_cannot_be_read_is_kept(
+    done: RunJob, tmp_path: Path, execute: Callable[[RunJob], bool]
+) -> None:
+    damaged = job(tmp_path)
+    shutil.copytree(run_of(done), run_of(damaged))
+    for path in run_of(damaged).glob("checkpoints/step-*.npz"):
+        path.write_bytes(b"of another version")
+    before = contents(run_of(damaged))
+    with pytest.raises(CheckpointError, match=r"to train again from the start, remove .*Taxi-v4_1"):
+        execute(damaged)
+    assert contents(run_of(damaged)) == before
+
+
+@pytest.mark.parametrize("scores", ["missing", "damaged"])
+def test_trained_run_without_its_folder_of_checkpoints_is_only_evaluated(
+    done: RunJob, tmp_path: Path, scores: str
+) -> None:
+    copy = job(tmp_path)
+    shutil.copytree(run_of(done), run_of(copy))
+    shutil.rmtree(run_of(copy) / "checkpoints")
+    report = run_of(copy) / "evaluation.json"
+    written = report.read_bytes()
+    report.write_text("{")
+    if scores == "missing":
+        report.unlink()
+    before = copy.folder.model(copy.settings).read_bytes()
+    assert copy()
+    assert copy.folder.model(copy.settings).read_bytes() == before
+    assert json.loads(report.read_text())["scores"] == json.loads(written)["scores"]
+
+
 def test_folder_in_use_is_refused_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +253,7 @@ def test_process_is_registered_while_the_job_runs(tmp_path: Path) -> None:
 
     def look(_: Sequence[str]) -> None:
         found.append(json.loads(looking.folder.process(looking.settings).read_text()))
+        raise SystemExit(143)
 
     looking = job(tmp_path, train=look)
     looking()
@@ -208,9 +264,17 @@ def test_process_is_registered_while_the_job_runs(tmp_path: Path) -> None:
 def test_output_of_jobs_and_their_processes_is_appended(
     tmp_path: Path, execute: Callable[[RunJob], bool]
 ) -> None:
-    talking = job(tmp_path, train=lambda _: os.write(2, b"hello\n"))
+    def hello(_: Sequence[str]) -> None:
+        os.write(2, b"hello\n")
+        raise SystemExit(143)
+
+    def again(_: Sequence[str]) -> None:
+        print("again")
+        raise SystemExit(143)
+
+    talking = job(tmp_path, train=hello)
     execute(talking)
-    execute(replace(talking, train=lambda _: print("again")))
+    execute(replace(talking, train=again))
     assert talking.folder.log(talking.settings).read_text() == "hello\nagain\n"
 
 

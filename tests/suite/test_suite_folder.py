@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import zipfile
@@ -15,6 +16,7 @@ import yaml
 
 from sb3_atari_course._common.errors import SettingError
 from sb3_atari_course.checkpoints.folder import Checkpoint, CheckpointFolder
+from sb3_atari_course.suite import suite_folder
 from sb3_atari_course.suite.suite_file import EvaluationSettings, RunSettings
 from sb3_atari_course.suite.suite_folder import SuiteFolder
 from tests.suite.suites import TABLE, suite, taxi
@@ -183,6 +185,18 @@ def test_scores_of_another_model_or_protocol_do_not_count(
     assert not folder.is_evaluated(taxi(), suite())
 
 
+def test_model_that_cannot_be_read_now_is_an_error(
+    folder: SuiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    ended_run(folder, taxi())
+    monkeypatch.setattr(suite_folder, "check_model", stale)
+    with pytest.raises(OSError, match="Stale"):
+        folder.is_trained(taxi())
+
+
 def test_damaged_scores_do_not_count(folder: SuiteFolder) -> None:
     ended_run(folder, taxi())
     (folder.run(taxi()) / "evaluation.json").write_text('{"model_sha')
@@ -194,4 +208,12 @@ def test_suite_that_another_command_runs_is_refused(folder: SuiteFolder) -> None
     with folder.locked(), pytest.raises(SettingError, match="another command runs the suite"):
         SuiteFolder(folder.path).locked().__enter__()
     with folder.locked():
-        pass
+        assert SuiteFolder(folder.path).is_running
+    assert not folder.is_running
+
+
+def test_modules_that_register_environments_are_kept(folder: SuiteFolder) -> None:
+    folder.add(replace(suite(taxi()), gym_packages=("one", "two")))
+    added = folder.add(replace(suite(taxi(2)), gym_packages=("two", "three")))
+    assert added.gym_packages == ("one", "two", "three")
+    assert folder.settings() == added

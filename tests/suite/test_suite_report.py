@@ -14,7 +14,7 @@ import pytest
 from sb3_atari_course.suite.figures import draw_aggregates, draw_profiles, draw_scores
 from sb3_atari_course.suite.scores import read_suite, write_tables
 from sb3_atari_course.suite.suite_report import write_suite_report
-from tests.report.run_folders import make_run
+from tests.report.run_folders import make_run, write_games
 from tests.report.test_html_report import EVIL, Tags
 
 BREAKOUT, PONG = "BreakoutNoFrameskip-v4", "PongNoFrameskip-v4"
@@ -246,6 +246,29 @@ def test_aggregates_only_games_that_every_algorithm_has(tmp_path: Path) -> None:
     ]
     assert sorted(suite.aggregates) == ["dqn", "ppo"]
     assert suite.aggregates["dqn"]["mean"] == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_page_has_the_improvement_over_all_games_whatever_the_first_pair_shares(
+    tmp_path: Path,
+) -> None:
+    """The first pair, q_learning and dqn, shares an environment but no Atari game."""
+    taxi = {("q_learning", "Taxi-v4"): [1.0, 2.0], ("dqn", "Taxi-v4"): [2.0, 3.0]}
+    folders = suite_of(tmp_path, {**taxi, **MIXED})
+    write_suite_report(folders, tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "averaged over the aggregated games" in page
+    assert "all aggregated games" in (tmp_path / "out/probability_of_improvement.csv").read_text()
+
+
+def test_run_without_a_finished_training_game_has_its_score(tmp_path: Path) -> None:
+    folders = suite_of(tmp_path, {("dqn", "CartPole-v1"): [100.0], ("dqn", PONG): [-20.0]})
+    write_games(folders[0], [])
+    files = write_suite_report(folders, tmp_path / "out")
+    assert not any("learning_curves_CartPole" in file.name for file in files)
+    assert any("learning_curves_Pong" in file.name for file in files)
+    assert rows(tmp_path / "out/scores.csv")[0]["env"] == "CartPole-v1"
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "CartPole-v1: too few games were finished in training" in page
 
 
 def test_lists_runs_that_do_not_count(tmp_path: Path) -> None:

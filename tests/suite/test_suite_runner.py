@@ -102,6 +102,17 @@ def test_killed_run_is_started_again(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "resuming at step 200" in capsys.readouterr().out
 
 
+def test_run_that_a_signal_has_stopped_is_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_checkpoint(tmp_path, 200)
+    cluster = ScriptedCluster(s1=[INTERRUPTED, Ended(value=True)])
+    runner = runner_of(tmp_path, cluster)
+    runner.run()
+    assert (states(runner), cluster.started) == (["finished"], [1, 1])
+    assert "stopped by a signal, resuming at step 200" in capsys.readouterr().out
+
+
 def test_run_fails_after_five_deaths_at_the_same_checkpoint(tmp_path: Path) -> None:
     cluster = ScriptedCluster(s1=[KILLED] * 5)
     runner = runner_of(tmp_path, cluster)
@@ -148,6 +159,18 @@ def test_ctrl_c_interrupts_all_runs_and_waits_for_them(
         runner.run()
     assert [task.was_interrupted for task in cluster.tasks] == [True, True]
     assert states(runner) == ["stopped", "stopped"]
+
+
+def test_closed_output_interrupts_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def print_to_a_closed_pipe(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    cluster = ScriptedCluster(s1=[None], s2=[None])
+    runner = runner_of(tmp_path, cluster, (1, 2))
+    monkeypatch.setattr(suite_runner, "print", print_to_a_closed_pipe, raising=False)
+    with pytest.raises(BrokenPipeError):
+        runner.run()
+    assert [task.was_interrupted for task in cluster.tasks] == [True, True]
 
 
 def test_finished_run_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
