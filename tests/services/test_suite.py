@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import sb3_atari_course
 from benchmarks.ray_cluster import RayCluster, ray_cluster
 from sb3_atari_course.suite.suite_folder import SuiteFolder
 from tests.suite.suites import contents, events
@@ -100,18 +102,31 @@ def test_ctrl_c_stops_with_checkpoints_and_the_same_command_resumes(
     assert all(folder.is_evaluated(run, settings) for run in settings.runs)
 
 
-def test_node_that_does_not_see_the_folder_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def node_without(cluster: RayCluster, hidden: Path) -> Iterator[None]:
+    """Add a node that does not see a folder."""
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
         pytest.skip("hiding a folder from a process needs root")
-    node = cluster.add_node(n_cpus=1, hidden=tmp_path)
+    node = cluster.add_node(n_cpus=1, hidden=hidden)
     try:
-        arguments = [*TAXI, "--address", cluster.address, "-f", str(tmp_path / "suite")]
-        line = refusal(cluster, ROOT, *arguments)
+        yield
     finally:
         node.terminate()  # unlike a kill, the cluster is notified
         node.wait(60)
+
+
+def test_node_that_does_not_see_the_folder_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
+    with node_without(cluster, tmp_path):
+        arguments = [*TAXI, "--address", cluster.address, "-f", str(tmp_path / "suite")]
+        line = refusal(cluster, ROOT, *arguments)
     assert f"does not see {tmp_path / 'suite'}" in line
     assert not list((tmp_path / "suite").iterdir())
+
+
+def test_node_without_the_package_is_refused(cluster: RayCluster, tmp_path: Path) -> None:
+    with node_without(cluster, Path(sb3_atari_course.__file__).parent):
+        line = refusal(cluster, tmp_path, *TAXI, "--address", cluster.address)
+    assert f"cannot import sb3_atari_course: install version {sb3_atari_course.__version__}" in line
 
 
 def test_more_cpus_than_a_node_has_are_refused(cluster: RayCluster, tmp_path: Path) -> None:
