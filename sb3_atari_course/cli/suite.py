@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
     if stored is not None:
         import_packages(stored.gym_packages)
     if args.report and folder.is_running:
-        print("the suite is running: the report has the runs that are evaluated so far", flush=True)
+        print("the suite is running: reporting the runs that are evaluated so far", flush=True)
         _write_report(folder)
         return
     n_failed = _run(args, folder, _settings_of(args, stored))
@@ -194,7 +194,7 @@ def _write_report(folder: SuiteFolder) -> None:
     settings, evaluated = folder.settings(), _evaluated(folder)
     assert settings is not None
     if not evaluated:
-        raise ValueError(f"{folder.path} has no finished run yet: run it without --report")
+        raise ValueError(f"{folder.path} has no finished run yet, so there is nothing to report")
     files = write_suite_report(
         [folder.run(run) for run in evaluated],
         folder.path / "report",
