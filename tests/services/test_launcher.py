@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -42,8 +43,12 @@ def begin_in(folder: Path, n_trials: int, n_timesteps: int = 1000) -> Study:
 
 
 def children() -> set[int]:
-    found = psutil.Process().children(recursive=True)
-    return {one.pid for one in found if "tuning.workers" in " ".join(one.cmdline())}
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # also for a process that has just ended
+            if "tuning.workers" in " ".join(child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 def test_two_workers_share_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,8 +144,9 @@ def test_address_where_no_server_answers_is_refused(cluster: RayCluster, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.timeout(1300)
 def test_suite_survives_kills_of_workers_a_node_and_the_command() -> None:
-    printed = python_m("benchmarks.suite_survives", "--quick")
+    printed = python_m("benchmarks.suite_survives", "--quick", timeout=1200)
     result = json.loads(printed.splitlines()[-1])
     del result["seconds"], result["kills_inside_a_write"]  # a kill may miss the write by a moment
     assert result == {

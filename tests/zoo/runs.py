@@ -25,11 +25,11 @@ TOY = ["-n", str(N_STEPS), "--eval-freq", "200", "--eval-episodes", "1", "--num-
 TOY_PARAMS = ["learning_starts:100", "buffer_size:300"]
 
 
-def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0) -> str:
+def python_m(*arguments: str, cwd: Path = ROOT, status: int = 0, timeout: float = 500) -> str:
     """Run ``python -m ...``; check its exit status and return its output."""
     process = start(*arguments, cwd=cwd)
     try:
-        printed, _ = process.communicate(timeout=500)
+        printed, _ = process.communicate(timeout=timeout)
     except BaseException:
         process.kill()
         raise
