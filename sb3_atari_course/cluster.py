@@ -21,7 +21,7 @@ from sb3_atari_course import __version__
 from sb3_atari_course._common.atomic_files import write_result
 
 #: Seconds within which a cluster must answer.
-_CONNECT_TIMEOUT = 10.0
+_CONNECT_TIMEOUT = 5.0
 
 #: Seconds within which all nodes must start a process and look for a folder.
 _PROBE_TIMEOUT = 60.0
