@@ -94,6 +94,17 @@ class Task:
         ray.cancel(self._ref, force=False)
 
 
+def need_ray() -> None:
+    """Check for Ray, before any work is done.
+
+    :raises ImportError: without the extra ``cluster``.
+    """
+    if find_spec("ray") is None:
+        raise ImportError(
+            'this needs Ray, of the extra "cluster": pip install "sb3_atari_course[cluster]"'
+        )
+
+
 class Cluster:
     """Connection to a Ray cluster, or a Ray on this machine as long as this process lives.
 
@@ -104,10 +115,7 @@ class Cluster:
     """
 
     def __init__(self, address: str | None = None, *, n_cpus: int) -> None:
-        if find_spec("ray") is None:
-            raise ImportError(
-                'this needs Ray, of the extra "cluster": pip install "sb3_atari_course[cluster]"'
-            )
+        need_ray()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends nothing to Ray's makers
         if address is None:
             _start_here(n_cpus)

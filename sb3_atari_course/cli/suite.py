@@ -48,10 +48,13 @@ def main(arguments: Sequence[str]) -> None:
     :raises SystemExit: with status 1 if a run failed.
     """
     args = _parse(arguments)
+    from sb3_atari_course.cluster import need_ray
     from sb3_atari_course.envs import import_packages
     from sb3_atari_course.report.run_data import need_extra
     from sb3_atari_course.suite.suite_folder import SuiteFolder
 
+    if not args.report:
+        need_ray()  # its extra includes the one of reports
     need_extra()
     name = Path(args.suite).stem if args.suite else "suite"
     folder = SuiteFolder((args.folder or Path("suites") / name).resolve())

@@ -36,7 +36,10 @@ def draw_learning_curves(suite: Suite, env_id: str) -> Figure:
 
 
 def draw_scores(suite: Suite) -> Figure:
-    """Draw every run's score, the mean over the seeds and random play, a panel an environment."""
+    """Draw every run's score and the mean over the seeds, a panel an environment.
+
+    Random play is shown where it was evaluated.
+    """
     colors, n = colors_of(suite), len(suite.env_ids)
     columns = min(_COLUMNS, n)
     rows = -(-n // columns)
@@ -56,7 +59,7 @@ def draw_scores(suite: Suite) -> Figure:
         axes.set_xlim(-0.6, len(suite.algos) - 0.4)
         axes.set_xticks([])
         axes.yaxis.set_major_formatter("{x:,g}")
-    _legend(figure, colors, random=True)
+    _legend(figure, colors, random=any(one.random_mean is not None for one in suite.scores))
     figure.supylabel("unclipped score", fontsize="medium")
     return figure
 

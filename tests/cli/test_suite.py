@@ -11,6 +11,7 @@ import pytest
 
 from sb3_atari_course import cluster
 from sb3_atari_course.cluster import Ended
+from sb3_atari_course.report import run_data
 from sb3_atari_course.suite import suite_report
 from sb3_atari_course.suite.suite_file import EvaluationSettings
 from sb3_atari_course.suite.suite_folder import SuiteFolder
@@ -189,7 +190,8 @@ def test_report_knows_the_environments_of_the_suite(
 def test_missing_ray_is_reported_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cluster, "find_spec", lambda _: None)
+    for module in (cluster, run_data):  # the extra "cluster" includes the one of reports
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
     assert cli(*TAXI) == 2
     assert 'pip install "sb3_atari_course[cluster]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,7 @@ def scored(
     config: dict[str, Any] | None = None,
     model: str | None = None,
     protocol: dict[str, Any] | None = None,
+    random_scores: Sequence[float] = (1.0, 2.0),
 ) -> Path:
     """Write a run folder, with an evaluation of these games unless they are None."""
     name = env_id.replace("/", "-")
@@ -38,7 +39,7 @@ def scored(
         "env_id": env_id,
         "scores": list(scores or []),
         "lengths": [100] * len(scores or []),
-        "random_scores": [1.0, 2.0],
+        "random_scores": list(random_scores),
         "penalties": [],
         "protocol": {"n_games": 2, "seed": 7, "epsilon": 0.05, **(protocol or {})},
     }
@@ -340,6 +341,18 @@ def test_figures_show_runs_means_and_intervals(tmp_path: Path) -> None:
     profile = draw_profiles(suite).axes[0]
     np.testing.assert_allclose(profile.get_lines()[0].get_ydata(), suite.profiles["dqn"].value)
     assert len(profile.collections) == 2
+
+
+@pytest.mark.parametrize("random_scores", [[], [3.0, 5.0]])
+def test_scores_show_random_play_only_where_it_was_evaluated(
+    tmp_path: Path, random_scores: list[float]
+) -> None:
+    run = scored(tmp_path, "dqn", BREAKOUT, 1, [9.0], random_scores=random_scores)
+    figure = draw_scores(read_suite([run]))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    dashed = [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "--"]
+    assert labels == (["dqn", "random play"] if random_scores else ["dqn"])
+    assert [np.asarray(line.get_ydata())[0] for line in dashed] == ([4.0] if random_scores else [])
 
 
 def test_rejects_an_output_folder_that_is_a_file(tmp_path: Path) -> None:
